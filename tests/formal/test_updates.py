@@ -173,7 +173,7 @@ def test_order_is_kept_and_nothing_lost(bank_ports, tmp_path):
 SCATTER_MUTANTS = {
     "a beat goes when one bank has room": ("held & self.room.all()", "held & self.room.any()"),
     "weight by all misses": ("source.misses - ~source.hit", "source.misses"),
-    "16 other misses count as none": ("Mux(others[-1], len(WEIGHTS) - 1, others[:-1])", "others[:-1]"),
+    "16 other misses count as none": ("Mux(most[-1], len(WEIGHTS) - 1, most[:-1])", "most[:-1]"),
     "CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
     "a beat that waits is overwritten": ("move.eq((~held | self.fire) & ~gains.stop)", "move.eq(~gains.stop)"),
     "a beat behind that is overwritten": ("self.input.ready.eq(~counted_valid | move)", "self.input.ready.eq(1)"),

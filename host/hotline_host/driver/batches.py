@@ -91,7 +91,7 @@ class BatchRunner:
     def _front_rows(self, lookups: Lookups) -> np.ndarray:
         """Lookup words of the rows that must be in the front table for this mini-batch, none if it stays as it is."""
         front = self._front
-        if not front.due() or not front.choose(lookups.keys_at(front.positions(len(lookups)))):
+        if not front.choose(lookups.keys_at(front.positions(len(lookups))), len(lookups)):
             return np.empty(0, np.uint64)
         return front.lookups
 

@@ -39,7 +39,7 @@ class TrackerDriver:
         self._lock = threading.RLock()
         self._controller = TrackerController(unpack_policy({name: self._read(name) for name in POLICY_REGISTERS}))
         self._asked = 0, 0
-        self._front = FrontChooser(self.geometry.front_rows, self.geometry.lanes)
+        self._front = FrontChooser(self.geometry)
 
     # The tracker
 
@@ -194,7 +194,6 @@ class TrackerDriver:
         registers = pack_policy(policy)
         for name in ("SELECT_START", "AGE_PERIOD"):
             self._write(name, registers[name])
-        self._front.selected()
         return moves
 
     def _asked_again(self) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from .tb import DeviceTB
 _FENCE = Descriptor(opcode=Opcode.FENCE)
 LONG: dict[str, Callable[[Maker], Descriptor]] = {
     "LEARN": lambda maker: maker.learn(200, 5),
+    "FRONT": lambda maker: maker.front(200, 5),
     "CLASSIFY": lambda maker: maker.classify(200, 5),
     "RELEARN": lambda maker: maker.classify(200, 0, Flag.LEARN),
     "GATHER": lambda maker: maker.gather(80, Flag.KEYS),

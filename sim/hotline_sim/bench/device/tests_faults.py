@@ -59,6 +59,7 @@ def cases(tb: DeviceTB, maker: Maker) -> dict[str, list[tuple[Descriptor, Extent
             (maker.classify_at(source - 128, 32), page(source), Status.READ),
             (maker.classify_at(source - 128, 32, 0, Flag.LEARN), page(source - PAGE_BYTES), Status.READ),
             (replace(learn, source=source), page(source), Status.READ),
+            (replace(learn, opcode=Opcode.FRONT), page(source), Status.READ),
         ],
         "state_read": [(restore, page(state), Status.READ), (restore, page(state - PAGE_BYTES), Status.READ)],
         "list": [(listed, page(source), Status.READ)],
@@ -231,7 +232,8 @@ async def test_errors_of_the_core(dut: Any) -> None:
         await tb.one(maker.classify_at(maker.put(words), 30, 0, flags), Status.CORE)
         await tb.run(maker.gather(flags=Flag.KEYS))
     words = maker.errors(words_of(tb.rng, maker.rows_of(30)))
-    await tb.one(Descriptor(opcode=Opcode.LEARN, source=maker.put(words), count=30), Status.CORE)
+    for opcode in (Opcode.LEARN, Opcode.FRONT):
+        await tb.one(Descriptor(opcode=opcode, source=maker.put(words), count=30), Status.CORE)
     long = np.arange(tb.geometry.max_lookups + 3, dtype=np.uint64) % 7
     await tb.one(maker.classify_at(maker.put(long), len(long)), Status.CORE)
     await tb.write("HOT_ROWS", 5)
