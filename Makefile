@@ -3,7 +3,7 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 CXX     ?= g++
-PRESETS ?= tiny edge kaggle
+PRESETS ?= tiny small edge kaggle
 
 # Half of the rows of MovieLens-100k may be hot.
 COSIM_OPTIONS  ?= --data ml-100k --preset kaggle --backend verilated --hot-rows 1800 --pipelines hotline,hotline-split,ordinary \

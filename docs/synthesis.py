@@ -143,8 +143,9 @@ def share(line: dict[str, Any], key: str) -> str:
 def draw() -> None:
     """Table and picture of the history."""
     lines = [json.loads(line) for line in HISTORY.read_text().splitlines()]
+    picture = f"![Clock, levels and LUTs from measurement to measurement]({PICTURE.name})"
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(lines)}\n{END}{rest.partition(END)[2]}")
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(lines)}\n\n{picture}\n{END}{rest.partition(END)[2]}")
     plot(lines)
 
 

@@ -106,6 +106,8 @@ def _map(
 ) -> dict[str, dict]:
     """The modules of the JSON that Yosys wrote of each unit. The largest come first, lest they come last and alone."""
     texts = {name: design.unit_text(name, names) for name in names}
+    if "-uram" not in target.synthesis:  # Yosys refuses a kind of memory that the part has not
+        texts = {name: text.replace('ram_style = "ultra"', 'ram_style = "block"') for name, text in texts.items()}
     what = f"synthesizing {names[0]} for {target.name}"
     progress(what, 0, len(names))
     with ThreadPoolExecutor(jobs) as pool:

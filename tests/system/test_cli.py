@@ -196,7 +196,7 @@ def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--preset", "huge"], "unknown preset 'huge'; the presets are tiny, edge, kaggle"),
+        (["--preset", "huge"], "unknown preset 'huge'; the presets are tiny, small, edge, kaggle"),
         (["--backend", "fpga"], "unknown backend 'fpga'; the backends are model, verilated"),
         (["--set", "ways=1"], "ways=1 breaks the rule: 2 <= ways <= 64"),
         (["--set", "sets=12"], "sets=12 breaks the rule: a power of two"),

@@ -33,7 +33,7 @@ def shipped(name: str, top: str, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("top", TOPS)
-@pytest.mark.parametrize("name", ["tiny", "edge", pytest.param("kaggle", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["tiny", "small", "edge", pytest.param("kaggle", marks=pytest.mark.slow)])
 def test_shipped_files_are_what_the_source_generates(name: str, top: str) -> None:
     hint = "the hardware's source has changed: run `make rtl` and commit rtl/ with it"
     geometry = preset(name)
@@ -62,7 +62,7 @@ def test_shipped_register_files_are_what_the_map_says() -> None:
 
 @needs("verilator")
 @pytest.mark.parametrize("top", TOPS)
-@pytest.mark.parametrize("name", ["tiny", "edge", pytest.param("kaggle", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["tiny", "small", "edge", pytest.param("kaggle", marks=pytest.mark.slow)])
 def test_lint_finds_nothing_but_explained_waivers(name: str, top: str) -> None:
     verilator = find_verilator()
     lint = subprocess.run(

@@ -110,13 +110,14 @@ def test_override_keeps_the_rest_and_says_so():
 def test_presets_are_found_by_name():
     for name, geometry in PRESETS.items():
         assert preset(name) is geometry and geometry.name == name
-    with pytest.raises(GeometryError, match="unknown preset 'huge'; the presets are tiny, edge, kaggle"):
+    with pytest.raises(GeometryError, match="unknown preset 'huge'; the presets are tiny, small, edge, kaggle"):
         preset("huge")
 
 
 def test_presets_hold_what_they_promise():
     assert {name: geometry.entries for name, geometry in PRESETS.items()} == {
         "tiny": 64,
+        "small": 8 * 1024,
         "edge": 16 * 1024,
         "kaggle": 1024 * 1024,
     }

@@ -1,0 +1,43 @@
+"""Which kind of memory the Verilog asks for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hotline_hw.export.generate import generate_verilog
+from hotline_hw.export.memories import kind_of, place_memories
+from hotline_hw.spec.params import preset
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "depth", "clocked", "kind"),
+    [
+        ("table", 5, 8192, False, "distributed"),
+        ("slots", 19, 32768, True, "ultra"),
+        ("states", 168, 2048, True, "ultra"),
+        ("tags3", 35, 2048, True, "ultra"),
+        ("tags4", 35, 2048, True, "block"),
+        ("tags0", 33, 512, True, "block"),
+        ("storage", 500, 64, True, None),
+    ],
+)
+def test_kinds(name: str, width: int, depth: int, clocked: bool, kind: str | None) -> None:
+    assert kind_of(name, width, depth, clocked) == kind
+
+
+def test_every_vendor_is_told() -> None:
+    cell = '  cell $memrd_v2 $1\n    parameter \\MEMID "\\\\table"\n    parameter \\CLK_ENABLE 0\n  end\n'
+    text = place_memories("module \\m\n  memory width 5 size 16 \\table\n  memory width 8 size 16 \\other\n" + cell)
+    assert text.count("attribute") == 3, "the other is left to the tool"
+    assert 'attribute \\ram_style "distributed"\n' in text and 'attribute \\ramstyle "MLAB"\n' in text
+    assert text.index('syn_ramstyle "distributed"') < text.index("\\table")
+
+
+def test_the_attributes_arrive_in_the_verilog() -> None:
+    verilog = generate_verilog(preset("tiny"))
+    table = re.search(r"((?:^  \(\*.*\*\)\n)+)  reg \[4:0\] \\table  \[255:0\];", verilog, flags=re.MULTILINE)
+    assert table is not None, "the classifier's, which is read without a clock"
+    assert '(* ram_style = "distributed" *)' in table[1] and '(* syn_ramstyle = "distributed" *)' in table[1]
+    assert re.search(r"\*\)\n  reg \[\d+:0\] tags0 ", verilog) is None, "8 sets: as the tool likes"
