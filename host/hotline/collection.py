@@ -86,11 +86,13 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
+            host: dict[str, Any] = {"check": check}
+            if len(self._tables.groups) == 1:
+                host["memory"] = self._splitting.memory
             self._rows = PooledEmbeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
-                moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed, check=check,
-                memory=self._splitting.memory if len(self._tables.groups) == 1 else None,
-                all_hot=accelerator is None, state=optimizer.state_shape,
+                moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed,
+                state=optimizer.state_shape, resident=accelerator is None, **(host if accelerator else {}),
             )  # fmt: skip
             self._splitting.start(self._rows)
         except BaseException:

@@ -121,12 +121,13 @@ class Preparation:
         planned, known, prepared = plan.result(), followed.result(), item.prepared
         self._rows.link.sent(planned.half)
         prepared.parts = [PartOfStep(features, [], []) for features in item.features]
-        for group, inputs in zip(self._tables.groups, self._inputs[planned.half], strict=True):
+        inputs_of = zip(self._tables.groups, self._rows.pools, self._inputs[planned.half], strict=True)
+        for group, pool, inputs in inputs_of:
             ids: list[np.ndarray] = []
             lengths: list[np.ndarray] = []
             bag = lookup = 0
             for part, lookups, places in zip(prepared.parts, prepared.lookups, prepared.places, strict=True):
-                ids.append(planned.ids[places[lookups.in_group(group)]])
+                ids.append(planned.ids[places[lookups.in_group(group)]] - np.int32(pool.first_id))
                 bags = lookups.bags(self._tables, group)
                 lengths += bags
                 part.bags.append(slice(bag, bag := bag + sum(map(len, bags))))
