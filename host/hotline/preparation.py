@@ -96,6 +96,10 @@ class Preparation:
         link.synchronize()
         self._room = room[0], room[1]
 
+    def place_anew(self) -> None:
+        """Brings every row where the splitter takes it to be, and forgets what was planned."""
+        self._splitting.place(self._rows)
+
     def step(self, ready: Ready[Item], optimizer: RowOptimizer) -> TrainingStep:
         """The step on a mini-batch that is ready."""
         self._latest, plan = ready.item.prepared, ready.plan.result()
