@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,17 +11,17 @@ from torch import Tensor, nn
 
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
-from hotline_host.pipelines.ahead import Ahead, Ready, Work
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.optim import RowOptimizer
 from hotline_hw.spec.params import Geometry
 
 from .jagged import JaggedTensor, KeyedTensor
 from .lookups import Lookups, jagged
-from .preparation import Item, Preparation
+from .loop import Loop
+from .preparation import Preparation
 from .splitting import FOLLOW, Splitting
 from .tables import EmbeddingBagConfig, Tables
-from .training_step import OrderError, TrainingStep
+from .training_step import OrderError
 
 __all__ = ["EmbeddingBagCollection"]
 
@@ -86,21 +85,19 @@ class EmbeddingBagCollection(nn.Module):
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
+            host: dict[str, Any] = {"check": check}
+            if len(self._tables.groups) == 1:
+                host["memory"] = self._splitting.memory
             self._rows = PooledEmbeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
-                moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed, check=check,
-                memory=self._splitting.memory if len(self._tables.groups) == 1 else None,
-                all_hot=accelerator is None, state=optimizer.state_shape,
+                moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed,
+                state=optimizer.state_shape, resident=accelerator is None, **(host if accelerator else {}),
             )  # fmt: skip
             self._splitting.start(self._rows)
         except BaseException:
             self._splitting.close()
             raise
-        self._preparation = Preparation(self._tables, self._rows, self._splitting)
-        self._ahead: Ahead[Item] | None = None
-        self._step: TrainingStep | None = None
-        self._number = -1  # of the batch that was yielded last, in its step
-        self._figures: Counter[str] = Counter()
+        self._loop = Loop(Preparation(self._tables, self._rows, self._splitting), optimizer)
 
     @property
     def rate(self) -> Tensor:
@@ -124,24 +121,22 @@ class EmbeddingBagCollection(nn.Module):
         """
         features = jagged(features)
         if self.training:
-            step, number = self._expected(features)
-            part = self._preparation.lookups(number)
+            step, number = self._loop.expected(features)
+            part = self._loop.preparation.lookups(number)
             return self._collected(features, part, step.read(number, self._weights(features, part)))
         lookups = Lookups.of(features, self._tables)
         return self._collected(features, lookups, self._read(lookups, self._weights(features, lookups)))
 
     def skip(self) -> None:
         """Leaves out the batch that prefetch yielded last, with all that are accumulated with it: no row changes."""
-        if self._step is None:
-            raise OrderError("there is no batch to skip; prefetch yields one first")
-        self._step.give_up()
+        self._loop.skip()
 
     @torch.no_grad()
     def weights(self) -> dict[str, Tensor]:
         """A copy of every table, [rows, D], on the host, by name: what `nn.EmbeddingBag` calls its weight."""
-        self._rest()
+        self._loop.rest()
         tables, _ = self._rows.export()
-        return {table.name: values.clone() for table, values in zip(self._tables.ordered, tables, strict=True)}
+        return {table.name: values for table, values in zip(self._tables.ordered, tables, strict=True)}
 
     @torch.no_grad()
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -158,12 +153,11 @@ class EmbeddingBagCollection(nn.Module):
     def get_extra_state(self) -> dict[str, Any]:
         """What `state_dict` of the model holds of the rows: a copy of all of them, with what their optimizer and the
         accelerator's tracker know. It does not say where a row lives, so any accelerator can go on from it."""
-        self._rest()
+        self._loop.rest()
         tables, states = self._rows.export()
         names = [table.name for table in self._tables.ordered]
         return {
-            "tables": {name: table.clone() for name, table in zip(names, tables, strict=True)},
-            "states": {name: state.clone() for name, state in zip(names, states, strict=True)},
+            "tables": dict(zip(names, tables, strict=True)), "states": dict(zip(names, states, strict=True)),
             "optimizer": self._optimizer.state_dict(), "accelerator": self._splitting.state(),
         }  # fmt: skip
 
@@ -188,126 +182,41 @@ class EmbeddingBagCollection(nn.Module):
         mini_batches, samples, popular (samples with no cold row), lookups, hits (of hot rows), moved (rows that became
         hot); and of the unique cold rows: gathered by the accelerator, by_host, held (in the pool already).
         """
-        return dict(self._figures)
+        return dict(self._loop.figures)
 
     def close(self) -> None:
         """Ends the accelerator. What was trained can still be read."""
         self._splitting.close()
         self._rows.close()
 
-    # Of prefetch
-
-    @property
-    def _work(self) -> Work[Item]:
-        return self._preparation.work
-
-    def _begin(self, ahead: Ahead[Item]) -> None:
-        if self._ahead is not None:
-            raise OrderError(
-                "the rows are being prefetched for another loop, and one loop at a time can train them; leave that "
-                "loop, or close() what prefetch returned"
-            )
-        self._ahead = ahead
-
-    def _has_room(self, lookups: int, bags: int) -> bool:
-        return self._preparation.has_room(lookups, bags)
-
-    def _make_room(self, lookups: int, bags: int) -> None:
-        self._preparation.make_room(lookups, bags)
-
-    def _open(self, ready: Ready[Item]) -> None:
-        """The next mini-batch is ready. Raises what went wrong with it."""
-        split, gather = ready.packed.result(), ready.gathered.result()
-        self._figures.update(
-            mini_batches=1, samples=split.samples, popular=split.popular, lookups=split.lookups, hits=split.hits,
-            moved=split.moved, gathered=gather.gathered, by_host=gather.by_host, held=gather.held,
-        )  # fmt: skip
-        self._step = self._preparation.step(ready, self._optimizer)
-
-    def _offer(self, number: int) -> None:
-        self._number = number
-
-    def _check_trained(self, number: int) -> None:
-        step = self._step
-        assert step is not None
-        if step.done:
-            return
-        part = step.parts[number]
-        if part.gradients is None:
-            missing = "backward pass ran" if part.forwarded else "forward pass ran in training mode"
-            raise OrderError(
-                f"no {missing} for the batch that prefetch yielded last; run it before the next batch is taken, or "
-                "leave the batch out with skip()"
-            )
-
-    def _end(self, ahead: Ahead[Item], *, whole: bool) -> None:
-        """A loop over prefetch has ended. `whole`: nothing went wrong with a mini-batch that was prepared."""
-        if self._ahead is not ahead:
-            return
-        try:
-            if self._step is not None:
-                self._step.give_up()
-            if whole:
-                for ready in ahead.drain():
-                    self._preparation.step(ready, self._optimizer).give_up()
-        except BaseException:
-            whole = False
-            raise
-        finally:
-            ahead.rest()
-            ahead.close()
-            self._ahead = self._step = None
-            if not whole:
-                self._splitting.place(self._rows)
-
     # Within
-
-    def _expected(self, features: Any) -> tuple[TrainingStep, int]:
-        """The step of the batch that was yielded last, and its number in it."""
-        if self._step is None:
-            raise OrderError(
-                "in training mode, batches come from hotline.prefetch(loader, emb), which brings their rows; call "
-                "emb.eval() to read rows without training"
-            )
-        part = self._step.parts[self._number]
-        if part.forwarded or self._step.done:
-            raise OrderError("the batch was used already; each one that prefetch yields is used once")
-        if not torch.is_grad_enabled():
-            raise OrderError(
-                "gradients are disabled, and the backward pass is what updates the rows; call emb.eval() to read rows "
-                "without training"
-            )
-        if not _same(features, part.features):
-            raise OrderError(
-                "the features are not those of the batch that prefetch yielded last; use each batch in turn"
-            )
-        return self._step, self._number
 
     def _replaced(
         self, tables: Mapping[str, Tensor], states: Mapping[str, Tensor] | None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """New tables and optimizer states, by number, of those by name. Without states they are zero."""
-        if self._ahead is not None:
+        if self._loop.active:
             raise OrderError("rows cannot be loaded inside of the loop over prefetch; end that first")
-        own_tables, own_states = self._rows.export()
-        for number, table in enumerate(self._tables.ordered):
-            for what, given, own in (("rows", tables, own_tables), ("optimizer's state", states, own_states)):
-                if given is None:
-                    own[number] = torch.zeros_like(own[number])
-                    continue
-                value = given.get(table.name)
-                if value is None or value.shape != own[number].shape:
+        new_rows: list[Tensor] = []
+        new_states: list[Tensor] = []
+        dtype = self._rows.pool.rows.dtype
+        for table in self._tables.ordered:
+            count, dimension = table.num_embeddings, table.embedding_dim
+            state = (count, *self._optimizer.state_shape(dimension))
+            for what, given, shape, new in (
+                ("rows", tables, (count, dimension), new_rows), ("optimizer's state", states, state, new_states)
+            ):  # fmt: skip
+                value = torch.zeros(shape) if given is None else given.get(table.name)
+                if value is None or value.shape != shape:
                     is_ = "missing" if value is None else list(value.shape)
-                    raise SettingsError(f"{what} of table {table.name}: {is_}; it must be {list(own[number].shape)}")
-                own[number] = value.detach().to("cpu", own[number].dtype)
-        return own_tables, own_states
+                    raise SettingsError(f"{what} of table {table.name}: {is_}; it must be {list(shape)}")
+                new.append(value.detach().to("cpu", dtype))
+        return new_rows, new_states
 
     @torch.no_grad()
     def _read(self, lookups: Lookups, weights: Sequence[Tensor]) -> list[Tensor]:
         """As `TrainingStep.read`, of rows wherever they are."""
-        if self._step is not None and self._step.arrived and not self._step.done:
-            raise OrderError("rows cannot be read between the forward and the backward pass of a training batch")
-        self._rest()
+        self._loop.rest()
         self._rows.refresh()
         read = []
         for number, (group, pool) in enumerate(zip(self._tables.groups, self._rows.pools, strict=True)):
@@ -318,10 +227,6 @@ class EmbeddingBagCollection(nn.Module):
             weight = weights[number].detach() if weights else None
             read.append(self._rows.kernels.pooled_sum(rows, ids, offsets, weight))
         return read
-
-    def _rest(self) -> None:
-        if self._ahead is not None:
-            self._ahead.rest()
 
     def _weights(self, features: Any, lookups: Lookups) -> list[Tensor]:
         given = features.weights_or_none() if hasattr(features, "weights_or_none") else None
@@ -365,13 +270,3 @@ def _hot_rows(
     if hot_rows is not None and hot_rows < 0:
         raise SettingsError(f"hot_rows is {hot_rows}; it must be 0 or more")
     return hot_rows
-
-
-def _same(given: Any, expected: Any) -> bool:
-    """Whether two KeyedJaggedTensors hold the same lookups. Lookups on a GPU are not looked at, only counted."""
-    if given is expected:
-        return True
-    a, b = given.values(), expected.values()
-    if list(given.keys()) != list(expected.keys()) or a.shape != b.shape:
-        return False
-    return not (a.is_cpu and b.is_cpu) or torch.equal(a, b)

@@ -58,9 +58,9 @@ def prefetch(
 def _run(
     loader: Iterable[Batch], emb: EmbeddingBagCollection, depth: int, key: Callable[[Batch], Any]
 ) -> Iterator[Batch]:
-    feed = _Feed(loader, emb, key)
-    ahead: Ahead[Item] = Ahead(emb._work, depth=depth)
-    emb._begin(ahead)
+    loop, feed = emb._loop, _Feed(loader, emb, key)
+    ahead: Ahead[Item] = Ahead(loop.preparation.work, depth=depth)
+    loop.begin(ahead)
     whole = False
     try:
         while True:
@@ -70,11 +70,11 @@ def _run(
                 if not feed.makes_room():
                     break
                 continue
-            emb._open(ready)
+            loop.open(ready)
             for number, batch in enumerate(ready.item.batches):
-                emb._offer(number)
+                loop.offer(number)
                 yield batch
-                emb._check_trained(number)
+                loop.check_trained(number)
         whole = True
         if feed.error is not None:
             raise feed.error
@@ -82,7 +82,7 @@ def _run(
         whole = True
         raise
     finally:
-        emb._end(ahead, whole=whole)
+        loop.end(ahead, whole=whole)
 
 
 class _Feed(Iterator[Item]):
@@ -95,7 +95,8 @@ class _Feed(Iterator[Item]):
     """
 
     def __init__(self, loader: Iterable[Any], emb: EmbeddingBagCollection, key: Callable[[Any], Any]) -> None:
-        self._batches, self._emb, self._key = iter(loader), emb, key
+        self._batches, self._key, self._accumulate = iter(loader), key, emb.accumulate
+        self._preparation = emb._loop.preparation
         self._waits: Item | None = None
         self.error: BaseException | None = None
         self._ended = False
@@ -104,7 +105,7 @@ class _Feed(Iterator[Item]):
         item = self._waits or self._take()
         if item is None:
             raise StopIteration
-        self._waits = None if self._emb._has_room(*item.sizes) else item
+        self._waits = None if self._preparation.has_room(*item.sizes) else item
         if self._waits:
             raise StopIteration
         return item
@@ -113,13 +114,13 @@ class _Feed(Iterator[Item]):
         """Makes room for a mini-batch that waits for it. False if none does."""
         if self._waits is None:
             return False
-        self._emb._make_room(*self._waits.sizes)
+        self._preparation.make_room(*self._waits.sizes)
         return True
 
     def _take(self) -> Item | None:
         batches: list[Any] = []
         features: list[Any] = []
-        while not self._ended and len(batches) < self._emb.accumulate:
+        while not self._ended and len(batches) < self._accumulate:
             try:
                 batch = next(self._batches)
                 features.append(jagged(self._key(batch)))

@@ -96,6 +96,10 @@ class Preparation:
         link.synchronize()
         self._room = room[0], room[1]
 
+    def place_anew(self) -> None:
+        """Brings every row where the splitter takes it to be, and forgets what was planned."""
+        self._splitting.place(self._rows)
+
     def step(self, ready: Ready[Item], optimizer: RowOptimizer) -> TrainingStep:
         """The step on a mini-batch that is ready."""
         self._latest, plan = ready.item.prepared, ready.plan.result()
@@ -121,12 +125,13 @@ class Preparation:
         planned, known, prepared = plan.result(), followed.result(), item.prepared
         self._rows.link.sent(planned.half)
         prepared.parts = [PartOfStep(features, [], []) for features in item.features]
-        for group, inputs in zip(self._tables.groups, self._inputs[planned.half], strict=True):
+        inputs_of = zip(self._tables.groups, self._rows.pools, self._inputs[planned.half], strict=True)
+        for group, pool, inputs in inputs_of:
             ids: list[np.ndarray] = []
             lengths: list[np.ndarray] = []
             bag = lookup = 0
             for part, lookups, places in zip(prepared.parts, prepared.lookups, prepared.places, strict=True):
-                ids.append(planned.ids[places[lookups.in_group(group)]])
+                ids.append(planned.ids[places[lookups.in_group(group)]] - np.int32(pool.first_id))
                 bags = lookups.bags(self._tables, group)
                 lengths += bags
                 part.bags.append(slice(bag, bag := bag + sum(map(len, bags))))

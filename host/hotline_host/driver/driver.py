@@ -159,6 +159,11 @@ class Driver(TrackerDriver):
         with self._lock:
             return self._gatherer.gather(row_bytes, target, offset, held=held, keys=keys)
 
+    def hide(self, region: Region) -> None:
+        """Takes the accelerator's rights to a region away, which `gather` gave: it is no longer used."""
+        with self._lock:
+            self.rings.windows.hide(region)
+
     def gather_list(self, words: np.ndarray, row_bytes: int, target: Region, offset: int = 0) -> int:
         """Gathers the rows that lookup words (uint64 [n]) name, in their order. Returns how many were written."""
         with self._lock:

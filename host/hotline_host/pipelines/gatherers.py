@@ -100,7 +100,7 @@ class AcceleratorGatherer(Gatherer):
         super().__init__(pool)
         if pool.region is None or pool.staging is None:
             raise ValueError("the cold rows are not in memory that the accelerator reaches")
-        self._driver, self._batches = driver, 0
+        self._driver, self._batches, self._staging = driver, 0, pool.staging
         bases = pool.tables.bases.tolist()
         for table, rows in enumerate(pool.tables.rows.tolist()):
             driver.set_table(table, pool.region.address + bases[table] * pool.row_bytes, rows, pool.row_bytes)
@@ -108,10 +108,13 @@ class AcceleratorGatherer(Gatherer):
     def _free(self, split: Split, plan: StepPlan) -> int:
         working, pool = split.working, self._pool
         assert working is not None and pool.staging is not None
+        if pool.staging is not self._staging:  # the pool was made anew
+            self._driver.hide(self._staging)
+            self._staging = pool.staging
         self._batches += 1
         offset = plan.half * pool.shape.working_rows * pool.row_bytes
         check = self._batches % _CHECK_EVERY == 1
-        done = self._driver.gather(pool.row_bytes, pool.staging, offset, keys=check)
+        done = self._driver.gather(pool.row_bytes, self._staging, offset, keys=check)
         if done.written != plan.free:
             raise DriverError(f"of {plan.free} cold rows that were listed {done.written} were gathered")
         if done.tables is not None and done.rows is not None:

@@ -26,6 +26,7 @@ from .kernels import kernels_for
 from .link import link_to
 from .part_of_pool import PartOfPool
 from .pool import EmbeddingPool
+from .resident_pool import ResidentPool
 
 __all__ = ["PooledEmbeddings"]
 
@@ -41,7 +42,8 @@ class PooledEmbeddings:
         lookups: most lookups of a mini-batch; `moves`: most rows that may become hot before one.
         device: of the pools.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
-        options: further arguments of `EmbeddingPool`.
+        resident: all rows are on the device, each in the slot of its key, and nowhere else: no tables in host memory.
+        options: further arguments of `EmbeddingPool`, or of `ResidentPool`.
 
     Attributes:
         pools: one for each D; `pool` is the first.
@@ -60,9 +62,10 @@ class PooledEmbeddings:
         moves: int,
         device: torch.device,
         all_hot: bool = False,
+        resident: bool = False,
         **options: Any,
     ) -> None:
-        self.tables, self.device, self._all_hot = tables, device, all_hot
+        self.tables, self.device, self._all_hot = tables, device, all_hot or resident
         self.moves = min(moves, hot_rows)
         shape = self._shape(hot_rows, lookups)
         self.link = link_to(device)
@@ -74,13 +77,16 @@ class PooledEmbeddings:
         states = options.pop("state", ()) or (lambda dimension: ())
         first = 0
         for dimension, count in runs:
-            options |= {"device": device, "link": self.link, "state": states(dimension)}
-            if len(runs) == 1:
-                self.pools.append(EmbeddingPool(tables, dimension, shape, **options))
+            options |= {"device": device, "state": states(dimension)}
+            part, first_key = TableRows(tables.rows[first : first + count]), int(tables.bases[first])
+            if resident:
+                pool: EmbeddingPool = ResidentPool(part, dimension, first_key=first_key, **options)
+            elif len(runs) == 1:
+                pool = EmbeddingPool(tables, dimension, shape, link=self.link, **options)
             else:
-                part = TableRows(tables.rows[first : first + count])
-                self.pools.append(PartOfPool(part, dimension, shape, first_key=int(tables.bases[first]), **options))
-                options["seed"] += 1
+                pool = PartOfPool(part, dimension, shape, first_key=first_key, link=self.link, **options)
+            self.pools.append(pool)
+            options["seed"] += 1
             first += count
         self.planner = Planner(tables, shape)
         self._back: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places and keys, by mini-batch
@@ -232,13 +238,7 @@ class PooledEmbeddings:
             order = np.argsort(self.hot_keys[slots])
             self._slots = self.hot_keys[slots][order], slots[order]
         hot, slots = self._slots
-        rows = of.read_cold(keys).to(self.device)
-        if len(hot):
-            at = np.minimum(np.searchsorted(hot, keys), len(hot) - 1)
-            there = np.flatnonzero(hot[at] == keys)
-            from_pool = of.rows.index_select(0, torch.from_numpy(slots[at[there]]).to(self.device))
-            rows.index_copy_(0, torch.from_numpy(there).to(self.device), from_pool)
-        return rows
+        return of.read(keys, hot, slots)
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
         """Copies on the host: T full tables [rows[t], D], and T states."""

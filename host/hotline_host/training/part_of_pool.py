@@ -60,8 +60,8 @@ class PartOfPool(EmbeddingPool):
         own = self._own(keys)
         super().unplace(keys[own] - self._first, slots[own])
 
-    def read_cold(self, keys: np.ndarray) -> Tensor:
-        return super().read_cold(keys - self._first)
+    def _read_cold(self, keys: np.ndarray) -> Tensor:
+        return super()._read_cold(keys - self._first)
 
     def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
         own = (key_of >= self._first) & (key_of < self._end)

@@ -49,9 +49,12 @@ class EmbeddingPool:
         cold: [R, D] in host memory; `cold_state` [R, *state], always in the host's own memory.
         rows: [P, D] on the device; `state` [P, *state].
         staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W, *state].
+        first_id: what the pool ids of a plan are less by in this pool.
         region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves.
             None without `memory`.
     """
+
+    first_id = 0
 
     def __init__(
         self,
@@ -219,7 +222,23 @@ class EmbeddingPool:
             if self.check:
                 hot.index_fill_(0, there, torch.nan)
 
-    def read_cold(self, keys: np.ndarray) -> Tensor:
+    def read(self, keys: np.ndarray, hot: np.ndarray, slots: np.ndarray) -> Tensor:
+        """[n, D] on the device: the present values of rows.
+
+        Args:
+            keys: int64 [n].
+            hot, slots: the keys of all hot rows, ascending, and their slots.
+        """
+        device = self.rows.device
+        rows = self._read_cold(keys).to(device)
+        if len(hot):
+            at = np.minimum(np.searchsorted(hot, keys), len(hot) - 1)
+            there = np.flatnonzero(hot[at] == keys)
+            from_pool = self.rows.index_select(0, torch.from_numpy(slots[at[there]]).to(device))
+            rows.index_copy_(0, torch.from_numpy(there).to(device), from_pool)
+        return rows
+
+    def _read_cold(self, keys: np.ndarray) -> Tensor:
         """[n, D] on the host: rows of host memory. That of a hot row is stale, or NaN."""
         return self.cold.index_select(0, torch.from_numpy(keys))
 

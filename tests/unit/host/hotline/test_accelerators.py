@@ -76,6 +76,20 @@ def test_a_recording_of_other_lookups(recording: Path) -> None:
         collection(TABLES, accelerator=f"replay:{recording}", hot_rows=12)
 
 
+def test_mini_batches_that_grow_again_and_again() -> None:
+    """Memory for gathered rows is made anew each time, and the accelerator has rights to a few regions only."""
+    emb = collection(ONE_D)
+    reference = twin(emb, sgd(0.5))
+    sizes = [4 * 2**step // 3 for step in range(12)]
+
+    def feed() -> Iterator[Jagged]:
+        for samples in sizes:
+            yield from batches(ONE_D, 2, samples=min(samples, 500), seed=samples)
+
+    np.testing.assert_allclose(train(emb, hotline.prefetch(feed(), emb)), train(reference, feed()), **EXACT)
+    assert emb.figures()["gathered"] > 0
+
+
 def test_the_default_follows_popularity() -> None:
     emb = collection(ONE_D, follow=None, hot_rows=None)
     train(emb, hotline.prefetch(batches(ONE_D, 30), emb))

@@ -245,6 +245,13 @@ def test_a_model_is_saved_and_goes_on(earlier: str | None, later: str | None, op
         other.set_extra_state(second["emb"].get_extra_state())
 
 
+def test_without_an_accelerator_every_row_is_there_once() -> None:
+    emb = collection(ALL_KINDS, accelerator=None, optimizer=hotline.Adagrad(0.1))
+    numbers = sum(2 * table.num_embeddings * table.embedding_dim for table in ALL_KINDS)
+    assert emb._rows.device_bytes == 8 * numbers
+    assert all(pool.cold.data_ptr() == pool.rows.data_ptr() for pool in emb._rows.pools)
+
+
 def test_hot_bytes() -> None:
     emb = collection(SUMS, hot_rows=None, hot_bytes=3000, optimizer=hotline.Adagrad(0.1))
     assert emb._rows.shape.hot_rows == 3000 // (8 * (4 + 6) * 2)
