@@ -141,7 +141,7 @@ MUTATIONS = [
              "self.threshold.eq(base + 1)",
              "self.threshold.eq(base)"),
     Mutation("hysteresis ignored", "selector",
-             "lowest.eq(self.threshold - (self.threshold >> self.hysteresis))",
+             "lowest.eq(self.threshold - margin)",
              "lowest.eq(self.threshold)"),
     Mutation("more rows leave than slots are wanted", "selector",
              "to_demote.eq(Mux(to_promote > free, to_promote - free, 0))",
