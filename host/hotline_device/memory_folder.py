@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-
-import filelock
 
 __all__ = ["MemoryFolder", "map_file"]
 
@@ -25,16 +24,20 @@ class MemoryFolder:
     """
 
     def __init__(self, place: Path) -> None:
-        with _lock(place / f"{_PREFIX}{os.getuid()}.lock", timeout=60):
+        one_at_a_time = _lock(place / f"{_PREFIX}{os.getuid()}.lock")
+        try:
             for folder in place.glob(f"{_PREFIX}*/"):
                 _remove_if_left(folder)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-            self._held = _lock(self.path / _LOCK_NAME)
-            self._held.acquire()
+            self._held: int | None = _lock(self.path / _LOCK_NAME)
+        finally:
+            os.close(one_at_a_time)
 
     def remove(self) -> None:
         """Removes the files. What is mapped stays valid."""
-        self._held.release()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -58,15 +61,27 @@ def map_file(path: Path, size: int, what: str) -> mmap.mmap:
         return mmap.mmap(file.fileno(), size)
 
 
-def _lock(path: Path, timeout: float = 0) -> filelock.FileLock:
-    return filelock.FileLock(path, timeout=timeout, thread_local=False, mode=0o600)
+def _lock(path: Path, *, wait: bool = True) -> int:
+    """A descriptor that holds the file's lock until it is closed, or its process ends. The file stays.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is False.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _remove_if_left(folder: Path) -> None:
-    with suppress(OSError, filelock.Timeout):
+    with suppress(OSError):
         if folder.stat().st_uid == os.getuid():
-            with _lock(folder / _LOCK_NAME):
-                shutil.rmtree(folder, ignore_errors=True)
+            lock = _lock(folder / _LOCK_NAME, wait=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
 
 def _amount(size: int) -> str:

@@ -129,7 +129,7 @@ def check_parity(
             ordinary_step(ordinary, batch), abs=EXACT
         )
     assert max_parameter_difference(pool, ordinary) < EXACT
-    assert (torch.cat(ordinary.export()[0]) - start).abs().max() > 0.01
+    assert (torch.cat(ordinary.export()[0]) - start).abs().max() > 0.005  # it has learned
     batch = make_batch(rng, multi_hot=multi_hot, dense_features=dense_features)
     np.testing.assert_allclose(pool.predict(batch), ordinary.predict(batch), rtol=0, atol=1e-10)
 
