@@ -216,15 +216,20 @@ class PopularityBank(wiring.Component):
         wanted = self._choose(m, "update", self.update, self.update_rank_is, items, updates.push)
         waiting = Signal(range(g.queue_depth + 1))
         taken = Signal()
+        # The oldest update waits in registers: the tracker compares it with all that are under way.
+        next_valid = Signal()
+        next_update = Signal(len(updates.head))
+        with m.If(updates.pop):
+            m.d.sync += [next_valid.eq(updates.head_valid), next_update.eq(updates.head)]
         m.d.comb += [
             self.update_room.eq(~self.update.any() | (waiting <= g.queue_depth - g.bank_ports)),
             updates.push_count.eq(Mux(self.update_take, wanted, 0)),
-            updates.pop.eq(tracker.update_ready),
-            tracker.update_valid.eq(updates.head_valid),
-            Cat(tracker.update_tag, tracker.update_weight, tracker.update_hot).eq(updates.head),
+            updates.pop.eq(tracker.update_ready | ~next_valid),
+            tracker.update_valid.eq(next_valid),
+            Cat(tracker.update_tag, tracker.update_weight, tracker.update_hot).eq(next_update),
             tracker.age_period.eq(self.age_period),
             taken.eq(updates.pop & updates.head_valid),
-            self.updating.eq(updates.head_valid | tracker.updating),
+            self.updating.eq(updates.head_valid | next_valid | tracker.updating),
             self.revived.eq(tracker.revived),
             self.returned.eq(tracker.returned),
         ]
