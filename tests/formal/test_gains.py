@@ -129,6 +129,7 @@ def test_gains_go_at_the_end(tmp_path):
 SCATTER_MUTANTS = {
     "beats overtake gains": ("move.eq((~held | self.fire) & ~gains.stop)", "move.eq(~held | self.fire)"),
     "a gain overwrites what waits": ("gains.stop & (~held | self.fire)", "gains.stop"),
+    "the last beat of CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
     "the end is not seen": ("gains.end.eq(counted_valid & counted.end & move)", "gains.end.eq(0)"),
     "a gain to the wrong bank": ("lanes_to.eq(gains.bank == bank)", "lanes_to.eq(gains.bank != bank)"),
     "a beat that waits counts again": ("gains.valid.eq(learns & move)", "gains.valid.eq(learns)"),

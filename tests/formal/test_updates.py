@@ -1,9 +1,9 @@
 """The updates' way back to the banks: none is lost, none comes twice, and each bank sees them in stream order.
 
 `UpdateScatter` and the banks' queues are between free verdicts and trackers that take an update at any time. No
-mini-batch ends here; what happens then is proven in test_gains.py. One update is watched, chosen freely among all (as
-in test_queues.py). What the tracker does with updates is proven in test_sample_aware.py. Nothing on this way looks at a
-tag or a weight, so one bit of each is proof enough.
+mini-batch that is learned from ends here; what happens then is proven in test_gains.py. One update is watched, chosen
+freely among all (as in test_queues.py). What the tracker does with updates is proven in test_sample_aware.py. Nothing
+on this way looks at a tag or a weight, so one bit of each is proof enough.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
         payload = scatter.input.payload
         ranks = []
         m.d.comb += [scatter.input.valid.eq(self.valid), payload.learn.eq(self.learn)]
+        m.d.comb += payload.end.eq(~self.learn)  # so that beats that are not learned from are not dropped at once
         m.d.comb += [there.eq(weights[index]) for index, there in enumerate(scatter.weights)]
         for lane in lanes:
             source, target, rank = self.beat[lane], payload.lanes[lane], Signal(range(g.lanes), name=f"rank{lane}")
