@@ -344,7 +344,7 @@ PRESETS: dict[str, Geometry] = {
         # For parts of the class of a Lattice ECP5-45: 8 k entries, 4 k hot rows.
         Geometry(
             name="small", lanes=2, banks=2, sets=1024, ways=4, entries_per_hot_row=2, max_moves=256,
-            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=16, beat_depth=32, front_rows=8,
+            row_bits=28, max_lookups=64, max_samples=4096, bank_ports=2, queue_depth=32, beat_depth=32, front_rows=8,
             axi_bits=128, working_rows=2048, read_tags=16, read_beats=128,
         ),
         # For a Lattice ECP5-85: 16 k entries, 8 k hot rows. Tags of 33 bits fit the 36 bits of its block RAMs. Lists of
