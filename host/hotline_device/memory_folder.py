@@ -24,6 +24,7 @@ class MemoryFolder:
     """
 
     def __init__(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
         one_at_a_time = _lock(place / f"{_PREFIX}{os.getuid()}.lock")
         try:
             for folder in place.glob(f"{_PREFIX}*/"):

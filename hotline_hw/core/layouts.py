@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Mux, Value
+from amaranth.hdl import Cat, Mux, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import Out
 
@@ -175,9 +175,9 @@ def select_one(lanes: Value, values: list) -> Value:
 
 
 def first_set(bits: Value) -> tuple[Value, Value]:
-    """Whether a bit is set, and the index of the lowest one that is. The number of bits is a power of two."""
-    if len(bits) == 1:
-        return bits[0], Const(0, 0)
+    """Whether a bit is set, and the index of the lowest one that is. There are 2, 4, 8 ... bits."""
+    if len(bits) == 2:
+        return bits.any(), ~bits[0]
     half = len(bits) // 2
     (low_some, low), (high_some, high) = first_set(bits[:half]), first_set(bits[half:])
     return low_some | high_some, Cat(Mux(low_some, low, high), ~low_some)

@@ -95,7 +95,8 @@ class Transfer:
         # Restored slots are compared a cycle after they came, and then judged. A packet that is too short or too long
         # leaves nothing hot, so its rows are not counted.
         within = Signal(g.ways)
-        judged, counted = Signal(), Signal()
+        judged = Signal()
+        counted = Signal()
         hot = Signal(g.ways)
         m.d.comb += hot.eq(row.hot & within)
         m.d.sync += [

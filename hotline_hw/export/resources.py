@@ -40,7 +40,7 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
     Divide by `geometry.hot_capacity` to get bits per hot row.
     """
     g = geometry
-    lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + g.weight_bits
+    lookup, answer, update = g.tag_bits, g.slot_bits + 1, g.tag_bits + g.weight_bits + 1
     return {
         "tags": g.entries * g.tag_bits,
         "valid bits": g.entries,

@@ -3130,7 +3130,6 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   reg [8:0] beyond = 9'h000;
   reg [3:0] \beyond$76  = 4'h0;
   reg counted = 1'h0;
@@ -3148,6 +3147,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire [3:0] hot;
   reg [11:0] index = 12'h000;
   reg judge = 1'h0;
+  reg judged = 1'h0;
   reg [11:0] last = 12'h000;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
@@ -3208,7 +3208,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   assign \$58  = ~ \within ;
   assign \$59  = row_in__hot & \$58 ;
   assign \$60  = | \$59 ;
-  assign \$61  = \$signal  & \$60 ;
+  assign \$61  = judged & \$60 ;
   assign \$62  = \$61  | unusable;
   assign \$63  = walk + 1'h1;
   assign \$64  = walk == 9'h1ff;
@@ -3349,7 +3349,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   always @(posedge clk)
     \within  <= \$191 ;
   always @(posedge clk)
-    \$signal  <= \$192 ;
+    judged <= \$192 ;
   always @(posedge clk)
     judge <= \$193 ;
   always @(posedge clk)
@@ -3814,7 +3814,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   always @* begin
     if (starts_blocks) begin end
     \$198  = row_in__hot;
-    if (\$signal ) begin
+    if (judged) begin
       \$198  = hot;
     end
     casez (fsm_state)
@@ -15380,7 +15380,6 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .read(\$46 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -15398,6 +15397,7 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$46 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -15801,7 +15801,7 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
 endmodule
 
 module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , read, hot_read__data, slot_out, _signature__data_32_0, _signature__data_32_0_, _signature__data_32_0__, _signature__data_32_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
+, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_32_0, _signature__data_32_0_, _signature__data_32_0__, _signature__data_32_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
 , evicted, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -15869,8 +15869,8 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \240_0_0 ;
   output \247_0_0 ;
   wire \247_0_0 ;
-  output [47:0] read;
-  wire [47:0] read;
+  output [47:0] state_read__data;
+  wire [47:0] state_read__data;
   output [3:0] hot_read__data;
   wire [3:0] hot_read__data;
   output [12:0] slot_out;
@@ -16224,8 +16224,6 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [3:0] \$signal  = 4'h0;
-  reg [3:0] \$signal$12  = 4'h0;
   wire [47:0] after;
   reg ages = 1'h0;
   reg below = 1'h0;
@@ -16250,10 +16248,12 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] hit = 4'h0;
   reg [3:0] hit_ways = 4'h0;
   reg [3:0] hot = 4'h0;
+  reg [3:0] hot_ways = 4'h0;
+  reg [3:0] hot_word = 4'h0;
+  wire [3:0] hot_write__data;
+  wire hot_write__en;
   wire [8:0] hots_addr;
   wire [3:0] hots_data;
-  wire [3:0] hots_data_;
-  wire hots_en;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -16288,10 +16288,9 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [12:0] slots_data;
   wire [8:0] state_address;
   wire [48:0] state_now;
-  wire [8:0] states_addr;
-  wire [47:0] states_data;
-  wire [47:0] states_data_;
-  wire states_en;
+  wire [8:0] state_write__addr;
+  wire [47:0] state_write__data;
+  wire state_write__en;
   (* init = 13'h0000 *)
   wire [8:0] tag_address;
   wire [8:0] tags0_addr;
@@ -16343,8 +16342,8 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* syn_ramstyle = "block_ram" *)
   reg [3:0] hots [511:0];
   always @(posedge clk) begin
-    if (hots_en)
-      hots[row_set] <= hots_data;
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
   end
   reg [3:0] _0_;
   reg [3:0] _1_;
@@ -16353,7 +16352,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
     _1_ <= hots[hots_addr];
   end
   assign hot_read__data = _0_;
-  assign hots_data_ = _1_;
+  assign hots_data = _1_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -16372,14 +16371,14 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* syn_ramstyle = "block_ram" *)
   reg [47:0] states [511:0];
   always @(posedge clk) begin
-    if (states_en)
-      states[states_addr] <= states_data;
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
   end
   reg [47:0] _3_;
   always @(posedge clk) begin
     _3_ <= states[state_address];
   end
-  assign states_data_ = _3_;
+  assign state_read__data = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -16461,7 +16460,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$15  = & lookup_equal1;
   assign \$16  = & lookup_equal2;
   assign \$17  = & lookup_equal3;
-  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & \$signal$12 ;
+  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & hot_ways;
   assign \$19  = | hit_ways;
   assign \$20  = | update_weight_etc[40:33];
   assign \$21  = update_valid & \$20 ;
@@ -16670,10 +16669,10 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$212  = 10'h001 >= age_period;
   assign due_anew = \$209  & \$212 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
-  assign states_addr = row_access ? row_set : update_written[43:35];
+  assign state_write__addr = row_access ? row_set : update_written[43:35];
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign states_data = row_access ? \$213  : now[47:0];
-  assign states_en = row_access ? row_write : update_written[0];
+  assign state_write__data = row_access ? \$213  : now[47:0];
+  assign state_write__en = row_access ? row_write : update_written[0];
   assign tags0_data = row_access ? row_in__tags[32:0] : update_written[34:2];
   assign tags0_en = row_access ? row_write : fill[0];
   assign tags1_data = row_access ? row_in__tags[65:33] : update_written[34:2];
@@ -16686,25 +16685,25 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$215  = pick_take ? \$214  : 7'h00;
   assign \$216  = current_hot ^ \$215 [3:0];
   assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hots_data = pick_take ? \$216  : \$217 ;
-  assign hots_en = row_write | pick_take;
+  assign hot_write__data = pick_take ? \$216  : \$217 ;
+  assign hot_write__en = row_write | pick_take;
   assign \$218  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = states_data_[23:16] >= level;
-  assign \$220  = states_data_[31:24] >= level;
-  assign \$221  = states_data_[39:32] >= level;
-  assign \$222  = states_data_[47:40] >= level;
-  assign \$223  = states_data_[3:0] & { \$222 , \$221 , \$220 , \$219  };
+  assign \$219  = state_read__data[23:16] >= level;
+  assign \$220  = state_read__data[31:24] >= level;
+  assign \$221  = state_read__data[39:32] >= level;
+  assign \$222  = state_read__data[47:40] >= level;
+  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
   assign \$224  = ~ hot_read__data;
-  assign \$225  = states_data_[3:0] & \$224 ;
+  assign \$225  = state_read__data[3:0] & \$224 ;
   assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
   assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
   assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ states_data_[7:4];
+  assign \$229  = ~ state_read__data[7:4];
   assign \$230  = hot_read__data & \$229 ;
   assign \$231  = ~ hot_read__data;
-  assign \$232  = states_data_[3:0] & \$231 ;
-  assign \$233  = \$232  & states_data_[7:4];
+  assign \$232  = state_read__data[3:0] & \$231 ;
+  assign \$233  = \$232  & state_read__data[7:4];
   assign any_left = | current;
   assign \$234  = ~ current;
   assign \$235  = \$234  + 1'h1;
@@ -16731,9 +16730,9 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   always @(posedge clk)
     lookup_addressed <= \$252 ;
   always @(posedge clk)
-    \$signal  <= \$253 ;
+    hot_word <= \$253 ;
   always @(posedge clk)
-    \$signal$12  <= \$254 ;
+    hot_ways <= \$254 ;
   always @(posedge clk)
     lookup_word0 <= \$255 ;
   always @(posedge clk)
@@ -16914,14 +16913,14 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data_;
+    \$253  = hots_data;
     if (rst) begin
       \$253  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = \$signal ;
+    \$254  = hot_word;
     if (rst) begin
       \$254  = 4'h0;
     end
@@ -17186,7 +17185,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = states_data_;
+    \$290  = state_read__data;
     if (rst) begin
       \$290  = 48'h000000000000;
     end
@@ -17433,7 +17432,6 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign weight = update_written[51:44];
   assign \240_0_0  = \$240 ;
   assign \247_0_0  = \$247 ;
-  assign read = states_data_;
   assign slot_out = slots_data;
   assign _signature__data_32_0 = tags0_data__;
   assign _signature__data_32_0_ = tags1_data__;
@@ -19230,59 +19228,55 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  wire \$108 ;
-  wire [9:0] \$109 ;
+  wire [9:0] \$105 ;
+  wire [9:0] \$106 ;
+  wire [9:0] \$107 ;
+  wire [8:0] \$108 ;
+  reg [1:0] \$109 ;
   wire \$11 ;
-  wire [9:0] \$110 ;
-  wire [9:0] \$111 ;
-  wire [8:0] \$112 ;
-  reg [1:0] \$113 ;
-  reg [32:0] \$114 ;
-  wire [13:0] \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire [14:0] \$118 ;
-  wire [10:0] \$119 ;
+  reg [32:0] \$110 ;
+  wire [13:0] \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire [14:0] \$114 ;
+  wire [10:0] \$115 ;
+  wire [10:0] \$116 ;
+  wire [10:0] \$117 ;
+  reg [5:0] \$118 ;
+  reg [5:0] \$119 ;
   wire \$12 ;
-  wire [10:0] \$120 ;
-  wire [10:0] \$121 ;
-  reg [5:0] \$122 ;
-  reg [5:0] \$123 ;
-  reg [6:0] \$124 ;
-  reg [3:0] \$125 ;
-  reg [14:0] \$126 ;
-  reg [13:0] \$127 ;
-  reg \$128 ;
-  reg [8:0] \$129 ;
+  reg [6:0] \$120 ;
+  reg [3:0] \$121 ;
+  reg [14:0] \$122 ;
+  reg [13:0] \$123 ;
+  reg \$124 ;
+  reg [8:0] \$125 ;
+  reg [8:0] \$126 ;
+  reg [8:0] \$127 ;
+  reg [2:0] \$128 ;
+  reg \$129 ;
   wire \$13 ;
-  reg [8:0] \$130 ;
+  reg [13:0] \$130 ;
   reg [8:0] \$131 ;
   reg [2:0] \$132 ;
-  reg \$133 ;
-  reg [13:0] \$134 ;
+  reg [7:0] \$133 ;
+  reg [8:0] \$134 ;
   reg [8:0] \$135 ;
-  reg [2:0] \$136 ;
-  reg [7:0] \$137 ;
-  reg [8:0] \$138 ;
-  reg [8:0] \$139 ;
+  reg [4:0] \$136 ;
+  reg [14:0] \$137 ;
+  reg [14:0] \$138 ;
+  reg [9:0] \$139 ;
   wire \$14 ;
-  reg [4:0] \$140 ;
-  reg [14:0] \$141 ;
-  reg [14:0] \$142 ;
-  reg [9:0] \$143 ;
-  reg [9:0] \$144 ;
-  reg [9:0] \$145 ;
-  reg \$146 ;
-  reg [2:0] \$147 ;
-  reg [1:0] \$148 ;
-  reg [35:0] \$149 ;
+  reg [9:0] \$140 ;
+  reg [9:0] \$141 ;
+  reg \$142 ;
+  reg [2:0] \$143 ;
+  reg [1:0] \$144 ;
+  reg [35:0] \$145 ;
+  reg [12:0] \$146 ;
+  reg [35:0] \$147 ;
+  reg \$148 ;
   wire \$15 ;
-  reg [12:0] \$150 ;
-  reg [35:0] \$151 ;
-  reg \$152 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -19349,24 +19343,24 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire [-1:0] \$76 ;
+  wire \$76 ;
   wire \$77 ;
-  wire [-1:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [-1:0] \$84 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [-1:0] \$86 ;
-  wire \$87 ;
+  wire \$86 ;
+  wire [1:0] \$87 ;
   wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
-  wire [1:0] \$91 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
@@ -19510,62 +19504,62 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   assign \$69  = to_promote > free;
   assign \$70  = \$69  ? free : { 4'h0, to_promote };
   assign \$71  = select_start & set_mask;
-  assign \$72  = offered_any_left[0] | offered_any_left[1];
-  assign \$73  = offered_any_left[2] | offered_any_left[3];
+  assign \$72  = | offered_any_left[1:0];
+  assign \$73  = | offered_any_left[3:2];
   assign \$74  = \$72  | \$73 ;
-  assign \$75  = offered_any_left[0] | offered_any_left[1];
-  assign \$77  = ~ offered_any_left[0];
-  assign \$79  = ~ offered_any_left[2];
-  assign \$80  = \$75  ? \$77  : \$79 ;
-  assign \$81  = offered_any_left[0] | offered_any_left[1];
-  assign \$82  = ~ \$81 ;
-  assign \$83  = offered_any_left[4] | offered_any_left[5];
-  assign \$85  = ~ offered_any_left[4];
-  assign \$87  = ~ offered_any_left[6];
-  assign \$88  = \$83  ? \$85  : \$87 ;
-  assign \$89  = offered_any_left[4] | offered_any_left[5];
-  assign \$90  = ~ \$89 ;
-  assign \$91  = \$74  ? { \$82 , \$80  } : { \$90 , \$88  };
-  assign \$92  = offered_any_left[0] | offered_any_left[1];
-  assign \$93  = offered_any_left[2] | offered_any_left[3];
-  assign \$94  = \$92  | \$93 ;
-  assign \$95  = ~ \$94 ;
-  assign \$96  = ~ finished;
-  assign \$97  = offered_any_left[0] | offered_any_left[1];
-  assign \$98  = offered_any_left[2] | offered_any_left[3];
-  assign \$99  = \$97  | \$98 ;
-  assign \$100  = offered_any_left[4] | offered_any_left[5];
-  assign \$101  = offered_any_left[6] | offered_any_left[7];
-  assign \$102  = \$100  | \$101 ;
-  assign \$103  = \$99  | \$102 ;
-  assign \$104  = \$96  & \$103 ;
-  assign \$105  = ~ finished;
-  assign \$106  = | left;
-  assign \$107  = \$105  & \$106 ;
-  assign \$108  = ~ promoting;
-  assign \$109  = row_set + 1'h1;
-  assign \$110  = \$109  & { 1'h0, set_mask };
-  assign \$111  = left - 1'h1;
-  assign \$112  = select_start & set_mask;
-  assign \$115  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
-  assign \$116  = ~ r_rdy;
-  assign \$117  = promoting & \$116 ;
-  assign \$118  = hot_count + 1'h1;
-  assign \$119  = to_promote - 1'h1;
-  assign \$120  = to_demote - 1'h1;
-  assign \$121  = to_promote + 1'h1;
+  assign \$75  = | offered_any_left[1:0];
+  assign \$76  = ~ offered_any_left[0];
+  assign \$77  = ~ offered_any_left[2];
+  assign \$78  = \$75  ? \$76  : \$77 ;
+  assign \$79  = | offered_any_left[1:0];
+  assign \$80  = ~ \$79 ;
+  assign \$81  = | offered_any_left[5:4];
+  assign \$82  = ~ offered_any_left[4];
+  assign \$83  = ~ offered_any_left[6];
+  assign \$84  = \$81  ? \$82  : \$83 ;
+  assign \$85  = | offered_any_left[5:4];
+  assign \$86  = ~ \$85 ;
+  assign \$87  = \$74  ? { \$80 , \$78  } : { \$86 , \$84  };
+  assign \$88  = | offered_any_left[1:0];
+  assign \$89  = | offered_any_left[3:2];
+  assign \$90  = \$88  | \$89 ;
+  assign \$91  = ~ \$90 ;
+  assign \$92  = ~ finished;
+  assign \$93  = | offered_any_left[1:0];
+  assign \$94  = | offered_any_left[3:2];
+  assign \$95  = \$93  | \$94 ;
+  assign \$96  = | offered_any_left[5:4];
+  assign \$97  = | offered_any_left[7:6];
+  assign \$98  = \$96  | \$97 ;
+  assign \$99  = \$95  | \$98 ;
+  assign \$100  = \$92  & \$99 ;
+  assign \$101  = ~ finished;
+  assign \$102  = | left;
+  assign \$103  = \$101  & \$102 ;
+  assign \$104  = ~ promoting;
+  assign \$105  = row_set + 1'h1;
+  assign \$106  = \$105  & { 1'h0, set_mask };
+  assign \$107  = left - 1'h1;
+  assign \$108  = select_start & set_mask;
+  assign \$111  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
+  assign \$112  = ~ r_rdy;
+  assign \$113  = promoting & \$112 ;
+  assign \$114  = hot_count + 1'h1;
+  assign \$115  = to_promote - 1'h1;
+  assign \$116  = to_demote - 1'h1;
+  assign \$117  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$122 ;
+    counted0_0 <= \$118 ;
   always @(posedge clk)
-    counted0_1 <= \$123 ;
+    counted0_1 <= \$119 ;
   always @(posedge clk)
-    counted1_0 <= \$124 ;
+    counted1_0 <= \$120 ;
   always @(posedge clk)
-    under_way <= \$125 ;
+    under_way <= \$121 ;
   always @(posedge clk)
-    total <= \$126 ;
+    total <= \$122 ;
   always @(posedge clk)
-    free <= \$127 ;
+    free <= \$123 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -19617,55 +19611,55 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     offered_slots_7 <= slot_out__7;
   always @(posedge clk)
-    w_en <= \$128 ;
+    w_en <= \$124 ;
   always @(posedge clk)
-    margin <= \$129 ;
+    margin <= \$125 ;
   always @(posedge clk)
-    lowest <= \$130 ;
+    lowest <= \$126 ;
   always @(posedge clk)
-    \level$106  <= \$131 ;
+    \level$106  <= \$127 ;
   always @(posedge clk)
-    \wanted$107  <= \$132 ;
+    \wanted$107  <= \$128 ;
   always @(posedge clk)
-    finished <= \$133 ;
+    finished <= \$129 ;
   always @(posedge clk)
-    hot_count <= \$134 ;
+    hot_count <= \$130 ;
   always @(posedge clk)
-    threshold <= \$135 ;
+    threshold <= \$131 ;
   always @(posedge clk)
-    \bit  <= \$136 ;
+    \bit  <= \$132 ;
   always @(posedge clk)
-    base <= \$137 ;
+    base <= \$133 ;
   always @(posedge clk)
-    row_set <= \$138 ;
+    row_set <= \$134 ;
   always @(posedge clk)
-    left <= \$139 ;
+    left <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$140 ;
+    fsm_state <= \$136 ;
   always @(posedge clk)
-    idle <= \$141 ;
+    idle <= \$137 ;
   always @(posedge clk)
-    recent <= \$142 ;
+    recent <= \$138 ;
   always @(posedge clk)
-    limit <= \$143 ;
+    limit <= \$139 ;
   always @(posedge clk)
-    to_promote <= \$144 ;
+    to_promote <= \$140 ;
   always @(posedge clk)
-    to_demote <= \$145 ;
+    to_demote <= \$141 ;
   always @(posedge clk)
-    promoting <= \$146 ;
+    promoting <= \$142 ;
   always @(posedge clk)
-    bank <= \$147 ;
+    bank <= \$143 ;
   always @(posedge clk)
-    row_way <= \$148 ;
+    row_way <= \$144 ;
   always @(posedge clk)
-    mixed <= \$149 ;
+    mixed <= \$145 ;
   always @(posedge clk)
-    slot_in <= \$150 ;
+    slot_in <= \$146 ;
   always @(posedge clk)
-    old_key <= \$151 ;
+    old_key <= \$147 ;
   always @(posedge clk)
-    old_valid <= \$152 ;
+    old_valid <= \$148 ;
   hotline_edge_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -19703,21 +19697,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$113  = offered_ways_0;
+          \$109  = offered_ways_0;
       3'h1:
-          \$113  = offered_ways_1;
+          \$109  = offered_ways_1;
       3'h2:
-          \$113  = offered_ways_2;
+          \$109  = offered_ways_2;
       3'h3:
-          \$113  = offered_ways_3;
+          \$109  = offered_ways_3;
       3'h4:
-          \$113  = offered_ways_4;
+          \$109  = offered_ways_4;
       3'h5:
-          \$113  = offered_ways_5;
+          \$109  = offered_ways_5;
       3'h6:
-          \$113  = offered_ways_6;
+          \$109  = offered_ways_6;
       3'h7:
-          \$113  = offered_ways_7;
+          \$109  = offered_ways_7;
     endcase
   end
   always @* begin
@@ -19725,21 +19719,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$114  = offered_tags_0;
+          \$110  = offered_tags_0;
       3'h1:
-          \$114  = offered_tags_1;
+          \$110  = offered_tags_1;
       3'h2:
-          \$114  = offered_tags_2;
+          \$110  = offered_tags_2;
       3'h3:
-          \$114  = offered_tags_3;
+          \$110  = offered_tags_3;
       3'h4:
-          \$114  = offered_tags_4;
+          \$110  = offered_tags_4;
       3'h5:
-          \$114  = offered_tags_5;
+          \$110  = offered_tags_5;
       3'h6:
-          \$114  = offered_tags_6;
+          \$110  = offered_tags_6;
       3'h7:
-          \$114  = offered_tags_7;
+          \$110  = offered_tags_7;
     endcase
   end
   always @* begin
@@ -20298,76 +20292,76 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = \$30 ;
+    \$118  = \$30 ;
     if (rst) begin
-      \$122  = 6'h00;
+      \$118  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$33 ;
+    \$119  = \$33 ;
     if (rst) begin
-      \$123  = 6'h00;
+      \$119  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = \$34 ;
+    \$120  = \$34 ;
     if (rst) begin
-      \$124  = 7'h00;
+      \$120  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = { under_way[2:0], counting };
+    \$121  = { under_way[2:0], counting };
     if (rst) begin
-      \$125  = 4'h0;
+      \$121  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total;
+    \$122  = total;
     if (under_way[3]) begin
-      \$126  = \$35 [14:0];
+      \$122  = \$35 [14:0];
     end
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h01:
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h03:
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h05:
           /* empty */;
       5'h06:
           if (\$53 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
     endcase
     if (rst) begin
-      \$126  = 15'h0000;
+      \$122  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = \$36 [13:0];
+    \$123  = \$36 [13:0];
     if (rst) begin
-      \$127  = 14'h0000;
+      \$123  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = 1'h0;
+    \$124  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20407,55 +20401,55 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$128  = 1'h1;
+            \$124  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$128  = 1'h0;
+      \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$37 ;
+    \$125  = \$37 ;
     if (rst) begin
-      \$129  = 9'h000;
+      \$125  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$38 [8:0];
+    \$126  = \$38 [8:0];
     if (rst) begin
-      \$130  = 9'h000;
+      \$126  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = level;
+    \$127  = level;
     if (rst) begin
-      \$131  = 9'h000;
+      \$127  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = wanted;
+    \$128  = wanted;
     if (rst) begin
-      \$132  = 3'h0;
+      \$128  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = \$40 ;
+    \$129  = \$40 ;
     if (rst) begin
-      \$133  = 1'h0;
+      \$129  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
-      \$134  = 14'h0000;
+      \$130  = 14'h0000;
     end else begin
-      \$134  = \$41 [13:0];
+      \$130  = \$41 [13:0];
     end
     casez (fsm_state)
       5'h00:
@@ -20491,19 +20485,19 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          if (\$117 ) begin
-            \$134  = \$118 [13:0];
+          if (\$113 ) begin
+            \$130  = \$114 [13:0];
           end
     endcase
     if (rst) begin
-      \$134  = 14'h0000;
+      \$130  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = threshold;
+    \$131  = threshold;
     if (clear) begin
-      \$135  = 9'h000;
+      \$131  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -20521,19 +20515,19 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           /* empty */;
       5'h07:
-          \$135  = \$57 ;
+          \$131  = \$57 ;
     endcase
     if (rst) begin
-      \$135  = 9'h000;
+      \$131  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = \bit ;
+    \$132  = \bit ;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$136  = 3'h7;
+            \$132  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -20547,20 +20541,20 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h06:
           if (\$53 ) begin
-            \$136  = \$55 [2:0];
+            \$132  = \$55 [2:0];
           end
     endcase
     if (rst) begin
-      \$136  = 3'h0;
+      \$132  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = base;
+    \$133  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$137  = 8'h00;
+            \$133  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -20575,48 +20569,48 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           if (\$53 ) begin
             if (\$54 ) begin
-              \$137  = \$2 [7:0];
+              \$133  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$137  = 8'h00;
+      \$133  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = row_set;
+    \$134  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h01:
-          \$138  = \$42 [8:0];
+          \$134  = \$42 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h03:
-          \$138  = \$46 [8:0];
+          \$134  = \$46 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h05:
-          \$138  = \$50 [8:0];
+          \$134  = \$50 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$138  = \$58 [8:0];
+          \$134  = \$58 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$138  = \$71 ;
+          \$134  = \$71 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20624,51 +20618,51 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-            \$138  = \$110 [8:0];
-          end else if (\$108 ) begin
-            \$138  = \$112 ;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+            \$134  = \$106 [8:0];
+          end else if (\$104 ) begin
+            \$134  = \$108 ;
           end
     endcase
     if (rst) begin
-      \$138  = 9'h000;
+      \$134  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = left;
+    \$135  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h01:
-          \$139  = \$43 [8:0];
+          \$135  = \$43 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h03:
-          \$139  = \$47 [8:0];
+          \$135  = \$47 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h05:
-          \$139  = \$51 [8:0];
+          \$135  = \$51 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$139  = \$59 [8:0];
+          \$135  = \$59 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$139  = set_mask;
+          \$135  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20676,108 +20670,108 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-            \$139  = \$111 [8:0];
-          end else if (\$108 ) begin
-            \$139  = set_mask;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+            \$135  = \$107 [8:0];
+          end else if (\$104 ) begin
+            \$135  = set_mask;
           end
     endcase
     if (rst) begin
-      \$139  = 9'h000;
+      \$135  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = fsm_state;
+    \$136  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$140  = 5'h01;
+            \$136  = 5'h01;
           end
       5'h01:
           if (\$44 ) begin
-            \$140  = 5'h02;
+            \$136  = 5'h02;
           end
       5'h02:
           if (\$45 ) begin
-            \$140  = 5'h03;
+            \$136  = 5'h03;
           end
       5'h03:
           if (\$48 ) begin
-            \$140  = 5'h04;
+            \$136  = 5'h04;
           end
       5'h04:
           if (\$49 ) begin
-            \$140  = 5'h05;
+            \$136  = 5'h05;
           end
       5'h05:
           if (\$52 ) begin
-            \$140  = 5'h06;
+            \$136  = 5'h06;
           end
       5'h06:
           if (\$53 ) begin
-            \$140  = 5'h05;
+            \$136  = 5'h05;
             if (\$56 ) begin
-              \$140  = 5'h07;
+              \$136  = 5'h07;
             end
           end
       5'h07:
-          \$140  = 5'h08;
+          \$136  = 5'h08;
       5'h08:
           if (\$60 ) begin
-            \$140  = 5'h09;
+            \$136  = 5'h09;
           end
       5'h09:
           if (\$63 ) begin
-            \$140  = 5'h0a;
+            \$136  = 5'h0a;
           end
       5'h0a:
-          \$140  = 5'h0b;
+          \$136  = 5'h0b;
       5'h0b:
-          \$140  = 5'h0c;
+          \$136  = 5'h0c;
       5'h0c:
-          \$140  = 5'h0d;
+          \$136  = 5'h0d;
       5'h0d:
-          \$140  = 5'h0e;
+          \$136  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
-          if (\$104 ) begin
-            \$140  = 5'h0f;
-          end else if (\$107 ) begin
-            \$140  = 5'h0b;
-          end else if (\$108 ) begin
-            \$140  = 5'h0b;
+          if (\$100 ) begin
+            \$136  = 5'h0f;
+          end else if (\$103 ) begin
+            \$136  = 5'h0b;
+          end else if (\$104 ) begin
+            \$136  = 5'h0b;
           end else begin
-            \$140  = 5'h10;
+            \$136  = 5'h10;
           end
       5'h0f:
-          \$140  = 5'h11;
+          \$136  = 5'h11;
       5'h11:
-          \$140  = 5'h12;
+          \$136  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$140  = 5'h13;
+            \$136  = 5'h13;
           end else begin
-            \$140  = 5'h0d;
+            \$136  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$140  = 5'h0d;
+            \$136  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$140  = 5'h00;
+            \$136  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$140  = 5'h00;
+      \$136  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = idle;
+    \$137  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20785,16 +20779,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$141  = total;
+            \$137  = total;
           end
     endcase
     if (rst) begin
-      \$141  = 15'h0000;
+      \$137  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = recent;
+    \$138  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20806,16 +20800,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$142  = total;
+            \$138  = total;
           end
     endcase
     if (rst) begin
-      \$142  = 15'h0000;
+      \$138  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = limit;
+    \$139  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20836,15 +20830,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h08:
           /* empty */;
       5'h09:
-          \$143  = \$62 [9:0];
+          \$139  = \$62 [9:0];
     endcase
     if (rst) begin
-      \$143  = 10'h000;
+      \$139  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = to_promote;
+    \$140  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20866,10 +20860,10 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h09:
           if (\$63 ) begin
-            \$144  = \$65 [9:0];
+            \$140  = \$65 [9:0];
           end
       5'h0a:
-          \$144  = \$70 [9:0];
+          \$140  = \$70 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20885,18 +20879,18 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$144  = \$119 [9:0];
+            \$140  = \$115 [9:0];
           end else begin
-            \$144  = \$121 [9:0];
+            \$140  = \$117 [9:0];
           end
     endcase
     if (rst) begin
-      \$144  = 10'h000;
+      \$140  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = to_demote;
+    \$141  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20919,7 +20913,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$145  = \$68 [9:0];
+          \$141  = \$68 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20936,16 +20930,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$145  = \$120 [9:0];
+            \$141  = \$116 [9:0];
           end
     endcase
     if (rst) begin
-      \$145  = 10'h000;
+      \$141  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = promoting;
+    \$142  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20968,7 +20962,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$146  = 1'h0;
+          \$142  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20976,19 +20970,19 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-          end else if (\$108 ) begin
-            \$146  = 1'h1;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+          end else if (\$104 ) begin
+            \$142  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$146  = 1'h0;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = bank;
+    \$143  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21019,56 +21013,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          \$147  = { \$95 , \$91  };
+          \$143  = { \$91 , \$87  };
     endcase
     if (rst) begin
-      \$147  = 3'h0;
+      \$143  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$148  = \$113 ;
-    endcase
-    if (rst) begin
-      \$148  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$149  = mixed;
+    \$144  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21101,15 +21054,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$149  = { \$114 , bank };
+          \$144  = \$109 ;
     endcase
     if (rst) begin
-      \$149  = 36'h000000000;
+      \$144  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = slot_in;
+    \$145  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21142,17 +21095,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$150  = \$115 [12:0];
+          \$145  = { \$110 , bank };
     endcase
     if (rst) begin
-      \$150  = 13'h0000;
+      \$145  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = old_key;
+    \$146  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21187,15 +21138,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$151  = r_data[48:13];
+          \$146  = \$111 [12:0];
     endcase
     if (rst) begin
-      \$151  = 36'h000000000;
+      \$146  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = old_valid;
+    \$147  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21230,10 +21181,53 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$152  = r_rdy;
+          \$147  = r_data[48:13];
     endcase
     if (rst) begin
-      \$152  = 1'h0;
+      \$147  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$148  = r_rdy;
+    endcase
+    if (rst) begin
+      \$148  = 1'h0;
     end
   end
   always @*
@@ -21888,10 +21882,10 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   wire accept;
   reg [173:0] axis = 174'h00000000000000000000000000000000000000000000;
   wire axis_ready;
+  reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
@@ -21969,7 +21963,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg [6:0] room = 7'h40;
   wire [173:0] seen;
   wire step;
-  assign \$1  = ~ \$signal ;
+  assign \$1  = ~ axis_valid;
   assign input__ready = \$1  | axis_ready;
   assign \$2  = | input__payload[263:256];
   assign \$3  = | input__payload[263:256];
@@ -22017,9 +22011,9 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$53  = \$44  & \$52 ;
   assign \$54  = | input__payload[287:256];
   assign \$55  = ~ \$54 ;
-  assign accept = \$signal  & axis_ready;
+  assign accept = axis_valid & axis_ready;
   assign \$56  = ~ axis[172];
-  assign \$57  = \$signal  & \$56 ;
+  assign \$57  = axis_valid & \$56 ;
   assign \$58  = held[173] | \$57 ;
   assign offered = held_valid & \$58 ;
   assign \$59  = ~ held[173];
@@ -22029,7 +22023,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$63  = \$62  | in_batch;
   assign axis_ready = held_valid ? \$61  : \$63 ;
   assign \$64  = ~ in_batch;
-  assign \$65  = \$signal  & \$64 ;
+  assign \$65  = axis_valid & \$64 ;
   assign \$66  = ~ held_valid;
   assign \$67  = \$65  & \$66 ;
   assign \$68  = ~ hold;
@@ -22153,7 +22147,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$190  = step & here2;
   assign \$191  = \$190  & filled_empty;
   always @(posedge clk)
-    \$signal  <= \$192 ;
+    axis_valid <= \$192 ;
   always @(posedge clk)
     axis <= \$193 ;
   always @(posedge clk)
@@ -22320,7 +22314,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
     empty_batch <= \$274 ;
   always @* begin
     if (starts_blocks) begin end
-    \$192  = \$signal ;
+    \$192  = axis_valid;
     if (input__ready) begin
       \$192  = input__valid;
     end

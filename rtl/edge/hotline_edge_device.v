@@ -2245,7 +2245,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .listed(listed),
+    .\listed$33 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -3876,7 +3876,6 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .read(\$46 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -3894,6 +3893,7 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$46 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -4322,7 +4322,7 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
 endmodule
 
 module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , read, hot_read__data, slot_out, _signature__data_32_0, _signature__data_32_0_, _signature__data_32_0__, _signature__data_32_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
+, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_32_0, _signature__data_32_0_, _signature__data_32_0__, _signature__data_32_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
 , evicted, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -4390,8 +4390,8 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \240_0_0 ;
   output \247_0_0 ;
   wire \247_0_0 ;
-  output [47:0] read;
-  wire [47:0] read;
+  output [47:0] state_read__data;
+  wire [47:0] state_read__data;
   output [3:0] hot_read__data;
   wire [3:0] hot_read__data;
   output [12:0] slot_out;
@@ -4745,8 +4745,6 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [3:0] \$signal  = 4'h0;
-  reg [3:0] \$signal$12  = 4'h0;
   wire [47:0] after;
   reg ages = 1'h0;
   reg below = 1'h0;
@@ -4771,10 +4769,12 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] hit = 4'h0;
   reg [3:0] hit_ways = 4'h0;
   reg [3:0] hot = 4'h0;
+  reg [3:0] hot_ways = 4'h0;
+  reg [3:0] hot_word = 4'h0;
+  wire [3:0] hot_write__data;
+  wire hot_write__en;
   wire [8:0] hots_addr;
   wire [3:0] hots_data;
-  wire [3:0] hots_data_;
-  wire hots_en;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -4809,10 +4809,9 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [12:0] slots_data;
   wire [8:0] state_address;
   wire [48:0] state_now;
-  wire [8:0] states_addr;
-  wire [47:0] states_data;
-  wire [47:0] states_data_;
-  wire states_en;
+  wire [8:0] state_write__addr;
+  wire [47:0] state_write__data;
+  wire state_write__en;
   (* init = 13'h0000 *)
   wire [8:0] tag_address;
   wire [8:0] tags0_addr;
@@ -4864,8 +4863,8 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* syn_ramstyle = "block_ram" *)
   reg [3:0] hots [511:0];
   always @(posedge clk) begin
-    if (hots_en)
-      hots[row_set] <= hots_data;
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
   end
   reg [3:0] _0_;
   reg [3:0] _1_;
@@ -4874,7 +4873,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
     _1_ <= hots[hots_addr];
   end
   assign hot_read__data = _0_;
-  assign hots_data_ = _1_;
+  assign hots_data = _1_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -4893,14 +4892,14 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* syn_ramstyle = "block_ram" *)
   reg [47:0] states [511:0];
   always @(posedge clk) begin
-    if (states_en)
-      states[states_addr] <= states_data;
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
   end
   reg [47:0] _3_;
   always @(posedge clk) begin
     _3_ <= states[state_address];
   end
-  assign states_data_ = _3_;
+  assign state_read__data = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -4982,7 +4981,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$15  = & lookup_equal1;
   assign \$16  = & lookup_equal2;
   assign \$17  = & lookup_equal3;
-  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & \$signal$12 ;
+  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & hot_ways;
   assign \$19  = | hit_ways;
   assign \$20  = | update_weight_etc[40:33];
   assign \$21  = update_valid & \$20 ;
@@ -5191,10 +5190,10 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$212  = 10'h001 >= age_period;
   assign due_anew = \$209  & \$212 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
-  assign states_addr = row_access ? row_set : update_written[43:35];
+  assign state_write__addr = row_access ? row_set : update_written[43:35];
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign states_data = row_access ? \$213  : now[47:0];
-  assign states_en = row_access ? row_write : update_written[0];
+  assign state_write__data = row_access ? \$213  : now[47:0];
+  assign state_write__en = row_access ? row_write : update_written[0];
   assign tags0_data = row_access ? row_in__tags[32:0] : update_written[34:2];
   assign tags0_en = row_access ? row_write : fill[0];
   assign tags1_data = row_access ? row_in__tags[65:33] : update_written[34:2];
@@ -5207,25 +5206,25 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$215  = pick_take ? \$214  : 7'h00;
   assign \$216  = current_hot ^ \$215 [3:0];
   assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hots_data = pick_take ? \$216  : \$217 ;
-  assign hots_en = row_write | pick_take;
+  assign hot_write__data = pick_take ? \$216  : \$217 ;
+  assign hot_write__en = row_write | pick_take;
   assign \$218  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = states_data_[23:16] >= level;
-  assign \$220  = states_data_[31:24] >= level;
-  assign \$221  = states_data_[39:32] >= level;
-  assign \$222  = states_data_[47:40] >= level;
-  assign \$223  = states_data_[3:0] & { \$222 , \$221 , \$220 , \$219  };
+  assign \$219  = state_read__data[23:16] >= level;
+  assign \$220  = state_read__data[31:24] >= level;
+  assign \$221  = state_read__data[39:32] >= level;
+  assign \$222  = state_read__data[47:40] >= level;
+  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
   assign \$224  = ~ hot_read__data;
-  assign \$225  = states_data_[3:0] & \$224 ;
+  assign \$225  = state_read__data[3:0] & \$224 ;
   assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
   assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
   assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ states_data_[7:4];
+  assign \$229  = ~ state_read__data[7:4];
   assign \$230  = hot_read__data & \$229 ;
   assign \$231  = ~ hot_read__data;
-  assign \$232  = states_data_[3:0] & \$231 ;
-  assign \$233  = \$232  & states_data_[7:4];
+  assign \$232  = state_read__data[3:0] & \$231 ;
+  assign \$233  = \$232  & state_read__data[7:4];
   assign any_left = | current;
   assign \$234  = ~ current;
   assign \$235  = \$234  + 1'h1;
@@ -5252,9 +5251,9 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   always @(posedge clk)
     lookup_addressed <= \$252 ;
   always @(posedge clk)
-    \$signal  <= \$253 ;
+    hot_word <= \$253 ;
   always @(posedge clk)
-    \$signal$12  <= \$254 ;
+    hot_ways <= \$254 ;
   always @(posedge clk)
     lookup_word0 <= \$255 ;
   always @(posedge clk)
@@ -5435,14 +5434,14 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data_;
+    \$253  = hots_data;
     if (rst) begin
       \$253  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = \$signal ;
+    \$254  = hot_word;
     if (rst) begin
       \$254  = 4'h0;
     end
@@ -5707,7 +5706,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = states_data_;
+    \$290  = state_read__data;
     if (rst) begin
       \$290  = 48'h000000000000;
     end
@@ -5954,7 +5953,6 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign weight = update_written[51:44];
   assign \240_0_0  = \$240 ;
   assign \247_0_0  = \$247 ;
-  assign read = states_data_;
   assign slot_out = slots_data;
   assign _signature__data_32_0 = tags0_data__;
   assign _signature__data_32_0_ = tags1_data__;
@@ -24945,7 +24943,6 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   reg [8:0] beyond = 9'h000;
   reg [3:0] \beyond$76  = 4'h0;
   reg counted = 1'h0;
@@ -24963,6 +24960,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire [3:0] hot;
   reg [11:0] index = 12'h000;
   reg judge = 1'h0;
+  reg judged = 1'h0;
   reg [11:0] last = 12'h000;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
@@ -25023,7 +25021,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   assign \$58  = ~ \within ;
   assign \$59  = row_in__hot & \$58 ;
   assign \$60  = | \$59 ;
-  assign \$61  = \$signal  & \$60 ;
+  assign \$61  = judged & \$60 ;
   assign \$62  = \$61  | unusable;
   assign \$63  = walk + 1'h1;
   assign \$64  = walk == 9'h1ff;
@@ -25164,7 +25162,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   always @(posedge clk)
     \within  <= \$191 ;
   always @(posedge clk)
-    \$signal  <= \$192 ;
+    judged <= \$192 ;
   always @(posedge clk)
     judge <= \$193 ;
   always @(posedge clk)
@@ -25629,7 +25627,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   always @* begin
     if (starts_blocks) begin end
     \$198  = row_in__hot;
-    if (\$signal ) begin
+    if (judged) begin
       \$198  = hot;
     end
     casez (fsm_state)
@@ -35585,59 +35583,55 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  wire \$108 ;
-  wire [9:0] \$109 ;
+  wire [9:0] \$105 ;
+  wire [9:0] \$106 ;
+  wire [9:0] \$107 ;
+  wire [8:0] \$108 ;
+  reg [1:0] \$109 ;
   wire \$11 ;
-  wire [9:0] \$110 ;
-  wire [9:0] \$111 ;
-  wire [8:0] \$112 ;
-  reg [1:0] \$113 ;
-  reg [32:0] \$114 ;
-  wire [13:0] \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire [14:0] \$118 ;
-  wire [10:0] \$119 ;
+  reg [32:0] \$110 ;
+  wire [13:0] \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire [14:0] \$114 ;
+  wire [10:0] \$115 ;
+  wire [10:0] \$116 ;
+  wire [10:0] \$117 ;
+  reg [5:0] \$118 ;
+  reg [5:0] \$119 ;
   wire \$12 ;
-  wire [10:0] \$120 ;
-  wire [10:0] \$121 ;
-  reg [5:0] \$122 ;
-  reg [5:0] \$123 ;
-  reg [6:0] \$124 ;
-  reg [3:0] \$125 ;
-  reg [14:0] \$126 ;
-  reg [13:0] \$127 ;
-  reg \$128 ;
-  reg [8:0] \$129 ;
+  reg [6:0] \$120 ;
+  reg [3:0] \$121 ;
+  reg [14:0] \$122 ;
+  reg [13:0] \$123 ;
+  reg \$124 ;
+  reg [8:0] \$125 ;
+  reg [8:0] \$126 ;
+  reg [8:0] \$127 ;
+  reg [2:0] \$128 ;
+  reg \$129 ;
   wire \$13 ;
-  reg [8:0] \$130 ;
+  reg [13:0] \$130 ;
   reg [8:0] \$131 ;
   reg [2:0] \$132 ;
-  reg \$133 ;
-  reg [13:0] \$134 ;
+  reg [7:0] \$133 ;
+  reg [8:0] \$134 ;
   reg [8:0] \$135 ;
-  reg [2:0] \$136 ;
-  reg [7:0] \$137 ;
-  reg [8:0] \$138 ;
-  reg [8:0] \$139 ;
+  reg [4:0] \$136 ;
+  reg [14:0] \$137 ;
+  reg [14:0] \$138 ;
+  reg [9:0] \$139 ;
   wire \$14 ;
-  reg [4:0] \$140 ;
-  reg [14:0] \$141 ;
-  reg [14:0] \$142 ;
-  reg [9:0] \$143 ;
-  reg [9:0] \$144 ;
-  reg [9:0] \$145 ;
-  reg \$146 ;
-  reg [2:0] \$147 ;
-  reg [1:0] \$148 ;
-  reg [35:0] \$149 ;
+  reg [9:0] \$140 ;
+  reg [9:0] \$141 ;
+  reg \$142 ;
+  reg [2:0] \$143 ;
+  reg [1:0] \$144 ;
+  reg [35:0] \$145 ;
+  reg [12:0] \$146 ;
+  reg [35:0] \$147 ;
+  reg \$148 ;
   wire \$15 ;
-  reg [12:0] \$150 ;
-  reg [35:0] \$151 ;
-  reg \$152 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -35704,24 +35698,24 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire [-1:0] \$76 ;
+  wire \$76 ;
   wire \$77 ;
-  wire [-1:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [-1:0] \$84 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [-1:0] \$86 ;
-  wire \$87 ;
+  wire \$86 ;
+  wire [1:0] \$87 ;
   wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
-  wire [1:0] \$91 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
@@ -35865,62 +35859,62 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   assign \$69  = to_promote > free;
   assign \$70  = \$69  ? free : { 4'h0, to_promote };
   assign \$71  = select_start & set_mask;
-  assign \$72  = offered_any_left[0] | offered_any_left[1];
-  assign \$73  = offered_any_left[2] | offered_any_left[3];
+  assign \$72  = | offered_any_left[1:0];
+  assign \$73  = | offered_any_left[3:2];
   assign \$74  = \$72  | \$73 ;
-  assign \$75  = offered_any_left[0] | offered_any_left[1];
-  assign \$77  = ~ offered_any_left[0];
-  assign \$79  = ~ offered_any_left[2];
-  assign \$80  = \$75  ? \$77  : \$79 ;
-  assign \$81  = offered_any_left[0] | offered_any_left[1];
-  assign \$82  = ~ \$81 ;
-  assign \$83  = offered_any_left[4] | offered_any_left[5];
-  assign \$85  = ~ offered_any_left[4];
-  assign \$87  = ~ offered_any_left[6];
-  assign \$88  = \$83  ? \$85  : \$87 ;
-  assign \$89  = offered_any_left[4] | offered_any_left[5];
-  assign \$90  = ~ \$89 ;
-  assign \$91  = \$74  ? { \$82 , \$80  } : { \$90 , \$88  };
-  assign \$92  = offered_any_left[0] | offered_any_left[1];
-  assign \$93  = offered_any_left[2] | offered_any_left[3];
-  assign \$94  = \$92  | \$93 ;
-  assign \$95  = ~ \$94 ;
-  assign \$96  = ~ finished;
-  assign \$97  = offered_any_left[0] | offered_any_left[1];
-  assign \$98  = offered_any_left[2] | offered_any_left[3];
-  assign \$99  = \$97  | \$98 ;
-  assign \$100  = offered_any_left[4] | offered_any_left[5];
-  assign \$101  = offered_any_left[6] | offered_any_left[7];
-  assign \$102  = \$100  | \$101 ;
-  assign \$103  = \$99  | \$102 ;
-  assign \$104  = \$96  & \$103 ;
-  assign \$105  = ~ finished;
-  assign \$106  = | left;
-  assign \$107  = \$105  & \$106 ;
-  assign \$108  = ~ promoting;
-  assign \$109  = row_set + 1'h1;
-  assign \$110  = \$109  & { 1'h0, set_mask };
-  assign \$111  = left - 1'h1;
-  assign \$112  = select_start & set_mask;
-  assign \$115  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
-  assign \$116  = ~ r_rdy;
-  assign \$117  = promoting & \$116 ;
-  assign \$118  = hot_count + 1'h1;
-  assign \$119  = to_promote - 1'h1;
-  assign \$120  = to_demote - 1'h1;
-  assign \$121  = to_promote + 1'h1;
+  assign \$75  = | offered_any_left[1:0];
+  assign \$76  = ~ offered_any_left[0];
+  assign \$77  = ~ offered_any_left[2];
+  assign \$78  = \$75  ? \$76  : \$77 ;
+  assign \$79  = | offered_any_left[1:0];
+  assign \$80  = ~ \$79 ;
+  assign \$81  = | offered_any_left[5:4];
+  assign \$82  = ~ offered_any_left[4];
+  assign \$83  = ~ offered_any_left[6];
+  assign \$84  = \$81  ? \$82  : \$83 ;
+  assign \$85  = | offered_any_left[5:4];
+  assign \$86  = ~ \$85 ;
+  assign \$87  = \$74  ? { \$80 , \$78  } : { \$86 , \$84  };
+  assign \$88  = | offered_any_left[1:0];
+  assign \$89  = | offered_any_left[3:2];
+  assign \$90  = \$88  | \$89 ;
+  assign \$91  = ~ \$90 ;
+  assign \$92  = ~ finished;
+  assign \$93  = | offered_any_left[1:0];
+  assign \$94  = | offered_any_left[3:2];
+  assign \$95  = \$93  | \$94 ;
+  assign \$96  = | offered_any_left[5:4];
+  assign \$97  = | offered_any_left[7:6];
+  assign \$98  = \$96  | \$97 ;
+  assign \$99  = \$95  | \$98 ;
+  assign \$100  = \$92  & \$99 ;
+  assign \$101  = ~ finished;
+  assign \$102  = | left;
+  assign \$103  = \$101  & \$102 ;
+  assign \$104  = ~ promoting;
+  assign \$105  = row_set + 1'h1;
+  assign \$106  = \$105  & { 1'h0, set_mask };
+  assign \$107  = left - 1'h1;
+  assign \$108  = select_start & set_mask;
+  assign \$111  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
+  assign \$112  = ~ r_rdy;
+  assign \$113  = promoting & \$112 ;
+  assign \$114  = hot_count + 1'h1;
+  assign \$115  = to_promote - 1'h1;
+  assign \$116  = to_demote - 1'h1;
+  assign \$117  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$122 ;
+    counted0_0 <= \$118 ;
   always @(posedge clk)
-    counted0_1 <= \$123 ;
+    counted0_1 <= \$119 ;
   always @(posedge clk)
-    counted1_0 <= \$124 ;
+    counted1_0 <= \$120 ;
   always @(posedge clk)
-    under_way <= \$125 ;
+    under_way <= \$121 ;
   always @(posedge clk)
-    total <= \$126 ;
+    total <= \$122 ;
   always @(posedge clk)
-    free <= \$127 ;
+    free <= \$123 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -35972,55 +35966,55 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   always @(posedge clk)
     offered_slots_7 <= slot_out__7;
   always @(posedge clk)
-    w_en <= \$128 ;
+    w_en <= \$124 ;
   always @(posedge clk)
-    margin <= \$129 ;
+    margin <= \$125 ;
   always @(posedge clk)
-    lowest <= \$130 ;
+    lowest <= \$126 ;
   always @(posedge clk)
-    \level$106  <= \$131 ;
+    \level$106  <= \$127 ;
   always @(posedge clk)
-    \wanted$107  <= \$132 ;
+    \wanted$107  <= \$128 ;
   always @(posedge clk)
-    finished <= \$133 ;
+    finished <= \$129 ;
   always @(posedge clk)
-    hot_count <= \$134 ;
+    hot_count <= \$130 ;
   always @(posedge clk)
-    threshold <= \$135 ;
+    threshold <= \$131 ;
   always @(posedge clk)
-    \bit  <= \$136 ;
+    \bit  <= \$132 ;
   always @(posedge clk)
-    base <= \$137 ;
+    base <= \$133 ;
   always @(posedge clk)
-    row_set <= \$138 ;
+    row_set <= \$134 ;
   always @(posedge clk)
-    left <= \$139 ;
+    left <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$140 ;
+    fsm_state <= \$136 ;
   always @(posedge clk)
-    idle <= \$141 ;
+    idle <= \$137 ;
   always @(posedge clk)
-    recent <= \$142 ;
+    recent <= \$138 ;
   always @(posedge clk)
-    limit <= \$143 ;
+    limit <= \$139 ;
   always @(posedge clk)
-    to_promote <= \$144 ;
+    to_promote <= \$140 ;
   always @(posedge clk)
-    to_demote <= \$145 ;
+    to_demote <= \$141 ;
   always @(posedge clk)
-    promoting <= \$146 ;
+    promoting <= \$142 ;
   always @(posedge clk)
-    bank <= \$147 ;
+    bank <= \$143 ;
   always @(posedge clk)
-    row_way <= \$148 ;
+    row_way <= \$144 ;
   always @(posedge clk)
-    mixed <= \$149 ;
+    mixed <= \$145 ;
   always @(posedge clk)
-    slot_in <= \$150 ;
+    slot_in <= \$146 ;
   always @(posedge clk)
-    old_key <= \$151 ;
+    old_key <= \$147 ;
   always @(posedge clk)
-    old_valid <= \$152 ;
+    old_valid <= \$148 ;
   hotline_edge_stream_core_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -36058,21 +36052,21 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$113  = offered_ways_0;
+          \$109  = offered_ways_0;
       3'h1:
-          \$113  = offered_ways_1;
+          \$109  = offered_ways_1;
       3'h2:
-          \$113  = offered_ways_2;
+          \$109  = offered_ways_2;
       3'h3:
-          \$113  = offered_ways_3;
+          \$109  = offered_ways_3;
       3'h4:
-          \$113  = offered_ways_4;
+          \$109  = offered_ways_4;
       3'h5:
-          \$113  = offered_ways_5;
+          \$109  = offered_ways_5;
       3'h6:
-          \$113  = offered_ways_6;
+          \$109  = offered_ways_6;
       3'h7:
-          \$113  = offered_ways_7;
+          \$109  = offered_ways_7;
     endcase
   end
   always @* begin
@@ -36080,21 +36074,21 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$114  = offered_tags_0;
+          \$110  = offered_tags_0;
       3'h1:
-          \$114  = offered_tags_1;
+          \$110  = offered_tags_1;
       3'h2:
-          \$114  = offered_tags_2;
+          \$110  = offered_tags_2;
       3'h3:
-          \$114  = offered_tags_3;
+          \$110  = offered_tags_3;
       3'h4:
-          \$114  = offered_tags_4;
+          \$110  = offered_tags_4;
       3'h5:
-          \$114  = offered_tags_5;
+          \$110  = offered_tags_5;
       3'h6:
-          \$114  = offered_tags_6;
+          \$110  = offered_tags_6;
       3'h7:
-          \$114  = offered_tags_7;
+          \$110  = offered_tags_7;
     endcase
   end
   always @* begin
@@ -36653,76 +36647,76 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = \$30 ;
+    \$118  = \$30 ;
     if (rst) begin
-      \$122  = 6'h00;
+      \$118  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$33 ;
+    \$119  = \$33 ;
     if (rst) begin
-      \$123  = 6'h00;
+      \$119  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = \$34 ;
+    \$120  = \$34 ;
     if (rst) begin
-      \$124  = 7'h00;
+      \$120  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = { under_way[2:0], counting };
+    \$121  = { under_way[2:0], counting };
     if (rst) begin
-      \$125  = 4'h0;
+      \$121  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total;
+    \$122  = total;
     if (under_way[3]) begin
-      \$126  = \$35 [14:0];
+      \$122  = \$35 [14:0];
     end
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h01:
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h03:
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
       5'h05:
           /* empty */;
       5'h06:
           if (\$53 ) begin
-            \$126  = 15'h0000;
+            \$122  = 15'h0000;
           end
     endcase
     if (rst) begin
-      \$126  = 15'h0000;
+      \$122  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = \$36 [13:0];
+    \$123  = \$36 [13:0];
     if (rst) begin
-      \$127  = 14'h0000;
+      \$123  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = 1'h0;
+    \$124  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -36762,55 +36756,55 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$128  = 1'h1;
+            \$124  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$128  = 1'h0;
+      \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$37 ;
+    \$125  = \$37 ;
     if (rst) begin
-      \$129  = 9'h000;
+      \$125  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$38 [8:0];
+    \$126  = \$38 [8:0];
     if (rst) begin
-      \$130  = 9'h000;
+      \$126  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = level;
+    \$127  = level;
     if (rst) begin
-      \$131  = 9'h000;
+      \$127  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = wanted;
+    \$128  = wanted;
     if (rst) begin
-      \$132  = 3'h0;
+      \$128  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = \$40 ;
+    \$129  = \$40 ;
     if (rst) begin
-      \$133  = 1'h0;
+      \$129  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
-      \$134  = 14'h0000;
+      \$130  = 14'h0000;
     end else begin
-      \$134  = \$41 [13:0];
+      \$130  = \$41 [13:0];
     end
     casez (fsm_state)
       5'h00:
@@ -36846,19 +36840,19 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0f:
           /* empty */;
       5'h11:
-          if (\$117 ) begin
-            \$134  = \$118 [13:0];
+          if (\$113 ) begin
+            \$130  = \$114 [13:0];
           end
     endcase
     if (rst) begin
-      \$134  = 14'h0000;
+      \$130  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = threshold;
+    \$131  = threshold;
     if (clear) begin
-      \$135  = 9'h000;
+      \$131  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -36876,19 +36870,19 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h06:
           /* empty */;
       5'h07:
-          \$135  = \$57 ;
+          \$131  = \$57 ;
     endcase
     if (rst) begin
-      \$135  = 9'h000;
+      \$131  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = \bit ;
+    \$132  = \bit ;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$136  = 3'h7;
+            \$132  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -36902,20 +36896,20 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h06:
           if (\$53 ) begin
-            \$136  = \$55 [2:0];
+            \$132  = \$55 [2:0];
           end
     endcase
     if (rst) begin
-      \$136  = 3'h0;
+      \$132  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = base;
+    \$133  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$137  = 8'h00;
+            \$133  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -36930,48 +36924,48 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h06:
           if (\$53 ) begin
             if (\$54 ) begin
-              \$137  = \$2 [7:0];
+              \$133  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$137  = 8'h00;
+      \$133  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = row_set;
+    \$134  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h01:
-          \$138  = \$42 [8:0];
+          \$134  = \$42 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h03:
-          \$138  = \$46 [8:0];
+          \$134  = \$46 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h05:
-          \$138  = \$50 [8:0];
+          \$134  = \$50 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$138  = 9'h000;
+            \$134  = 9'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$138  = \$58 [8:0];
+          \$134  = \$58 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$138  = \$71 ;
+          \$134  = \$71 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -36979,51 +36973,51 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-            \$138  = \$110 [8:0];
-          end else if (\$108 ) begin
-            \$138  = \$112 ;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+            \$134  = \$106 [8:0];
+          end else if (\$104 ) begin
+            \$134  = \$108 ;
           end
     endcase
     if (rst) begin
-      \$138  = 9'h000;
+      \$134  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = left;
+    \$135  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h01:
-          \$139  = \$43 [8:0];
+          \$135  = \$43 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h03:
-          \$139  = \$47 [8:0];
+          \$135  = \$47 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h05:
-          \$139  = \$51 [8:0];
+          \$135  = \$51 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$139  = set_mask;
+            \$135  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$139  = \$59 [8:0];
+          \$135  = \$59 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$139  = set_mask;
+          \$135  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -37031,108 +37025,108 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-            \$139  = \$111 [8:0];
-          end else if (\$108 ) begin
-            \$139  = set_mask;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+            \$135  = \$107 [8:0];
+          end else if (\$104 ) begin
+            \$135  = set_mask;
           end
     endcase
     if (rst) begin
-      \$139  = 9'h000;
+      \$135  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = fsm_state;
+    \$136  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$140  = 5'h01;
+            \$136  = 5'h01;
           end
       5'h01:
           if (\$44 ) begin
-            \$140  = 5'h02;
+            \$136  = 5'h02;
           end
       5'h02:
           if (\$45 ) begin
-            \$140  = 5'h03;
+            \$136  = 5'h03;
           end
       5'h03:
           if (\$48 ) begin
-            \$140  = 5'h04;
+            \$136  = 5'h04;
           end
       5'h04:
           if (\$49 ) begin
-            \$140  = 5'h05;
+            \$136  = 5'h05;
           end
       5'h05:
           if (\$52 ) begin
-            \$140  = 5'h06;
+            \$136  = 5'h06;
           end
       5'h06:
           if (\$53 ) begin
-            \$140  = 5'h05;
+            \$136  = 5'h05;
             if (\$56 ) begin
-              \$140  = 5'h07;
+              \$136  = 5'h07;
             end
           end
       5'h07:
-          \$140  = 5'h08;
+          \$136  = 5'h08;
       5'h08:
           if (\$60 ) begin
-            \$140  = 5'h09;
+            \$136  = 5'h09;
           end
       5'h09:
           if (\$63 ) begin
-            \$140  = 5'h0a;
+            \$136  = 5'h0a;
           end
       5'h0a:
-          \$140  = 5'h0b;
+          \$136  = 5'h0b;
       5'h0b:
-          \$140  = 5'h0c;
+          \$136  = 5'h0c;
       5'h0c:
-          \$140  = 5'h0d;
+          \$136  = 5'h0d;
       5'h0d:
-          \$140  = 5'h0e;
+          \$136  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
-          if (\$104 ) begin
-            \$140  = 5'h0f;
-          end else if (\$107 ) begin
-            \$140  = 5'h0b;
-          end else if (\$108 ) begin
-            \$140  = 5'h0b;
+          if (\$100 ) begin
+            \$136  = 5'h0f;
+          end else if (\$103 ) begin
+            \$136  = 5'h0b;
+          end else if (\$104 ) begin
+            \$136  = 5'h0b;
           end else begin
-            \$140  = 5'h10;
+            \$136  = 5'h10;
           end
       5'h0f:
-          \$140  = 5'h11;
+          \$136  = 5'h11;
       5'h11:
-          \$140  = 5'h12;
+          \$136  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$140  = 5'h13;
+            \$136  = 5'h13;
           end else begin
-            \$140  = 5'h0d;
+            \$136  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$140  = 5'h0d;
+            \$136  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$140  = 5'h00;
+            \$136  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$140  = 5'h00;
+      \$136  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = idle;
+    \$137  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37140,16 +37134,16 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$141  = total;
+            \$137  = total;
           end
     endcase
     if (rst) begin
-      \$141  = 15'h0000;
+      \$137  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = recent;
+    \$138  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37161,16 +37155,16 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$142  = total;
+            \$138  = total;
           end
     endcase
     if (rst) begin
-      \$142  = 15'h0000;
+      \$138  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = limit;
+    \$139  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37191,15 +37185,15 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h08:
           /* empty */;
       5'h09:
-          \$143  = \$62 [9:0];
+          \$139  = \$62 [9:0];
     endcase
     if (rst) begin
-      \$143  = 10'h000;
+      \$139  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = to_promote;
+    \$140  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37221,10 +37215,10 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h09:
           if (\$63 ) begin
-            \$144  = \$65 [9:0];
+            \$140  = \$65 [9:0];
           end
       5'h0a:
-          \$144  = \$70 [9:0];
+          \$140  = \$70 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -37240,18 +37234,18 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$144  = \$119 [9:0];
+            \$140  = \$115 [9:0];
           end else begin
-            \$144  = \$121 [9:0];
+            \$140  = \$117 [9:0];
           end
     endcase
     if (rst) begin
-      \$144  = 10'h000;
+      \$140  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = to_demote;
+    \$141  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37274,7 +37268,7 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h09:
           /* empty */;
       5'h0a:
-          \$145  = \$68 [9:0];
+          \$141  = \$68 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -37291,16 +37285,16 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$145  = \$120 [9:0];
+            \$141  = \$116 [9:0];
           end
     endcase
     if (rst) begin
-      \$145  = 10'h000;
+      \$141  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = promoting;
+    \$142  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37323,7 +37317,7 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h09:
           /* empty */;
       5'h0a:
-          \$146  = 1'h0;
+          \$142  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -37331,19 +37325,19 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$104 ) begin
-          end else if (\$107 ) begin
-          end else if (\$108 ) begin
-            \$146  = 1'h1;
+          if (\$100 ) begin
+          end else if (\$103 ) begin
+          end else if (\$104 ) begin
+            \$142  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$146  = 1'h0;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = bank;
+    \$143  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37374,56 +37368,15 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          \$147  = { \$95 , \$91  };
+          \$143  = { \$91 , \$87  };
     endcase
     if (rst) begin
-      \$147  = 3'h0;
+      \$143  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$148  = \$113 ;
-    endcase
-    if (rst) begin
-      \$148  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$149  = mixed;
+    \$144  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37456,15 +37409,15 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0e:
           /* empty */;
       5'h0f:
-          \$149  = { \$114 , bank };
+          \$144  = \$109 ;
     endcase
     if (rst) begin
-      \$149  = 36'h000000000;
+      \$144  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = slot_in;
+    \$145  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37497,17 +37450,15 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$150  = \$115 [12:0];
+          \$145  = { \$110 , bank };
     endcase
     if (rst) begin
-      \$150  = 13'h0000;
+      \$145  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = old_key;
+    \$146  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37542,15 +37493,15 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0f:
           /* empty */;
       5'h11:
-          \$151  = r_data[48:13];
+          \$146  = \$111 [12:0];
     endcase
     if (rst) begin
-      \$151  = 36'h000000000;
+      \$146  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = old_valid;
+    \$147  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -37585,10 +37536,53 @@ module hotline_edge_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0f:
           /* empty */;
       5'h11:
-          \$152  = r_rdy;
+          \$147  = r_data[48:13];
     endcase
     if (rst) begin
-      \$152  = 1'h0;
+      \$147  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$148  = r_rdy;
+    endcase
+    if (rst) begin
+      \$148  = 1'h0;
     end
   end
   always @*
@@ -38243,10 +38237,10 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   wire accept;
   reg [173:0] axis = 174'h00000000000000000000000000000000000000000000;
   wire axis_ready;
+  reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
@@ -38324,7 +38318,7 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
   reg [6:0] room = 7'h40;
   wire [173:0] seen;
   wire step;
-  assign \$1  = ~ \$signal ;
+  assign \$1  = ~ axis_valid;
   assign input__ready = \$1  | axis_ready;
   assign \$2  = | input__payload[263:256];
   assign \$3  = | input__payload[263:256];
@@ -38372,9 +38366,9 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
   assign \$53  = \$44  & \$52 ;
   assign \$54  = | input__payload[287:256];
   assign \$55  = ~ \$54 ;
-  assign accept = \$signal  & axis_ready;
+  assign accept = axis_valid & axis_ready;
   assign \$56  = ~ axis[172];
-  assign \$57  = \$signal  & \$56 ;
+  assign \$57  = axis_valid & \$56 ;
   assign \$58  = held[173] | \$57 ;
   assign offered = held_valid & \$58 ;
   assign \$59  = ~ held[173];
@@ -38384,7 +38378,7 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
   assign \$63  = \$62  | in_batch;
   assign axis_ready = held_valid ? \$61  : \$63 ;
   assign \$64  = ~ in_batch;
-  assign \$65  = \$signal  & \$64 ;
+  assign \$65  = axis_valid & \$64 ;
   assign \$66  = ~ held_valid;
   assign \$67  = \$65  & \$66 ;
   assign \$68  = ~ hold;
@@ -38508,7 +38502,7 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
   assign \$190  = step & here2;
   assign \$191  = \$190  & filled_empty;
   always @(posedge clk)
-    \$signal  <= \$192 ;
+    axis_valid <= \$192 ;
   always @(posedge clk)
     axis <= \$193 ;
   always @(posedge clk)
@@ -38675,7 +38669,7 @@ module hotline_edge_stream_core_unpacker(rst, hold, input__ready, started, outpu
     empty_batch <= \$274 ;
   always @* begin
     if (starts_blocks) begin end
-    \$192  = \$signal ;
+    \$192  = axis_valid;
     if (input__ready) begin
       \$192  = input__valid;
     end
@@ -41565,7 +41559,7 @@ module hotline_edge_stream_core_verdict_tap_entry(rst, input__valid, output__rea
 endmodule
 
 module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, listed
+, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
 , \held$34 , nonpopular_words, samples, popular_samples, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
@@ -41652,8 +41646,8 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] listed;
-  reg [31:0] listed = 32'd0;
+  output [31:0] \listed$33 ;
+  reg [31:0] \listed$33  = 32'd0;
   output [31:0] \held$34 ;
   reg [31:0] \held$34  = 32'd0;
   output [31:0] nonpopular_words;
@@ -41834,7 +41828,6 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [9:0] \$like  = 10'h000;
   reg batch_ended = 1'h0;
   reg command_ended = 1'h0;
   wire [26:0] count;
@@ -41863,6 +41856,7 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire key_filler_output__valid;
   wire last;
   reg [31:0] left = 32'd0;
+  reg [9:0] listed = 10'h000;
   reg [2:0] more_popular = 3'h0;
   reg [2:0] more_samples = 3'h0;
   wire [259:0] nonpopular_entry_input__payload;
@@ -41930,7 +41924,7 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 10'h000;
-  assign \$28  = listed + \$like ;
+  assign \$28  = \listed$33  + listed;
   assign \$29  = \held$34  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$98 , \$95 , \$90  } : 3'h0;
@@ -42037,11 +42031,11 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   always @(posedge device_clk)
     flushing <= \$118 ;
   always @(posedge device_clk)
-    \$like  <= \$119 ;
+    listed <= \$119 ;
   always @(posedge device_clk)
     held <= \$120 ;
   always @(posedge device_clk)
-    listed <= \$121 ;
+    \listed$33  <= \$121 ;
   always @(posedge device_clk)
     \held$34  <= \$122 ;
   always @(posedge device_clk)

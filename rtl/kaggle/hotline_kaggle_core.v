@@ -11905,7 +11905,6 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, hold, row_out__0__vali
   wire [3:0] \$97 ;
   wire [4:0] \$98 ;
   wire [5:0] \$99 ;
-  reg \$signal  = 1'h0;
   reg [10:0] beyond = 11'h000;
   reg [15:0] \beyond$265  = 16'h0000;
   reg counted = 1'h0;
@@ -11944,6 +11943,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, hold, row_out__0__vali
   wire [15:0] hot;
   reg [15:0] index = 16'h0000;
   reg judge = 1'h0;
+  reg judged = 1'h0;
   reg [15:0] last = 16'h0000;
   reg [4:0] quota = 5'h00;
   reg report = 1'h0;
@@ -12068,7 +12068,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, hold, row_out__0__vali
   assign \$112  = ~ \within ;
   assign \$113  = row_in__hot & \$112 ;
   assign \$114  = | \$113 ;
-  assign \$115  = \$signal  & \$114 ;
+  assign \$115  = judged & \$114 ;
   assign \$116  = \$115  | unusable;
   assign \$117  = walk + 1'h1;
   assign \$118  = walk == 11'h7ff;
@@ -12395,7 +12395,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, hold, row_out__0__vali
   always @(posedge clk)
     \within  <= \$421 ;
   always @(posedge clk)
-    \$signal  <= \$422 ;
+    judged <= \$422 ;
   always @(posedge clk)
     judge <= \$423 ;
   always @(posedge clk)
@@ -13939,7 +13939,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, hold, row_out__0__vali
   always @* begin
     if (starts_blocks) begin end
     \$428  = row_in__hot;
-    if (\$signal ) begin
+    if (judged) begin
       \$428  = hot;
     end
     casez (fsm_state)
@@ -41985,7 +41985,6 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .read(\$90 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -42003,6 +42002,7 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$90 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -42832,7 +42832,7 @@ module hotline_kaggle_popularity_bank_queue(rst, push_count, head_valid, head, p
 endmodule
 
 module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \872_0_0 , \897_0_0 , \922_0_0 , \947_0_0 , read, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, _signature__data_34_0____, _signature__data_34_0_____, _signature__data_34_0______, _signature__data_34_0_______
+, rst, \valid$3 , tag, update_ready, updating, any_left, \872_0_0 , \897_0_0 , \922_0_0 , \947_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, _signature__data_34_0____, _signature__data_34_0_____, _signature__data_34_0______, _signature__data_34_0_______
 , _signature__data_34_0________, _signature__data_34_0_________, _signature__data_34_0__________, _signature__data_34_0___________, _signature__data_34_0____________, _signature__data_34_0_____________, _signature__data_34_0______________, _signature__data_34_0_______________, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -42904,8 +42904,8 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   wire \922_0_0 ;
   output \947_0_0 ;
   wire \947_0_0 ;
-  output [167:0] read;
-  wire [167:0] read;
+  output [167:0] state_read__data;
+  wire [167:0] state_read__data;
   output [15:0] hot_read__data;
   wire [15:0] hot_read__data;
   output [18:0] slot_out;
@@ -44031,8 +44031,6 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   reg [55:0] \$997 ;
   reg [3:0] \$998 ;
   reg [3:0] \$999 ;
-  reg [15:0] \$signal  = 16'h0000;
-  reg [15:0] \$signal$12  = 16'h0000;
   wire [167:0] after;
   reg ages = 1'h0;
   reg below = 1'h0;
@@ -44057,10 +44055,12 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   reg [15:0] hit = 16'h0000;
   reg [15:0] hit_ways = 16'h0000;
   reg [15:0] hot = 16'h0000;
+  reg [15:0] hot_ways = 16'h0000;
+  reg [15:0] hot_word = 16'h0000;
+  wire [15:0] hot_write__data;
+  wire hot_write__en;
   wire [10:0] hots_addr;
   wire [15:0] hots_data;
-  wire [15:0] hots_data_;
-  wire hots_en;
   reg inserts = 1'h0;
   reg [15:0] known = 16'h0000;
   reg [3:0] latched_follows = 4'h0;
@@ -44119,10 +44119,9 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   wire [18:0] slots_data;
   wire [10:0] state_address;
   wire [168:0] state_now;
-  wire [10:0] states_addr;
-  wire [167:0] states_data;
-  wire [167:0] states_data_;
-  wire states_en;
+  wire [10:0] state_write__addr;
+  wire [167:0] state_write__data;
+  wire state_write__en;
   (* init = 19'h00000 *)
   wire [10:0] tag_address;
   wire [10:0] tags0_addr;
@@ -44258,8 +44257,8 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   (* syn_ramstyle = "block_ram" *)
   reg [15:0] hots [2047:0];
   always @(posedge clk) begin
-    if (hots_en)
-      hots[row_set] <= hots_data;
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
   end
   reg [15:0] _0_;
   reg [15:0] _1_;
@@ -44268,7 +44267,7 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
     _1_ <= hots[hots_addr];
   end
   assign hot_read__data = _0_;
-  assign hots_data_ = _1_;
+  assign hots_data = _1_;
   (* ram_style = "ultra" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -44287,14 +44286,14 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   (* syn_ramstyle = "block_ram" *)
   reg [167:0] states [2047:0];
   always @(posedge clk) begin
-    if (states_en)
-      states[states_addr] <= states_data;
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
   end
   reg [167:0] _3_;
   always @(posedge clk) begin
     _3_ <= states[state_address];
   end
-  assign states_data_ = _3_;
+  assign state_read__data = _3_;
   (* ram_style = "ultra" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -44616,7 +44615,7 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   assign \$63  = & lookup_equal13;
   assign \$64  = & lookup_equal14;
   assign \$65  = & lookup_equal15;
-  assign \$66  = { \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55 , \$54 , \$53 , \$52 , \$51 , \$50  } & \$signal$12 ;
+  assign \$66  = { \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55 , \$54 , \$53 , \$52 , \$51 , \$50  } & hot_ways;
   assign \$67  = | hit_ways;
   assign \$68  = | update_weight_etc[42:35];
   assign \$69  = update_valid & \$68 ;
@@ -45391,10 +45390,10 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   assign \$814  = 10'h001 >= age_period;
   assign due_anew = \$811  & \$814 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
-  assign states_addr = row_access ? row_set : update_written[47:37];
+  assign state_write__addr = row_access ? row_set : update_written[47:37];
   assign \$815  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign states_data = row_access ? \$815  : now[167:0];
-  assign states_en = row_access ? row_write : update_written[0];
+  assign state_write__data = row_access ? \$815  : now[167:0];
+  assign state_write__en = row_access ? row_write : update_written[0];
   assign tags0_data = row_access ? row_in__tags[34:0] : update_written[36:2];
   assign tags0_en = row_access ? row_write : fill[0];
   assign tags1_data = row_access ? row_in__tags[69:35] : update_written[36:2];
@@ -45431,37 +45430,37 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   assign \$817  = pick_take ? \$816  : 31'h00000000;
   assign \$818  = current_hot ^ \$817 [15:0];
   assign \$819  = clear ? 16'h0000 : row_in__hot;
-  assign hots_data = pick_take ? \$818  : \$819 ;
-  assign hots_en = row_write | pick_take;
+  assign hot_write__data = pick_take ? \$818  : \$819 ;
+  assign hot_write__en = row_write | pick_take;
   assign \$820  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$820 ;
-  assign \$821  = states_data_[47:40] >= level;
-  assign \$822  = states_data_[55:48] >= level;
-  assign \$823  = states_data_[63:56] >= level;
-  assign \$824  = states_data_[71:64] >= level;
-  assign \$825  = states_data_[79:72] >= level;
-  assign \$826  = states_data_[87:80] >= level;
-  assign \$827  = states_data_[95:88] >= level;
-  assign \$828  = states_data_[103:96] >= level;
-  assign \$829  = states_data_[111:104] >= level;
-  assign \$830  = states_data_[119:112] >= level;
-  assign \$831  = states_data_[127:120] >= level;
-  assign \$832  = states_data_[135:128] >= level;
-  assign \$833  = states_data_[143:136] >= level;
-  assign \$834  = states_data_[151:144] >= level;
-  assign \$835  = states_data_[159:152] >= level;
-  assign \$836  = states_data_[167:160] >= level;
-  assign \$837  = states_data_[15:0] & { \$836 , \$835 , \$834 , \$833 , \$832 , \$831 , \$830 , \$829 , \$828 , \$827 , \$826 , \$825 , \$824 , \$823 , \$822 , \$821  };
+  assign \$821  = state_read__data[47:40] >= level;
+  assign \$822  = state_read__data[55:48] >= level;
+  assign \$823  = state_read__data[63:56] >= level;
+  assign \$824  = state_read__data[71:64] >= level;
+  assign \$825  = state_read__data[79:72] >= level;
+  assign \$826  = state_read__data[87:80] >= level;
+  assign \$827  = state_read__data[95:88] >= level;
+  assign \$828  = state_read__data[103:96] >= level;
+  assign \$829  = state_read__data[111:104] >= level;
+  assign \$830  = state_read__data[119:112] >= level;
+  assign \$831  = state_read__data[127:120] >= level;
+  assign \$832  = state_read__data[135:128] >= level;
+  assign \$833  = state_read__data[143:136] >= level;
+  assign \$834  = state_read__data[151:144] >= level;
+  assign \$835  = state_read__data[159:152] >= level;
+  assign \$836  = state_read__data[167:160] >= level;
+  assign \$837  = state_read__data[15:0] & { \$836 , \$835 , \$834 , \$833 , \$832 , \$831 , \$830 , \$829 , \$828 , \$827 , \$826 , \$825 , \$824 , \$823 , \$822 , \$821  };
   assign \$838  = ~ hot_read__data;
-  assign \$839  = states_data_[15:0] & \$838 ;
+  assign \$839  = state_read__data[15:0] & \$838 ;
   assign \$840  = \$839  & { \$836 , \$835 , \$834 , \$833 , \$832 , \$831 , \$830 , \$829 , \$828 , \$827 , \$826 , \$825 , \$824 , \$823 , \$822 , \$821  };
   assign \$841  = ~ { \$836 , \$835 , \$834 , \$833 , \$832 , \$831 , \$830 , \$829 , \$828 , \$827 , \$826 , \$825 , \$824 , \$823 , \$822 , \$821  };
   assign \$842  = hot_read__data & \$841 ;
-  assign \$843  = ~ states_data_[31:16];
+  assign \$843  = ~ state_read__data[31:16];
   assign \$844  = hot_read__data & \$843 ;
   assign \$845  = ~ hot_read__data;
-  assign \$846  = states_data_[15:0] & \$845 ;
-  assign \$847  = \$846  & states_data_[31:16];
+  assign \$846  = state_read__data[15:0] & \$845 ;
+  assign \$847  = \$846  & state_read__data[31:16];
   assign any_left = | current;
   assign \$848  = ~ current;
   assign \$849  = \$848  + 1'h1;
@@ -45574,9 +45573,9 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   always @(posedge clk)
     lookup_addressed <= \$952 ;
   always @(posedge clk)
-    \$signal  <= \$953 ;
+    hot_word <= \$953 ;
   always @(posedge clk)
-    \$signal$12  <= \$954 ;
+    hot_ways <= \$954 ;
   always @(posedge clk)
     lookup_word0 <= \$955 ;
   always @(posedge clk)
@@ -45853,14 +45852,14 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   end
   always @* begin
     if (starts_blocks) begin end
-    \$953  = hots_data_;
+    \$953  = hots_data;
     if (rst) begin
       \$953  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$954  = \$signal ;
+    \$954  = hot_word;
     if (rst) begin
       \$954  = 16'h0000;
     end
@@ -46461,7 +46460,7 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1038  = states_data_;
+    \$1038  = state_read__data;
     if (rst) begin
       \$1038  = 168'h000000000000000000000000000000000000000000;
     end
@@ -46734,7 +46733,6 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_access, ro
   assign \897_0_0  = \$897 ;
   assign \922_0_0  = \$922 ;
   assign \947_0_0  = \$947 ;
-  assign read = states_data_;
   assign slot_out = slots_data;
   assign _signature__data_34_0 = tags0_data__;
   assign _signature__data_34_0_ = tags1_data__;
@@ -57248,23 +57246,23 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
-  wire [-1:0] \$122 ;
+  wire \$122 ;
   wire \$123 ;
-  wire [-1:0] \$124 ;
+  wire \$124 ;
   wire \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
   wire \$13 ;
-  wire [-1:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
-  wire [-1:0] \$132 ;
-  wire \$133 ;
+  wire \$132 ;
+  wire [1:0] \$133 ;
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [1:0] \$137 ;
+  wire \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire \$14 ;
@@ -57274,29 +57272,29 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire [-1:0] \$146 ;
+  wire \$146 ;
   wire \$147 ;
-  wire [-1:0] \$148 ;
+  wire \$148 ;
   wire \$149 ;
   wire \$15 ;
   wire \$150 ;
   wire \$151 ;
   wire \$152 ;
-  wire \$153 ;
-  wire [-1:0] \$154 ;
+  wire [1:0] \$153 ;
+  wire \$154 ;
   wire \$155 ;
-  wire [-1:0] \$156 ;
+  wire \$156 ;
   wire \$157 ;
-  wire \$158 ;
+  wire [2:0] \$158 ;
   wire \$159 ;
   wire \$16 ;
   wire \$160 ;
-  wire [1:0] \$161 ;
+  wire \$161 ;
   wire \$162 ;
   wire \$163 ;
   wire \$164 ;
   wire \$165 ;
-  wire [2:0] \$166 ;
+  wire \$166 ;
   wire \$167 ;
   wire \$168 ;
   wire \$169 ;
@@ -57318,25 +57316,25 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
-  wire [-1:0] \$186 ;
+  wire \$186 ;
   wire \$187 ;
-  wire [-1:0] \$188 ;
-  wire \$189 ;
+  wire \$188 ;
+  wire [1:0] \$189 ;
   wire \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
-  wire [-1:0] \$194 ;
+  wire \$194 ;
   wire \$195 ;
-  wire [-1:0] \$196 ;
+  wire \$196 ;
   wire \$197 ;
   wire \$198 ;
   wire \$199 ;
   wire [14:0] \$2 ;
   wire \$20 ;
   wire \$200 ;
-  wire [1:0] \$201 ;
+  wire \$201 ;
   wire \$202 ;
   wire \$203 ;
   wire \$204 ;
@@ -57344,31 +57342,31 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$206 ;
   wire \$207 ;
   wire \$208 ;
-  wire \$209 ;
+  wire [1:0] \$209 ;
   wire \$21 ;
-  wire [-1:0] \$210 ;
+  wire \$210 ;
   wire \$211 ;
-  wire [-1:0] \$212 ;
+  wire \$212 ;
   wire \$213 ;
-  wire \$214 ;
+  wire [2:0] \$214 ;
   wire \$215 ;
   wire \$216 ;
   wire \$217 ;
-  wire [-1:0] \$218 ;
+  wire \$218 ;
   wire \$219 ;
   wire \$22 ;
-  wire [-1:0] \$220 ;
+  wire \$220 ;
   wire \$221 ;
   wire \$222 ;
-  wire \$223 ;
+  wire [3:0] \$223 ;
   wire \$224 ;
-  wire [1:0] \$225 ;
+  wire \$225 ;
   wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
-  wire [2:0] \$230 ;
+  wire \$230 ;
   wire \$231 ;
   wire \$232 ;
   wire \$233 ;
@@ -57377,7 +57375,7 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$236 ;
   wire \$237 ;
   wire \$238 ;
-  wire [3:0] \$239 ;
+  wire \$239 ;
   wire \$24 ;
   wire \$240 ;
   wire \$241 ;
@@ -57419,82 +57417,66 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   wire \$274 ;
   wire \$275 ;
   wire \$276 ;
-  wire \$277 ;
-  wire \$278 ;
-  wire \$279 ;
+  wire [11:0] \$277 ;
+  wire [11:0] \$278 ;
+  wire [11:0] \$279 ;
   wire [5:0] \$28 ;
-  wire \$280 ;
-  wire \$281 ;
-  wire \$282 ;
-  wire \$283 ;
+  wire [10:0] \$280 ;
+  reg [3:0] \$281 ;
+  reg [34:0] \$282 ;
+  wire [19:0] \$283 ;
   wire \$284 ;
   wire \$285 ;
-  wire \$286 ;
-  wire \$287 ;
-  wire \$288 ;
-  wire \$289 ;
+  wire [20:0] \$286 ;
+  wire [13:0] \$287 ;
+  wire [13:0] \$288 ;
+  wire [13:0] \$289 ;
   wire [6:0] \$29 ;
-  wire \$290 ;
-  wire \$291 ;
-  wire \$292 ;
-  wire [11:0] \$293 ;
-  wire [11:0] \$294 ;
-  wire [11:0] \$295 ;
-  wire [10:0] \$296 ;
-  reg [3:0] \$297 ;
-  reg [34:0] \$298 ;
-  wire [19:0] \$299 ;
+  reg [7:0] \$290 ;
+  reg [7:0] \$291 ;
+  reg [7:0] \$292 ;
+  reg [7:0] \$293 ;
+  reg [7:0] \$294 ;
+  reg [7:0] \$295 ;
+  reg [7:0] \$296 ;
+  reg [7:0] \$297 ;
+  reg [10:0] \$298 ;
+  reg [10:0] \$299 ;
   reg [18:0] \$3 ;
   wire [7:0] \$30 ;
-  wire \$300 ;
-  wire \$301 ;
-  wire [20:0] \$302 ;
-  wire [13:0] \$303 ;
-  wire [13:0] \$304 ;
-  wire [13:0] \$305 ;
-  reg [7:0] \$306 ;
-  reg [7:0] \$307 ;
-  reg [7:0] \$308 ;
-  reg [7:0] \$309 ;
+  reg [11:0] \$300 ;
+  reg [4:0] \$301 ;
+  reg [20:0] \$302 ;
+  reg [19:0] \$303 ;
+  reg \$304 ;
+  reg [8:0] \$305 ;
+  reg [8:0] \$306 ;
+  reg [8:0] \$307 ;
+  reg [2:0] \$308 ;
+  reg \$309 ;
   wire [5:0] \$31 ;
-  reg [7:0] \$310 ;
-  reg [7:0] \$311 ;
-  reg [7:0] \$312 ;
+  reg [19:0] \$310 ;
+  reg [8:0] \$311 ;
+  reg [2:0] \$312 ;
   reg [7:0] \$313 ;
   reg [10:0] \$314 ;
   reg [10:0] \$315 ;
-  reg [11:0] \$316 ;
-  reg [4:0] \$317 ;
+  reg [4:0] \$316 ;
+  reg [20:0] \$317 ;
   reg [20:0] \$318 ;
-  reg [19:0] \$319 ;
+  reg [12:0] \$319 ;
   wire [6:0] \$32 ;
-  reg \$320 ;
-  reg [8:0] \$321 ;
-  reg [8:0] \$322 ;
-  reg [8:0] \$323 ;
-  reg [2:0] \$324 ;
-  reg \$325 ;
-  reg [19:0] \$326 ;
-  reg [8:0] \$327 ;
-  reg [2:0] \$328 ;
-  reg [7:0] \$329 ;
+  reg [12:0] \$320 ;
+  reg [12:0] \$321 ;
+  reg \$322 ;
+  reg [4:0] \$323 ;
+  reg [3:0] \$324 ;
+  reg [39:0] \$325 ;
+  reg [18:0] \$326 ;
+  reg [39:0] \$327 ;
+  reg \$328 ;
   wire [7:0] \$33 ;
-  reg [10:0] \$330 ;
-  reg [10:0] \$331 ;
-  reg [4:0] \$332 ;
-  reg [20:0] \$333 ;
-  reg [20:0] \$334 ;
-  reg [12:0] \$335 ;
-  reg [12:0] \$336 ;
-  reg [12:0] \$337 ;
-  reg \$338 ;
-  reg [4:0] \$339 ;
   wire [5:0] \$34 ;
-  reg [3:0] \$340 ;
-  reg [39:0] \$341 ;
-  reg [18:0] \$342 ;
-  reg [39:0] \$343 ;
-  reg \$344 ;
   wire [6:0] \$35 ;
   wire [7:0] \$36 ;
   wire [5:0] \$37 ;
@@ -57805,226 +57787,226 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   assign \$93  = to_promote > free;
   assign \$94  = \$93  ? free : { 7'h00, to_promote };
   assign \$95  = select_start & set_mask;
-  assign \$96  = offered_any_left[0] | offered_any_left[1];
-  assign \$97  = offered_any_left[2] | offered_any_left[3];
+  assign \$96  = | offered_any_left[1:0];
+  assign \$97  = | offered_any_left[3:2];
   assign \$98  = \$96  | \$97 ;
-  assign \$99  = offered_any_left[4] | offered_any_left[5];
-  assign \$100  = offered_any_left[6] | offered_any_left[7];
+  assign \$99  = | offered_any_left[5:4];
+  assign \$100  = | offered_any_left[7:6];
   assign \$101  = \$99  | \$100 ;
   assign \$102  = \$98  | \$101 ;
-  assign \$103  = offered_any_left[8] | offered_any_left[9];
-  assign \$104  = offered_any_left[10] | offered_any_left[11];
+  assign \$103  = | offered_any_left[9:8];
+  assign \$104  = | offered_any_left[11:10];
   assign \$105  = \$103  | \$104 ;
-  assign \$106  = offered_any_left[12] | offered_any_left[13];
-  assign \$107  = offered_any_left[14] | offered_any_left[15];
+  assign \$106  = | offered_any_left[13:12];
+  assign \$107  = | offered_any_left[15:14];
   assign \$108  = \$106  | \$107 ;
   assign \$109  = \$105  | \$108 ;
   assign \$110  = \$102  | \$109 ;
-  assign \$111  = offered_any_left[0] | offered_any_left[1];
-  assign \$112  = offered_any_left[2] | offered_any_left[3];
+  assign \$111  = | offered_any_left[1:0];
+  assign \$112  = | offered_any_left[3:2];
   assign \$113  = \$111  | \$112 ;
-  assign \$114  = offered_any_left[4] | offered_any_left[5];
-  assign \$115  = offered_any_left[6] | offered_any_left[7];
+  assign \$114  = | offered_any_left[5:4];
+  assign \$115  = | offered_any_left[7:6];
   assign \$116  = \$114  | \$115 ;
   assign \$117  = \$113  | \$116 ;
-  assign \$118  = offered_any_left[0] | offered_any_left[1];
-  assign \$119  = offered_any_left[2] | offered_any_left[3];
+  assign \$118  = | offered_any_left[1:0];
+  assign \$119  = | offered_any_left[3:2];
   assign \$120  = \$118  | \$119 ;
-  assign \$121  = offered_any_left[0] | offered_any_left[1];
-  assign \$123  = ~ offered_any_left[0];
-  assign \$125  = ~ offered_any_left[2];
-  assign \$126  = \$121  ? \$123  : \$125 ;
-  assign \$127  = offered_any_left[0] | offered_any_left[1];
-  assign \$128  = ~ \$127 ;
-  assign \$129  = offered_any_left[4] | offered_any_left[5];
-  assign \$131  = ~ offered_any_left[4];
-  assign \$133  = ~ offered_any_left[6];
-  assign \$134  = \$129  ? \$131  : \$133 ;
-  assign \$135  = offered_any_left[4] | offered_any_left[5];
-  assign \$136  = ~ \$135 ;
-  assign \$137  = \$120  ? { \$128 , \$126  } : { \$136 , \$134  };
-  assign \$138  = offered_any_left[0] | offered_any_left[1];
-  assign \$139  = offered_any_left[2] | offered_any_left[3];
+  assign \$121  = | offered_any_left[1:0];
+  assign \$122  = ~ offered_any_left[0];
+  assign \$123  = ~ offered_any_left[2];
+  assign \$124  = \$121  ? \$122  : \$123 ;
+  assign \$125  = | offered_any_left[1:0];
+  assign \$126  = ~ \$125 ;
+  assign \$127  = | offered_any_left[5:4];
+  assign \$128  = ~ offered_any_left[4];
+  assign \$129  = ~ offered_any_left[6];
+  assign \$130  = \$127  ? \$128  : \$129 ;
+  assign \$131  = | offered_any_left[5:4];
+  assign \$132  = ~ \$131 ;
+  assign \$133  = \$120  ? { \$126 , \$124  } : { \$132 , \$130  };
+  assign \$134  = | offered_any_left[1:0];
+  assign \$135  = | offered_any_left[3:2];
+  assign \$136  = \$134  | \$135 ;
+  assign \$137  = ~ \$136 ;
+  assign \$138  = | offered_any_left[9:8];
+  assign \$139  = | offered_any_left[11:10];
   assign \$140  = \$138  | \$139 ;
-  assign \$141  = ~ \$140 ;
-  assign \$142  = offered_any_left[8] | offered_any_left[9];
-  assign \$143  = offered_any_left[10] | offered_any_left[11];
-  assign \$144  = \$142  | \$143 ;
-  assign \$145  = offered_any_left[8] | offered_any_left[9];
-  assign \$147  = ~ offered_any_left[8];
-  assign \$149  = ~ offered_any_left[10];
-  assign \$150  = \$145  ? \$147  : \$149 ;
-  assign \$151  = offered_any_left[8] | offered_any_left[9];
+  assign \$141  = | offered_any_left[9:8];
+  assign \$142  = ~ offered_any_left[8];
+  assign \$143  = ~ offered_any_left[10];
+  assign \$144  = \$141  ? \$142  : \$143 ;
+  assign \$145  = | offered_any_left[9:8];
+  assign \$146  = ~ \$145 ;
+  assign \$147  = | offered_any_left[13:12];
+  assign \$148  = ~ offered_any_left[12];
+  assign \$149  = ~ offered_any_left[14];
+  assign \$150  = \$147  ? \$148  : \$149 ;
+  assign \$151  = | offered_any_left[13:12];
   assign \$152  = ~ \$151 ;
-  assign \$153  = offered_any_left[12] | offered_any_left[13];
-  assign \$155  = ~ offered_any_left[12];
-  assign \$157  = ~ offered_any_left[14];
-  assign \$158  = \$153  ? \$155  : \$157 ;
-  assign \$159  = offered_any_left[12] | offered_any_left[13];
-  assign \$160  = ~ \$159 ;
-  assign \$161  = \$144  ? { \$152 , \$150  } : { \$160 , \$158  };
-  assign \$162  = offered_any_left[8] | offered_any_left[9];
-  assign \$163  = offered_any_left[10] | offered_any_left[11];
+  assign \$153  = \$140  ? { \$146 , \$144  } : { \$152 , \$150  };
+  assign \$154  = | offered_any_left[9:8];
+  assign \$155  = | offered_any_left[11:10];
+  assign \$156  = \$154  | \$155 ;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = \$117  ? { \$137 , \$133  } : { \$157 , \$153  };
+  assign \$159  = | offered_any_left[1:0];
+  assign \$160  = | offered_any_left[3:2];
+  assign \$161  = \$159  | \$160 ;
+  assign \$162  = | offered_any_left[5:4];
+  assign \$163  = | offered_any_left[7:6];
   assign \$164  = \$162  | \$163 ;
-  assign \$165  = ~ \$164 ;
-  assign \$166  = \$117  ? { \$141 , \$137  } : { \$165 , \$161  };
-  assign \$167  = offered_any_left[0] | offered_any_left[1];
-  assign \$168  = offered_any_left[2] | offered_any_left[3];
+  assign \$165  = \$161  | \$164 ;
+  assign \$166  = ~ \$165 ;
+  assign \$167  = | offered_any_left[17:16];
+  assign \$168  = | offered_any_left[19:18];
   assign \$169  = \$167  | \$168 ;
-  assign \$170  = offered_any_left[4] | offered_any_left[5];
-  assign \$171  = offered_any_left[6] | offered_any_left[7];
+  assign \$170  = | offered_any_left[21:20];
+  assign \$171  = | offered_any_left[23:22];
   assign \$172  = \$170  | \$171 ;
   assign \$173  = \$169  | \$172 ;
-  assign \$174  = ~ \$173 ;
-  assign \$175  = offered_any_left[16] | offered_any_left[17];
-  assign \$176  = offered_any_left[18] | offered_any_left[19];
-  assign \$177  = \$175  | \$176 ;
-  assign \$178  = offered_any_left[20] | offered_any_left[21];
-  assign \$179  = offered_any_left[22] | offered_any_left[23];
-  assign \$180  = \$178  | \$179 ;
-  assign \$181  = \$177  | \$180 ;
-  assign \$182  = offered_any_left[16] | offered_any_left[17];
-  assign \$183  = offered_any_left[18] | offered_any_left[19];
-  assign \$184  = \$182  | \$183 ;
-  assign \$185  = offered_any_left[16] | offered_any_left[17];
-  assign \$187  = ~ offered_any_left[16];
-  assign \$189  = ~ offered_any_left[18];
-  assign \$190  = \$185  ? \$187  : \$189 ;
-  assign \$191  = offered_any_left[16] | offered_any_left[17];
-  assign \$192  = ~ \$191 ;
-  assign \$193  = offered_any_left[20] | offered_any_left[21];
-  assign \$195  = ~ offered_any_left[20];
-  assign \$197  = ~ offered_any_left[22];
-  assign \$198  = \$193  ? \$195  : \$197 ;
-  assign \$199  = offered_any_left[20] | offered_any_left[21];
-  assign \$200  = ~ \$199 ;
-  assign \$201  = \$184  ? { \$192 , \$190  } : { \$200 , \$198  };
-  assign \$202  = offered_any_left[16] | offered_any_left[17];
-  assign \$203  = offered_any_left[18] | offered_any_left[19];
-  assign \$204  = \$202  | \$203 ;
-  assign \$205  = ~ \$204 ;
-  assign \$206  = offered_any_left[24] | offered_any_left[25];
-  assign \$207  = offered_any_left[26] | offered_any_left[27];
-  assign \$208  = \$206  | \$207 ;
-  assign \$209  = offered_any_left[24] | offered_any_left[25];
-  assign \$211  = ~ offered_any_left[24];
-  assign \$213  = ~ offered_any_left[26];
-  assign \$214  = \$209  ? \$211  : \$213 ;
-  assign \$215  = offered_any_left[24] | offered_any_left[25];
-  assign \$216  = ~ \$215 ;
-  assign \$217  = offered_any_left[28] | offered_any_left[29];
-  assign \$219  = ~ offered_any_left[28];
-  assign \$221  = ~ offered_any_left[30];
-  assign \$222  = \$217  ? \$219  : \$221 ;
-  assign \$223  = offered_any_left[28] | offered_any_left[29];
-  assign \$224  = ~ \$223 ;
-  assign \$225  = \$208  ? { \$216 , \$214  } : { \$224 , \$222  };
-  assign \$226  = offered_any_left[24] | offered_any_left[25];
-  assign \$227  = offered_any_left[26] | offered_any_left[27];
-  assign \$228  = \$226  | \$227 ;
-  assign \$229  = ~ \$228 ;
-  assign \$230  = \$181  ? { \$205 , \$201  } : { \$229 , \$225  };
-  assign \$231  = offered_any_left[16] | offered_any_left[17];
-  assign \$232  = offered_any_left[18] | offered_any_left[19];
+  assign \$174  = | offered_any_left[17:16];
+  assign \$175  = | offered_any_left[19:18];
+  assign \$176  = \$174  | \$175 ;
+  assign \$177  = | offered_any_left[17:16];
+  assign \$178  = ~ offered_any_left[16];
+  assign \$179  = ~ offered_any_left[18];
+  assign \$180  = \$177  ? \$178  : \$179 ;
+  assign \$181  = | offered_any_left[17:16];
+  assign \$182  = ~ \$181 ;
+  assign \$183  = | offered_any_left[21:20];
+  assign \$184  = ~ offered_any_left[20];
+  assign \$185  = ~ offered_any_left[22];
+  assign \$186  = \$183  ? \$184  : \$185 ;
+  assign \$187  = | offered_any_left[21:20];
+  assign \$188  = ~ \$187 ;
+  assign \$189  = \$176  ? { \$182 , \$180  } : { \$188 , \$186  };
+  assign \$190  = | offered_any_left[17:16];
+  assign \$191  = | offered_any_left[19:18];
+  assign \$192  = \$190  | \$191 ;
+  assign \$193  = ~ \$192 ;
+  assign \$194  = | offered_any_left[25:24];
+  assign \$195  = | offered_any_left[27:26];
+  assign \$196  = \$194  | \$195 ;
+  assign \$197  = | offered_any_left[25:24];
+  assign \$198  = ~ offered_any_left[24];
+  assign \$199  = ~ offered_any_left[26];
+  assign \$200  = \$197  ? \$198  : \$199 ;
+  assign \$201  = | offered_any_left[25:24];
+  assign \$202  = ~ \$201 ;
+  assign \$203  = | offered_any_left[29:28];
+  assign \$204  = ~ offered_any_left[28];
+  assign \$205  = ~ offered_any_left[30];
+  assign \$206  = \$203  ? \$204  : \$205 ;
+  assign \$207  = | offered_any_left[29:28];
+  assign \$208  = ~ \$207 ;
+  assign \$209  = \$196  ? { \$202 , \$200  } : { \$208 , \$206  };
+  assign \$210  = | offered_any_left[25:24];
+  assign \$211  = | offered_any_left[27:26];
+  assign \$212  = \$210  | \$211 ;
+  assign \$213  = ~ \$212 ;
+  assign \$214  = \$173  ? { \$193 , \$189  } : { \$213 , \$209  };
+  assign \$215  = | offered_any_left[17:16];
+  assign \$216  = | offered_any_left[19:18];
+  assign \$217  = \$215  | \$216 ;
+  assign \$218  = | offered_any_left[21:20];
+  assign \$219  = | offered_any_left[23:22];
+  assign \$220  = \$218  | \$219 ;
+  assign \$221  = \$217  | \$220 ;
+  assign \$222  = ~ \$221 ;
+  assign \$223  = \$110  ? { \$166 , \$158  } : { \$222 , \$214  };
+  assign \$224  = | offered_any_left[1:0];
+  assign \$225  = | offered_any_left[3:2];
+  assign \$226  = \$224  | \$225 ;
+  assign \$227  = | offered_any_left[5:4];
+  assign \$228  = | offered_any_left[7:6];
+  assign \$229  = \$227  | \$228 ;
+  assign \$230  = \$226  | \$229 ;
+  assign \$231  = | offered_any_left[9:8];
+  assign \$232  = | offered_any_left[11:10];
   assign \$233  = \$231  | \$232 ;
-  assign \$234  = offered_any_left[20] | offered_any_left[21];
-  assign \$235  = offered_any_left[22] | offered_any_left[23];
+  assign \$234  = | offered_any_left[13:12];
+  assign \$235  = | offered_any_left[15:14];
   assign \$236  = \$234  | \$235 ;
   assign \$237  = \$233  | \$236 ;
-  assign \$238  = ~ \$237 ;
-  assign \$239  = \$110  ? { \$174 , \$166  } : { \$238 , \$230  };
-  assign \$240  = offered_any_left[0] | offered_any_left[1];
-  assign \$241  = offered_any_left[2] | offered_any_left[3];
-  assign \$242  = \$240  | \$241 ;
-  assign \$243  = offered_any_left[4] | offered_any_left[5];
-  assign \$244  = offered_any_left[6] | offered_any_left[7];
-  assign \$245  = \$243  | \$244 ;
-  assign \$246  = \$242  | \$245 ;
-  assign \$247  = offered_any_left[8] | offered_any_left[9];
-  assign \$248  = offered_any_left[10] | offered_any_left[11];
-  assign \$249  = \$247  | \$248 ;
-  assign \$250  = offered_any_left[12] | offered_any_left[13];
-  assign \$251  = offered_any_left[14] | offered_any_left[15];
-  assign \$252  = \$250  | \$251 ;
-  assign \$253  = \$249  | \$252 ;
-  assign \$254  = \$246  | \$253 ;
-  assign \$255  = ~ \$254 ;
-  assign \$256  = ~ finished;
-  assign \$257  = offered_any_left[0] | offered_any_left[1];
-  assign \$258  = offered_any_left[2] | offered_any_left[3];
-  assign \$259  = \$257  | \$258 ;
-  assign \$260  = offered_any_left[4] | offered_any_left[5];
-  assign \$261  = offered_any_left[6] | offered_any_left[7];
-  assign \$262  = \$260  | \$261 ;
-  assign \$263  = \$259  | \$262 ;
-  assign \$264  = offered_any_left[8] | offered_any_left[9];
-  assign \$265  = offered_any_left[10] | offered_any_left[11];
-  assign \$266  = \$264  | \$265 ;
-  assign \$267  = offered_any_left[12] | offered_any_left[13];
-  assign \$268  = offered_any_left[14] | offered_any_left[15];
-  assign \$269  = \$267  | \$268 ;
-  assign \$270  = \$266  | \$269 ;
-  assign \$271  = \$263  | \$270 ;
-  assign \$272  = offered_any_left[16] | offered_any_left[17];
-  assign \$273  = offered_any_left[18] | offered_any_left[19];
-  assign \$274  = \$272  | \$273 ;
-  assign \$275  = offered_any_left[20] | offered_any_left[21];
-  assign \$276  = offered_any_left[22] | offered_any_left[23];
-  assign \$277  = \$275  | \$276 ;
-  assign \$278  = \$274  | \$277 ;
-  assign \$279  = offered_any_left[24] | offered_any_left[25];
-  assign \$280  = offered_any_left[26] | offered_any_left[27];
-  assign \$281  = \$279  | \$280 ;
-  assign \$282  = offered_any_left[28] | offered_any_left[29];
-  assign \$283  = offered_any_left[30] | offered_any_left[31];
-  assign \$284  = \$282  | \$283 ;
-  assign \$285  = \$281  | \$284 ;
-  assign \$286  = \$278  | \$285 ;
-  assign \$287  = \$271  | \$286 ;
-  assign \$288  = \$256  & \$287 ;
-  assign \$289  = ~ finished;
-  assign \$290  = | left;
-  assign \$291  = \$289  & \$290 ;
-  assign \$292  = ~ promoting;
-  assign \$293  = row_set + 1'h1;
-  assign \$294  = \$293  & { 1'h0, set_mask };
-  assign \$295  = left - 1'h1;
-  assign \$296  = select_start & set_mask;
-  assign \$299  = r_rdy ? { 1'h0, r_data[18:0] } : hot_count;
-  assign \$300  = ~ r_rdy;
-  assign \$301  = promoting & \$300 ;
-  assign \$302  = hot_count + 1'h1;
-  assign \$303  = to_promote - 1'h1;
-  assign \$304  = to_demote - 1'h1;
-  assign \$305  = to_promote + 1'h1;
+  assign \$238  = \$230  | \$237 ;
+  assign \$239  = ~ \$238 ;
+  assign \$240  = ~ finished;
+  assign \$241  = | offered_any_left[1:0];
+  assign \$242  = | offered_any_left[3:2];
+  assign \$243  = \$241  | \$242 ;
+  assign \$244  = | offered_any_left[5:4];
+  assign \$245  = | offered_any_left[7:6];
+  assign \$246  = \$244  | \$245 ;
+  assign \$247  = \$243  | \$246 ;
+  assign \$248  = | offered_any_left[9:8];
+  assign \$249  = | offered_any_left[11:10];
+  assign \$250  = \$248  | \$249 ;
+  assign \$251  = | offered_any_left[13:12];
+  assign \$252  = | offered_any_left[15:14];
+  assign \$253  = \$251  | \$252 ;
+  assign \$254  = \$250  | \$253 ;
+  assign \$255  = \$247  | \$254 ;
+  assign \$256  = | offered_any_left[17:16];
+  assign \$257  = | offered_any_left[19:18];
+  assign \$258  = \$256  | \$257 ;
+  assign \$259  = | offered_any_left[21:20];
+  assign \$260  = | offered_any_left[23:22];
+  assign \$261  = \$259  | \$260 ;
+  assign \$262  = \$258  | \$261 ;
+  assign \$263  = | offered_any_left[25:24];
+  assign \$264  = | offered_any_left[27:26];
+  assign \$265  = \$263  | \$264 ;
+  assign \$266  = | offered_any_left[29:28];
+  assign \$267  = | offered_any_left[31:30];
+  assign \$268  = \$266  | \$267 ;
+  assign \$269  = \$265  | \$268 ;
+  assign \$270  = \$262  | \$269 ;
+  assign \$271  = \$255  | \$270 ;
+  assign \$272  = \$240  & \$271 ;
+  assign \$273  = ~ finished;
+  assign \$274  = | left;
+  assign \$275  = \$273  & \$274 ;
+  assign \$276  = ~ promoting;
+  assign \$277  = row_set + 1'h1;
+  assign \$278  = \$277  & { 1'h0, set_mask };
+  assign \$279  = left - 1'h1;
+  assign \$280  = select_start & set_mask;
+  assign \$283  = r_rdy ? { 1'h0, r_data[18:0] } : hot_count;
+  assign \$284  = ~ r_rdy;
+  assign \$285  = promoting & \$284 ;
+  assign \$286  = hot_count + 1'h1;
+  assign \$287  = to_promote - 1'h1;
+  assign \$288  = to_demote - 1'h1;
+  assign \$289  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$306 ;
+    counted0_0 <= \$290 ;
   always @(posedge clk)
-    counted0_1 <= \$307 ;
+    counted0_1 <= \$291 ;
   always @(posedge clk)
-    counted0_2 <= \$308 ;
+    counted0_2 <= \$292 ;
   always @(posedge clk)
-    counted0_3 <= \$309 ;
+    counted0_3 <= \$293 ;
   always @(posedge clk)
-    counted0_4 <= \$310 ;
+    counted0_4 <= \$294 ;
   always @(posedge clk)
-    counted0_5 <= \$311 ;
+    counted0_5 <= \$295 ;
   always @(posedge clk)
-    counted0_6 <= \$312 ;
+    counted0_6 <= \$296 ;
   always @(posedge clk)
-    counted0_7 <= \$313 ;
+    counted0_7 <= \$297 ;
   always @(posedge clk)
-    counted1_0 <= \$314 ;
+    counted1_0 <= \$298 ;
   always @(posedge clk)
-    counted1_1 <= \$315 ;
+    counted1_1 <= \$299 ;
   always @(posedge clk)
-    counted2_0 <= \$316 ;
+    counted2_0 <= \$300 ;
   always @(posedge clk)
-    under_way <= \$317 ;
+    under_way <= \$301 ;
   always @(posedge clk)
-    total <= \$318 ;
+    total <= \$302 ;
   always @(posedge clk)
-    free <= \$319 ;
+    free <= \$303 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -58220,55 +58202,55 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   always @(posedge clk)
     offered_slots_31 <= slot_out__31;
   always @(posedge clk)
-    w_en <= \$320 ;
+    w_en <= \$304 ;
   always @(posedge clk)
-    margin <= \$321 ;
+    margin <= \$305 ;
   always @(posedge clk)
-    lowest <= \$322 ;
+    lowest <= \$306 ;
   always @(posedge clk)
-    \level$282  <= \$323 ;
+    \level$282  <= \$307 ;
   always @(posedge clk)
-    \wanted$283  <= \$324 ;
+    \wanted$283  <= \$308 ;
   always @(posedge clk)
-    finished <= \$325 ;
+    finished <= \$309 ;
   always @(posedge clk)
-    hot_count <= \$326 ;
+    hot_count <= \$310 ;
   always @(posedge clk)
-    threshold <= \$327 ;
+    threshold <= \$311 ;
   always @(posedge clk)
-    \bit  <= \$328 ;
+    \bit  <= \$312 ;
   always @(posedge clk)
-    base <= \$329 ;
+    base <= \$313 ;
   always @(posedge clk)
-    row_set <= \$330 ;
+    row_set <= \$314 ;
   always @(posedge clk)
-    left <= \$331 ;
+    left <= \$315 ;
   always @(posedge clk)
-    fsm_state <= \$332 ;
+    fsm_state <= \$316 ;
   always @(posedge clk)
-    idle <= \$333 ;
+    idle <= \$317 ;
   always @(posedge clk)
-    recent <= \$334 ;
+    recent <= \$318 ;
   always @(posedge clk)
-    limit <= \$335 ;
+    limit <= \$319 ;
   always @(posedge clk)
-    to_promote <= \$336 ;
+    to_promote <= \$320 ;
   always @(posedge clk)
-    to_demote <= \$337 ;
+    to_demote <= \$321 ;
   always @(posedge clk)
-    promoting <= \$338 ;
+    promoting <= \$322 ;
   always @(posedge clk)
-    bank <= \$339 ;
+    bank <= \$323 ;
   always @(posedge clk)
-    row_way <= \$340 ;
+    row_way <= \$324 ;
   always @(posedge clk)
-    mixed <= \$341 ;
+    mixed <= \$325 ;
   always @(posedge clk)
-    slot_in <= \$342 ;
+    slot_in <= \$326 ;
   always @(posedge clk)
-    old_key <= \$343 ;
+    old_key <= \$327 ;
   always @(posedge clk)
-    old_valid <= \$344 ;
+    old_valid <= \$328 ;
   hotline_kaggle_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -58354,69 +58336,69 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
     (* full_case = 32'd1 *)
     casez (bank)
       5'h00:
-          \$297  = offered_ways_0;
+          \$281  = offered_ways_0;
       5'h01:
-          \$297  = offered_ways_1;
+          \$281  = offered_ways_1;
       5'h02:
-          \$297  = offered_ways_2;
+          \$281  = offered_ways_2;
       5'h03:
-          \$297  = offered_ways_3;
+          \$281  = offered_ways_3;
       5'h04:
-          \$297  = offered_ways_4;
+          \$281  = offered_ways_4;
       5'h05:
-          \$297  = offered_ways_5;
+          \$281  = offered_ways_5;
       5'h06:
-          \$297  = offered_ways_6;
+          \$281  = offered_ways_6;
       5'h07:
-          \$297  = offered_ways_7;
+          \$281  = offered_ways_7;
       5'h08:
-          \$297  = offered_ways_8;
+          \$281  = offered_ways_8;
       5'h09:
-          \$297  = offered_ways_9;
+          \$281  = offered_ways_9;
       5'h0a:
-          \$297  = offered_ways_10;
+          \$281  = offered_ways_10;
       5'h0b:
-          \$297  = offered_ways_11;
+          \$281  = offered_ways_11;
       5'h0c:
-          \$297  = offered_ways_12;
+          \$281  = offered_ways_12;
       5'h0d:
-          \$297  = offered_ways_13;
+          \$281  = offered_ways_13;
       5'h0e:
-          \$297  = offered_ways_14;
+          \$281  = offered_ways_14;
       5'h0f:
-          \$297  = offered_ways_15;
+          \$281  = offered_ways_15;
       5'h10:
-          \$297  = offered_ways_16;
+          \$281  = offered_ways_16;
       5'h11:
-          \$297  = offered_ways_17;
+          \$281  = offered_ways_17;
       5'h12:
-          \$297  = offered_ways_18;
+          \$281  = offered_ways_18;
       5'h13:
-          \$297  = offered_ways_19;
+          \$281  = offered_ways_19;
       5'h14:
-          \$297  = offered_ways_20;
+          \$281  = offered_ways_20;
       5'h15:
-          \$297  = offered_ways_21;
+          \$281  = offered_ways_21;
       5'h16:
-          \$297  = offered_ways_22;
+          \$281  = offered_ways_22;
       5'h17:
-          \$297  = offered_ways_23;
+          \$281  = offered_ways_23;
       5'h18:
-          \$297  = offered_ways_24;
+          \$281  = offered_ways_24;
       5'h19:
-          \$297  = offered_ways_25;
+          \$281  = offered_ways_25;
       5'h1a:
-          \$297  = offered_ways_26;
+          \$281  = offered_ways_26;
       5'h1b:
-          \$297  = offered_ways_27;
+          \$281  = offered_ways_27;
       5'h1c:
-          \$297  = offered_ways_28;
+          \$281  = offered_ways_28;
       5'h1d:
-          \$297  = offered_ways_29;
+          \$281  = offered_ways_29;
       5'h1e:
-          \$297  = offered_ways_30;
+          \$281  = offered_ways_30;
       5'h1f:
-          \$297  = offered_ways_31;
+          \$281  = offered_ways_31;
     endcase
   end
   always @* begin
@@ -58424,69 +58406,69 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
     (* full_case = 32'd1 *)
     casez (bank)
       5'h00:
-          \$298  = offered_tags_0;
+          \$282  = offered_tags_0;
       5'h01:
-          \$298  = offered_tags_1;
+          \$282  = offered_tags_1;
       5'h02:
-          \$298  = offered_tags_2;
+          \$282  = offered_tags_2;
       5'h03:
-          \$298  = offered_tags_3;
+          \$282  = offered_tags_3;
       5'h04:
-          \$298  = offered_tags_4;
+          \$282  = offered_tags_4;
       5'h05:
-          \$298  = offered_tags_5;
+          \$282  = offered_tags_5;
       5'h06:
-          \$298  = offered_tags_6;
+          \$282  = offered_tags_6;
       5'h07:
-          \$298  = offered_tags_7;
+          \$282  = offered_tags_7;
       5'h08:
-          \$298  = offered_tags_8;
+          \$282  = offered_tags_8;
       5'h09:
-          \$298  = offered_tags_9;
+          \$282  = offered_tags_9;
       5'h0a:
-          \$298  = offered_tags_10;
+          \$282  = offered_tags_10;
       5'h0b:
-          \$298  = offered_tags_11;
+          \$282  = offered_tags_11;
       5'h0c:
-          \$298  = offered_tags_12;
+          \$282  = offered_tags_12;
       5'h0d:
-          \$298  = offered_tags_13;
+          \$282  = offered_tags_13;
       5'h0e:
-          \$298  = offered_tags_14;
+          \$282  = offered_tags_14;
       5'h0f:
-          \$298  = offered_tags_15;
+          \$282  = offered_tags_15;
       5'h10:
-          \$298  = offered_tags_16;
+          \$282  = offered_tags_16;
       5'h11:
-          \$298  = offered_tags_17;
+          \$282  = offered_tags_17;
       5'h12:
-          \$298  = offered_tags_18;
+          \$282  = offered_tags_18;
       5'h13:
-          \$298  = offered_tags_19;
+          \$282  = offered_tags_19;
       5'h14:
-          \$298  = offered_tags_20;
+          \$282  = offered_tags_20;
       5'h15:
-          \$298  = offered_tags_21;
+          \$282  = offered_tags_21;
       5'h16:
-          \$298  = offered_tags_22;
+          \$282  = offered_tags_22;
       5'h17:
-          \$298  = offered_tags_23;
+          \$282  = offered_tags_23;
       5'h18:
-          \$298  = offered_tags_24;
+          \$282  = offered_tags_24;
       5'h19:
-          \$298  = offered_tags_25;
+          \$282  = offered_tags_25;
       5'h1a:
-          \$298  = offered_tags_26;
+          \$282  = offered_tags_26;
       5'h1b:
-          \$298  = offered_tags_27;
+          \$282  = offered_tags_27;
       5'h1c:
-          \$298  = offered_tags_28;
+          \$282  = offered_tags_28;
       5'h1d:
-          \$298  = offered_tags_29;
+          \$282  = offered_tags_29;
       5'h1e:
-          \$298  = offered_tags_30;
+          \$282  = offered_tags_30;
       5'h1f:
-          \$298  = offered_tags_31;
+          \$282  = offered_tags_31;
     endcase
   end
   always @* begin
@@ -59045,132 +59027,132 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$30 ;
+    \$290  = \$30 ;
     if (rst) begin
-      \$306  = 8'h00;
+      \$290  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = \$33 ;
+    \$291  = \$33 ;
     if (rst) begin
-      \$307  = 8'h00;
+      \$291  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$36 ;
+    \$292  = \$36 ;
     if (rst) begin
-      \$308  = 8'h00;
+      \$292  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = \$39 ;
+    \$293  = \$39 ;
     if (rst) begin
-      \$309  = 8'h00;
+      \$293  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = \$42 ;
+    \$294  = \$42 ;
     if (rst) begin
-      \$310  = 8'h00;
+      \$294  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = \$45 ;
+    \$295  = \$45 ;
     if (rst) begin
-      \$311  = 8'h00;
+      \$295  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = \$48 ;
+    \$296  = \$48 ;
     if (rst) begin
-      \$312  = 8'h00;
+      \$296  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = \$51 ;
+    \$297  = \$51 ;
     if (rst) begin
-      \$313  = 8'h00;
+      \$297  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$54 ;
+    \$298  = \$54 ;
     if (rst) begin
-      \$314  = 11'h000;
+      \$298  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = \$57 ;
+    \$299  = \$57 ;
     if (rst) begin
-      \$315  = 11'h000;
+      \$299  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = \$58 ;
+    \$300  = \$58 ;
     if (rst) begin
-      \$316  = 12'h000;
+      \$300  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = { under_way[3:0], counting };
+    \$301  = { under_way[3:0], counting };
     if (rst) begin
-      \$317  = 5'h00;
+      \$301  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = total;
+    \$302  = total;
     if (under_way[4]) begin
-      \$318  = \$59 [20:0];
+      \$302  = \$59 [20:0];
     end
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$318  = 21'h000000;
+            \$302  = 21'h000000;
           end
       5'h01:
           /* empty */;
       5'h02:
           if (\$69 ) begin
-            \$318  = 21'h000000;
+            \$302  = 21'h000000;
           end
       5'h03:
           /* empty */;
       5'h04:
           if (\$73 ) begin
-            \$318  = 21'h000000;
+            \$302  = 21'h000000;
           end
       5'h05:
           /* empty */;
       5'h06:
           if (\$77 ) begin
-            \$318  = 21'h000000;
+            \$302  = 21'h000000;
           end
     endcase
     if (rst) begin
-      \$318  = 21'h000000;
+      \$302  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = \$60 [19:0];
+    \$303  = \$60 [19:0];
     if (rst) begin
-      \$319  = 20'h00000;
+      \$303  = 20'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = 1'h0;
+    \$304  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59210,55 +59192,55 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$320  = 1'h1;
+            \$304  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$320  = 1'h0;
+      \$304  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = \$61 ;
+    \$305  = \$61 ;
     if (rst) begin
-      \$321  = 9'h000;
+      \$305  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = \$62 [8:0];
+    \$306  = \$62 [8:0];
     if (rst) begin
-      \$322  = 9'h000;
+      \$306  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = level;
+    \$307  = level;
     if (rst) begin
-      \$323  = 9'h000;
+      \$307  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = wanted;
+    \$308  = wanted;
     if (rst) begin
-      \$324  = 3'h0;
+      \$308  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = \$64 ;
+    \$309  = \$64 ;
     if (rst) begin
-      \$325  = 1'h0;
+      \$309  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
-      \$326  = 20'h00000;
+      \$310  = 20'h00000;
     end else begin
-      \$326  = \$65 [19:0];
+      \$310  = \$65 [19:0];
     end
     casez (fsm_state)
       5'h00:
@@ -59294,19 +59276,19 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0f:
           /* empty */;
       5'h11:
-          if (\$301 ) begin
-            \$326  = \$302 [19:0];
+          if (\$285 ) begin
+            \$310  = \$286 [19:0];
           end
     endcase
     if (rst) begin
-      \$326  = 20'h00000;
+      \$310  = 20'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = threshold;
+    \$311  = threshold;
     if (clear) begin
-      \$327  = 9'h000;
+      \$311  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -59324,19 +59306,19 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h06:
           /* empty */;
       5'h07:
-          \$327  = \$81 ;
+          \$311  = \$81 ;
     endcase
     if (rst) begin
-      \$327  = 9'h000;
+      \$311  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = \bit ;
+    \$312  = \bit ;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$328  = 3'h7;
+            \$312  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -59350,20 +59332,20 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           /* empty */;
       5'h06:
           if (\$77 ) begin
-            \$328  = \$79 [2:0];
+            \$312  = \$79 [2:0];
           end
     endcase
     if (rst) begin
-      \$328  = 3'h0;
+      \$312  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = base;
+    \$313  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$329  = 8'h00;
+            \$313  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -59378,48 +59360,48 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h06:
           if (\$77 ) begin
             if (\$78 ) begin
-              \$329  = \$2 [7:0];
+              \$313  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$329  = 8'h00;
+      \$313  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$330  = row_set;
+    \$314  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$330  = 11'h000;
+            \$314  = 11'h000;
           end
       5'h01:
-          \$330  = \$66 [10:0];
+          \$314  = \$66 [10:0];
       5'h02:
           if (\$69 ) begin
-            \$330  = 11'h000;
+            \$314  = 11'h000;
           end
       5'h03:
-          \$330  = \$70 [10:0];
+          \$314  = \$70 [10:0];
       5'h04:
           if (\$73 ) begin
-            \$330  = 11'h000;
+            \$314  = 11'h000;
           end
       5'h05:
-          \$330  = \$74 [10:0];
+          \$314  = \$74 [10:0];
       5'h06:
           if (\$77 ) begin
-            \$330  = 11'h000;
+            \$314  = 11'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$330  = \$82 [10:0];
+          \$314  = \$82 [10:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$330  = \$95 ;
+          \$314  = \$95 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -59427,51 +59409,51 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$288 ) begin
-          end else if (\$291 ) begin
-            \$330  = \$294 [10:0];
-          end else if (\$292 ) begin
-            \$330  = \$296 ;
+          if (\$272 ) begin
+          end else if (\$275 ) begin
+            \$314  = \$278 [10:0];
+          end else if (\$276 ) begin
+            \$314  = \$280 ;
           end
     endcase
     if (rst) begin
-      \$330  = 11'h000;
+      \$314  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$331  = left;
+    \$315  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$331  = set_mask;
+            \$315  = set_mask;
           end
       5'h01:
-          \$331  = \$67 [10:0];
+          \$315  = \$67 [10:0];
       5'h02:
           if (\$69 ) begin
-            \$331  = set_mask;
+            \$315  = set_mask;
           end
       5'h03:
-          \$331  = \$71 [10:0];
+          \$315  = \$71 [10:0];
       5'h04:
           if (\$73 ) begin
-            \$331  = set_mask;
+            \$315  = set_mask;
           end
       5'h05:
-          \$331  = \$75 [10:0];
+          \$315  = \$75 [10:0];
       5'h06:
           if (\$77 ) begin
-            \$331  = set_mask;
+            \$315  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$331  = \$83 [10:0];
+          \$315  = \$83 [10:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$331  = set_mask;
+          \$315  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -59479,108 +59461,108 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$288 ) begin
-          end else if (\$291 ) begin
-            \$331  = \$295 [10:0];
-          end else if (\$292 ) begin
-            \$331  = set_mask;
+          if (\$272 ) begin
+          end else if (\$275 ) begin
+            \$315  = \$279 [10:0];
+          end else if (\$276 ) begin
+            \$315  = set_mask;
           end
     endcase
     if (rst) begin
-      \$331  = 11'h000;
+      \$315  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = fsm_state;
+    \$316  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$332  = 5'h01;
+            \$316  = 5'h01;
           end
       5'h01:
           if (\$68 ) begin
-            \$332  = 5'h02;
+            \$316  = 5'h02;
           end
       5'h02:
           if (\$69 ) begin
-            \$332  = 5'h03;
+            \$316  = 5'h03;
           end
       5'h03:
           if (\$72 ) begin
-            \$332  = 5'h04;
+            \$316  = 5'h04;
           end
       5'h04:
           if (\$73 ) begin
-            \$332  = 5'h05;
+            \$316  = 5'h05;
           end
       5'h05:
           if (\$76 ) begin
-            \$332  = 5'h06;
+            \$316  = 5'h06;
           end
       5'h06:
           if (\$77 ) begin
-            \$332  = 5'h05;
+            \$316  = 5'h05;
             if (\$80 ) begin
-              \$332  = 5'h07;
+              \$316  = 5'h07;
             end
           end
       5'h07:
-          \$332  = 5'h08;
+          \$316  = 5'h08;
       5'h08:
           if (\$84 ) begin
-            \$332  = 5'h09;
+            \$316  = 5'h09;
           end
       5'h09:
           if (\$87 ) begin
-            \$332  = 5'h0a;
+            \$316  = 5'h0a;
           end
       5'h0a:
-          \$332  = 5'h0b;
+          \$316  = 5'h0b;
       5'h0b:
-          \$332  = 5'h0c;
+          \$316  = 5'h0c;
       5'h0c:
-          \$332  = 5'h0d;
+          \$316  = 5'h0d;
       5'h0d:
-          \$332  = 5'h0e;
+          \$316  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
-          if (\$288 ) begin
-            \$332  = 5'h0f;
-          end else if (\$291 ) begin
-            \$332  = 5'h0b;
-          end else if (\$292 ) begin
-            \$332  = 5'h0b;
+          if (\$272 ) begin
+            \$316  = 5'h0f;
+          end else if (\$275 ) begin
+            \$316  = 5'h0b;
+          end else if (\$276 ) begin
+            \$316  = 5'h0b;
           end else begin
-            \$332  = 5'h10;
+            \$316  = 5'h10;
           end
       5'h0f:
-          \$332  = 5'h11;
+          \$316  = 5'h11;
       5'h11:
-          \$332  = 5'h12;
+          \$316  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$332  = 5'h13;
+            \$316  = 5'h13;
           end else begin
-            \$332  = 5'h0d;
+            \$316  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$332  = 5'h0d;
+            \$316  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$332  = 5'h00;
+            \$316  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$332  = 5'h00;
+      \$316  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$333  = idle;
+    \$317  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59588,16 +59570,16 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           /* empty */;
       5'h02:
           if (\$69 ) begin
-            \$333  = total;
+            \$317  = total;
           end
     endcase
     if (rst) begin
-      \$333  = 21'h000000;
+      \$317  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$334  = recent;
+    \$318  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59609,16 +59591,16 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           /* empty */;
       5'h04:
           if (\$73 ) begin
-            \$334  = total;
+            \$318  = total;
           end
     endcase
     if (rst) begin
-      \$334  = 21'h000000;
+      \$318  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$335  = limit;
+    \$319  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59639,15 +59621,15 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h08:
           /* empty */;
       5'h09:
-          \$335  = \$86 [12:0];
+          \$319  = \$86 [12:0];
     endcase
     if (rst) begin
-      \$335  = 13'h0000;
+      \$319  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$336  = to_promote;
+    \$320  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59669,10 +59651,10 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           /* empty */;
       5'h09:
           if (\$87 ) begin
-            \$336  = \$89 [12:0];
+            \$320  = \$89 [12:0];
           end
       5'h0a:
-          \$336  = \$94 [12:0];
+          \$320  = \$94 [12:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -59688,18 +59670,18 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$336  = \$303 [12:0];
+            \$320  = \$287 [12:0];
           end else begin
-            \$336  = \$305 [12:0];
+            \$320  = \$289 [12:0];
           end
     endcase
     if (rst) begin
-      \$336  = 13'h0000;
+      \$320  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$337  = to_demote;
+    \$321  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59722,7 +59704,7 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h09:
           /* empty */;
       5'h0a:
-          \$337  = \$92 [12:0];
+          \$321  = \$92 [12:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -59739,16 +59721,16 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$337  = \$304 [12:0];
+            \$321  = \$288 [12:0];
           end
     endcase
     if (rst) begin
-      \$337  = 13'h0000;
+      \$321  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$338  = promoting;
+    \$322  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59771,7 +59753,7 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h09:
           /* empty */;
       5'h0a:
-          \$338  = 1'h0;
+          \$322  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -59779,19 +59761,19 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$288 ) begin
-          end else if (\$291 ) begin
-          end else if (\$292 ) begin
-            \$338  = 1'h1;
+          if (\$272 ) begin
+          end else if (\$275 ) begin
+          end else if (\$276 ) begin
+            \$322  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$338  = 1'h0;
+      \$322  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$339  = bank;
+    \$323  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59822,56 +59804,15 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0d:
           /* empty */;
       5'h0e:
-          \$339  = { \$255 , \$239  };
+          \$323  = { \$239 , \$223  };
     endcase
     if (rst) begin
-      \$339  = 5'h00;
+      \$323  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$340  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$340  = \$297 ;
-    endcase
-    if (rst) begin
-      \$340  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$341  = mixed;
+    \$324  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59904,15 +59845,15 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0e:
           /* empty */;
       5'h0f:
-          \$341  = { \$298 , bank };
+          \$324  = \$281 ;
     endcase
     if (rst) begin
-      \$341  = 40'h0000000000;
+      \$324  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$342  = slot_in;
+    \$325  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59945,17 +59886,15 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$342  = \$299 [18:0];
+          \$325  = { \$282 , bank };
     endcase
     if (rst) begin
-      \$342  = 19'h00000;
+      \$325  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$343  = old_key;
+    \$326  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -59990,15 +59929,15 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0f:
           /* empty */;
       5'h11:
-          \$343  = r_data[58:19];
+          \$326  = \$283 [18:0];
     endcase
     if (rst) begin
-      \$343  = 40'h0000000000;
+      \$326  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$344  = old_valid;
+    \$327  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -60033,10 +59972,53 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       5'h0f:
           /* empty */;
       5'h11:
-          \$344  = r_rdy;
+          \$327  = r_data[58:19];
     endcase
     if (rst) begin
-      \$344  = 1'h0;
+      \$327  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$328  = r_rdy;
+    endcase
+    if (rst) begin
+      \$328  = 1'h0;
     end
   end
   always @*
@@ -61370,10 +61352,10 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   wire accept;
   reg [689:0] axis = 690'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   wire axis_ready;
+  reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
@@ -61771,9 +61753,9 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
   assign \$209  = \$200  & \$208 ;
   assign \$210  = | input__payload[1151:1024];
   assign \$211  = ~ \$210 ;
-  assign accept = \$signal  & axis_ready;
+  assign accept = axis_valid & axis_ready;
   assign \$212  = ~ axis[688];
-  assign \$213  = \$signal  & \$212 ;
+  assign \$213  = axis_valid & \$212 ;
   assign \$214  = held[689] | \$213 ;
   assign offered = held_valid & \$214 ;
   assign \$215  = ~ held[689];
@@ -61783,7 +61765,7 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
   assign \$219  = \$218  | in_batch;
   assign axis_ready = held_valid ? \$217  : \$219 ;
   assign \$220  = ~ in_batch;
-  assign \$221  = \$signal  & \$220 ;
+  assign \$221  = axis_valid & \$220 ;
   assign \$222  = ~ held_valid;
   assign \$223  = \$221  & \$222 ;
   assign \$224  = ~ hold;
@@ -62219,7 +62201,7 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
   assign \$658  = step & here3;
   assign \$659  = \$658  & filled_empty;
   always @(posedge clk)
-    \$signal  <= \$660 ;
+    axis_valid <= \$660 ;
   always @(posedge clk)
     axis <= \$661 ;
   always @(posedge clk)
@@ -62800,7 +62782,7 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
     sample_open <= \$949 ;
   always @(posedge clk)
     empty_batch <= \$950 ;
-  assign \$1  = ~ \$signal ;
+  assign \$1  = ~ axis_valid;
   assign input__ready = \$1  | axis_ready;
   assign \$2  = | input__payload[1031:1024];
   assign \$3  = | input__payload[1031:1024];
@@ -62838,7 +62820,7 @@ module hotline_kaggle_unpacker(rst, hold, input__ready, started, output__ready, 
   assign \$47  = | input__payload[254:232];
   always @* begin
     if (starts_blocks) begin end
-    \$660  = \$signal ;
+    \$660  = axis_valid;
     if (input__ready) begin
       \$660  = input__valid;
     end

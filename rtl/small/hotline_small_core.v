@@ -2255,7 +2255,6 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire [34:0] \$97 ;
   wire \$98 ;
   wire [7:0] \$99 ;
-  reg \$signal  = 1'h0;
   reg [9:0] beyond = 10'h000;
   reg [3:0] \beyond$34  = 4'h0;
   reg counted = 1'h0;
@@ -2273,6 +2272,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire [3:0] hot;
   reg [10:0] index = 11'h000;
   reg judge = 1'h0;
+  reg judged = 1'h0;
   reg [10:0] last = 11'h000;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
@@ -2335,7 +2335,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   assign \$61  = ~ \within ;
   assign \$62  = row_in__hot & \$61 ;
   assign \$63  = | \$62 ;
-  assign \$64  = \$signal  & \$63 ;
+  assign \$64  = judged & \$63 ;
   assign \$65  = \$64  | unusable;
   assign \$66  = walk + 1'h1;
   assign \$67  = walk == 10'h3ff;
@@ -2476,7 +2476,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   always @(posedge clk)
     \within  <= \$194 ;
   always @(posedge clk)
-    \$signal  <= \$195 ;
+    judged <= \$195 ;
   always @(posedge clk)
     judge <= \$196 ;
   always @(posedge clk)
@@ -2863,7 +2863,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   always @* begin
     if (starts_blocks) begin end
     \$201  = row_in__hot;
-    if (\$signal ) begin
+    if (judged) begin
       \$201  = hot;
     end
     casez (fsm_state)
@@ -12561,7 +12561,6 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .make_hot(make_hot),
     .pick_tag(pick_tag),
     .pick_take(pick_take),
-    .read(\$42 ),
     .returned(returned),
     .revived(revived),
     .row_access(row_access),
@@ -12579,6 +12578,7 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
+    .state_read__data(\$42 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -12970,7 +12970,7 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
 endmodule
 
 module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , read, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
+, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
 , evicted, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -13038,8 +13038,8 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire \240_0_0 ;
   output \247_0_0 ;
   wire \247_0_0 ;
-  output [47:0] read;
-  wire [47:0] read;
+  output [47:0] state_read__data;
+  wire [47:0] state_read__data;
   output [3:0] hot_read__data;
   wire [3:0] hot_read__data;
   output [11:0] slot_out;
@@ -13393,8 +13393,6 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [3:0] \$signal  = 4'h0;
-  reg [3:0] \$signal$12  = 4'h0;
   wire [47:0] after;
   reg ages = 1'h0;
   reg below = 1'h0;
@@ -13419,10 +13417,12 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [3:0] hit = 4'h0;
   reg [3:0] hit_ways = 4'h0;
   reg [3:0] hot = 4'h0;
+  reg [3:0] hot_ways = 4'h0;
+  reg [3:0] hot_word = 4'h0;
+  wire [3:0] hot_write__data;
+  wire hot_write__en;
   wire [9:0] hots_addr;
   wire [3:0] hots_data;
-  wire [3:0] hots_data_;
-  wire hots_en;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -13457,10 +13457,9 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire [11:0] slots_data;
   wire [9:0] state_address;
   wire [48:0] state_now;
-  wire [9:0] states_addr;
-  wire [47:0] states_data;
-  wire [47:0] states_data_;
-  wire states_en;
+  wire [9:0] state_write__addr;
+  wire [47:0] state_write__data;
+  wire state_write__en;
   (* init = 12'h000 *)
   wire [9:0] tag_address;
   wire [9:0] tags0_addr;
@@ -13512,8 +13511,8 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   (* syn_ramstyle = "block_ram" *)
   reg [3:0] hots [1023:0];
   always @(posedge clk) begin
-    if (hots_en)
-      hots[row_set] <= hots_data;
+    if (hot_write__en)
+      hots[row_set] <= hot_write__data;
   end
   reg [3:0] _0_;
   reg [3:0] _1_;
@@ -13522,7 +13521,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
     _1_ <= hots[hots_addr];
   end
   assign hot_read__data = _0_;
-  assign hots_data_ = _1_;
+  assign hots_data = _1_;
   (* ram_style = "ultra" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -13541,14 +13540,14 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   (* syn_ramstyle = "block_ram" *)
   reg [47:0] states [1023:0];
   always @(posedge clk) begin
-    if (states_en)
-      states[states_addr] <= states_data;
+    if (state_write__en)
+      states[state_write__addr] <= state_write__data;
   end
   reg [47:0] _3_;
   always @(posedge clk) begin
     _3_ <= states[state_address];
   end
-  assign states_data_ = _3_;
+  assign state_read__data = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -13630,7 +13629,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$15  = & lookup_equal1;
   assign \$16  = & lookup_equal2;
   assign \$17  = & lookup_equal3;
-  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & \$signal$12 ;
+  assign \$18  = { \$17 , \$16 , \$15 , \$14  } & hot_ways;
   assign \$19  = | hit_ways;
   assign \$20  = | update_weight_etc[42:35];
   assign \$21  = update_valid & \$20 ;
@@ -13839,10 +13838,10 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$212  = 10'h001 >= age_period;
   assign due_anew = \$209  & \$212 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
-  assign states_addr = row_access ? row_set : update_written[46:37];
+  assign state_write__addr = row_access ? row_set : update_written[46:37];
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign states_data = row_access ? \$213  : now[47:0];
-  assign states_en = row_access ? row_write : update_written[0];
+  assign state_write__data = row_access ? \$213  : now[47:0];
+  assign state_write__en = row_access ? row_write : update_written[0];
   assign tags0_data = row_access ? row_in__tags[34:0] : update_written[36:2];
   assign tags0_en = row_access ? row_write : fill[0];
   assign tags1_data = row_access ? row_in__tags[69:35] : update_written[36:2];
@@ -13855,25 +13854,25 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$215  = pick_take ? \$214  : 7'h00;
   assign \$216  = current_hot ^ \$215 [3:0];
   assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hots_data = pick_take ? \$216  : \$217 ;
-  assign hots_en = row_write | pick_take;
+  assign hot_write__data = pick_take ? \$216  : \$217 ;
+  assign hot_write__en = row_write | pick_take;
   assign \$218  = pick_take & make_hot;
   assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = states_data_[23:16] >= level;
-  assign \$220  = states_data_[31:24] >= level;
-  assign \$221  = states_data_[39:32] >= level;
-  assign \$222  = states_data_[47:40] >= level;
-  assign \$223  = states_data_[3:0] & { \$222 , \$221 , \$220 , \$219  };
+  assign \$219  = state_read__data[23:16] >= level;
+  assign \$220  = state_read__data[31:24] >= level;
+  assign \$221  = state_read__data[39:32] >= level;
+  assign \$222  = state_read__data[47:40] >= level;
+  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
   assign \$224  = ~ hot_read__data;
-  assign \$225  = states_data_[3:0] & \$224 ;
+  assign \$225  = state_read__data[3:0] & \$224 ;
   assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
   assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
   assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ states_data_[7:4];
+  assign \$229  = ~ state_read__data[7:4];
   assign \$230  = hot_read__data & \$229 ;
   assign \$231  = ~ hot_read__data;
-  assign \$232  = states_data_[3:0] & \$231 ;
-  assign \$233  = \$232  & states_data_[7:4];
+  assign \$232  = state_read__data[3:0] & \$231 ;
+  assign \$233  = \$232  & state_read__data[7:4];
   assign any_left = | current;
   assign \$234  = ~ current;
   assign \$235  = \$234  + 1'h1;
@@ -13900,9 +13899,9 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   always @(posedge clk)
     lookup_addressed <= \$252 ;
   always @(posedge clk)
-    \$signal  <= \$253 ;
+    hot_word <= \$253 ;
   always @(posedge clk)
-    \$signal$12  <= \$254 ;
+    hot_ways <= \$254 ;
   always @(posedge clk)
     lookup_word0 <= \$255 ;
   always @(posedge clk)
@@ -14083,14 +14082,14 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data_;
+    \$253  = hots_data;
     if (rst) begin
       \$253  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = \$signal ;
+    \$254  = hot_word;
     if (rst) begin
       \$254  = 4'h0;
     end
@@ -14355,7 +14354,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = states_data_;
+    \$290  = state_read__data;
     if (rst) begin
       \$290  = 48'h000000000000;
     end
@@ -14602,7 +14601,6 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign weight = update_written[54:47];
   assign \240_0_0  = \$240 ;
   assign \247_0_0  = \$247 ;
-  assign read = states_data_;
   assign slot_out = slots_data;
   assign _signature__data_34_0 = tags0_data__;
   assign _signature__data_34_0_ = tags1_data__;
@@ -15629,24 +15627,23 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [2:0] \$100 ;
-  reg [7:0] \$101 ;
+  reg [7:0] \$100 ;
+  reg [9:0] \$101 ;
   reg [9:0] \$102 ;
-  reg [9:0] \$103 ;
-  reg [4:0] \$104 ;
+  reg [4:0] \$103 ;
+  reg [13:0] \$104 ;
   reg [13:0] \$105 ;
-  reg [13:0] \$106 ;
+  reg [8:0] \$106 ;
   reg [8:0] \$107 ;
   reg [8:0] \$108 ;
-  reg [8:0] \$109 ;
+  reg \$109 ;
   wire \$11 ;
   reg \$110 ;
-  reg \$111 ;
-  reg [1:0] \$112 ;
-  reg [35:0] \$113 ;
-  reg [11:0] \$114 ;
-  reg [35:0] \$115 ;
-  reg \$116 ;
+  reg [1:0] \$111 ;
+  reg [35:0] \$112 ;
+  reg [11:0] \$113 ;
+  reg [35:0] \$114 ;
+  reg \$115 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -15706,7 +15703,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire \$63 ;
   wire [12:0] \$64 ;
   wire [9:0] \$65 ;
-  wire [-1:0] \$66 ;
+  wire \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
@@ -15715,34 +15712,34 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire \$74 ;
+  wire [10:0] \$74 ;
   wire [10:0] \$75 ;
   wire [10:0] \$76 ;
-  wire [10:0] \$77 ;
-  wire [9:0] \$78 ;
-  reg [1:0] \$79 ;
+  wire [9:0] \$77 ;
+  reg [1:0] \$78 ;
+  reg [34:0] \$79 ;
   wire \$8 ;
-  reg [34:0] \$80 ;
-  wire [12:0] \$81 ;
+  wire [12:0] \$80 ;
+  wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire [13:0] \$84 ;
+  wire [13:0] \$83 ;
+  wire [9:0] \$84 ;
   wire [9:0] \$85 ;
   wire [9:0] \$86 ;
-  wire [9:0] \$87 ;
-  reg [3:0] \$88 ;
-  reg [2:0] \$89 ;
+  reg [3:0] \$87 ;
+  reg [2:0] \$88 ;
+  reg [13:0] \$89 ;
   wire \$9 ;
-  reg [13:0] \$90 ;
-  reg [12:0] \$91 ;
-  reg \$92 ;
+  reg [12:0] \$90 ;
+  reg \$91 ;
+  reg [8:0] \$92 ;
   reg [8:0] \$93 ;
   reg [8:0] \$94 ;
-  reg [8:0] \$95 ;
-  reg [2:0] \$96 ;
-  reg \$97 ;
-  reg [12:0] \$98 ;
-  reg [8:0] \$99 ;
+  reg [2:0] \$95 ;
+  reg \$96 ;
+  reg [12:0] \$97 ;
+  reg [8:0] \$98 ;
+  reg [2:0] \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
@@ -15852,33 +15849,33 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   assign \$63  = to_promote > free;
   assign \$64  = \$63  ? free : { 4'h0, to_promote };
   assign \$65  = select_start & set_mask;
-  assign \$67  = ~ offered_any_left[0];
-  assign \$68  = ~ finished;
-  assign \$69  = offered_any_left[0] | offered_any_left[1];
-  assign \$70  = \$68  & \$69 ;
-  assign \$71  = ~ finished;
-  assign \$72  = | left;
-  assign \$73  = \$71  & \$72 ;
-  assign \$74  = ~ promoting;
-  assign \$75  = row_set + 1'h1;
-  assign \$76  = \$75  & { 1'h0, set_mask };
-  assign \$77  = left - 1'h1;
-  assign \$78  = select_start & set_mask;
-  assign \$81  = r_rdy ? { 1'h0, r_data[11:0] } : hot_count;
-  assign \$82  = ~ r_rdy;
-  assign \$83  = promoting & \$82 ;
-  assign \$84  = hot_count + 1'h1;
-  assign \$85  = to_promote - 1'h1;
-  assign \$86  = to_demote - 1'h1;
-  assign \$87  = to_promote + 1'h1;
+  assign \$66  = ~ offered_any_left[0];
+  assign \$67  = ~ finished;
+  assign \$68  = | offered_any_left;
+  assign \$69  = \$67  & \$68 ;
+  assign \$70  = ~ finished;
+  assign \$71  = | left;
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = ~ promoting;
+  assign \$74  = row_set + 1'h1;
+  assign \$75  = \$74  & { 1'h0, set_mask };
+  assign \$76  = left - 1'h1;
+  assign \$77  = select_start & set_mask;
+  assign \$80  = r_rdy ? { 1'h0, r_data[11:0] } : hot_count;
+  assign \$81  = ~ r_rdy;
+  assign \$82  = promoting & \$81 ;
+  assign \$83  = hot_count + 1'h1;
+  assign \$84  = to_promote - 1'h1;
+  assign \$85  = to_demote - 1'h1;
+  assign \$86  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$88 ;
+    counted0_0 <= \$87 ;
   always @(posedge clk)
-    under_way <= \$89 ;
+    under_way <= \$88 ;
   always @(posedge clk)
-    total <= \$90 ;
+    total <= \$89 ;
   always @(posedge clk)
-    free <= \$91 ;
+    free <= \$90 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -15894,55 +15891,55 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   always @(posedge clk)
     offered_slots_1 <= slot_out__1;
   always @(posedge clk)
-    w_en <= \$92 ;
+    w_en <= \$91 ;
   always @(posedge clk)
-    margin <= \$93 ;
+    margin <= \$92 ;
   always @(posedge clk)
-    lowest <= \$94 ;
+    lowest <= \$93 ;
   always @(posedge clk)
-    \level$62  <= \$95 ;
+    \level$62  <= \$94 ;
   always @(posedge clk)
-    \wanted$63  <= \$96 ;
+    \wanted$63  <= \$95 ;
   always @(posedge clk)
-    finished <= \$97 ;
+    finished <= \$96 ;
   always @(posedge clk)
-    hot_count <= \$98 ;
+    hot_count <= \$97 ;
   always @(posedge clk)
-    threshold <= \$99 ;
+    threshold <= \$98 ;
   always @(posedge clk)
-    \bit  <= \$100 ;
+    \bit  <= \$99 ;
   always @(posedge clk)
-    base <= \$101 ;
+    base <= \$100 ;
   always @(posedge clk)
-    row_set <= \$102 ;
+    row_set <= \$101 ;
   always @(posedge clk)
-    left <= \$103 ;
+    left <= \$102 ;
   always @(posedge clk)
-    fsm_state <= \$104 ;
+    fsm_state <= \$103 ;
   always @(posedge clk)
-    idle <= \$105 ;
+    idle <= \$104 ;
   always @(posedge clk)
-    recent <= \$106 ;
+    recent <= \$105 ;
   always @(posedge clk)
-    limit <= \$107 ;
+    limit <= \$106 ;
   always @(posedge clk)
-    to_promote <= \$108 ;
+    to_promote <= \$107 ;
   always @(posedge clk)
-    to_demote <= \$109 ;
+    to_demote <= \$108 ;
   always @(posedge clk)
-    promoting <= \$110 ;
+    promoting <= \$109 ;
   always @(posedge clk)
-    bank <= \$111 ;
+    bank <= \$110 ;
   always @(posedge clk)
-    row_way <= \$112 ;
+    row_way <= \$111 ;
   always @(posedge clk)
-    mixed <= \$113 ;
+    mixed <= \$112 ;
   always @(posedge clk)
-    slot_in <= \$114 ;
+    slot_in <= \$113 ;
   always @(posedge clk)
-    old_key <= \$115 ;
+    old_key <= \$114 ;
   always @(posedge clk)
-    old_valid <= \$116 ;
+    old_valid <= \$115 ;
   hotline_small_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -15968,9 +15965,9 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$79  = offered_ways_0;
+          \$78  = offered_ways_0;
       1'h1:
-          \$79  = offered_ways_1;
+          \$78  = offered_ways_1;
     endcase
   end
   always @* begin
@@ -15978,9 +15975,9 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$80  = offered_tags_0;
+          \$79  = offered_tags_0;
       1'h1:
-          \$80  = offered_tags_1;
+          \$79  = offered_tags_1;
     endcase
   end
   always @* begin
@@ -16539,62 +16536,62 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$28 ;
+    \$87  = \$28 ;
     if (rst) begin
-      \$88  = 4'h0;
+      \$87  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = { under_way[1:0], counting };
+    \$88  = { under_way[1:0], counting };
     if (rst) begin
-      \$89  = 3'h0;
+      \$88  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = total;
+    \$89  = total;
     if (under_way[2]) begin
-      \$90  = \$29 [13:0];
+      \$89  = \$29 [13:0];
     end
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$90  = 14'h0000;
+            \$89  = 14'h0000;
           end
       5'h01:
           /* empty */;
       5'h02:
           if (\$39 ) begin
-            \$90  = 14'h0000;
+            \$89  = 14'h0000;
           end
       5'h03:
           /* empty */;
       5'h04:
           if (\$43 ) begin
-            \$90  = 14'h0000;
+            \$89  = 14'h0000;
           end
       5'h05:
           /* empty */;
       5'h06:
           if (\$47 ) begin
-            \$90  = 14'h0000;
+            \$89  = 14'h0000;
           end
     endcase
     if (rst) begin
-      \$90  = 14'h0000;
+      \$89  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$30 [12:0];
+    \$90  = \$30 [12:0];
     if (rst) begin
-      \$91  = 13'h0000;
+      \$90  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = 1'h0;
+    \$91  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16634,55 +16631,55 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$92  = 1'h1;
+            \$91  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$92  = 1'h0;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = \$31 ;
+    \$92  = \$31 ;
+    if (rst) begin
+      \$92  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$93  = \$32 [8:0];
     if (rst) begin
       \$93  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$32 [8:0];
+    \$94  = level;
     if (rst) begin
       \$94  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = level;
+    \$95  = wanted;
     if (rst) begin
-      \$95  = 9'h000;
+      \$95  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = wanted;
+    \$96  = \$34 ;
     if (rst) begin
-      \$96  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$97  = \$34 ;
-    if (rst) begin
-      \$97  = 1'h0;
+      \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (clear) begin
-      \$98  = 13'h0000;
+      \$97  = 13'h0000;
     end else begin
-      \$98  = \$35 [12:0];
+      \$97  = \$35 [12:0];
     end
     casez (fsm_state)
       5'h00:
@@ -16718,19 +16715,19 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          if (\$83 ) begin
-            \$98  = \$84 [12:0];
+          if (\$82 ) begin
+            \$97  = \$83 [12:0];
           end
     endcase
     if (rst) begin
-      \$98  = 13'h0000;
+      \$97  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = threshold;
+    \$98  = threshold;
     if (clear) begin
-      \$99  = 9'h000;
+      \$98  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -16748,19 +16745,19 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h06:
           /* empty */;
       5'h07:
-          \$99  = \$51 ;
+          \$98  = \$51 ;
     endcase
     if (rst) begin
-      \$99  = 9'h000;
+      \$98  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = \bit ;
+    \$99  = \bit ;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$100  = 3'h7;
+            \$99  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -16774,20 +16771,20 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h06:
           if (\$47 ) begin
-            \$100  = \$49 [2:0];
+            \$99  = \$49 [2:0];
           end
     endcase
     if (rst) begin
-      \$100  = 3'h0;
+      \$99  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = base;
+    \$100  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$101  = 8'h00;
+            \$100  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -16802,48 +16799,48 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h06:
           if (\$47 ) begin
             if (\$48 ) begin
-              \$101  = \$2 [7:0];
+              \$100  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$101  = 8'h00;
+      \$100  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = row_set;
+    \$101  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$102  = 10'h000;
+            \$101  = 10'h000;
           end
       5'h01:
-          \$102  = \$36 [9:0];
+          \$101  = \$36 [9:0];
       5'h02:
           if (\$39 ) begin
-            \$102  = 10'h000;
+            \$101  = 10'h000;
           end
       5'h03:
-          \$102  = \$40 [9:0];
+          \$101  = \$40 [9:0];
       5'h04:
           if (\$43 ) begin
-            \$102  = 10'h000;
+            \$101  = 10'h000;
           end
       5'h05:
-          \$102  = \$44 [9:0];
+          \$101  = \$44 [9:0];
       5'h06:
           if (\$47 ) begin
-            \$102  = 10'h000;
+            \$101  = 10'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$102  = \$52 [9:0];
+          \$101  = \$52 [9:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$102  = \$65 ;
+          \$101  = \$65 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16851,11 +16848,63 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$70 ) begin
+          if (\$69 ) begin
+          end else if (\$72 ) begin
+            \$101  = \$75 [9:0];
           end else if (\$73 ) begin
+            \$101  = \$77 ;
+          end
+    endcase
+    if (rst) begin
+      \$101  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = left;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$102  = set_mask;
+          end
+      5'h01:
+          \$102  = \$37 [9:0];
+      5'h02:
+          if (\$39 ) begin
+            \$102  = set_mask;
+          end
+      5'h03:
+          \$102  = \$41 [9:0];
+      5'h04:
+          if (\$43 ) begin
+            \$102  = set_mask;
+          end
+      5'h05:
+          \$102  = \$45 [9:0];
+      5'h06:
+          if (\$47 ) begin
+            \$102  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$102  = \$53 [9:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$102  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          if (\$69 ) begin
+          end else if (\$72 ) begin
             \$102  = \$76 [9:0];
-          end else if (\$74 ) begin
-            \$102  = \$78 ;
+          end else if (\$73 ) begin
+            \$102  = set_mask;
           end
     endcase
     if (rst) begin
@@ -16864,147 +16913,95 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = left;
+    \$103  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$103  = set_mask;
-          end
-      5'h01:
-          \$103  = \$37 [9:0];
-      5'h02:
-          if (\$39 ) begin
-            \$103  = set_mask;
-          end
-      5'h03:
-          \$103  = \$41 [9:0];
-      5'h04:
-          if (\$43 ) begin
-            \$103  = set_mask;
-          end
-      5'h05:
-          \$103  = \$45 [9:0];
-      5'h06:
-          if (\$47 ) begin
-            \$103  = set_mask;
-          end
-      5'h07:
-          /* empty */;
-      5'h08:
-          \$103  = \$53 [9:0];
-      5'h09:
-          /* empty */;
-      5'h0a:
-          \$103  = set_mask;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          if (\$70 ) begin
-          end else if (\$73 ) begin
-            \$103  = \$77 [9:0];
-          end else if (\$74 ) begin
-            \$103  = set_mask;
-          end
-    endcase
-    if (rst) begin
-      \$103  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$104  = fsm_state;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$104  = 5'h01;
+            \$103  = 5'h01;
           end
       5'h01:
           if (\$38 ) begin
-            \$104  = 5'h02;
+            \$103  = 5'h02;
           end
       5'h02:
           if (\$39 ) begin
-            \$104  = 5'h03;
+            \$103  = 5'h03;
           end
       5'h03:
           if (\$42 ) begin
-            \$104  = 5'h04;
+            \$103  = 5'h04;
           end
       5'h04:
           if (\$43 ) begin
-            \$104  = 5'h05;
+            \$103  = 5'h05;
           end
       5'h05:
           if (\$46 ) begin
-            \$104  = 5'h06;
+            \$103  = 5'h06;
           end
       5'h06:
           if (\$47 ) begin
-            \$104  = 5'h05;
+            \$103  = 5'h05;
             if (\$50 ) begin
-              \$104  = 5'h07;
+              \$103  = 5'h07;
             end
           end
       5'h07:
-          \$104  = 5'h08;
+          \$103  = 5'h08;
       5'h08:
           if (\$54 ) begin
-            \$104  = 5'h09;
+            \$103  = 5'h09;
           end
       5'h09:
           if (\$57 ) begin
-            \$104  = 5'h0a;
+            \$103  = 5'h0a;
           end
       5'h0a:
-          \$104  = 5'h0b;
+          \$103  = 5'h0b;
       5'h0b:
-          \$104  = 5'h0c;
+          \$103  = 5'h0c;
       5'h0c:
-          \$104  = 5'h0d;
+          \$103  = 5'h0d;
       5'h0d:
-          \$104  = 5'h0e;
+          \$103  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
-          if (\$70 ) begin
-            \$104  = 5'h0f;
+          if (\$69 ) begin
+            \$103  = 5'h0f;
+          end else if (\$72 ) begin
+            \$103  = 5'h0b;
           end else if (\$73 ) begin
-            \$104  = 5'h0b;
-          end else if (\$74 ) begin
-            \$104  = 5'h0b;
+            \$103  = 5'h0b;
           end else begin
-            \$104  = 5'h10;
+            \$103  = 5'h10;
           end
       5'h0f:
-          \$104  = 5'h11;
+          \$103  = 5'h11;
       5'h11:
-          \$104  = 5'h12;
+          \$103  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$104  = 5'h13;
+            \$103  = 5'h13;
           end else begin
-            \$104  = 5'h0d;
+            \$103  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$104  = 5'h0d;
+            \$103  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$104  = 5'h00;
+            \$103  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$104  = 5'h00;
+      \$103  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = idle;
+    \$104  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17012,6 +17009,27 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h02:
           if (\$39 ) begin
+            \$104  = total;
+          end
+    endcase
+    if (rst) begin
+      \$104  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = recent;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          if (\$43 ) begin
             \$105  = total;
           end
     endcase
@@ -17021,28 +17039,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = recent;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          if (\$43 ) begin
-            \$106  = total;
-          end
-    endcase
-    if (rst) begin
-      \$106  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = limit;
+    \$106  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17063,15 +17060,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h08:
           /* empty */;
       5'h09:
-          \$107  = \$56 [8:0];
+          \$106  = \$56 [8:0];
     endcase
     if (rst) begin
-      \$107  = 9'h000;
+      \$106  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = to_promote;
+    \$107  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17093,10 +17090,10 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h09:
           if (\$57 ) begin
-            \$108  = \$59 [8:0];
+            \$107  = \$59 [8:0];
           end
       5'h0a:
-          \$108  = \$64 [8:0];
+          \$107  = \$64 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17112,9 +17109,58 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$108  = \$85 [8:0];
+            \$107  = \$84 [8:0];
           end else begin
-            \$108  = \$87 [8:0];
+            \$107  = \$86 [8:0];
+          end
+    endcase
+    if (rst) begin
+      \$107  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = to_demote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$108  = \$62 [8:0];
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h12:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$108  = \$85 [8:0];
           end
     endcase
     if (rst) begin
@@ -17123,7 +17169,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = to_demote;
+    \$109  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17146,7 +17192,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$109  = \$62 [8:0];
+          \$109  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17154,25 +17200,19 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          /* empty */;
-      5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-          end else begin
-            \$109  = \$86 [8:0];
+          if (\$69 ) begin
+          end else if (\$72 ) begin
+          end else if (\$73 ) begin
+            \$109  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$109  = 9'h000;
+      \$109  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = promoting;
+    \$110  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17195,7 +17235,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$110  = 1'h0;
+          /* empty */;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17203,11 +17243,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$70 ) begin
-          end else if (\$73 ) begin
-          end else if (\$74 ) begin
-            \$110  = 1'h1;
-          end
+          \$110  = \$66 ;
     endcase
     if (rst) begin
       \$110  = 1'h0;
@@ -17215,46 +17251,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = bank;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          \$111  = \$67 ;
-    endcase
-    if (rst) begin
-      \$111  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = row_way;
+    \$111  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17287,15 +17284,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           /* empty */;
       5'h0f:
-          \$112  = \$79 ;
+          \$111  = \$78 ;
     endcase
     if (rst) begin
-      \$112  = 2'h0;
+      \$111  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = mixed;
+    \$112  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17328,15 +17325,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           /* empty */;
       5'h0f:
-          \$113  = { \$80 , bank };
+          \$112  = { \$79 , bank };
     endcase
     if (rst) begin
-      \$113  = 36'h000000000;
+      \$112  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = slot_in;
+    \$113  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17371,15 +17368,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          \$114  = \$81 [11:0];
+          \$113  = \$80 [11:0];
     endcase
     if (rst) begin
-      \$114  = 12'h000;
+      \$113  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = old_key;
+    \$114  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17414,15 +17411,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          \$115  = r_data[47:12];
+          \$114  = r_data[47:12];
     endcase
     if (rst) begin
-      \$115  = 36'h000000000;
+      \$114  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = old_valid;
+    \$115  = old_valid;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17457,10 +17454,10 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          \$116  = r_rdy;
+          \$115  = r_rdy;
     endcase
     if (rst) begin
-      \$116  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @*
@@ -18020,10 +18017,10 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg \$signal  = 1'h0;
   wire accept;
   reg [87:0] axis = 88'h0000000000000000000000;
   wire axis_ready;
+  reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
@@ -18079,7 +18076,7 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   reg [6:0] room = 7'h40;
   wire [87:0] seen;
   wire step;
-  assign \$1  = ~ \$signal ;
+  assign \$1  = ~ axis_valid;
   assign input__ready = \$1  | axis_ready;
   assign \$2  = | input__payload[135:128];
   assign \$3  = | input__payload[135:128];
@@ -18105,9 +18102,9 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   assign \$27  = \$18  & \$26 ;
   assign \$28  = | input__payload[143:128];
   assign \$29  = ~ \$28 ;
-  assign accept = \$signal  & axis_ready;
+  assign accept = axis_valid & axis_ready;
   assign \$30  = ~ axis[86];
-  assign \$31  = \$signal  & \$30 ;
+  assign \$31  = axis_valid & \$30 ;
   assign \$32  = held[87] | \$31 ;
   assign offered = held_valid & \$32 ;
   assign \$33  = ~ held[87];
@@ -18117,7 +18114,7 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   assign \$37  = \$36  | in_batch;
   assign axis_ready = held_valid ? \$35  : \$37 ;
   assign \$38  = ~ in_batch;
-  assign \$39  = \$signal  & \$38 ;
+  assign \$39  = axis_valid & \$38 ;
   assign \$40  = ~ held_valid;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = ~ hold;
@@ -18194,7 +18191,7 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   assign \$117  = step & here2;
   assign \$118  = \$117  & filled_empty;
   always @(posedge clk)
-    \$signal  <= \$119 ;
+    axis_valid <= \$119 ;
   always @(posedge clk)
     axis <= \$120 ;
   always @(posedge clk)
@@ -18317,7 +18314,7 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
     empty_batch <= \$179 ;
   always @* begin
     if (starts_blocks) begin end
-    \$119  = \$signal ;
+    \$119  = axis_valid;
     if (input__ready) begin
       \$119  = input__valid;
     end

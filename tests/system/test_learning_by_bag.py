@@ -91,7 +91,7 @@ def test_descriptors(way: str, learn_by: str, log: ClickLog, tmp_path: Any) -> N
         (driver_module, "self._learn([batch], by_bag)", "self._learn([batch], False)"),
         (driver_module, "relearn=relearn and not by_bag", "relearn=relearn"),
         (follow, "select_every=options.select_every, by_bag=options.by_bag", "select_every=options.select_every"),
-        (follow, "relearn=relearn, by_bag=options.by_bag", "relearn=relearn"),
+        (follow, "relearn=self.learned, by_bag=options.by_bag", "relearn=self.learned"),
     ],
 )
 def test_a_driver_that_does_not_pass_it_on_is_caught(

@@ -105,9 +105,13 @@ class SampleAwareTracker(wiring.Component):
         tags = [sets(f"tags{way}", g.tag_bits) for way in range(g.ways)]
 
         self._lookups(m, [store.read_port() for store in tags], hots.read_port(), slots.read_port())
-        state_read, hot_read = states.read_port(), hots.read_port()
-        state_write, hot_write, slot_write = states.write_port(), hots.write_port(), slots.write_port()
-        tag_reads, tag_writes = [store.read_port() for store in tags], [store.write_port() for store in tags]
+        state_read = states.read_port()
+        hot_read = hots.read_port()
+        state_write = states.write_port()
+        hot_write = hots.write_port()
+        slot_write = slots.write_port()
+        tag_reads = [store.read_port() for store in tags]
+        tag_writes = [store.write_port() for store in tags]
         self._updates(m, tag_reads, tag_writes, state_read, state_write, hot_read)
         self._rows(m, state_read, hot_read, tag_reads, hot_write, slot_write)
         return m
@@ -129,7 +133,9 @@ class SampleAwareTracker(wiring.Component):
 
         words = [Signal(g.tag_bits, name=f"lookup_word{way}") for way in range(g.ways)]
         parts = [Signal(len(equal_parts(self.tag, self.tag)), name=f"lookup_equal{way}") for way in range(g.ways)]
-        hot_word, hot_ways, hit_ways = Signal(g.ways), Signal(g.ways), Signal(g.ways)
+        hot_word = Signal(g.ways)
+        hot_ways = Signal(g.ways)
+        hit_ways = Signal(g.ways)
         m.d.sync += [
             hot_word.eq(hot_read.data), hot_ways.eq(hot_word),
             *(word.eq(port.data) for word, port in zip(words, tag_reads, strict=True)),

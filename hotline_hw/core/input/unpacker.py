@@ -94,8 +94,10 @@ class Unpacker(wiring.Component):
         lanes = range(g.lanes)
 
         # Inspect: what the words of a beat are.
-        source, axis = self.input.payload, Signal(_inspected(g), reset_less=True)
-        axis_valid, axis_ready = Signal(), Signal()
+        source = self.input.payload
+        axis = Signal(_inspected(g), reset_less=True)
+        axis_valid = Signal()
+        axis_ready = Signal()
         m.d.comb += self.input.ready.eq(~axis_valid | axis_ready)
         seen = Signal(_inspected(g))
         for lane in lanes:

@@ -47,7 +47,8 @@ class ReadIds(wiring.Component):
             return m
         upper = g.tag_id_bits - g.id_bits
         m.submodules.queues = queues = memory.Memory(shape=upper, depth=g.read_tags, init=[])
-        push, head = queues.write_port(), queues.read_port(domain="comb")
+        push = queues.write_port()
+        head = queues.read_port(domain="comb")
         places = range(1 << g.id_bits)
         pushed = Array(Signal(upper, name=f"pushed_{place}", reset_less=True) for place in places)
         popped = Array(Signal(upper, name=f"popped_{place}", reset_less=True) for place in places)

@@ -228,7 +228,8 @@ class StreamPath(wiring.Component):
         # Counts rows of a GATHER, beats of a DUMP and beats of a SELECT.
         row_done = self.rows.valid & self.rows.ready & self.rows.payload.row_last
         pushed = self.list_push & self.list_ready
-        listed, held = Signal.like(self.list_count), Signal.like(self.list_count)  # of the cycle before
+        listed = Signal.like(self.list_count)
+        held = Signal.like(self.list_count)
         m.d.sync += [
             listed.eq(Mux(row_done | moved, 1, Mux(pushed & ~self.list_held, self.list_count, 0))),
             held.eq(Mux(pushed & self.list_held, self.list_count, 0)),

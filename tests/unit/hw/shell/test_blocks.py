@@ -154,6 +154,10 @@ def test_verdicts_are_taken_off(geometry, stall, draw):
             {"valid": draw.random() < 0.7, "last": draw.random() < 0.4, "misses": draw.choice([0, 0, 1, 16, 5])}
             for _ in range(geometry.lanes)
         ]
+        ends = 0
+        for lane in lanes:
+            lane["ordinal"] = ends
+            ends += lane["valid"] and lane["last"]
         end = draw.random() < 0.1
         sends.append({"lanes": lanes, "end": end})
         verdicts = [int(lane["misses"] == 0) for lane in lanes if lane["valid"] and lane["last"]]
