@@ -132,10 +132,10 @@ def test_own_input_and_one_file_for_two_options(split):
 
 def test_generate_writes_through_links():
     Path("g").mkdir()
-    Path("g/hotline_core.v").symlink_to("../core.v")
-    Path("g/hotline_core.json").symlink_to("/dev/null")
+    Path("g/hotline_tiny_core.v").symlink_to("../core.v")
+    Path("g/hotline_tiny_core.json").symlink_to("/dev/null")
     code, _, errors = run("generate", "--preset", "tiny", "--out", "g")
     assert (code, errors) == (0, "")
-    assert "module hotline_core(" in Path("core.v").read_text() and Path("g/hotline_core.json").is_symlink()
+    assert "module hotline_tiny_core(" in Path("core.v").read_text() and Path("g/hotline_tiny_core.json").is_symlink()
     Path("file").touch()
-    assert run("generate", "--preset", "tiny", "--out", "file")[2] == "hotline: file/hotline_core.v: Not a directory\n"
+    assert run("generate", "--preset", "tiny", "--out", "file")[2] == "hotline: file/hotline_tiny_core.v: Not a directory\n"

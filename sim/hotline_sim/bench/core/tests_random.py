@@ -193,6 +193,8 @@ class RandomBench:
         """Other rows for the front table: hot ones, or others that are frequent in what was sent. Then they are looked
         up, beside keys that miss, and one of them so often that its gain saturates."""
         geometry, model = self.tb.geometry, self.tb.scoreboard.model
+        if self.rng.random() < 0.8:
+            await self.select()  # else few rows are hot where the action before has cleared the tracker
         last = np.uint64(1 << LAST_FIELD.low)
         seen = np.unique(np.concatenate(self.seen) & ~last)
         places = [(word, model.place(word)) for word in seen.tolist()]
@@ -207,6 +209,7 @@ class RandomBench:
             beside = np.stack([words & ~last, misses], axis=1).ravel()
             batches = [*batches, np.concatenate([beside, np.repeat(words[:1], 40)])]
         await self.send(int(self.rng.choice([Phase.LEARN, Phase.RELEARN])), batches)
+        await self.select()  # of the table's rows some become hot, or cold
 
     async def front_limits(self) -> None:
         """More rows than the front table holds, one twice; then no row."""

@@ -155,7 +155,7 @@ async def test_commands_while_busy(dut: Any) -> None:
     await tb.write("COMMAND", Command.DUMP)
     assert (await tb.status())["command"]
     await assert_refused(tb)
-    tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 9)))  # waits until the command ends
+    tb.send(key_words(tb.geometry, random_keys(tb.rng, tb.geometry, 40)))  # waits until the command ends
     await tb.cycles(60)
     assert tb.scoreboard.outstanding == 2 and not tb.lookup.idle()
     tb.state_out.pause = False
