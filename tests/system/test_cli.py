@@ -309,7 +309,8 @@ def test_a_folder_that_cannot_be_made(data):
 
 
 def test_wrong_input_to_the_other_commands():
-    assert "format is 'pdf'; it must be one of table, markdown, c, svd, json" in refused("registers", "--format", "pdf")
+    formats = "table, html, markdown, c, systemverilog, systemrdl, svd, json, descriptors"
+    assert f"format is 'pdf'; it must be one of {formats}" in refused("registers", "--format", "pdf")
     assert "unknown preset 'huge'" in refused("generate", "--preset", "huge", "--out", "rtl")
     assert not Path("rtl").exists()
 
