@@ -138,4 +138,7 @@ def test_generate_writes_through_links():
     assert (code, errors) == (0, "")
     assert "module hotline_tiny_core(" in Path("core.v").read_text() and Path("g/hotline_tiny_core.json").is_symlink()
     Path("file").touch()
-    assert run("generate", "--preset", "tiny", "--out", "file")[2] == "hotline: file/hotline_tiny_core.v: Not a directory\n"
+    assert (
+        run("generate", "--preset", "tiny", "--out", "file")[2]
+        == "hotline: file/hotline_tiny_core.v: Not a directory\n"
+    )
