@@ -30685,9 +30685,9 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
-  wire [7:0] \$129 ;
+  wire \$129 ;
   wire \$13 ;
-  wire \$130 ;
+  wire [7:0] \$130 ;
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
@@ -30752,7 +30752,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
-  wire \$19 ;
+  wire [16:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
@@ -30762,10 +30762,10 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$196 ;
   wire \$197 ;
   wire \$198 ;
-  wire [7:0] \$199 ;
+  wire \$199 ;
   wire \$2 ;
-  wire [16:0] \$20 ;
-  wire \$200 ;
+  wire [17:0] \$20 ;
+  wire [7:0] \$200 ;
   wire \$201 ;
   wire \$202 ;
   wire \$203 ;
@@ -30775,7 +30775,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$207 ;
   wire \$208 ;
   wire \$209 ;
-  wire [17:0] \$21 ;
+  wire \$21 ;
   wire \$210 ;
   wire \$211 ;
   wire \$212 ;
@@ -30840,9 +30840,9 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$266 ;
   wire \$267 ;
   wire \$268 ;
-  wire [7:0] \$269 ;
+  wire \$269 ;
   wire \$27 ;
-  wire \$270 ;
+  wire [7:0] \$270 ;
   wire \$271 ;
   wire \$272 ;
   wire \$273 ;
@@ -30918,21 +30918,21 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$336 ;
   wire \$337 ;
   wire \$338 ;
-  wire [7:0] \$339 ;
+  wire \$339 ;
   wire \$34 ;
-  wire \$340 ;
+  wire [7:0] \$340 ;
   wire \$341 ;
   wire \$342 ;
   wire \$343 ;
-  reg [15:0] \$344 ;
-  reg \$345 ;
-  reg [2:0] \$346 ;
-  reg \$347 ;
-  reg [35:0] \$348 ;
-  reg [7:0] \$349 ;
+  wire \$344 ;
+  reg [15:0] \$345 ;
+  reg \$346 ;
+  reg [2:0] \$347 ;
+  reg \$348 ;
+  reg [35:0] \$349 ;
   wire \$35 ;
   reg [7:0] \$350 ;
-  reg [35:0] \$351 ;
+  reg [7:0] \$351 ;
   reg [35:0] \$352 ;
   reg [35:0] \$353 ;
   reg [35:0] \$354 ;
@@ -30940,11 +30940,11 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   reg [35:0] \$356 ;
   reg [35:0] \$357 ;
   reg [35:0] \$358 ;
-  reg [3:0] \$359 ;
+  reg [35:0] \$359 ;
   wire \$36 ;
-  reg \$360 ;
-  reg [7:0] \$361 ;
-  reg [12:0] \$362 ;
+  reg [3:0] \$360 ;
+  reg \$361 ;
+  reg [7:0] \$362 ;
   reg [12:0] \$363 ;
   reg [12:0] \$364 ;
   reg [12:0] \$365 ;
@@ -30953,15 +30953,15 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   reg [12:0] \$368 ;
   reg [12:0] \$369 ;
   wire \$37 ;
-  reg \$370 ;
-  reg [319:0] \$371 ;
-  reg \$372 ;
-  reg [319:0] \$373 ;
-  reg \$374 ;
-  reg [339:0] \$375 ;
-  reg [2:0] \$376 ;
-  reg [7:0] \$377 ;
-  reg [2:0] \$378 ;
+  reg [12:0] \$370 ;
+  reg \$371 ;
+  reg [319:0] \$372 ;
+  reg \$373 ;
+  reg [319:0] \$374 ;
+  reg \$375 ;
+  reg [339:0] \$376 ;
+  reg [2:0] \$377 ;
+  reg [7:0] \$378 ;
   reg [2:0] \$379 ;
   wire \$38 ;
   reg [2:0] \$380 ;
@@ -30970,8 +30970,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   reg [2:0] \$383 ;
   reg [2:0] \$384 ;
   reg [2:0] \$385 ;
-  reg [7:0] \$386 ;
-  reg [2:0] \$387 ;
+  reg [2:0] \$386 ;
+  reg [7:0] \$387 ;
   reg [2:0] \$388 ;
   reg [2:0] \$389 ;
   wire \$39 ;
@@ -30980,8 +30980,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   reg [2:0] \$392 ;
   reg [2:0] \$393 ;
   reg [2:0] \$394 ;
-  reg [7:0] \$395 ;
-  reg [2:0] \$396 ;
+  reg [2:0] \$395 ;
+  reg [7:0] \$396 ;
   reg [2:0] \$397 ;
   reg [2:0] \$398 ;
   reg [2:0] \$399 ;
@@ -30991,8 +30991,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   reg [2:0] \$401 ;
   reg [2:0] \$402 ;
   reg [2:0] \$403 ;
-  reg [7:0] \$404 ;
-  reg [2:0] \$405 ;
+  reg [2:0] \$404 ;
+  reg [7:0] \$405 ;
   reg [2:0] \$406 ;
   reg [2:0] \$407 ;
   reg [2:0] \$408 ;
@@ -31000,6 +31000,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire \$41 ;
   reg [2:0] \$410 ;
   reg [2:0] \$411 ;
+  reg [2:0] \$412 ;
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
@@ -31011,8 +31012,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire [8:0] \$5 ;
   wire \$50 ;
   wire \$51 ;
-  wire [7:0] \$52 ;
-  wire \$53 ;
+  wire \$52 ;
+  wire [7:0] \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
@@ -31069,6 +31070,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   wire comes;
   reg [319:0] compared = 320'h00000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg compared_valid = 1'h0;
+  wire ends;
   reg [2:0] equal0_0 = 3'h0;
   reg [2:0] equal0_1 = 3'h0;
   reg [2:0] equal0_2 = 3'h0;
@@ -31126,6 +31128,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   assign \$3  = \$2  | loaded;
   assign input__ready = move & \$3 ;
   assign accepted = input__valid & input__ready;
+  assign ends = accepted & input__payload[174];
   assign \$4  = ~ used;
   assign \$5  = used + 1'h1;
   assign free = \$4  & \$5 [7:0];
@@ -31144,467 +31147,468 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   assign \$16  = fsm_state == 2'h2;
   assign \$17  = fsm_state == 2'h3;
   assign \$18  = fsm_state == 3'h4;
-  assign \$19  = accepted & input__payload[174];
-  assign \$20  = under_way + \$19 ;
-  assign \$21  = \$20  - over;
-  assign \$22  = ! under_way;
-  assign \$23  = input__valid & input__payload[175];
-  assign \$24  = \$23  & quiet;
-  assign \$25  = ~ input__payload[42];
-  assign \$26  = input__payload[40] & \$25 ;
-  assign \$27  = ~ input__payload[85];
-  assign \$28  = input__payload[83] & \$27 ;
-  assign \$29  = ~ input__payload[128];
-  assign \$30  = input__payload[126] & \$29 ;
-  assign \$31  = ~ input__payload[171];
-  assign \$32  = input__payload[169] & \$31 ;
-  assign \$33  = keys__0 == key;
-  assign \$34  = used[0] & \$33 ;
-  assign \$35  = keys__1 == key;
-  assign \$36  = used[1] & \$35 ;
-  assign \$37  = keys__2 == key;
-  assign \$38  = used[2] & \$37 ;
-  assign \$39  = keys__3 == key;
-  assign \$40  = used[3] & \$39 ;
-  assign \$41  = keys__4 == key;
-  assign \$42  = used[4] & \$41 ;
-  assign \$43  = keys__5 == key;
-  assign \$44  = used[5] & \$43 ;
-  assign \$45  = keys__6 == key;
-  assign \$46  = used[6] & \$45 ;
-  assign \$47  = keys__7 == key;
-  assign \$48  = used[7] & \$47 ;
-  assign \$49  = | same;
-  assign \$50  = ~ \$49 ;
-  assign \$51  = key_valid & \$50 ;
-  assign \$52  = used | free;
-  assign \$53  = ! answer_front;
-  assign \$54  = answer_front == 1'h1;
-  assign \$55  = answer_front == 2'h2;
-  assign \$56  = answer_front == 2'h3;
-  assign \$57  = answer_front == 3'h4;
-  assign \$58  = answer_front == 3'h5;
-  assign \$59  = answer_front == 3'h6;
-  assign \$60  = answer_front == 3'h7;
-  assign \$61  = clear | forget;
-  assign \$62  = \$61  | renew;
-  assign \$63  = clear | renew;
-  assign \$64  = input__payload[187:176] == keys__0[11:0];
-  assign \$65  = input__payload[199:188] == keys__0[23:12];
-  assign \$66  = input__payload[211:200] == keys__0[35:24];
-  assign \$67  = & equal0_0;
-  assign \$68  = \$67  & used[0];
-  assign \$69  = \$68  & compared[40];
-  assign \$70  = ~ compared[42];
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = input__payload[187:176] == keys__1[11:0];
-  assign \$73  = input__payload[199:188] == keys__1[23:12];
-  assign \$74  = input__payload[211:200] == keys__1[35:24];
-  assign \$75  = & equal0_1;
-  assign \$76  = \$75  & used[1];
-  assign \$77  = \$76  & compared[40];
-  assign \$78  = ~ compared[42];
-  assign \$79  = \$77  & \$78 ;
-  assign \$80  = input__payload[187:176] == keys__2[11:0];
-  assign \$81  = input__payload[199:188] == keys__2[23:12];
-  assign \$82  = input__payload[211:200] == keys__2[35:24];
-  assign \$83  = & equal0_2;
-  assign \$84  = \$83  & used[2];
-  assign \$85  = \$84  & compared[40];
-  assign \$86  = ~ compared[42];
-  assign \$87  = \$85  & \$86 ;
-  assign \$88  = input__payload[187:176] == keys__3[11:0];
-  assign \$89  = input__payload[199:188] == keys__3[23:12];
-  assign \$90  = input__payload[211:200] == keys__3[35:24];
-  assign \$91  = & equal0_3;
-  assign \$92  = \$91  & used[3];
-  assign \$93  = \$92  & compared[40];
-  assign \$94  = ~ compared[42];
-  assign \$95  = \$93  & \$94 ;
-  assign \$96  = input__payload[187:176] == keys__4[11:0];
-  assign \$97  = input__payload[199:188] == keys__4[23:12];
-  assign \$98  = input__payload[211:200] == keys__4[35:24];
-  assign \$99  = & equal0_4;
-  assign \$100  = \$99  & used[4];
-  assign \$101  = \$100  & compared[40];
-  assign \$102  = ~ compared[42];
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = input__payload[187:176] == keys__5[11:0];
-  assign \$105  = input__payload[199:188] == keys__5[23:12];
-  assign \$106  = input__payload[211:200] == keys__5[35:24];
-  assign \$107  = & equal0_5;
-  assign \$108  = \$107  & used[5];
-  assign \$109  = \$108  & compared[40];
-  assign \$110  = ~ compared[42];
-  assign \$111  = \$109  & \$110 ;
-  assign \$112  = input__payload[187:176] == keys__6[11:0];
-  assign \$113  = input__payload[199:188] == keys__6[23:12];
-  assign \$114  = input__payload[211:200] == keys__6[35:24];
-  assign \$115  = & equal0_6;
-  assign \$116  = \$115  & used[6];
-  assign \$117  = \$116  & compared[40];
-  assign \$118  = ~ compared[42];
-  assign \$119  = \$117  & \$118 ;
-  assign \$120  = input__payload[187:176] == keys__7[11:0];
-  assign \$121  = input__payload[199:188] == keys__7[23:12];
-  assign \$122  = input__payload[211:200] == keys__7[35:24];
-  assign \$123  = & equal0_7;
-  assign \$124  = \$123  & used[7];
-  assign \$125  = \$124  & compared[40];
-  assign \$126  = ~ compared[42];
-  assign \$127  = \$125  & \$126 ;
-  assign \$128  = | matches0;
-  assign \$129  = matches0 & known;
-  assign \$130  = | \$129 ;
-  assign \$131  = | { matches0[7], matches0[5], matches0[3], matches0[1] };
-  assign \$132  = | { matches0[7:6], matches0[3:2] };
-  assign \$133  = | matches0[7:4];
-  assign \$134  = input__payload[223:212] == keys__0[11:0];
-  assign \$135  = input__payload[235:224] == keys__0[23:12];
-  assign \$136  = input__payload[247:236] == keys__0[35:24];
-  assign \$137  = & equal1_0;
-  assign \$138  = \$137  & used[0];
-  assign \$139  = \$138  & compared[83];
-  assign \$140  = ~ compared[85];
-  assign \$141  = \$139  & \$140 ;
-  assign \$142  = input__payload[223:212] == keys__1[11:0];
-  assign \$143  = input__payload[235:224] == keys__1[23:12];
-  assign \$144  = input__payload[247:236] == keys__1[35:24];
-  assign \$145  = & equal1_1;
-  assign \$146  = \$145  & used[1];
-  assign \$147  = \$146  & compared[83];
-  assign \$148  = ~ compared[85];
-  assign \$149  = \$147  & \$148 ;
-  assign \$150  = input__payload[223:212] == keys__2[11:0];
-  assign \$151  = input__payload[235:224] == keys__2[23:12];
-  assign \$152  = input__payload[247:236] == keys__2[35:24];
-  assign \$153  = & equal1_2;
-  assign \$154  = \$153  & used[2];
-  assign \$155  = \$154  & compared[83];
-  assign \$156  = ~ compared[85];
-  assign \$157  = \$155  & \$156 ;
-  assign \$158  = input__payload[223:212] == keys__3[11:0];
-  assign \$159  = input__payload[235:224] == keys__3[23:12];
-  assign \$160  = input__payload[247:236] == keys__3[35:24];
-  assign \$161  = & equal1_3;
-  assign \$162  = \$161  & used[3];
-  assign \$163  = \$162  & compared[83];
-  assign \$164  = ~ compared[85];
-  assign \$165  = \$163  & \$164 ;
-  assign \$166  = input__payload[223:212] == keys__4[11:0];
-  assign \$167  = input__payload[235:224] == keys__4[23:12];
-  assign \$168  = input__payload[247:236] == keys__4[35:24];
-  assign \$169  = & equal1_4;
-  assign \$170  = \$169  & used[4];
-  assign \$171  = \$170  & compared[83];
-  assign \$172  = ~ compared[85];
-  assign \$173  = \$171  & \$172 ;
-  assign \$174  = input__payload[223:212] == keys__5[11:0];
-  assign \$175  = input__payload[235:224] == keys__5[23:12];
-  assign \$176  = input__payload[247:236] == keys__5[35:24];
-  assign \$177  = & equal1_5;
-  assign \$178  = \$177  & used[5];
-  assign \$179  = \$178  & compared[83];
-  assign \$180  = ~ compared[85];
-  assign \$181  = \$179  & \$180 ;
-  assign \$182  = input__payload[223:212] == keys__6[11:0];
-  assign \$183  = input__payload[235:224] == keys__6[23:12];
-  assign \$184  = input__payload[247:236] == keys__6[35:24];
-  assign \$185  = & equal1_6;
-  assign \$186  = \$185  & used[6];
-  assign \$187  = \$186  & compared[83];
-  assign \$188  = ~ compared[85];
-  assign \$189  = \$187  & \$188 ;
-  assign \$190  = input__payload[223:212] == keys__7[11:0];
-  assign \$191  = input__payload[235:224] == keys__7[23:12];
-  assign \$192  = input__payload[247:236] == keys__7[35:24];
-  assign \$193  = & equal1_7;
-  assign \$194  = \$193  & used[7];
-  assign \$195  = \$194  & compared[83];
-  assign \$196  = ~ compared[85];
-  assign \$197  = \$195  & \$196 ;
-  assign \$198  = | matches1;
-  assign \$199  = matches1 & known;
-  assign \$200  = | \$199 ;
-  assign \$201  = | { matches1[7], matches1[5], matches1[3], matches1[1] };
-  assign \$202  = | { matches1[7:6], matches1[3:2] };
-  assign \$203  = | matches1[7:4];
-  assign \$204  = input__payload[259:248] == keys__0[11:0];
-  assign \$205  = input__payload[271:260] == keys__0[23:12];
-  assign \$206  = input__payload[283:272] == keys__0[35:24];
-  assign \$207  = & equal2_0;
-  assign \$208  = \$207  & used[0];
-  assign \$209  = \$208  & compared[126];
-  assign \$210  = ~ compared[128];
-  assign \$211  = \$209  & \$210 ;
-  assign \$212  = input__payload[259:248] == keys__1[11:0];
-  assign \$213  = input__payload[271:260] == keys__1[23:12];
-  assign \$214  = input__payload[283:272] == keys__1[35:24];
-  assign \$215  = & equal2_1;
-  assign \$216  = \$215  & used[1];
-  assign \$217  = \$216  & compared[126];
-  assign \$218  = ~ compared[128];
-  assign \$219  = \$217  & \$218 ;
-  assign \$220  = input__payload[259:248] == keys__2[11:0];
-  assign \$221  = input__payload[271:260] == keys__2[23:12];
-  assign \$222  = input__payload[283:272] == keys__2[35:24];
-  assign \$223  = & equal2_2;
-  assign \$224  = \$223  & used[2];
-  assign \$225  = \$224  & compared[126];
-  assign \$226  = ~ compared[128];
-  assign \$227  = \$225  & \$226 ;
-  assign \$228  = input__payload[259:248] == keys__3[11:0];
-  assign \$229  = input__payload[271:260] == keys__3[23:12];
-  assign \$230  = input__payload[283:272] == keys__3[35:24];
-  assign \$231  = & equal2_3;
-  assign \$232  = \$231  & used[3];
-  assign \$233  = \$232  & compared[126];
-  assign \$234  = ~ compared[128];
-  assign \$235  = \$233  & \$234 ;
-  assign \$236  = input__payload[259:248] == keys__4[11:0];
-  assign \$237  = input__payload[271:260] == keys__4[23:12];
-  assign \$238  = input__payload[283:272] == keys__4[35:24];
-  assign \$239  = & equal2_4;
-  assign \$240  = \$239  & used[4];
-  assign \$241  = \$240  & compared[126];
-  assign \$242  = ~ compared[128];
-  assign \$243  = \$241  & \$242 ;
-  assign \$244  = input__payload[259:248] == keys__5[11:0];
-  assign \$245  = input__payload[271:260] == keys__5[23:12];
-  assign \$246  = input__payload[283:272] == keys__5[35:24];
-  assign \$247  = & equal2_5;
-  assign \$248  = \$247  & used[5];
-  assign \$249  = \$248  & compared[126];
-  assign \$250  = ~ compared[128];
-  assign \$251  = \$249  & \$250 ;
-  assign \$252  = input__payload[259:248] == keys__6[11:0];
-  assign \$253  = input__payload[271:260] == keys__6[23:12];
-  assign \$254  = input__payload[283:272] == keys__6[35:24];
-  assign \$255  = & equal2_6;
-  assign \$256  = \$255  & used[6];
-  assign \$257  = \$256  & compared[126];
-  assign \$258  = ~ compared[128];
-  assign \$259  = \$257  & \$258 ;
-  assign \$260  = input__payload[259:248] == keys__7[11:0];
-  assign \$261  = input__payload[271:260] == keys__7[23:12];
-  assign \$262  = input__payload[283:272] == keys__7[35:24];
-  assign \$263  = & equal2_7;
-  assign \$264  = \$263  & used[7];
-  assign \$265  = \$264  & compared[126];
-  assign \$266  = ~ compared[128];
-  assign \$267  = \$265  & \$266 ;
-  assign \$268  = | matches2;
-  assign \$269  = matches2 & known;
-  assign \$270  = | \$269 ;
-  assign \$271  = | { matches2[7], matches2[5], matches2[3], matches2[1] };
-  assign \$272  = | { matches2[7:6], matches2[3:2] };
-  assign \$273  = | matches2[7:4];
-  assign \$274  = input__payload[295:284] == keys__0[11:0];
-  assign \$275  = input__payload[307:296] == keys__0[23:12];
-  assign \$276  = input__payload[319:308] == keys__0[35:24];
-  assign \$277  = & equal3_0;
-  assign \$278  = \$277  & used[0];
-  assign \$279  = \$278  & compared[169];
-  assign \$280  = ~ compared[171];
-  assign \$281  = \$279  & \$280 ;
-  assign \$282  = input__payload[295:284] == keys__1[11:0];
-  assign \$283  = input__payload[307:296] == keys__1[23:12];
-  assign \$284  = input__payload[319:308] == keys__1[35:24];
-  assign \$285  = & equal3_1;
-  assign \$286  = \$285  & used[1];
-  assign \$287  = \$286  & compared[169];
-  assign \$288  = ~ compared[171];
-  assign \$289  = \$287  & \$288 ;
-  assign \$290  = input__payload[295:284] == keys__2[11:0];
-  assign \$291  = input__payload[307:296] == keys__2[23:12];
-  assign \$292  = input__payload[319:308] == keys__2[35:24];
-  assign \$293  = & equal3_2;
-  assign \$294  = \$293  & used[2];
-  assign \$295  = \$294  & compared[169];
-  assign \$296  = ~ compared[171];
-  assign \$297  = \$295  & \$296 ;
-  assign \$298  = input__payload[295:284] == keys__3[11:0];
-  assign \$299  = input__payload[307:296] == keys__3[23:12];
-  assign \$300  = input__payload[319:308] == keys__3[35:24];
-  assign \$301  = & equal3_3;
-  assign \$302  = \$301  & used[3];
-  assign \$303  = \$302  & compared[169];
-  assign \$304  = ~ compared[171];
-  assign \$305  = \$303  & \$304 ;
-  assign \$306  = input__payload[295:284] == keys__4[11:0];
-  assign \$307  = input__payload[307:296] == keys__4[23:12];
-  assign \$308  = input__payload[319:308] == keys__4[35:24];
-  assign \$309  = & equal3_4;
-  assign \$310  = \$309  & used[4];
-  assign \$311  = \$310  & compared[169];
-  assign \$312  = ~ compared[171];
-  assign \$313  = \$311  & \$312 ;
-  assign \$314  = input__payload[295:284] == keys__5[11:0];
-  assign \$315  = input__payload[307:296] == keys__5[23:12];
-  assign \$316  = input__payload[319:308] == keys__5[35:24];
-  assign \$317  = & equal3_5;
-  assign \$318  = \$317  & used[5];
-  assign \$319  = \$318  & compared[169];
-  assign \$320  = ~ compared[171];
-  assign \$321  = \$319  & \$320 ;
-  assign \$322  = input__payload[295:284] == keys__6[11:0];
-  assign \$323  = input__payload[307:296] == keys__6[23:12];
-  assign \$324  = input__payload[319:308] == keys__6[35:24];
-  assign \$325  = & equal3_6;
-  assign \$326  = \$325  & used[6];
-  assign \$327  = \$326  & compared[169];
-  assign \$328  = ~ compared[171];
-  assign \$329  = \$327  & \$328 ;
-  assign \$330  = input__payload[295:284] == keys__7[11:0];
-  assign \$331  = input__payload[307:296] == keys__7[23:12];
-  assign \$332  = input__payload[319:308] == keys__7[35:24];
-  assign \$333  = & equal3_7;
-  assign \$334  = \$333  & used[7];
-  assign \$335  = \$334  & compared[169];
-  assign \$336  = ~ compared[171];
-  assign \$337  = \$335  & \$336 ;
-  assign \$338  = | matches3;
-  assign \$339  = matches3 & known;
-  assign \$340  = | \$339 ;
-  assign \$341  = | { matches3[7], matches3[5], matches3[3], matches3[1] };
-  assign \$342  = | { matches3[7:6], matches3[3:2] };
-  assign \$343  = | matches3[7:4];
-  always @(posedge clk)
-    under_way <= \$344 ;
-  always @(posedge clk)
-    quiet <= \$345 ;
-  always @(posedge clk)
-    fsm_state <= \$346 ;
-  always @(posedge clk)
-    key_valid <= \$347 ;
-  always @(posedge clk)
-    key <= \$348 ;
-  always @(posedge clk)
-    same <= \$349 ;
-  always @(posedge clk)
-    used <= \$350 ;
-  always @(posedge clk)
-    keys__0 <= \$351 ;
-  always @(posedge clk)
-    keys__1 <= \$352 ;
-  always @(posedge clk)
-    keys__2 <= \$353 ;
-  always @(posedge clk)
-    keys__3 <= \$354 ;
-  always @(posedge clk)
-    keys__4 <= \$355 ;
-  always @(posedge clk)
-    keys__5 <= \$356 ;
-  always @(posedge clk)
-    keys__6 <= \$357 ;
-  always @(posedge clk)
-    keys__7 <= \$358 ;
-  always @(posedge clk)
-    at <= \$359 ;
-  always @(posedge clk)
-    fresh <= \$360 ;
-  always @(posedge clk)
-    known <= \$361 ;
-  always @(posedge clk)
-    slots__0 <= \$362 ;
-  always @(posedge clk)
-    slots__1 <= \$363 ;
-  always @(posedge clk)
-    slots__2 <= \$364 ;
-  always @(posedge clk)
-    slots__3 <= \$365 ;
-  always @(posedge clk)
-    slots__4 <= \$366 ;
-  always @(posedge clk)
-    slots__5 <= \$367 ;
-  always @(posedge clk)
-    slots__6 <= \$368 ;
-  always @(posedge clk)
-    slots__7 <= \$369 ;
-  always @(posedge clk)
-    compared_valid <= \$370 ;
-  always @(posedge clk)
-    compared <= \$371 ;
-  always @(posedge clk)
-    matched_valid <= \$372 ;
-  always @(posedge clk)
-    matched <= \$373 ;
-  always @(posedge clk)
-    output__valid <= \$374 ;
-  always @(posedge clk)
-    output__payload <= \$375 ;
-  always @(posedge clk)
-    equal0_0 <= \$376 ;
-  always @(posedge clk)
-    matches0 <= \$377 ;
-  always @(posedge clk)
-    equal0_1 <= \$378 ;
-  always @(posedge clk)
-    equal0_2 <= \$379 ;
-  always @(posedge clk)
-    equal0_3 <= \$380 ;
-  always @(posedge clk)
-    equal0_4 <= \$381 ;
-  always @(posedge clk)
-    equal0_5 <= \$382 ;
-  always @(posedge clk)
-    equal0_6 <= \$383 ;
-  always @(posedge clk)
-    equal0_7 <= \$384 ;
-  always @(posedge clk)
-    equal1_0 <= \$385 ;
-  always @(posedge clk)
-    matches1 <= \$386 ;
-  always @(posedge clk)
-    equal1_1 <= \$387 ;
-  always @(posedge clk)
-    equal1_2 <= \$388 ;
-  always @(posedge clk)
-    equal1_3 <= \$389 ;
-  always @(posedge clk)
-    equal1_4 <= \$390 ;
-  always @(posedge clk)
-    equal1_5 <= \$391 ;
-  always @(posedge clk)
-    equal1_6 <= \$392 ;
-  always @(posedge clk)
-    equal1_7 <= \$393 ;
-  always @(posedge clk)
-    equal2_0 <= \$394 ;
-  always @(posedge clk)
-    matches2 <= \$395 ;
-  always @(posedge clk)
-    equal2_1 <= \$396 ;
-  always @(posedge clk)
-    equal2_2 <= \$397 ;
-  always @(posedge clk)
-    equal2_3 <= \$398 ;
-  always @(posedge clk)
-    equal2_4 <= \$399 ;
-  always @(posedge clk)
-    equal2_5 <= \$400 ;
-  always @(posedge clk)
-    equal2_6 <= \$401 ;
-  always @(posedge clk)
-    equal2_7 <= \$402 ;
-  always @(posedge clk)
-    equal3_0 <= \$403 ;
-  always @(posedge clk)
-    matches3 <= \$404 ;
-  always @(posedge clk)
-    equal3_1 <= \$405 ;
-  always @(posedge clk)
-    equal3_2 <= \$406 ;
-  always @(posedge clk)
-    equal3_3 <= \$407 ;
-  always @(posedge clk)
-    equal3_4 <= \$408 ;
-  always @(posedge clk)
-    equal3_5 <= \$409 ;
-  always @(posedge clk)
-    equal3_6 <= \$410 ;
-  always @(posedge clk)
-    equal3_7 <= \$411 ;
+  assign \$19  = under_way + ends;
+  assign \$20  = \$19  - over;
+  assign \$21  = ! under_way;
+  assign \$22  = ~ ends;
+  assign \$23  = \$21  & \$22 ;
+  assign \$24  = input__valid & input__payload[175];
+  assign \$25  = \$24  & quiet;
+  assign \$26  = ~ input__payload[42];
+  assign \$27  = input__payload[40] & \$26 ;
+  assign \$28  = ~ input__payload[85];
+  assign \$29  = input__payload[83] & \$28 ;
+  assign \$30  = ~ input__payload[128];
+  assign \$31  = input__payload[126] & \$30 ;
+  assign \$32  = ~ input__payload[171];
+  assign \$33  = input__payload[169] & \$32 ;
+  assign \$34  = keys__0 == key;
+  assign \$35  = used[0] & \$34 ;
+  assign \$36  = keys__1 == key;
+  assign \$37  = used[1] & \$36 ;
+  assign \$38  = keys__2 == key;
+  assign \$39  = used[2] & \$38 ;
+  assign \$40  = keys__3 == key;
+  assign \$41  = used[3] & \$40 ;
+  assign \$42  = keys__4 == key;
+  assign \$43  = used[4] & \$42 ;
+  assign \$44  = keys__5 == key;
+  assign \$45  = used[5] & \$44 ;
+  assign \$46  = keys__6 == key;
+  assign \$47  = used[6] & \$46 ;
+  assign \$48  = keys__7 == key;
+  assign \$49  = used[7] & \$48 ;
+  assign \$50  = | same;
+  assign \$51  = ~ \$50 ;
+  assign \$52  = key_valid & \$51 ;
+  assign \$53  = used | free;
+  assign \$54  = ! answer_front;
+  assign \$55  = answer_front == 1'h1;
+  assign \$56  = answer_front == 2'h2;
+  assign \$57  = answer_front == 2'h3;
+  assign \$58  = answer_front == 3'h4;
+  assign \$59  = answer_front == 3'h5;
+  assign \$60  = answer_front == 3'h6;
+  assign \$61  = answer_front == 3'h7;
+  assign \$62  = clear | forget;
+  assign \$63  = \$62  | renew;
+  assign \$64  = clear | renew;
+  assign \$65  = input__payload[187:176] == keys__0[11:0];
+  assign \$66  = input__payload[199:188] == keys__0[23:12];
+  assign \$67  = input__payload[211:200] == keys__0[35:24];
+  assign \$68  = & equal0_0;
+  assign \$69  = \$68  & used[0];
+  assign \$70  = \$69  & compared[40];
+  assign \$71  = ~ compared[42];
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = input__payload[187:176] == keys__1[11:0];
+  assign \$74  = input__payload[199:188] == keys__1[23:12];
+  assign \$75  = input__payload[211:200] == keys__1[35:24];
+  assign \$76  = & equal0_1;
+  assign \$77  = \$76  & used[1];
+  assign \$78  = \$77  & compared[40];
+  assign \$79  = ~ compared[42];
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = input__payload[187:176] == keys__2[11:0];
+  assign \$82  = input__payload[199:188] == keys__2[23:12];
+  assign \$83  = input__payload[211:200] == keys__2[35:24];
+  assign \$84  = & equal0_2;
+  assign \$85  = \$84  & used[2];
+  assign \$86  = \$85  & compared[40];
+  assign \$87  = ~ compared[42];
+  assign \$88  = \$86  & \$87 ;
+  assign \$89  = input__payload[187:176] == keys__3[11:0];
+  assign \$90  = input__payload[199:188] == keys__3[23:12];
+  assign \$91  = input__payload[211:200] == keys__3[35:24];
+  assign \$92  = & equal0_3;
+  assign \$93  = \$92  & used[3];
+  assign \$94  = \$93  & compared[40];
+  assign \$95  = ~ compared[42];
+  assign \$96  = \$94  & \$95 ;
+  assign \$97  = input__payload[187:176] == keys__4[11:0];
+  assign \$98  = input__payload[199:188] == keys__4[23:12];
+  assign \$99  = input__payload[211:200] == keys__4[35:24];
+  assign \$100  = & equal0_4;
+  assign \$101  = \$100  & used[4];
+  assign \$102  = \$101  & compared[40];
+  assign \$103  = ~ compared[42];
+  assign \$104  = \$102  & \$103 ;
+  assign \$105  = input__payload[187:176] == keys__5[11:0];
+  assign \$106  = input__payload[199:188] == keys__5[23:12];
+  assign \$107  = input__payload[211:200] == keys__5[35:24];
+  assign \$108  = & equal0_5;
+  assign \$109  = \$108  & used[5];
+  assign \$110  = \$109  & compared[40];
+  assign \$111  = ~ compared[42];
+  assign \$112  = \$110  & \$111 ;
+  assign \$113  = input__payload[187:176] == keys__6[11:0];
+  assign \$114  = input__payload[199:188] == keys__6[23:12];
+  assign \$115  = input__payload[211:200] == keys__6[35:24];
+  assign \$116  = & equal0_6;
+  assign \$117  = \$116  & used[6];
+  assign \$118  = \$117  & compared[40];
+  assign \$119  = ~ compared[42];
+  assign \$120  = \$118  & \$119 ;
+  assign \$121  = input__payload[187:176] == keys__7[11:0];
+  assign \$122  = input__payload[199:188] == keys__7[23:12];
+  assign \$123  = input__payload[211:200] == keys__7[35:24];
+  assign \$124  = & equal0_7;
+  assign \$125  = \$124  & used[7];
+  assign \$126  = \$125  & compared[40];
+  assign \$127  = ~ compared[42];
+  assign \$128  = \$126  & \$127 ;
+  assign \$129  = | matches0;
+  assign \$130  = matches0 & known;
+  assign \$131  = | \$130 ;
+  assign \$132  = | { matches0[7], matches0[5], matches0[3], matches0[1] };
+  assign \$133  = | { matches0[7:6], matches0[3:2] };
+  assign \$134  = | matches0[7:4];
+  assign \$135  = input__payload[223:212] == keys__0[11:0];
+  assign \$136  = input__payload[235:224] == keys__0[23:12];
+  assign \$137  = input__payload[247:236] == keys__0[35:24];
+  assign \$138  = & equal1_0;
+  assign \$139  = \$138  & used[0];
+  assign \$140  = \$139  & compared[83];
+  assign \$141  = ~ compared[85];
+  assign \$142  = \$140  & \$141 ;
+  assign \$143  = input__payload[223:212] == keys__1[11:0];
+  assign \$144  = input__payload[235:224] == keys__1[23:12];
+  assign \$145  = input__payload[247:236] == keys__1[35:24];
+  assign \$146  = & equal1_1;
+  assign \$147  = \$146  & used[1];
+  assign \$148  = \$147  & compared[83];
+  assign \$149  = ~ compared[85];
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = input__payload[223:212] == keys__2[11:0];
+  assign \$152  = input__payload[235:224] == keys__2[23:12];
+  assign \$153  = input__payload[247:236] == keys__2[35:24];
+  assign \$154  = & equal1_2;
+  assign \$155  = \$154  & used[2];
+  assign \$156  = \$155  & compared[83];
+  assign \$157  = ~ compared[85];
+  assign \$158  = \$156  & \$157 ;
+  assign \$159  = input__payload[223:212] == keys__3[11:0];
+  assign \$160  = input__payload[235:224] == keys__3[23:12];
+  assign \$161  = input__payload[247:236] == keys__3[35:24];
+  assign \$162  = & equal1_3;
+  assign \$163  = \$162  & used[3];
+  assign \$164  = \$163  & compared[83];
+  assign \$165  = ~ compared[85];
+  assign \$166  = \$164  & \$165 ;
+  assign \$167  = input__payload[223:212] == keys__4[11:0];
+  assign \$168  = input__payload[235:224] == keys__4[23:12];
+  assign \$169  = input__payload[247:236] == keys__4[35:24];
+  assign \$170  = & equal1_4;
+  assign \$171  = \$170  & used[4];
+  assign \$172  = \$171  & compared[83];
+  assign \$173  = ~ compared[85];
+  assign \$174  = \$172  & \$173 ;
+  assign \$175  = input__payload[223:212] == keys__5[11:0];
+  assign \$176  = input__payload[235:224] == keys__5[23:12];
+  assign \$177  = input__payload[247:236] == keys__5[35:24];
+  assign \$178  = & equal1_5;
+  assign \$179  = \$178  & used[5];
+  assign \$180  = \$179  & compared[83];
+  assign \$181  = ~ compared[85];
+  assign \$182  = \$180  & \$181 ;
+  assign \$183  = input__payload[223:212] == keys__6[11:0];
+  assign \$184  = input__payload[235:224] == keys__6[23:12];
+  assign \$185  = input__payload[247:236] == keys__6[35:24];
+  assign \$186  = & equal1_6;
+  assign \$187  = \$186  & used[6];
+  assign \$188  = \$187  & compared[83];
+  assign \$189  = ~ compared[85];
+  assign \$190  = \$188  & \$189 ;
+  assign \$191  = input__payload[223:212] == keys__7[11:0];
+  assign \$192  = input__payload[235:224] == keys__7[23:12];
+  assign \$193  = input__payload[247:236] == keys__7[35:24];
+  assign \$194  = & equal1_7;
+  assign \$195  = \$194  & used[7];
+  assign \$196  = \$195  & compared[83];
+  assign \$197  = ~ compared[85];
+  assign \$198  = \$196  & \$197 ;
+  assign \$199  = | matches1;
+  assign \$200  = matches1 & known;
+  assign \$201  = | \$200 ;
+  assign \$202  = | { matches1[7], matches1[5], matches1[3], matches1[1] };
+  assign \$203  = | { matches1[7:6], matches1[3:2] };
+  assign \$204  = | matches1[7:4];
+  assign \$205  = input__payload[259:248] == keys__0[11:0];
+  assign \$206  = input__payload[271:260] == keys__0[23:12];
+  assign \$207  = input__payload[283:272] == keys__0[35:24];
+  assign \$208  = & equal2_0;
+  assign \$209  = \$208  & used[0];
+  assign \$210  = \$209  & compared[126];
+  assign \$211  = ~ compared[128];
+  assign \$212  = \$210  & \$211 ;
+  assign \$213  = input__payload[259:248] == keys__1[11:0];
+  assign \$214  = input__payload[271:260] == keys__1[23:12];
+  assign \$215  = input__payload[283:272] == keys__1[35:24];
+  assign \$216  = & equal2_1;
+  assign \$217  = \$216  & used[1];
+  assign \$218  = \$217  & compared[126];
+  assign \$219  = ~ compared[128];
+  assign \$220  = \$218  & \$219 ;
+  assign \$221  = input__payload[259:248] == keys__2[11:0];
+  assign \$222  = input__payload[271:260] == keys__2[23:12];
+  assign \$223  = input__payload[283:272] == keys__2[35:24];
+  assign \$224  = & equal2_2;
+  assign \$225  = \$224  & used[2];
+  assign \$226  = \$225  & compared[126];
+  assign \$227  = ~ compared[128];
+  assign \$228  = \$226  & \$227 ;
+  assign \$229  = input__payload[259:248] == keys__3[11:0];
+  assign \$230  = input__payload[271:260] == keys__3[23:12];
+  assign \$231  = input__payload[283:272] == keys__3[35:24];
+  assign \$232  = & equal2_3;
+  assign \$233  = \$232  & used[3];
+  assign \$234  = \$233  & compared[126];
+  assign \$235  = ~ compared[128];
+  assign \$236  = \$234  & \$235 ;
+  assign \$237  = input__payload[259:248] == keys__4[11:0];
+  assign \$238  = input__payload[271:260] == keys__4[23:12];
+  assign \$239  = input__payload[283:272] == keys__4[35:24];
+  assign \$240  = & equal2_4;
+  assign \$241  = \$240  & used[4];
+  assign \$242  = \$241  & compared[126];
+  assign \$243  = ~ compared[128];
+  assign \$244  = \$242  & \$243 ;
+  assign \$245  = input__payload[259:248] == keys__5[11:0];
+  assign \$246  = input__payload[271:260] == keys__5[23:12];
+  assign \$247  = input__payload[283:272] == keys__5[35:24];
+  assign \$248  = & equal2_5;
+  assign \$249  = \$248  & used[5];
+  assign \$250  = \$249  & compared[126];
+  assign \$251  = ~ compared[128];
+  assign \$252  = \$250  & \$251 ;
+  assign \$253  = input__payload[259:248] == keys__6[11:0];
+  assign \$254  = input__payload[271:260] == keys__6[23:12];
+  assign \$255  = input__payload[283:272] == keys__6[35:24];
+  assign \$256  = & equal2_6;
+  assign \$257  = \$256  & used[6];
+  assign \$258  = \$257  & compared[126];
+  assign \$259  = ~ compared[128];
+  assign \$260  = \$258  & \$259 ;
+  assign \$261  = input__payload[259:248] == keys__7[11:0];
+  assign \$262  = input__payload[271:260] == keys__7[23:12];
+  assign \$263  = input__payload[283:272] == keys__7[35:24];
+  assign \$264  = & equal2_7;
+  assign \$265  = \$264  & used[7];
+  assign \$266  = \$265  & compared[126];
+  assign \$267  = ~ compared[128];
+  assign \$268  = \$266  & \$267 ;
+  assign \$269  = | matches2;
+  assign \$270  = matches2 & known;
+  assign \$271  = | \$270 ;
+  assign \$272  = | { matches2[7], matches2[5], matches2[3], matches2[1] };
+  assign \$273  = | { matches2[7:6], matches2[3:2] };
+  assign \$274  = | matches2[7:4];
+  assign \$275  = input__payload[295:284] == keys__0[11:0];
+  assign \$276  = input__payload[307:296] == keys__0[23:12];
+  assign \$277  = input__payload[319:308] == keys__0[35:24];
+  assign \$278  = & equal3_0;
+  assign \$279  = \$278  & used[0];
+  assign \$280  = \$279  & compared[169];
+  assign \$281  = ~ compared[171];
+  assign \$282  = \$280  & \$281 ;
+  assign \$283  = input__payload[295:284] == keys__1[11:0];
+  assign \$284  = input__payload[307:296] == keys__1[23:12];
+  assign \$285  = input__payload[319:308] == keys__1[35:24];
+  assign \$286  = & equal3_1;
+  assign \$287  = \$286  & used[1];
+  assign \$288  = \$287  & compared[169];
+  assign \$289  = ~ compared[171];
+  assign \$290  = \$288  & \$289 ;
+  assign \$291  = input__payload[295:284] == keys__2[11:0];
+  assign \$292  = input__payload[307:296] == keys__2[23:12];
+  assign \$293  = input__payload[319:308] == keys__2[35:24];
+  assign \$294  = & equal3_2;
+  assign \$295  = \$294  & used[2];
+  assign \$296  = \$295  & compared[169];
+  assign \$297  = ~ compared[171];
+  assign \$298  = \$296  & \$297 ;
+  assign \$299  = input__payload[295:284] == keys__3[11:0];
+  assign \$300  = input__payload[307:296] == keys__3[23:12];
+  assign \$301  = input__payload[319:308] == keys__3[35:24];
+  assign \$302  = & equal3_3;
+  assign \$303  = \$302  & used[3];
+  assign \$304  = \$303  & compared[169];
+  assign \$305  = ~ compared[171];
+  assign \$306  = \$304  & \$305 ;
+  assign \$307  = input__payload[295:284] == keys__4[11:0];
+  assign \$308  = input__payload[307:296] == keys__4[23:12];
+  assign \$309  = input__payload[319:308] == keys__4[35:24];
+  assign \$310  = & equal3_4;
+  assign \$311  = \$310  & used[4];
+  assign \$312  = \$311  & compared[169];
+  assign \$313  = ~ compared[171];
+  assign \$314  = \$312  & \$313 ;
+  assign \$315  = input__payload[295:284] == keys__5[11:0];
+  assign \$316  = input__payload[307:296] == keys__5[23:12];
+  assign \$317  = input__payload[319:308] == keys__5[35:24];
+  assign \$318  = & equal3_5;
+  assign \$319  = \$318  & used[5];
+  assign \$320  = \$319  & compared[169];
+  assign \$321  = ~ compared[171];
+  assign \$322  = \$320  & \$321 ;
+  assign \$323  = input__payload[295:284] == keys__6[11:0];
+  assign \$324  = input__payload[307:296] == keys__6[23:12];
+  assign \$325  = input__payload[319:308] == keys__6[35:24];
+  assign \$326  = & equal3_6;
+  assign \$327  = \$326  & used[6];
+  assign \$328  = \$327  & compared[169];
+  assign \$329  = ~ compared[171];
+  assign \$330  = \$328  & \$329 ;
+  assign \$331  = input__payload[295:284] == keys__7[11:0];
+  assign \$332  = input__payload[307:296] == keys__7[23:12];
+  assign \$333  = input__payload[319:308] == keys__7[35:24];
+  assign \$334  = & equal3_7;
+  assign \$335  = \$334  & used[7];
+  assign \$336  = \$335  & compared[169];
+  assign \$337  = ~ compared[171];
+  assign \$338  = \$336  & \$337 ;
+  assign \$339  = | matches3;
+  assign \$340  = matches3 & known;
+  assign \$341  = | \$340 ;
+  assign \$342  = | { matches3[7], matches3[5], matches3[3], matches3[1] };
+  assign \$343  = | { matches3[7:6], matches3[3:2] };
+  assign \$344  = | matches3[7:4];
+  always @(posedge clk)
+    under_way <= \$345 ;
+  always @(posedge clk)
+    quiet <= \$346 ;
+  always @(posedge clk)
+    fsm_state <= \$347 ;
+  always @(posedge clk)
+    key_valid <= \$348 ;
+  always @(posedge clk)
+    key <= \$349 ;
+  always @(posedge clk)
+    same <= \$350 ;
+  always @(posedge clk)
+    used <= \$351 ;
+  always @(posedge clk)
+    keys__0 <= \$352 ;
+  always @(posedge clk)
+    keys__1 <= \$353 ;
+  always @(posedge clk)
+    keys__2 <= \$354 ;
+  always @(posedge clk)
+    keys__3 <= \$355 ;
+  always @(posedge clk)
+    keys__4 <= \$356 ;
+  always @(posedge clk)
+    keys__5 <= \$357 ;
+  always @(posedge clk)
+    keys__6 <= \$358 ;
+  always @(posedge clk)
+    keys__7 <= \$359 ;
+  always @(posedge clk)
+    at <= \$360 ;
+  always @(posedge clk)
+    fresh <= \$361 ;
+  always @(posedge clk)
+    known <= \$362 ;
+  always @(posedge clk)
+    slots__0 <= \$363 ;
+  always @(posedge clk)
+    slots__1 <= \$364 ;
+  always @(posedge clk)
+    slots__2 <= \$365 ;
+  always @(posedge clk)
+    slots__3 <= \$366 ;
+  always @(posedge clk)
+    slots__4 <= \$367 ;
+  always @(posedge clk)
+    slots__5 <= \$368 ;
+  always @(posedge clk)
+    slots__6 <= \$369 ;
+  always @(posedge clk)
+    slots__7 <= \$370 ;
+  always @(posedge clk)
+    compared_valid <= \$371 ;
+  always @(posedge clk)
+    compared <= \$372 ;
+  always @(posedge clk)
+    matched_valid <= \$373 ;
+  always @(posedge clk)
+    matched <= \$374 ;
+  always @(posedge clk)
+    output__valid <= \$375 ;
+  always @(posedge clk)
+    output__payload <= \$376 ;
+  always @(posedge clk)
+    equal0_0 <= \$377 ;
+  always @(posedge clk)
+    matches0 <= \$378 ;
+  always @(posedge clk)
+    equal0_1 <= \$379 ;
+  always @(posedge clk)
+    equal0_2 <= \$380 ;
+  always @(posedge clk)
+    equal0_3 <= \$381 ;
+  always @(posedge clk)
+    equal0_4 <= \$382 ;
+  always @(posedge clk)
+    equal0_5 <= \$383 ;
+  always @(posedge clk)
+    equal0_6 <= \$384 ;
+  always @(posedge clk)
+    equal0_7 <= \$385 ;
+  always @(posedge clk)
+    equal1_0 <= \$386 ;
+  always @(posedge clk)
+    matches1 <= \$387 ;
+  always @(posedge clk)
+    equal1_1 <= \$388 ;
+  always @(posedge clk)
+    equal1_2 <= \$389 ;
+  always @(posedge clk)
+    equal1_3 <= \$390 ;
+  always @(posedge clk)
+    equal1_4 <= \$391 ;
+  always @(posedge clk)
+    equal1_5 <= \$392 ;
+  always @(posedge clk)
+    equal1_6 <= \$393 ;
+  always @(posedge clk)
+    equal1_7 <= \$394 ;
+  always @(posedge clk)
+    equal2_0 <= \$395 ;
+  always @(posedge clk)
+    matches2 <= \$396 ;
+  always @(posedge clk)
+    equal2_1 <= \$397 ;
+  always @(posedge clk)
+    equal2_2 <= \$398 ;
+  always @(posedge clk)
+    equal2_3 <= \$399 ;
+  always @(posedge clk)
+    equal2_4 <= \$400 ;
+  always @(posedge clk)
+    equal2_5 <= \$401 ;
+  always @(posedge clk)
+    equal2_6 <= \$402 ;
+  always @(posedge clk)
+    equal2_7 <= \$403 ;
+  always @(posedge clk)
+    equal3_0 <= \$404 ;
+  always @(posedge clk)
+    matches3 <= \$405 ;
+  always @(posedge clk)
+    equal3_1 <= \$406 ;
+  always @(posedge clk)
+    equal3_2 <= \$407 ;
+  always @(posedge clk)
+    equal3_3 <= \$408 ;
+  always @(posedge clk)
+    equal3_4 <= \$409 ;
+  always @(posedge clk)
+    equal3_5 <= \$410 ;
+  always @(posedge clk)
+    equal3_6 <= \$411 ;
+  always @(posedge clk)
+    equal3_7 <= \$412 ;
   always @* begin
     if (starts_blocks) begin end
     renew = 1'h0;
@@ -31649,117 +31653,117 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$344  = \$21 [15:0];
+    \$345  = \$20 [15:0];
     if (rst) begin
-      \$344  = 16'h0000;
+      \$345  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$345  = \$22 ;
+    \$346  = \$23 ;
     if (rst) begin
-      \$345  = 1'h0;
+      \$346  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$346  = fsm_state;
+    \$347  = fsm_state;
     casez (fsm_state)
       3'h0:
-          if (\$24 ) begin
-            \$346  = 3'h1;
+          if (\$25 ) begin
+            \$347  = 3'h1;
           end
       3'h1:
-          \$346  = 3'h2;
+          \$347  = 3'h2;
       3'h2:
-          \$346  = 3'h3;
+          \$347  = 3'h3;
       3'h3:
         begin
-          \$346  = 3'h1;
+          \$347  = 3'h1;
           if (at[3]) begin
-            \$346  = 3'h4;
+            \$347  = 3'h4;
           end
         end
       3'h4:
           if (accepted) begin
-            \$346  = 3'h0;
+            \$347  = 3'h0;
           end
     endcase
     if (rst) begin
-      \$346  = 3'h0;
+      \$347  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$347  = key_valid;
+    \$348  = key_valid;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
-          \$347  = 1'h0;
+          \$348  = 1'h0;
           if (at[0]) begin
-            \$347  = \$26 ;
+            \$348  = \$27 ;
           end
           if (at[1]) begin
-            \$347  = \$28 ;
+            \$348  = \$29 ;
           end
           if (at[2]) begin
-            \$347  = \$30 ;
+            \$348  = \$31 ;
           end
           if (at[3]) begin
-            \$347  = \$32 ;
+            \$348  = \$33 ;
           end
         end
     endcase
     if (rst) begin
-      \$347  = 1'h0;
+      \$348  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$348  = key;
+    \$349  = key;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
           if (at[0]) begin
-            \$348  = input__payload[211:176];
+            \$349  = input__payload[211:176];
           end
           if (at[1]) begin
-            \$348  = input__payload[247:212];
+            \$349  = input__payload[247:212];
           end
           if (at[2]) begin
-            \$348  = input__payload[283:248];
+            \$349  = input__payload[283:248];
           end
           if (at[3]) begin
-            \$348  = input__payload[319:284];
+            \$349  = input__payload[319:284];
           end
         end
     endcase
     if (rst) begin
-      \$348  = 36'h000000000;
+      \$349  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$349  = same;
+    \$350  = same;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
           /* empty */;
       3'h2:
-          \$349  = { \$48 , \$46 , \$44 , \$42 , \$40 , \$38 , \$36 , \$34  };
+          \$350  = { \$49 , \$47 , \$45 , \$43 , \$41 , \$39 , \$37 , \$35  };
     endcase
     if (rst) begin
-      \$349  = 8'h00;
+      \$350  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$350  = used;
+    \$351  = used;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31768,20 +31772,20 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            \$350  = \$52 ;
+          if (\$52 ) begin
+            \$351  = \$53 ;
           end
     endcase
-    if (\$63 ) begin
-      \$350  = 8'h00;
+    if (\$64 ) begin
+      \$351  = 8'h00;
     end
     if (rst) begin
-      \$350  = 8'h00;
+      \$351  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$351  = keys__0;
+    \$352  = keys__0;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31790,29 +31794,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
+          if (\$52 ) begin
             if (free[0]) begin
-              \$351  = key;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$351  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$352  = keys__1;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          if (\$51 ) begin
-            if (free[1]) begin
               \$352  = key;
             end
           end
@@ -31823,7 +31806,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$353  = keys__2;
+    \$353  = keys__1;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31832,8 +31815,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[2]) begin
+          if (\$52 ) begin
+            if (free[1]) begin
               \$353  = key;
             end
           end
@@ -31844,7 +31827,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$354  = keys__3;
+    \$354  = keys__2;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31853,8 +31836,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[3]) begin
+          if (\$52 ) begin
+            if (free[2]) begin
               \$354  = key;
             end
           end
@@ -31865,7 +31848,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$355  = keys__4;
+    \$355  = keys__3;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31874,8 +31857,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[4]) begin
+          if (\$52 ) begin
+            if (free[3]) begin
               \$355  = key;
             end
           end
@@ -31886,7 +31869,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$356  = keys__5;
+    \$356  = keys__4;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31895,8 +31878,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[5]) begin
+          if (\$52 ) begin
+            if (free[4]) begin
               \$356  = key;
             end
           end
@@ -31907,7 +31890,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$357  = keys__6;
+    \$357  = keys__5;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31916,8 +31899,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[6]) begin
+          if (\$52 ) begin
+            if (free[5]) begin
               \$357  = key;
             end
           end
@@ -31928,7 +31911,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$358  = keys__7;
+    \$358  = keys__6;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31937,8 +31920,8 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          if (\$51 ) begin
-            if (free[7]) begin
+          if (\$52 ) begin
+            if (free[6]) begin
               \$358  = key;
             end
           end
@@ -31949,7 +31932,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$359  = at;
+    \$359  = keys__7;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31958,15 +31941,36 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
       3'h2:
           /* empty */;
       3'h3:
-          \$359  = { at[2:0], at[3] };
+          if (\$52 ) begin
+            if (free[7]) begin
+              \$359  = key;
+            end
+          end
     endcase
     if (rst) begin
-      \$359  = 4'h1;
+      \$359  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$360  = fresh;
+    \$360  = at;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$360  = { at[2:0], at[3] };
+    endcase
+    if (rst) begin
+      \$360  = 4'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$361  = fresh;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -31978,59 +31982,47 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
           /* empty */;
       3'h4:
           if (accepted) begin
-            \$360  = input__payload[174];
+            \$361  = input__payload[174];
           end
     endcase
     if (rst) begin
-      \$360  = 1'h1;
+      \$361  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$361  = known;
+    \$362  = known;
     if (answer_valid) begin
       (* full_case = 32'd1 *)
       casez (answer_front)
         3'h0:
-            \$361 [0] = 1'h1;
+            \$362 [0] = 1'h1;
         3'h1:
-            \$361 [1] = 1'h1;
+            \$362 [1] = 1'h1;
         3'h2:
-            \$361 [2] = 1'h1;
+            \$362 [2] = 1'h1;
         3'h3:
-            \$361 [3] = 1'h1;
+            \$362 [3] = 1'h1;
         3'h4:
-            \$361 [4] = 1'h1;
+            \$362 [4] = 1'h1;
         3'h5:
-            \$361 [5] = 1'h1;
+            \$362 [5] = 1'h1;
         3'h6:
-            \$361 [6] = 1'h1;
+            \$362 [6] = 1'h1;
         3'h7:
-            \$361 [7] = 1'h1;
+            \$362 [7] = 1'h1;
       endcase
     end
-    if (\$62 ) begin
-      \$361  = 8'h00;
+    if (\$63 ) begin
+      \$362  = 8'h00;
     end
     if (rst) begin
-      \$361  = 8'h00;
+      \$362  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$362  = slots__0;
-    if (answer_valid) begin
-      if (\$53 ) begin
-        \$362  = answer_slot;
-      end
-    end
-    if (rst) begin
-      \$362  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$363  = slots__1;
+    \$363  = slots__0;
     if (answer_valid) begin
       if (\$54 ) begin
         \$363  = answer_slot;
@@ -32042,7 +32034,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$364  = slots__2;
+    \$364  = slots__1;
     if (answer_valid) begin
       if (\$55 ) begin
         \$364  = answer_slot;
@@ -32054,7 +32046,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$365  = slots__3;
+    \$365  = slots__2;
     if (answer_valid) begin
       if (\$56 ) begin
         \$365  = answer_slot;
@@ -32066,7 +32058,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$366  = slots__4;
+    \$366  = slots__3;
     if (answer_valid) begin
       if (\$57 ) begin
         \$366  = answer_slot;
@@ -32078,7 +32070,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$367  = slots__5;
+    \$367  = slots__4;
     if (answer_valid) begin
       if (\$58 ) begin
         \$367  = answer_slot;
@@ -32090,7 +32082,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$368  = slots__6;
+    \$368  = slots__5;
     if (answer_valid) begin
       if (\$59 ) begin
         \$368  = answer_slot;
@@ -32102,7 +32094,7 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$369  = slots__7;
+    \$369  = slots__6;
     if (answer_valid) begin
       if (\$60 ) begin
         \$369  = answer_slot;
@@ -32114,352 +32106,364 @@ module hotline_edge_stream_core_front(rst, clear, input__ready, output__ready, f
   end
   always @* begin
     if (starts_blocks) begin end
-    \$370  = compared_valid;
-    if (move) begin
-      \$370  = comes;
+    \$370  = slots__7;
+    if (answer_valid) begin
+      if (\$61 ) begin
+        \$370  = answer_slot;
+      end
     end
     if (rst) begin
-      \$370  = 1'h0;
+      \$370  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$371  = compared;
+    \$371  = compared_valid;
     if (move) begin
-      { \$371 [319:170], \$371 [168:127], \$371 [125:84], \$371 [82:41], \$371 [39:0] } = { input__payload[319:170], input__payload[168:127], input__payload[125:84], input__payload[82:41], input__payload[39:0] };
-      \$371 [40] = asks[0];
-      \$371 [83] = asks[1];
-      \$371 [126] = asks[2];
-      \$371 [169] = asks[3];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$372  = matched_valid;
-    if (move) begin
-      \$372  = compared_valid;
+      \$371  = comes;
     end
     if (rst) begin
-      \$372  = 1'h0;
+      \$371  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$373  = matched;
+    \$372  = compared;
     if (move) begin
-      \$373  = compared;
+      { \$372 [319:170], \$372 [168:127], \$372 [125:84], \$372 [82:41], \$372 [39:0] } = { input__payload[319:170], input__payload[168:127], input__payload[125:84], input__payload[82:41], input__payload[39:0] };
+      \$372 [40] = asks[0];
+      \$372 [83] = asks[1];
+      \$372 [126] = asks[2];
+      \$372 [169] = asks[3];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$374  = output__valid;
+    \$373  = matched_valid;
     if (move) begin
-      \$374  = matched_valid;
+      \$373  = compared_valid;
     end
     if (rst) begin
-      \$374  = 1'h0;
+      \$373  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$375  = output__payload;
+    \$374  = matched;
     if (move) begin
-      \$375 [319:0] = matched;
-      \$375 [320] = \$128 ;
-      \$375 [321] = \$130 ;
-      \$375 [324:322] = { \$133 , \$132 , \$131  };
-      \$375 [325] = \$198 ;
-      \$375 [326] = \$200 ;
-      \$375 [329:327] = { \$203 , \$202 , \$201  };
-      \$375 [330] = \$268 ;
-      \$375 [331] = \$270 ;
-      \$375 [334:332] = { \$273 , \$272 , \$271  };
-      \$375 [335] = \$338 ;
-      \$375 [336] = \$340 ;
-      \$375 [339:337] = { \$343 , \$342 , \$341  };
+      \$374  = compared;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$375  = output__valid;
+    if (move) begin
+      \$375  = matched_valid;
     end
     if (rst) begin
-      \$375  = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$375  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$376  = equal0_0;
+    \$376  = output__payload;
     if (move) begin
-      \$376  = { \$66 , \$65 , \$64  };
+      \$376 [319:0] = matched;
+      \$376 [320] = \$129 ;
+      \$376 [321] = \$131 ;
+      \$376 [324:322] = { \$134 , \$133 , \$132  };
+      \$376 [325] = \$199 ;
+      \$376 [326] = \$201 ;
+      \$376 [329:327] = { \$204 , \$203 , \$202  };
+      \$376 [330] = \$269 ;
+      \$376 [331] = \$271 ;
+      \$376 [334:332] = { \$274 , \$273 , \$272  };
+      \$376 [335] = \$339 ;
+      \$376 [336] = \$341 ;
+      \$376 [339:337] = { \$344 , \$343 , \$342  };
+    end
+    if (rst) begin
+      \$376  = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$377  = matches0;
+    \$377  = equal0_0;
     if (move) begin
-      \$377 [0] = \$71 ;
-      \$377 [1] = \$79 ;
-      \$377 [2] = \$87 ;
-      \$377 [3] = \$95 ;
-      \$377 [4] = \$103 ;
-      \$377 [5] = \$111 ;
-      \$377 [6] = \$119 ;
-      \$377 [7] = \$127 ;
+      \$377  = { \$67 , \$66 , \$65  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$378  = equal0_1;
+    \$378  = matches0;
     if (move) begin
-      \$378  = { \$74 , \$73 , \$72  };
+      \$378 [0] = \$72 ;
+      \$378 [1] = \$80 ;
+      \$378 [2] = \$88 ;
+      \$378 [3] = \$96 ;
+      \$378 [4] = \$104 ;
+      \$378 [5] = \$112 ;
+      \$378 [6] = \$120 ;
+      \$378 [7] = \$128 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$379  = equal0_2;
+    \$379  = equal0_1;
     if (move) begin
-      \$379  = { \$82 , \$81 , \$80  };
+      \$379  = { \$75 , \$74 , \$73  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$380  = equal0_3;
+    \$380  = equal0_2;
     if (move) begin
-      \$380  = { \$90 , \$89 , \$88  };
+      \$380  = { \$83 , \$82 , \$81  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$381  = equal0_4;
+    \$381  = equal0_3;
     if (move) begin
-      \$381  = { \$98 , \$97 , \$96  };
+      \$381  = { \$91 , \$90 , \$89  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$382  = equal0_5;
+    \$382  = equal0_4;
     if (move) begin
-      \$382  = { \$106 , \$105 , \$104  };
+      \$382  = { \$99 , \$98 , \$97  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$383  = equal0_6;
+    \$383  = equal0_5;
     if (move) begin
-      \$383  = { \$114 , \$113 , \$112  };
+      \$383  = { \$107 , \$106 , \$105  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$384  = equal0_7;
+    \$384  = equal0_6;
     if (move) begin
-      \$384  = { \$122 , \$121 , \$120  };
+      \$384  = { \$115 , \$114 , \$113  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$385  = equal1_0;
+    \$385  = equal0_7;
     if (move) begin
-      \$385  = { \$136 , \$135 , \$134  };
+      \$385  = { \$123 , \$122 , \$121  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$386  = matches1;
+    \$386  = equal1_0;
     if (move) begin
-      \$386 [0] = \$141 ;
-      \$386 [1] = \$149 ;
-      \$386 [2] = \$157 ;
-      \$386 [3] = \$165 ;
-      \$386 [4] = \$173 ;
-      \$386 [5] = \$181 ;
-      \$386 [6] = \$189 ;
-      \$386 [7] = \$197 ;
+      \$386  = { \$137 , \$136 , \$135  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$387  = equal1_1;
+    \$387  = matches1;
     if (move) begin
-      \$387  = { \$144 , \$143 , \$142  };
+      \$387 [0] = \$142 ;
+      \$387 [1] = \$150 ;
+      \$387 [2] = \$158 ;
+      \$387 [3] = \$166 ;
+      \$387 [4] = \$174 ;
+      \$387 [5] = \$182 ;
+      \$387 [6] = \$190 ;
+      \$387 [7] = \$198 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$388  = equal1_2;
+    \$388  = equal1_1;
     if (move) begin
-      \$388  = { \$152 , \$151 , \$150  };
+      \$388  = { \$145 , \$144 , \$143  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$389  = equal1_3;
+    \$389  = equal1_2;
     if (move) begin
-      \$389  = { \$160 , \$159 , \$158  };
+      \$389  = { \$153 , \$152 , \$151  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$390  = equal1_4;
+    \$390  = equal1_3;
     if (move) begin
-      \$390  = { \$168 , \$167 , \$166  };
+      \$390  = { \$161 , \$160 , \$159  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$391  = equal1_5;
+    \$391  = equal1_4;
     if (move) begin
-      \$391  = { \$176 , \$175 , \$174  };
+      \$391  = { \$169 , \$168 , \$167  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$392  = equal1_6;
+    \$392  = equal1_5;
     if (move) begin
-      \$392  = { \$184 , \$183 , \$182  };
+      \$392  = { \$177 , \$176 , \$175  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$393  = equal1_7;
+    \$393  = equal1_6;
     if (move) begin
-      \$393  = { \$192 , \$191 , \$190  };
+      \$393  = { \$185 , \$184 , \$183  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$394  = equal2_0;
+    \$394  = equal1_7;
     if (move) begin
-      \$394  = { \$206 , \$205 , \$204  };
+      \$394  = { \$193 , \$192 , \$191  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$395  = matches2;
+    \$395  = equal2_0;
     if (move) begin
-      \$395 [0] = \$211 ;
-      \$395 [1] = \$219 ;
-      \$395 [2] = \$227 ;
-      \$395 [3] = \$235 ;
-      \$395 [4] = \$243 ;
-      \$395 [5] = \$251 ;
-      \$395 [6] = \$259 ;
-      \$395 [7] = \$267 ;
+      \$395  = { \$207 , \$206 , \$205  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$396  = equal2_1;
+    \$396  = matches2;
     if (move) begin
-      \$396  = { \$214 , \$213 , \$212  };
+      \$396 [0] = \$212 ;
+      \$396 [1] = \$220 ;
+      \$396 [2] = \$228 ;
+      \$396 [3] = \$236 ;
+      \$396 [4] = \$244 ;
+      \$396 [5] = \$252 ;
+      \$396 [6] = \$260 ;
+      \$396 [7] = \$268 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$397  = equal2_2;
+    \$397  = equal2_1;
     if (move) begin
-      \$397  = { \$222 , \$221 , \$220  };
+      \$397  = { \$215 , \$214 , \$213  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$398  = equal2_3;
+    \$398  = equal2_2;
     if (move) begin
-      \$398  = { \$230 , \$229 , \$228  };
+      \$398  = { \$223 , \$222 , \$221  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$399  = equal2_4;
+    \$399  = equal2_3;
     if (move) begin
-      \$399  = { \$238 , \$237 , \$236  };
+      \$399  = { \$231 , \$230 , \$229  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$400  = equal2_5;
+    \$400  = equal2_4;
     if (move) begin
-      \$400  = { \$246 , \$245 , \$244  };
+      \$400  = { \$239 , \$238 , \$237  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$401  = equal2_6;
+    \$401  = equal2_5;
     if (move) begin
-      \$401  = { \$254 , \$253 , \$252  };
+      \$401  = { \$247 , \$246 , \$245  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$402  = equal2_7;
+    \$402  = equal2_6;
     if (move) begin
-      \$402  = { \$262 , \$261 , \$260  };
+      \$402  = { \$255 , \$254 , \$253  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$403  = equal3_0;
+    \$403  = equal2_7;
     if (move) begin
-      \$403  = { \$276 , \$275 , \$274  };
+      \$403  = { \$263 , \$262 , \$261  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$404  = matches3;
+    \$404  = equal3_0;
     if (move) begin
-      \$404 [0] = \$281 ;
-      \$404 [1] = \$289 ;
-      \$404 [2] = \$297 ;
-      \$404 [3] = \$305 ;
-      \$404 [4] = \$313 ;
-      \$404 [5] = \$321 ;
-      \$404 [6] = \$329 ;
-      \$404 [7] = \$337 ;
+      \$404  = { \$277 , \$276 , \$275  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$405  = equal3_1;
+    \$405  = matches3;
     if (move) begin
-      \$405  = { \$284 , \$283 , \$282  };
+      \$405 [0] = \$282 ;
+      \$405 [1] = \$290 ;
+      \$405 [2] = \$298 ;
+      \$405 [3] = \$306 ;
+      \$405 [4] = \$314 ;
+      \$405 [5] = \$322 ;
+      \$405 [6] = \$330 ;
+      \$405 [7] = \$338 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$406  = equal3_2;
+    \$406  = equal3_1;
     if (move) begin
-      \$406  = { \$292 , \$291 , \$290  };
+      \$406  = { \$285 , \$284 , \$283  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$407  = equal3_3;
+    \$407  = equal3_2;
     if (move) begin
-      \$407  = { \$300 , \$299 , \$298  };
+      \$407  = { \$293 , \$292 , \$291  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$408  = equal3_4;
+    \$408  = equal3_3;
     if (move) begin
-      \$408  = { \$308 , \$307 , \$306  };
+      \$408  = { \$301 , \$300 , \$299  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$409  = equal3_5;
+    \$409  = equal3_4;
     if (move) begin
-      \$409  = { \$316 , \$315 , \$314  };
+      \$409  = { \$309 , \$308 , \$307  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$410  = equal3_6;
+    \$410  = equal3_5;
     if (move) begin
-      \$410  = { \$324 , \$323 , \$322  };
+      \$410  = { \$317 , \$316 , \$315  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$411  = equal3_7;
+    \$411  = equal3_6;
     if (move) begin
-      \$411  = { \$332 , \$331 , \$330  };
+      \$411  = { \$325 , \$324 , \$323  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$412  = equal3_7;
+    if (move) begin
+      \$412  = { \$333 , \$332 , \$331  };
     end
   end
 endmodule

@@ -27834,8 +27834,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1049 ;
   wire \$105 ;
   wire \$1050 ;
-  wire [15:0] \$1051 ;
-  wire \$1052 ;
+  wire \$1051 ;
+  wire [15:0] \$1052 ;
   wire \$1053 ;
   wire \$1054 ;
   wire \$1055 ;
@@ -27983,8 +27983,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1183 ;
   wire \$1184 ;
   wire \$1185 ;
-  wire [15:0] \$1186 ;
-  wire \$1187 ;
+  wire \$1186 ;
+  wire [15:0] \$1187 ;
   wire \$1188 ;
   wire \$1189 ;
   wire \$119 ;
@@ -28134,8 +28134,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1319 ;
   wire \$132 ;
   wire \$1320 ;
-  wire [15:0] \$1321 ;
-  wire \$1322 ;
+  wire \$1321 ;
+  wire [15:0] \$1322 ;
   wire \$1323 ;
   wire \$1324 ;
   wire \$1325 ;
@@ -28283,8 +28283,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1453 ;
   wire \$1454 ;
   wire \$1455 ;
-  wire [15:0] \$1456 ;
-  wire \$1457 ;
+  wire \$1456 ;
+  wire [15:0] \$1457 ;
   wire \$1458 ;
   wire \$1459 ;
   wire \$146 ;
@@ -28433,8 +28433,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1589 ;
   wire \$159 ;
   wire \$1590 ;
-  wire [15:0] \$1591 ;
-  wire \$1592 ;
+  wire \$1591 ;
+  wire [15:0] \$1592 ;
   wire \$1593 ;
   wire \$1594 ;
   wire \$1595 ;
@@ -28583,8 +28583,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1723 ;
   wire \$1724 ;
   wire \$1725 ;
-  wire [15:0] \$1726 ;
-  wire \$1727 ;
+  wire \$1726 ;
+  wire [15:0] \$1727 ;
   wire \$1728 ;
   wire \$1729 ;
   wire \$173 ;
@@ -28733,8 +28733,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1859 ;
   wire \$186 ;
   wire \$1860 ;
-  wire [15:0] \$1861 ;
-  wire \$1862 ;
+  wire \$1861 ;
+  wire [15:0] \$1862 ;
   wire \$1863 ;
   wire \$1864 ;
   wire \$1865 ;
@@ -28775,7 +28775,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1897 ;
   wire \$1898 ;
   wire \$1899 ;
-  wire \$19 ;
+  wire [16:0] \$19 ;
   wire \$190 ;
   wire \$1900 ;
   wire \$1901 ;
@@ -28882,12 +28882,12 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$1993 ;
   wire \$1994 ;
   wire \$1995 ;
-  wire [15:0] \$1996 ;
-  wire \$1997 ;
+  wire \$1996 ;
+  wire [15:0] \$1997 ;
   wire \$1998 ;
   wire \$1999 ;
   wire \$2 ;
-  wire [16:0] \$20 ;
+  wire [17:0] \$20 ;
   wire \$200 ;
   wire \$2000 ;
   wire \$2001 ;
@@ -28998,7 +28998,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$2097 ;
   wire \$2098 ;
   wire \$2099 ;
-  wire [17:0] \$21 ;
+  wire \$21 ;
   wire \$210 ;
   wire \$2100 ;
   wire \$2101 ;
@@ -29034,8 +29034,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$2129 ;
   wire \$213 ;
   wire \$2130 ;
-  wire [15:0] \$2131 ;
-  wire \$2132 ;
+  wire \$2131 ;
+  wire [15:0] \$2132 ;
   wire \$2133 ;
   wire \$2134 ;
   wire \$2135 ;
@@ -29183,21 +29183,21 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$2263 ;
   wire \$2264 ;
   wire \$2265 ;
-  wire [15:0] \$2266 ;
-  wire \$2267 ;
+  wire \$2266 ;
+  wire [15:0] \$2267 ;
   wire \$2268 ;
   wire \$2269 ;
   wire \$227 ;
   wire \$2270 ;
   wire \$2271 ;
-  reg [15:0] \$2272 ;
-  reg \$2273 ;
-  reg [2:0] \$2274 ;
-  reg \$2275 ;
-  reg [39:0] \$2276 ;
-  reg [15:0] \$2277 ;
+  wire \$2272 ;
+  reg [15:0] \$2273 ;
+  reg \$2274 ;
+  reg [2:0] \$2275 ;
+  reg \$2276 ;
+  reg [39:0] \$2277 ;
   reg [15:0] \$2278 ;
-  reg [39:0] \$2279 ;
+  reg [15:0] \$2279 ;
   wire \$228 ;
   reg [39:0] \$2280 ;
   reg [39:0] \$2281 ;
@@ -29215,10 +29215,10 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [39:0] \$2292 ;
   reg [39:0] \$2293 ;
   reg [39:0] \$2294 ;
-  reg [15:0] \$2295 ;
-  reg \$2296 ;
-  reg [15:0] \$2297 ;
-  reg [18:0] \$2298 ;
+  reg [39:0] \$2295 ;
+  reg [15:0] \$2296 ;
+  reg \$2297 ;
+  reg [15:0] \$2298 ;
   reg [18:0] \$2299 ;
   wire \$23 ;
   wire \$230 ;
@@ -29237,16 +29237,16 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [18:0] \$2311 ;
   reg [18:0] \$2312 ;
   reg [18:0] \$2313 ;
-  reg \$2314 ;
-  reg [1331:0] \$2315 ;
-  reg \$2316 ;
-  reg [1331:0] \$2317 ;
-  reg \$2318 ;
-  reg [1427:0] \$2319 ;
+  reg [18:0] \$2314 ;
+  reg \$2315 ;
+  reg [1331:0] \$2316 ;
+  reg \$2317 ;
+  reg [1331:0] \$2318 ;
+  reg \$2319 ;
   wire \$232 ;
-  reg [2:0] \$2320 ;
-  reg [15:0] \$2321 ;
-  reg [2:0] \$2322 ;
+  reg [1427:0] \$2320 ;
+  reg [2:0] \$2321 ;
+  reg [15:0] \$2322 ;
   reg [2:0] \$2323 ;
   reg [2:0] \$2324 ;
   reg [2:0] \$2325 ;
@@ -29263,8 +29263,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2335 ;
   reg [2:0] \$2336 ;
   reg [2:0] \$2337 ;
-  reg [15:0] \$2338 ;
-  reg [2:0] \$2339 ;
+  reg [2:0] \$2338 ;
+  reg [15:0] \$2339 ;
   wire \$234 ;
   reg [2:0] \$2340 ;
   reg [2:0] \$2341 ;
@@ -29282,8 +29282,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2352 ;
   reg [2:0] \$2353 ;
   reg [2:0] \$2354 ;
-  reg [15:0] \$2355 ;
-  reg [2:0] \$2356 ;
+  reg [2:0] \$2355 ;
+  reg [15:0] \$2356 ;
   reg [2:0] \$2357 ;
   reg [2:0] \$2358 ;
   reg [2:0] \$2359 ;
@@ -29301,8 +29301,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$237 ;
   reg [2:0] \$2370 ;
   reg [2:0] \$2371 ;
-  reg [15:0] \$2372 ;
-  reg [2:0] \$2373 ;
+  reg [2:0] \$2372 ;
+  reg [15:0] \$2373 ;
   reg [2:0] \$2374 ;
   reg [2:0] \$2375 ;
   reg [2:0] \$2376 ;
@@ -29319,9 +29319,9 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2386 ;
   reg [2:0] \$2387 ;
   reg [2:0] \$2388 ;
-  reg [15:0] \$2389 ;
+  reg [2:0] \$2389 ;
   wire \$239 ;
-  reg [2:0] \$2390 ;
+  reg [15:0] \$2390 ;
   reg [2:0] \$2391 ;
   reg [2:0] \$2392 ;
   reg [2:0] \$2393 ;
@@ -29339,11 +29339,11 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2403 ;
   reg [2:0] \$2404 ;
   reg [2:0] \$2405 ;
-  reg [15:0] \$2406 ;
-  reg [2:0] \$2407 ;
+  reg [2:0] \$2406 ;
+  reg [15:0] \$2407 ;
   reg [2:0] \$2408 ;
   reg [2:0] \$2409 ;
-  wire [15:0] \$241 ;
+  wire \$241 ;
   reg [2:0] \$2410 ;
   reg [2:0] \$2411 ;
   reg [2:0] \$2412 ;
@@ -29354,12 +29354,12 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2417 ;
   reg [2:0] \$2418 ;
   reg [2:0] \$2419 ;
-  wire \$242 ;
+  wire [15:0] \$242 ;
   reg [2:0] \$2420 ;
   reg [2:0] \$2421 ;
   reg [2:0] \$2422 ;
-  reg [15:0] \$2423 ;
-  reg [2:0] \$2424 ;
+  reg [2:0] \$2423 ;
+  reg [15:0] \$2424 ;
   reg [2:0] \$2425 ;
   reg [2:0] \$2426 ;
   reg [2:0] \$2427 ;
@@ -29377,8 +29377,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2438 ;
   reg [2:0] \$2439 ;
   wire \$244 ;
-  reg [15:0] \$2440 ;
-  reg [2:0] \$2441 ;
+  reg [2:0] \$2440 ;
+  reg [15:0] \$2441 ;
   reg [2:0] \$2442 ;
   reg [2:0] \$2443 ;
   reg [2:0] \$2444 ;
@@ -29395,8 +29395,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2454 ;
   reg [2:0] \$2455 ;
   reg [2:0] \$2456 ;
-  reg [15:0] \$2457 ;
-  reg [2:0] \$2458 ;
+  reg [2:0] \$2457 ;
+  reg [15:0] \$2458 ;
   reg [2:0] \$2459 ;
   wire \$246 ;
   reg [2:0] \$2460 ;
@@ -29414,8 +29414,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2471 ;
   reg [2:0] \$2472 ;
   reg [2:0] \$2473 ;
-  reg [15:0] \$2474 ;
-  reg [2:0] \$2475 ;
+  reg [2:0] \$2474 ;
+  reg [15:0] \$2475 ;
   reg [2:0] \$2476 ;
   reg [2:0] \$2477 ;
   reg [2:0] \$2478 ;
@@ -29433,8 +29433,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2489 ;
   wire \$249 ;
   reg [2:0] \$2490 ;
-  reg [15:0] \$2491 ;
-  reg [2:0] \$2492 ;
+  reg [2:0] \$2491 ;
+  reg [15:0] \$2492 ;
   reg [2:0] \$2493 ;
   reg [2:0] \$2494 ;
   reg [2:0] \$2495 ;
@@ -29452,8 +29452,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2505 ;
   reg [2:0] \$2506 ;
   reg [2:0] \$2507 ;
-  reg [15:0] \$2508 ;
-  reg [2:0] \$2509 ;
+  reg [2:0] \$2508 ;
+  reg [15:0] \$2509 ;
   wire \$251 ;
   reg [2:0] \$2510 ;
   reg [2:0] \$2511 ;
@@ -29471,8 +29471,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2522 ;
   reg [2:0] \$2523 ;
   reg [2:0] \$2524 ;
-  reg [15:0] \$2525 ;
-  reg [2:0] \$2526 ;
+  reg [2:0] \$2525 ;
+  reg [15:0] \$2526 ;
   reg [2:0] \$2527 ;
   reg [2:0] \$2528 ;
   reg [2:0] \$2529 ;
@@ -29490,8 +29490,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$254 ;
   reg [2:0] \$2540 ;
   reg [2:0] \$2541 ;
-  reg [15:0] \$2542 ;
-  reg [2:0] \$2543 ;
+  reg [2:0] \$2542 ;
+  reg [15:0] \$2543 ;
   reg [2:0] \$2544 ;
   reg [2:0] \$2545 ;
   reg [2:0] \$2546 ;
@@ -29508,9 +29508,9 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2556 ;
   reg [2:0] \$2557 ;
   reg [2:0] \$2558 ;
-  reg [15:0] \$2559 ;
+  reg [2:0] \$2559 ;
   wire \$256 ;
-  reg [2:0] \$2560 ;
+  reg [15:0] \$2560 ;
   reg [2:0] \$2561 ;
   reg [2:0] \$2562 ;
   reg [2:0] \$2563 ;
@@ -29527,8 +29527,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   reg [2:0] \$2573 ;
   reg [2:0] \$2574 ;
   reg [2:0] \$2575 ;
-  reg [15:0] \$2576 ;
-  reg [2:0] \$2577 ;
+  reg [2:0] \$2576 ;
+  reg [15:0] \$2577 ;
   reg [2:0] \$2578 ;
   reg [2:0] \$2579 ;
   wire \$258 ;
@@ -29545,6 +29545,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$259 ;
   reg [2:0] \$2590 ;
   reg [2:0] \$2591 ;
+  reg [2:0] \$2592 ;
   wire \$26 ;
   wire \$260 ;
   wire \$261 ;
@@ -29674,8 +29675,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$373 ;
   wire \$374 ;
   wire \$375 ;
-  wire [15:0] \$376 ;
-  wire \$377 ;
+  wire \$376 ;
+  wire [15:0] \$377 ;
   wire \$378 ;
   wire \$379 ;
   wire \$38 ;
@@ -29825,8 +29826,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$509 ;
   wire \$51 ;
   wire \$510 ;
-  wire [15:0] \$511 ;
-  wire \$512 ;
+  wire \$511 ;
+  wire [15:0] \$512 ;
   wire \$513 ;
   wire \$514 ;
   wire \$515 ;
@@ -29974,8 +29975,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$643 ;
   wire \$644 ;
   wire \$645 ;
-  wire [15:0] \$646 ;
-  wire \$647 ;
+  wire \$646 ;
+  wire [15:0] \$647 ;
   wire \$648 ;
   wire \$649 ;
   wire \$65 ;
@@ -30124,8 +30125,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$779 ;
   wire \$78 ;
   wire \$780 ;
-  wire [15:0] \$781 ;
-  wire \$782 ;
+  wire \$781 ;
+  wire [15:0] \$782 ;
   wire \$783 ;
   wire \$784 ;
   wire \$785 ;
@@ -30274,11 +30275,11 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$913 ;
   wire \$914 ;
   wire \$915 ;
-  wire [15:0] \$916 ;
-  wire \$917 ;
+  wire \$916 ;
+  wire [15:0] \$917 ;
   wire \$918 ;
   wire \$919 ;
-  wire [15:0] \$92 ;
+  wire \$92 ;
   wire \$920 ;
   wire \$921 ;
   wire \$922 ;
@@ -30289,7 +30290,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire \$927 ;
   wire \$928 ;
   wire \$929 ;
-  wire \$93 ;
+  wire [15:0] \$93 ;
   wire \$930 ;
   wire \$931 ;
   wire \$932 ;
@@ -30372,6 +30373,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   wire comes;
   reg [1331:0] compared = 1332'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg compared_valid = 1'h0;
+  wire ends;
   reg [2:0] equal0_0 = 3'h0;
   reg [2:0] equal0_1 = 3'h0;
   reg [2:0] equal0_10 = 3'h0;
@@ -30665,6 +30667,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   assign \$3  = \$2  | loaded;
   assign input__ready = move & \$3 ;
   assign accepted = input__valid & input__ready;
+  assign ends = accepted & input__payload[690];
   assign \$4  = ~ used;
   assign \$5  = used + 1'h1;
   assign free = \$4  & \$5 [15:0];
@@ -30683,2899 +30686,2900 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   assign \$16  = fsm_state == 2'h2;
   assign \$17  = fsm_state == 2'h3;
   assign \$18  = fsm_state == 3'h4;
-  assign \$19  = accepted & input__payload[690];
-  assign \$20  = under_way + \$19 ;
-  assign \$21  = \$20  - over;
-  assign \$22  = ! under_way;
-  assign \$23  = input__valid & input__payload[691];
-  assign \$24  = \$23  & quiet;
-  assign \$25  = ~ input__payload[42];
-  assign \$26  = input__payload[40] & \$25 ;
-  assign \$27  = ~ input__payload[85];
-  assign \$28  = input__payload[83] & \$27 ;
-  assign \$29  = ~ input__payload[128];
-  assign \$30  = input__payload[126] & \$29 ;
-  assign \$31  = ~ input__payload[171];
-  assign \$32  = input__payload[169] & \$31 ;
-  assign \$33  = ~ input__payload[214];
-  assign \$34  = input__payload[212] & \$33 ;
-  assign \$35  = ~ input__payload[257];
-  assign \$36  = input__payload[255] & \$35 ;
-  assign \$37  = ~ input__payload[300];
-  assign \$38  = input__payload[298] & \$37 ;
-  assign \$39  = ~ input__payload[343];
-  assign \$40  = input__payload[341] & \$39 ;
-  assign \$41  = ~ input__payload[386];
-  assign \$42  = input__payload[384] & \$41 ;
-  assign \$43  = ~ input__payload[429];
-  assign \$44  = input__payload[427] & \$43 ;
-  assign \$45  = ~ input__payload[472];
-  assign \$46  = input__payload[470] & \$45 ;
-  assign \$47  = ~ input__payload[515];
-  assign \$48  = input__payload[513] & \$47 ;
-  assign \$49  = ~ input__payload[558];
-  assign \$50  = input__payload[556] & \$49 ;
-  assign \$51  = ~ input__payload[601];
-  assign \$52  = input__payload[599] & \$51 ;
-  assign \$53  = ~ input__payload[644];
-  assign \$54  = input__payload[642] & \$53 ;
-  assign \$55  = ~ input__payload[687];
-  assign \$56  = input__payload[685] & \$55 ;
-  assign \$57  = keys__0 == key;
-  assign \$58  = used[0] & \$57 ;
-  assign \$59  = keys__1 == key;
-  assign \$60  = used[1] & \$59 ;
-  assign \$61  = keys__2 == key;
-  assign \$62  = used[2] & \$61 ;
-  assign \$63  = keys__3 == key;
-  assign \$64  = used[3] & \$63 ;
-  assign \$65  = keys__4 == key;
-  assign \$66  = used[4] & \$65 ;
-  assign \$67  = keys__5 == key;
-  assign \$68  = used[5] & \$67 ;
-  assign \$69  = keys__6 == key;
-  assign \$70  = used[6] & \$69 ;
-  assign \$71  = keys__7 == key;
-  assign \$72  = used[7] & \$71 ;
-  assign \$73  = keys__8 == key;
-  assign \$74  = used[8] & \$73 ;
-  assign \$75  = keys__9 == key;
-  assign \$76  = used[9] & \$75 ;
-  assign \$77  = keys__10 == key;
-  assign \$78  = used[10] & \$77 ;
-  assign \$79  = keys__11 == key;
-  assign \$80  = used[11] & \$79 ;
-  assign \$81  = keys__12 == key;
-  assign \$82  = used[12] & \$81 ;
-  assign \$83  = keys__13 == key;
-  assign \$84  = used[13] & \$83 ;
-  assign \$85  = keys__14 == key;
-  assign \$86  = used[14] & \$85 ;
-  assign \$87  = keys__15 == key;
-  assign \$88  = used[15] & \$87 ;
-  assign \$89  = | same;
-  assign \$90  = ~ \$89 ;
-  assign \$91  = key_valid & \$90 ;
-  assign \$92  = used | free;
-  assign \$93  = ! answer_front;
-  assign \$94  = answer_front == 1'h1;
-  assign \$95  = answer_front == 2'h2;
-  assign \$96  = answer_front == 2'h3;
-  assign \$97  = answer_front == 3'h4;
-  assign \$98  = answer_front == 3'h5;
-  assign \$99  = answer_front == 3'h6;
-  assign \$100  = answer_front == 3'h7;
-  assign \$101  = answer_front == 4'h8;
-  assign \$102  = answer_front == 4'h9;
-  assign \$103  = answer_front == 4'ha;
-  assign \$104  = answer_front == 4'hb;
-  assign \$105  = answer_front == 4'hc;
-  assign \$106  = answer_front == 4'hd;
-  assign \$107  = answer_front == 4'he;
-  assign \$108  = answer_front == 4'hf;
-  assign \$109  = clear | forget;
-  assign \$110  = \$109  | renew;
-  assign \$111  = clear | renew;
-  assign \$112  = input__payload[705:692] == keys__0[13:0];
-  assign \$113  = input__payload[719:706] == keys__0[27:14];
-  assign \$114  = input__payload[731:720] == keys__0[39:28];
-  assign \$115  = & equal0_0;
-  assign \$116  = \$115  & used[0];
-  assign \$117  = \$116  & compared[40];
-  assign \$118  = ~ compared[42];
-  assign \$119  = \$117  & \$118 ;
-  assign \$120  = input__payload[705:692] == keys__1[13:0];
-  assign \$121  = input__payload[719:706] == keys__1[27:14];
-  assign \$122  = input__payload[731:720] == keys__1[39:28];
-  assign \$123  = & equal0_1;
-  assign \$124  = \$123  & used[1];
-  assign \$125  = \$124  & compared[40];
-  assign \$126  = ~ compared[42];
-  assign \$127  = \$125  & \$126 ;
-  assign \$128  = input__payload[705:692] == keys__2[13:0];
-  assign \$129  = input__payload[719:706] == keys__2[27:14];
-  assign \$130  = input__payload[731:720] == keys__2[39:28];
-  assign \$131  = & equal0_2;
-  assign \$132  = \$131  & used[2];
-  assign \$133  = \$132  & compared[40];
-  assign \$134  = ~ compared[42];
-  assign \$135  = \$133  & \$134 ;
-  assign \$136  = input__payload[705:692] == keys__3[13:0];
-  assign \$137  = input__payload[719:706] == keys__3[27:14];
-  assign \$138  = input__payload[731:720] == keys__3[39:28];
-  assign \$139  = & equal0_3;
-  assign \$140  = \$139  & used[3];
-  assign \$141  = \$140  & compared[40];
-  assign \$142  = ~ compared[42];
-  assign \$143  = \$141  & \$142 ;
-  assign \$144  = input__payload[705:692] == keys__4[13:0];
-  assign \$145  = input__payload[719:706] == keys__4[27:14];
-  assign \$146  = input__payload[731:720] == keys__4[39:28];
-  assign \$147  = & equal0_4;
-  assign \$148  = \$147  & used[4];
-  assign \$149  = \$148  & compared[40];
-  assign \$150  = ~ compared[42];
-  assign \$151  = \$149  & \$150 ;
-  assign \$152  = input__payload[705:692] == keys__5[13:0];
-  assign \$153  = input__payload[719:706] == keys__5[27:14];
-  assign \$154  = input__payload[731:720] == keys__5[39:28];
-  assign \$155  = & equal0_5;
-  assign \$156  = \$155  & used[5];
-  assign \$157  = \$156  & compared[40];
-  assign \$158  = ~ compared[42];
-  assign \$159  = \$157  & \$158 ;
-  assign \$160  = input__payload[705:692] == keys__6[13:0];
-  assign \$161  = input__payload[719:706] == keys__6[27:14];
-  assign \$162  = input__payload[731:720] == keys__6[39:28];
-  assign \$163  = & equal0_6;
-  assign \$164  = \$163  & used[6];
-  assign \$165  = \$164  & compared[40];
-  assign \$166  = ~ compared[42];
-  assign \$167  = \$165  & \$166 ;
-  assign \$168  = input__payload[705:692] == keys__7[13:0];
-  assign \$169  = input__payload[719:706] == keys__7[27:14];
-  assign \$170  = input__payload[731:720] == keys__7[39:28];
-  assign \$171  = & equal0_7;
-  assign \$172  = \$171  & used[7];
-  assign \$173  = \$172  & compared[40];
-  assign \$174  = ~ compared[42];
-  assign \$175  = \$173  & \$174 ;
-  assign \$176  = input__payload[705:692] == keys__8[13:0];
-  assign \$177  = input__payload[719:706] == keys__8[27:14];
-  assign \$178  = input__payload[731:720] == keys__8[39:28];
-  assign \$179  = & equal0_8;
-  assign \$180  = \$179  & used[8];
-  assign \$181  = \$180  & compared[40];
-  assign \$182  = ~ compared[42];
-  assign \$183  = \$181  & \$182 ;
-  assign \$184  = input__payload[705:692] == keys__9[13:0];
-  assign \$185  = input__payload[719:706] == keys__9[27:14];
-  assign \$186  = input__payload[731:720] == keys__9[39:28];
-  assign \$187  = & equal0_9;
-  assign \$188  = \$187  & used[9];
-  assign \$189  = \$188  & compared[40];
-  assign \$190  = ~ compared[42];
-  assign \$191  = \$189  & \$190 ;
-  assign \$192  = input__payload[705:692] == keys__10[13:0];
-  assign \$193  = input__payload[719:706] == keys__10[27:14];
-  assign \$194  = input__payload[731:720] == keys__10[39:28];
-  assign \$195  = & equal0_10;
-  assign \$196  = \$195  & used[10];
-  assign \$197  = \$196  & compared[40];
-  assign \$198  = ~ compared[42];
-  assign \$199  = \$197  & \$198 ;
-  assign \$200  = input__payload[705:692] == keys__11[13:0];
-  assign \$201  = input__payload[719:706] == keys__11[27:14];
-  assign \$202  = input__payload[731:720] == keys__11[39:28];
-  assign \$203  = & equal0_11;
-  assign \$204  = \$203  & used[11];
-  assign \$205  = \$204  & compared[40];
-  assign \$206  = ~ compared[42];
-  assign \$207  = \$205  & \$206 ;
-  assign \$208  = input__payload[705:692] == keys__12[13:0];
-  assign \$209  = input__payload[719:706] == keys__12[27:14];
-  assign \$210  = input__payload[731:720] == keys__12[39:28];
-  assign \$211  = & equal0_12;
-  assign \$212  = \$211  & used[12];
-  assign \$213  = \$212  & compared[40];
-  assign \$214  = ~ compared[42];
-  assign \$215  = \$213  & \$214 ;
-  assign \$216  = input__payload[705:692] == keys__13[13:0];
-  assign \$217  = input__payload[719:706] == keys__13[27:14];
-  assign \$218  = input__payload[731:720] == keys__13[39:28];
-  assign \$219  = & equal0_13;
-  assign \$220  = \$219  & used[13];
-  assign \$221  = \$220  & compared[40];
-  assign \$222  = ~ compared[42];
-  assign \$223  = \$221  & \$222 ;
-  assign \$224  = input__payload[705:692] == keys__14[13:0];
-  assign \$225  = input__payload[719:706] == keys__14[27:14];
-  assign \$226  = input__payload[731:720] == keys__14[39:28];
-  assign \$227  = & equal0_14;
-  assign \$228  = \$227  & used[14];
-  assign \$229  = \$228  & compared[40];
-  assign \$230  = ~ compared[42];
-  assign \$231  = \$229  & \$230 ;
-  assign \$232  = input__payload[705:692] == keys__15[13:0];
-  assign \$233  = input__payload[719:706] == keys__15[27:14];
-  assign \$234  = input__payload[731:720] == keys__15[39:28];
-  assign \$235  = & equal0_15;
-  assign \$236  = \$235  & used[15];
-  assign \$237  = \$236  & compared[40];
-  assign \$238  = ~ compared[42];
-  assign \$239  = \$237  & \$238 ;
-  assign \$240  = | matches0;
-  assign \$241  = matches0 & known;
-  assign \$242  = | \$241 ;
-  assign \$243  = | { matches0[15], matches0[13], matches0[11], matches0[9], matches0[7], matches0[5], matches0[3], matches0[1] };
-  assign \$244  = | { matches0[15:14], matches0[11:10], matches0[7:6], matches0[3:2] };
-  assign \$245  = | { matches0[15:12], matches0[7:4] };
-  assign \$246  = | matches0[15:8];
-  assign \$247  = input__payload[745:732] == keys__0[13:0];
-  assign \$248  = input__payload[759:746] == keys__0[27:14];
-  assign \$249  = input__payload[771:760] == keys__0[39:28];
-  assign \$250  = & equal1_0;
-  assign \$251  = \$250  & used[0];
-  assign \$252  = \$251  & compared[83];
-  assign \$253  = ~ compared[85];
-  assign \$254  = \$252  & \$253 ;
-  assign \$255  = input__payload[745:732] == keys__1[13:0];
-  assign \$256  = input__payload[759:746] == keys__1[27:14];
-  assign \$257  = input__payload[771:760] == keys__1[39:28];
-  assign \$258  = & equal1_1;
-  assign \$259  = \$258  & used[1];
-  assign \$260  = \$259  & compared[83];
-  assign \$261  = ~ compared[85];
-  assign \$262  = \$260  & \$261 ;
-  assign \$263  = input__payload[745:732] == keys__2[13:0];
-  assign \$264  = input__payload[759:746] == keys__2[27:14];
-  assign \$265  = input__payload[771:760] == keys__2[39:28];
-  assign \$266  = & equal1_2;
-  assign \$267  = \$266  & used[2];
-  assign \$268  = \$267  & compared[83];
-  assign \$269  = ~ compared[85];
-  assign \$270  = \$268  & \$269 ;
-  assign \$271  = input__payload[745:732] == keys__3[13:0];
-  assign \$272  = input__payload[759:746] == keys__3[27:14];
-  assign \$273  = input__payload[771:760] == keys__3[39:28];
-  assign \$274  = & equal1_3;
-  assign \$275  = \$274  & used[3];
-  assign \$276  = \$275  & compared[83];
-  assign \$277  = ~ compared[85];
-  assign \$278  = \$276  & \$277 ;
-  assign \$279  = input__payload[745:732] == keys__4[13:0];
-  assign \$280  = input__payload[759:746] == keys__4[27:14];
-  assign \$281  = input__payload[771:760] == keys__4[39:28];
-  assign \$282  = & equal1_4;
-  assign \$283  = \$282  & used[4];
-  assign \$284  = \$283  & compared[83];
-  assign \$285  = ~ compared[85];
-  assign \$286  = \$284  & \$285 ;
-  assign \$287  = input__payload[745:732] == keys__5[13:0];
-  assign \$288  = input__payload[759:746] == keys__5[27:14];
-  assign \$289  = input__payload[771:760] == keys__5[39:28];
-  assign \$290  = & equal1_5;
-  assign \$291  = \$290  & used[5];
-  assign \$292  = \$291  & compared[83];
-  assign \$293  = ~ compared[85];
-  assign \$294  = \$292  & \$293 ;
-  assign \$295  = input__payload[745:732] == keys__6[13:0];
-  assign \$296  = input__payload[759:746] == keys__6[27:14];
-  assign \$297  = input__payload[771:760] == keys__6[39:28];
-  assign \$298  = & equal1_6;
-  assign \$299  = \$298  & used[6];
-  assign \$300  = \$299  & compared[83];
-  assign \$301  = ~ compared[85];
-  assign \$302  = \$300  & \$301 ;
-  assign \$303  = input__payload[745:732] == keys__7[13:0];
-  assign \$304  = input__payload[759:746] == keys__7[27:14];
-  assign \$305  = input__payload[771:760] == keys__7[39:28];
-  assign \$306  = & equal1_7;
-  assign \$307  = \$306  & used[7];
-  assign \$308  = \$307  & compared[83];
-  assign \$309  = ~ compared[85];
-  assign \$310  = \$308  & \$309 ;
-  assign \$311  = input__payload[745:732] == keys__8[13:0];
-  assign \$312  = input__payload[759:746] == keys__8[27:14];
-  assign \$313  = input__payload[771:760] == keys__8[39:28];
-  assign \$314  = & equal1_8;
-  assign \$315  = \$314  & used[8];
-  assign \$316  = \$315  & compared[83];
-  assign \$317  = ~ compared[85];
-  assign \$318  = \$316  & \$317 ;
-  assign \$319  = input__payload[745:732] == keys__9[13:0];
-  assign \$320  = input__payload[759:746] == keys__9[27:14];
-  assign \$321  = input__payload[771:760] == keys__9[39:28];
-  assign \$322  = & equal1_9;
-  assign \$323  = \$322  & used[9];
-  assign \$324  = \$323  & compared[83];
-  assign \$325  = ~ compared[85];
-  assign \$326  = \$324  & \$325 ;
-  assign \$327  = input__payload[745:732] == keys__10[13:0];
-  assign \$328  = input__payload[759:746] == keys__10[27:14];
-  assign \$329  = input__payload[771:760] == keys__10[39:28];
-  assign \$330  = & equal1_10;
-  assign \$331  = \$330  & used[10];
-  assign \$332  = \$331  & compared[83];
-  assign \$333  = ~ compared[85];
-  assign \$334  = \$332  & \$333 ;
-  assign \$335  = input__payload[745:732] == keys__11[13:0];
-  assign \$336  = input__payload[759:746] == keys__11[27:14];
-  assign \$337  = input__payload[771:760] == keys__11[39:28];
-  assign \$338  = & equal1_11;
-  assign \$339  = \$338  & used[11];
-  assign \$340  = \$339  & compared[83];
-  assign \$341  = ~ compared[85];
-  assign \$342  = \$340  & \$341 ;
-  assign \$343  = input__payload[745:732] == keys__12[13:0];
-  assign \$344  = input__payload[759:746] == keys__12[27:14];
-  assign \$345  = input__payload[771:760] == keys__12[39:28];
-  assign \$346  = & equal1_12;
-  assign \$347  = \$346  & used[12];
-  assign \$348  = \$347  & compared[83];
-  assign \$349  = ~ compared[85];
-  assign \$350  = \$348  & \$349 ;
-  assign \$351  = input__payload[745:732] == keys__13[13:0];
-  assign \$352  = input__payload[759:746] == keys__13[27:14];
-  assign \$353  = input__payload[771:760] == keys__13[39:28];
-  assign \$354  = & equal1_13;
-  assign \$355  = \$354  & used[13];
-  assign \$356  = \$355  & compared[83];
-  assign \$357  = ~ compared[85];
-  assign \$358  = \$356  & \$357 ;
-  assign \$359  = input__payload[745:732] == keys__14[13:0];
-  assign \$360  = input__payload[759:746] == keys__14[27:14];
-  assign \$361  = input__payload[771:760] == keys__14[39:28];
-  assign \$362  = & equal1_14;
-  assign \$363  = \$362  & used[14];
-  assign \$364  = \$363  & compared[83];
-  assign \$365  = ~ compared[85];
-  assign \$366  = \$364  & \$365 ;
-  assign \$367  = input__payload[745:732] == keys__15[13:0];
-  assign \$368  = input__payload[759:746] == keys__15[27:14];
-  assign \$369  = input__payload[771:760] == keys__15[39:28];
-  assign \$370  = & equal1_15;
-  assign \$371  = \$370  & used[15];
-  assign \$372  = \$371  & compared[83];
-  assign \$373  = ~ compared[85];
-  assign \$374  = \$372  & \$373 ;
-  assign \$375  = | matches1;
-  assign \$376  = matches1 & known;
-  assign \$377  = | \$376 ;
-  assign \$378  = | { matches1[15], matches1[13], matches1[11], matches1[9], matches1[7], matches1[5], matches1[3], matches1[1] };
-  assign \$379  = | { matches1[15:14], matches1[11:10], matches1[7:6], matches1[3:2] };
-  assign \$380  = | { matches1[15:12], matches1[7:4] };
-  assign \$381  = | matches1[15:8];
-  assign \$382  = input__payload[785:772] == keys__0[13:0];
-  assign \$383  = input__payload[799:786] == keys__0[27:14];
-  assign \$384  = input__payload[811:800] == keys__0[39:28];
-  assign \$385  = & equal2_0;
-  assign \$386  = \$385  & used[0];
-  assign \$387  = \$386  & compared[126];
-  assign \$388  = ~ compared[128];
-  assign \$389  = \$387  & \$388 ;
-  assign \$390  = input__payload[785:772] == keys__1[13:0];
-  assign \$391  = input__payload[799:786] == keys__1[27:14];
-  assign \$392  = input__payload[811:800] == keys__1[39:28];
-  assign \$393  = & equal2_1;
-  assign \$394  = \$393  & used[1];
-  assign \$395  = \$394  & compared[126];
-  assign \$396  = ~ compared[128];
-  assign \$397  = \$395  & \$396 ;
-  assign \$398  = input__payload[785:772] == keys__2[13:0];
-  assign \$399  = input__payload[799:786] == keys__2[27:14];
-  assign \$400  = input__payload[811:800] == keys__2[39:28];
-  assign \$401  = & equal2_2;
-  assign \$402  = \$401  & used[2];
-  assign \$403  = \$402  & compared[126];
-  assign \$404  = ~ compared[128];
-  assign \$405  = \$403  & \$404 ;
-  assign \$406  = input__payload[785:772] == keys__3[13:0];
-  assign \$407  = input__payload[799:786] == keys__3[27:14];
-  assign \$408  = input__payload[811:800] == keys__3[39:28];
-  assign \$409  = & equal2_3;
-  assign \$410  = \$409  & used[3];
-  assign \$411  = \$410  & compared[126];
-  assign \$412  = ~ compared[128];
-  assign \$413  = \$411  & \$412 ;
-  assign \$414  = input__payload[785:772] == keys__4[13:0];
-  assign \$415  = input__payload[799:786] == keys__4[27:14];
-  assign \$416  = input__payload[811:800] == keys__4[39:28];
-  assign \$417  = & equal2_4;
-  assign \$418  = \$417  & used[4];
-  assign \$419  = \$418  & compared[126];
-  assign \$420  = ~ compared[128];
-  assign \$421  = \$419  & \$420 ;
-  assign \$422  = input__payload[785:772] == keys__5[13:0];
-  assign \$423  = input__payload[799:786] == keys__5[27:14];
-  assign \$424  = input__payload[811:800] == keys__5[39:28];
-  assign \$425  = & equal2_5;
-  assign \$426  = \$425  & used[5];
-  assign \$427  = \$426  & compared[126];
-  assign \$428  = ~ compared[128];
-  assign \$429  = \$427  & \$428 ;
-  assign \$430  = input__payload[785:772] == keys__6[13:0];
-  assign \$431  = input__payload[799:786] == keys__6[27:14];
-  assign \$432  = input__payload[811:800] == keys__6[39:28];
-  assign \$433  = & equal2_6;
-  assign \$434  = \$433  & used[6];
-  assign \$435  = \$434  & compared[126];
-  assign \$436  = ~ compared[128];
-  assign \$437  = \$435  & \$436 ;
-  assign \$438  = input__payload[785:772] == keys__7[13:0];
-  assign \$439  = input__payload[799:786] == keys__7[27:14];
-  assign \$440  = input__payload[811:800] == keys__7[39:28];
-  assign \$441  = & equal2_7;
-  assign \$442  = \$441  & used[7];
-  assign \$443  = \$442  & compared[126];
-  assign \$444  = ~ compared[128];
-  assign \$445  = \$443  & \$444 ;
-  assign \$446  = input__payload[785:772] == keys__8[13:0];
-  assign \$447  = input__payload[799:786] == keys__8[27:14];
-  assign \$448  = input__payload[811:800] == keys__8[39:28];
-  assign \$449  = & equal2_8;
-  assign \$450  = \$449  & used[8];
-  assign \$451  = \$450  & compared[126];
-  assign \$452  = ~ compared[128];
-  assign \$453  = \$451  & \$452 ;
-  assign \$454  = input__payload[785:772] == keys__9[13:0];
-  assign \$455  = input__payload[799:786] == keys__9[27:14];
-  assign \$456  = input__payload[811:800] == keys__9[39:28];
-  assign \$457  = & equal2_9;
-  assign \$458  = \$457  & used[9];
-  assign \$459  = \$458  & compared[126];
-  assign \$460  = ~ compared[128];
-  assign \$461  = \$459  & \$460 ;
-  assign \$462  = input__payload[785:772] == keys__10[13:0];
-  assign \$463  = input__payload[799:786] == keys__10[27:14];
-  assign \$464  = input__payload[811:800] == keys__10[39:28];
-  assign \$465  = & equal2_10;
-  assign \$466  = \$465  & used[10];
-  assign \$467  = \$466  & compared[126];
-  assign \$468  = ~ compared[128];
-  assign \$469  = \$467  & \$468 ;
-  assign \$470  = input__payload[785:772] == keys__11[13:0];
-  assign \$471  = input__payload[799:786] == keys__11[27:14];
-  assign \$472  = input__payload[811:800] == keys__11[39:28];
-  assign \$473  = & equal2_11;
-  assign \$474  = \$473  & used[11];
-  assign \$475  = \$474  & compared[126];
-  assign \$476  = ~ compared[128];
-  assign \$477  = \$475  & \$476 ;
-  assign \$478  = input__payload[785:772] == keys__12[13:0];
-  assign \$479  = input__payload[799:786] == keys__12[27:14];
-  assign \$480  = input__payload[811:800] == keys__12[39:28];
-  assign \$481  = & equal2_12;
-  assign \$482  = \$481  & used[12];
-  assign \$483  = \$482  & compared[126];
-  assign \$484  = ~ compared[128];
-  assign \$485  = \$483  & \$484 ;
-  assign \$486  = input__payload[785:772] == keys__13[13:0];
-  assign \$487  = input__payload[799:786] == keys__13[27:14];
-  assign \$488  = input__payload[811:800] == keys__13[39:28];
-  assign \$489  = & equal2_13;
-  assign \$490  = \$489  & used[13];
-  assign \$491  = \$490  & compared[126];
-  assign \$492  = ~ compared[128];
-  assign \$493  = \$491  & \$492 ;
-  assign \$494  = input__payload[785:772] == keys__14[13:0];
-  assign \$495  = input__payload[799:786] == keys__14[27:14];
-  assign \$496  = input__payload[811:800] == keys__14[39:28];
-  assign \$497  = & equal2_14;
-  assign \$498  = \$497  & used[14];
-  assign \$499  = \$498  & compared[126];
-  assign \$500  = ~ compared[128];
-  assign \$501  = \$499  & \$500 ;
-  assign \$502  = input__payload[785:772] == keys__15[13:0];
-  assign \$503  = input__payload[799:786] == keys__15[27:14];
-  assign \$504  = input__payload[811:800] == keys__15[39:28];
-  assign \$505  = & equal2_15;
-  assign \$506  = \$505  & used[15];
-  assign \$507  = \$506  & compared[126];
-  assign \$508  = ~ compared[128];
-  assign \$509  = \$507  & \$508 ;
-  assign \$510  = | matches2;
-  assign \$511  = matches2 & known;
-  assign \$512  = | \$511 ;
-  assign \$513  = | { matches2[15], matches2[13], matches2[11], matches2[9], matches2[7], matches2[5], matches2[3], matches2[1] };
-  assign \$514  = | { matches2[15:14], matches2[11:10], matches2[7:6], matches2[3:2] };
-  assign \$515  = | { matches2[15:12], matches2[7:4] };
-  assign \$516  = | matches2[15:8];
-  assign \$517  = input__payload[825:812] == keys__0[13:0];
-  assign \$518  = input__payload[839:826] == keys__0[27:14];
-  assign \$519  = input__payload[851:840] == keys__0[39:28];
-  assign \$520  = & equal3_0;
-  assign \$521  = \$520  & used[0];
-  assign \$522  = \$521  & compared[169];
-  assign \$523  = ~ compared[171];
-  assign \$524  = \$522  & \$523 ;
-  assign \$525  = input__payload[825:812] == keys__1[13:0];
-  assign \$526  = input__payload[839:826] == keys__1[27:14];
-  assign \$527  = input__payload[851:840] == keys__1[39:28];
-  assign \$528  = & equal3_1;
-  assign \$529  = \$528  & used[1];
-  assign \$530  = \$529  & compared[169];
-  assign \$531  = ~ compared[171];
-  assign \$532  = \$530  & \$531 ;
-  assign \$533  = input__payload[825:812] == keys__2[13:0];
-  assign \$534  = input__payload[839:826] == keys__2[27:14];
-  assign \$535  = input__payload[851:840] == keys__2[39:28];
-  assign \$536  = & equal3_2;
-  assign \$537  = \$536  & used[2];
-  assign \$538  = \$537  & compared[169];
-  assign \$539  = ~ compared[171];
-  assign \$540  = \$538  & \$539 ;
-  assign \$541  = input__payload[825:812] == keys__3[13:0];
-  assign \$542  = input__payload[839:826] == keys__3[27:14];
-  assign \$543  = input__payload[851:840] == keys__3[39:28];
-  assign \$544  = & equal3_3;
-  assign \$545  = \$544  & used[3];
-  assign \$546  = \$545  & compared[169];
-  assign \$547  = ~ compared[171];
-  assign \$548  = \$546  & \$547 ;
-  assign \$549  = input__payload[825:812] == keys__4[13:0];
-  assign \$550  = input__payload[839:826] == keys__4[27:14];
-  assign \$551  = input__payload[851:840] == keys__4[39:28];
-  assign \$552  = & equal3_4;
-  assign \$553  = \$552  & used[4];
-  assign \$554  = \$553  & compared[169];
-  assign \$555  = ~ compared[171];
-  assign \$556  = \$554  & \$555 ;
-  assign \$557  = input__payload[825:812] == keys__5[13:0];
-  assign \$558  = input__payload[839:826] == keys__5[27:14];
-  assign \$559  = input__payload[851:840] == keys__5[39:28];
-  assign \$560  = & equal3_5;
-  assign \$561  = \$560  & used[5];
-  assign \$562  = \$561  & compared[169];
-  assign \$563  = ~ compared[171];
-  assign \$564  = \$562  & \$563 ;
-  assign \$565  = input__payload[825:812] == keys__6[13:0];
-  assign \$566  = input__payload[839:826] == keys__6[27:14];
-  assign \$567  = input__payload[851:840] == keys__6[39:28];
-  assign \$568  = & equal3_6;
-  assign \$569  = \$568  & used[6];
-  assign \$570  = \$569  & compared[169];
-  assign \$571  = ~ compared[171];
-  assign \$572  = \$570  & \$571 ;
-  assign \$573  = input__payload[825:812] == keys__7[13:0];
-  assign \$574  = input__payload[839:826] == keys__7[27:14];
-  assign \$575  = input__payload[851:840] == keys__7[39:28];
-  assign \$576  = & equal3_7;
-  assign \$577  = \$576  & used[7];
-  assign \$578  = \$577  & compared[169];
-  assign \$579  = ~ compared[171];
-  assign \$580  = \$578  & \$579 ;
-  assign \$581  = input__payload[825:812] == keys__8[13:0];
-  assign \$582  = input__payload[839:826] == keys__8[27:14];
-  assign \$583  = input__payload[851:840] == keys__8[39:28];
-  assign \$584  = & equal3_8;
-  assign \$585  = \$584  & used[8];
-  assign \$586  = \$585  & compared[169];
-  assign \$587  = ~ compared[171];
-  assign \$588  = \$586  & \$587 ;
-  assign \$589  = input__payload[825:812] == keys__9[13:0];
-  assign \$590  = input__payload[839:826] == keys__9[27:14];
-  assign \$591  = input__payload[851:840] == keys__9[39:28];
-  assign \$592  = & equal3_9;
-  assign \$593  = \$592  & used[9];
-  assign \$594  = \$593  & compared[169];
-  assign \$595  = ~ compared[171];
-  assign \$596  = \$594  & \$595 ;
-  assign \$597  = input__payload[825:812] == keys__10[13:0];
-  assign \$598  = input__payload[839:826] == keys__10[27:14];
-  assign \$599  = input__payload[851:840] == keys__10[39:28];
-  assign \$600  = & equal3_10;
-  assign \$601  = \$600  & used[10];
-  assign \$602  = \$601  & compared[169];
-  assign \$603  = ~ compared[171];
-  assign \$604  = \$602  & \$603 ;
-  assign \$605  = input__payload[825:812] == keys__11[13:0];
-  assign \$606  = input__payload[839:826] == keys__11[27:14];
-  assign \$607  = input__payload[851:840] == keys__11[39:28];
-  assign \$608  = & equal3_11;
-  assign \$609  = \$608  & used[11];
-  assign \$610  = \$609  & compared[169];
-  assign \$611  = ~ compared[171];
-  assign \$612  = \$610  & \$611 ;
-  assign \$613  = input__payload[825:812] == keys__12[13:0];
-  assign \$614  = input__payload[839:826] == keys__12[27:14];
-  assign \$615  = input__payload[851:840] == keys__12[39:28];
-  assign \$616  = & equal3_12;
-  assign \$617  = \$616  & used[12];
-  assign \$618  = \$617  & compared[169];
-  assign \$619  = ~ compared[171];
-  assign \$620  = \$618  & \$619 ;
-  assign \$621  = input__payload[825:812] == keys__13[13:0];
-  assign \$622  = input__payload[839:826] == keys__13[27:14];
-  assign \$623  = input__payload[851:840] == keys__13[39:28];
-  assign \$624  = & equal3_13;
-  assign \$625  = \$624  & used[13];
-  assign \$626  = \$625  & compared[169];
-  assign \$627  = ~ compared[171];
-  assign \$628  = \$626  & \$627 ;
-  assign \$629  = input__payload[825:812] == keys__14[13:0];
-  assign \$630  = input__payload[839:826] == keys__14[27:14];
-  assign \$631  = input__payload[851:840] == keys__14[39:28];
-  assign \$632  = & equal3_14;
-  assign \$633  = \$632  & used[14];
-  assign \$634  = \$633  & compared[169];
-  assign \$635  = ~ compared[171];
-  assign \$636  = \$634  & \$635 ;
-  assign \$637  = input__payload[825:812] == keys__15[13:0];
-  assign \$638  = input__payload[839:826] == keys__15[27:14];
-  assign \$639  = input__payload[851:840] == keys__15[39:28];
-  assign \$640  = & equal3_15;
-  assign \$641  = \$640  & used[15];
-  assign \$642  = \$641  & compared[169];
-  assign \$643  = ~ compared[171];
-  assign \$644  = \$642  & \$643 ;
-  assign \$645  = | matches3;
-  assign \$646  = matches3 & known;
-  assign \$647  = | \$646 ;
-  assign \$648  = | { matches3[15], matches3[13], matches3[11], matches3[9], matches3[7], matches3[5], matches3[3], matches3[1] };
-  assign \$649  = | { matches3[15:14], matches3[11:10], matches3[7:6], matches3[3:2] };
-  assign \$650  = | { matches3[15:12], matches3[7:4] };
-  assign \$651  = | matches3[15:8];
-  assign \$652  = input__payload[865:852] == keys__0[13:0];
-  assign \$653  = input__payload[879:866] == keys__0[27:14];
-  assign \$654  = input__payload[891:880] == keys__0[39:28];
-  assign \$655  = & equal4_0;
-  assign \$656  = \$655  & used[0];
-  assign \$657  = \$656  & compared[212];
-  assign \$658  = ~ compared[214];
-  assign \$659  = \$657  & \$658 ;
-  assign \$660  = input__payload[865:852] == keys__1[13:0];
-  assign \$661  = input__payload[879:866] == keys__1[27:14];
-  assign \$662  = input__payload[891:880] == keys__1[39:28];
-  assign \$663  = & equal4_1;
-  assign \$664  = \$663  & used[1];
-  assign \$665  = \$664  & compared[212];
-  assign \$666  = ~ compared[214];
-  assign \$667  = \$665  & \$666 ;
-  assign \$668  = input__payload[865:852] == keys__2[13:0];
-  assign \$669  = input__payload[879:866] == keys__2[27:14];
-  assign \$670  = input__payload[891:880] == keys__2[39:28];
-  assign \$671  = & equal4_2;
-  assign \$672  = \$671  & used[2];
-  assign \$673  = \$672  & compared[212];
-  assign \$674  = ~ compared[214];
-  assign \$675  = \$673  & \$674 ;
-  assign \$676  = input__payload[865:852] == keys__3[13:0];
-  assign \$677  = input__payload[879:866] == keys__3[27:14];
-  assign \$678  = input__payload[891:880] == keys__3[39:28];
-  assign \$679  = & equal4_3;
-  assign \$680  = \$679  & used[3];
-  assign \$681  = \$680  & compared[212];
-  assign \$682  = ~ compared[214];
-  assign \$683  = \$681  & \$682 ;
-  assign \$684  = input__payload[865:852] == keys__4[13:0];
-  assign \$685  = input__payload[879:866] == keys__4[27:14];
-  assign \$686  = input__payload[891:880] == keys__4[39:28];
-  assign \$687  = & equal4_4;
-  assign \$688  = \$687  & used[4];
-  assign \$689  = \$688  & compared[212];
-  assign \$690  = ~ compared[214];
-  assign \$691  = \$689  & \$690 ;
-  assign \$692  = input__payload[865:852] == keys__5[13:0];
-  assign \$693  = input__payload[879:866] == keys__5[27:14];
-  assign \$694  = input__payload[891:880] == keys__5[39:28];
-  assign \$695  = & equal4_5;
-  assign \$696  = \$695  & used[5];
-  assign \$697  = \$696  & compared[212];
-  assign \$698  = ~ compared[214];
-  assign \$699  = \$697  & \$698 ;
-  assign \$700  = input__payload[865:852] == keys__6[13:0];
-  assign \$701  = input__payload[879:866] == keys__6[27:14];
-  assign \$702  = input__payload[891:880] == keys__6[39:28];
-  assign \$703  = & equal4_6;
-  assign \$704  = \$703  & used[6];
-  assign \$705  = \$704  & compared[212];
-  assign \$706  = ~ compared[214];
-  assign \$707  = \$705  & \$706 ;
-  assign \$708  = input__payload[865:852] == keys__7[13:0];
-  assign \$709  = input__payload[879:866] == keys__7[27:14];
-  assign \$710  = input__payload[891:880] == keys__7[39:28];
-  assign \$711  = & equal4_7;
-  assign \$712  = \$711  & used[7];
-  assign \$713  = \$712  & compared[212];
-  assign \$714  = ~ compared[214];
-  assign \$715  = \$713  & \$714 ;
-  assign \$716  = input__payload[865:852] == keys__8[13:0];
-  assign \$717  = input__payload[879:866] == keys__8[27:14];
-  assign \$718  = input__payload[891:880] == keys__8[39:28];
-  assign \$719  = & equal4_8;
-  assign \$720  = \$719  & used[8];
-  assign \$721  = \$720  & compared[212];
-  assign \$722  = ~ compared[214];
-  assign \$723  = \$721  & \$722 ;
-  assign \$724  = input__payload[865:852] == keys__9[13:0];
-  assign \$725  = input__payload[879:866] == keys__9[27:14];
-  assign \$726  = input__payload[891:880] == keys__9[39:28];
-  assign \$727  = & equal4_9;
-  assign \$728  = \$727  & used[9];
-  assign \$729  = \$728  & compared[212];
-  assign \$730  = ~ compared[214];
-  assign \$731  = \$729  & \$730 ;
-  assign \$732  = input__payload[865:852] == keys__10[13:0];
-  assign \$733  = input__payload[879:866] == keys__10[27:14];
-  assign \$734  = input__payload[891:880] == keys__10[39:28];
-  assign \$735  = & equal4_10;
-  assign \$736  = \$735  & used[10];
-  assign \$737  = \$736  & compared[212];
-  assign \$738  = ~ compared[214];
-  assign \$739  = \$737  & \$738 ;
-  assign \$740  = input__payload[865:852] == keys__11[13:0];
-  assign \$741  = input__payload[879:866] == keys__11[27:14];
-  assign \$742  = input__payload[891:880] == keys__11[39:28];
-  assign \$743  = & equal4_11;
-  assign \$744  = \$743  & used[11];
-  assign \$745  = \$744  & compared[212];
-  assign \$746  = ~ compared[214];
-  assign \$747  = \$745  & \$746 ;
-  assign \$748  = input__payload[865:852] == keys__12[13:0];
-  assign \$749  = input__payload[879:866] == keys__12[27:14];
-  assign \$750  = input__payload[891:880] == keys__12[39:28];
-  assign \$751  = & equal4_12;
-  assign \$752  = \$751  & used[12];
-  assign \$753  = \$752  & compared[212];
-  assign \$754  = ~ compared[214];
-  assign \$755  = \$753  & \$754 ;
-  assign \$756  = input__payload[865:852] == keys__13[13:0];
-  assign \$757  = input__payload[879:866] == keys__13[27:14];
-  assign \$758  = input__payload[891:880] == keys__13[39:28];
-  assign \$759  = & equal4_13;
-  assign \$760  = \$759  & used[13];
-  assign \$761  = \$760  & compared[212];
-  assign \$762  = ~ compared[214];
-  assign \$763  = \$761  & \$762 ;
-  assign \$764  = input__payload[865:852] == keys__14[13:0];
-  assign \$765  = input__payload[879:866] == keys__14[27:14];
-  assign \$766  = input__payload[891:880] == keys__14[39:28];
-  assign \$767  = & equal4_14;
-  assign \$768  = \$767  & used[14];
-  assign \$769  = \$768  & compared[212];
-  assign \$770  = ~ compared[214];
-  assign \$771  = \$769  & \$770 ;
-  assign \$772  = input__payload[865:852] == keys__15[13:0];
-  assign \$773  = input__payload[879:866] == keys__15[27:14];
-  assign \$774  = input__payload[891:880] == keys__15[39:28];
-  assign \$775  = & equal4_15;
-  assign \$776  = \$775  & used[15];
-  assign \$777  = \$776  & compared[212];
-  assign \$778  = ~ compared[214];
-  assign \$779  = \$777  & \$778 ;
-  assign \$780  = | matches4;
-  assign \$781  = matches4 & known;
-  assign \$782  = | \$781 ;
-  assign \$783  = | { matches4[15], matches4[13], matches4[11], matches4[9], matches4[7], matches4[5], matches4[3], matches4[1] };
-  assign \$784  = | { matches4[15:14], matches4[11:10], matches4[7:6], matches4[3:2] };
-  assign \$785  = | { matches4[15:12], matches4[7:4] };
-  assign \$786  = | matches4[15:8];
-  assign \$787  = input__payload[905:892] == keys__0[13:0];
-  assign \$788  = input__payload[919:906] == keys__0[27:14];
-  assign \$789  = input__payload[931:920] == keys__0[39:28];
-  assign \$790  = & equal5_0;
-  assign \$791  = \$790  & used[0];
-  assign \$792  = \$791  & compared[255];
-  assign \$793  = ~ compared[257];
-  assign \$794  = \$792  & \$793 ;
-  assign \$795  = input__payload[905:892] == keys__1[13:0];
-  assign \$796  = input__payload[919:906] == keys__1[27:14];
-  assign \$797  = input__payload[931:920] == keys__1[39:28];
-  assign \$798  = & equal5_1;
-  assign \$799  = \$798  & used[1];
-  assign \$800  = \$799  & compared[255];
-  assign \$801  = ~ compared[257];
-  assign \$802  = \$800  & \$801 ;
-  assign \$803  = input__payload[905:892] == keys__2[13:0];
-  assign \$804  = input__payload[919:906] == keys__2[27:14];
-  assign \$805  = input__payload[931:920] == keys__2[39:28];
-  assign \$806  = & equal5_2;
-  assign \$807  = \$806  & used[2];
-  assign \$808  = \$807  & compared[255];
-  assign \$809  = ~ compared[257];
-  assign \$810  = \$808  & \$809 ;
-  assign \$811  = input__payload[905:892] == keys__3[13:0];
-  assign \$812  = input__payload[919:906] == keys__3[27:14];
-  assign \$813  = input__payload[931:920] == keys__3[39:28];
-  assign \$814  = & equal5_3;
-  assign \$815  = \$814  & used[3];
-  assign \$816  = \$815  & compared[255];
-  assign \$817  = ~ compared[257];
-  assign \$818  = \$816  & \$817 ;
-  assign \$819  = input__payload[905:892] == keys__4[13:0];
-  assign \$820  = input__payload[919:906] == keys__4[27:14];
-  assign \$821  = input__payload[931:920] == keys__4[39:28];
-  assign \$822  = & equal5_4;
-  assign \$823  = \$822  & used[4];
-  assign \$824  = \$823  & compared[255];
-  assign \$825  = ~ compared[257];
-  assign \$826  = \$824  & \$825 ;
-  assign \$827  = input__payload[905:892] == keys__5[13:0];
-  assign \$828  = input__payload[919:906] == keys__5[27:14];
-  assign \$829  = input__payload[931:920] == keys__5[39:28];
-  assign \$830  = & equal5_5;
-  assign \$831  = \$830  & used[5];
-  assign \$832  = \$831  & compared[255];
-  assign \$833  = ~ compared[257];
-  assign \$834  = \$832  & \$833 ;
-  assign \$835  = input__payload[905:892] == keys__6[13:0];
-  assign \$836  = input__payload[919:906] == keys__6[27:14];
-  assign \$837  = input__payload[931:920] == keys__6[39:28];
-  assign \$838  = & equal5_6;
-  assign \$839  = \$838  & used[6];
-  assign \$840  = \$839  & compared[255];
-  assign \$841  = ~ compared[257];
-  assign \$842  = \$840  & \$841 ;
-  assign \$843  = input__payload[905:892] == keys__7[13:0];
-  assign \$844  = input__payload[919:906] == keys__7[27:14];
-  assign \$845  = input__payload[931:920] == keys__7[39:28];
-  assign \$846  = & equal5_7;
-  assign \$847  = \$846  & used[7];
-  assign \$848  = \$847  & compared[255];
-  assign \$849  = ~ compared[257];
-  assign \$850  = \$848  & \$849 ;
-  assign \$851  = input__payload[905:892] == keys__8[13:0];
-  assign \$852  = input__payload[919:906] == keys__8[27:14];
-  assign \$853  = input__payload[931:920] == keys__8[39:28];
-  assign \$854  = & equal5_8;
-  assign \$855  = \$854  & used[8];
-  assign \$856  = \$855  & compared[255];
-  assign \$857  = ~ compared[257];
-  assign \$858  = \$856  & \$857 ;
-  assign \$859  = input__payload[905:892] == keys__9[13:0];
-  assign \$860  = input__payload[919:906] == keys__9[27:14];
-  assign \$861  = input__payload[931:920] == keys__9[39:28];
-  assign \$862  = & equal5_9;
-  assign \$863  = \$862  & used[9];
-  assign \$864  = \$863  & compared[255];
-  assign \$865  = ~ compared[257];
-  assign \$866  = \$864  & \$865 ;
-  assign \$867  = input__payload[905:892] == keys__10[13:0];
-  assign \$868  = input__payload[919:906] == keys__10[27:14];
-  assign \$869  = input__payload[931:920] == keys__10[39:28];
-  assign \$870  = & equal5_10;
-  assign \$871  = \$870  & used[10];
-  assign \$872  = \$871  & compared[255];
-  assign \$873  = ~ compared[257];
-  assign \$874  = \$872  & \$873 ;
-  assign \$875  = input__payload[905:892] == keys__11[13:0];
-  assign \$876  = input__payload[919:906] == keys__11[27:14];
-  assign \$877  = input__payload[931:920] == keys__11[39:28];
-  assign \$878  = & equal5_11;
-  assign \$879  = \$878  & used[11];
-  assign \$880  = \$879  & compared[255];
-  assign \$881  = ~ compared[257];
-  assign \$882  = \$880  & \$881 ;
-  assign \$883  = input__payload[905:892] == keys__12[13:0];
-  assign \$884  = input__payload[919:906] == keys__12[27:14];
-  assign \$885  = input__payload[931:920] == keys__12[39:28];
-  assign \$886  = & equal5_12;
-  assign \$887  = \$886  & used[12];
-  assign \$888  = \$887  & compared[255];
-  assign \$889  = ~ compared[257];
-  assign \$890  = \$888  & \$889 ;
-  assign \$891  = input__payload[905:892] == keys__13[13:0];
-  assign \$892  = input__payload[919:906] == keys__13[27:14];
-  assign \$893  = input__payload[931:920] == keys__13[39:28];
-  assign \$894  = & equal5_13;
-  assign \$895  = \$894  & used[13];
-  assign \$896  = \$895  & compared[255];
-  assign \$897  = ~ compared[257];
-  assign \$898  = \$896  & \$897 ;
-  assign \$899  = input__payload[905:892] == keys__14[13:0];
-  assign \$900  = input__payload[919:906] == keys__14[27:14];
-  assign \$901  = input__payload[931:920] == keys__14[39:28];
-  assign \$902  = & equal5_14;
-  assign \$903  = \$902  & used[14];
-  assign \$904  = \$903  & compared[255];
-  assign \$905  = ~ compared[257];
-  assign \$906  = \$904  & \$905 ;
-  assign \$907  = input__payload[905:892] == keys__15[13:0];
-  assign \$908  = input__payload[919:906] == keys__15[27:14];
-  assign \$909  = input__payload[931:920] == keys__15[39:28];
-  assign \$910  = & equal5_15;
-  assign \$911  = \$910  & used[15];
-  assign \$912  = \$911  & compared[255];
-  assign \$913  = ~ compared[257];
-  assign \$914  = \$912  & \$913 ;
-  assign \$915  = | matches5;
-  assign \$916  = matches5 & known;
-  assign \$917  = | \$916 ;
-  assign \$918  = | { matches5[15], matches5[13], matches5[11], matches5[9], matches5[7], matches5[5], matches5[3], matches5[1] };
-  assign \$919  = | { matches5[15:14], matches5[11:10], matches5[7:6], matches5[3:2] };
-  assign \$920  = | { matches5[15:12], matches5[7:4] };
-  assign \$921  = | matches5[15:8];
-  assign \$922  = input__payload[945:932] == keys__0[13:0];
-  assign \$923  = input__payload[959:946] == keys__0[27:14];
-  assign \$924  = input__payload[971:960] == keys__0[39:28];
-  assign \$925  = & equal6_0;
-  assign \$926  = \$925  & used[0];
-  assign \$927  = \$926  & compared[298];
-  assign \$928  = ~ compared[300];
-  assign \$929  = \$927  & \$928 ;
-  assign \$930  = input__payload[945:932] == keys__1[13:0];
-  assign \$931  = input__payload[959:946] == keys__1[27:14];
-  assign \$932  = input__payload[971:960] == keys__1[39:28];
-  assign \$933  = & equal6_1;
-  assign \$934  = \$933  & used[1];
-  assign \$935  = \$934  & compared[298];
-  assign \$936  = ~ compared[300];
-  assign \$937  = \$935  & \$936 ;
-  assign \$938  = input__payload[945:932] == keys__2[13:0];
-  assign \$939  = input__payload[959:946] == keys__2[27:14];
-  assign \$940  = input__payload[971:960] == keys__2[39:28];
-  assign \$941  = & equal6_2;
-  assign \$942  = \$941  & used[2];
-  assign \$943  = \$942  & compared[298];
-  assign \$944  = ~ compared[300];
-  assign \$945  = \$943  & \$944 ;
-  assign \$946  = input__payload[945:932] == keys__3[13:0];
-  assign \$947  = input__payload[959:946] == keys__3[27:14];
-  assign \$948  = input__payload[971:960] == keys__3[39:28];
-  assign \$949  = & equal6_3;
-  assign \$950  = \$949  & used[3];
-  assign \$951  = \$950  & compared[298];
-  assign \$952  = ~ compared[300];
-  assign \$953  = \$951  & \$952 ;
-  assign \$954  = input__payload[945:932] == keys__4[13:0];
-  assign \$955  = input__payload[959:946] == keys__4[27:14];
-  assign \$956  = input__payload[971:960] == keys__4[39:28];
-  assign \$957  = & equal6_4;
-  assign \$958  = \$957  & used[4];
-  assign \$959  = \$958  & compared[298];
-  assign \$960  = ~ compared[300];
-  assign \$961  = \$959  & \$960 ;
-  assign \$962  = input__payload[945:932] == keys__5[13:0];
-  assign \$963  = input__payload[959:946] == keys__5[27:14];
-  assign \$964  = input__payload[971:960] == keys__5[39:28];
-  assign \$965  = & equal6_5;
-  assign \$966  = \$965  & used[5];
-  assign \$967  = \$966  & compared[298];
-  assign \$968  = ~ compared[300];
-  assign \$969  = \$967  & \$968 ;
-  assign \$970  = input__payload[945:932] == keys__6[13:0];
-  assign \$971  = input__payload[959:946] == keys__6[27:14];
-  assign \$972  = input__payload[971:960] == keys__6[39:28];
-  assign \$973  = & equal6_6;
-  assign \$974  = \$973  & used[6];
-  assign \$975  = \$974  & compared[298];
-  assign \$976  = ~ compared[300];
-  assign \$977  = \$975  & \$976 ;
-  assign \$978  = input__payload[945:932] == keys__7[13:0];
-  assign \$979  = input__payload[959:946] == keys__7[27:14];
-  assign \$980  = input__payload[971:960] == keys__7[39:28];
-  assign \$981  = & equal6_7;
-  assign \$982  = \$981  & used[7];
-  assign \$983  = \$982  & compared[298];
-  assign \$984  = ~ compared[300];
-  assign \$985  = \$983  & \$984 ;
-  assign \$986  = input__payload[945:932] == keys__8[13:0];
-  assign \$987  = input__payload[959:946] == keys__8[27:14];
-  assign \$988  = input__payload[971:960] == keys__8[39:28];
-  assign \$989  = & equal6_8;
-  assign \$990  = \$989  & used[8];
-  assign \$991  = \$990  & compared[298];
-  assign \$992  = ~ compared[300];
-  assign \$993  = \$991  & \$992 ;
-  assign \$994  = input__payload[945:932] == keys__9[13:0];
-  assign \$995  = input__payload[959:946] == keys__9[27:14];
-  assign \$996  = input__payload[971:960] == keys__9[39:28];
-  assign \$997  = & equal6_9;
-  assign \$998  = \$997  & used[9];
-  assign \$999  = \$998  & compared[298];
-  assign \$1000  = ~ compared[300];
-  assign \$1001  = \$999  & \$1000 ;
-  assign \$1002  = input__payload[945:932] == keys__10[13:0];
-  assign \$1003  = input__payload[959:946] == keys__10[27:14];
-  assign \$1004  = input__payload[971:960] == keys__10[39:28];
-  assign \$1005  = & equal6_10;
-  assign \$1006  = \$1005  & used[10];
-  assign \$1007  = \$1006  & compared[298];
-  assign \$1008  = ~ compared[300];
-  assign \$1009  = \$1007  & \$1008 ;
-  assign \$1010  = input__payload[945:932] == keys__11[13:0];
-  assign \$1011  = input__payload[959:946] == keys__11[27:14];
-  assign \$1012  = input__payload[971:960] == keys__11[39:28];
-  assign \$1013  = & equal6_11;
-  assign \$1014  = \$1013  & used[11];
-  assign \$1015  = \$1014  & compared[298];
-  assign \$1016  = ~ compared[300];
-  assign \$1017  = \$1015  & \$1016 ;
-  assign \$1018  = input__payload[945:932] == keys__12[13:0];
-  assign \$1019  = input__payload[959:946] == keys__12[27:14];
-  assign \$1020  = input__payload[971:960] == keys__12[39:28];
-  assign \$1021  = & equal6_12;
-  assign \$1022  = \$1021  & used[12];
-  assign \$1023  = \$1022  & compared[298];
-  assign \$1024  = ~ compared[300];
-  assign \$1025  = \$1023  & \$1024 ;
-  assign \$1026  = input__payload[945:932] == keys__13[13:0];
-  assign \$1027  = input__payload[959:946] == keys__13[27:14];
-  assign \$1028  = input__payload[971:960] == keys__13[39:28];
-  assign \$1029  = & equal6_13;
-  assign \$1030  = \$1029  & used[13];
-  assign \$1031  = \$1030  & compared[298];
-  assign \$1032  = ~ compared[300];
-  assign \$1033  = \$1031  & \$1032 ;
-  assign \$1034  = input__payload[945:932] == keys__14[13:0];
-  assign \$1035  = input__payload[959:946] == keys__14[27:14];
-  assign \$1036  = input__payload[971:960] == keys__14[39:28];
-  assign \$1037  = & equal6_14;
-  assign \$1038  = \$1037  & used[14];
-  assign \$1039  = \$1038  & compared[298];
-  assign \$1040  = ~ compared[300];
-  assign \$1041  = \$1039  & \$1040 ;
-  assign \$1042  = input__payload[945:932] == keys__15[13:0];
-  assign \$1043  = input__payload[959:946] == keys__15[27:14];
-  assign \$1044  = input__payload[971:960] == keys__15[39:28];
-  assign \$1045  = & equal6_15;
-  assign \$1046  = \$1045  & used[15];
-  assign \$1047  = \$1046  & compared[298];
-  assign \$1048  = ~ compared[300];
-  assign \$1049  = \$1047  & \$1048 ;
-  assign \$1050  = | matches6;
-  assign \$1051  = matches6 & known;
-  assign \$1052  = | \$1051 ;
-  assign \$1053  = | { matches6[15], matches6[13], matches6[11], matches6[9], matches6[7], matches6[5], matches6[3], matches6[1] };
-  assign \$1054  = | { matches6[15:14], matches6[11:10], matches6[7:6], matches6[3:2] };
-  assign \$1055  = | { matches6[15:12], matches6[7:4] };
-  assign \$1056  = | matches6[15:8];
-  assign \$1057  = input__payload[985:972] == keys__0[13:0];
-  assign \$1058  = input__payload[999:986] == keys__0[27:14];
-  assign \$1059  = input__payload[1011:1000] == keys__0[39:28];
-  assign \$1060  = & equal7_0;
-  assign \$1061  = \$1060  & used[0];
-  assign \$1062  = \$1061  & compared[341];
-  assign \$1063  = ~ compared[343];
-  assign \$1064  = \$1062  & \$1063 ;
-  assign \$1065  = input__payload[985:972] == keys__1[13:0];
-  assign \$1066  = input__payload[999:986] == keys__1[27:14];
-  assign \$1067  = input__payload[1011:1000] == keys__1[39:28];
-  assign \$1068  = & equal7_1;
-  assign \$1069  = \$1068  & used[1];
-  assign \$1070  = \$1069  & compared[341];
-  assign \$1071  = ~ compared[343];
-  assign \$1072  = \$1070  & \$1071 ;
-  assign \$1073  = input__payload[985:972] == keys__2[13:0];
-  assign \$1074  = input__payload[999:986] == keys__2[27:14];
-  assign \$1075  = input__payload[1011:1000] == keys__2[39:28];
-  assign \$1076  = & equal7_2;
-  assign \$1077  = \$1076  & used[2];
-  assign \$1078  = \$1077  & compared[341];
-  assign \$1079  = ~ compared[343];
-  assign \$1080  = \$1078  & \$1079 ;
-  assign \$1081  = input__payload[985:972] == keys__3[13:0];
-  assign \$1082  = input__payload[999:986] == keys__3[27:14];
-  assign \$1083  = input__payload[1011:1000] == keys__3[39:28];
-  assign \$1084  = & equal7_3;
-  assign \$1085  = \$1084  & used[3];
-  assign \$1086  = \$1085  & compared[341];
-  assign \$1087  = ~ compared[343];
-  assign \$1088  = \$1086  & \$1087 ;
-  assign \$1089  = input__payload[985:972] == keys__4[13:0];
-  assign \$1090  = input__payload[999:986] == keys__4[27:14];
-  assign \$1091  = input__payload[1011:1000] == keys__4[39:28];
-  assign \$1092  = & equal7_4;
-  assign \$1093  = \$1092  & used[4];
-  assign \$1094  = \$1093  & compared[341];
-  assign \$1095  = ~ compared[343];
-  assign \$1096  = \$1094  & \$1095 ;
-  assign \$1097  = input__payload[985:972] == keys__5[13:0];
-  assign \$1098  = input__payload[999:986] == keys__5[27:14];
-  assign \$1099  = input__payload[1011:1000] == keys__5[39:28];
-  assign \$1100  = & equal7_5;
-  assign \$1101  = \$1100  & used[5];
-  assign \$1102  = \$1101  & compared[341];
-  assign \$1103  = ~ compared[343];
-  assign \$1104  = \$1102  & \$1103 ;
-  assign \$1105  = input__payload[985:972] == keys__6[13:0];
-  assign \$1106  = input__payload[999:986] == keys__6[27:14];
-  assign \$1107  = input__payload[1011:1000] == keys__6[39:28];
-  assign \$1108  = & equal7_6;
-  assign \$1109  = \$1108  & used[6];
-  assign \$1110  = \$1109  & compared[341];
-  assign \$1111  = ~ compared[343];
-  assign \$1112  = \$1110  & \$1111 ;
-  assign \$1113  = input__payload[985:972] == keys__7[13:0];
-  assign \$1114  = input__payload[999:986] == keys__7[27:14];
-  assign \$1115  = input__payload[1011:1000] == keys__7[39:28];
-  assign \$1116  = & equal7_7;
-  assign \$1117  = \$1116  & used[7];
-  assign \$1118  = \$1117  & compared[341];
-  assign \$1119  = ~ compared[343];
-  assign \$1120  = \$1118  & \$1119 ;
-  assign \$1121  = input__payload[985:972] == keys__8[13:0];
-  assign \$1122  = input__payload[999:986] == keys__8[27:14];
-  assign \$1123  = input__payload[1011:1000] == keys__8[39:28];
-  assign \$1124  = & equal7_8;
-  assign \$1125  = \$1124  & used[8];
-  assign \$1126  = \$1125  & compared[341];
-  assign \$1127  = ~ compared[343];
-  assign \$1128  = \$1126  & \$1127 ;
-  assign \$1129  = input__payload[985:972] == keys__9[13:0];
-  assign \$1130  = input__payload[999:986] == keys__9[27:14];
-  assign \$1131  = input__payload[1011:1000] == keys__9[39:28];
-  assign \$1132  = & equal7_9;
-  assign \$1133  = \$1132  & used[9];
-  assign \$1134  = \$1133  & compared[341];
-  assign \$1135  = ~ compared[343];
-  assign \$1136  = \$1134  & \$1135 ;
-  assign \$1137  = input__payload[985:972] == keys__10[13:0];
-  assign \$1138  = input__payload[999:986] == keys__10[27:14];
-  assign \$1139  = input__payload[1011:1000] == keys__10[39:28];
-  assign \$1140  = & equal7_10;
-  assign \$1141  = \$1140  & used[10];
-  assign \$1142  = \$1141  & compared[341];
-  assign \$1143  = ~ compared[343];
-  assign \$1144  = \$1142  & \$1143 ;
-  assign \$1145  = input__payload[985:972] == keys__11[13:0];
-  assign \$1146  = input__payload[999:986] == keys__11[27:14];
-  assign \$1147  = input__payload[1011:1000] == keys__11[39:28];
-  assign \$1148  = & equal7_11;
-  assign \$1149  = \$1148  & used[11];
-  assign \$1150  = \$1149  & compared[341];
-  assign \$1151  = ~ compared[343];
-  assign \$1152  = \$1150  & \$1151 ;
-  assign \$1153  = input__payload[985:972] == keys__12[13:0];
-  assign \$1154  = input__payload[999:986] == keys__12[27:14];
-  assign \$1155  = input__payload[1011:1000] == keys__12[39:28];
-  assign \$1156  = & equal7_12;
-  assign \$1157  = \$1156  & used[12];
-  assign \$1158  = \$1157  & compared[341];
-  assign \$1159  = ~ compared[343];
-  assign \$1160  = \$1158  & \$1159 ;
-  assign \$1161  = input__payload[985:972] == keys__13[13:0];
-  assign \$1162  = input__payload[999:986] == keys__13[27:14];
-  assign \$1163  = input__payload[1011:1000] == keys__13[39:28];
-  assign \$1164  = & equal7_13;
-  assign \$1165  = \$1164  & used[13];
-  assign \$1166  = \$1165  & compared[341];
-  assign \$1167  = ~ compared[343];
-  assign \$1168  = \$1166  & \$1167 ;
-  assign \$1169  = input__payload[985:972] == keys__14[13:0];
-  assign \$1170  = input__payload[999:986] == keys__14[27:14];
-  assign \$1171  = input__payload[1011:1000] == keys__14[39:28];
-  assign \$1172  = & equal7_14;
-  assign \$1173  = \$1172  & used[14];
-  assign \$1174  = \$1173  & compared[341];
-  assign \$1175  = ~ compared[343];
-  assign \$1176  = \$1174  & \$1175 ;
-  assign \$1177  = input__payload[985:972] == keys__15[13:0];
-  assign \$1178  = input__payload[999:986] == keys__15[27:14];
-  assign \$1179  = input__payload[1011:1000] == keys__15[39:28];
-  assign \$1180  = & equal7_15;
-  assign \$1181  = \$1180  & used[15];
-  assign \$1182  = \$1181  & compared[341];
-  assign \$1183  = ~ compared[343];
-  assign \$1184  = \$1182  & \$1183 ;
-  assign \$1185  = | matches7;
-  assign \$1186  = matches7 & known;
-  assign \$1187  = | \$1186 ;
-  assign \$1188  = | { matches7[15], matches7[13], matches7[11], matches7[9], matches7[7], matches7[5], matches7[3], matches7[1] };
-  assign \$1189  = | { matches7[15:14], matches7[11:10], matches7[7:6], matches7[3:2] };
-  assign \$1190  = | { matches7[15:12], matches7[7:4] };
-  assign \$1191  = | matches7[15:8];
-  assign \$1192  = input__payload[1025:1012] == keys__0[13:0];
-  assign \$1193  = input__payload[1039:1026] == keys__0[27:14];
-  assign \$1194  = input__payload[1051:1040] == keys__0[39:28];
-  assign \$1195  = & equal8_0;
-  assign \$1196  = \$1195  & used[0];
-  assign \$1197  = \$1196  & compared[384];
-  assign \$1198  = ~ compared[386];
-  assign \$1199  = \$1197  & \$1198 ;
-  assign \$1200  = input__payload[1025:1012] == keys__1[13:0];
-  assign \$1201  = input__payload[1039:1026] == keys__1[27:14];
-  assign \$1202  = input__payload[1051:1040] == keys__1[39:28];
-  assign \$1203  = & equal8_1;
-  assign \$1204  = \$1203  & used[1];
-  assign \$1205  = \$1204  & compared[384];
-  assign \$1206  = ~ compared[386];
-  assign \$1207  = \$1205  & \$1206 ;
-  assign \$1208  = input__payload[1025:1012] == keys__2[13:0];
-  assign \$1209  = input__payload[1039:1026] == keys__2[27:14];
-  assign \$1210  = input__payload[1051:1040] == keys__2[39:28];
-  assign \$1211  = & equal8_2;
-  assign \$1212  = \$1211  & used[2];
-  assign \$1213  = \$1212  & compared[384];
-  assign \$1214  = ~ compared[386];
-  assign \$1215  = \$1213  & \$1214 ;
-  assign \$1216  = input__payload[1025:1012] == keys__3[13:0];
-  assign \$1217  = input__payload[1039:1026] == keys__3[27:14];
-  assign \$1218  = input__payload[1051:1040] == keys__3[39:28];
-  assign \$1219  = & equal8_3;
-  assign \$1220  = \$1219  & used[3];
-  assign \$1221  = \$1220  & compared[384];
-  assign \$1222  = ~ compared[386];
-  assign \$1223  = \$1221  & \$1222 ;
-  assign \$1224  = input__payload[1025:1012] == keys__4[13:0];
-  assign \$1225  = input__payload[1039:1026] == keys__4[27:14];
-  assign \$1226  = input__payload[1051:1040] == keys__4[39:28];
-  assign \$1227  = & equal8_4;
-  assign \$1228  = \$1227  & used[4];
-  assign \$1229  = \$1228  & compared[384];
-  assign \$1230  = ~ compared[386];
-  assign \$1231  = \$1229  & \$1230 ;
-  assign \$1232  = input__payload[1025:1012] == keys__5[13:0];
-  assign \$1233  = input__payload[1039:1026] == keys__5[27:14];
-  assign \$1234  = input__payload[1051:1040] == keys__5[39:28];
-  assign \$1235  = & equal8_5;
-  assign \$1236  = \$1235  & used[5];
-  assign \$1237  = \$1236  & compared[384];
-  assign \$1238  = ~ compared[386];
-  assign \$1239  = \$1237  & \$1238 ;
-  assign \$1240  = input__payload[1025:1012] == keys__6[13:0];
-  assign \$1241  = input__payload[1039:1026] == keys__6[27:14];
-  assign \$1242  = input__payload[1051:1040] == keys__6[39:28];
-  assign \$1243  = & equal8_6;
-  assign \$1244  = \$1243  & used[6];
-  assign \$1245  = \$1244  & compared[384];
-  assign \$1246  = ~ compared[386];
-  assign \$1247  = \$1245  & \$1246 ;
-  assign \$1248  = input__payload[1025:1012] == keys__7[13:0];
-  assign \$1249  = input__payload[1039:1026] == keys__7[27:14];
-  assign \$1250  = input__payload[1051:1040] == keys__7[39:28];
-  assign \$1251  = & equal8_7;
-  assign \$1252  = \$1251  & used[7];
-  assign \$1253  = \$1252  & compared[384];
-  assign \$1254  = ~ compared[386];
-  assign \$1255  = \$1253  & \$1254 ;
-  assign \$1256  = input__payload[1025:1012] == keys__8[13:0];
-  assign \$1257  = input__payload[1039:1026] == keys__8[27:14];
-  assign \$1258  = input__payload[1051:1040] == keys__8[39:28];
-  assign \$1259  = & equal8_8;
-  assign \$1260  = \$1259  & used[8];
-  assign \$1261  = \$1260  & compared[384];
-  assign \$1262  = ~ compared[386];
-  assign \$1263  = \$1261  & \$1262 ;
-  assign \$1264  = input__payload[1025:1012] == keys__9[13:0];
-  assign \$1265  = input__payload[1039:1026] == keys__9[27:14];
-  assign \$1266  = input__payload[1051:1040] == keys__9[39:28];
-  assign \$1267  = & equal8_9;
-  assign \$1268  = \$1267  & used[9];
-  assign \$1269  = \$1268  & compared[384];
-  assign \$1270  = ~ compared[386];
-  assign \$1271  = \$1269  & \$1270 ;
-  assign \$1272  = input__payload[1025:1012] == keys__10[13:0];
-  assign \$1273  = input__payload[1039:1026] == keys__10[27:14];
-  assign \$1274  = input__payload[1051:1040] == keys__10[39:28];
-  assign \$1275  = & equal8_10;
-  assign \$1276  = \$1275  & used[10];
-  assign \$1277  = \$1276  & compared[384];
-  assign \$1278  = ~ compared[386];
-  assign \$1279  = \$1277  & \$1278 ;
-  assign \$1280  = input__payload[1025:1012] == keys__11[13:0];
-  assign \$1281  = input__payload[1039:1026] == keys__11[27:14];
-  assign \$1282  = input__payload[1051:1040] == keys__11[39:28];
-  assign \$1283  = & equal8_11;
-  assign \$1284  = \$1283  & used[11];
-  assign \$1285  = \$1284  & compared[384];
-  assign \$1286  = ~ compared[386];
-  assign \$1287  = \$1285  & \$1286 ;
-  assign \$1288  = input__payload[1025:1012] == keys__12[13:0];
-  assign \$1289  = input__payload[1039:1026] == keys__12[27:14];
-  assign \$1290  = input__payload[1051:1040] == keys__12[39:28];
-  assign \$1291  = & equal8_12;
-  assign \$1292  = \$1291  & used[12];
-  assign \$1293  = \$1292  & compared[384];
-  assign \$1294  = ~ compared[386];
-  assign \$1295  = \$1293  & \$1294 ;
-  assign \$1296  = input__payload[1025:1012] == keys__13[13:0];
-  assign \$1297  = input__payload[1039:1026] == keys__13[27:14];
-  assign \$1298  = input__payload[1051:1040] == keys__13[39:28];
-  assign \$1299  = & equal8_13;
-  assign \$1300  = \$1299  & used[13];
-  assign \$1301  = \$1300  & compared[384];
-  assign \$1302  = ~ compared[386];
-  assign \$1303  = \$1301  & \$1302 ;
-  assign \$1304  = input__payload[1025:1012] == keys__14[13:0];
-  assign \$1305  = input__payload[1039:1026] == keys__14[27:14];
-  assign \$1306  = input__payload[1051:1040] == keys__14[39:28];
-  assign \$1307  = & equal8_14;
-  assign \$1308  = \$1307  & used[14];
-  assign \$1309  = \$1308  & compared[384];
-  assign \$1310  = ~ compared[386];
-  assign \$1311  = \$1309  & \$1310 ;
-  assign \$1312  = input__payload[1025:1012] == keys__15[13:0];
-  assign \$1313  = input__payload[1039:1026] == keys__15[27:14];
-  assign \$1314  = input__payload[1051:1040] == keys__15[39:28];
-  assign \$1315  = & equal8_15;
-  assign \$1316  = \$1315  & used[15];
-  assign \$1317  = \$1316  & compared[384];
-  assign \$1318  = ~ compared[386];
-  assign \$1319  = \$1317  & \$1318 ;
-  assign \$1320  = | matches8;
-  assign \$1321  = matches8 & known;
-  assign \$1322  = | \$1321 ;
-  assign \$1323  = | { matches8[15], matches8[13], matches8[11], matches8[9], matches8[7], matches8[5], matches8[3], matches8[1] };
-  assign \$1324  = | { matches8[15:14], matches8[11:10], matches8[7:6], matches8[3:2] };
-  assign \$1325  = | { matches8[15:12], matches8[7:4] };
-  assign \$1326  = | matches8[15:8];
-  assign \$1327  = input__payload[1065:1052] == keys__0[13:0];
-  assign \$1328  = input__payload[1079:1066] == keys__0[27:14];
-  assign \$1329  = input__payload[1091:1080] == keys__0[39:28];
-  assign \$1330  = & equal9_0;
-  assign \$1331  = \$1330  & used[0];
-  assign \$1332  = \$1331  & compared[427];
-  assign \$1333  = ~ compared[429];
-  assign \$1334  = \$1332  & \$1333 ;
-  assign \$1335  = input__payload[1065:1052] == keys__1[13:0];
-  assign \$1336  = input__payload[1079:1066] == keys__1[27:14];
-  assign \$1337  = input__payload[1091:1080] == keys__1[39:28];
-  assign \$1338  = & equal9_1;
-  assign \$1339  = \$1338  & used[1];
-  assign \$1340  = \$1339  & compared[427];
-  assign \$1341  = ~ compared[429];
-  assign \$1342  = \$1340  & \$1341 ;
-  assign \$1343  = input__payload[1065:1052] == keys__2[13:0];
-  assign \$1344  = input__payload[1079:1066] == keys__2[27:14];
-  assign \$1345  = input__payload[1091:1080] == keys__2[39:28];
-  assign \$1346  = & equal9_2;
-  assign \$1347  = \$1346  & used[2];
-  assign \$1348  = \$1347  & compared[427];
-  assign \$1349  = ~ compared[429];
-  assign \$1350  = \$1348  & \$1349 ;
-  assign \$1351  = input__payload[1065:1052] == keys__3[13:0];
-  assign \$1352  = input__payload[1079:1066] == keys__3[27:14];
-  assign \$1353  = input__payload[1091:1080] == keys__3[39:28];
-  assign \$1354  = & equal9_3;
-  assign \$1355  = \$1354  & used[3];
-  assign \$1356  = \$1355  & compared[427];
-  assign \$1357  = ~ compared[429];
-  assign \$1358  = \$1356  & \$1357 ;
-  assign \$1359  = input__payload[1065:1052] == keys__4[13:0];
-  assign \$1360  = input__payload[1079:1066] == keys__4[27:14];
-  assign \$1361  = input__payload[1091:1080] == keys__4[39:28];
-  assign \$1362  = & equal9_4;
-  assign \$1363  = \$1362  & used[4];
-  assign \$1364  = \$1363  & compared[427];
-  assign \$1365  = ~ compared[429];
-  assign \$1366  = \$1364  & \$1365 ;
-  assign \$1367  = input__payload[1065:1052] == keys__5[13:0];
-  assign \$1368  = input__payload[1079:1066] == keys__5[27:14];
-  assign \$1369  = input__payload[1091:1080] == keys__5[39:28];
-  assign \$1370  = & equal9_5;
-  assign \$1371  = \$1370  & used[5];
-  assign \$1372  = \$1371  & compared[427];
-  assign \$1373  = ~ compared[429];
-  assign \$1374  = \$1372  & \$1373 ;
-  assign \$1375  = input__payload[1065:1052] == keys__6[13:0];
-  assign \$1376  = input__payload[1079:1066] == keys__6[27:14];
-  assign \$1377  = input__payload[1091:1080] == keys__6[39:28];
-  assign \$1378  = & equal9_6;
-  assign \$1379  = \$1378  & used[6];
-  assign \$1380  = \$1379  & compared[427];
-  assign \$1381  = ~ compared[429];
-  assign \$1382  = \$1380  & \$1381 ;
-  assign \$1383  = input__payload[1065:1052] == keys__7[13:0];
-  assign \$1384  = input__payload[1079:1066] == keys__7[27:14];
-  assign \$1385  = input__payload[1091:1080] == keys__7[39:28];
-  assign \$1386  = & equal9_7;
-  assign \$1387  = \$1386  & used[7];
-  assign \$1388  = \$1387  & compared[427];
-  assign \$1389  = ~ compared[429];
-  assign \$1390  = \$1388  & \$1389 ;
-  assign \$1391  = input__payload[1065:1052] == keys__8[13:0];
-  assign \$1392  = input__payload[1079:1066] == keys__8[27:14];
-  assign \$1393  = input__payload[1091:1080] == keys__8[39:28];
-  assign \$1394  = & equal9_8;
-  assign \$1395  = \$1394  & used[8];
-  assign \$1396  = \$1395  & compared[427];
-  assign \$1397  = ~ compared[429];
-  assign \$1398  = \$1396  & \$1397 ;
-  assign \$1399  = input__payload[1065:1052] == keys__9[13:0];
-  assign \$1400  = input__payload[1079:1066] == keys__9[27:14];
-  assign \$1401  = input__payload[1091:1080] == keys__9[39:28];
-  assign \$1402  = & equal9_9;
-  assign \$1403  = \$1402  & used[9];
-  assign \$1404  = \$1403  & compared[427];
-  assign \$1405  = ~ compared[429];
-  assign \$1406  = \$1404  & \$1405 ;
-  assign \$1407  = input__payload[1065:1052] == keys__10[13:0];
-  assign \$1408  = input__payload[1079:1066] == keys__10[27:14];
-  assign \$1409  = input__payload[1091:1080] == keys__10[39:28];
-  assign \$1410  = & equal9_10;
-  assign \$1411  = \$1410  & used[10];
-  assign \$1412  = \$1411  & compared[427];
-  assign \$1413  = ~ compared[429];
-  assign \$1414  = \$1412  & \$1413 ;
-  assign \$1415  = input__payload[1065:1052] == keys__11[13:0];
-  assign \$1416  = input__payload[1079:1066] == keys__11[27:14];
-  assign \$1417  = input__payload[1091:1080] == keys__11[39:28];
-  assign \$1418  = & equal9_11;
-  assign \$1419  = \$1418  & used[11];
-  assign \$1420  = \$1419  & compared[427];
-  assign \$1421  = ~ compared[429];
-  assign \$1422  = \$1420  & \$1421 ;
-  assign \$1423  = input__payload[1065:1052] == keys__12[13:0];
-  assign \$1424  = input__payload[1079:1066] == keys__12[27:14];
-  assign \$1425  = input__payload[1091:1080] == keys__12[39:28];
-  assign \$1426  = & equal9_12;
-  assign \$1427  = \$1426  & used[12];
-  assign \$1428  = \$1427  & compared[427];
-  assign \$1429  = ~ compared[429];
-  assign \$1430  = \$1428  & \$1429 ;
-  assign \$1431  = input__payload[1065:1052] == keys__13[13:0];
-  assign \$1432  = input__payload[1079:1066] == keys__13[27:14];
-  assign \$1433  = input__payload[1091:1080] == keys__13[39:28];
-  assign \$1434  = & equal9_13;
-  assign \$1435  = \$1434  & used[13];
-  assign \$1436  = \$1435  & compared[427];
-  assign \$1437  = ~ compared[429];
-  assign \$1438  = \$1436  & \$1437 ;
-  assign \$1439  = input__payload[1065:1052] == keys__14[13:0];
-  assign \$1440  = input__payload[1079:1066] == keys__14[27:14];
-  assign \$1441  = input__payload[1091:1080] == keys__14[39:28];
-  assign \$1442  = & equal9_14;
-  assign \$1443  = \$1442  & used[14];
-  assign \$1444  = \$1443  & compared[427];
-  assign \$1445  = ~ compared[429];
-  assign \$1446  = \$1444  & \$1445 ;
-  assign \$1447  = input__payload[1065:1052] == keys__15[13:0];
-  assign \$1448  = input__payload[1079:1066] == keys__15[27:14];
-  assign \$1449  = input__payload[1091:1080] == keys__15[39:28];
-  assign \$1450  = & equal9_15;
-  assign \$1451  = \$1450  & used[15];
-  assign \$1452  = \$1451  & compared[427];
-  assign \$1453  = ~ compared[429];
-  assign \$1454  = \$1452  & \$1453 ;
-  assign \$1455  = | matches9;
-  assign \$1456  = matches9 & known;
-  assign \$1457  = | \$1456 ;
-  assign \$1458  = | { matches9[15], matches9[13], matches9[11], matches9[9], matches9[7], matches9[5], matches9[3], matches9[1] };
-  assign \$1459  = | { matches9[15:14], matches9[11:10], matches9[7:6], matches9[3:2] };
-  assign \$1460  = | { matches9[15:12], matches9[7:4] };
-  assign \$1461  = | matches9[15:8];
-  assign \$1462  = input__payload[1105:1092] == keys__0[13:0];
-  assign \$1463  = input__payload[1119:1106] == keys__0[27:14];
-  assign \$1464  = input__payload[1131:1120] == keys__0[39:28];
-  assign \$1465  = & equal10_0;
-  assign \$1466  = \$1465  & used[0];
-  assign \$1467  = \$1466  & compared[470];
-  assign \$1468  = ~ compared[472];
-  assign \$1469  = \$1467  & \$1468 ;
-  assign \$1470  = input__payload[1105:1092] == keys__1[13:0];
-  assign \$1471  = input__payload[1119:1106] == keys__1[27:14];
-  assign \$1472  = input__payload[1131:1120] == keys__1[39:28];
-  assign \$1473  = & equal10_1;
-  assign \$1474  = \$1473  & used[1];
-  assign \$1475  = \$1474  & compared[470];
-  assign \$1476  = ~ compared[472];
-  assign \$1477  = \$1475  & \$1476 ;
-  assign \$1478  = input__payload[1105:1092] == keys__2[13:0];
-  assign \$1479  = input__payload[1119:1106] == keys__2[27:14];
-  assign \$1480  = input__payload[1131:1120] == keys__2[39:28];
-  assign \$1481  = & equal10_2;
-  assign \$1482  = \$1481  & used[2];
-  assign \$1483  = \$1482  & compared[470];
-  assign \$1484  = ~ compared[472];
-  assign \$1485  = \$1483  & \$1484 ;
-  assign \$1486  = input__payload[1105:1092] == keys__3[13:0];
-  assign \$1487  = input__payload[1119:1106] == keys__3[27:14];
-  assign \$1488  = input__payload[1131:1120] == keys__3[39:28];
-  assign \$1489  = & equal10_3;
-  assign \$1490  = \$1489  & used[3];
-  assign \$1491  = \$1490  & compared[470];
-  assign \$1492  = ~ compared[472];
-  assign \$1493  = \$1491  & \$1492 ;
-  assign \$1494  = input__payload[1105:1092] == keys__4[13:0];
-  assign \$1495  = input__payload[1119:1106] == keys__4[27:14];
-  assign \$1496  = input__payload[1131:1120] == keys__4[39:28];
-  assign \$1497  = & equal10_4;
-  assign \$1498  = \$1497  & used[4];
-  assign \$1499  = \$1498  & compared[470];
-  assign \$1500  = ~ compared[472];
-  assign \$1501  = \$1499  & \$1500 ;
-  assign \$1502  = input__payload[1105:1092] == keys__5[13:0];
-  assign \$1503  = input__payload[1119:1106] == keys__5[27:14];
-  assign \$1504  = input__payload[1131:1120] == keys__5[39:28];
-  assign \$1505  = & equal10_5;
-  assign \$1506  = \$1505  & used[5];
-  assign \$1507  = \$1506  & compared[470];
-  assign \$1508  = ~ compared[472];
-  assign \$1509  = \$1507  & \$1508 ;
-  assign \$1510  = input__payload[1105:1092] == keys__6[13:0];
-  assign \$1511  = input__payload[1119:1106] == keys__6[27:14];
-  assign \$1512  = input__payload[1131:1120] == keys__6[39:28];
-  assign \$1513  = & equal10_6;
-  assign \$1514  = \$1513  & used[6];
-  assign \$1515  = \$1514  & compared[470];
-  assign \$1516  = ~ compared[472];
-  assign \$1517  = \$1515  & \$1516 ;
-  assign \$1518  = input__payload[1105:1092] == keys__7[13:0];
-  assign \$1519  = input__payload[1119:1106] == keys__7[27:14];
-  assign \$1520  = input__payload[1131:1120] == keys__7[39:28];
-  assign \$1521  = & equal10_7;
-  assign \$1522  = \$1521  & used[7];
-  assign \$1523  = \$1522  & compared[470];
-  assign \$1524  = ~ compared[472];
-  assign \$1525  = \$1523  & \$1524 ;
-  assign \$1526  = input__payload[1105:1092] == keys__8[13:0];
-  assign \$1527  = input__payload[1119:1106] == keys__8[27:14];
-  assign \$1528  = input__payload[1131:1120] == keys__8[39:28];
-  assign \$1529  = & equal10_8;
-  assign \$1530  = \$1529  & used[8];
-  assign \$1531  = \$1530  & compared[470];
-  assign \$1532  = ~ compared[472];
-  assign \$1533  = \$1531  & \$1532 ;
-  assign \$1534  = input__payload[1105:1092] == keys__9[13:0];
-  assign \$1535  = input__payload[1119:1106] == keys__9[27:14];
-  assign \$1536  = input__payload[1131:1120] == keys__9[39:28];
-  assign \$1537  = & equal10_9;
-  assign \$1538  = \$1537  & used[9];
-  assign \$1539  = \$1538  & compared[470];
-  assign \$1540  = ~ compared[472];
-  assign \$1541  = \$1539  & \$1540 ;
-  assign \$1542  = input__payload[1105:1092] == keys__10[13:0];
-  assign \$1543  = input__payload[1119:1106] == keys__10[27:14];
-  assign \$1544  = input__payload[1131:1120] == keys__10[39:28];
-  assign \$1545  = & equal10_10;
-  assign \$1546  = \$1545  & used[10];
-  assign \$1547  = \$1546  & compared[470];
-  assign \$1548  = ~ compared[472];
-  assign \$1549  = \$1547  & \$1548 ;
-  assign \$1550  = input__payload[1105:1092] == keys__11[13:0];
-  assign \$1551  = input__payload[1119:1106] == keys__11[27:14];
-  assign \$1552  = input__payload[1131:1120] == keys__11[39:28];
-  assign \$1553  = & equal10_11;
-  assign \$1554  = \$1553  & used[11];
-  assign \$1555  = \$1554  & compared[470];
-  assign \$1556  = ~ compared[472];
-  assign \$1557  = \$1555  & \$1556 ;
-  assign \$1558  = input__payload[1105:1092] == keys__12[13:0];
-  assign \$1559  = input__payload[1119:1106] == keys__12[27:14];
-  assign \$1560  = input__payload[1131:1120] == keys__12[39:28];
-  assign \$1561  = & equal10_12;
-  assign \$1562  = \$1561  & used[12];
-  assign \$1563  = \$1562  & compared[470];
-  assign \$1564  = ~ compared[472];
-  assign \$1565  = \$1563  & \$1564 ;
-  assign \$1566  = input__payload[1105:1092] == keys__13[13:0];
-  assign \$1567  = input__payload[1119:1106] == keys__13[27:14];
-  assign \$1568  = input__payload[1131:1120] == keys__13[39:28];
-  assign \$1569  = & equal10_13;
-  assign \$1570  = \$1569  & used[13];
-  assign \$1571  = \$1570  & compared[470];
-  assign \$1572  = ~ compared[472];
-  assign \$1573  = \$1571  & \$1572 ;
-  assign \$1574  = input__payload[1105:1092] == keys__14[13:0];
-  assign \$1575  = input__payload[1119:1106] == keys__14[27:14];
-  assign \$1576  = input__payload[1131:1120] == keys__14[39:28];
-  assign \$1577  = & equal10_14;
-  assign \$1578  = \$1577  & used[14];
-  assign \$1579  = \$1578  & compared[470];
-  assign \$1580  = ~ compared[472];
-  assign \$1581  = \$1579  & \$1580 ;
-  assign \$1582  = input__payload[1105:1092] == keys__15[13:0];
-  assign \$1583  = input__payload[1119:1106] == keys__15[27:14];
-  assign \$1584  = input__payload[1131:1120] == keys__15[39:28];
-  assign \$1585  = & equal10_15;
-  assign \$1586  = \$1585  & used[15];
-  assign \$1587  = \$1586  & compared[470];
-  assign \$1588  = ~ compared[472];
-  assign \$1589  = \$1587  & \$1588 ;
-  assign \$1590  = | matches10;
-  assign \$1591  = matches10 & known;
-  assign \$1592  = | \$1591 ;
-  assign \$1593  = | { matches10[15], matches10[13], matches10[11], matches10[9], matches10[7], matches10[5], matches10[3], matches10[1] };
-  assign \$1594  = | { matches10[15:14], matches10[11:10], matches10[7:6], matches10[3:2] };
-  assign \$1595  = | { matches10[15:12], matches10[7:4] };
-  assign \$1596  = | matches10[15:8];
-  assign \$1597  = input__payload[1145:1132] == keys__0[13:0];
-  assign \$1598  = input__payload[1159:1146] == keys__0[27:14];
-  assign \$1599  = input__payload[1171:1160] == keys__0[39:28];
-  assign \$1600  = & equal11_0;
-  assign \$1601  = \$1600  & used[0];
-  assign \$1602  = \$1601  & compared[513];
-  assign \$1603  = ~ compared[515];
-  assign \$1604  = \$1602  & \$1603 ;
-  assign \$1605  = input__payload[1145:1132] == keys__1[13:0];
-  assign \$1606  = input__payload[1159:1146] == keys__1[27:14];
-  assign \$1607  = input__payload[1171:1160] == keys__1[39:28];
-  assign \$1608  = & equal11_1;
-  assign \$1609  = \$1608  & used[1];
-  assign \$1610  = \$1609  & compared[513];
-  assign \$1611  = ~ compared[515];
-  assign \$1612  = \$1610  & \$1611 ;
-  assign \$1613  = input__payload[1145:1132] == keys__2[13:0];
-  assign \$1614  = input__payload[1159:1146] == keys__2[27:14];
-  assign \$1615  = input__payload[1171:1160] == keys__2[39:28];
-  assign \$1616  = & equal11_2;
-  assign \$1617  = \$1616  & used[2];
-  assign \$1618  = \$1617  & compared[513];
-  assign \$1619  = ~ compared[515];
-  assign \$1620  = \$1618  & \$1619 ;
-  assign \$1621  = input__payload[1145:1132] == keys__3[13:0];
-  assign \$1622  = input__payload[1159:1146] == keys__3[27:14];
-  assign \$1623  = input__payload[1171:1160] == keys__3[39:28];
-  assign \$1624  = & equal11_3;
-  assign \$1625  = \$1624  & used[3];
-  assign \$1626  = \$1625  & compared[513];
-  assign \$1627  = ~ compared[515];
-  assign \$1628  = \$1626  & \$1627 ;
-  assign \$1629  = input__payload[1145:1132] == keys__4[13:0];
-  assign \$1630  = input__payload[1159:1146] == keys__4[27:14];
-  assign \$1631  = input__payload[1171:1160] == keys__4[39:28];
-  assign \$1632  = & equal11_4;
-  assign \$1633  = \$1632  & used[4];
-  assign \$1634  = \$1633  & compared[513];
-  assign \$1635  = ~ compared[515];
-  assign \$1636  = \$1634  & \$1635 ;
-  assign \$1637  = input__payload[1145:1132] == keys__5[13:0];
-  assign \$1638  = input__payload[1159:1146] == keys__5[27:14];
-  assign \$1639  = input__payload[1171:1160] == keys__5[39:28];
-  assign \$1640  = & equal11_5;
-  assign \$1641  = \$1640  & used[5];
-  assign \$1642  = \$1641  & compared[513];
-  assign \$1643  = ~ compared[515];
-  assign \$1644  = \$1642  & \$1643 ;
-  assign \$1645  = input__payload[1145:1132] == keys__6[13:0];
-  assign \$1646  = input__payload[1159:1146] == keys__6[27:14];
-  assign \$1647  = input__payload[1171:1160] == keys__6[39:28];
-  assign \$1648  = & equal11_6;
-  assign \$1649  = \$1648  & used[6];
-  assign \$1650  = \$1649  & compared[513];
-  assign \$1651  = ~ compared[515];
-  assign \$1652  = \$1650  & \$1651 ;
-  assign \$1653  = input__payload[1145:1132] == keys__7[13:0];
-  assign \$1654  = input__payload[1159:1146] == keys__7[27:14];
-  assign \$1655  = input__payload[1171:1160] == keys__7[39:28];
-  assign \$1656  = & equal11_7;
-  assign \$1657  = \$1656  & used[7];
-  assign \$1658  = \$1657  & compared[513];
-  assign \$1659  = ~ compared[515];
-  assign \$1660  = \$1658  & \$1659 ;
-  assign \$1661  = input__payload[1145:1132] == keys__8[13:0];
-  assign \$1662  = input__payload[1159:1146] == keys__8[27:14];
-  assign \$1663  = input__payload[1171:1160] == keys__8[39:28];
-  assign \$1664  = & equal11_8;
-  assign \$1665  = \$1664  & used[8];
-  assign \$1666  = \$1665  & compared[513];
-  assign \$1667  = ~ compared[515];
-  assign \$1668  = \$1666  & \$1667 ;
-  assign \$1669  = input__payload[1145:1132] == keys__9[13:0];
-  assign \$1670  = input__payload[1159:1146] == keys__9[27:14];
-  assign \$1671  = input__payload[1171:1160] == keys__9[39:28];
-  assign \$1672  = & equal11_9;
-  assign \$1673  = \$1672  & used[9];
-  assign \$1674  = \$1673  & compared[513];
-  assign \$1675  = ~ compared[515];
-  assign \$1676  = \$1674  & \$1675 ;
-  assign \$1677  = input__payload[1145:1132] == keys__10[13:0];
-  assign \$1678  = input__payload[1159:1146] == keys__10[27:14];
-  assign \$1679  = input__payload[1171:1160] == keys__10[39:28];
-  assign \$1680  = & equal11_10;
-  assign \$1681  = \$1680  & used[10];
-  assign \$1682  = \$1681  & compared[513];
-  assign \$1683  = ~ compared[515];
-  assign \$1684  = \$1682  & \$1683 ;
-  assign \$1685  = input__payload[1145:1132] == keys__11[13:0];
-  assign \$1686  = input__payload[1159:1146] == keys__11[27:14];
-  assign \$1687  = input__payload[1171:1160] == keys__11[39:28];
-  assign \$1688  = & equal11_11;
-  assign \$1689  = \$1688  & used[11];
-  assign \$1690  = \$1689  & compared[513];
-  assign \$1691  = ~ compared[515];
-  assign \$1692  = \$1690  & \$1691 ;
-  assign \$1693  = input__payload[1145:1132] == keys__12[13:0];
-  assign \$1694  = input__payload[1159:1146] == keys__12[27:14];
-  assign \$1695  = input__payload[1171:1160] == keys__12[39:28];
-  assign \$1696  = & equal11_12;
-  assign \$1697  = \$1696  & used[12];
-  assign \$1698  = \$1697  & compared[513];
-  assign \$1699  = ~ compared[515];
-  assign \$1700  = \$1698  & \$1699 ;
-  assign \$1701  = input__payload[1145:1132] == keys__13[13:0];
-  assign \$1702  = input__payload[1159:1146] == keys__13[27:14];
-  assign \$1703  = input__payload[1171:1160] == keys__13[39:28];
-  assign \$1704  = & equal11_13;
-  assign \$1705  = \$1704  & used[13];
-  assign \$1706  = \$1705  & compared[513];
-  assign \$1707  = ~ compared[515];
-  assign \$1708  = \$1706  & \$1707 ;
-  assign \$1709  = input__payload[1145:1132] == keys__14[13:0];
-  assign \$1710  = input__payload[1159:1146] == keys__14[27:14];
-  assign \$1711  = input__payload[1171:1160] == keys__14[39:28];
-  assign \$1712  = & equal11_14;
-  assign \$1713  = \$1712  & used[14];
-  assign \$1714  = \$1713  & compared[513];
-  assign \$1715  = ~ compared[515];
-  assign \$1716  = \$1714  & \$1715 ;
-  assign \$1717  = input__payload[1145:1132] == keys__15[13:0];
-  assign \$1718  = input__payload[1159:1146] == keys__15[27:14];
-  assign \$1719  = input__payload[1171:1160] == keys__15[39:28];
-  assign \$1720  = & equal11_15;
-  assign \$1721  = \$1720  & used[15];
-  assign \$1722  = \$1721  & compared[513];
-  assign \$1723  = ~ compared[515];
-  assign \$1724  = \$1722  & \$1723 ;
-  assign \$1725  = | matches11;
-  assign \$1726  = matches11 & known;
-  assign \$1727  = | \$1726 ;
-  assign \$1728  = | { matches11[15], matches11[13], matches11[11], matches11[9], matches11[7], matches11[5], matches11[3], matches11[1] };
-  assign \$1729  = | { matches11[15:14], matches11[11:10], matches11[7:6], matches11[3:2] };
-  assign \$1730  = | { matches11[15:12], matches11[7:4] };
-  assign \$1731  = | matches11[15:8];
-  assign \$1732  = input__payload[1185:1172] == keys__0[13:0];
-  assign \$1733  = input__payload[1199:1186] == keys__0[27:14];
-  assign \$1734  = input__payload[1211:1200] == keys__0[39:28];
-  assign \$1735  = & equal12_0;
-  assign \$1736  = \$1735  & used[0];
-  assign \$1737  = \$1736  & compared[556];
-  assign \$1738  = ~ compared[558];
-  assign \$1739  = \$1737  & \$1738 ;
-  assign \$1740  = input__payload[1185:1172] == keys__1[13:0];
-  assign \$1741  = input__payload[1199:1186] == keys__1[27:14];
-  assign \$1742  = input__payload[1211:1200] == keys__1[39:28];
-  assign \$1743  = & equal12_1;
-  assign \$1744  = \$1743  & used[1];
-  assign \$1745  = \$1744  & compared[556];
-  assign \$1746  = ~ compared[558];
-  assign \$1747  = \$1745  & \$1746 ;
-  assign \$1748  = input__payload[1185:1172] == keys__2[13:0];
-  assign \$1749  = input__payload[1199:1186] == keys__2[27:14];
-  assign \$1750  = input__payload[1211:1200] == keys__2[39:28];
-  assign \$1751  = & equal12_2;
-  assign \$1752  = \$1751  & used[2];
-  assign \$1753  = \$1752  & compared[556];
-  assign \$1754  = ~ compared[558];
-  assign \$1755  = \$1753  & \$1754 ;
-  assign \$1756  = input__payload[1185:1172] == keys__3[13:0];
-  assign \$1757  = input__payload[1199:1186] == keys__3[27:14];
-  assign \$1758  = input__payload[1211:1200] == keys__3[39:28];
-  assign \$1759  = & equal12_3;
-  assign \$1760  = \$1759  & used[3];
-  assign \$1761  = \$1760  & compared[556];
-  assign \$1762  = ~ compared[558];
-  assign \$1763  = \$1761  & \$1762 ;
-  assign \$1764  = input__payload[1185:1172] == keys__4[13:0];
-  assign \$1765  = input__payload[1199:1186] == keys__4[27:14];
-  assign \$1766  = input__payload[1211:1200] == keys__4[39:28];
-  assign \$1767  = & equal12_4;
-  assign \$1768  = \$1767  & used[4];
-  assign \$1769  = \$1768  & compared[556];
-  assign \$1770  = ~ compared[558];
-  assign \$1771  = \$1769  & \$1770 ;
-  assign \$1772  = input__payload[1185:1172] == keys__5[13:0];
-  assign \$1773  = input__payload[1199:1186] == keys__5[27:14];
-  assign \$1774  = input__payload[1211:1200] == keys__5[39:28];
-  assign \$1775  = & equal12_5;
-  assign \$1776  = \$1775  & used[5];
-  assign \$1777  = \$1776  & compared[556];
-  assign \$1778  = ~ compared[558];
-  assign \$1779  = \$1777  & \$1778 ;
-  assign \$1780  = input__payload[1185:1172] == keys__6[13:0];
-  assign \$1781  = input__payload[1199:1186] == keys__6[27:14];
-  assign \$1782  = input__payload[1211:1200] == keys__6[39:28];
-  assign \$1783  = & equal12_6;
-  assign \$1784  = \$1783  & used[6];
-  assign \$1785  = \$1784  & compared[556];
-  assign \$1786  = ~ compared[558];
-  assign \$1787  = \$1785  & \$1786 ;
-  assign \$1788  = input__payload[1185:1172] == keys__7[13:0];
-  assign \$1789  = input__payload[1199:1186] == keys__7[27:14];
-  assign \$1790  = input__payload[1211:1200] == keys__7[39:28];
-  assign \$1791  = & equal12_7;
-  assign \$1792  = \$1791  & used[7];
-  assign \$1793  = \$1792  & compared[556];
-  assign \$1794  = ~ compared[558];
-  assign \$1795  = \$1793  & \$1794 ;
-  assign \$1796  = input__payload[1185:1172] == keys__8[13:0];
-  assign \$1797  = input__payload[1199:1186] == keys__8[27:14];
-  assign \$1798  = input__payload[1211:1200] == keys__8[39:28];
-  assign \$1799  = & equal12_8;
-  assign \$1800  = \$1799  & used[8];
-  assign \$1801  = \$1800  & compared[556];
-  assign \$1802  = ~ compared[558];
-  assign \$1803  = \$1801  & \$1802 ;
-  assign \$1804  = input__payload[1185:1172] == keys__9[13:0];
-  assign \$1805  = input__payload[1199:1186] == keys__9[27:14];
-  assign \$1806  = input__payload[1211:1200] == keys__9[39:28];
-  assign \$1807  = & equal12_9;
-  assign \$1808  = \$1807  & used[9];
-  assign \$1809  = \$1808  & compared[556];
-  assign \$1810  = ~ compared[558];
-  assign \$1811  = \$1809  & \$1810 ;
-  assign \$1812  = input__payload[1185:1172] == keys__10[13:0];
-  assign \$1813  = input__payload[1199:1186] == keys__10[27:14];
-  assign \$1814  = input__payload[1211:1200] == keys__10[39:28];
-  assign \$1815  = & equal12_10;
-  assign \$1816  = \$1815  & used[10];
-  assign \$1817  = \$1816  & compared[556];
-  assign \$1818  = ~ compared[558];
-  assign \$1819  = \$1817  & \$1818 ;
-  assign \$1820  = input__payload[1185:1172] == keys__11[13:0];
-  assign \$1821  = input__payload[1199:1186] == keys__11[27:14];
-  assign \$1822  = input__payload[1211:1200] == keys__11[39:28];
-  assign \$1823  = & equal12_11;
-  assign \$1824  = \$1823  & used[11];
-  assign \$1825  = \$1824  & compared[556];
-  assign \$1826  = ~ compared[558];
-  assign \$1827  = \$1825  & \$1826 ;
-  assign \$1828  = input__payload[1185:1172] == keys__12[13:0];
-  assign \$1829  = input__payload[1199:1186] == keys__12[27:14];
-  assign \$1830  = input__payload[1211:1200] == keys__12[39:28];
-  assign \$1831  = & equal12_12;
-  assign \$1832  = \$1831  & used[12];
-  assign \$1833  = \$1832  & compared[556];
-  assign \$1834  = ~ compared[558];
-  assign \$1835  = \$1833  & \$1834 ;
-  assign \$1836  = input__payload[1185:1172] == keys__13[13:0];
-  assign \$1837  = input__payload[1199:1186] == keys__13[27:14];
-  assign \$1838  = input__payload[1211:1200] == keys__13[39:28];
-  assign \$1839  = & equal12_13;
-  assign \$1840  = \$1839  & used[13];
-  assign \$1841  = \$1840  & compared[556];
-  assign \$1842  = ~ compared[558];
-  assign \$1843  = \$1841  & \$1842 ;
-  assign \$1844  = input__payload[1185:1172] == keys__14[13:0];
-  assign \$1845  = input__payload[1199:1186] == keys__14[27:14];
-  assign \$1846  = input__payload[1211:1200] == keys__14[39:28];
-  assign \$1847  = & equal12_14;
-  assign \$1848  = \$1847  & used[14];
-  assign \$1849  = \$1848  & compared[556];
-  assign \$1850  = ~ compared[558];
-  assign \$1851  = \$1849  & \$1850 ;
-  assign \$1852  = input__payload[1185:1172] == keys__15[13:0];
-  assign \$1853  = input__payload[1199:1186] == keys__15[27:14];
-  assign \$1854  = input__payload[1211:1200] == keys__15[39:28];
-  assign \$1855  = & equal12_15;
-  assign \$1856  = \$1855  & used[15];
-  assign \$1857  = \$1856  & compared[556];
-  assign \$1858  = ~ compared[558];
-  assign \$1859  = \$1857  & \$1858 ;
-  assign \$1860  = | matches12;
-  assign \$1861  = matches12 & known;
-  assign \$1862  = | \$1861 ;
-  assign \$1863  = | { matches12[15], matches12[13], matches12[11], matches12[9], matches12[7], matches12[5], matches12[3], matches12[1] };
-  assign \$1864  = | { matches12[15:14], matches12[11:10], matches12[7:6], matches12[3:2] };
-  assign \$1865  = | { matches12[15:12], matches12[7:4] };
-  assign \$1866  = | matches12[15:8];
-  assign \$1867  = input__payload[1225:1212] == keys__0[13:0];
-  assign \$1868  = input__payload[1239:1226] == keys__0[27:14];
-  assign \$1869  = input__payload[1251:1240] == keys__0[39:28];
-  assign \$1870  = & equal13_0;
-  assign \$1871  = \$1870  & used[0];
-  assign \$1872  = \$1871  & compared[599];
-  assign \$1873  = ~ compared[601];
-  assign \$1874  = \$1872  & \$1873 ;
-  assign \$1875  = input__payload[1225:1212] == keys__1[13:0];
-  assign \$1876  = input__payload[1239:1226] == keys__1[27:14];
-  assign \$1877  = input__payload[1251:1240] == keys__1[39:28];
-  assign \$1878  = & equal13_1;
-  assign \$1879  = \$1878  & used[1];
-  assign \$1880  = \$1879  & compared[599];
-  assign \$1881  = ~ compared[601];
-  assign \$1882  = \$1880  & \$1881 ;
-  assign \$1883  = input__payload[1225:1212] == keys__2[13:0];
-  assign \$1884  = input__payload[1239:1226] == keys__2[27:14];
-  assign \$1885  = input__payload[1251:1240] == keys__2[39:28];
-  assign \$1886  = & equal13_2;
-  assign \$1887  = \$1886  & used[2];
-  assign \$1888  = \$1887  & compared[599];
-  assign \$1889  = ~ compared[601];
-  assign \$1890  = \$1888  & \$1889 ;
-  assign \$1891  = input__payload[1225:1212] == keys__3[13:0];
-  assign \$1892  = input__payload[1239:1226] == keys__3[27:14];
-  assign \$1893  = input__payload[1251:1240] == keys__3[39:28];
-  assign \$1894  = & equal13_3;
-  assign \$1895  = \$1894  & used[3];
-  assign \$1896  = \$1895  & compared[599];
-  assign \$1897  = ~ compared[601];
-  assign \$1898  = \$1896  & \$1897 ;
-  assign \$1899  = input__payload[1225:1212] == keys__4[13:0];
-  assign \$1900  = input__payload[1239:1226] == keys__4[27:14];
-  assign \$1901  = input__payload[1251:1240] == keys__4[39:28];
-  assign \$1902  = & equal13_4;
-  assign \$1903  = \$1902  & used[4];
-  assign \$1904  = \$1903  & compared[599];
-  assign \$1905  = ~ compared[601];
-  assign \$1906  = \$1904  & \$1905 ;
-  assign \$1907  = input__payload[1225:1212] == keys__5[13:0];
-  assign \$1908  = input__payload[1239:1226] == keys__5[27:14];
-  assign \$1909  = input__payload[1251:1240] == keys__5[39:28];
-  assign \$1910  = & equal13_5;
-  assign \$1911  = \$1910  & used[5];
-  assign \$1912  = \$1911  & compared[599];
-  assign \$1913  = ~ compared[601];
-  assign \$1914  = \$1912  & \$1913 ;
-  assign \$1915  = input__payload[1225:1212] == keys__6[13:0];
-  assign \$1916  = input__payload[1239:1226] == keys__6[27:14];
-  assign \$1917  = input__payload[1251:1240] == keys__6[39:28];
-  assign \$1918  = & equal13_6;
-  assign \$1919  = \$1918  & used[6];
-  assign \$1920  = \$1919  & compared[599];
-  assign \$1921  = ~ compared[601];
-  assign \$1922  = \$1920  & \$1921 ;
-  assign \$1923  = input__payload[1225:1212] == keys__7[13:0];
-  assign \$1924  = input__payload[1239:1226] == keys__7[27:14];
-  assign \$1925  = input__payload[1251:1240] == keys__7[39:28];
-  assign \$1926  = & equal13_7;
-  assign \$1927  = \$1926  & used[7];
-  assign \$1928  = \$1927  & compared[599];
-  assign \$1929  = ~ compared[601];
-  assign \$1930  = \$1928  & \$1929 ;
-  assign \$1931  = input__payload[1225:1212] == keys__8[13:0];
-  assign \$1932  = input__payload[1239:1226] == keys__8[27:14];
-  assign \$1933  = input__payload[1251:1240] == keys__8[39:28];
-  assign \$1934  = & equal13_8;
-  assign \$1935  = \$1934  & used[8];
-  assign \$1936  = \$1935  & compared[599];
-  assign \$1937  = ~ compared[601];
-  assign \$1938  = \$1936  & \$1937 ;
-  assign \$1939  = input__payload[1225:1212] == keys__9[13:0];
-  assign \$1940  = input__payload[1239:1226] == keys__9[27:14];
-  assign \$1941  = input__payload[1251:1240] == keys__9[39:28];
-  assign \$1942  = & equal13_9;
-  assign \$1943  = \$1942  & used[9];
-  assign \$1944  = \$1943  & compared[599];
-  assign \$1945  = ~ compared[601];
-  assign \$1946  = \$1944  & \$1945 ;
-  assign \$1947  = input__payload[1225:1212] == keys__10[13:0];
-  assign \$1948  = input__payload[1239:1226] == keys__10[27:14];
-  assign \$1949  = input__payload[1251:1240] == keys__10[39:28];
-  assign \$1950  = & equal13_10;
-  assign \$1951  = \$1950  & used[10];
-  assign \$1952  = \$1951  & compared[599];
-  assign \$1953  = ~ compared[601];
-  assign \$1954  = \$1952  & \$1953 ;
-  assign \$1955  = input__payload[1225:1212] == keys__11[13:0];
-  assign \$1956  = input__payload[1239:1226] == keys__11[27:14];
-  assign \$1957  = input__payload[1251:1240] == keys__11[39:28];
-  assign \$1958  = & equal13_11;
-  assign \$1959  = \$1958  & used[11];
-  assign \$1960  = \$1959  & compared[599];
-  assign \$1961  = ~ compared[601];
-  assign \$1962  = \$1960  & \$1961 ;
-  assign \$1963  = input__payload[1225:1212] == keys__12[13:0];
-  assign \$1964  = input__payload[1239:1226] == keys__12[27:14];
-  assign \$1965  = input__payload[1251:1240] == keys__12[39:28];
-  assign \$1966  = & equal13_12;
-  assign \$1967  = \$1966  & used[12];
-  assign \$1968  = \$1967  & compared[599];
-  assign \$1969  = ~ compared[601];
-  assign \$1970  = \$1968  & \$1969 ;
-  assign \$1971  = input__payload[1225:1212] == keys__13[13:0];
-  assign \$1972  = input__payload[1239:1226] == keys__13[27:14];
-  assign \$1973  = input__payload[1251:1240] == keys__13[39:28];
-  assign \$1974  = & equal13_13;
-  assign \$1975  = \$1974  & used[13];
-  assign \$1976  = \$1975  & compared[599];
-  assign \$1977  = ~ compared[601];
-  assign \$1978  = \$1976  & \$1977 ;
-  assign \$1979  = input__payload[1225:1212] == keys__14[13:0];
-  assign \$1980  = input__payload[1239:1226] == keys__14[27:14];
-  assign \$1981  = input__payload[1251:1240] == keys__14[39:28];
-  assign \$1982  = & equal13_14;
-  assign \$1983  = \$1982  & used[14];
-  assign \$1984  = \$1983  & compared[599];
-  assign \$1985  = ~ compared[601];
-  assign \$1986  = \$1984  & \$1985 ;
-  assign \$1987  = input__payload[1225:1212] == keys__15[13:0];
-  assign \$1988  = input__payload[1239:1226] == keys__15[27:14];
-  assign \$1989  = input__payload[1251:1240] == keys__15[39:28];
-  assign \$1990  = & equal13_15;
-  assign \$1991  = \$1990  & used[15];
-  assign \$1992  = \$1991  & compared[599];
-  assign \$1993  = ~ compared[601];
-  assign \$1994  = \$1992  & \$1993 ;
-  assign \$1995  = | matches13;
-  assign \$1996  = matches13 & known;
-  assign \$1997  = | \$1996 ;
-  assign \$1998  = | { matches13[15], matches13[13], matches13[11], matches13[9], matches13[7], matches13[5], matches13[3], matches13[1] };
-  assign \$1999  = | { matches13[15:14], matches13[11:10], matches13[7:6], matches13[3:2] };
-  assign \$2000  = | { matches13[15:12], matches13[7:4] };
-  assign \$2001  = | matches13[15:8];
-  assign \$2002  = input__payload[1265:1252] == keys__0[13:0];
-  assign \$2003  = input__payload[1279:1266] == keys__0[27:14];
-  assign \$2004  = input__payload[1291:1280] == keys__0[39:28];
-  assign \$2005  = & equal14_0;
-  assign \$2006  = \$2005  & used[0];
-  assign \$2007  = \$2006  & compared[642];
-  assign \$2008  = ~ compared[644];
-  assign \$2009  = \$2007  & \$2008 ;
-  assign \$2010  = input__payload[1265:1252] == keys__1[13:0];
-  assign \$2011  = input__payload[1279:1266] == keys__1[27:14];
-  assign \$2012  = input__payload[1291:1280] == keys__1[39:28];
-  assign \$2013  = & equal14_1;
-  assign \$2014  = \$2013  & used[1];
-  assign \$2015  = \$2014  & compared[642];
-  assign \$2016  = ~ compared[644];
-  assign \$2017  = \$2015  & \$2016 ;
-  assign \$2018  = input__payload[1265:1252] == keys__2[13:0];
-  assign \$2019  = input__payload[1279:1266] == keys__2[27:14];
-  assign \$2020  = input__payload[1291:1280] == keys__2[39:28];
-  assign \$2021  = & equal14_2;
-  assign \$2022  = \$2021  & used[2];
-  assign \$2023  = \$2022  & compared[642];
-  assign \$2024  = ~ compared[644];
-  assign \$2025  = \$2023  & \$2024 ;
-  assign \$2026  = input__payload[1265:1252] == keys__3[13:0];
-  assign \$2027  = input__payload[1279:1266] == keys__3[27:14];
-  assign \$2028  = input__payload[1291:1280] == keys__3[39:28];
-  assign \$2029  = & equal14_3;
-  assign \$2030  = \$2029  & used[3];
-  assign \$2031  = \$2030  & compared[642];
-  assign \$2032  = ~ compared[644];
-  assign \$2033  = \$2031  & \$2032 ;
-  assign \$2034  = input__payload[1265:1252] == keys__4[13:0];
-  assign \$2035  = input__payload[1279:1266] == keys__4[27:14];
-  assign \$2036  = input__payload[1291:1280] == keys__4[39:28];
-  assign \$2037  = & equal14_4;
-  assign \$2038  = \$2037  & used[4];
-  assign \$2039  = \$2038  & compared[642];
-  assign \$2040  = ~ compared[644];
-  assign \$2041  = \$2039  & \$2040 ;
-  assign \$2042  = input__payload[1265:1252] == keys__5[13:0];
-  assign \$2043  = input__payload[1279:1266] == keys__5[27:14];
-  assign \$2044  = input__payload[1291:1280] == keys__5[39:28];
-  assign \$2045  = & equal14_5;
-  assign \$2046  = \$2045  & used[5];
-  assign \$2047  = \$2046  & compared[642];
-  assign \$2048  = ~ compared[644];
-  assign \$2049  = \$2047  & \$2048 ;
-  assign \$2050  = input__payload[1265:1252] == keys__6[13:0];
-  assign \$2051  = input__payload[1279:1266] == keys__6[27:14];
-  assign \$2052  = input__payload[1291:1280] == keys__6[39:28];
-  assign \$2053  = & equal14_6;
-  assign \$2054  = \$2053  & used[6];
-  assign \$2055  = \$2054  & compared[642];
-  assign \$2056  = ~ compared[644];
-  assign \$2057  = \$2055  & \$2056 ;
-  assign \$2058  = input__payload[1265:1252] == keys__7[13:0];
-  assign \$2059  = input__payload[1279:1266] == keys__7[27:14];
-  assign \$2060  = input__payload[1291:1280] == keys__7[39:28];
-  assign \$2061  = & equal14_7;
-  assign \$2062  = \$2061  & used[7];
-  assign \$2063  = \$2062  & compared[642];
-  assign \$2064  = ~ compared[644];
-  assign \$2065  = \$2063  & \$2064 ;
-  assign \$2066  = input__payload[1265:1252] == keys__8[13:0];
-  assign \$2067  = input__payload[1279:1266] == keys__8[27:14];
-  assign \$2068  = input__payload[1291:1280] == keys__8[39:28];
-  assign \$2069  = & equal14_8;
-  assign \$2070  = \$2069  & used[8];
-  assign \$2071  = \$2070  & compared[642];
-  assign \$2072  = ~ compared[644];
-  assign \$2073  = \$2071  & \$2072 ;
-  assign \$2074  = input__payload[1265:1252] == keys__9[13:0];
-  assign \$2075  = input__payload[1279:1266] == keys__9[27:14];
-  assign \$2076  = input__payload[1291:1280] == keys__9[39:28];
-  assign \$2077  = & equal14_9;
-  assign \$2078  = \$2077  & used[9];
-  assign \$2079  = \$2078  & compared[642];
-  assign \$2080  = ~ compared[644];
-  assign \$2081  = \$2079  & \$2080 ;
-  assign \$2082  = input__payload[1265:1252] == keys__10[13:0];
-  assign \$2083  = input__payload[1279:1266] == keys__10[27:14];
-  assign \$2084  = input__payload[1291:1280] == keys__10[39:28];
-  assign \$2085  = & equal14_10;
-  assign \$2086  = \$2085  & used[10];
-  assign \$2087  = \$2086  & compared[642];
-  assign \$2088  = ~ compared[644];
-  assign \$2089  = \$2087  & \$2088 ;
-  assign \$2090  = input__payload[1265:1252] == keys__11[13:0];
-  assign \$2091  = input__payload[1279:1266] == keys__11[27:14];
-  assign \$2092  = input__payload[1291:1280] == keys__11[39:28];
-  assign \$2093  = & equal14_11;
-  assign \$2094  = \$2093  & used[11];
-  assign \$2095  = \$2094  & compared[642];
-  assign \$2096  = ~ compared[644];
-  assign \$2097  = \$2095  & \$2096 ;
-  assign \$2098  = input__payload[1265:1252] == keys__12[13:0];
-  assign \$2099  = input__payload[1279:1266] == keys__12[27:14];
-  assign \$2100  = input__payload[1291:1280] == keys__12[39:28];
-  assign \$2101  = & equal14_12;
-  assign \$2102  = \$2101  & used[12];
-  assign \$2103  = \$2102  & compared[642];
-  assign \$2104  = ~ compared[644];
-  assign \$2105  = \$2103  & \$2104 ;
-  assign \$2106  = input__payload[1265:1252] == keys__13[13:0];
-  assign \$2107  = input__payload[1279:1266] == keys__13[27:14];
-  assign \$2108  = input__payload[1291:1280] == keys__13[39:28];
-  assign \$2109  = & equal14_13;
-  assign \$2110  = \$2109  & used[13];
-  assign \$2111  = \$2110  & compared[642];
-  assign \$2112  = ~ compared[644];
-  assign \$2113  = \$2111  & \$2112 ;
-  assign \$2114  = input__payload[1265:1252] == keys__14[13:0];
-  assign \$2115  = input__payload[1279:1266] == keys__14[27:14];
-  assign \$2116  = input__payload[1291:1280] == keys__14[39:28];
-  assign \$2117  = & equal14_14;
-  assign \$2118  = \$2117  & used[14];
-  assign \$2119  = \$2118  & compared[642];
-  assign \$2120  = ~ compared[644];
-  assign \$2121  = \$2119  & \$2120 ;
-  assign \$2122  = input__payload[1265:1252] == keys__15[13:0];
-  assign \$2123  = input__payload[1279:1266] == keys__15[27:14];
-  assign \$2124  = input__payload[1291:1280] == keys__15[39:28];
-  assign \$2125  = & equal14_15;
-  assign \$2126  = \$2125  & used[15];
-  assign \$2127  = \$2126  & compared[642];
-  assign \$2128  = ~ compared[644];
-  assign \$2129  = \$2127  & \$2128 ;
-  assign \$2130  = | matches14;
-  assign \$2131  = matches14 & known;
-  assign \$2132  = | \$2131 ;
-  assign \$2133  = | { matches14[15], matches14[13], matches14[11], matches14[9], matches14[7], matches14[5], matches14[3], matches14[1] };
-  assign \$2134  = | { matches14[15:14], matches14[11:10], matches14[7:6], matches14[3:2] };
-  assign \$2135  = | { matches14[15:12], matches14[7:4] };
-  assign \$2136  = | matches14[15:8];
-  assign \$2137  = input__payload[1305:1292] == keys__0[13:0];
-  assign \$2138  = input__payload[1319:1306] == keys__0[27:14];
-  assign \$2139  = input__payload[1331:1320] == keys__0[39:28];
-  assign \$2140  = & equal15_0;
-  assign \$2141  = \$2140  & used[0];
-  assign \$2142  = \$2141  & compared[685];
-  assign \$2143  = ~ compared[687];
-  assign \$2144  = \$2142  & \$2143 ;
-  assign \$2145  = input__payload[1305:1292] == keys__1[13:0];
-  assign \$2146  = input__payload[1319:1306] == keys__1[27:14];
-  assign \$2147  = input__payload[1331:1320] == keys__1[39:28];
-  assign \$2148  = & equal15_1;
-  assign \$2149  = \$2148  & used[1];
-  assign \$2150  = \$2149  & compared[685];
-  assign \$2151  = ~ compared[687];
-  assign \$2152  = \$2150  & \$2151 ;
-  assign \$2153  = input__payload[1305:1292] == keys__2[13:0];
-  assign \$2154  = input__payload[1319:1306] == keys__2[27:14];
-  assign \$2155  = input__payload[1331:1320] == keys__2[39:28];
-  assign \$2156  = & equal15_2;
-  assign \$2157  = \$2156  & used[2];
-  assign \$2158  = \$2157  & compared[685];
-  assign \$2159  = ~ compared[687];
-  assign \$2160  = \$2158  & \$2159 ;
-  assign \$2161  = input__payload[1305:1292] == keys__3[13:0];
-  assign \$2162  = input__payload[1319:1306] == keys__3[27:14];
-  assign \$2163  = input__payload[1331:1320] == keys__3[39:28];
-  assign \$2164  = & equal15_3;
-  assign \$2165  = \$2164  & used[3];
-  assign \$2166  = \$2165  & compared[685];
-  assign \$2167  = ~ compared[687];
-  assign \$2168  = \$2166  & \$2167 ;
-  assign \$2169  = input__payload[1305:1292] == keys__4[13:0];
-  assign \$2170  = input__payload[1319:1306] == keys__4[27:14];
-  assign \$2171  = input__payload[1331:1320] == keys__4[39:28];
-  assign \$2172  = & equal15_4;
-  assign \$2173  = \$2172  & used[4];
-  assign \$2174  = \$2173  & compared[685];
-  assign \$2175  = ~ compared[687];
-  assign \$2176  = \$2174  & \$2175 ;
-  assign \$2177  = input__payload[1305:1292] == keys__5[13:0];
-  assign \$2178  = input__payload[1319:1306] == keys__5[27:14];
-  assign \$2179  = input__payload[1331:1320] == keys__5[39:28];
-  assign \$2180  = & equal15_5;
-  assign \$2181  = \$2180  & used[5];
-  assign \$2182  = \$2181  & compared[685];
-  assign \$2183  = ~ compared[687];
-  assign \$2184  = \$2182  & \$2183 ;
-  assign \$2185  = input__payload[1305:1292] == keys__6[13:0];
-  assign \$2186  = input__payload[1319:1306] == keys__6[27:14];
-  assign \$2187  = input__payload[1331:1320] == keys__6[39:28];
-  assign \$2188  = & equal15_6;
-  assign \$2189  = \$2188  & used[6];
-  assign \$2190  = \$2189  & compared[685];
-  assign \$2191  = ~ compared[687];
-  assign \$2192  = \$2190  & \$2191 ;
-  assign \$2193  = input__payload[1305:1292] == keys__7[13:0];
-  assign \$2194  = input__payload[1319:1306] == keys__7[27:14];
-  assign \$2195  = input__payload[1331:1320] == keys__7[39:28];
-  assign \$2196  = & equal15_7;
-  assign \$2197  = \$2196  & used[7];
-  assign \$2198  = \$2197  & compared[685];
-  assign \$2199  = ~ compared[687];
-  assign \$2200  = \$2198  & \$2199 ;
-  assign \$2201  = input__payload[1305:1292] == keys__8[13:0];
-  assign \$2202  = input__payload[1319:1306] == keys__8[27:14];
-  assign \$2203  = input__payload[1331:1320] == keys__8[39:28];
-  assign \$2204  = & equal15_8;
-  assign \$2205  = \$2204  & used[8];
-  assign \$2206  = \$2205  & compared[685];
-  assign \$2207  = ~ compared[687];
-  assign \$2208  = \$2206  & \$2207 ;
-  assign \$2209  = input__payload[1305:1292] == keys__9[13:0];
-  assign \$2210  = input__payload[1319:1306] == keys__9[27:14];
-  assign \$2211  = input__payload[1331:1320] == keys__9[39:28];
-  assign \$2212  = & equal15_9;
-  assign \$2213  = \$2212  & used[9];
-  assign \$2214  = \$2213  & compared[685];
-  assign \$2215  = ~ compared[687];
-  assign \$2216  = \$2214  & \$2215 ;
-  assign \$2217  = input__payload[1305:1292] == keys__10[13:0];
-  assign \$2218  = input__payload[1319:1306] == keys__10[27:14];
-  assign \$2219  = input__payload[1331:1320] == keys__10[39:28];
-  assign \$2220  = & equal15_10;
-  assign \$2221  = \$2220  & used[10];
-  assign \$2222  = \$2221  & compared[685];
-  assign \$2223  = ~ compared[687];
-  assign \$2224  = \$2222  & \$2223 ;
-  assign \$2225  = input__payload[1305:1292] == keys__11[13:0];
-  assign \$2226  = input__payload[1319:1306] == keys__11[27:14];
-  assign \$2227  = input__payload[1331:1320] == keys__11[39:28];
-  assign \$2228  = & equal15_11;
-  assign \$2229  = \$2228  & used[11];
-  assign \$2230  = \$2229  & compared[685];
-  assign \$2231  = ~ compared[687];
-  assign \$2232  = \$2230  & \$2231 ;
-  assign \$2233  = input__payload[1305:1292] == keys__12[13:0];
-  assign \$2234  = input__payload[1319:1306] == keys__12[27:14];
-  assign \$2235  = input__payload[1331:1320] == keys__12[39:28];
-  assign \$2236  = & equal15_12;
-  assign \$2237  = \$2236  & used[12];
-  assign \$2238  = \$2237  & compared[685];
-  assign \$2239  = ~ compared[687];
-  assign \$2240  = \$2238  & \$2239 ;
-  assign \$2241  = input__payload[1305:1292] == keys__13[13:0];
-  assign \$2242  = input__payload[1319:1306] == keys__13[27:14];
-  assign \$2243  = input__payload[1331:1320] == keys__13[39:28];
-  assign \$2244  = & equal15_13;
-  assign \$2245  = \$2244  & used[13];
-  assign \$2246  = \$2245  & compared[685];
-  assign \$2247  = ~ compared[687];
-  assign \$2248  = \$2246  & \$2247 ;
-  assign \$2249  = input__payload[1305:1292] == keys__14[13:0];
-  assign \$2250  = input__payload[1319:1306] == keys__14[27:14];
-  assign \$2251  = input__payload[1331:1320] == keys__14[39:28];
-  assign \$2252  = & equal15_14;
-  assign \$2253  = \$2252  & used[14];
-  assign \$2254  = \$2253  & compared[685];
-  assign \$2255  = ~ compared[687];
-  assign \$2256  = \$2254  & \$2255 ;
-  assign \$2257  = input__payload[1305:1292] == keys__15[13:0];
-  assign \$2258  = input__payload[1319:1306] == keys__15[27:14];
-  assign \$2259  = input__payload[1331:1320] == keys__15[39:28];
-  assign \$2260  = & equal15_15;
-  assign \$2261  = \$2260  & used[15];
-  assign \$2262  = \$2261  & compared[685];
-  assign \$2263  = ~ compared[687];
-  assign \$2264  = \$2262  & \$2263 ;
-  assign \$2265  = | matches15;
-  assign \$2266  = matches15 & known;
-  assign \$2267  = | \$2266 ;
-  assign \$2268  = | { matches15[15], matches15[13], matches15[11], matches15[9], matches15[7], matches15[5], matches15[3], matches15[1] };
-  assign \$2269  = | { matches15[15:14], matches15[11:10], matches15[7:6], matches15[3:2] };
-  assign \$2270  = | { matches15[15:12], matches15[7:4] };
-  assign \$2271  = | matches15[15:8];
-  always @(posedge clk)
-    under_way <= \$2272 ;
-  always @(posedge clk)
-    quiet <= \$2273 ;
-  always @(posedge clk)
-    fsm_state <= \$2274 ;
-  always @(posedge clk)
-    key_valid <= \$2275 ;
-  always @(posedge clk)
-    key <= \$2276 ;
-  always @(posedge clk)
-    same <= \$2277 ;
-  always @(posedge clk)
-    used <= \$2278 ;
-  always @(posedge clk)
-    keys__0 <= \$2279 ;
-  always @(posedge clk)
-    keys__1 <= \$2280 ;
-  always @(posedge clk)
-    keys__2 <= \$2281 ;
-  always @(posedge clk)
-    keys__3 <= \$2282 ;
-  always @(posedge clk)
-    keys__4 <= \$2283 ;
-  always @(posedge clk)
-    keys__5 <= \$2284 ;
-  always @(posedge clk)
-    keys__6 <= \$2285 ;
-  always @(posedge clk)
-    keys__7 <= \$2286 ;
-  always @(posedge clk)
-    keys__8 <= \$2287 ;
-  always @(posedge clk)
-    keys__9 <= \$2288 ;
-  always @(posedge clk)
-    keys__10 <= \$2289 ;
-  always @(posedge clk)
-    keys__11 <= \$2290 ;
-  always @(posedge clk)
-    keys__12 <= \$2291 ;
-  always @(posedge clk)
-    keys__13 <= \$2292 ;
-  always @(posedge clk)
-    keys__14 <= \$2293 ;
-  always @(posedge clk)
-    keys__15 <= \$2294 ;
-  always @(posedge clk)
-    at <= \$2295 ;
-  always @(posedge clk)
-    fresh <= \$2296 ;
-  always @(posedge clk)
-    known <= \$2297 ;
-  always @(posedge clk)
-    slots__0 <= \$2298 ;
-  always @(posedge clk)
-    slots__1 <= \$2299 ;
-  always @(posedge clk)
-    slots__2 <= \$2300 ;
-  always @(posedge clk)
-    slots__3 <= \$2301 ;
-  always @(posedge clk)
-    slots__4 <= \$2302 ;
-  always @(posedge clk)
-    slots__5 <= \$2303 ;
-  always @(posedge clk)
-    slots__6 <= \$2304 ;
-  always @(posedge clk)
-    slots__7 <= \$2305 ;
-  always @(posedge clk)
-    slots__8 <= \$2306 ;
-  always @(posedge clk)
-    slots__9 <= \$2307 ;
-  always @(posedge clk)
-    slots__10 <= \$2308 ;
-  always @(posedge clk)
-    slots__11 <= \$2309 ;
-  always @(posedge clk)
-    slots__12 <= \$2310 ;
-  always @(posedge clk)
-    slots__13 <= \$2311 ;
-  always @(posedge clk)
-    slots__14 <= \$2312 ;
-  always @(posedge clk)
-    slots__15 <= \$2313 ;
-  always @(posedge clk)
-    compared_valid <= \$2314 ;
-  always @(posedge clk)
-    compared <= \$2315 ;
-  always @(posedge clk)
-    matched_valid <= \$2316 ;
-  always @(posedge clk)
-    matched <= \$2317 ;
-  always @(posedge clk)
-    output__valid <= \$2318 ;
-  always @(posedge clk)
-    output__payload <= \$2319 ;
-  always @(posedge clk)
-    equal0_0 <= \$2320 ;
-  always @(posedge clk)
-    matches0 <= \$2321 ;
-  always @(posedge clk)
-    equal0_1 <= \$2322 ;
-  always @(posedge clk)
-    equal0_2 <= \$2323 ;
-  always @(posedge clk)
-    equal0_3 <= \$2324 ;
-  always @(posedge clk)
-    equal0_4 <= \$2325 ;
-  always @(posedge clk)
-    equal0_5 <= \$2326 ;
-  always @(posedge clk)
-    equal0_6 <= \$2327 ;
-  always @(posedge clk)
-    equal0_7 <= \$2328 ;
-  always @(posedge clk)
-    equal0_8 <= \$2329 ;
-  always @(posedge clk)
-    equal0_9 <= \$2330 ;
-  always @(posedge clk)
-    equal0_10 <= \$2331 ;
-  always @(posedge clk)
-    equal0_11 <= \$2332 ;
-  always @(posedge clk)
-    equal0_12 <= \$2333 ;
-  always @(posedge clk)
-    equal0_13 <= \$2334 ;
-  always @(posedge clk)
-    equal0_14 <= \$2335 ;
-  always @(posedge clk)
-    equal0_15 <= \$2336 ;
-  always @(posedge clk)
-    equal1_0 <= \$2337 ;
-  always @(posedge clk)
-    matches1 <= \$2338 ;
-  always @(posedge clk)
-    equal1_1 <= \$2339 ;
-  always @(posedge clk)
-    equal1_2 <= \$2340 ;
-  always @(posedge clk)
-    equal1_3 <= \$2341 ;
-  always @(posedge clk)
-    equal1_4 <= \$2342 ;
-  always @(posedge clk)
-    equal1_5 <= \$2343 ;
-  always @(posedge clk)
-    equal1_6 <= \$2344 ;
-  always @(posedge clk)
-    equal1_7 <= \$2345 ;
-  always @(posedge clk)
-    equal1_8 <= \$2346 ;
-  always @(posedge clk)
-    equal1_9 <= \$2347 ;
-  always @(posedge clk)
-    equal1_10 <= \$2348 ;
-  always @(posedge clk)
-    equal1_11 <= \$2349 ;
-  always @(posedge clk)
-    equal1_12 <= \$2350 ;
-  always @(posedge clk)
-    equal1_13 <= \$2351 ;
-  always @(posedge clk)
-    equal1_14 <= \$2352 ;
-  always @(posedge clk)
-    equal1_15 <= \$2353 ;
-  always @(posedge clk)
-    equal2_0 <= \$2354 ;
-  always @(posedge clk)
-    matches2 <= \$2355 ;
-  always @(posedge clk)
-    equal2_1 <= \$2356 ;
-  always @(posedge clk)
-    equal2_2 <= \$2357 ;
-  always @(posedge clk)
-    equal2_3 <= \$2358 ;
-  always @(posedge clk)
-    equal2_4 <= \$2359 ;
-  always @(posedge clk)
-    equal2_5 <= \$2360 ;
-  always @(posedge clk)
-    equal2_6 <= \$2361 ;
-  always @(posedge clk)
-    equal2_7 <= \$2362 ;
-  always @(posedge clk)
-    equal2_8 <= \$2363 ;
-  always @(posedge clk)
-    equal2_9 <= \$2364 ;
-  always @(posedge clk)
-    equal2_10 <= \$2365 ;
-  always @(posedge clk)
-    equal2_11 <= \$2366 ;
-  always @(posedge clk)
-    equal2_12 <= \$2367 ;
-  always @(posedge clk)
-    equal2_13 <= \$2368 ;
-  always @(posedge clk)
-    equal2_14 <= \$2369 ;
-  always @(posedge clk)
-    equal2_15 <= \$2370 ;
-  always @(posedge clk)
-    equal3_0 <= \$2371 ;
-  always @(posedge clk)
-    matches3 <= \$2372 ;
-  always @(posedge clk)
-    equal3_1 <= \$2373 ;
-  always @(posedge clk)
-    equal3_2 <= \$2374 ;
-  always @(posedge clk)
-    equal3_3 <= \$2375 ;
-  always @(posedge clk)
-    equal3_4 <= \$2376 ;
-  always @(posedge clk)
-    equal3_5 <= \$2377 ;
-  always @(posedge clk)
-    equal3_6 <= \$2378 ;
-  always @(posedge clk)
-    equal3_7 <= \$2379 ;
-  always @(posedge clk)
-    equal3_8 <= \$2380 ;
-  always @(posedge clk)
-    equal3_9 <= \$2381 ;
-  always @(posedge clk)
-    equal3_10 <= \$2382 ;
-  always @(posedge clk)
-    equal3_11 <= \$2383 ;
-  always @(posedge clk)
-    equal3_12 <= \$2384 ;
-  always @(posedge clk)
-    equal3_13 <= \$2385 ;
-  always @(posedge clk)
-    equal3_14 <= \$2386 ;
-  always @(posedge clk)
-    equal3_15 <= \$2387 ;
-  always @(posedge clk)
-    equal4_0 <= \$2388 ;
-  always @(posedge clk)
-    matches4 <= \$2389 ;
-  always @(posedge clk)
-    equal4_1 <= \$2390 ;
-  always @(posedge clk)
-    equal4_2 <= \$2391 ;
-  always @(posedge clk)
-    equal4_3 <= \$2392 ;
-  always @(posedge clk)
-    equal4_4 <= \$2393 ;
-  always @(posedge clk)
-    equal4_5 <= \$2394 ;
-  always @(posedge clk)
-    equal4_6 <= \$2395 ;
-  always @(posedge clk)
-    equal4_7 <= \$2396 ;
-  always @(posedge clk)
-    equal4_8 <= \$2397 ;
-  always @(posedge clk)
-    equal4_9 <= \$2398 ;
-  always @(posedge clk)
-    equal4_10 <= \$2399 ;
-  always @(posedge clk)
-    equal4_11 <= \$2400 ;
-  always @(posedge clk)
-    equal4_12 <= \$2401 ;
-  always @(posedge clk)
-    equal4_13 <= \$2402 ;
-  always @(posedge clk)
-    equal4_14 <= \$2403 ;
-  always @(posedge clk)
-    equal4_15 <= \$2404 ;
-  always @(posedge clk)
-    equal5_0 <= \$2405 ;
-  always @(posedge clk)
-    matches5 <= \$2406 ;
-  always @(posedge clk)
-    equal5_1 <= \$2407 ;
-  always @(posedge clk)
-    equal5_2 <= \$2408 ;
-  always @(posedge clk)
-    equal5_3 <= \$2409 ;
-  always @(posedge clk)
-    equal5_4 <= \$2410 ;
-  always @(posedge clk)
-    equal5_5 <= \$2411 ;
-  always @(posedge clk)
-    equal5_6 <= \$2412 ;
-  always @(posedge clk)
-    equal5_7 <= \$2413 ;
-  always @(posedge clk)
-    equal5_8 <= \$2414 ;
-  always @(posedge clk)
-    equal5_9 <= \$2415 ;
-  always @(posedge clk)
-    equal5_10 <= \$2416 ;
-  always @(posedge clk)
-    equal5_11 <= \$2417 ;
-  always @(posedge clk)
-    equal5_12 <= \$2418 ;
-  always @(posedge clk)
-    equal5_13 <= \$2419 ;
-  always @(posedge clk)
-    equal5_14 <= \$2420 ;
-  always @(posedge clk)
-    equal5_15 <= \$2421 ;
-  always @(posedge clk)
-    equal6_0 <= \$2422 ;
-  always @(posedge clk)
-    matches6 <= \$2423 ;
-  always @(posedge clk)
-    equal6_1 <= \$2424 ;
-  always @(posedge clk)
-    equal6_2 <= \$2425 ;
-  always @(posedge clk)
-    equal6_3 <= \$2426 ;
-  always @(posedge clk)
-    equal6_4 <= \$2427 ;
-  always @(posedge clk)
-    equal6_5 <= \$2428 ;
-  always @(posedge clk)
-    equal6_6 <= \$2429 ;
-  always @(posedge clk)
-    equal6_7 <= \$2430 ;
-  always @(posedge clk)
-    equal6_8 <= \$2431 ;
-  always @(posedge clk)
-    equal6_9 <= \$2432 ;
-  always @(posedge clk)
-    equal6_10 <= \$2433 ;
-  always @(posedge clk)
-    equal6_11 <= \$2434 ;
-  always @(posedge clk)
-    equal6_12 <= \$2435 ;
-  always @(posedge clk)
-    equal6_13 <= \$2436 ;
-  always @(posedge clk)
-    equal6_14 <= \$2437 ;
-  always @(posedge clk)
-    equal6_15 <= \$2438 ;
-  always @(posedge clk)
-    equal7_0 <= \$2439 ;
-  always @(posedge clk)
-    matches7 <= \$2440 ;
-  always @(posedge clk)
-    equal7_1 <= \$2441 ;
-  always @(posedge clk)
-    equal7_2 <= \$2442 ;
-  always @(posedge clk)
-    equal7_3 <= \$2443 ;
-  always @(posedge clk)
-    equal7_4 <= \$2444 ;
-  always @(posedge clk)
-    equal7_5 <= \$2445 ;
-  always @(posedge clk)
-    equal7_6 <= \$2446 ;
-  always @(posedge clk)
-    equal7_7 <= \$2447 ;
-  always @(posedge clk)
-    equal7_8 <= \$2448 ;
-  always @(posedge clk)
-    equal7_9 <= \$2449 ;
-  always @(posedge clk)
-    equal7_10 <= \$2450 ;
-  always @(posedge clk)
-    equal7_11 <= \$2451 ;
-  always @(posedge clk)
-    equal7_12 <= \$2452 ;
-  always @(posedge clk)
-    equal7_13 <= \$2453 ;
-  always @(posedge clk)
-    equal7_14 <= \$2454 ;
-  always @(posedge clk)
-    equal7_15 <= \$2455 ;
-  always @(posedge clk)
-    equal8_0 <= \$2456 ;
-  always @(posedge clk)
-    matches8 <= \$2457 ;
-  always @(posedge clk)
-    equal8_1 <= \$2458 ;
-  always @(posedge clk)
-    equal8_2 <= \$2459 ;
-  always @(posedge clk)
-    equal8_3 <= \$2460 ;
-  always @(posedge clk)
-    equal8_4 <= \$2461 ;
-  always @(posedge clk)
-    equal8_5 <= \$2462 ;
-  always @(posedge clk)
-    equal8_6 <= \$2463 ;
-  always @(posedge clk)
-    equal8_7 <= \$2464 ;
-  always @(posedge clk)
-    equal8_8 <= \$2465 ;
-  always @(posedge clk)
-    equal8_9 <= \$2466 ;
-  always @(posedge clk)
-    equal8_10 <= \$2467 ;
-  always @(posedge clk)
-    equal8_11 <= \$2468 ;
-  always @(posedge clk)
-    equal8_12 <= \$2469 ;
-  always @(posedge clk)
-    equal8_13 <= \$2470 ;
-  always @(posedge clk)
-    equal8_14 <= \$2471 ;
-  always @(posedge clk)
-    equal8_15 <= \$2472 ;
-  always @(posedge clk)
-    equal9_0 <= \$2473 ;
-  always @(posedge clk)
-    matches9 <= \$2474 ;
-  always @(posedge clk)
-    equal9_1 <= \$2475 ;
-  always @(posedge clk)
-    equal9_2 <= \$2476 ;
-  always @(posedge clk)
-    equal9_3 <= \$2477 ;
-  always @(posedge clk)
-    equal9_4 <= \$2478 ;
-  always @(posedge clk)
-    equal9_5 <= \$2479 ;
-  always @(posedge clk)
-    equal9_6 <= \$2480 ;
-  always @(posedge clk)
-    equal9_7 <= \$2481 ;
-  always @(posedge clk)
-    equal9_8 <= \$2482 ;
-  always @(posedge clk)
-    equal9_9 <= \$2483 ;
-  always @(posedge clk)
-    equal9_10 <= \$2484 ;
-  always @(posedge clk)
-    equal9_11 <= \$2485 ;
-  always @(posedge clk)
-    equal9_12 <= \$2486 ;
-  always @(posedge clk)
-    equal9_13 <= \$2487 ;
-  always @(posedge clk)
-    equal9_14 <= \$2488 ;
-  always @(posedge clk)
-    equal9_15 <= \$2489 ;
-  always @(posedge clk)
-    equal10_0 <= \$2490 ;
-  always @(posedge clk)
-    matches10 <= \$2491 ;
-  always @(posedge clk)
-    equal10_1 <= \$2492 ;
-  always @(posedge clk)
-    equal10_2 <= \$2493 ;
-  always @(posedge clk)
-    equal10_3 <= \$2494 ;
-  always @(posedge clk)
-    equal10_4 <= \$2495 ;
-  always @(posedge clk)
-    equal10_5 <= \$2496 ;
-  always @(posedge clk)
-    equal10_6 <= \$2497 ;
-  always @(posedge clk)
-    equal10_7 <= \$2498 ;
-  always @(posedge clk)
-    equal10_8 <= \$2499 ;
-  always @(posedge clk)
-    equal10_9 <= \$2500 ;
-  always @(posedge clk)
-    equal10_10 <= \$2501 ;
-  always @(posedge clk)
-    equal10_11 <= \$2502 ;
-  always @(posedge clk)
-    equal10_12 <= \$2503 ;
-  always @(posedge clk)
-    equal10_13 <= \$2504 ;
-  always @(posedge clk)
-    equal10_14 <= \$2505 ;
-  always @(posedge clk)
-    equal10_15 <= \$2506 ;
-  always @(posedge clk)
-    equal11_0 <= \$2507 ;
-  always @(posedge clk)
-    matches11 <= \$2508 ;
-  always @(posedge clk)
-    equal11_1 <= \$2509 ;
-  always @(posedge clk)
-    equal11_2 <= \$2510 ;
-  always @(posedge clk)
-    equal11_3 <= \$2511 ;
-  always @(posedge clk)
-    equal11_4 <= \$2512 ;
-  always @(posedge clk)
-    equal11_5 <= \$2513 ;
-  always @(posedge clk)
-    equal11_6 <= \$2514 ;
-  always @(posedge clk)
-    equal11_7 <= \$2515 ;
-  always @(posedge clk)
-    equal11_8 <= \$2516 ;
-  always @(posedge clk)
-    equal11_9 <= \$2517 ;
-  always @(posedge clk)
-    equal11_10 <= \$2518 ;
-  always @(posedge clk)
-    equal11_11 <= \$2519 ;
-  always @(posedge clk)
-    equal11_12 <= \$2520 ;
-  always @(posedge clk)
-    equal11_13 <= \$2521 ;
-  always @(posedge clk)
-    equal11_14 <= \$2522 ;
-  always @(posedge clk)
-    equal11_15 <= \$2523 ;
-  always @(posedge clk)
-    equal12_0 <= \$2524 ;
-  always @(posedge clk)
-    matches12 <= \$2525 ;
-  always @(posedge clk)
-    equal12_1 <= \$2526 ;
-  always @(posedge clk)
-    equal12_2 <= \$2527 ;
-  always @(posedge clk)
-    equal12_3 <= \$2528 ;
-  always @(posedge clk)
-    equal12_4 <= \$2529 ;
-  always @(posedge clk)
-    equal12_5 <= \$2530 ;
-  always @(posedge clk)
-    equal12_6 <= \$2531 ;
-  always @(posedge clk)
-    equal12_7 <= \$2532 ;
-  always @(posedge clk)
-    equal12_8 <= \$2533 ;
-  always @(posedge clk)
-    equal12_9 <= \$2534 ;
-  always @(posedge clk)
-    equal12_10 <= \$2535 ;
-  always @(posedge clk)
-    equal12_11 <= \$2536 ;
-  always @(posedge clk)
-    equal12_12 <= \$2537 ;
-  always @(posedge clk)
-    equal12_13 <= \$2538 ;
-  always @(posedge clk)
-    equal12_14 <= \$2539 ;
-  always @(posedge clk)
-    equal12_15 <= \$2540 ;
-  always @(posedge clk)
-    equal13_0 <= \$2541 ;
-  always @(posedge clk)
-    matches13 <= \$2542 ;
-  always @(posedge clk)
-    equal13_1 <= \$2543 ;
-  always @(posedge clk)
-    equal13_2 <= \$2544 ;
-  always @(posedge clk)
-    equal13_3 <= \$2545 ;
-  always @(posedge clk)
-    equal13_4 <= \$2546 ;
-  always @(posedge clk)
-    equal13_5 <= \$2547 ;
-  always @(posedge clk)
-    equal13_6 <= \$2548 ;
-  always @(posedge clk)
-    equal13_7 <= \$2549 ;
-  always @(posedge clk)
-    equal13_8 <= \$2550 ;
-  always @(posedge clk)
-    equal13_9 <= \$2551 ;
-  always @(posedge clk)
-    equal13_10 <= \$2552 ;
-  always @(posedge clk)
-    equal13_11 <= \$2553 ;
-  always @(posedge clk)
-    equal13_12 <= \$2554 ;
-  always @(posedge clk)
-    equal13_13 <= \$2555 ;
-  always @(posedge clk)
-    equal13_14 <= \$2556 ;
-  always @(posedge clk)
-    equal13_15 <= \$2557 ;
-  always @(posedge clk)
-    equal14_0 <= \$2558 ;
-  always @(posedge clk)
-    matches14 <= \$2559 ;
-  always @(posedge clk)
-    equal14_1 <= \$2560 ;
-  always @(posedge clk)
-    equal14_2 <= \$2561 ;
-  always @(posedge clk)
-    equal14_3 <= \$2562 ;
-  always @(posedge clk)
-    equal14_4 <= \$2563 ;
-  always @(posedge clk)
-    equal14_5 <= \$2564 ;
-  always @(posedge clk)
-    equal14_6 <= \$2565 ;
-  always @(posedge clk)
-    equal14_7 <= \$2566 ;
-  always @(posedge clk)
-    equal14_8 <= \$2567 ;
-  always @(posedge clk)
-    equal14_9 <= \$2568 ;
-  always @(posedge clk)
-    equal14_10 <= \$2569 ;
-  always @(posedge clk)
-    equal14_11 <= \$2570 ;
-  always @(posedge clk)
-    equal14_12 <= \$2571 ;
-  always @(posedge clk)
-    equal14_13 <= \$2572 ;
-  always @(posedge clk)
-    equal14_14 <= \$2573 ;
-  always @(posedge clk)
-    equal14_15 <= \$2574 ;
-  always @(posedge clk)
-    equal15_0 <= \$2575 ;
-  always @(posedge clk)
-    matches15 <= \$2576 ;
-  always @(posedge clk)
-    equal15_1 <= \$2577 ;
-  always @(posedge clk)
-    equal15_2 <= \$2578 ;
-  always @(posedge clk)
-    equal15_3 <= \$2579 ;
-  always @(posedge clk)
-    equal15_4 <= \$2580 ;
-  always @(posedge clk)
-    equal15_5 <= \$2581 ;
-  always @(posedge clk)
-    equal15_6 <= \$2582 ;
-  always @(posedge clk)
-    equal15_7 <= \$2583 ;
-  always @(posedge clk)
-    equal15_8 <= \$2584 ;
-  always @(posedge clk)
-    equal15_9 <= \$2585 ;
-  always @(posedge clk)
-    equal15_10 <= \$2586 ;
-  always @(posedge clk)
-    equal15_11 <= \$2587 ;
-  always @(posedge clk)
-    equal15_12 <= \$2588 ;
-  always @(posedge clk)
-    equal15_13 <= \$2589 ;
-  always @(posedge clk)
-    equal15_14 <= \$2590 ;
-  always @(posedge clk)
-    equal15_15 <= \$2591 ;
+  assign \$19  = under_way + ends;
+  assign \$20  = \$19  - over;
+  assign \$21  = ! under_way;
+  assign \$22  = ~ ends;
+  assign \$23  = \$21  & \$22 ;
+  assign \$24  = input__valid & input__payload[691];
+  assign \$25  = \$24  & quiet;
+  assign \$26  = ~ input__payload[42];
+  assign \$27  = input__payload[40] & \$26 ;
+  assign \$28  = ~ input__payload[85];
+  assign \$29  = input__payload[83] & \$28 ;
+  assign \$30  = ~ input__payload[128];
+  assign \$31  = input__payload[126] & \$30 ;
+  assign \$32  = ~ input__payload[171];
+  assign \$33  = input__payload[169] & \$32 ;
+  assign \$34  = ~ input__payload[214];
+  assign \$35  = input__payload[212] & \$34 ;
+  assign \$36  = ~ input__payload[257];
+  assign \$37  = input__payload[255] & \$36 ;
+  assign \$38  = ~ input__payload[300];
+  assign \$39  = input__payload[298] & \$38 ;
+  assign \$40  = ~ input__payload[343];
+  assign \$41  = input__payload[341] & \$40 ;
+  assign \$42  = ~ input__payload[386];
+  assign \$43  = input__payload[384] & \$42 ;
+  assign \$44  = ~ input__payload[429];
+  assign \$45  = input__payload[427] & \$44 ;
+  assign \$46  = ~ input__payload[472];
+  assign \$47  = input__payload[470] & \$46 ;
+  assign \$48  = ~ input__payload[515];
+  assign \$49  = input__payload[513] & \$48 ;
+  assign \$50  = ~ input__payload[558];
+  assign \$51  = input__payload[556] & \$50 ;
+  assign \$52  = ~ input__payload[601];
+  assign \$53  = input__payload[599] & \$52 ;
+  assign \$54  = ~ input__payload[644];
+  assign \$55  = input__payload[642] & \$54 ;
+  assign \$56  = ~ input__payload[687];
+  assign \$57  = input__payload[685] & \$56 ;
+  assign \$58  = keys__0 == key;
+  assign \$59  = used[0] & \$58 ;
+  assign \$60  = keys__1 == key;
+  assign \$61  = used[1] & \$60 ;
+  assign \$62  = keys__2 == key;
+  assign \$63  = used[2] & \$62 ;
+  assign \$64  = keys__3 == key;
+  assign \$65  = used[3] & \$64 ;
+  assign \$66  = keys__4 == key;
+  assign \$67  = used[4] & \$66 ;
+  assign \$68  = keys__5 == key;
+  assign \$69  = used[5] & \$68 ;
+  assign \$70  = keys__6 == key;
+  assign \$71  = used[6] & \$70 ;
+  assign \$72  = keys__7 == key;
+  assign \$73  = used[7] & \$72 ;
+  assign \$74  = keys__8 == key;
+  assign \$75  = used[8] & \$74 ;
+  assign \$76  = keys__9 == key;
+  assign \$77  = used[9] & \$76 ;
+  assign \$78  = keys__10 == key;
+  assign \$79  = used[10] & \$78 ;
+  assign \$80  = keys__11 == key;
+  assign \$81  = used[11] & \$80 ;
+  assign \$82  = keys__12 == key;
+  assign \$83  = used[12] & \$82 ;
+  assign \$84  = keys__13 == key;
+  assign \$85  = used[13] & \$84 ;
+  assign \$86  = keys__14 == key;
+  assign \$87  = used[14] & \$86 ;
+  assign \$88  = keys__15 == key;
+  assign \$89  = used[15] & \$88 ;
+  assign \$90  = | same;
+  assign \$91  = ~ \$90 ;
+  assign \$92  = key_valid & \$91 ;
+  assign \$93  = used | free;
+  assign \$94  = ! answer_front;
+  assign \$95  = answer_front == 1'h1;
+  assign \$96  = answer_front == 2'h2;
+  assign \$97  = answer_front == 2'h3;
+  assign \$98  = answer_front == 3'h4;
+  assign \$99  = answer_front == 3'h5;
+  assign \$100  = answer_front == 3'h6;
+  assign \$101  = answer_front == 3'h7;
+  assign \$102  = answer_front == 4'h8;
+  assign \$103  = answer_front == 4'h9;
+  assign \$104  = answer_front == 4'ha;
+  assign \$105  = answer_front == 4'hb;
+  assign \$106  = answer_front == 4'hc;
+  assign \$107  = answer_front == 4'hd;
+  assign \$108  = answer_front == 4'he;
+  assign \$109  = answer_front == 4'hf;
+  assign \$110  = clear | forget;
+  assign \$111  = \$110  | renew;
+  assign \$112  = clear | renew;
+  assign \$113  = input__payload[705:692] == keys__0[13:0];
+  assign \$114  = input__payload[719:706] == keys__0[27:14];
+  assign \$115  = input__payload[731:720] == keys__0[39:28];
+  assign \$116  = & equal0_0;
+  assign \$117  = \$116  & used[0];
+  assign \$118  = \$117  & compared[40];
+  assign \$119  = ~ compared[42];
+  assign \$120  = \$118  & \$119 ;
+  assign \$121  = input__payload[705:692] == keys__1[13:0];
+  assign \$122  = input__payload[719:706] == keys__1[27:14];
+  assign \$123  = input__payload[731:720] == keys__1[39:28];
+  assign \$124  = & equal0_1;
+  assign \$125  = \$124  & used[1];
+  assign \$126  = \$125  & compared[40];
+  assign \$127  = ~ compared[42];
+  assign \$128  = \$126  & \$127 ;
+  assign \$129  = input__payload[705:692] == keys__2[13:0];
+  assign \$130  = input__payload[719:706] == keys__2[27:14];
+  assign \$131  = input__payload[731:720] == keys__2[39:28];
+  assign \$132  = & equal0_2;
+  assign \$133  = \$132  & used[2];
+  assign \$134  = \$133  & compared[40];
+  assign \$135  = ~ compared[42];
+  assign \$136  = \$134  & \$135 ;
+  assign \$137  = input__payload[705:692] == keys__3[13:0];
+  assign \$138  = input__payload[719:706] == keys__3[27:14];
+  assign \$139  = input__payload[731:720] == keys__3[39:28];
+  assign \$140  = & equal0_3;
+  assign \$141  = \$140  & used[3];
+  assign \$142  = \$141  & compared[40];
+  assign \$143  = ~ compared[42];
+  assign \$144  = \$142  & \$143 ;
+  assign \$145  = input__payload[705:692] == keys__4[13:0];
+  assign \$146  = input__payload[719:706] == keys__4[27:14];
+  assign \$147  = input__payload[731:720] == keys__4[39:28];
+  assign \$148  = & equal0_4;
+  assign \$149  = \$148  & used[4];
+  assign \$150  = \$149  & compared[40];
+  assign \$151  = ~ compared[42];
+  assign \$152  = \$150  & \$151 ;
+  assign \$153  = input__payload[705:692] == keys__5[13:0];
+  assign \$154  = input__payload[719:706] == keys__5[27:14];
+  assign \$155  = input__payload[731:720] == keys__5[39:28];
+  assign \$156  = & equal0_5;
+  assign \$157  = \$156  & used[5];
+  assign \$158  = \$157  & compared[40];
+  assign \$159  = ~ compared[42];
+  assign \$160  = \$158  & \$159 ;
+  assign \$161  = input__payload[705:692] == keys__6[13:0];
+  assign \$162  = input__payload[719:706] == keys__6[27:14];
+  assign \$163  = input__payload[731:720] == keys__6[39:28];
+  assign \$164  = & equal0_6;
+  assign \$165  = \$164  & used[6];
+  assign \$166  = \$165  & compared[40];
+  assign \$167  = ~ compared[42];
+  assign \$168  = \$166  & \$167 ;
+  assign \$169  = input__payload[705:692] == keys__7[13:0];
+  assign \$170  = input__payload[719:706] == keys__7[27:14];
+  assign \$171  = input__payload[731:720] == keys__7[39:28];
+  assign \$172  = & equal0_7;
+  assign \$173  = \$172  & used[7];
+  assign \$174  = \$173  & compared[40];
+  assign \$175  = ~ compared[42];
+  assign \$176  = \$174  & \$175 ;
+  assign \$177  = input__payload[705:692] == keys__8[13:0];
+  assign \$178  = input__payload[719:706] == keys__8[27:14];
+  assign \$179  = input__payload[731:720] == keys__8[39:28];
+  assign \$180  = & equal0_8;
+  assign \$181  = \$180  & used[8];
+  assign \$182  = \$181  & compared[40];
+  assign \$183  = ~ compared[42];
+  assign \$184  = \$182  & \$183 ;
+  assign \$185  = input__payload[705:692] == keys__9[13:0];
+  assign \$186  = input__payload[719:706] == keys__9[27:14];
+  assign \$187  = input__payload[731:720] == keys__9[39:28];
+  assign \$188  = & equal0_9;
+  assign \$189  = \$188  & used[9];
+  assign \$190  = \$189  & compared[40];
+  assign \$191  = ~ compared[42];
+  assign \$192  = \$190  & \$191 ;
+  assign \$193  = input__payload[705:692] == keys__10[13:0];
+  assign \$194  = input__payload[719:706] == keys__10[27:14];
+  assign \$195  = input__payload[731:720] == keys__10[39:28];
+  assign \$196  = & equal0_10;
+  assign \$197  = \$196  & used[10];
+  assign \$198  = \$197  & compared[40];
+  assign \$199  = ~ compared[42];
+  assign \$200  = \$198  & \$199 ;
+  assign \$201  = input__payload[705:692] == keys__11[13:0];
+  assign \$202  = input__payload[719:706] == keys__11[27:14];
+  assign \$203  = input__payload[731:720] == keys__11[39:28];
+  assign \$204  = & equal0_11;
+  assign \$205  = \$204  & used[11];
+  assign \$206  = \$205  & compared[40];
+  assign \$207  = ~ compared[42];
+  assign \$208  = \$206  & \$207 ;
+  assign \$209  = input__payload[705:692] == keys__12[13:0];
+  assign \$210  = input__payload[719:706] == keys__12[27:14];
+  assign \$211  = input__payload[731:720] == keys__12[39:28];
+  assign \$212  = & equal0_12;
+  assign \$213  = \$212  & used[12];
+  assign \$214  = \$213  & compared[40];
+  assign \$215  = ~ compared[42];
+  assign \$216  = \$214  & \$215 ;
+  assign \$217  = input__payload[705:692] == keys__13[13:0];
+  assign \$218  = input__payload[719:706] == keys__13[27:14];
+  assign \$219  = input__payload[731:720] == keys__13[39:28];
+  assign \$220  = & equal0_13;
+  assign \$221  = \$220  & used[13];
+  assign \$222  = \$221  & compared[40];
+  assign \$223  = ~ compared[42];
+  assign \$224  = \$222  & \$223 ;
+  assign \$225  = input__payload[705:692] == keys__14[13:0];
+  assign \$226  = input__payload[719:706] == keys__14[27:14];
+  assign \$227  = input__payload[731:720] == keys__14[39:28];
+  assign \$228  = & equal0_14;
+  assign \$229  = \$228  & used[14];
+  assign \$230  = \$229  & compared[40];
+  assign \$231  = ~ compared[42];
+  assign \$232  = \$230  & \$231 ;
+  assign \$233  = input__payload[705:692] == keys__15[13:0];
+  assign \$234  = input__payload[719:706] == keys__15[27:14];
+  assign \$235  = input__payload[731:720] == keys__15[39:28];
+  assign \$236  = & equal0_15;
+  assign \$237  = \$236  & used[15];
+  assign \$238  = \$237  & compared[40];
+  assign \$239  = ~ compared[42];
+  assign \$240  = \$238  & \$239 ;
+  assign \$241  = | matches0;
+  assign \$242  = matches0 & known;
+  assign \$243  = | \$242 ;
+  assign \$244  = | { matches0[15], matches0[13], matches0[11], matches0[9], matches0[7], matches0[5], matches0[3], matches0[1] };
+  assign \$245  = | { matches0[15:14], matches0[11:10], matches0[7:6], matches0[3:2] };
+  assign \$246  = | { matches0[15:12], matches0[7:4] };
+  assign \$247  = | matches0[15:8];
+  assign \$248  = input__payload[745:732] == keys__0[13:0];
+  assign \$249  = input__payload[759:746] == keys__0[27:14];
+  assign \$250  = input__payload[771:760] == keys__0[39:28];
+  assign \$251  = & equal1_0;
+  assign \$252  = \$251  & used[0];
+  assign \$253  = \$252  & compared[83];
+  assign \$254  = ~ compared[85];
+  assign \$255  = \$253  & \$254 ;
+  assign \$256  = input__payload[745:732] == keys__1[13:0];
+  assign \$257  = input__payload[759:746] == keys__1[27:14];
+  assign \$258  = input__payload[771:760] == keys__1[39:28];
+  assign \$259  = & equal1_1;
+  assign \$260  = \$259  & used[1];
+  assign \$261  = \$260  & compared[83];
+  assign \$262  = ~ compared[85];
+  assign \$263  = \$261  & \$262 ;
+  assign \$264  = input__payload[745:732] == keys__2[13:0];
+  assign \$265  = input__payload[759:746] == keys__2[27:14];
+  assign \$266  = input__payload[771:760] == keys__2[39:28];
+  assign \$267  = & equal1_2;
+  assign \$268  = \$267  & used[2];
+  assign \$269  = \$268  & compared[83];
+  assign \$270  = ~ compared[85];
+  assign \$271  = \$269  & \$270 ;
+  assign \$272  = input__payload[745:732] == keys__3[13:0];
+  assign \$273  = input__payload[759:746] == keys__3[27:14];
+  assign \$274  = input__payload[771:760] == keys__3[39:28];
+  assign \$275  = & equal1_3;
+  assign \$276  = \$275  & used[3];
+  assign \$277  = \$276  & compared[83];
+  assign \$278  = ~ compared[85];
+  assign \$279  = \$277  & \$278 ;
+  assign \$280  = input__payload[745:732] == keys__4[13:0];
+  assign \$281  = input__payload[759:746] == keys__4[27:14];
+  assign \$282  = input__payload[771:760] == keys__4[39:28];
+  assign \$283  = & equal1_4;
+  assign \$284  = \$283  & used[4];
+  assign \$285  = \$284  & compared[83];
+  assign \$286  = ~ compared[85];
+  assign \$287  = \$285  & \$286 ;
+  assign \$288  = input__payload[745:732] == keys__5[13:0];
+  assign \$289  = input__payload[759:746] == keys__5[27:14];
+  assign \$290  = input__payload[771:760] == keys__5[39:28];
+  assign \$291  = & equal1_5;
+  assign \$292  = \$291  & used[5];
+  assign \$293  = \$292  & compared[83];
+  assign \$294  = ~ compared[85];
+  assign \$295  = \$293  & \$294 ;
+  assign \$296  = input__payload[745:732] == keys__6[13:0];
+  assign \$297  = input__payload[759:746] == keys__6[27:14];
+  assign \$298  = input__payload[771:760] == keys__6[39:28];
+  assign \$299  = & equal1_6;
+  assign \$300  = \$299  & used[6];
+  assign \$301  = \$300  & compared[83];
+  assign \$302  = ~ compared[85];
+  assign \$303  = \$301  & \$302 ;
+  assign \$304  = input__payload[745:732] == keys__7[13:0];
+  assign \$305  = input__payload[759:746] == keys__7[27:14];
+  assign \$306  = input__payload[771:760] == keys__7[39:28];
+  assign \$307  = & equal1_7;
+  assign \$308  = \$307  & used[7];
+  assign \$309  = \$308  & compared[83];
+  assign \$310  = ~ compared[85];
+  assign \$311  = \$309  & \$310 ;
+  assign \$312  = input__payload[745:732] == keys__8[13:0];
+  assign \$313  = input__payload[759:746] == keys__8[27:14];
+  assign \$314  = input__payload[771:760] == keys__8[39:28];
+  assign \$315  = & equal1_8;
+  assign \$316  = \$315  & used[8];
+  assign \$317  = \$316  & compared[83];
+  assign \$318  = ~ compared[85];
+  assign \$319  = \$317  & \$318 ;
+  assign \$320  = input__payload[745:732] == keys__9[13:0];
+  assign \$321  = input__payload[759:746] == keys__9[27:14];
+  assign \$322  = input__payload[771:760] == keys__9[39:28];
+  assign \$323  = & equal1_9;
+  assign \$324  = \$323  & used[9];
+  assign \$325  = \$324  & compared[83];
+  assign \$326  = ~ compared[85];
+  assign \$327  = \$325  & \$326 ;
+  assign \$328  = input__payload[745:732] == keys__10[13:0];
+  assign \$329  = input__payload[759:746] == keys__10[27:14];
+  assign \$330  = input__payload[771:760] == keys__10[39:28];
+  assign \$331  = & equal1_10;
+  assign \$332  = \$331  & used[10];
+  assign \$333  = \$332  & compared[83];
+  assign \$334  = ~ compared[85];
+  assign \$335  = \$333  & \$334 ;
+  assign \$336  = input__payload[745:732] == keys__11[13:0];
+  assign \$337  = input__payload[759:746] == keys__11[27:14];
+  assign \$338  = input__payload[771:760] == keys__11[39:28];
+  assign \$339  = & equal1_11;
+  assign \$340  = \$339  & used[11];
+  assign \$341  = \$340  & compared[83];
+  assign \$342  = ~ compared[85];
+  assign \$343  = \$341  & \$342 ;
+  assign \$344  = input__payload[745:732] == keys__12[13:0];
+  assign \$345  = input__payload[759:746] == keys__12[27:14];
+  assign \$346  = input__payload[771:760] == keys__12[39:28];
+  assign \$347  = & equal1_12;
+  assign \$348  = \$347  & used[12];
+  assign \$349  = \$348  & compared[83];
+  assign \$350  = ~ compared[85];
+  assign \$351  = \$349  & \$350 ;
+  assign \$352  = input__payload[745:732] == keys__13[13:0];
+  assign \$353  = input__payload[759:746] == keys__13[27:14];
+  assign \$354  = input__payload[771:760] == keys__13[39:28];
+  assign \$355  = & equal1_13;
+  assign \$356  = \$355  & used[13];
+  assign \$357  = \$356  & compared[83];
+  assign \$358  = ~ compared[85];
+  assign \$359  = \$357  & \$358 ;
+  assign \$360  = input__payload[745:732] == keys__14[13:0];
+  assign \$361  = input__payload[759:746] == keys__14[27:14];
+  assign \$362  = input__payload[771:760] == keys__14[39:28];
+  assign \$363  = & equal1_14;
+  assign \$364  = \$363  & used[14];
+  assign \$365  = \$364  & compared[83];
+  assign \$366  = ~ compared[85];
+  assign \$367  = \$365  & \$366 ;
+  assign \$368  = input__payload[745:732] == keys__15[13:0];
+  assign \$369  = input__payload[759:746] == keys__15[27:14];
+  assign \$370  = input__payload[771:760] == keys__15[39:28];
+  assign \$371  = & equal1_15;
+  assign \$372  = \$371  & used[15];
+  assign \$373  = \$372  & compared[83];
+  assign \$374  = ~ compared[85];
+  assign \$375  = \$373  & \$374 ;
+  assign \$376  = | matches1;
+  assign \$377  = matches1 & known;
+  assign \$378  = | \$377 ;
+  assign \$379  = | { matches1[15], matches1[13], matches1[11], matches1[9], matches1[7], matches1[5], matches1[3], matches1[1] };
+  assign \$380  = | { matches1[15:14], matches1[11:10], matches1[7:6], matches1[3:2] };
+  assign \$381  = | { matches1[15:12], matches1[7:4] };
+  assign \$382  = | matches1[15:8];
+  assign \$383  = input__payload[785:772] == keys__0[13:0];
+  assign \$384  = input__payload[799:786] == keys__0[27:14];
+  assign \$385  = input__payload[811:800] == keys__0[39:28];
+  assign \$386  = & equal2_0;
+  assign \$387  = \$386  & used[0];
+  assign \$388  = \$387  & compared[126];
+  assign \$389  = ~ compared[128];
+  assign \$390  = \$388  & \$389 ;
+  assign \$391  = input__payload[785:772] == keys__1[13:0];
+  assign \$392  = input__payload[799:786] == keys__1[27:14];
+  assign \$393  = input__payload[811:800] == keys__1[39:28];
+  assign \$394  = & equal2_1;
+  assign \$395  = \$394  & used[1];
+  assign \$396  = \$395  & compared[126];
+  assign \$397  = ~ compared[128];
+  assign \$398  = \$396  & \$397 ;
+  assign \$399  = input__payload[785:772] == keys__2[13:0];
+  assign \$400  = input__payload[799:786] == keys__2[27:14];
+  assign \$401  = input__payload[811:800] == keys__2[39:28];
+  assign \$402  = & equal2_2;
+  assign \$403  = \$402  & used[2];
+  assign \$404  = \$403  & compared[126];
+  assign \$405  = ~ compared[128];
+  assign \$406  = \$404  & \$405 ;
+  assign \$407  = input__payload[785:772] == keys__3[13:0];
+  assign \$408  = input__payload[799:786] == keys__3[27:14];
+  assign \$409  = input__payload[811:800] == keys__3[39:28];
+  assign \$410  = & equal2_3;
+  assign \$411  = \$410  & used[3];
+  assign \$412  = \$411  & compared[126];
+  assign \$413  = ~ compared[128];
+  assign \$414  = \$412  & \$413 ;
+  assign \$415  = input__payload[785:772] == keys__4[13:0];
+  assign \$416  = input__payload[799:786] == keys__4[27:14];
+  assign \$417  = input__payload[811:800] == keys__4[39:28];
+  assign \$418  = & equal2_4;
+  assign \$419  = \$418  & used[4];
+  assign \$420  = \$419  & compared[126];
+  assign \$421  = ~ compared[128];
+  assign \$422  = \$420  & \$421 ;
+  assign \$423  = input__payload[785:772] == keys__5[13:0];
+  assign \$424  = input__payload[799:786] == keys__5[27:14];
+  assign \$425  = input__payload[811:800] == keys__5[39:28];
+  assign \$426  = & equal2_5;
+  assign \$427  = \$426  & used[5];
+  assign \$428  = \$427  & compared[126];
+  assign \$429  = ~ compared[128];
+  assign \$430  = \$428  & \$429 ;
+  assign \$431  = input__payload[785:772] == keys__6[13:0];
+  assign \$432  = input__payload[799:786] == keys__6[27:14];
+  assign \$433  = input__payload[811:800] == keys__6[39:28];
+  assign \$434  = & equal2_6;
+  assign \$435  = \$434  & used[6];
+  assign \$436  = \$435  & compared[126];
+  assign \$437  = ~ compared[128];
+  assign \$438  = \$436  & \$437 ;
+  assign \$439  = input__payload[785:772] == keys__7[13:0];
+  assign \$440  = input__payload[799:786] == keys__7[27:14];
+  assign \$441  = input__payload[811:800] == keys__7[39:28];
+  assign \$442  = & equal2_7;
+  assign \$443  = \$442  & used[7];
+  assign \$444  = \$443  & compared[126];
+  assign \$445  = ~ compared[128];
+  assign \$446  = \$444  & \$445 ;
+  assign \$447  = input__payload[785:772] == keys__8[13:0];
+  assign \$448  = input__payload[799:786] == keys__8[27:14];
+  assign \$449  = input__payload[811:800] == keys__8[39:28];
+  assign \$450  = & equal2_8;
+  assign \$451  = \$450  & used[8];
+  assign \$452  = \$451  & compared[126];
+  assign \$453  = ~ compared[128];
+  assign \$454  = \$452  & \$453 ;
+  assign \$455  = input__payload[785:772] == keys__9[13:0];
+  assign \$456  = input__payload[799:786] == keys__9[27:14];
+  assign \$457  = input__payload[811:800] == keys__9[39:28];
+  assign \$458  = & equal2_9;
+  assign \$459  = \$458  & used[9];
+  assign \$460  = \$459  & compared[126];
+  assign \$461  = ~ compared[128];
+  assign \$462  = \$460  & \$461 ;
+  assign \$463  = input__payload[785:772] == keys__10[13:0];
+  assign \$464  = input__payload[799:786] == keys__10[27:14];
+  assign \$465  = input__payload[811:800] == keys__10[39:28];
+  assign \$466  = & equal2_10;
+  assign \$467  = \$466  & used[10];
+  assign \$468  = \$467  & compared[126];
+  assign \$469  = ~ compared[128];
+  assign \$470  = \$468  & \$469 ;
+  assign \$471  = input__payload[785:772] == keys__11[13:0];
+  assign \$472  = input__payload[799:786] == keys__11[27:14];
+  assign \$473  = input__payload[811:800] == keys__11[39:28];
+  assign \$474  = & equal2_11;
+  assign \$475  = \$474  & used[11];
+  assign \$476  = \$475  & compared[126];
+  assign \$477  = ~ compared[128];
+  assign \$478  = \$476  & \$477 ;
+  assign \$479  = input__payload[785:772] == keys__12[13:0];
+  assign \$480  = input__payload[799:786] == keys__12[27:14];
+  assign \$481  = input__payload[811:800] == keys__12[39:28];
+  assign \$482  = & equal2_12;
+  assign \$483  = \$482  & used[12];
+  assign \$484  = \$483  & compared[126];
+  assign \$485  = ~ compared[128];
+  assign \$486  = \$484  & \$485 ;
+  assign \$487  = input__payload[785:772] == keys__13[13:0];
+  assign \$488  = input__payload[799:786] == keys__13[27:14];
+  assign \$489  = input__payload[811:800] == keys__13[39:28];
+  assign \$490  = & equal2_13;
+  assign \$491  = \$490  & used[13];
+  assign \$492  = \$491  & compared[126];
+  assign \$493  = ~ compared[128];
+  assign \$494  = \$492  & \$493 ;
+  assign \$495  = input__payload[785:772] == keys__14[13:0];
+  assign \$496  = input__payload[799:786] == keys__14[27:14];
+  assign \$497  = input__payload[811:800] == keys__14[39:28];
+  assign \$498  = & equal2_14;
+  assign \$499  = \$498  & used[14];
+  assign \$500  = \$499  & compared[126];
+  assign \$501  = ~ compared[128];
+  assign \$502  = \$500  & \$501 ;
+  assign \$503  = input__payload[785:772] == keys__15[13:0];
+  assign \$504  = input__payload[799:786] == keys__15[27:14];
+  assign \$505  = input__payload[811:800] == keys__15[39:28];
+  assign \$506  = & equal2_15;
+  assign \$507  = \$506  & used[15];
+  assign \$508  = \$507  & compared[126];
+  assign \$509  = ~ compared[128];
+  assign \$510  = \$508  & \$509 ;
+  assign \$511  = | matches2;
+  assign \$512  = matches2 & known;
+  assign \$513  = | \$512 ;
+  assign \$514  = | { matches2[15], matches2[13], matches2[11], matches2[9], matches2[7], matches2[5], matches2[3], matches2[1] };
+  assign \$515  = | { matches2[15:14], matches2[11:10], matches2[7:6], matches2[3:2] };
+  assign \$516  = | { matches2[15:12], matches2[7:4] };
+  assign \$517  = | matches2[15:8];
+  assign \$518  = input__payload[825:812] == keys__0[13:0];
+  assign \$519  = input__payload[839:826] == keys__0[27:14];
+  assign \$520  = input__payload[851:840] == keys__0[39:28];
+  assign \$521  = & equal3_0;
+  assign \$522  = \$521  & used[0];
+  assign \$523  = \$522  & compared[169];
+  assign \$524  = ~ compared[171];
+  assign \$525  = \$523  & \$524 ;
+  assign \$526  = input__payload[825:812] == keys__1[13:0];
+  assign \$527  = input__payload[839:826] == keys__1[27:14];
+  assign \$528  = input__payload[851:840] == keys__1[39:28];
+  assign \$529  = & equal3_1;
+  assign \$530  = \$529  & used[1];
+  assign \$531  = \$530  & compared[169];
+  assign \$532  = ~ compared[171];
+  assign \$533  = \$531  & \$532 ;
+  assign \$534  = input__payload[825:812] == keys__2[13:0];
+  assign \$535  = input__payload[839:826] == keys__2[27:14];
+  assign \$536  = input__payload[851:840] == keys__2[39:28];
+  assign \$537  = & equal3_2;
+  assign \$538  = \$537  & used[2];
+  assign \$539  = \$538  & compared[169];
+  assign \$540  = ~ compared[171];
+  assign \$541  = \$539  & \$540 ;
+  assign \$542  = input__payload[825:812] == keys__3[13:0];
+  assign \$543  = input__payload[839:826] == keys__3[27:14];
+  assign \$544  = input__payload[851:840] == keys__3[39:28];
+  assign \$545  = & equal3_3;
+  assign \$546  = \$545  & used[3];
+  assign \$547  = \$546  & compared[169];
+  assign \$548  = ~ compared[171];
+  assign \$549  = \$547  & \$548 ;
+  assign \$550  = input__payload[825:812] == keys__4[13:0];
+  assign \$551  = input__payload[839:826] == keys__4[27:14];
+  assign \$552  = input__payload[851:840] == keys__4[39:28];
+  assign \$553  = & equal3_4;
+  assign \$554  = \$553  & used[4];
+  assign \$555  = \$554  & compared[169];
+  assign \$556  = ~ compared[171];
+  assign \$557  = \$555  & \$556 ;
+  assign \$558  = input__payload[825:812] == keys__5[13:0];
+  assign \$559  = input__payload[839:826] == keys__5[27:14];
+  assign \$560  = input__payload[851:840] == keys__5[39:28];
+  assign \$561  = & equal3_5;
+  assign \$562  = \$561  & used[5];
+  assign \$563  = \$562  & compared[169];
+  assign \$564  = ~ compared[171];
+  assign \$565  = \$563  & \$564 ;
+  assign \$566  = input__payload[825:812] == keys__6[13:0];
+  assign \$567  = input__payload[839:826] == keys__6[27:14];
+  assign \$568  = input__payload[851:840] == keys__6[39:28];
+  assign \$569  = & equal3_6;
+  assign \$570  = \$569  & used[6];
+  assign \$571  = \$570  & compared[169];
+  assign \$572  = ~ compared[171];
+  assign \$573  = \$571  & \$572 ;
+  assign \$574  = input__payload[825:812] == keys__7[13:0];
+  assign \$575  = input__payload[839:826] == keys__7[27:14];
+  assign \$576  = input__payload[851:840] == keys__7[39:28];
+  assign \$577  = & equal3_7;
+  assign \$578  = \$577  & used[7];
+  assign \$579  = \$578  & compared[169];
+  assign \$580  = ~ compared[171];
+  assign \$581  = \$579  & \$580 ;
+  assign \$582  = input__payload[825:812] == keys__8[13:0];
+  assign \$583  = input__payload[839:826] == keys__8[27:14];
+  assign \$584  = input__payload[851:840] == keys__8[39:28];
+  assign \$585  = & equal3_8;
+  assign \$586  = \$585  & used[8];
+  assign \$587  = \$586  & compared[169];
+  assign \$588  = ~ compared[171];
+  assign \$589  = \$587  & \$588 ;
+  assign \$590  = input__payload[825:812] == keys__9[13:0];
+  assign \$591  = input__payload[839:826] == keys__9[27:14];
+  assign \$592  = input__payload[851:840] == keys__9[39:28];
+  assign \$593  = & equal3_9;
+  assign \$594  = \$593  & used[9];
+  assign \$595  = \$594  & compared[169];
+  assign \$596  = ~ compared[171];
+  assign \$597  = \$595  & \$596 ;
+  assign \$598  = input__payload[825:812] == keys__10[13:0];
+  assign \$599  = input__payload[839:826] == keys__10[27:14];
+  assign \$600  = input__payload[851:840] == keys__10[39:28];
+  assign \$601  = & equal3_10;
+  assign \$602  = \$601  & used[10];
+  assign \$603  = \$602  & compared[169];
+  assign \$604  = ~ compared[171];
+  assign \$605  = \$603  & \$604 ;
+  assign \$606  = input__payload[825:812] == keys__11[13:0];
+  assign \$607  = input__payload[839:826] == keys__11[27:14];
+  assign \$608  = input__payload[851:840] == keys__11[39:28];
+  assign \$609  = & equal3_11;
+  assign \$610  = \$609  & used[11];
+  assign \$611  = \$610  & compared[169];
+  assign \$612  = ~ compared[171];
+  assign \$613  = \$611  & \$612 ;
+  assign \$614  = input__payload[825:812] == keys__12[13:0];
+  assign \$615  = input__payload[839:826] == keys__12[27:14];
+  assign \$616  = input__payload[851:840] == keys__12[39:28];
+  assign \$617  = & equal3_12;
+  assign \$618  = \$617  & used[12];
+  assign \$619  = \$618  & compared[169];
+  assign \$620  = ~ compared[171];
+  assign \$621  = \$619  & \$620 ;
+  assign \$622  = input__payload[825:812] == keys__13[13:0];
+  assign \$623  = input__payload[839:826] == keys__13[27:14];
+  assign \$624  = input__payload[851:840] == keys__13[39:28];
+  assign \$625  = & equal3_13;
+  assign \$626  = \$625  & used[13];
+  assign \$627  = \$626  & compared[169];
+  assign \$628  = ~ compared[171];
+  assign \$629  = \$627  & \$628 ;
+  assign \$630  = input__payload[825:812] == keys__14[13:0];
+  assign \$631  = input__payload[839:826] == keys__14[27:14];
+  assign \$632  = input__payload[851:840] == keys__14[39:28];
+  assign \$633  = & equal3_14;
+  assign \$634  = \$633  & used[14];
+  assign \$635  = \$634  & compared[169];
+  assign \$636  = ~ compared[171];
+  assign \$637  = \$635  & \$636 ;
+  assign \$638  = input__payload[825:812] == keys__15[13:0];
+  assign \$639  = input__payload[839:826] == keys__15[27:14];
+  assign \$640  = input__payload[851:840] == keys__15[39:28];
+  assign \$641  = & equal3_15;
+  assign \$642  = \$641  & used[15];
+  assign \$643  = \$642  & compared[169];
+  assign \$644  = ~ compared[171];
+  assign \$645  = \$643  & \$644 ;
+  assign \$646  = | matches3;
+  assign \$647  = matches3 & known;
+  assign \$648  = | \$647 ;
+  assign \$649  = | { matches3[15], matches3[13], matches3[11], matches3[9], matches3[7], matches3[5], matches3[3], matches3[1] };
+  assign \$650  = | { matches3[15:14], matches3[11:10], matches3[7:6], matches3[3:2] };
+  assign \$651  = | { matches3[15:12], matches3[7:4] };
+  assign \$652  = | matches3[15:8];
+  assign \$653  = input__payload[865:852] == keys__0[13:0];
+  assign \$654  = input__payload[879:866] == keys__0[27:14];
+  assign \$655  = input__payload[891:880] == keys__0[39:28];
+  assign \$656  = & equal4_0;
+  assign \$657  = \$656  & used[0];
+  assign \$658  = \$657  & compared[212];
+  assign \$659  = ~ compared[214];
+  assign \$660  = \$658  & \$659 ;
+  assign \$661  = input__payload[865:852] == keys__1[13:0];
+  assign \$662  = input__payload[879:866] == keys__1[27:14];
+  assign \$663  = input__payload[891:880] == keys__1[39:28];
+  assign \$664  = & equal4_1;
+  assign \$665  = \$664  & used[1];
+  assign \$666  = \$665  & compared[212];
+  assign \$667  = ~ compared[214];
+  assign \$668  = \$666  & \$667 ;
+  assign \$669  = input__payload[865:852] == keys__2[13:0];
+  assign \$670  = input__payload[879:866] == keys__2[27:14];
+  assign \$671  = input__payload[891:880] == keys__2[39:28];
+  assign \$672  = & equal4_2;
+  assign \$673  = \$672  & used[2];
+  assign \$674  = \$673  & compared[212];
+  assign \$675  = ~ compared[214];
+  assign \$676  = \$674  & \$675 ;
+  assign \$677  = input__payload[865:852] == keys__3[13:0];
+  assign \$678  = input__payload[879:866] == keys__3[27:14];
+  assign \$679  = input__payload[891:880] == keys__3[39:28];
+  assign \$680  = & equal4_3;
+  assign \$681  = \$680  & used[3];
+  assign \$682  = \$681  & compared[212];
+  assign \$683  = ~ compared[214];
+  assign \$684  = \$682  & \$683 ;
+  assign \$685  = input__payload[865:852] == keys__4[13:0];
+  assign \$686  = input__payload[879:866] == keys__4[27:14];
+  assign \$687  = input__payload[891:880] == keys__4[39:28];
+  assign \$688  = & equal4_4;
+  assign \$689  = \$688  & used[4];
+  assign \$690  = \$689  & compared[212];
+  assign \$691  = ~ compared[214];
+  assign \$692  = \$690  & \$691 ;
+  assign \$693  = input__payload[865:852] == keys__5[13:0];
+  assign \$694  = input__payload[879:866] == keys__5[27:14];
+  assign \$695  = input__payload[891:880] == keys__5[39:28];
+  assign \$696  = & equal4_5;
+  assign \$697  = \$696  & used[5];
+  assign \$698  = \$697  & compared[212];
+  assign \$699  = ~ compared[214];
+  assign \$700  = \$698  & \$699 ;
+  assign \$701  = input__payload[865:852] == keys__6[13:0];
+  assign \$702  = input__payload[879:866] == keys__6[27:14];
+  assign \$703  = input__payload[891:880] == keys__6[39:28];
+  assign \$704  = & equal4_6;
+  assign \$705  = \$704  & used[6];
+  assign \$706  = \$705  & compared[212];
+  assign \$707  = ~ compared[214];
+  assign \$708  = \$706  & \$707 ;
+  assign \$709  = input__payload[865:852] == keys__7[13:0];
+  assign \$710  = input__payload[879:866] == keys__7[27:14];
+  assign \$711  = input__payload[891:880] == keys__7[39:28];
+  assign \$712  = & equal4_7;
+  assign \$713  = \$712  & used[7];
+  assign \$714  = \$713  & compared[212];
+  assign \$715  = ~ compared[214];
+  assign \$716  = \$714  & \$715 ;
+  assign \$717  = input__payload[865:852] == keys__8[13:0];
+  assign \$718  = input__payload[879:866] == keys__8[27:14];
+  assign \$719  = input__payload[891:880] == keys__8[39:28];
+  assign \$720  = & equal4_8;
+  assign \$721  = \$720  & used[8];
+  assign \$722  = \$721  & compared[212];
+  assign \$723  = ~ compared[214];
+  assign \$724  = \$722  & \$723 ;
+  assign \$725  = input__payload[865:852] == keys__9[13:0];
+  assign \$726  = input__payload[879:866] == keys__9[27:14];
+  assign \$727  = input__payload[891:880] == keys__9[39:28];
+  assign \$728  = & equal4_9;
+  assign \$729  = \$728  & used[9];
+  assign \$730  = \$729  & compared[212];
+  assign \$731  = ~ compared[214];
+  assign \$732  = \$730  & \$731 ;
+  assign \$733  = input__payload[865:852] == keys__10[13:0];
+  assign \$734  = input__payload[879:866] == keys__10[27:14];
+  assign \$735  = input__payload[891:880] == keys__10[39:28];
+  assign \$736  = & equal4_10;
+  assign \$737  = \$736  & used[10];
+  assign \$738  = \$737  & compared[212];
+  assign \$739  = ~ compared[214];
+  assign \$740  = \$738  & \$739 ;
+  assign \$741  = input__payload[865:852] == keys__11[13:0];
+  assign \$742  = input__payload[879:866] == keys__11[27:14];
+  assign \$743  = input__payload[891:880] == keys__11[39:28];
+  assign \$744  = & equal4_11;
+  assign \$745  = \$744  & used[11];
+  assign \$746  = \$745  & compared[212];
+  assign \$747  = ~ compared[214];
+  assign \$748  = \$746  & \$747 ;
+  assign \$749  = input__payload[865:852] == keys__12[13:0];
+  assign \$750  = input__payload[879:866] == keys__12[27:14];
+  assign \$751  = input__payload[891:880] == keys__12[39:28];
+  assign \$752  = & equal4_12;
+  assign \$753  = \$752  & used[12];
+  assign \$754  = \$753  & compared[212];
+  assign \$755  = ~ compared[214];
+  assign \$756  = \$754  & \$755 ;
+  assign \$757  = input__payload[865:852] == keys__13[13:0];
+  assign \$758  = input__payload[879:866] == keys__13[27:14];
+  assign \$759  = input__payload[891:880] == keys__13[39:28];
+  assign \$760  = & equal4_13;
+  assign \$761  = \$760  & used[13];
+  assign \$762  = \$761  & compared[212];
+  assign \$763  = ~ compared[214];
+  assign \$764  = \$762  & \$763 ;
+  assign \$765  = input__payload[865:852] == keys__14[13:0];
+  assign \$766  = input__payload[879:866] == keys__14[27:14];
+  assign \$767  = input__payload[891:880] == keys__14[39:28];
+  assign \$768  = & equal4_14;
+  assign \$769  = \$768  & used[14];
+  assign \$770  = \$769  & compared[212];
+  assign \$771  = ~ compared[214];
+  assign \$772  = \$770  & \$771 ;
+  assign \$773  = input__payload[865:852] == keys__15[13:0];
+  assign \$774  = input__payload[879:866] == keys__15[27:14];
+  assign \$775  = input__payload[891:880] == keys__15[39:28];
+  assign \$776  = & equal4_15;
+  assign \$777  = \$776  & used[15];
+  assign \$778  = \$777  & compared[212];
+  assign \$779  = ~ compared[214];
+  assign \$780  = \$778  & \$779 ;
+  assign \$781  = | matches4;
+  assign \$782  = matches4 & known;
+  assign \$783  = | \$782 ;
+  assign \$784  = | { matches4[15], matches4[13], matches4[11], matches4[9], matches4[7], matches4[5], matches4[3], matches4[1] };
+  assign \$785  = | { matches4[15:14], matches4[11:10], matches4[7:6], matches4[3:2] };
+  assign \$786  = | { matches4[15:12], matches4[7:4] };
+  assign \$787  = | matches4[15:8];
+  assign \$788  = input__payload[905:892] == keys__0[13:0];
+  assign \$789  = input__payload[919:906] == keys__0[27:14];
+  assign \$790  = input__payload[931:920] == keys__0[39:28];
+  assign \$791  = & equal5_0;
+  assign \$792  = \$791  & used[0];
+  assign \$793  = \$792  & compared[255];
+  assign \$794  = ~ compared[257];
+  assign \$795  = \$793  & \$794 ;
+  assign \$796  = input__payload[905:892] == keys__1[13:0];
+  assign \$797  = input__payload[919:906] == keys__1[27:14];
+  assign \$798  = input__payload[931:920] == keys__1[39:28];
+  assign \$799  = & equal5_1;
+  assign \$800  = \$799  & used[1];
+  assign \$801  = \$800  & compared[255];
+  assign \$802  = ~ compared[257];
+  assign \$803  = \$801  & \$802 ;
+  assign \$804  = input__payload[905:892] == keys__2[13:0];
+  assign \$805  = input__payload[919:906] == keys__2[27:14];
+  assign \$806  = input__payload[931:920] == keys__2[39:28];
+  assign \$807  = & equal5_2;
+  assign \$808  = \$807  & used[2];
+  assign \$809  = \$808  & compared[255];
+  assign \$810  = ~ compared[257];
+  assign \$811  = \$809  & \$810 ;
+  assign \$812  = input__payload[905:892] == keys__3[13:0];
+  assign \$813  = input__payload[919:906] == keys__3[27:14];
+  assign \$814  = input__payload[931:920] == keys__3[39:28];
+  assign \$815  = & equal5_3;
+  assign \$816  = \$815  & used[3];
+  assign \$817  = \$816  & compared[255];
+  assign \$818  = ~ compared[257];
+  assign \$819  = \$817  & \$818 ;
+  assign \$820  = input__payload[905:892] == keys__4[13:0];
+  assign \$821  = input__payload[919:906] == keys__4[27:14];
+  assign \$822  = input__payload[931:920] == keys__4[39:28];
+  assign \$823  = & equal5_4;
+  assign \$824  = \$823  & used[4];
+  assign \$825  = \$824  & compared[255];
+  assign \$826  = ~ compared[257];
+  assign \$827  = \$825  & \$826 ;
+  assign \$828  = input__payload[905:892] == keys__5[13:0];
+  assign \$829  = input__payload[919:906] == keys__5[27:14];
+  assign \$830  = input__payload[931:920] == keys__5[39:28];
+  assign \$831  = & equal5_5;
+  assign \$832  = \$831  & used[5];
+  assign \$833  = \$832  & compared[255];
+  assign \$834  = ~ compared[257];
+  assign \$835  = \$833  & \$834 ;
+  assign \$836  = input__payload[905:892] == keys__6[13:0];
+  assign \$837  = input__payload[919:906] == keys__6[27:14];
+  assign \$838  = input__payload[931:920] == keys__6[39:28];
+  assign \$839  = & equal5_6;
+  assign \$840  = \$839  & used[6];
+  assign \$841  = \$840  & compared[255];
+  assign \$842  = ~ compared[257];
+  assign \$843  = \$841  & \$842 ;
+  assign \$844  = input__payload[905:892] == keys__7[13:0];
+  assign \$845  = input__payload[919:906] == keys__7[27:14];
+  assign \$846  = input__payload[931:920] == keys__7[39:28];
+  assign \$847  = & equal5_7;
+  assign \$848  = \$847  & used[7];
+  assign \$849  = \$848  & compared[255];
+  assign \$850  = ~ compared[257];
+  assign \$851  = \$849  & \$850 ;
+  assign \$852  = input__payload[905:892] == keys__8[13:0];
+  assign \$853  = input__payload[919:906] == keys__8[27:14];
+  assign \$854  = input__payload[931:920] == keys__8[39:28];
+  assign \$855  = & equal5_8;
+  assign \$856  = \$855  & used[8];
+  assign \$857  = \$856  & compared[255];
+  assign \$858  = ~ compared[257];
+  assign \$859  = \$857  & \$858 ;
+  assign \$860  = input__payload[905:892] == keys__9[13:0];
+  assign \$861  = input__payload[919:906] == keys__9[27:14];
+  assign \$862  = input__payload[931:920] == keys__9[39:28];
+  assign \$863  = & equal5_9;
+  assign \$864  = \$863  & used[9];
+  assign \$865  = \$864  & compared[255];
+  assign \$866  = ~ compared[257];
+  assign \$867  = \$865  & \$866 ;
+  assign \$868  = input__payload[905:892] == keys__10[13:0];
+  assign \$869  = input__payload[919:906] == keys__10[27:14];
+  assign \$870  = input__payload[931:920] == keys__10[39:28];
+  assign \$871  = & equal5_10;
+  assign \$872  = \$871  & used[10];
+  assign \$873  = \$872  & compared[255];
+  assign \$874  = ~ compared[257];
+  assign \$875  = \$873  & \$874 ;
+  assign \$876  = input__payload[905:892] == keys__11[13:0];
+  assign \$877  = input__payload[919:906] == keys__11[27:14];
+  assign \$878  = input__payload[931:920] == keys__11[39:28];
+  assign \$879  = & equal5_11;
+  assign \$880  = \$879  & used[11];
+  assign \$881  = \$880  & compared[255];
+  assign \$882  = ~ compared[257];
+  assign \$883  = \$881  & \$882 ;
+  assign \$884  = input__payload[905:892] == keys__12[13:0];
+  assign \$885  = input__payload[919:906] == keys__12[27:14];
+  assign \$886  = input__payload[931:920] == keys__12[39:28];
+  assign \$887  = & equal5_12;
+  assign \$888  = \$887  & used[12];
+  assign \$889  = \$888  & compared[255];
+  assign \$890  = ~ compared[257];
+  assign \$891  = \$889  & \$890 ;
+  assign \$892  = input__payload[905:892] == keys__13[13:0];
+  assign \$893  = input__payload[919:906] == keys__13[27:14];
+  assign \$894  = input__payload[931:920] == keys__13[39:28];
+  assign \$895  = & equal5_13;
+  assign \$896  = \$895  & used[13];
+  assign \$897  = \$896  & compared[255];
+  assign \$898  = ~ compared[257];
+  assign \$899  = \$897  & \$898 ;
+  assign \$900  = input__payload[905:892] == keys__14[13:0];
+  assign \$901  = input__payload[919:906] == keys__14[27:14];
+  assign \$902  = input__payload[931:920] == keys__14[39:28];
+  assign \$903  = & equal5_14;
+  assign \$904  = \$903  & used[14];
+  assign \$905  = \$904  & compared[255];
+  assign \$906  = ~ compared[257];
+  assign \$907  = \$905  & \$906 ;
+  assign \$908  = input__payload[905:892] == keys__15[13:0];
+  assign \$909  = input__payload[919:906] == keys__15[27:14];
+  assign \$910  = input__payload[931:920] == keys__15[39:28];
+  assign \$911  = & equal5_15;
+  assign \$912  = \$911  & used[15];
+  assign \$913  = \$912  & compared[255];
+  assign \$914  = ~ compared[257];
+  assign \$915  = \$913  & \$914 ;
+  assign \$916  = | matches5;
+  assign \$917  = matches5 & known;
+  assign \$918  = | \$917 ;
+  assign \$919  = | { matches5[15], matches5[13], matches5[11], matches5[9], matches5[7], matches5[5], matches5[3], matches5[1] };
+  assign \$920  = | { matches5[15:14], matches5[11:10], matches5[7:6], matches5[3:2] };
+  assign \$921  = | { matches5[15:12], matches5[7:4] };
+  assign \$922  = | matches5[15:8];
+  assign \$923  = input__payload[945:932] == keys__0[13:0];
+  assign \$924  = input__payload[959:946] == keys__0[27:14];
+  assign \$925  = input__payload[971:960] == keys__0[39:28];
+  assign \$926  = & equal6_0;
+  assign \$927  = \$926  & used[0];
+  assign \$928  = \$927  & compared[298];
+  assign \$929  = ~ compared[300];
+  assign \$930  = \$928  & \$929 ;
+  assign \$931  = input__payload[945:932] == keys__1[13:0];
+  assign \$932  = input__payload[959:946] == keys__1[27:14];
+  assign \$933  = input__payload[971:960] == keys__1[39:28];
+  assign \$934  = & equal6_1;
+  assign \$935  = \$934  & used[1];
+  assign \$936  = \$935  & compared[298];
+  assign \$937  = ~ compared[300];
+  assign \$938  = \$936  & \$937 ;
+  assign \$939  = input__payload[945:932] == keys__2[13:0];
+  assign \$940  = input__payload[959:946] == keys__2[27:14];
+  assign \$941  = input__payload[971:960] == keys__2[39:28];
+  assign \$942  = & equal6_2;
+  assign \$943  = \$942  & used[2];
+  assign \$944  = \$943  & compared[298];
+  assign \$945  = ~ compared[300];
+  assign \$946  = \$944  & \$945 ;
+  assign \$947  = input__payload[945:932] == keys__3[13:0];
+  assign \$948  = input__payload[959:946] == keys__3[27:14];
+  assign \$949  = input__payload[971:960] == keys__3[39:28];
+  assign \$950  = & equal6_3;
+  assign \$951  = \$950  & used[3];
+  assign \$952  = \$951  & compared[298];
+  assign \$953  = ~ compared[300];
+  assign \$954  = \$952  & \$953 ;
+  assign \$955  = input__payload[945:932] == keys__4[13:0];
+  assign \$956  = input__payload[959:946] == keys__4[27:14];
+  assign \$957  = input__payload[971:960] == keys__4[39:28];
+  assign \$958  = & equal6_4;
+  assign \$959  = \$958  & used[4];
+  assign \$960  = \$959  & compared[298];
+  assign \$961  = ~ compared[300];
+  assign \$962  = \$960  & \$961 ;
+  assign \$963  = input__payload[945:932] == keys__5[13:0];
+  assign \$964  = input__payload[959:946] == keys__5[27:14];
+  assign \$965  = input__payload[971:960] == keys__5[39:28];
+  assign \$966  = & equal6_5;
+  assign \$967  = \$966  & used[5];
+  assign \$968  = \$967  & compared[298];
+  assign \$969  = ~ compared[300];
+  assign \$970  = \$968  & \$969 ;
+  assign \$971  = input__payload[945:932] == keys__6[13:0];
+  assign \$972  = input__payload[959:946] == keys__6[27:14];
+  assign \$973  = input__payload[971:960] == keys__6[39:28];
+  assign \$974  = & equal6_6;
+  assign \$975  = \$974  & used[6];
+  assign \$976  = \$975  & compared[298];
+  assign \$977  = ~ compared[300];
+  assign \$978  = \$976  & \$977 ;
+  assign \$979  = input__payload[945:932] == keys__7[13:0];
+  assign \$980  = input__payload[959:946] == keys__7[27:14];
+  assign \$981  = input__payload[971:960] == keys__7[39:28];
+  assign \$982  = & equal6_7;
+  assign \$983  = \$982  & used[7];
+  assign \$984  = \$983  & compared[298];
+  assign \$985  = ~ compared[300];
+  assign \$986  = \$984  & \$985 ;
+  assign \$987  = input__payload[945:932] == keys__8[13:0];
+  assign \$988  = input__payload[959:946] == keys__8[27:14];
+  assign \$989  = input__payload[971:960] == keys__8[39:28];
+  assign \$990  = & equal6_8;
+  assign \$991  = \$990  & used[8];
+  assign \$992  = \$991  & compared[298];
+  assign \$993  = ~ compared[300];
+  assign \$994  = \$992  & \$993 ;
+  assign \$995  = input__payload[945:932] == keys__9[13:0];
+  assign \$996  = input__payload[959:946] == keys__9[27:14];
+  assign \$997  = input__payload[971:960] == keys__9[39:28];
+  assign \$998  = & equal6_9;
+  assign \$999  = \$998  & used[9];
+  assign \$1000  = \$999  & compared[298];
+  assign \$1001  = ~ compared[300];
+  assign \$1002  = \$1000  & \$1001 ;
+  assign \$1003  = input__payload[945:932] == keys__10[13:0];
+  assign \$1004  = input__payload[959:946] == keys__10[27:14];
+  assign \$1005  = input__payload[971:960] == keys__10[39:28];
+  assign \$1006  = & equal6_10;
+  assign \$1007  = \$1006  & used[10];
+  assign \$1008  = \$1007  & compared[298];
+  assign \$1009  = ~ compared[300];
+  assign \$1010  = \$1008  & \$1009 ;
+  assign \$1011  = input__payload[945:932] == keys__11[13:0];
+  assign \$1012  = input__payload[959:946] == keys__11[27:14];
+  assign \$1013  = input__payload[971:960] == keys__11[39:28];
+  assign \$1014  = & equal6_11;
+  assign \$1015  = \$1014  & used[11];
+  assign \$1016  = \$1015  & compared[298];
+  assign \$1017  = ~ compared[300];
+  assign \$1018  = \$1016  & \$1017 ;
+  assign \$1019  = input__payload[945:932] == keys__12[13:0];
+  assign \$1020  = input__payload[959:946] == keys__12[27:14];
+  assign \$1021  = input__payload[971:960] == keys__12[39:28];
+  assign \$1022  = & equal6_12;
+  assign \$1023  = \$1022  & used[12];
+  assign \$1024  = \$1023  & compared[298];
+  assign \$1025  = ~ compared[300];
+  assign \$1026  = \$1024  & \$1025 ;
+  assign \$1027  = input__payload[945:932] == keys__13[13:0];
+  assign \$1028  = input__payload[959:946] == keys__13[27:14];
+  assign \$1029  = input__payload[971:960] == keys__13[39:28];
+  assign \$1030  = & equal6_13;
+  assign \$1031  = \$1030  & used[13];
+  assign \$1032  = \$1031  & compared[298];
+  assign \$1033  = ~ compared[300];
+  assign \$1034  = \$1032  & \$1033 ;
+  assign \$1035  = input__payload[945:932] == keys__14[13:0];
+  assign \$1036  = input__payload[959:946] == keys__14[27:14];
+  assign \$1037  = input__payload[971:960] == keys__14[39:28];
+  assign \$1038  = & equal6_14;
+  assign \$1039  = \$1038  & used[14];
+  assign \$1040  = \$1039  & compared[298];
+  assign \$1041  = ~ compared[300];
+  assign \$1042  = \$1040  & \$1041 ;
+  assign \$1043  = input__payload[945:932] == keys__15[13:0];
+  assign \$1044  = input__payload[959:946] == keys__15[27:14];
+  assign \$1045  = input__payload[971:960] == keys__15[39:28];
+  assign \$1046  = & equal6_15;
+  assign \$1047  = \$1046  & used[15];
+  assign \$1048  = \$1047  & compared[298];
+  assign \$1049  = ~ compared[300];
+  assign \$1050  = \$1048  & \$1049 ;
+  assign \$1051  = | matches6;
+  assign \$1052  = matches6 & known;
+  assign \$1053  = | \$1052 ;
+  assign \$1054  = | { matches6[15], matches6[13], matches6[11], matches6[9], matches6[7], matches6[5], matches6[3], matches6[1] };
+  assign \$1055  = | { matches6[15:14], matches6[11:10], matches6[7:6], matches6[3:2] };
+  assign \$1056  = | { matches6[15:12], matches6[7:4] };
+  assign \$1057  = | matches6[15:8];
+  assign \$1058  = input__payload[985:972] == keys__0[13:0];
+  assign \$1059  = input__payload[999:986] == keys__0[27:14];
+  assign \$1060  = input__payload[1011:1000] == keys__0[39:28];
+  assign \$1061  = & equal7_0;
+  assign \$1062  = \$1061  & used[0];
+  assign \$1063  = \$1062  & compared[341];
+  assign \$1064  = ~ compared[343];
+  assign \$1065  = \$1063  & \$1064 ;
+  assign \$1066  = input__payload[985:972] == keys__1[13:0];
+  assign \$1067  = input__payload[999:986] == keys__1[27:14];
+  assign \$1068  = input__payload[1011:1000] == keys__1[39:28];
+  assign \$1069  = & equal7_1;
+  assign \$1070  = \$1069  & used[1];
+  assign \$1071  = \$1070  & compared[341];
+  assign \$1072  = ~ compared[343];
+  assign \$1073  = \$1071  & \$1072 ;
+  assign \$1074  = input__payload[985:972] == keys__2[13:0];
+  assign \$1075  = input__payload[999:986] == keys__2[27:14];
+  assign \$1076  = input__payload[1011:1000] == keys__2[39:28];
+  assign \$1077  = & equal7_2;
+  assign \$1078  = \$1077  & used[2];
+  assign \$1079  = \$1078  & compared[341];
+  assign \$1080  = ~ compared[343];
+  assign \$1081  = \$1079  & \$1080 ;
+  assign \$1082  = input__payload[985:972] == keys__3[13:0];
+  assign \$1083  = input__payload[999:986] == keys__3[27:14];
+  assign \$1084  = input__payload[1011:1000] == keys__3[39:28];
+  assign \$1085  = & equal7_3;
+  assign \$1086  = \$1085  & used[3];
+  assign \$1087  = \$1086  & compared[341];
+  assign \$1088  = ~ compared[343];
+  assign \$1089  = \$1087  & \$1088 ;
+  assign \$1090  = input__payload[985:972] == keys__4[13:0];
+  assign \$1091  = input__payload[999:986] == keys__4[27:14];
+  assign \$1092  = input__payload[1011:1000] == keys__4[39:28];
+  assign \$1093  = & equal7_4;
+  assign \$1094  = \$1093  & used[4];
+  assign \$1095  = \$1094  & compared[341];
+  assign \$1096  = ~ compared[343];
+  assign \$1097  = \$1095  & \$1096 ;
+  assign \$1098  = input__payload[985:972] == keys__5[13:0];
+  assign \$1099  = input__payload[999:986] == keys__5[27:14];
+  assign \$1100  = input__payload[1011:1000] == keys__5[39:28];
+  assign \$1101  = & equal7_5;
+  assign \$1102  = \$1101  & used[5];
+  assign \$1103  = \$1102  & compared[341];
+  assign \$1104  = ~ compared[343];
+  assign \$1105  = \$1103  & \$1104 ;
+  assign \$1106  = input__payload[985:972] == keys__6[13:0];
+  assign \$1107  = input__payload[999:986] == keys__6[27:14];
+  assign \$1108  = input__payload[1011:1000] == keys__6[39:28];
+  assign \$1109  = & equal7_6;
+  assign \$1110  = \$1109  & used[6];
+  assign \$1111  = \$1110  & compared[341];
+  assign \$1112  = ~ compared[343];
+  assign \$1113  = \$1111  & \$1112 ;
+  assign \$1114  = input__payload[985:972] == keys__7[13:0];
+  assign \$1115  = input__payload[999:986] == keys__7[27:14];
+  assign \$1116  = input__payload[1011:1000] == keys__7[39:28];
+  assign \$1117  = & equal7_7;
+  assign \$1118  = \$1117  & used[7];
+  assign \$1119  = \$1118  & compared[341];
+  assign \$1120  = ~ compared[343];
+  assign \$1121  = \$1119  & \$1120 ;
+  assign \$1122  = input__payload[985:972] == keys__8[13:0];
+  assign \$1123  = input__payload[999:986] == keys__8[27:14];
+  assign \$1124  = input__payload[1011:1000] == keys__8[39:28];
+  assign \$1125  = & equal7_8;
+  assign \$1126  = \$1125  & used[8];
+  assign \$1127  = \$1126  & compared[341];
+  assign \$1128  = ~ compared[343];
+  assign \$1129  = \$1127  & \$1128 ;
+  assign \$1130  = input__payload[985:972] == keys__9[13:0];
+  assign \$1131  = input__payload[999:986] == keys__9[27:14];
+  assign \$1132  = input__payload[1011:1000] == keys__9[39:28];
+  assign \$1133  = & equal7_9;
+  assign \$1134  = \$1133  & used[9];
+  assign \$1135  = \$1134  & compared[341];
+  assign \$1136  = ~ compared[343];
+  assign \$1137  = \$1135  & \$1136 ;
+  assign \$1138  = input__payload[985:972] == keys__10[13:0];
+  assign \$1139  = input__payload[999:986] == keys__10[27:14];
+  assign \$1140  = input__payload[1011:1000] == keys__10[39:28];
+  assign \$1141  = & equal7_10;
+  assign \$1142  = \$1141  & used[10];
+  assign \$1143  = \$1142  & compared[341];
+  assign \$1144  = ~ compared[343];
+  assign \$1145  = \$1143  & \$1144 ;
+  assign \$1146  = input__payload[985:972] == keys__11[13:0];
+  assign \$1147  = input__payload[999:986] == keys__11[27:14];
+  assign \$1148  = input__payload[1011:1000] == keys__11[39:28];
+  assign \$1149  = & equal7_11;
+  assign \$1150  = \$1149  & used[11];
+  assign \$1151  = \$1150  & compared[341];
+  assign \$1152  = ~ compared[343];
+  assign \$1153  = \$1151  & \$1152 ;
+  assign \$1154  = input__payload[985:972] == keys__12[13:0];
+  assign \$1155  = input__payload[999:986] == keys__12[27:14];
+  assign \$1156  = input__payload[1011:1000] == keys__12[39:28];
+  assign \$1157  = & equal7_12;
+  assign \$1158  = \$1157  & used[12];
+  assign \$1159  = \$1158  & compared[341];
+  assign \$1160  = ~ compared[343];
+  assign \$1161  = \$1159  & \$1160 ;
+  assign \$1162  = input__payload[985:972] == keys__13[13:0];
+  assign \$1163  = input__payload[999:986] == keys__13[27:14];
+  assign \$1164  = input__payload[1011:1000] == keys__13[39:28];
+  assign \$1165  = & equal7_13;
+  assign \$1166  = \$1165  & used[13];
+  assign \$1167  = \$1166  & compared[341];
+  assign \$1168  = ~ compared[343];
+  assign \$1169  = \$1167  & \$1168 ;
+  assign \$1170  = input__payload[985:972] == keys__14[13:0];
+  assign \$1171  = input__payload[999:986] == keys__14[27:14];
+  assign \$1172  = input__payload[1011:1000] == keys__14[39:28];
+  assign \$1173  = & equal7_14;
+  assign \$1174  = \$1173  & used[14];
+  assign \$1175  = \$1174  & compared[341];
+  assign \$1176  = ~ compared[343];
+  assign \$1177  = \$1175  & \$1176 ;
+  assign \$1178  = input__payload[985:972] == keys__15[13:0];
+  assign \$1179  = input__payload[999:986] == keys__15[27:14];
+  assign \$1180  = input__payload[1011:1000] == keys__15[39:28];
+  assign \$1181  = & equal7_15;
+  assign \$1182  = \$1181  & used[15];
+  assign \$1183  = \$1182  & compared[341];
+  assign \$1184  = ~ compared[343];
+  assign \$1185  = \$1183  & \$1184 ;
+  assign \$1186  = | matches7;
+  assign \$1187  = matches7 & known;
+  assign \$1188  = | \$1187 ;
+  assign \$1189  = | { matches7[15], matches7[13], matches7[11], matches7[9], matches7[7], matches7[5], matches7[3], matches7[1] };
+  assign \$1190  = | { matches7[15:14], matches7[11:10], matches7[7:6], matches7[3:2] };
+  assign \$1191  = | { matches7[15:12], matches7[7:4] };
+  assign \$1192  = | matches7[15:8];
+  assign \$1193  = input__payload[1025:1012] == keys__0[13:0];
+  assign \$1194  = input__payload[1039:1026] == keys__0[27:14];
+  assign \$1195  = input__payload[1051:1040] == keys__0[39:28];
+  assign \$1196  = & equal8_0;
+  assign \$1197  = \$1196  & used[0];
+  assign \$1198  = \$1197  & compared[384];
+  assign \$1199  = ~ compared[386];
+  assign \$1200  = \$1198  & \$1199 ;
+  assign \$1201  = input__payload[1025:1012] == keys__1[13:0];
+  assign \$1202  = input__payload[1039:1026] == keys__1[27:14];
+  assign \$1203  = input__payload[1051:1040] == keys__1[39:28];
+  assign \$1204  = & equal8_1;
+  assign \$1205  = \$1204  & used[1];
+  assign \$1206  = \$1205  & compared[384];
+  assign \$1207  = ~ compared[386];
+  assign \$1208  = \$1206  & \$1207 ;
+  assign \$1209  = input__payload[1025:1012] == keys__2[13:0];
+  assign \$1210  = input__payload[1039:1026] == keys__2[27:14];
+  assign \$1211  = input__payload[1051:1040] == keys__2[39:28];
+  assign \$1212  = & equal8_2;
+  assign \$1213  = \$1212  & used[2];
+  assign \$1214  = \$1213  & compared[384];
+  assign \$1215  = ~ compared[386];
+  assign \$1216  = \$1214  & \$1215 ;
+  assign \$1217  = input__payload[1025:1012] == keys__3[13:0];
+  assign \$1218  = input__payload[1039:1026] == keys__3[27:14];
+  assign \$1219  = input__payload[1051:1040] == keys__3[39:28];
+  assign \$1220  = & equal8_3;
+  assign \$1221  = \$1220  & used[3];
+  assign \$1222  = \$1221  & compared[384];
+  assign \$1223  = ~ compared[386];
+  assign \$1224  = \$1222  & \$1223 ;
+  assign \$1225  = input__payload[1025:1012] == keys__4[13:0];
+  assign \$1226  = input__payload[1039:1026] == keys__4[27:14];
+  assign \$1227  = input__payload[1051:1040] == keys__4[39:28];
+  assign \$1228  = & equal8_4;
+  assign \$1229  = \$1228  & used[4];
+  assign \$1230  = \$1229  & compared[384];
+  assign \$1231  = ~ compared[386];
+  assign \$1232  = \$1230  & \$1231 ;
+  assign \$1233  = input__payload[1025:1012] == keys__5[13:0];
+  assign \$1234  = input__payload[1039:1026] == keys__5[27:14];
+  assign \$1235  = input__payload[1051:1040] == keys__5[39:28];
+  assign \$1236  = & equal8_5;
+  assign \$1237  = \$1236  & used[5];
+  assign \$1238  = \$1237  & compared[384];
+  assign \$1239  = ~ compared[386];
+  assign \$1240  = \$1238  & \$1239 ;
+  assign \$1241  = input__payload[1025:1012] == keys__6[13:0];
+  assign \$1242  = input__payload[1039:1026] == keys__6[27:14];
+  assign \$1243  = input__payload[1051:1040] == keys__6[39:28];
+  assign \$1244  = & equal8_6;
+  assign \$1245  = \$1244  & used[6];
+  assign \$1246  = \$1245  & compared[384];
+  assign \$1247  = ~ compared[386];
+  assign \$1248  = \$1246  & \$1247 ;
+  assign \$1249  = input__payload[1025:1012] == keys__7[13:0];
+  assign \$1250  = input__payload[1039:1026] == keys__7[27:14];
+  assign \$1251  = input__payload[1051:1040] == keys__7[39:28];
+  assign \$1252  = & equal8_7;
+  assign \$1253  = \$1252  & used[7];
+  assign \$1254  = \$1253  & compared[384];
+  assign \$1255  = ~ compared[386];
+  assign \$1256  = \$1254  & \$1255 ;
+  assign \$1257  = input__payload[1025:1012] == keys__8[13:0];
+  assign \$1258  = input__payload[1039:1026] == keys__8[27:14];
+  assign \$1259  = input__payload[1051:1040] == keys__8[39:28];
+  assign \$1260  = & equal8_8;
+  assign \$1261  = \$1260  & used[8];
+  assign \$1262  = \$1261  & compared[384];
+  assign \$1263  = ~ compared[386];
+  assign \$1264  = \$1262  & \$1263 ;
+  assign \$1265  = input__payload[1025:1012] == keys__9[13:0];
+  assign \$1266  = input__payload[1039:1026] == keys__9[27:14];
+  assign \$1267  = input__payload[1051:1040] == keys__9[39:28];
+  assign \$1268  = & equal8_9;
+  assign \$1269  = \$1268  & used[9];
+  assign \$1270  = \$1269  & compared[384];
+  assign \$1271  = ~ compared[386];
+  assign \$1272  = \$1270  & \$1271 ;
+  assign \$1273  = input__payload[1025:1012] == keys__10[13:0];
+  assign \$1274  = input__payload[1039:1026] == keys__10[27:14];
+  assign \$1275  = input__payload[1051:1040] == keys__10[39:28];
+  assign \$1276  = & equal8_10;
+  assign \$1277  = \$1276  & used[10];
+  assign \$1278  = \$1277  & compared[384];
+  assign \$1279  = ~ compared[386];
+  assign \$1280  = \$1278  & \$1279 ;
+  assign \$1281  = input__payload[1025:1012] == keys__11[13:0];
+  assign \$1282  = input__payload[1039:1026] == keys__11[27:14];
+  assign \$1283  = input__payload[1051:1040] == keys__11[39:28];
+  assign \$1284  = & equal8_11;
+  assign \$1285  = \$1284  & used[11];
+  assign \$1286  = \$1285  & compared[384];
+  assign \$1287  = ~ compared[386];
+  assign \$1288  = \$1286  & \$1287 ;
+  assign \$1289  = input__payload[1025:1012] == keys__12[13:0];
+  assign \$1290  = input__payload[1039:1026] == keys__12[27:14];
+  assign \$1291  = input__payload[1051:1040] == keys__12[39:28];
+  assign \$1292  = & equal8_12;
+  assign \$1293  = \$1292  & used[12];
+  assign \$1294  = \$1293  & compared[384];
+  assign \$1295  = ~ compared[386];
+  assign \$1296  = \$1294  & \$1295 ;
+  assign \$1297  = input__payload[1025:1012] == keys__13[13:0];
+  assign \$1298  = input__payload[1039:1026] == keys__13[27:14];
+  assign \$1299  = input__payload[1051:1040] == keys__13[39:28];
+  assign \$1300  = & equal8_13;
+  assign \$1301  = \$1300  & used[13];
+  assign \$1302  = \$1301  & compared[384];
+  assign \$1303  = ~ compared[386];
+  assign \$1304  = \$1302  & \$1303 ;
+  assign \$1305  = input__payload[1025:1012] == keys__14[13:0];
+  assign \$1306  = input__payload[1039:1026] == keys__14[27:14];
+  assign \$1307  = input__payload[1051:1040] == keys__14[39:28];
+  assign \$1308  = & equal8_14;
+  assign \$1309  = \$1308  & used[14];
+  assign \$1310  = \$1309  & compared[384];
+  assign \$1311  = ~ compared[386];
+  assign \$1312  = \$1310  & \$1311 ;
+  assign \$1313  = input__payload[1025:1012] == keys__15[13:0];
+  assign \$1314  = input__payload[1039:1026] == keys__15[27:14];
+  assign \$1315  = input__payload[1051:1040] == keys__15[39:28];
+  assign \$1316  = & equal8_15;
+  assign \$1317  = \$1316  & used[15];
+  assign \$1318  = \$1317  & compared[384];
+  assign \$1319  = ~ compared[386];
+  assign \$1320  = \$1318  & \$1319 ;
+  assign \$1321  = | matches8;
+  assign \$1322  = matches8 & known;
+  assign \$1323  = | \$1322 ;
+  assign \$1324  = | { matches8[15], matches8[13], matches8[11], matches8[9], matches8[7], matches8[5], matches8[3], matches8[1] };
+  assign \$1325  = | { matches8[15:14], matches8[11:10], matches8[7:6], matches8[3:2] };
+  assign \$1326  = | { matches8[15:12], matches8[7:4] };
+  assign \$1327  = | matches8[15:8];
+  assign \$1328  = input__payload[1065:1052] == keys__0[13:0];
+  assign \$1329  = input__payload[1079:1066] == keys__0[27:14];
+  assign \$1330  = input__payload[1091:1080] == keys__0[39:28];
+  assign \$1331  = & equal9_0;
+  assign \$1332  = \$1331  & used[0];
+  assign \$1333  = \$1332  & compared[427];
+  assign \$1334  = ~ compared[429];
+  assign \$1335  = \$1333  & \$1334 ;
+  assign \$1336  = input__payload[1065:1052] == keys__1[13:0];
+  assign \$1337  = input__payload[1079:1066] == keys__1[27:14];
+  assign \$1338  = input__payload[1091:1080] == keys__1[39:28];
+  assign \$1339  = & equal9_1;
+  assign \$1340  = \$1339  & used[1];
+  assign \$1341  = \$1340  & compared[427];
+  assign \$1342  = ~ compared[429];
+  assign \$1343  = \$1341  & \$1342 ;
+  assign \$1344  = input__payload[1065:1052] == keys__2[13:0];
+  assign \$1345  = input__payload[1079:1066] == keys__2[27:14];
+  assign \$1346  = input__payload[1091:1080] == keys__2[39:28];
+  assign \$1347  = & equal9_2;
+  assign \$1348  = \$1347  & used[2];
+  assign \$1349  = \$1348  & compared[427];
+  assign \$1350  = ~ compared[429];
+  assign \$1351  = \$1349  & \$1350 ;
+  assign \$1352  = input__payload[1065:1052] == keys__3[13:0];
+  assign \$1353  = input__payload[1079:1066] == keys__3[27:14];
+  assign \$1354  = input__payload[1091:1080] == keys__3[39:28];
+  assign \$1355  = & equal9_3;
+  assign \$1356  = \$1355  & used[3];
+  assign \$1357  = \$1356  & compared[427];
+  assign \$1358  = ~ compared[429];
+  assign \$1359  = \$1357  & \$1358 ;
+  assign \$1360  = input__payload[1065:1052] == keys__4[13:0];
+  assign \$1361  = input__payload[1079:1066] == keys__4[27:14];
+  assign \$1362  = input__payload[1091:1080] == keys__4[39:28];
+  assign \$1363  = & equal9_4;
+  assign \$1364  = \$1363  & used[4];
+  assign \$1365  = \$1364  & compared[427];
+  assign \$1366  = ~ compared[429];
+  assign \$1367  = \$1365  & \$1366 ;
+  assign \$1368  = input__payload[1065:1052] == keys__5[13:0];
+  assign \$1369  = input__payload[1079:1066] == keys__5[27:14];
+  assign \$1370  = input__payload[1091:1080] == keys__5[39:28];
+  assign \$1371  = & equal9_5;
+  assign \$1372  = \$1371  & used[5];
+  assign \$1373  = \$1372  & compared[427];
+  assign \$1374  = ~ compared[429];
+  assign \$1375  = \$1373  & \$1374 ;
+  assign \$1376  = input__payload[1065:1052] == keys__6[13:0];
+  assign \$1377  = input__payload[1079:1066] == keys__6[27:14];
+  assign \$1378  = input__payload[1091:1080] == keys__6[39:28];
+  assign \$1379  = & equal9_6;
+  assign \$1380  = \$1379  & used[6];
+  assign \$1381  = \$1380  & compared[427];
+  assign \$1382  = ~ compared[429];
+  assign \$1383  = \$1381  & \$1382 ;
+  assign \$1384  = input__payload[1065:1052] == keys__7[13:0];
+  assign \$1385  = input__payload[1079:1066] == keys__7[27:14];
+  assign \$1386  = input__payload[1091:1080] == keys__7[39:28];
+  assign \$1387  = & equal9_7;
+  assign \$1388  = \$1387  & used[7];
+  assign \$1389  = \$1388  & compared[427];
+  assign \$1390  = ~ compared[429];
+  assign \$1391  = \$1389  & \$1390 ;
+  assign \$1392  = input__payload[1065:1052] == keys__8[13:0];
+  assign \$1393  = input__payload[1079:1066] == keys__8[27:14];
+  assign \$1394  = input__payload[1091:1080] == keys__8[39:28];
+  assign \$1395  = & equal9_8;
+  assign \$1396  = \$1395  & used[8];
+  assign \$1397  = \$1396  & compared[427];
+  assign \$1398  = ~ compared[429];
+  assign \$1399  = \$1397  & \$1398 ;
+  assign \$1400  = input__payload[1065:1052] == keys__9[13:0];
+  assign \$1401  = input__payload[1079:1066] == keys__9[27:14];
+  assign \$1402  = input__payload[1091:1080] == keys__9[39:28];
+  assign \$1403  = & equal9_9;
+  assign \$1404  = \$1403  & used[9];
+  assign \$1405  = \$1404  & compared[427];
+  assign \$1406  = ~ compared[429];
+  assign \$1407  = \$1405  & \$1406 ;
+  assign \$1408  = input__payload[1065:1052] == keys__10[13:0];
+  assign \$1409  = input__payload[1079:1066] == keys__10[27:14];
+  assign \$1410  = input__payload[1091:1080] == keys__10[39:28];
+  assign \$1411  = & equal9_10;
+  assign \$1412  = \$1411  & used[10];
+  assign \$1413  = \$1412  & compared[427];
+  assign \$1414  = ~ compared[429];
+  assign \$1415  = \$1413  & \$1414 ;
+  assign \$1416  = input__payload[1065:1052] == keys__11[13:0];
+  assign \$1417  = input__payload[1079:1066] == keys__11[27:14];
+  assign \$1418  = input__payload[1091:1080] == keys__11[39:28];
+  assign \$1419  = & equal9_11;
+  assign \$1420  = \$1419  & used[11];
+  assign \$1421  = \$1420  & compared[427];
+  assign \$1422  = ~ compared[429];
+  assign \$1423  = \$1421  & \$1422 ;
+  assign \$1424  = input__payload[1065:1052] == keys__12[13:0];
+  assign \$1425  = input__payload[1079:1066] == keys__12[27:14];
+  assign \$1426  = input__payload[1091:1080] == keys__12[39:28];
+  assign \$1427  = & equal9_12;
+  assign \$1428  = \$1427  & used[12];
+  assign \$1429  = \$1428  & compared[427];
+  assign \$1430  = ~ compared[429];
+  assign \$1431  = \$1429  & \$1430 ;
+  assign \$1432  = input__payload[1065:1052] == keys__13[13:0];
+  assign \$1433  = input__payload[1079:1066] == keys__13[27:14];
+  assign \$1434  = input__payload[1091:1080] == keys__13[39:28];
+  assign \$1435  = & equal9_13;
+  assign \$1436  = \$1435  & used[13];
+  assign \$1437  = \$1436  & compared[427];
+  assign \$1438  = ~ compared[429];
+  assign \$1439  = \$1437  & \$1438 ;
+  assign \$1440  = input__payload[1065:1052] == keys__14[13:0];
+  assign \$1441  = input__payload[1079:1066] == keys__14[27:14];
+  assign \$1442  = input__payload[1091:1080] == keys__14[39:28];
+  assign \$1443  = & equal9_14;
+  assign \$1444  = \$1443  & used[14];
+  assign \$1445  = \$1444  & compared[427];
+  assign \$1446  = ~ compared[429];
+  assign \$1447  = \$1445  & \$1446 ;
+  assign \$1448  = input__payload[1065:1052] == keys__15[13:0];
+  assign \$1449  = input__payload[1079:1066] == keys__15[27:14];
+  assign \$1450  = input__payload[1091:1080] == keys__15[39:28];
+  assign \$1451  = & equal9_15;
+  assign \$1452  = \$1451  & used[15];
+  assign \$1453  = \$1452  & compared[427];
+  assign \$1454  = ~ compared[429];
+  assign \$1455  = \$1453  & \$1454 ;
+  assign \$1456  = | matches9;
+  assign \$1457  = matches9 & known;
+  assign \$1458  = | \$1457 ;
+  assign \$1459  = | { matches9[15], matches9[13], matches9[11], matches9[9], matches9[7], matches9[5], matches9[3], matches9[1] };
+  assign \$1460  = | { matches9[15:14], matches9[11:10], matches9[7:6], matches9[3:2] };
+  assign \$1461  = | { matches9[15:12], matches9[7:4] };
+  assign \$1462  = | matches9[15:8];
+  assign \$1463  = input__payload[1105:1092] == keys__0[13:0];
+  assign \$1464  = input__payload[1119:1106] == keys__0[27:14];
+  assign \$1465  = input__payload[1131:1120] == keys__0[39:28];
+  assign \$1466  = & equal10_0;
+  assign \$1467  = \$1466  & used[0];
+  assign \$1468  = \$1467  & compared[470];
+  assign \$1469  = ~ compared[472];
+  assign \$1470  = \$1468  & \$1469 ;
+  assign \$1471  = input__payload[1105:1092] == keys__1[13:0];
+  assign \$1472  = input__payload[1119:1106] == keys__1[27:14];
+  assign \$1473  = input__payload[1131:1120] == keys__1[39:28];
+  assign \$1474  = & equal10_1;
+  assign \$1475  = \$1474  & used[1];
+  assign \$1476  = \$1475  & compared[470];
+  assign \$1477  = ~ compared[472];
+  assign \$1478  = \$1476  & \$1477 ;
+  assign \$1479  = input__payload[1105:1092] == keys__2[13:0];
+  assign \$1480  = input__payload[1119:1106] == keys__2[27:14];
+  assign \$1481  = input__payload[1131:1120] == keys__2[39:28];
+  assign \$1482  = & equal10_2;
+  assign \$1483  = \$1482  & used[2];
+  assign \$1484  = \$1483  & compared[470];
+  assign \$1485  = ~ compared[472];
+  assign \$1486  = \$1484  & \$1485 ;
+  assign \$1487  = input__payload[1105:1092] == keys__3[13:0];
+  assign \$1488  = input__payload[1119:1106] == keys__3[27:14];
+  assign \$1489  = input__payload[1131:1120] == keys__3[39:28];
+  assign \$1490  = & equal10_3;
+  assign \$1491  = \$1490  & used[3];
+  assign \$1492  = \$1491  & compared[470];
+  assign \$1493  = ~ compared[472];
+  assign \$1494  = \$1492  & \$1493 ;
+  assign \$1495  = input__payload[1105:1092] == keys__4[13:0];
+  assign \$1496  = input__payload[1119:1106] == keys__4[27:14];
+  assign \$1497  = input__payload[1131:1120] == keys__4[39:28];
+  assign \$1498  = & equal10_4;
+  assign \$1499  = \$1498  & used[4];
+  assign \$1500  = \$1499  & compared[470];
+  assign \$1501  = ~ compared[472];
+  assign \$1502  = \$1500  & \$1501 ;
+  assign \$1503  = input__payload[1105:1092] == keys__5[13:0];
+  assign \$1504  = input__payload[1119:1106] == keys__5[27:14];
+  assign \$1505  = input__payload[1131:1120] == keys__5[39:28];
+  assign \$1506  = & equal10_5;
+  assign \$1507  = \$1506  & used[5];
+  assign \$1508  = \$1507  & compared[470];
+  assign \$1509  = ~ compared[472];
+  assign \$1510  = \$1508  & \$1509 ;
+  assign \$1511  = input__payload[1105:1092] == keys__6[13:0];
+  assign \$1512  = input__payload[1119:1106] == keys__6[27:14];
+  assign \$1513  = input__payload[1131:1120] == keys__6[39:28];
+  assign \$1514  = & equal10_6;
+  assign \$1515  = \$1514  & used[6];
+  assign \$1516  = \$1515  & compared[470];
+  assign \$1517  = ~ compared[472];
+  assign \$1518  = \$1516  & \$1517 ;
+  assign \$1519  = input__payload[1105:1092] == keys__7[13:0];
+  assign \$1520  = input__payload[1119:1106] == keys__7[27:14];
+  assign \$1521  = input__payload[1131:1120] == keys__7[39:28];
+  assign \$1522  = & equal10_7;
+  assign \$1523  = \$1522  & used[7];
+  assign \$1524  = \$1523  & compared[470];
+  assign \$1525  = ~ compared[472];
+  assign \$1526  = \$1524  & \$1525 ;
+  assign \$1527  = input__payload[1105:1092] == keys__8[13:0];
+  assign \$1528  = input__payload[1119:1106] == keys__8[27:14];
+  assign \$1529  = input__payload[1131:1120] == keys__8[39:28];
+  assign \$1530  = & equal10_8;
+  assign \$1531  = \$1530  & used[8];
+  assign \$1532  = \$1531  & compared[470];
+  assign \$1533  = ~ compared[472];
+  assign \$1534  = \$1532  & \$1533 ;
+  assign \$1535  = input__payload[1105:1092] == keys__9[13:0];
+  assign \$1536  = input__payload[1119:1106] == keys__9[27:14];
+  assign \$1537  = input__payload[1131:1120] == keys__9[39:28];
+  assign \$1538  = & equal10_9;
+  assign \$1539  = \$1538  & used[9];
+  assign \$1540  = \$1539  & compared[470];
+  assign \$1541  = ~ compared[472];
+  assign \$1542  = \$1540  & \$1541 ;
+  assign \$1543  = input__payload[1105:1092] == keys__10[13:0];
+  assign \$1544  = input__payload[1119:1106] == keys__10[27:14];
+  assign \$1545  = input__payload[1131:1120] == keys__10[39:28];
+  assign \$1546  = & equal10_10;
+  assign \$1547  = \$1546  & used[10];
+  assign \$1548  = \$1547  & compared[470];
+  assign \$1549  = ~ compared[472];
+  assign \$1550  = \$1548  & \$1549 ;
+  assign \$1551  = input__payload[1105:1092] == keys__11[13:0];
+  assign \$1552  = input__payload[1119:1106] == keys__11[27:14];
+  assign \$1553  = input__payload[1131:1120] == keys__11[39:28];
+  assign \$1554  = & equal10_11;
+  assign \$1555  = \$1554  & used[11];
+  assign \$1556  = \$1555  & compared[470];
+  assign \$1557  = ~ compared[472];
+  assign \$1558  = \$1556  & \$1557 ;
+  assign \$1559  = input__payload[1105:1092] == keys__12[13:0];
+  assign \$1560  = input__payload[1119:1106] == keys__12[27:14];
+  assign \$1561  = input__payload[1131:1120] == keys__12[39:28];
+  assign \$1562  = & equal10_12;
+  assign \$1563  = \$1562  & used[12];
+  assign \$1564  = \$1563  & compared[470];
+  assign \$1565  = ~ compared[472];
+  assign \$1566  = \$1564  & \$1565 ;
+  assign \$1567  = input__payload[1105:1092] == keys__13[13:0];
+  assign \$1568  = input__payload[1119:1106] == keys__13[27:14];
+  assign \$1569  = input__payload[1131:1120] == keys__13[39:28];
+  assign \$1570  = & equal10_13;
+  assign \$1571  = \$1570  & used[13];
+  assign \$1572  = \$1571  & compared[470];
+  assign \$1573  = ~ compared[472];
+  assign \$1574  = \$1572  & \$1573 ;
+  assign \$1575  = input__payload[1105:1092] == keys__14[13:0];
+  assign \$1576  = input__payload[1119:1106] == keys__14[27:14];
+  assign \$1577  = input__payload[1131:1120] == keys__14[39:28];
+  assign \$1578  = & equal10_14;
+  assign \$1579  = \$1578  & used[14];
+  assign \$1580  = \$1579  & compared[470];
+  assign \$1581  = ~ compared[472];
+  assign \$1582  = \$1580  & \$1581 ;
+  assign \$1583  = input__payload[1105:1092] == keys__15[13:0];
+  assign \$1584  = input__payload[1119:1106] == keys__15[27:14];
+  assign \$1585  = input__payload[1131:1120] == keys__15[39:28];
+  assign \$1586  = & equal10_15;
+  assign \$1587  = \$1586  & used[15];
+  assign \$1588  = \$1587  & compared[470];
+  assign \$1589  = ~ compared[472];
+  assign \$1590  = \$1588  & \$1589 ;
+  assign \$1591  = | matches10;
+  assign \$1592  = matches10 & known;
+  assign \$1593  = | \$1592 ;
+  assign \$1594  = | { matches10[15], matches10[13], matches10[11], matches10[9], matches10[7], matches10[5], matches10[3], matches10[1] };
+  assign \$1595  = | { matches10[15:14], matches10[11:10], matches10[7:6], matches10[3:2] };
+  assign \$1596  = | { matches10[15:12], matches10[7:4] };
+  assign \$1597  = | matches10[15:8];
+  assign \$1598  = input__payload[1145:1132] == keys__0[13:0];
+  assign \$1599  = input__payload[1159:1146] == keys__0[27:14];
+  assign \$1600  = input__payload[1171:1160] == keys__0[39:28];
+  assign \$1601  = & equal11_0;
+  assign \$1602  = \$1601  & used[0];
+  assign \$1603  = \$1602  & compared[513];
+  assign \$1604  = ~ compared[515];
+  assign \$1605  = \$1603  & \$1604 ;
+  assign \$1606  = input__payload[1145:1132] == keys__1[13:0];
+  assign \$1607  = input__payload[1159:1146] == keys__1[27:14];
+  assign \$1608  = input__payload[1171:1160] == keys__1[39:28];
+  assign \$1609  = & equal11_1;
+  assign \$1610  = \$1609  & used[1];
+  assign \$1611  = \$1610  & compared[513];
+  assign \$1612  = ~ compared[515];
+  assign \$1613  = \$1611  & \$1612 ;
+  assign \$1614  = input__payload[1145:1132] == keys__2[13:0];
+  assign \$1615  = input__payload[1159:1146] == keys__2[27:14];
+  assign \$1616  = input__payload[1171:1160] == keys__2[39:28];
+  assign \$1617  = & equal11_2;
+  assign \$1618  = \$1617  & used[2];
+  assign \$1619  = \$1618  & compared[513];
+  assign \$1620  = ~ compared[515];
+  assign \$1621  = \$1619  & \$1620 ;
+  assign \$1622  = input__payload[1145:1132] == keys__3[13:0];
+  assign \$1623  = input__payload[1159:1146] == keys__3[27:14];
+  assign \$1624  = input__payload[1171:1160] == keys__3[39:28];
+  assign \$1625  = & equal11_3;
+  assign \$1626  = \$1625  & used[3];
+  assign \$1627  = \$1626  & compared[513];
+  assign \$1628  = ~ compared[515];
+  assign \$1629  = \$1627  & \$1628 ;
+  assign \$1630  = input__payload[1145:1132] == keys__4[13:0];
+  assign \$1631  = input__payload[1159:1146] == keys__4[27:14];
+  assign \$1632  = input__payload[1171:1160] == keys__4[39:28];
+  assign \$1633  = & equal11_4;
+  assign \$1634  = \$1633  & used[4];
+  assign \$1635  = \$1634  & compared[513];
+  assign \$1636  = ~ compared[515];
+  assign \$1637  = \$1635  & \$1636 ;
+  assign \$1638  = input__payload[1145:1132] == keys__5[13:0];
+  assign \$1639  = input__payload[1159:1146] == keys__5[27:14];
+  assign \$1640  = input__payload[1171:1160] == keys__5[39:28];
+  assign \$1641  = & equal11_5;
+  assign \$1642  = \$1641  & used[5];
+  assign \$1643  = \$1642  & compared[513];
+  assign \$1644  = ~ compared[515];
+  assign \$1645  = \$1643  & \$1644 ;
+  assign \$1646  = input__payload[1145:1132] == keys__6[13:0];
+  assign \$1647  = input__payload[1159:1146] == keys__6[27:14];
+  assign \$1648  = input__payload[1171:1160] == keys__6[39:28];
+  assign \$1649  = & equal11_6;
+  assign \$1650  = \$1649  & used[6];
+  assign \$1651  = \$1650  & compared[513];
+  assign \$1652  = ~ compared[515];
+  assign \$1653  = \$1651  & \$1652 ;
+  assign \$1654  = input__payload[1145:1132] == keys__7[13:0];
+  assign \$1655  = input__payload[1159:1146] == keys__7[27:14];
+  assign \$1656  = input__payload[1171:1160] == keys__7[39:28];
+  assign \$1657  = & equal11_7;
+  assign \$1658  = \$1657  & used[7];
+  assign \$1659  = \$1658  & compared[513];
+  assign \$1660  = ~ compared[515];
+  assign \$1661  = \$1659  & \$1660 ;
+  assign \$1662  = input__payload[1145:1132] == keys__8[13:0];
+  assign \$1663  = input__payload[1159:1146] == keys__8[27:14];
+  assign \$1664  = input__payload[1171:1160] == keys__8[39:28];
+  assign \$1665  = & equal11_8;
+  assign \$1666  = \$1665  & used[8];
+  assign \$1667  = \$1666  & compared[513];
+  assign \$1668  = ~ compared[515];
+  assign \$1669  = \$1667  & \$1668 ;
+  assign \$1670  = input__payload[1145:1132] == keys__9[13:0];
+  assign \$1671  = input__payload[1159:1146] == keys__9[27:14];
+  assign \$1672  = input__payload[1171:1160] == keys__9[39:28];
+  assign \$1673  = & equal11_9;
+  assign \$1674  = \$1673  & used[9];
+  assign \$1675  = \$1674  & compared[513];
+  assign \$1676  = ~ compared[515];
+  assign \$1677  = \$1675  & \$1676 ;
+  assign \$1678  = input__payload[1145:1132] == keys__10[13:0];
+  assign \$1679  = input__payload[1159:1146] == keys__10[27:14];
+  assign \$1680  = input__payload[1171:1160] == keys__10[39:28];
+  assign \$1681  = & equal11_10;
+  assign \$1682  = \$1681  & used[10];
+  assign \$1683  = \$1682  & compared[513];
+  assign \$1684  = ~ compared[515];
+  assign \$1685  = \$1683  & \$1684 ;
+  assign \$1686  = input__payload[1145:1132] == keys__11[13:0];
+  assign \$1687  = input__payload[1159:1146] == keys__11[27:14];
+  assign \$1688  = input__payload[1171:1160] == keys__11[39:28];
+  assign \$1689  = & equal11_11;
+  assign \$1690  = \$1689  & used[11];
+  assign \$1691  = \$1690  & compared[513];
+  assign \$1692  = ~ compared[515];
+  assign \$1693  = \$1691  & \$1692 ;
+  assign \$1694  = input__payload[1145:1132] == keys__12[13:0];
+  assign \$1695  = input__payload[1159:1146] == keys__12[27:14];
+  assign \$1696  = input__payload[1171:1160] == keys__12[39:28];
+  assign \$1697  = & equal11_12;
+  assign \$1698  = \$1697  & used[12];
+  assign \$1699  = \$1698  & compared[513];
+  assign \$1700  = ~ compared[515];
+  assign \$1701  = \$1699  & \$1700 ;
+  assign \$1702  = input__payload[1145:1132] == keys__13[13:0];
+  assign \$1703  = input__payload[1159:1146] == keys__13[27:14];
+  assign \$1704  = input__payload[1171:1160] == keys__13[39:28];
+  assign \$1705  = & equal11_13;
+  assign \$1706  = \$1705  & used[13];
+  assign \$1707  = \$1706  & compared[513];
+  assign \$1708  = ~ compared[515];
+  assign \$1709  = \$1707  & \$1708 ;
+  assign \$1710  = input__payload[1145:1132] == keys__14[13:0];
+  assign \$1711  = input__payload[1159:1146] == keys__14[27:14];
+  assign \$1712  = input__payload[1171:1160] == keys__14[39:28];
+  assign \$1713  = & equal11_14;
+  assign \$1714  = \$1713  & used[14];
+  assign \$1715  = \$1714  & compared[513];
+  assign \$1716  = ~ compared[515];
+  assign \$1717  = \$1715  & \$1716 ;
+  assign \$1718  = input__payload[1145:1132] == keys__15[13:0];
+  assign \$1719  = input__payload[1159:1146] == keys__15[27:14];
+  assign \$1720  = input__payload[1171:1160] == keys__15[39:28];
+  assign \$1721  = & equal11_15;
+  assign \$1722  = \$1721  & used[15];
+  assign \$1723  = \$1722  & compared[513];
+  assign \$1724  = ~ compared[515];
+  assign \$1725  = \$1723  & \$1724 ;
+  assign \$1726  = | matches11;
+  assign \$1727  = matches11 & known;
+  assign \$1728  = | \$1727 ;
+  assign \$1729  = | { matches11[15], matches11[13], matches11[11], matches11[9], matches11[7], matches11[5], matches11[3], matches11[1] };
+  assign \$1730  = | { matches11[15:14], matches11[11:10], matches11[7:6], matches11[3:2] };
+  assign \$1731  = | { matches11[15:12], matches11[7:4] };
+  assign \$1732  = | matches11[15:8];
+  assign \$1733  = input__payload[1185:1172] == keys__0[13:0];
+  assign \$1734  = input__payload[1199:1186] == keys__0[27:14];
+  assign \$1735  = input__payload[1211:1200] == keys__0[39:28];
+  assign \$1736  = & equal12_0;
+  assign \$1737  = \$1736  & used[0];
+  assign \$1738  = \$1737  & compared[556];
+  assign \$1739  = ~ compared[558];
+  assign \$1740  = \$1738  & \$1739 ;
+  assign \$1741  = input__payload[1185:1172] == keys__1[13:0];
+  assign \$1742  = input__payload[1199:1186] == keys__1[27:14];
+  assign \$1743  = input__payload[1211:1200] == keys__1[39:28];
+  assign \$1744  = & equal12_1;
+  assign \$1745  = \$1744  & used[1];
+  assign \$1746  = \$1745  & compared[556];
+  assign \$1747  = ~ compared[558];
+  assign \$1748  = \$1746  & \$1747 ;
+  assign \$1749  = input__payload[1185:1172] == keys__2[13:0];
+  assign \$1750  = input__payload[1199:1186] == keys__2[27:14];
+  assign \$1751  = input__payload[1211:1200] == keys__2[39:28];
+  assign \$1752  = & equal12_2;
+  assign \$1753  = \$1752  & used[2];
+  assign \$1754  = \$1753  & compared[556];
+  assign \$1755  = ~ compared[558];
+  assign \$1756  = \$1754  & \$1755 ;
+  assign \$1757  = input__payload[1185:1172] == keys__3[13:0];
+  assign \$1758  = input__payload[1199:1186] == keys__3[27:14];
+  assign \$1759  = input__payload[1211:1200] == keys__3[39:28];
+  assign \$1760  = & equal12_3;
+  assign \$1761  = \$1760  & used[3];
+  assign \$1762  = \$1761  & compared[556];
+  assign \$1763  = ~ compared[558];
+  assign \$1764  = \$1762  & \$1763 ;
+  assign \$1765  = input__payload[1185:1172] == keys__4[13:0];
+  assign \$1766  = input__payload[1199:1186] == keys__4[27:14];
+  assign \$1767  = input__payload[1211:1200] == keys__4[39:28];
+  assign \$1768  = & equal12_4;
+  assign \$1769  = \$1768  & used[4];
+  assign \$1770  = \$1769  & compared[556];
+  assign \$1771  = ~ compared[558];
+  assign \$1772  = \$1770  & \$1771 ;
+  assign \$1773  = input__payload[1185:1172] == keys__5[13:0];
+  assign \$1774  = input__payload[1199:1186] == keys__5[27:14];
+  assign \$1775  = input__payload[1211:1200] == keys__5[39:28];
+  assign \$1776  = & equal12_5;
+  assign \$1777  = \$1776  & used[5];
+  assign \$1778  = \$1777  & compared[556];
+  assign \$1779  = ~ compared[558];
+  assign \$1780  = \$1778  & \$1779 ;
+  assign \$1781  = input__payload[1185:1172] == keys__6[13:0];
+  assign \$1782  = input__payload[1199:1186] == keys__6[27:14];
+  assign \$1783  = input__payload[1211:1200] == keys__6[39:28];
+  assign \$1784  = & equal12_6;
+  assign \$1785  = \$1784  & used[6];
+  assign \$1786  = \$1785  & compared[556];
+  assign \$1787  = ~ compared[558];
+  assign \$1788  = \$1786  & \$1787 ;
+  assign \$1789  = input__payload[1185:1172] == keys__7[13:0];
+  assign \$1790  = input__payload[1199:1186] == keys__7[27:14];
+  assign \$1791  = input__payload[1211:1200] == keys__7[39:28];
+  assign \$1792  = & equal12_7;
+  assign \$1793  = \$1792  & used[7];
+  assign \$1794  = \$1793  & compared[556];
+  assign \$1795  = ~ compared[558];
+  assign \$1796  = \$1794  & \$1795 ;
+  assign \$1797  = input__payload[1185:1172] == keys__8[13:0];
+  assign \$1798  = input__payload[1199:1186] == keys__8[27:14];
+  assign \$1799  = input__payload[1211:1200] == keys__8[39:28];
+  assign \$1800  = & equal12_8;
+  assign \$1801  = \$1800  & used[8];
+  assign \$1802  = \$1801  & compared[556];
+  assign \$1803  = ~ compared[558];
+  assign \$1804  = \$1802  & \$1803 ;
+  assign \$1805  = input__payload[1185:1172] == keys__9[13:0];
+  assign \$1806  = input__payload[1199:1186] == keys__9[27:14];
+  assign \$1807  = input__payload[1211:1200] == keys__9[39:28];
+  assign \$1808  = & equal12_9;
+  assign \$1809  = \$1808  & used[9];
+  assign \$1810  = \$1809  & compared[556];
+  assign \$1811  = ~ compared[558];
+  assign \$1812  = \$1810  & \$1811 ;
+  assign \$1813  = input__payload[1185:1172] == keys__10[13:0];
+  assign \$1814  = input__payload[1199:1186] == keys__10[27:14];
+  assign \$1815  = input__payload[1211:1200] == keys__10[39:28];
+  assign \$1816  = & equal12_10;
+  assign \$1817  = \$1816  & used[10];
+  assign \$1818  = \$1817  & compared[556];
+  assign \$1819  = ~ compared[558];
+  assign \$1820  = \$1818  & \$1819 ;
+  assign \$1821  = input__payload[1185:1172] == keys__11[13:0];
+  assign \$1822  = input__payload[1199:1186] == keys__11[27:14];
+  assign \$1823  = input__payload[1211:1200] == keys__11[39:28];
+  assign \$1824  = & equal12_11;
+  assign \$1825  = \$1824  & used[11];
+  assign \$1826  = \$1825  & compared[556];
+  assign \$1827  = ~ compared[558];
+  assign \$1828  = \$1826  & \$1827 ;
+  assign \$1829  = input__payload[1185:1172] == keys__12[13:0];
+  assign \$1830  = input__payload[1199:1186] == keys__12[27:14];
+  assign \$1831  = input__payload[1211:1200] == keys__12[39:28];
+  assign \$1832  = & equal12_12;
+  assign \$1833  = \$1832  & used[12];
+  assign \$1834  = \$1833  & compared[556];
+  assign \$1835  = ~ compared[558];
+  assign \$1836  = \$1834  & \$1835 ;
+  assign \$1837  = input__payload[1185:1172] == keys__13[13:0];
+  assign \$1838  = input__payload[1199:1186] == keys__13[27:14];
+  assign \$1839  = input__payload[1211:1200] == keys__13[39:28];
+  assign \$1840  = & equal12_13;
+  assign \$1841  = \$1840  & used[13];
+  assign \$1842  = \$1841  & compared[556];
+  assign \$1843  = ~ compared[558];
+  assign \$1844  = \$1842  & \$1843 ;
+  assign \$1845  = input__payload[1185:1172] == keys__14[13:0];
+  assign \$1846  = input__payload[1199:1186] == keys__14[27:14];
+  assign \$1847  = input__payload[1211:1200] == keys__14[39:28];
+  assign \$1848  = & equal12_14;
+  assign \$1849  = \$1848  & used[14];
+  assign \$1850  = \$1849  & compared[556];
+  assign \$1851  = ~ compared[558];
+  assign \$1852  = \$1850  & \$1851 ;
+  assign \$1853  = input__payload[1185:1172] == keys__15[13:0];
+  assign \$1854  = input__payload[1199:1186] == keys__15[27:14];
+  assign \$1855  = input__payload[1211:1200] == keys__15[39:28];
+  assign \$1856  = & equal12_15;
+  assign \$1857  = \$1856  & used[15];
+  assign \$1858  = \$1857  & compared[556];
+  assign \$1859  = ~ compared[558];
+  assign \$1860  = \$1858  & \$1859 ;
+  assign \$1861  = | matches12;
+  assign \$1862  = matches12 & known;
+  assign \$1863  = | \$1862 ;
+  assign \$1864  = | { matches12[15], matches12[13], matches12[11], matches12[9], matches12[7], matches12[5], matches12[3], matches12[1] };
+  assign \$1865  = | { matches12[15:14], matches12[11:10], matches12[7:6], matches12[3:2] };
+  assign \$1866  = | { matches12[15:12], matches12[7:4] };
+  assign \$1867  = | matches12[15:8];
+  assign \$1868  = input__payload[1225:1212] == keys__0[13:0];
+  assign \$1869  = input__payload[1239:1226] == keys__0[27:14];
+  assign \$1870  = input__payload[1251:1240] == keys__0[39:28];
+  assign \$1871  = & equal13_0;
+  assign \$1872  = \$1871  & used[0];
+  assign \$1873  = \$1872  & compared[599];
+  assign \$1874  = ~ compared[601];
+  assign \$1875  = \$1873  & \$1874 ;
+  assign \$1876  = input__payload[1225:1212] == keys__1[13:0];
+  assign \$1877  = input__payload[1239:1226] == keys__1[27:14];
+  assign \$1878  = input__payload[1251:1240] == keys__1[39:28];
+  assign \$1879  = & equal13_1;
+  assign \$1880  = \$1879  & used[1];
+  assign \$1881  = \$1880  & compared[599];
+  assign \$1882  = ~ compared[601];
+  assign \$1883  = \$1881  & \$1882 ;
+  assign \$1884  = input__payload[1225:1212] == keys__2[13:0];
+  assign \$1885  = input__payload[1239:1226] == keys__2[27:14];
+  assign \$1886  = input__payload[1251:1240] == keys__2[39:28];
+  assign \$1887  = & equal13_2;
+  assign \$1888  = \$1887  & used[2];
+  assign \$1889  = \$1888  & compared[599];
+  assign \$1890  = ~ compared[601];
+  assign \$1891  = \$1889  & \$1890 ;
+  assign \$1892  = input__payload[1225:1212] == keys__3[13:0];
+  assign \$1893  = input__payload[1239:1226] == keys__3[27:14];
+  assign \$1894  = input__payload[1251:1240] == keys__3[39:28];
+  assign \$1895  = & equal13_3;
+  assign \$1896  = \$1895  & used[3];
+  assign \$1897  = \$1896  & compared[599];
+  assign \$1898  = ~ compared[601];
+  assign \$1899  = \$1897  & \$1898 ;
+  assign \$1900  = input__payload[1225:1212] == keys__4[13:0];
+  assign \$1901  = input__payload[1239:1226] == keys__4[27:14];
+  assign \$1902  = input__payload[1251:1240] == keys__4[39:28];
+  assign \$1903  = & equal13_4;
+  assign \$1904  = \$1903  & used[4];
+  assign \$1905  = \$1904  & compared[599];
+  assign \$1906  = ~ compared[601];
+  assign \$1907  = \$1905  & \$1906 ;
+  assign \$1908  = input__payload[1225:1212] == keys__5[13:0];
+  assign \$1909  = input__payload[1239:1226] == keys__5[27:14];
+  assign \$1910  = input__payload[1251:1240] == keys__5[39:28];
+  assign \$1911  = & equal13_5;
+  assign \$1912  = \$1911  & used[5];
+  assign \$1913  = \$1912  & compared[599];
+  assign \$1914  = ~ compared[601];
+  assign \$1915  = \$1913  & \$1914 ;
+  assign \$1916  = input__payload[1225:1212] == keys__6[13:0];
+  assign \$1917  = input__payload[1239:1226] == keys__6[27:14];
+  assign \$1918  = input__payload[1251:1240] == keys__6[39:28];
+  assign \$1919  = & equal13_6;
+  assign \$1920  = \$1919  & used[6];
+  assign \$1921  = \$1920  & compared[599];
+  assign \$1922  = ~ compared[601];
+  assign \$1923  = \$1921  & \$1922 ;
+  assign \$1924  = input__payload[1225:1212] == keys__7[13:0];
+  assign \$1925  = input__payload[1239:1226] == keys__7[27:14];
+  assign \$1926  = input__payload[1251:1240] == keys__7[39:28];
+  assign \$1927  = & equal13_7;
+  assign \$1928  = \$1927  & used[7];
+  assign \$1929  = \$1928  & compared[599];
+  assign \$1930  = ~ compared[601];
+  assign \$1931  = \$1929  & \$1930 ;
+  assign \$1932  = input__payload[1225:1212] == keys__8[13:0];
+  assign \$1933  = input__payload[1239:1226] == keys__8[27:14];
+  assign \$1934  = input__payload[1251:1240] == keys__8[39:28];
+  assign \$1935  = & equal13_8;
+  assign \$1936  = \$1935  & used[8];
+  assign \$1937  = \$1936  & compared[599];
+  assign \$1938  = ~ compared[601];
+  assign \$1939  = \$1937  & \$1938 ;
+  assign \$1940  = input__payload[1225:1212] == keys__9[13:0];
+  assign \$1941  = input__payload[1239:1226] == keys__9[27:14];
+  assign \$1942  = input__payload[1251:1240] == keys__9[39:28];
+  assign \$1943  = & equal13_9;
+  assign \$1944  = \$1943  & used[9];
+  assign \$1945  = \$1944  & compared[599];
+  assign \$1946  = ~ compared[601];
+  assign \$1947  = \$1945  & \$1946 ;
+  assign \$1948  = input__payload[1225:1212] == keys__10[13:0];
+  assign \$1949  = input__payload[1239:1226] == keys__10[27:14];
+  assign \$1950  = input__payload[1251:1240] == keys__10[39:28];
+  assign \$1951  = & equal13_10;
+  assign \$1952  = \$1951  & used[10];
+  assign \$1953  = \$1952  & compared[599];
+  assign \$1954  = ~ compared[601];
+  assign \$1955  = \$1953  & \$1954 ;
+  assign \$1956  = input__payload[1225:1212] == keys__11[13:0];
+  assign \$1957  = input__payload[1239:1226] == keys__11[27:14];
+  assign \$1958  = input__payload[1251:1240] == keys__11[39:28];
+  assign \$1959  = & equal13_11;
+  assign \$1960  = \$1959  & used[11];
+  assign \$1961  = \$1960  & compared[599];
+  assign \$1962  = ~ compared[601];
+  assign \$1963  = \$1961  & \$1962 ;
+  assign \$1964  = input__payload[1225:1212] == keys__12[13:0];
+  assign \$1965  = input__payload[1239:1226] == keys__12[27:14];
+  assign \$1966  = input__payload[1251:1240] == keys__12[39:28];
+  assign \$1967  = & equal13_12;
+  assign \$1968  = \$1967  & used[12];
+  assign \$1969  = \$1968  & compared[599];
+  assign \$1970  = ~ compared[601];
+  assign \$1971  = \$1969  & \$1970 ;
+  assign \$1972  = input__payload[1225:1212] == keys__13[13:0];
+  assign \$1973  = input__payload[1239:1226] == keys__13[27:14];
+  assign \$1974  = input__payload[1251:1240] == keys__13[39:28];
+  assign \$1975  = & equal13_13;
+  assign \$1976  = \$1975  & used[13];
+  assign \$1977  = \$1976  & compared[599];
+  assign \$1978  = ~ compared[601];
+  assign \$1979  = \$1977  & \$1978 ;
+  assign \$1980  = input__payload[1225:1212] == keys__14[13:0];
+  assign \$1981  = input__payload[1239:1226] == keys__14[27:14];
+  assign \$1982  = input__payload[1251:1240] == keys__14[39:28];
+  assign \$1983  = & equal13_14;
+  assign \$1984  = \$1983  & used[14];
+  assign \$1985  = \$1984  & compared[599];
+  assign \$1986  = ~ compared[601];
+  assign \$1987  = \$1985  & \$1986 ;
+  assign \$1988  = input__payload[1225:1212] == keys__15[13:0];
+  assign \$1989  = input__payload[1239:1226] == keys__15[27:14];
+  assign \$1990  = input__payload[1251:1240] == keys__15[39:28];
+  assign \$1991  = & equal13_15;
+  assign \$1992  = \$1991  & used[15];
+  assign \$1993  = \$1992  & compared[599];
+  assign \$1994  = ~ compared[601];
+  assign \$1995  = \$1993  & \$1994 ;
+  assign \$1996  = | matches13;
+  assign \$1997  = matches13 & known;
+  assign \$1998  = | \$1997 ;
+  assign \$1999  = | { matches13[15], matches13[13], matches13[11], matches13[9], matches13[7], matches13[5], matches13[3], matches13[1] };
+  assign \$2000  = | { matches13[15:14], matches13[11:10], matches13[7:6], matches13[3:2] };
+  assign \$2001  = | { matches13[15:12], matches13[7:4] };
+  assign \$2002  = | matches13[15:8];
+  assign \$2003  = input__payload[1265:1252] == keys__0[13:0];
+  assign \$2004  = input__payload[1279:1266] == keys__0[27:14];
+  assign \$2005  = input__payload[1291:1280] == keys__0[39:28];
+  assign \$2006  = & equal14_0;
+  assign \$2007  = \$2006  & used[0];
+  assign \$2008  = \$2007  & compared[642];
+  assign \$2009  = ~ compared[644];
+  assign \$2010  = \$2008  & \$2009 ;
+  assign \$2011  = input__payload[1265:1252] == keys__1[13:0];
+  assign \$2012  = input__payload[1279:1266] == keys__1[27:14];
+  assign \$2013  = input__payload[1291:1280] == keys__1[39:28];
+  assign \$2014  = & equal14_1;
+  assign \$2015  = \$2014  & used[1];
+  assign \$2016  = \$2015  & compared[642];
+  assign \$2017  = ~ compared[644];
+  assign \$2018  = \$2016  & \$2017 ;
+  assign \$2019  = input__payload[1265:1252] == keys__2[13:0];
+  assign \$2020  = input__payload[1279:1266] == keys__2[27:14];
+  assign \$2021  = input__payload[1291:1280] == keys__2[39:28];
+  assign \$2022  = & equal14_2;
+  assign \$2023  = \$2022  & used[2];
+  assign \$2024  = \$2023  & compared[642];
+  assign \$2025  = ~ compared[644];
+  assign \$2026  = \$2024  & \$2025 ;
+  assign \$2027  = input__payload[1265:1252] == keys__3[13:0];
+  assign \$2028  = input__payload[1279:1266] == keys__3[27:14];
+  assign \$2029  = input__payload[1291:1280] == keys__3[39:28];
+  assign \$2030  = & equal14_3;
+  assign \$2031  = \$2030  & used[3];
+  assign \$2032  = \$2031  & compared[642];
+  assign \$2033  = ~ compared[644];
+  assign \$2034  = \$2032  & \$2033 ;
+  assign \$2035  = input__payload[1265:1252] == keys__4[13:0];
+  assign \$2036  = input__payload[1279:1266] == keys__4[27:14];
+  assign \$2037  = input__payload[1291:1280] == keys__4[39:28];
+  assign \$2038  = & equal14_4;
+  assign \$2039  = \$2038  & used[4];
+  assign \$2040  = \$2039  & compared[642];
+  assign \$2041  = ~ compared[644];
+  assign \$2042  = \$2040  & \$2041 ;
+  assign \$2043  = input__payload[1265:1252] == keys__5[13:0];
+  assign \$2044  = input__payload[1279:1266] == keys__5[27:14];
+  assign \$2045  = input__payload[1291:1280] == keys__5[39:28];
+  assign \$2046  = & equal14_5;
+  assign \$2047  = \$2046  & used[5];
+  assign \$2048  = \$2047  & compared[642];
+  assign \$2049  = ~ compared[644];
+  assign \$2050  = \$2048  & \$2049 ;
+  assign \$2051  = input__payload[1265:1252] == keys__6[13:0];
+  assign \$2052  = input__payload[1279:1266] == keys__6[27:14];
+  assign \$2053  = input__payload[1291:1280] == keys__6[39:28];
+  assign \$2054  = & equal14_6;
+  assign \$2055  = \$2054  & used[6];
+  assign \$2056  = \$2055  & compared[642];
+  assign \$2057  = ~ compared[644];
+  assign \$2058  = \$2056  & \$2057 ;
+  assign \$2059  = input__payload[1265:1252] == keys__7[13:0];
+  assign \$2060  = input__payload[1279:1266] == keys__7[27:14];
+  assign \$2061  = input__payload[1291:1280] == keys__7[39:28];
+  assign \$2062  = & equal14_7;
+  assign \$2063  = \$2062  & used[7];
+  assign \$2064  = \$2063  & compared[642];
+  assign \$2065  = ~ compared[644];
+  assign \$2066  = \$2064  & \$2065 ;
+  assign \$2067  = input__payload[1265:1252] == keys__8[13:0];
+  assign \$2068  = input__payload[1279:1266] == keys__8[27:14];
+  assign \$2069  = input__payload[1291:1280] == keys__8[39:28];
+  assign \$2070  = & equal14_8;
+  assign \$2071  = \$2070  & used[8];
+  assign \$2072  = \$2071  & compared[642];
+  assign \$2073  = ~ compared[644];
+  assign \$2074  = \$2072  & \$2073 ;
+  assign \$2075  = input__payload[1265:1252] == keys__9[13:0];
+  assign \$2076  = input__payload[1279:1266] == keys__9[27:14];
+  assign \$2077  = input__payload[1291:1280] == keys__9[39:28];
+  assign \$2078  = & equal14_9;
+  assign \$2079  = \$2078  & used[9];
+  assign \$2080  = \$2079  & compared[642];
+  assign \$2081  = ~ compared[644];
+  assign \$2082  = \$2080  & \$2081 ;
+  assign \$2083  = input__payload[1265:1252] == keys__10[13:0];
+  assign \$2084  = input__payload[1279:1266] == keys__10[27:14];
+  assign \$2085  = input__payload[1291:1280] == keys__10[39:28];
+  assign \$2086  = & equal14_10;
+  assign \$2087  = \$2086  & used[10];
+  assign \$2088  = \$2087  & compared[642];
+  assign \$2089  = ~ compared[644];
+  assign \$2090  = \$2088  & \$2089 ;
+  assign \$2091  = input__payload[1265:1252] == keys__11[13:0];
+  assign \$2092  = input__payload[1279:1266] == keys__11[27:14];
+  assign \$2093  = input__payload[1291:1280] == keys__11[39:28];
+  assign \$2094  = & equal14_11;
+  assign \$2095  = \$2094  & used[11];
+  assign \$2096  = \$2095  & compared[642];
+  assign \$2097  = ~ compared[644];
+  assign \$2098  = \$2096  & \$2097 ;
+  assign \$2099  = input__payload[1265:1252] == keys__12[13:0];
+  assign \$2100  = input__payload[1279:1266] == keys__12[27:14];
+  assign \$2101  = input__payload[1291:1280] == keys__12[39:28];
+  assign \$2102  = & equal14_12;
+  assign \$2103  = \$2102  & used[12];
+  assign \$2104  = \$2103  & compared[642];
+  assign \$2105  = ~ compared[644];
+  assign \$2106  = \$2104  & \$2105 ;
+  assign \$2107  = input__payload[1265:1252] == keys__13[13:0];
+  assign \$2108  = input__payload[1279:1266] == keys__13[27:14];
+  assign \$2109  = input__payload[1291:1280] == keys__13[39:28];
+  assign \$2110  = & equal14_13;
+  assign \$2111  = \$2110  & used[13];
+  assign \$2112  = \$2111  & compared[642];
+  assign \$2113  = ~ compared[644];
+  assign \$2114  = \$2112  & \$2113 ;
+  assign \$2115  = input__payload[1265:1252] == keys__14[13:0];
+  assign \$2116  = input__payload[1279:1266] == keys__14[27:14];
+  assign \$2117  = input__payload[1291:1280] == keys__14[39:28];
+  assign \$2118  = & equal14_14;
+  assign \$2119  = \$2118  & used[14];
+  assign \$2120  = \$2119  & compared[642];
+  assign \$2121  = ~ compared[644];
+  assign \$2122  = \$2120  & \$2121 ;
+  assign \$2123  = input__payload[1265:1252] == keys__15[13:0];
+  assign \$2124  = input__payload[1279:1266] == keys__15[27:14];
+  assign \$2125  = input__payload[1291:1280] == keys__15[39:28];
+  assign \$2126  = & equal14_15;
+  assign \$2127  = \$2126  & used[15];
+  assign \$2128  = \$2127  & compared[642];
+  assign \$2129  = ~ compared[644];
+  assign \$2130  = \$2128  & \$2129 ;
+  assign \$2131  = | matches14;
+  assign \$2132  = matches14 & known;
+  assign \$2133  = | \$2132 ;
+  assign \$2134  = | { matches14[15], matches14[13], matches14[11], matches14[9], matches14[7], matches14[5], matches14[3], matches14[1] };
+  assign \$2135  = | { matches14[15:14], matches14[11:10], matches14[7:6], matches14[3:2] };
+  assign \$2136  = | { matches14[15:12], matches14[7:4] };
+  assign \$2137  = | matches14[15:8];
+  assign \$2138  = input__payload[1305:1292] == keys__0[13:0];
+  assign \$2139  = input__payload[1319:1306] == keys__0[27:14];
+  assign \$2140  = input__payload[1331:1320] == keys__0[39:28];
+  assign \$2141  = & equal15_0;
+  assign \$2142  = \$2141  & used[0];
+  assign \$2143  = \$2142  & compared[685];
+  assign \$2144  = ~ compared[687];
+  assign \$2145  = \$2143  & \$2144 ;
+  assign \$2146  = input__payload[1305:1292] == keys__1[13:0];
+  assign \$2147  = input__payload[1319:1306] == keys__1[27:14];
+  assign \$2148  = input__payload[1331:1320] == keys__1[39:28];
+  assign \$2149  = & equal15_1;
+  assign \$2150  = \$2149  & used[1];
+  assign \$2151  = \$2150  & compared[685];
+  assign \$2152  = ~ compared[687];
+  assign \$2153  = \$2151  & \$2152 ;
+  assign \$2154  = input__payload[1305:1292] == keys__2[13:0];
+  assign \$2155  = input__payload[1319:1306] == keys__2[27:14];
+  assign \$2156  = input__payload[1331:1320] == keys__2[39:28];
+  assign \$2157  = & equal15_2;
+  assign \$2158  = \$2157  & used[2];
+  assign \$2159  = \$2158  & compared[685];
+  assign \$2160  = ~ compared[687];
+  assign \$2161  = \$2159  & \$2160 ;
+  assign \$2162  = input__payload[1305:1292] == keys__3[13:0];
+  assign \$2163  = input__payload[1319:1306] == keys__3[27:14];
+  assign \$2164  = input__payload[1331:1320] == keys__3[39:28];
+  assign \$2165  = & equal15_3;
+  assign \$2166  = \$2165  & used[3];
+  assign \$2167  = \$2166  & compared[685];
+  assign \$2168  = ~ compared[687];
+  assign \$2169  = \$2167  & \$2168 ;
+  assign \$2170  = input__payload[1305:1292] == keys__4[13:0];
+  assign \$2171  = input__payload[1319:1306] == keys__4[27:14];
+  assign \$2172  = input__payload[1331:1320] == keys__4[39:28];
+  assign \$2173  = & equal15_4;
+  assign \$2174  = \$2173  & used[4];
+  assign \$2175  = \$2174  & compared[685];
+  assign \$2176  = ~ compared[687];
+  assign \$2177  = \$2175  & \$2176 ;
+  assign \$2178  = input__payload[1305:1292] == keys__5[13:0];
+  assign \$2179  = input__payload[1319:1306] == keys__5[27:14];
+  assign \$2180  = input__payload[1331:1320] == keys__5[39:28];
+  assign \$2181  = & equal15_5;
+  assign \$2182  = \$2181  & used[5];
+  assign \$2183  = \$2182  & compared[685];
+  assign \$2184  = ~ compared[687];
+  assign \$2185  = \$2183  & \$2184 ;
+  assign \$2186  = input__payload[1305:1292] == keys__6[13:0];
+  assign \$2187  = input__payload[1319:1306] == keys__6[27:14];
+  assign \$2188  = input__payload[1331:1320] == keys__6[39:28];
+  assign \$2189  = & equal15_6;
+  assign \$2190  = \$2189  & used[6];
+  assign \$2191  = \$2190  & compared[685];
+  assign \$2192  = ~ compared[687];
+  assign \$2193  = \$2191  & \$2192 ;
+  assign \$2194  = input__payload[1305:1292] == keys__7[13:0];
+  assign \$2195  = input__payload[1319:1306] == keys__7[27:14];
+  assign \$2196  = input__payload[1331:1320] == keys__7[39:28];
+  assign \$2197  = & equal15_7;
+  assign \$2198  = \$2197  & used[7];
+  assign \$2199  = \$2198  & compared[685];
+  assign \$2200  = ~ compared[687];
+  assign \$2201  = \$2199  & \$2200 ;
+  assign \$2202  = input__payload[1305:1292] == keys__8[13:0];
+  assign \$2203  = input__payload[1319:1306] == keys__8[27:14];
+  assign \$2204  = input__payload[1331:1320] == keys__8[39:28];
+  assign \$2205  = & equal15_8;
+  assign \$2206  = \$2205  & used[8];
+  assign \$2207  = \$2206  & compared[685];
+  assign \$2208  = ~ compared[687];
+  assign \$2209  = \$2207  & \$2208 ;
+  assign \$2210  = input__payload[1305:1292] == keys__9[13:0];
+  assign \$2211  = input__payload[1319:1306] == keys__9[27:14];
+  assign \$2212  = input__payload[1331:1320] == keys__9[39:28];
+  assign \$2213  = & equal15_9;
+  assign \$2214  = \$2213  & used[9];
+  assign \$2215  = \$2214  & compared[685];
+  assign \$2216  = ~ compared[687];
+  assign \$2217  = \$2215  & \$2216 ;
+  assign \$2218  = input__payload[1305:1292] == keys__10[13:0];
+  assign \$2219  = input__payload[1319:1306] == keys__10[27:14];
+  assign \$2220  = input__payload[1331:1320] == keys__10[39:28];
+  assign \$2221  = & equal15_10;
+  assign \$2222  = \$2221  & used[10];
+  assign \$2223  = \$2222  & compared[685];
+  assign \$2224  = ~ compared[687];
+  assign \$2225  = \$2223  & \$2224 ;
+  assign \$2226  = input__payload[1305:1292] == keys__11[13:0];
+  assign \$2227  = input__payload[1319:1306] == keys__11[27:14];
+  assign \$2228  = input__payload[1331:1320] == keys__11[39:28];
+  assign \$2229  = & equal15_11;
+  assign \$2230  = \$2229  & used[11];
+  assign \$2231  = \$2230  & compared[685];
+  assign \$2232  = ~ compared[687];
+  assign \$2233  = \$2231  & \$2232 ;
+  assign \$2234  = input__payload[1305:1292] == keys__12[13:0];
+  assign \$2235  = input__payload[1319:1306] == keys__12[27:14];
+  assign \$2236  = input__payload[1331:1320] == keys__12[39:28];
+  assign \$2237  = & equal15_12;
+  assign \$2238  = \$2237  & used[12];
+  assign \$2239  = \$2238  & compared[685];
+  assign \$2240  = ~ compared[687];
+  assign \$2241  = \$2239  & \$2240 ;
+  assign \$2242  = input__payload[1305:1292] == keys__13[13:0];
+  assign \$2243  = input__payload[1319:1306] == keys__13[27:14];
+  assign \$2244  = input__payload[1331:1320] == keys__13[39:28];
+  assign \$2245  = & equal15_13;
+  assign \$2246  = \$2245  & used[13];
+  assign \$2247  = \$2246  & compared[685];
+  assign \$2248  = ~ compared[687];
+  assign \$2249  = \$2247  & \$2248 ;
+  assign \$2250  = input__payload[1305:1292] == keys__14[13:0];
+  assign \$2251  = input__payload[1319:1306] == keys__14[27:14];
+  assign \$2252  = input__payload[1331:1320] == keys__14[39:28];
+  assign \$2253  = & equal15_14;
+  assign \$2254  = \$2253  & used[14];
+  assign \$2255  = \$2254  & compared[685];
+  assign \$2256  = ~ compared[687];
+  assign \$2257  = \$2255  & \$2256 ;
+  assign \$2258  = input__payload[1305:1292] == keys__15[13:0];
+  assign \$2259  = input__payload[1319:1306] == keys__15[27:14];
+  assign \$2260  = input__payload[1331:1320] == keys__15[39:28];
+  assign \$2261  = & equal15_15;
+  assign \$2262  = \$2261  & used[15];
+  assign \$2263  = \$2262  & compared[685];
+  assign \$2264  = ~ compared[687];
+  assign \$2265  = \$2263  & \$2264 ;
+  assign \$2266  = | matches15;
+  assign \$2267  = matches15 & known;
+  assign \$2268  = | \$2267 ;
+  assign \$2269  = | { matches15[15], matches15[13], matches15[11], matches15[9], matches15[7], matches15[5], matches15[3], matches15[1] };
+  assign \$2270  = | { matches15[15:14], matches15[11:10], matches15[7:6], matches15[3:2] };
+  assign \$2271  = | { matches15[15:12], matches15[7:4] };
+  assign \$2272  = | matches15[15:8];
+  always @(posedge clk)
+    under_way <= \$2273 ;
+  always @(posedge clk)
+    quiet <= \$2274 ;
+  always @(posedge clk)
+    fsm_state <= \$2275 ;
+  always @(posedge clk)
+    key_valid <= \$2276 ;
+  always @(posedge clk)
+    key <= \$2277 ;
+  always @(posedge clk)
+    same <= \$2278 ;
+  always @(posedge clk)
+    used <= \$2279 ;
+  always @(posedge clk)
+    keys__0 <= \$2280 ;
+  always @(posedge clk)
+    keys__1 <= \$2281 ;
+  always @(posedge clk)
+    keys__2 <= \$2282 ;
+  always @(posedge clk)
+    keys__3 <= \$2283 ;
+  always @(posedge clk)
+    keys__4 <= \$2284 ;
+  always @(posedge clk)
+    keys__5 <= \$2285 ;
+  always @(posedge clk)
+    keys__6 <= \$2286 ;
+  always @(posedge clk)
+    keys__7 <= \$2287 ;
+  always @(posedge clk)
+    keys__8 <= \$2288 ;
+  always @(posedge clk)
+    keys__9 <= \$2289 ;
+  always @(posedge clk)
+    keys__10 <= \$2290 ;
+  always @(posedge clk)
+    keys__11 <= \$2291 ;
+  always @(posedge clk)
+    keys__12 <= \$2292 ;
+  always @(posedge clk)
+    keys__13 <= \$2293 ;
+  always @(posedge clk)
+    keys__14 <= \$2294 ;
+  always @(posedge clk)
+    keys__15 <= \$2295 ;
+  always @(posedge clk)
+    at <= \$2296 ;
+  always @(posedge clk)
+    fresh <= \$2297 ;
+  always @(posedge clk)
+    known <= \$2298 ;
+  always @(posedge clk)
+    slots__0 <= \$2299 ;
+  always @(posedge clk)
+    slots__1 <= \$2300 ;
+  always @(posedge clk)
+    slots__2 <= \$2301 ;
+  always @(posedge clk)
+    slots__3 <= \$2302 ;
+  always @(posedge clk)
+    slots__4 <= \$2303 ;
+  always @(posedge clk)
+    slots__5 <= \$2304 ;
+  always @(posedge clk)
+    slots__6 <= \$2305 ;
+  always @(posedge clk)
+    slots__7 <= \$2306 ;
+  always @(posedge clk)
+    slots__8 <= \$2307 ;
+  always @(posedge clk)
+    slots__9 <= \$2308 ;
+  always @(posedge clk)
+    slots__10 <= \$2309 ;
+  always @(posedge clk)
+    slots__11 <= \$2310 ;
+  always @(posedge clk)
+    slots__12 <= \$2311 ;
+  always @(posedge clk)
+    slots__13 <= \$2312 ;
+  always @(posedge clk)
+    slots__14 <= \$2313 ;
+  always @(posedge clk)
+    slots__15 <= \$2314 ;
+  always @(posedge clk)
+    compared_valid <= \$2315 ;
+  always @(posedge clk)
+    compared <= \$2316 ;
+  always @(posedge clk)
+    matched_valid <= \$2317 ;
+  always @(posedge clk)
+    matched <= \$2318 ;
+  always @(posedge clk)
+    output__valid <= \$2319 ;
+  always @(posedge clk)
+    output__payload <= \$2320 ;
+  always @(posedge clk)
+    equal0_0 <= \$2321 ;
+  always @(posedge clk)
+    matches0 <= \$2322 ;
+  always @(posedge clk)
+    equal0_1 <= \$2323 ;
+  always @(posedge clk)
+    equal0_2 <= \$2324 ;
+  always @(posedge clk)
+    equal0_3 <= \$2325 ;
+  always @(posedge clk)
+    equal0_4 <= \$2326 ;
+  always @(posedge clk)
+    equal0_5 <= \$2327 ;
+  always @(posedge clk)
+    equal0_6 <= \$2328 ;
+  always @(posedge clk)
+    equal0_7 <= \$2329 ;
+  always @(posedge clk)
+    equal0_8 <= \$2330 ;
+  always @(posedge clk)
+    equal0_9 <= \$2331 ;
+  always @(posedge clk)
+    equal0_10 <= \$2332 ;
+  always @(posedge clk)
+    equal0_11 <= \$2333 ;
+  always @(posedge clk)
+    equal0_12 <= \$2334 ;
+  always @(posedge clk)
+    equal0_13 <= \$2335 ;
+  always @(posedge clk)
+    equal0_14 <= \$2336 ;
+  always @(posedge clk)
+    equal0_15 <= \$2337 ;
+  always @(posedge clk)
+    equal1_0 <= \$2338 ;
+  always @(posedge clk)
+    matches1 <= \$2339 ;
+  always @(posedge clk)
+    equal1_1 <= \$2340 ;
+  always @(posedge clk)
+    equal1_2 <= \$2341 ;
+  always @(posedge clk)
+    equal1_3 <= \$2342 ;
+  always @(posedge clk)
+    equal1_4 <= \$2343 ;
+  always @(posedge clk)
+    equal1_5 <= \$2344 ;
+  always @(posedge clk)
+    equal1_6 <= \$2345 ;
+  always @(posedge clk)
+    equal1_7 <= \$2346 ;
+  always @(posedge clk)
+    equal1_8 <= \$2347 ;
+  always @(posedge clk)
+    equal1_9 <= \$2348 ;
+  always @(posedge clk)
+    equal1_10 <= \$2349 ;
+  always @(posedge clk)
+    equal1_11 <= \$2350 ;
+  always @(posedge clk)
+    equal1_12 <= \$2351 ;
+  always @(posedge clk)
+    equal1_13 <= \$2352 ;
+  always @(posedge clk)
+    equal1_14 <= \$2353 ;
+  always @(posedge clk)
+    equal1_15 <= \$2354 ;
+  always @(posedge clk)
+    equal2_0 <= \$2355 ;
+  always @(posedge clk)
+    matches2 <= \$2356 ;
+  always @(posedge clk)
+    equal2_1 <= \$2357 ;
+  always @(posedge clk)
+    equal2_2 <= \$2358 ;
+  always @(posedge clk)
+    equal2_3 <= \$2359 ;
+  always @(posedge clk)
+    equal2_4 <= \$2360 ;
+  always @(posedge clk)
+    equal2_5 <= \$2361 ;
+  always @(posedge clk)
+    equal2_6 <= \$2362 ;
+  always @(posedge clk)
+    equal2_7 <= \$2363 ;
+  always @(posedge clk)
+    equal2_8 <= \$2364 ;
+  always @(posedge clk)
+    equal2_9 <= \$2365 ;
+  always @(posedge clk)
+    equal2_10 <= \$2366 ;
+  always @(posedge clk)
+    equal2_11 <= \$2367 ;
+  always @(posedge clk)
+    equal2_12 <= \$2368 ;
+  always @(posedge clk)
+    equal2_13 <= \$2369 ;
+  always @(posedge clk)
+    equal2_14 <= \$2370 ;
+  always @(posedge clk)
+    equal2_15 <= \$2371 ;
+  always @(posedge clk)
+    equal3_0 <= \$2372 ;
+  always @(posedge clk)
+    matches3 <= \$2373 ;
+  always @(posedge clk)
+    equal3_1 <= \$2374 ;
+  always @(posedge clk)
+    equal3_2 <= \$2375 ;
+  always @(posedge clk)
+    equal3_3 <= \$2376 ;
+  always @(posedge clk)
+    equal3_4 <= \$2377 ;
+  always @(posedge clk)
+    equal3_5 <= \$2378 ;
+  always @(posedge clk)
+    equal3_6 <= \$2379 ;
+  always @(posedge clk)
+    equal3_7 <= \$2380 ;
+  always @(posedge clk)
+    equal3_8 <= \$2381 ;
+  always @(posedge clk)
+    equal3_9 <= \$2382 ;
+  always @(posedge clk)
+    equal3_10 <= \$2383 ;
+  always @(posedge clk)
+    equal3_11 <= \$2384 ;
+  always @(posedge clk)
+    equal3_12 <= \$2385 ;
+  always @(posedge clk)
+    equal3_13 <= \$2386 ;
+  always @(posedge clk)
+    equal3_14 <= \$2387 ;
+  always @(posedge clk)
+    equal3_15 <= \$2388 ;
+  always @(posedge clk)
+    equal4_0 <= \$2389 ;
+  always @(posedge clk)
+    matches4 <= \$2390 ;
+  always @(posedge clk)
+    equal4_1 <= \$2391 ;
+  always @(posedge clk)
+    equal4_2 <= \$2392 ;
+  always @(posedge clk)
+    equal4_3 <= \$2393 ;
+  always @(posedge clk)
+    equal4_4 <= \$2394 ;
+  always @(posedge clk)
+    equal4_5 <= \$2395 ;
+  always @(posedge clk)
+    equal4_6 <= \$2396 ;
+  always @(posedge clk)
+    equal4_7 <= \$2397 ;
+  always @(posedge clk)
+    equal4_8 <= \$2398 ;
+  always @(posedge clk)
+    equal4_9 <= \$2399 ;
+  always @(posedge clk)
+    equal4_10 <= \$2400 ;
+  always @(posedge clk)
+    equal4_11 <= \$2401 ;
+  always @(posedge clk)
+    equal4_12 <= \$2402 ;
+  always @(posedge clk)
+    equal4_13 <= \$2403 ;
+  always @(posedge clk)
+    equal4_14 <= \$2404 ;
+  always @(posedge clk)
+    equal4_15 <= \$2405 ;
+  always @(posedge clk)
+    equal5_0 <= \$2406 ;
+  always @(posedge clk)
+    matches5 <= \$2407 ;
+  always @(posedge clk)
+    equal5_1 <= \$2408 ;
+  always @(posedge clk)
+    equal5_2 <= \$2409 ;
+  always @(posedge clk)
+    equal5_3 <= \$2410 ;
+  always @(posedge clk)
+    equal5_4 <= \$2411 ;
+  always @(posedge clk)
+    equal5_5 <= \$2412 ;
+  always @(posedge clk)
+    equal5_6 <= \$2413 ;
+  always @(posedge clk)
+    equal5_7 <= \$2414 ;
+  always @(posedge clk)
+    equal5_8 <= \$2415 ;
+  always @(posedge clk)
+    equal5_9 <= \$2416 ;
+  always @(posedge clk)
+    equal5_10 <= \$2417 ;
+  always @(posedge clk)
+    equal5_11 <= \$2418 ;
+  always @(posedge clk)
+    equal5_12 <= \$2419 ;
+  always @(posedge clk)
+    equal5_13 <= \$2420 ;
+  always @(posedge clk)
+    equal5_14 <= \$2421 ;
+  always @(posedge clk)
+    equal5_15 <= \$2422 ;
+  always @(posedge clk)
+    equal6_0 <= \$2423 ;
+  always @(posedge clk)
+    matches6 <= \$2424 ;
+  always @(posedge clk)
+    equal6_1 <= \$2425 ;
+  always @(posedge clk)
+    equal6_2 <= \$2426 ;
+  always @(posedge clk)
+    equal6_3 <= \$2427 ;
+  always @(posedge clk)
+    equal6_4 <= \$2428 ;
+  always @(posedge clk)
+    equal6_5 <= \$2429 ;
+  always @(posedge clk)
+    equal6_6 <= \$2430 ;
+  always @(posedge clk)
+    equal6_7 <= \$2431 ;
+  always @(posedge clk)
+    equal6_8 <= \$2432 ;
+  always @(posedge clk)
+    equal6_9 <= \$2433 ;
+  always @(posedge clk)
+    equal6_10 <= \$2434 ;
+  always @(posedge clk)
+    equal6_11 <= \$2435 ;
+  always @(posedge clk)
+    equal6_12 <= \$2436 ;
+  always @(posedge clk)
+    equal6_13 <= \$2437 ;
+  always @(posedge clk)
+    equal6_14 <= \$2438 ;
+  always @(posedge clk)
+    equal6_15 <= \$2439 ;
+  always @(posedge clk)
+    equal7_0 <= \$2440 ;
+  always @(posedge clk)
+    matches7 <= \$2441 ;
+  always @(posedge clk)
+    equal7_1 <= \$2442 ;
+  always @(posedge clk)
+    equal7_2 <= \$2443 ;
+  always @(posedge clk)
+    equal7_3 <= \$2444 ;
+  always @(posedge clk)
+    equal7_4 <= \$2445 ;
+  always @(posedge clk)
+    equal7_5 <= \$2446 ;
+  always @(posedge clk)
+    equal7_6 <= \$2447 ;
+  always @(posedge clk)
+    equal7_7 <= \$2448 ;
+  always @(posedge clk)
+    equal7_8 <= \$2449 ;
+  always @(posedge clk)
+    equal7_9 <= \$2450 ;
+  always @(posedge clk)
+    equal7_10 <= \$2451 ;
+  always @(posedge clk)
+    equal7_11 <= \$2452 ;
+  always @(posedge clk)
+    equal7_12 <= \$2453 ;
+  always @(posedge clk)
+    equal7_13 <= \$2454 ;
+  always @(posedge clk)
+    equal7_14 <= \$2455 ;
+  always @(posedge clk)
+    equal7_15 <= \$2456 ;
+  always @(posedge clk)
+    equal8_0 <= \$2457 ;
+  always @(posedge clk)
+    matches8 <= \$2458 ;
+  always @(posedge clk)
+    equal8_1 <= \$2459 ;
+  always @(posedge clk)
+    equal8_2 <= \$2460 ;
+  always @(posedge clk)
+    equal8_3 <= \$2461 ;
+  always @(posedge clk)
+    equal8_4 <= \$2462 ;
+  always @(posedge clk)
+    equal8_5 <= \$2463 ;
+  always @(posedge clk)
+    equal8_6 <= \$2464 ;
+  always @(posedge clk)
+    equal8_7 <= \$2465 ;
+  always @(posedge clk)
+    equal8_8 <= \$2466 ;
+  always @(posedge clk)
+    equal8_9 <= \$2467 ;
+  always @(posedge clk)
+    equal8_10 <= \$2468 ;
+  always @(posedge clk)
+    equal8_11 <= \$2469 ;
+  always @(posedge clk)
+    equal8_12 <= \$2470 ;
+  always @(posedge clk)
+    equal8_13 <= \$2471 ;
+  always @(posedge clk)
+    equal8_14 <= \$2472 ;
+  always @(posedge clk)
+    equal8_15 <= \$2473 ;
+  always @(posedge clk)
+    equal9_0 <= \$2474 ;
+  always @(posedge clk)
+    matches9 <= \$2475 ;
+  always @(posedge clk)
+    equal9_1 <= \$2476 ;
+  always @(posedge clk)
+    equal9_2 <= \$2477 ;
+  always @(posedge clk)
+    equal9_3 <= \$2478 ;
+  always @(posedge clk)
+    equal9_4 <= \$2479 ;
+  always @(posedge clk)
+    equal9_5 <= \$2480 ;
+  always @(posedge clk)
+    equal9_6 <= \$2481 ;
+  always @(posedge clk)
+    equal9_7 <= \$2482 ;
+  always @(posedge clk)
+    equal9_8 <= \$2483 ;
+  always @(posedge clk)
+    equal9_9 <= \$2484 ;
+  always @(posedge clk)
+    equal9_10 <= \$2485 ;
+  always @(posedge clk)
+    equal9_11 <= \$2486 ;
+  always @(posedge clk)
+    equal9_12 <= \$2487 ;
+  always @(posedge clk)
+    equal9_13 <= \$2488 ;
+  always @(posedge clk)
+    equal9_14 <= \$2489 ;
+  always @(posedge clk)
+    equal9_15 <= \$2490 ;
+  always @(posedge clk)
+    equal10_0 <= \$2491 ;
+  always @(posedge clk)
+    matches10 <= \$2492 ;
+  always @(posedge clk)
+    equal10_1 <= \$2493 ;
+  always @(posedge clk)
+    equal10_2 <= \$2494 ;
+  always @(posedge clk)
+    equal10_3 <= \$2495 ;
+  always @(posedge clk)
+    equal10_4 <= \$2496 ;
+  always @(posedge clk)
+    equal10_5 <= \$2497 ;
+  always @(posedge clk)
+    equal10_6 <= \$2498 ;
+  always @(posedge clk)
+    equal10_7 <= \$2499 ;
+  always @(posedge clk)
+    equal10_8 <= \$2500 ;
+  always @(posedge clk)
+    equal10_9 <= \$2501 ;
+  always @(posedge clk)
+    equal10_10 <= \$2502 ;
+  always @(posedge clk)
+    equal10_11 <= \$2503 ;
+  always @(posedge clk)
+    equal10_12 <= \$2504 ;
+  always @(posedge clk)
+    equal10_13 <= \$2505 ;
+  always @(posedge clk)
+    equal10_14 <= \$2506 ;
+  always @(posedge clk)
+    equal10_15 <= \$2507 ;
+  always @(posedge clk)
+    equal11_0 <= \$2508 ;
+  always @(posedge clk)
+    matches11 <= \$2509 ;
+  always @(posedge clk)
+    equal11_1 <= \$2510 ;
+  always @(posedge clk)
+    equal11_2 <= \$2511 ;
+  always @(posedge clk)
+    equal11_3 <= \$2512 ;
+  always @(posedge clk)
+    equal11_4 <= \$2513 ;
+  always @(posedge clk)
+    equal11_5 <= \$2514 ;
+  always @(posedge clk)
+    equal11_6 <= \$2515 ;
+  always @(posedge clk)
+    equal11_7 <= \$2516 ;
+  always @(posedge clk)
+    equal11_8 <= \$2517 ;
+  always @(posedge clk)
+    equal11_9 <= \$2518 ;
+  always @(posedge clk)
+    equal11_10 <= \$2519 ;
+  always @(posedge clk)
+    equal11_11 <= \$2520 ;
+  always @(posedge clk)
+    equal11_12 <= \$2521 ;
+  always @(posedge clk)
+    equal11_13 <= \$2522 ;
+  always @(posedge clk)
+    equal11_14 <= \$2523 ;
+  always @(posedge clk)
+    equal11_15 <= \$2524 ;
+  always @(posedge clk)
+    equal12_0 <= \$2525 ;
+  always @(posedge clk)
+    matches12 <= \$2526 ;
+  always @(posedge clk)
+    equal12_1 <= \$2527 ;
+  always @(posedge clk)
+    equal12_2 <= \$2528 ;
+  always @(posedge clk)
+    equal12_3 <= \$2529 ;
+  always @(posedge clk)
+    equal12_4 <= \$2530 ;
+  always @(posedge clk)
+    equal12_5 <= \$2531 ;
+  always @(posedge clk)
+    equal12_6 <= \$2532 ;
+  always @(posedge clk)
+    equal12_7 <= \$2533 ;
+  always @(posedge clk)
+    equal12_8 <= \$2534 ;
+  always @(posedge clk)
+    equal12_9 <= \$2535 ;
+  always @(posedge clk)
+    equal12_10 <= \$2536 ;
+  always @(posedge clk)
+    equal12_11 <= \$2537 ;
+  always @(posedge clk)
+    equal12_12 <= \$2538 ;
+  always @(posedge clk)
+    equal12_13 <= \$2539 ;
+  always @(posedge clk)
+    equal12_14 <= \$2540 ;
+  always @(posedge clk)
+    equal12_15 <= \$2541 ;
+  always @(posedge clk)
+    equal13_0 <= \$2542 ;
+  always @(posedge clk)
+    matches13 <= \$2543 ;
+  always @(posedge clk)
+    equal13_1 <= \$2544 ;
+  always @(posedge clk)
+    equal13_2 <= \$2545 ;
+  always @(posedge clk)
+    equal13_3 <= \$2546 ;
+  always @(posedge clk)
+    equal13_4 <= \$2547 ;
+  always @(posedge clk)
+    equal13_5 <= \$2548 ;
+  always @(posedge clk)
+    equal13_6 <= \$2549 ;
+  always @(posedge clk)
+    equal13_7 <= \$2550 ;
+  always @(posedge clk)
+    equal13_8 <= \$2551 ;
+  always @(posedge clk)
+    equal13_9 <= \$2552 ;
+  always @(posedge clk)
+    equal13_10 <= \$2553 ;
+  always @(posedge clk)
+    equal13_11 <= \$2554 ;
+  always @(posedge clk)
+    equal13_12 <= \$2555 ;
+  always @(posedge clk)
+    equal13_13 <= \$2556 ;
+  always @(posedge clk)
+    equal13_14 <= \$2557 ;
+  always @(posedge clk)
+    equal13_15 <= \$2558 ;
+  always @(posedge clk)
+    equal14_0 <= \$2559 ;
+  always @(posedge clk)
+    matches14 <= \$2560 ;
+  always @(posedge clk)
+    equal14_1 <= \$2561 ;
+  always @(posedge clk)
+    equal14_2 <= \$2562 ;
+  always @(posedge clk)
+    equal14_3 <= \$2563 ;
+  always @(posedge clk)
+    equal14_4 <= \$2564 ;
+  always @(posedge clk)
+    equal14_5 <= \$2565 ;
+  always @(posedge clk)
+    equal14_6 <= \$2566 ;
+  always @(posedge clk)
+    equal14_7 <= \$2567 ;
+  always @(posedge clk)
+    equal14_8 <= \$2568 ;
+  always @(posedge clk)
+    equal14_9 <= \$2569 ;
+  always @(posedge clk)
+    equal14_10 <= \$2570 ;
+  always @(posedge clk)
+    equal14_11 <= \$2571 ;
+  always @(posedge clk)
+    equal14_12 <= \$2572 ;
+  always @(posedge clk)
+    equal14_13 <= \$2573 ;
+  always @(posedge clk)
+    equal14_14 <= \$2574 ;
+  always @(posedge clk)
+    equal14_15 <= \$2575 ;
+  always @(posedge clk)
+    equal15_0 <= \$2576 ;
+  always @(posedge clk)
+    matches15 <= \$2577 ;
+  always @(posedge clk)
+    equal15_1 <= \$2578 ;
+  always @(posedge clk)
+    equal15_2 <= \$2579 ;
+  always @(posedge clk)
+    equal15_3 <= \$2580 ;
+  always @(posedge clk)
+    equal15_4 <= \$2581 ;
+  always @(posedge clk)
+    equal15_5 <= \$2582 ;
+  always @(posedge clk)
+    equal15_6 <= \$2583 ;
+  always @(posedge clk)
+    equal15_7 <= \$2584 ;
+  always @(posedge clk)
+    equal15_8 <= \$2585 ;
+  always @(posedge clk)
+    equal15_9 <= \$2586 ;
+  always @(posedge clk)
+    equal15_10 <= \$2587 ;
+  always @(posedge clk)
+    equal15_11 <= \$2588 ;
+  always @(posedge clk)
+    equal15_12 <= \$2589 ;
+  always @(posedge clk)
+    equal15_13 <= \$2590 ;
+  always @(posedge clk)
+    equal15_14 <= \$2591 ;
+  always @(posedge clk)
+    equal15_15 <= \$2592 ;
   always @* begin
     if (starts_blocks) begin end
     renew = 1'h0;
@@ -33620,189 +33624,189 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2272  = \$21 [15:0];
+    \$2273  = \$20 [15:0];
     if (rst) begin
-      \$2272  = 16'h0000;
+      \$2273  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2273  = \$22 ;
+    \$2274  = \$23 ;
     if (rst) begin
-      \$2273  = 1'h0;
+      \$2274  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2274  = fsm_state;
+    \$2275  = fsm_state;
     casez (fsm_state)
       3'h0:
-          if (\$24 ) begin
-            \$2274  = 3'h1;
+          if (\$25 ) begin
+            \$2275  = 3'h1;
           end
       3'h1:
-          \$2274  = 3'h2;
+          \$2275  = 3'h2;
       3'h2:
-          \$2274  = 3'h3;
+          \$2275  = 3'h3;
       3'h3:
         begin
-          \$2274  = 3'h1;
+          \$2275  = 3'h1;
           if (at[15]) begin
-            \$2274  = 3'h4;
+            \$2275  = 3'h4;
           end
         end
       3'h4:
           if (accepted) begin
-            \$2274  = 3'h0;
+            \$2275  = 3'h0;
           end
     endcase
     if (rst) begin
-      \$2274  = 3'h0;
+      \$2275  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2275  = key_valid;
+    \$2276  = key_valid;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
-          \$2275  = 1'h0;
+          \$2276  = 1'h0;
           if (at[0]) begin
-            \$2275  = \$26 ;
+            \$2276  = \$27 ;
           end
           if (at[1]) begin
-            \$2275  = \$28 ;
+            \$2276  = \$29 ;
           end
           if (at[2]) begin
-            \$2275  = \$30 ;
+            \$2276  = \$31 ;
           end
           if (at[3]) begin
-            \$2275  = \$32 ;
+            \$2276  = \$33 ;
           end
           if (at[4]) begin
-            \$2275  = \$34 ;
+            \$2276  = \$35 ;
           end
           if (at[5]) begin
-            \$2275  = \$36 ;
+            \$2276  = \$37 ;
           end
           if (at[6]) begin
-            \$2275  = \$38 ;
+            \$2276  = \$39 ;
           end
           if (at[7]) begin
-            \$2275  = \$40 ;
+            \$2276  = \$41 ;
           end
           if (at[8]) begin
-            \$2275  = \$42 ;
+            \$2276  = \$43 ;
           end
           if (at[9]) begin
-            \$2275  = \$44 ;
+            \$2276  = \$45 ;
           end
           if (at[10]) begin
-            \$2275  = \$46 ;
+            \$2276  = \$47 ;
           end
           if (at[11]) begin
-            \$2275  = \$48 ;
+            \$2276  = \$49 ;
           end
           if (at[12]) begin
-            \$2275  = \$50 ;
+            \$2276  = \$51 ;
           end
           if (at[13]) begin
-            \$2275  = \$52 ;
+            \$2276  = \$53 ;
           end
           if (at[14]) begin
-            \$2275  = \$54 ;
+            \$2276  = \$55 ;
           end
           if (at[15]) begin
-            \$2275  = \$56 ;
+            \$2276  = \$57 ;
           end
         end
     endcase
     if (rst) begin
-      \$2275  = 1'h0;
+      \$2276  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2276  = key;
+    \$2277  = key;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
           if (at[0]) begin
-            \$2276  = input__payload[731:692];
+            \$2277  = input__payload[731:692];
           end
           if (at[1]) begin
-            \$2276  = input__payload[771:732];
+            \$2277  = input__payload[771:732];
           end
           if (at[2]) begin
-            \$2276  = input__payload[811:772];
+            \$2277  = input__payload[811:772];
           end
           if (at[3]) begin
-            \$2276  = input__payload[851:812];
+            \$2277  = input__payload[851:812];
           end
           if (at[4]) begin
-            \$2276  = input__payload[891:852];
+            \$2277  = input__payload[891:852];
           end
           if (at[5]) begin
-            \$2276  = input__payload[931:892];
+            \$2277  = input__payload[931:892];
           end
           if (at[6]) begin
-            \$2276  = input__payload[971:932];
+            \$2277  = input__payload[971:932];
           end
           if (at[7]) begin
-            \$2276  = input__payload[1011:972];
+            \$2277  = input__payload[1011:972];
           end
           if (at[8]) begin
-            \$2276  = input__payload[1051:1012];
+            \$2277  = input__payload[1051:1012];
           end
           if (at[9]) begin
-            \$2276  = input__payload[1091:1052];
+            \$2277  = input__payload[1091:1052];
           end
           if (at[10]) begin
-            \$2276  = input__payload[1131:1092];
+            \$2277  = input__payload[1131:1092];
           end
           if (at[11]) begin
-            \$2276  = input__payload[1171:1132];
+            \$2277  = input__payload[1171:1132];
           end
           if (at[12]) begin
-            \$2276  = input__payload[1211:1172];
+            \$2277  = input__payload[1211:1172];
           end
           if (at[13]) begin
-            \$2276  = input__payload[1251:1212];
+            \$2277  = input__payload[1251:1212];
           end
           if (at[14]) begin
-            \$2276  = input__payload[1291:1252];
+            \$2277  = input__payload[1291:1252];
           end
           if (at[15]) begin
-            \$2276  = input__payload[1331:1292];
+            \$2277  = input__payload[1331:1292];
           end
         end
     endcase
     if (rst) begin
-      \$2276  = 40'h0000000000;
+      \$2277  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2277  = same;
+    \$2278  = same;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
           /* empty */;
       3'h2:
-          \$2277  = { \$88 , \$86 , \$84 , \$82 , \$80 , \$78 , \$76 , \$74 , \$72 , \$70 , \$68 , \$66 , \$64 , \$62 , \$60 , \$58  };
+          \$2278  = { \$89 , \$87 , \$85 , \$83 , \$81 , \$79 , \$77 , \$75 , \$73 , \$71 , \$69 , \$67 , \$65 , \$63 , \$61 , \$59  };
     endcase
     if (rst) begin
-      \$2277  = 16'h0000;
+      \$2278  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2278  = used;
+    \$2279  = used;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33811,20 +33815,20 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            \$2278  = \$92 ;
+          if (\$92 ) begin
+            \$2279  = \$93 ;
           end
     endcase
-    if (\$111 ) begin
-      \$2278  = 16'h0000;
+    if (\$112 ) begin
+      \$2279  = 16'h0000;
     end
     if (rst) begin
-      \$2278  = 16'h0000;
+      \$2279  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2279  = keys__0;
+    \$2280  = keys__0;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33833,29 +33837,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
+          if (\$92 ) begin
             if (free[0]) begin
-              \$2279  = key;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$2279  = 40'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2280  = keys__1;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          if (\$91 ) begin
-            if (free[1]) begin
               \$2280  = key;
             end
           end
@@ -33866,7 +33849,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2281  = keys__2;
+    \$2281  = keys__1;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33875,8 +33858,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[2]) begin
+          if (\$92 ) begin
+            if (free[1]) begin
               \$2281  = key;
             end
           end
@@ -33887,7 +33870,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2282  = keys__3;
+    \$2282  = keys__2;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33896,8 +33879,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[3]) begin
+          if (\$92 ) begin
+            if (free[2]) begin
               \$2282  = key;
             end
           end
@@ -33908,7 +33891,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2283  = keys__4;
+    \$2283  = keys__3;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33917,8 +33900,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[4]) begin
+          if (\$92 ) begin
+            if (free[3]) begin
               \$2283  = key;
             end
           end
@@ -33929,7 +33912,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2284  = keys__5;
+    \$2284  = keys__4;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33938,8 +33921,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[5]) begin
+          if (\$92 ) begin
+            if (free[4]) begin
               \$2284  = key;
             end
           end
@@ -33950,7 +33933,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2285  = keys__6;
+    \$2285  = keys__5;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33959,8 +33942,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[6]) begin
+          if (\$92 ) begin
+            if (free[5]) begin
               \$2285  = key;
             end
           end
@@ -33971,7 +33954,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2286  = keys__7;
+    \$2286  = keys__6;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -33980,8 +33963,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[7]) begin
+          if (\$92 ) begin
+            if (free[6]) begin
               \$2286  = key;
             end
           end
@@ -33992,7 +33975,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2287  = keys__8;
+    \$2287  = keys__7;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34001,8 +33984,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[8]) begin
+          if (\$92 ) begin
+            if (free[7]) begin
               \$2287  = key;
             end
           end
@@ -34013,7 +33996,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2288  = keys__9;
+    \$2288  = keys__8;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34022,8 +34005,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[9]) begin
+          if (\$92 ) begin
+            if (free[8]) begin
               \$2288  = key;
             end
           end
@@ -34034,7 +34017,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2289  = keys__10;
+    \$2289  = keys__9;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34043,8 +34026,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[10]) begin
+          if (\$92 ) begin
+            if (free[9]) begin
               \$2289  = key;
             end
           end
@@ -34055,7 +34038,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2290  = keys__11;
+    \$2290  = keys__10;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34064,8 +34047,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[11]) begin
+          if (\$92 ) begin
+            if (free[10]) begin
               \$2290  = key;
             end
           end
@@ -34076,7 +34059,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2291  = keys__12;
+    \$2291  = keys__11;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34085,8 +34068,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[12]) begin
+          if (\$92 ) begin
+            if (free[11]) begin
               \$2291  = key;
             end
           end
@@ -34097,7 +34080,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2292  = keys__13;
+    \$2292  = keys__12;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34106,8 +34089,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[13]) begin
+          if (\$92 ) begin
+            if (free[12]) begin
               \$2292  = key;
             end
           end
@@ -34118,7 +34101,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2293  = keys__14;
+    \$2293  = keys__13;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34127,8 +34110,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[14]) begin
+          if (\$92 ) begin
+            if (free[13]) begin
               \$2293  = key;
             end
           end
@@ -34139,7 +34122,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2294  = keys__15;
+    \$2294  = keys__14;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34148,8 +34131,8 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          if (\$91 ) begin
-            if (free[15]) begin
+          if (\$92 ) begin
+            if (free[14]) begin
               \$2294  = key;
             end
           end
@@ -34160,7 +34143,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2295  = at;
+    \$2295  = keys__15;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34169,15 +34152,36 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
       3'h2:
           /* empty */;
       3'h3:
-          \$2295  = { at[14:0], at[15] };
+          if (\$92 ) begin
+            if (free[15]) begin
+              \$2295  = key;
+            end
+          end
     endcase
     if (rst) begin
-      \$2295  = 16'h0001;
+      \$2295  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2296  = fresh;
+    \$2296  = at;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$2296  = { at[14:0], at[15] };
+    endcase
+    if (rst) begin
+      \$2296  = 16'h0001;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2297  = fresh;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -34189,75 +34193,63 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
           /* empty */;
       3'h4:
           if (accepted) begin
-            \$2296  = input__payload[690];
+            \$2297  = input__payload[690];
           end
     endcase
     if (rst) begin
-      \$2296  = 1'h1;
+      \$2297  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2297  = known;
+    \$2298  = known;
     if (answer_valid) begin
       (* full_case = 32'd1 *)
       casez (answer_front)
         4'h0:
-            \$2297 [0] = 1'h1;
+            \$2298 [0] = 1'h1;
         4'h1:
-            \$2297 [1] = 1'h1;
+            \$2298 [1] = 1'h1;
         4'h2:
-            \$2297 [2] = 1'h1;
+            \$2298 [2] = 1'h1;
         4'h3:
-            \$2297 [3] = 1'h1;
+            \$2298 [3] = 1'h1;
         4'h4:
-            \$2297 [4] = 1'h1;
+            \$2298 [4] = 1'h1;
         4'h5:
-            \$2297 [5] = 1'h1;
+            \$2298 [5] = 1'h1;
         4'h6:
-            \$2297 [6] = 1'h1;
+            \$2298 [6] = 1'h1;
         4'h7:
-            \$2297 [7] = 1'h1;
+            \$2298 [7] = 1'h1;
         4'h8:
-            \$2297 [8] = 1'h1;
+            \$2298 [8] = 1'h1;
         4'h9:
-            \$2297 [9] = 1'h1;
+            \$2298 [9] = 1'h1;
         4'ha:
-            \$2297 [10] = 1'h1;
+            \$2298 [10] = 1'h1;
         4'hb:
-            \$2297 [11] = 1'h1;
+            \$2298 [11] = 1'h1;
         4'hc:
-            \$2297 [12] = 1'h1;
+            \$2298 [12] = 1'h1;
         4'hd:
-            \$2297 [13] = 1'h1;
+            \$2298 [13] = 1'h1;
         4'he:
-            \$2297 [14] = 1'h1;
+            \$2298 [14] = 1'h1;
         4'hf:
-            \$2297 [15] = 1'h1;
+            \$2298 [15] = 1'h1;
       endcase
     end
-    if (\$110 ) begin
-      \$2297  = 16'h0000;
+    if (\$111 ) begin
+      \$2298  = 16'h0000;
     end
     if (rst) begin
-      \$2297  = 16'h0000;
+      \$2298  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2298  = slots__0;
-    if (answer_valid) begin
-      if (\$93 ) begin
-        \$2298  = answer_slot;
-      end
-    end
-    if (rst) begin
-      \$2298  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2299  = slots__1;
+    \$2299  = slots__0;
     if (answer_valid) begin
       if (\$94 ) begin
         \$2299  = answer_slot;
@@ -34269,7 +34261,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2300  = slots__2;
+    \$2300  = slots__1;
     if (answer_valid) begin
       if (\$95 ) begin
         \$2300  = answer_slot;
@@ -34281,7 +34273,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2301  = slots__3;
+    \$2301  = slots__2;
     if (answer_valid) begin
       if (\$96 ) begin
         \$2301  = answer_slot;
@@ -34293,7 +34285,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2302  = slots__4;
+    \$2302  = slots__3;
     if (answer_valid) begin
       if (\$97 ) begin
         \$2302  = answer_slot;
@@ -34305,7 +34297,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2303  = slots__5;
+    \$2303  = slots__4;
     if (answer_valid) begin
       if (\$98 ) begin
         \$2303  = answer_slot;
@@ -34317,7 +34309,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2304  = slots__6;
+    \$2304  = slots__5;
     if (answer_valid) begin
       if (\$99 ) begin
         \$2304  = answer_slot;
@@ -34329,7 +34321,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2305  = slots__7;
+    \$2305  = slots__6;
     if (answer_valid) begin
       if (\$100 ) begin
         \$2305  = answer_slot;
@@ -34341,7 +34333,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2306  = slots__8;
+    \$2306  = slots__7;
     if (answer_valid) begin
       if (\$101 ) begin
         \$2306  = answer_slot;
@@ -34353,7 +34345,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2307  = slots__9;
+    \$2307  = slots__8;
     if (answer_valid) begin
       if (\$102 ) begin
         \$2307  = answer_slot;
@@ -34365,7 +34357,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2308  = slots__10;
+    \$2308  = slots__9;
     if (answer_valid) begin
       if (\$103 ) begin
         \$2308  = answer_slot;
@@ -34377,7 +34369,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2309  = slots__11;
+    \$2309  = slots__10;
     if (answer_valid) begin
       if (\$104 ) begin
         \$2309  = answer_slot;
@@ -34389,7 +34381,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2310  = slots__12;
+    \$2310  = slots__11;
     if (answer_valid) begin
       if (\$105 ) begin
         \$2310  = answer_slot;
@@ -34401,7 +34393,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2311  = slots__13;
+    \$2311  = slots__12;
     if (answer_valid) begin
       if (\$106 ) begin
         \$2311  = answer_slot;
@@ -34413,7 +34405,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2312  = slots__14;
+    \$2312  = slots__13;
     if (answer_valid) begin
       if (\$107 ) begin
         \$2312  = answer_slot;
@@ -34425,7 +34417,7 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2313  = slots__15;
+    \$2313  = slots__14;
     if (answer_valid) begin
       if (\$108 ) begin
         \$2313  = answer_slot;
@@ -34437,2264 +34429,2276 @@ module hotline_kaggle_front(rst, clear, input__ready, output__ready, forget, inp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2314  = compared_valid;
-    if (move) begin
-      \$2314  = comes;
+    \$2314  = slots__15;
+    if (answer_valid) begin
+      if (\$109 ) begin
+        \$2314  = answer_slot;
+      end
     end
     if (rst) begin
-      \$2314  = 1'h0;
+      \$2314  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2315  = compared;
+    \$2315  = compared_valid;
     if (move) begin
-      { \$2315 [1331:686], \$2315 [684:643], \$2315 [641:600], \$2315 [598:557], \$2315 [555:514], \$2315 [512:471], \$2315 [469:428], \$2315 [426:385], \$2315 [383:342], \$2315 [340:299], \$2315 [297:256], \$2315 [254:213], \$2315 [211:170], \$2315 [168:127], \$2315 [125:84], \$2315 [82:41], \$2315 [39:0] } = { input__payload[1331:686], input__payload[684:643], input__payload[641:600], input__payload[598:557], input__payload[555:514], input__payload[512:471], input__payload[469:428], input__payload[426:385], input__payload[383:342], input__payload[340:299], input__payload[297:256], input__payload[254:213], input__payload[211:170], input__payload[168:127], input__payload[125:84], input__payload[82:41], input__payload[39:0] };
-      \$2315 [40] = asks[0];
-      \$2315 [83] = asks[1];
-      \$2315 [126] = asks[2];
-      \$2315 [169] = asks[3];
-      \$2315 [212] = asks[4];
-      \$2315 [255] = asks[5];
-      \$2315 [298] = asks[6];
-      \$2315 [341] = asks[7];
-      \$2315 [384] = asks[8];
-      \$2315 [427] = asks[9];
-      \$2315 [470] = asks[10];
-      \$2315 [513] = asks[11];
-      \$2315 [556] = asks[12];
-      \$2315 [599] = asks[13];
-      \$2315 [642] = asks[14];
-      \$2315 [685] = asks[15];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2316  = matched_valid;
-    if (move) begin
-      \$2316  = compared_valid;
+      \$2315  = comes;
     end
     if (rst) begin
-      \$2316  = 1'h0;
+      \$2315  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2317  = matched;
+    \$2316  = compared;
     if (move) begin
-      \$2317  = compared;
+      { \$2316 [1331:686], \$2316 [684:643], \$2316 [641:600], \$2316 [598:557], \$2316 [555:514], \$2316 [512:471], \$2316 [469:428], \$2316 [426:385], \$2316 [383:342], \$2316 [340:299], \$2316 [297:256], \$2316 [254:213], \$2316 [211:170], \$2316 [168:127], \$2316 [125:84], \$2316 [82:41], \$2316 [39:0] } = { input__payload[1331:686], input__payload[684:643], input__payload[641:600], input__payload[598:557], input__payload[555:514], input__payload[512:471], input__payload[469:428], input__payload[426:385], input__payload[383:342], input__payload[340:299], input__payload[297:256], input__payload[254:213], input__payload[211:170], input__payload[168:127], input__payload[125:84], input__payload[82:41], input__payload[39:0] };
+      \$2316 [40] = asks[0];
+      \$2316 [83] = asks[1];
+      \$2316 [126] = asks[2];
+      \$2316 [169] = asks[3];
+      \$2316 [212] = asks[4];
+      \$2316 [255] = asks[5];
+      \$2316 [298] = asks[6];
+      \$2316 [341] = asks[7];
+      \$2316 [384] = asks[8];
+      \$2316 [427] = asks[9];
+      \$2316 [470] = asks[10];
+      \$2316 [513] = asks[11];
+      \$2316 [556] = asks[12];
+      \$2316 [599] = asks[13];
+      \$2316 [642] = asks[14];
+      \$2316 [685] = asks[15];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2318  = output__valid;
+    \$2317  = matched_valid;
     if (move) begin
-      \$2318  = matched_valid;
-    end
-    if (rst) begin
-      \$2318  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2319  = output__payload;
-    if (move) begin
-      \$2319 [1331:0] = matched;
-      \$2319 [1332] = \$240 ;
-      \$2319 [1333] = \$242 ;
-      \$2319 [1337:1334] = { \$246 , \$245 , \$244 , \$243  };
-      \$2319 [1338] = \$375 ;
-      \$2319 [1339] = \$377 ;
-      \$2319 [1343:1340] = { \$381 , \$380 , \$379 , \$378  };
-      \$2319 [1344] = \$510 ;
-      \$2319 [1345] = \$512 ;
-      \$2319 [1349:1346] = { \$516 , \$515 , \$514 , \$513  };
-      \$2319 [1350] = \$645 ;
-      \$2319 [1351] = \$647 ;
-      \$2319 [1355:1352] = { \$651 , \$650 , \$649 , \$648  };
-      \$2319 [1356] = \$780 ;
-      \$2319 [1357] = \$782 ;
-      \$2319 [1361:1358] = { \$786 , \$785 , \$784 , \$783  };
-      \$2319 [1362] = \$915 ;
-      \$2319 [1363] = \$917 ;
-      \$2319 [1367:1364] = { \$921 , \$920 , \$919 , \$918  };
-      \$2319 [1368] = \$1050 ;
-      \$2319 [1369] = \$1052 ;
-      \$2319 [1373:1370] = { \$1056 , \$1055 , \$1054 , \$1053  };
-      \$2319 [1374] = \$1185 ;
-      \$2319 [1375] = \$1187 ;
-      \$2319 [1379:1376] = { \$1191 , \$1190 , \$1189 , \$1188  };
-      \$2319 [1380] = \$1320 ;
-      \$2319 [1381] = \$1322 ;
-      \$2319 [1385:1382] = { \$1326 , \$1325 , \$1324 , \$1323  };
-      \$2319 [1386] = \$1455 ;
-      \$2319 [1387] = \$1457 ;
-      \$2319 [1391:1388] = { \$1461 , \$1460 , \$1459 , \$1458  };
-      \$2319 [1392] = \$1590 ;
-      \$2319 [1393] = \$1592 ;
-      \$2319 [1397:1394] = { \$1596 , \$1595 , \$1594 , \$1593  };
-      \$2319 [1398] = \$1725 ;
-      \$2319 [1399] = \$1727 ;
-      \$2319 [1403:1400] = { \$1731 , \$1730 , \$1729 , \$1728  };
-      \$2319 [1404] = \$1860 ;
-      \$2319 [1405] = \$1862 ;
-      \$2319 [1409:1406] = { \$1866 , \$1865 , \$1864 , \$1863  };
-      \$2319 [1410] = \$1995 ;
-      \$2319 [1411] = \$1997 ;
-      \$2319 [1415:1412] = { \$2001 , \$2000 , \$1999 , \$1998  };
-      \$2319 [1416] = \$2130 ;
-      \$2319 [1417] = \$2132 ;
-      \$2319 [1421:1418] = { \$2136 , \$2135 , \$2134 , \$2133  };
-      \$2319 [1422] = \$2265 ;
-      \$2319 [1423] = \$2267 ;
-      \$2319 [1427:1424] = { \$2271 , \$2270 , \$2269 , \$2268  };
+      \$2317  = compared_valid;
     end
     if (rst) begin
-      \$2319  = 1428'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$2317  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2320  = equal0_0;
+    \$2318  = matched;
     if (move) begin
-      \$2320  = { \$114 , \$113 , \$112  };
+      \$2318  = compared;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2321  = matches0;
+    \$2319  = output__valid;
     if (move) begin
-      \$2321 [0] = \$119 ;
-      \$2321 [1] = \$127 ;
-      \$2321 [2] = \$135 ;
-      \$2321 [3] = \$143 ;
-      \$2321 [4] = \$151 ;
-      \$2321 [5] = \$159 ;
-      \$2321 [6] = \$167 ;
-      \$2321 [7] = \$175 ;
-      \$2321 [8] = \$183 ;
-      \$2321 [9] = \$191 ;
-      \$2321 [10] = \$199 ;
-      \$2321 [11] = \$207 ;
-      \$2321 [12] = \$215 ;
-      \$2321 [13] = \$223 ;
-      \$2321 [14] = \$231 ;
-      \$2321 [15] = \$239 ;
+      \$2319  = matched_valid;
     end
+    if (rst) begin
+      \$2319  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2320  = output__payload;
+    if (move) begin
+      \$2320 [1331:0] = matched;
+      \$2320 [1332] = \$241 ;
+      \$2320 [1333] = \$243 ;
+      \$2320 [1337:1334] = { \$247 , \$246 , \$245 , \$244  };
+      \$2320 [1338] = \$376 ;
+      \$2320 [1339] = \$378 ;
+      \$2320 [1343:1340] = { \$382 , \$381 , \$380 , \$379  };
+      \$2320 [1344] = \$511 ;
+      \$2320 [1345] = \$513 ;
+      \$2320 [1349:1346] = { \$517 , \$516 , \$515 , \$514  };
+      \$2320 [1350] = \$646 ;
+      \$2320 [1351] = \$648 ;
+      \$2320 [1355:1352] = { \$652 , \$651 , \$650 , \$649  };
+      \$2320 [1356] = \$781 ;
+      \$2320 [1357] = \$783 ;
+      \$2320 [1361:1358] = { \$787 , \$786 , \$785 , \$784  };
+      \$2320 [1362] = \$916 ;
+      \$2320 [1363] = \$918 ;
+      \$2320 [1367:1364] = { \$922 , \$921 , \$920 , \$919  };
+      \$2320 [1368] = \$1051 ;
+      \$2320 [1369] = \$1053 ;
+      \$2320 [1373:1370] = { \$1057 , \$1056 , \$1055 , \$1054  };
+      \$2320 [1374] = \$1186 ;
+      \$2320 [1375] = \$1188 ;
+      \$2320 [1379:1376] = { \$1192 , \$1191 , \$1190 , \$1189  };
+      \$2320 [1380] = \$1321 ;
+      \$2320 [1381] = \$1323 ;
+      \$2320 [1385:1382] = { \$1327 , \$1326 , \$1325 , \$1324  };
+      \$2320 [1386] = \$1456 ;
+      \$2320 [1387] = \$1458 ;
+      \$2320 [1391:1388] = { \$1462 , \$1461 , \$1460 , \$1459  };
+      \$2320 [1392] = \$1591 ;
+      \$2320 [1393] = \$1593 ;
+      \$2320 [1397:1394] = { \$1597 , \$1596 , \$1595 , \$1594  };
+      \$2320 [1398] = \$1726 ;
+      \$2320 [1399] = \$1728 ;
+      \$2320 [1403:1400] = { \$1732 , \$1731 , \$1730 , \$1729  };
+      \$2320 [1404] = \$1861 ;
+      \$2320 [1405] = \$1863 ;
+      \$2320 [1409:1406] = { \$1867 , \$1866 , \$1865 , \$1864  };
+      \$2320 [1410] = \$1996 ;
+      \$2320 [1411] = \$1998 ;
+      \$2320 [1415:1412] = { \$2002 , \$2001 , \$2000 , \$1999  };
+      \$2320 [1416] = \$2131 ;
+      \$2320 [1417] = \$2133 ;
+      \$2320 [1421:1418] = { \$2137 , \$2136 , \$2135 , \$2134  };
+      \$2320 [1422] = \$2266 ;
+      \$2320 [1423] = \$2268 ;
+      \$2320 [1427:1424] = { \$2272 , \$2271 , \$2270 , \$2269  };
+    end
+    if (rst) begin
+      \$2320  = 1428'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2321  = equal0_0;
+    if (move) begin
+      \$2321  = { \$115 , \$114 , \$113  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2322  = matches0;
+    if (move) begin
+      \$2322 [0] = \$120 ;
+      \$2322 [1] = \$128 ;
+      \$2322 [2] = \$136 ;
+      \$2322 [3] = \$144 ;
+      \$2322 [4] = \$152 ;
+      \$2322 [5] = \$160 ;
+      \$2322 [6] = \$168 ;
+      \$2322 [7] = \$176 ;
+      \$2322 [8] = \$184 ;
+      \$2322 [9] = \$192 ;
+      \$2322 [10] = \$200 ;
+      \$2322 [11] = \$208 ;
+      \$2322 [12] = \$216 ;
+      \$2322 [13] = \$224 ;
+      \$2322 [14] = \$232 ;
+      \$2322 [15] = \$240 ;
+    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2322  = equal0_1;
+    \$2323  = equal0_1;
     if (move) begin
-      \$2322  = { \$122 , \$121 , \$120  };
+      \$2323  = { \$123 , \$122 , \$121  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2323  = equal0_2;
+    \$2324  = equal0_2;
     if (move) begin
-      \$2323  = { \$130 , \$129 , \$128  };
+      \$2324  = { \$131 , \$130 , \$129  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2324  = equal0_3;
+    \$2325  = equal0_3;
     if (move) begin
-      \$2324  = { \$138 , \$137 , \$136  };
+      \$2325  = { \$139 , \$138 , \$137  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2325  = equal0_4;
+    \$2326  = equal0_4;
     if (move) begin
-      \$2325  = { \$146 , \$145 , \$144  };
+      \$2326  = { \$147 , \$146 , \$145  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2326  = equal0_5;
+    \$2327  = equal0_5;
     if (move) begin
-      \$2326  = { \$154 , \$153 , \$152  };
+      \$2327  = { \$155 , \$154 , \$153  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2327  = equal0_6;
+    \$2328  = equal0_6;
     if (move) begin
-      \$2327  = { \$162 , \$161 , \$160  };
+      \$2328  = { \$163 , \$162 , \$161  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2328  = equal0_7;
+    \$2329  = equal0_7;
     if (move) begin
-      \$2328  = { \$170 , \$169 , \$168  };
+      \$2329  = { \$171 , \$170 , \$169  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2329  = equal0_8;
+    \$2330  = equal0_8;
     if (move) begin
-      \$2329  = { \$178 , \$177 , \$176  };
+      \$2330  = { \$179 , \$178 , \$177  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2330  = equal0_9;
+    \$2331  = equal0_9;
     if (move) begin
-      \$2330  = { \$186 , \$185 , \$184  };
+      \$2331  = { \$187 , \$186 , \$185  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2331  = equal0_10;
+    \$2332  = equal0_10;
     if (move) begin
-      \$2331  = { \$194 , \$193 , \$192  };
+      \$2332  = { \$195 , \$194 , \$193  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2332  = equal0_11;
+    \$2333  = equal0_11;
     if (move) begin
-      \$2332  = { \$202 , \$201 , \$200  };
+      \$2333  = { \$203 , \$202 , \$201  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2333  = equal0_12;
+    \$2334  = equal0_12;
     if (move) begin
-      \$2333  = { \$210 , \$209 , \$208  };
+      \$2334  = { \$211 , \$210 , \$209  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2334  = equal0_13;
+    \$2335  = equal0_13;
     if (move) begin
-      \$2334  = { \$218 , \$217 , \$216  };
+      \$2335  = { \$219 , \$218 , \$217  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2335  = equal0_14;
+    \$2336  = equal0_14;
     if (move) begin
-      \$2335  = { \$226 , \$225 , \$224  };
+      \$2336  = { \$227 , \$226 , \$225  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2336  = equal0_15;
+    \$2337  = equal0_15;
     if (move) begin
-      \$2336  = { \$234 , \$233 , \$232  };
+      \$2337  = { \$235 , \$234 , \$233  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2337  = equal1_0;
+    \$2338  = equal1_0;
     if (move) begin
-      \$2337  = { \$249 , \$248 , \$247  };
+      \$2338  = { \$250 , \$249 , \$248  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2338  = matches1;
+    \$2339  = matches1;
     if (move) begin
-      \$2338 [0] = \$254 ;
-      \$2338 [1] = \$262 ;
-      \$2338 [2] = \$270 ;
-      \$2338 [3] = \$278 ;
-      \$2338 [4] = \$286 ;
-      \$2338 [5] = \$294 ;
-      \$2338 [6] = \$302 ;
-      \$2338 [7] = \$310 ;
-      \$2338 [8] = \$318 ;
-      \$2338 [9] = \$326 ;
-      \$2338 [10] = \$334 ;
-      \$2338 [11] = \$342 ;
-      \$2338 [12] = \$350 ;
-      \$2338 [13] = \$358 ;
-      \$2338 [14] = \$366 ;
-      \$2338 [15] = \$374 ;
+      \$2339 [0] = \$255 ;
+      \$2339 [1] = \$263 ;
+      \$2339 [2] = \$271 ;
+      \$2339 [3] = \$279 ;
+      \$2339 [4] = \$287 ;
+      \$2339 [5] = \$295 ;
+      \$2339 [6] = \$303 ;
+      \$2339 [7] = \$311 ;
+      \$2339 [8] = \$319 ;
+      \$2339 [9] = \$327 ;
+      \$2339 [10] = \$335 ;
+      \$2339 [11] = \$343 ;
+      \$2339 [12] = \$351 ;
+      \$2339 [13] = \$359 ;
+      \$2339 [14] = \$367 ;
+      \$2339 [15] = \$375 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2339  = equal1_1;
+    \$2340  = equal1_1;
     if (move) begin
-      \$2339  = { \$257 , \$256 , \$255  };
+      \$2340  = { \$258 , \$257 , \$256  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2340  = equal1_2;
+    \$2341  = equal1_2;
     if (move) begin
-      \$2340  = { \$265 , \$264 , \$263  };
+      \$2341  = { \$266 , \$265 , \$264  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2341  = equal1_3;
+    \$2342  = equal1_3;
     if (move) begin
-      \$2341  = { \$273 , \$272 , \$271  };
+      \$2342  = { \$274 , \$273 , \$272  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2342  = equal1_4;
+    \$2343  = equal1_4;
     if (move) begin
-      \$2342  = { \$281 , \$280 , \$279  };
+      \$2343  = { \$282 , \$281 , \$280  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2343  = equal1_5;
+    \$2344  = equal1_5;
     if (move) begin
-      \$2343  = { \$289 , \$288 , \$287  };
+      \$2344  = { \$290 , \$289 , \$288  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2344  = equal1_6;
+    \$2345  = equal1_6;
     if (move) begin
-      \$2344  = { \$297 , \$296 , \$295  };
+      \$2345  = { \$298 , \$297 , \$296  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2345  = equal1_7;
+    \$2346  = equal1_7;
     if (move) begin
-      \$2345  = { \$305 , \$304 , \$303  };
+      \$2346  = { \$306 , \$305 , \$304  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2346  = equal1_8;
+    \$2347  = equal1_8;
     if (move) begin
-      \$2346  = { \$313 , \$312 , \$311  };
+      \$2347  = { \$314 , \$313 , \$312  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2347  = equal1_9;
+    \$2348  = equal1_9;
     if (move) begin
-      \$2347  = { \$321 , \$320 , \$319  };
+      \$2348  = { \$322 , \$321 , \$320  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2348  = equal1_10;
+    \$2349  = equal1_10;
     if (move) begin
-      \$2348  = { \$329 , \$328 , \$327  };
+      \$2349  = { \$330 , \$329 , \$328  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2349  = equal1_11;
+    \$2350  = equal1_11;
     if (move) begin
-      \$2349  = { \$337 , \$336 , \$335  };
+      \$2350  = { \$338 , \$337 , \$336  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2350  = equal1_12;
+    \$2351  = equal1_12;
     if (move) begin
-      \$2350  = { \$345 , \$344 , \$343  };
+      \$2351  = { \$346 , \$345 , \$344  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2351  = equal1_13;
+    \$2352  = equal1_13;
     if (move) begin
-      \$2351  = { \$353 , \$352 , \$351  };
+      \$2352  = { \$354 , \$353 , \$352  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2352  = equal1_14;
+    \$2353  = equal1_14;
     if (move) begin
-      \$2352  = { \$361 , \$360 , \$359  };
+      \$2353  = { \$362 , \$361 , \$360  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2353  = equal1_15;
+    \$2354  = equal1_15;
     if (move) begin
-      \$2353  = { \$369 , \$368 , \$367  };
+      \$2354  = { \$370 , \$369 , \$368  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2354  = equal2_0;
+    \$2355  = equal2_0;
     if (move) begin
-      \$2354  = { \$384 , \$383 , \$382  };
+      \$2355  = { \$385 , \$384 , \$383  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2355  = matches2;
+    \$2356  = matches2;
     if (move) begin
-      \$2355 [0] = \$389 ;
-      \$2355 [1] = \$397 ;
-      \$2355 [2] = \$405 ;
-      \$2355 [3] = \$413 ;
-      \$2355 [4] = \$421 ;
-      \$2355 [5] = \$429 ;
-      \$2355 [6] = \$437 ;
-      \$2355 [7] = \$445 ;
-      \$2355 [8] = \$453 ;
-      \$2355 [9] = \$461 ;
-      \$2355 [10] = \$469 ;
-      \$2355 [11] = \$477 ;
-      \$2355 [12] = \$485 ;
-      \$2355 [13] = \$493 ;
-      \$2355 [14] = \$501 ;
-      \$2355 [15] = \$509 ;
+      \$2356 [0] = \$390 ;
+      \$2356 [1] = \$398 ;
+      \$2356 [2] = \$406 ;
+      \$2356 [3] = \$414 ;
+      \$2356 [4] = \$422 ;
+      \$2356 [5] = \$430 ;
+      \$2356 [6] = \$438 ;
+      \$2356 [7] = \$446 ;
+      \$2356 [8] = \$454 ;
+      \$2356 [9] = \$462 ;
+      \$2356 [10] = \$470 ;
+      \$2356 [11] = \$478 ;
+      \$2356 [12] = \$486 ;
+      \$2356 [13] = \$494 ;
+      \$2356 [14] = \$502 ;
+      \$2356 [15] = \$510 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2356  = equal2_1;
+    \$2357  = equal2_1;
     if (move) begin
-      \$2356  = { \$392 , \$391 , \$390  };
+      \$2357  = { \$393 , \$392 , \$391  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2357  = equal2_2;
+    \$2358  = equal2_2;
     if (move) begin
-      \$2357  = { \$400 , \$399 , \$398  };
+      \$2358  = { \$401 , \$400 , \$399  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2358  = equal2_3;
+    \$2359  = equal2_3;
     if (move) begin
-      \$2358  = { \$408 , \$407 , \$406  };
+      \$2359  = { \$409 , \$408 , \$407  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2359  = equal2_4;
+    \$2360  = equal2_4;
     if (move) begin
-      \$2359  = { \$416 , \$415 , \$414  };
+      \$2360  = { \$417 , \$416 , \$415  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2360  = equal2_5;
+    \$2361  = equal2_5;
     if (move) begin
-      \$2360  = { \$424 , \$423 , \$422  };
+      \$2361  = { \$425 , \$424 , \$423  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2361  = equal2_6;
+    \$2362  = equal2_6;
     if (move) begin
-      \$2361  = { \$432 , \$431 , \$430  };
+      \$2362  = { \$433 , \$432 , \$431  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2362  = equal2_7;
+    \$2363  = equal2_7;
     if (move) begin
-      \$2362  = { \$440 , \$439 , \$438  };
+      \$2363  = { \$441 , \$440 , \$439  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2363  = equal2_8;
+    \$2364  = equal2_8;
     if (move) begin
-      \$2363  = { \$448 , \$447 , \$446  };
+      \$2364  = { \$449 , \$448 , \$447  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2364  = equal2_9;
+    \$2365  = equal2_9;
     if (move) begin
-      \$2364  = { \$456 , \$455 , \$454  };
+      \$2365  = { \$457 , \$456 , \$455  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2365  = equal2_10;
+    \$2366  = equal2_10;
     if (move) begin
-      \$2365  = { \$464 , \$463 , \$462  };
+      \$2366  = { \$465 , \$464 , \$463  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2366  = equal2_11;
+    \$2367  = equal2_11;
     if (move) begin
-      \$2366  = { \$472 , \$471 , \$470  };
+      \$2367  = { \$473 , \$472 , \$471  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2367  = equal2_12;
+    \$2368  = equal2_12;
     if (move) begin
-      \$2367  = { \$480 , \$479 , \$478  };
+      \$2368  = { \$481 , \$480 , \$479  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2368  = equal2_13;
+    \$2369  = equal2_13;
     if (move) begin
-      \$2368  = { \$488 , \$487 , \$486  };
+      \$2369  = { \$489 , \$488 , \$487  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2369  = equal2_14;
+    \$2370  = equal2_14;
     if (move) begin
-      \$2369  = { \$496 , \$495 , \$494  };
+      \$2370  = { \$497 , \$496 , \$495  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2370  = equal2_15;
+    \$2371  = equal2_15;
     if (move) begin
-      \$2370  = { \$504 , \$503 , \$502  };
+      \$2371  = { \$505 , \$504 , \$503  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2371  = equal3_0;
+    \$2372  = equal3_0;
     if (move) begin
-      \$2371  = { \$519 , \$518 , \$517  };
+      \$2372  = { \$520 , \$519 , \$518  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2372  = matches3;
+    \$2373  = matches3;
     if (move) begin
-      \$2372 [0] = \$524 ;
-      \$2372 [1] = \$532 ;
-      \$2372 [2] = \$540 ;
-      \$2372 [3] = \$548 ;
-      \$2372 [4] = \$556 ;
-      \$2372 [5] = \$564 ;
-      \$2372 [6] = \$572 ;
-      \$2372 [7] = \$580 ;
-      \$2372 [8] = \$588 ;
-      \$2372 [9] = \$596 ;
-      \$2372 [10] = \$604 ;
-      \$2372 [11] = \$612 ;
-      \$2372 [12] = \$620 ;
-      \$2372 [13] = \$628 ;
-      \$2372 [14] = \$636 ;
-      \$2372 [15] = \$644 ;
+      \$2373 [0] = \$525 ;
+      \$2373 [1] = \$533 ;
+      \$2373 [2] = \$541 ;
+      \$2373 [3] = \$549 ;
+      \$2373 [4] = \$557 ;
+      \$2373 [5] = \$565 ;
+      \$2373 [6] = \$573 ;
+      \$2373 [7] = \$581 ;
+      \$2373 [8] = \$589 ;
+      \$2373 [9] = \$597 ;
+      \$2373 [10] = \$605 ;
+      \$2373 [11] = \$613 ;
+      \$2373 [12] = \$621 ;
+      \$2373 [13] = \$629 ;
+      \$2373 [14] = \$637 ;
+      \$2373 [15] = \$645 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2373  = equal3_1;
+    \$2374  = equal3_1;
     if (move) begin
-      \$2373  = { \$527 , \$526 , \$525  };
+      \$2374  = { \$528 , \$527 , \$526  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2374  = equal3_2;
+    \$2375  = equal3_2;
     if (move) begin
-      \$2374  = { \$535 , \$534 , \$533  };
+      \$2375  = { \$536 , \$535 , \$534  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2375  = equal3_3;
+    \$2376  = equal3_3;
     if (move) begin
-      \$2375  = { \$543 , \$542 , \$541  };
+      \$2376  = { \$544 , \$543 , \$542  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2376  = equal3_4;
+    \$2377  = equal3_4;
     if (move) begin
-      \$2376  = { \$551 , \$550 , \$549  };
+      \$2377  = { \$552 , \$551 , \$550  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2377  = equal3_5;
+    \$2378  = equal3_5;
     if (move) begin
-      \$2377  = { \$559 , \$558 , \$557  };
+      \$2378  = { \$560 , \$559 , \$558  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2378  = equal3_6;
+    \$2379  = equal3_6;
     if (move) begin
-      \$2378  = { \$567 , \$566 , \$565  };
+      \$2379  = { \$568 , \$567 , \$566  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2379  = equal3_7;
+    \$2380  = equal3_7;
     if (move) begin
-      \$2379  = { \$575 , \$574 , \$573  };
+      \$2380  = { \$576 , \$575 , \$574  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2380  = equal3_8;
+    \$2381  = equal3_8;
     if (move) begin
-      \$2380  = { \$583 , \$582 , \$581  };
+      \$2381  = { \$584 , \$583 , \$582  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2381  = equal3_9;
+    \$2382  = equal3_9;
     if (move) begin
-      \$2381  = { \$591 , \$590 , \$589  };
+      \$2382  = { \$592 , \$591 , \$590  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2382  = equal3_10;
+    \$2383  = equal3_10;
     if (move) begin
-      \$2382  = { \$599 , \$598 , \$597  };
+      \$2383  = { \$600 , \$599 , \$598  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2383  = equal3_11;
+    \$2384  = equal3_11;
     if (move) begin
-      \$2383  = { \$607 , \$606 , \$605  };
+      \$2384  = { \$608 , \$607 , \$606  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2384  = equal3_12;
+    \$2385  = equal3_12;
     if (move) begin
-      \$2384  = { \$615 , \$614 , \$613  };
+      \$2385  = { \$616 , \$615 , \$614  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2385  = equal3_13;
+    \$2386  = equal3_13;
     if (move) begin
-      \$2385  = { \$623 , \$622 , \$621  };
+      \$2386  = { \$624 , \$623 , \$622  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2386  = equal3_14;
+    \$2387  = equal3_14;
     if (move) begin
-      \$2386  = { \$631 , \$630 , \$629  };
+      \$2387  = { \$632 , \$631 , \$630  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2387  = equal3_15;
+    \$2388  = equal3_15;
     if (move) begin
-      \$2387  = { \$639 , \$638 , \$637  };
+      \$2388  = { \$640 , \$639 , \$638  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2388  = equal4_0;
+    \$2389  = equal4_0;
     if (move) begin
-      \$2388  = { \$654 , \$653 , \$652  };
+      \$2389  = { \$655 , \$654 , \$653  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2389  = matches4;
+    \$2390  = matches4;
     if (move) begin
-      \$2389 [0] = \$659 ;
-      \$2389 [1] = \$667 ;
-      \$2389 [2] = \$675 ;
-      \$2389 [3] = \$683 ;
-      \$2389 [4] = \$691 ;
-      \$2389 [5] = \$699 ;
-      \$2389 [6] = \$707 ;
-      \$2389 [7] = \$715 ;
-      \$2389 [8] = \$723 ;
-      \$2389 [9] = \$731 ;
-      \$2389 [10] = \$739 ;
-      \$2389 [11] = \$747 ;
-      \$2389 [12] = \$755 ;
-      \$2389 [13] = \$763 ;
-      \$2389 [14] = \$771 ;
-      \$2389 [15] = \$779 ;
+      \$2390 [0] = \$660 ;
+      \$2390 [1] = \$668 ;
+      \$2390 [2] = \$676 ;
+      \$2390 [3] = \$684 ;
+      \$2390 [4] = \$692 ;
+      \$2390 [5] = \$700 ;
+      \$2390 [6] = \$708 ;
+      \$2390 [7] = \$716 ;
+      \$2390 [8] = \$724 ;
+      \$2390 [9] = \$732 ;
+      \$2390 [10] = \$740 ;
+      \$2390 [11] = \$748 ;
+      \$2390 [12] = \$756 ;
+      \$2390 [13] = \$764 ;
+      \$2390 [14] = \$772 ;
+      \$2390 [15] = \$780 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2390  = equal4_1;
+    \$2391  = equal4_1;
     if (move) begin
-      \$2390  = { \$662 , \$661 , \$660  };
+      \$2391  = { \$663 , \$662 , \$661  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2391  = equal4_2;
+    \$2392  = equal4_2;
     if (move) begin
-      \$2391  = { \$670 , \$669 , \$668  };
+      \$2392  = { \$671 , \$670 , \$669  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2392  = equal4_3;
+    \$2393  = equal4_3;
     if (move) begin
-      \$2392  = { \$678 , \$677 , \$676  };
+      \$2393  = { \$679 , \$678 , \$677  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2393  = equal4_4;
+    \$2394  = equal4_4;
     if (move) begin
-      \$2393  = { \$686 , \$685 , \$684  };
+      \$2394  = { \$687 , \$686 , \$685  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2394  = equal4_5;
+    \$2395  = equal4_5;
     if (move) begin
-      \$2394  = { \$694 , \$693 , \$692  };
+      \$2395  = { \$695 , \$694 , \$693  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2395  = equal4_6;
+    \$2396  = equal4_6;
     if (move) begin
-      \$2395  = { \$702 , \$701 , \$700  };
+      \$2396  = { \$703 , \$702 , \$701  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2396  = equal4_7;
+    \$2397  = equal4_7;
     if (move) begin
-      \$2396  = { \$710 , \$709 , \$708  };
+      \$2397  = { \$711 , \$710 , \$709  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2397  = equal4_8;
+    \$2398  = equal4_8;
     if (move) begin
-      \$2397  = { \$718 , \$717 , \$716  };
+      \$2398  = { \$719 , \$718 , \$717  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2398  = equal4_9;
+    \$2399  = equal4_9;
     if (move) begin
-      \$2398  = { \$726 , \$725 , \$724  };
+      \$2399  = { \$727 , \$726 , \$725  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2399  = equal4_10;
+    \$2400  = equal4_10;
     if (move) begin
-      \$2399  = { \$734 , \$733 , \$732  };
+      \$2400  = { \$735 , \$734 , \$733  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2400  = equal4_11;
+    \$2401  = equal4_11;
     if (move) begin
-      \$2400  = { \$742 , \$741 , \$740  };
+      \$2401  = { \$743 , \$742 , \$741  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2401  = equal4_12;
+    \$2402  = equal4_12;
     if (move) begin
-      \$2401  = { \$750 , \$749 , \$748  };
+      \$2402  = { \$751 , \$750 , \$749  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2402  = equal4_13;
+    \$2403  = equal4_13;
     if (move) begin
-      \$2402  = { \$758 , \$757 , \$756  };
+      \$2403  = { \$759 , \$758 , \$757  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2403  = equal4_14;
+    \$2404  = equal4_14;
     if (move) begin
-      \$2403  = { \$766 , \$765 , \$764  };
+      \$2404  = { \$767 , \$766 , \$765  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2404  = equal4_15;
+    \$2405  = equal4_15;
     if (move) begin
-      \$2404  = { \$774 , \$773 , \$772  };
+      \$2405  = { \$775 , \$774 , \$773  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2405  = equal5_0;
+    \$2406  = equal5_0;
     if (move) begin
-      \$2405  = { \$789 , \$788 , \$787  };
+      \$2406  = { \$790 , \$789 , \$788  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2406  = matches5;
+    \$2407  = matches5;
     if (move) begin
-      \$2406 [0] = \$794 ;
-      \$2406 [1] = \$802 ;
-      \$2406 [2] = \$810 ;
-      \$2406 [3] = \$818 ;
-      \$2406 [4] = \$826 ;
-      \$2406 [5] = \$834 ;
-      \$2406 [6] = \$842 ;
-      \$2406 [7] = \$850 ;
-      \$2406 [8] = \$858 ;
-      \$2406 [9] = \$866 ;
-      \$2406 [10] = \$874 ;
-      \$2406 [11] = \$882 ;
-      \$2406 [12] = \$890 ;
-      \$2406 [13] = \$898 ;
-      \$2406 [14] = \$906 ;
-      \$2406 [15] = \$914 ;
+      \$2407 [0] = \$795 ;
+      \$2407 [1] = \$803 ;
+      \$2407 [2] = \$811 ;
+      \$2407 [3] = \$819 ;
+      \$2407 [4] = \$827 ;
+      \$2407 [5] = \$835 ;
+      \$2407 [6] = \$843 ;
+      \$2407 [7] = \$851 ;
+      \$2407 [8] = \$859 ;
+      \$2407 [9] = \$867 ;
+      \$2407 [10] = \$875 ;
+      \$2407 [11] = \$883 ;
+      \$2407 [12] = \$891 ;
+      \$2407 [13] = \$899 ;
+      \$2407 [14] = \$907 ;
+      \$2407 [15] = \$915 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2407  = equal5_1;
+    \$2408  = equal5_1;
     if (move) begin
-      \$2407  = { \$797 , \$796 , \$795  };
+      \$2408  = { \$798 , \$797 , \$796  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2408  = equal5_2;
+    \$2409  = equal5_2;
     if (move) begin
-      \$2408  = { \$805 , \$804 , \$803  };
+      \$2409  = { \$806 , \$805 , \$804  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2409  = equal5_3;
+    \$2410  = equal5_3;
     if (move) begin
-      \$2409  = { \$813 , \$812 , \$811  };
+      \$2410  = { \$814 , \$813 , \$812  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2410  = equal5_4;
+    \$2411  = equal5_4;
     if (move) begin
-      \$2410  = { \$821 , \$820 , \$819  };
+      \$2411  = { \$822 , \$821 , \$820  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2411  = equal5_5;
+    \$2412  = equal5_5;
     if (move) begin
-      \$2411  = { \$829 , \$828 , \$827  };
+      \$2412  = { \$830 , \$829 , \$828  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2412  = equal5_6;
+    \$2413  = equal5_6;
     if (move) begin
-      \$2412  = { \$837 , \$836 , \$835  };
+      \$2413  = { \$838 , \$837 , \$836  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2413  = equal5_7;
+    \$2414  = equal5_7;
     if (move) begin
-      \$2413  = { \$845 , \$844 , \$843  };
+      \$2414  = { \$846 , \$845 , \$844  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2414  = equal5_8;
+    \$2415  = equal5_8;
     if (move) begin
-      \$2414  = { \$853 , \$852 , \$851  };
+      \$2415  = { \$854 , \$853 , \$852  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2415  = equal5_9;
+    \$2416  = equal5_9;
     if (move) begin
-      \$2415  = { \$861 , \$860 , \$859  };
+      \$2416  = { \$862 , \$861 , \$860  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2416  = equal5_10;
+    \$2417  = equal5_10;
     if (move) begin
-      \$2416  = { \$869 , \$868 , \$867  };
+      \$2417  = { \$870 , \$869 , \$868  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2417  = equal5_11;
+    \$2418  = equal5_11;
     if (move) begin
-      \$2417  = { \$877 , \$876 , \$875  };
+      \$2418  = { \$878 , \$877 , \$876  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2418  = equal5_12;
+    \$2419  = equal5_12;
     if (move) begin
-      \$2418  = { \$885 , \$884 , \$883  };
+      \$2419  = { \$886 , \$885 , \$884  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2419  = equal5_13;
+    \$2420  = equal5_13;
     if (move) begin
-      \$2419  = { \$893 , \$892 , \$891  };
+      \$2420  = { \$894 , \$893 , \$892  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2420  = equal5_14;
+    \$2421  = equal5_14;
     if (move) begin
-      \$2420  = { \$901 , \$900 , \$899  };
+      \$2421  = { \$902 , \$901 , \$900  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2421  = equal5_15;
+    \$2422  = equal5_15;
     if (move) begin
-      \$2421  = { \$909 , \$908 , \$907  };
+      \$2422  = { \$910 , \$909 , \$908  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2422  = equal6_0;
+    \$2423  = equal6_0;
     if (move) begin
-      \$2422  = { \$924 , \$923 , \$922  };
+      \$2423  = { \$925 , \$924 , \$923  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2423  = matches6;
+    \$2424  = matches6;
     if (move) begin
-      \$2423 [0] = \$929 ;
-      \$2423 [1] = \$937 ;
-      \$2423 [2] = \$945 ;
-      \$2423 [3] = \$953 ;
-      \$2423 [4] = \$961 ;
-      \$2423 [5] = \$969 ;
-      \$2423 [6] = \$977 ;
-      \$2423 [7] = \$985 ;
-      \$2423 [8] = \$993 ;
-      \$2423 [9] = \$1001 ;
-      \$2423 [10] = \$1009 ;
-      \$2423 [11] = \$1017 ;
-      \$2423 [12] = \$1025 ;
-      \$2423 [13] = \$1033 ;
-      \$2423 [14] = \$1041 ;
-      \$2423 [15] = \$1049 ;
+      \$2424 [0] = \$930 ;
+      \$2424 [1] = \$938 ;
+      \$2424 [2] = \$946 ;
+      \$2424 [3] = \$954 ;
+      \$2424 [4] = \$962 ;
+      \$2424 [5] = \$970 ;
+      \$2424 [6] = \$978 ;
+      \$2424 [7] = \$986 ;
+      \$2424 [8] = \$994 ;
+      \$2424 [9] = \$1002 ;
+      \$2424 [10] = \$1010 ;
+      \$2424 [11] = \$1018 ;
+      \$2424 [12] = \$1026 ;
+      \$2424 [13] = \$1034 ;
+      \$2424 [14] = \$1042 ;
+      \$2424 [15] = \$1050 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2424  = equal6_1;
+    \$2425  = equal6_1;
     if (move) begin
-      \$2424  = { \$932 , \$931 , \$930  };
+      \$2425  = { \$933 , \$932 , \$931  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2425  = equal6_2;
+    \$2426  = equal6_2;
     if (move) begin
-      \$2425  = { \$940 , \$939 , \$938  };
+      \$2426  = { \$941 , \$940 , \$939  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2426  = equal6_3;
+    \$2427  = equal6_3;
     if (move) begin
-      \$2426  = { \$948 , \$947 , \$946  };
+      \$2427  = { \$949 , \$948 , \$947  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2427  = equal6_4;
+    \$2428  = equal6_4;
     if (move) begin
-      \$2427  = { \$956 , \$955 , \$954  };
+      \$2428  = { \$957 , \$956 , \$955  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2428  = equal6_5;
+    \$2429  = equal6_5;
     if (move) begin
-      \$2428  = { \$964 , \$963 , \$962  };
+      \$2429  = { \$965 , \$964 , \$963  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2429  = equal6_6;
+    \$2430  = equal6_6;
     if (move) begin
-      \$2429  = { \$972 , \$971 , \$970  };
+      \$2430  = { \$973 , \$972 , \$971  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2430  = equal6_7;
+    \$2431  = equal6_7;
     if (move) begin
-      \$2430  = { \$980 , \$979 , \$978  };
+      \$2431  = { \$981 , \$980 , \$979  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2431  = equal6_8;
+    \$2432  = equal6_8;
     if (move) begin
-      \$2431  = { \$988 , \$987 , \$986  };
+      \$2432  = { \$989 , \$988 , \$987  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2432  = equal6_9;
+    \$2433  = equal6_9;
     if (move) begin
-      \$2432  = { \$996 , \$995 , \$994  };
+      \$2433  = { \$997 , \$996 , \$995  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2433  = equal6_10;
+    \$2434  = equal6_10;
     if (move) begin
-      \$2433  = { \$1004 , \$1003 , \$1002  };
+      \$2434  = { \$1005 , \$1004 , \$1003  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2434  = equal6_11;
+    \$2435  = equal6_11;
     if (move) begin
-      \$2434  = { \$1012 , \$1011 , \$1010  };
+      \$2435  = { \$1013 , \$1012 , \$1011  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2435  = equal6_12;
+    \$2436  = equal6_12;
     if (move) begin
-      \$2435  = { \$1020 , \$1019 , \$1018  };
+      \$2436  = { \$1021 , \$1020 , \$1019  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2436  = equal6_13;
+    \$2437  = equal6_13;
     if (move) begin
-      \$2436  = { \$1028 , \$1027 , \$1026  };
+      \$2437  = { \$1029 , \$1028 , \$1027  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2437  = equal6_14;
+    \$2438  = equal6_14;
     if (move) begin
-      \$2437  = { \$1036 , \$1035 , \$1034  };
+      \$2438  = { \$1037 , \$1036 , \$1035  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2438  = equal6_15;
+    \$2439  = equal6_15;
     if (move) begin
-      \$2438  = { \$1044 , \$1043 , \$1042  };
+      \$2439  = { \$1045 , \$1044 , \$1043  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2439  = equal7_0;
+    \$2440  = equal7_0;
     if (move) begin
-      \$2439  = { \$1059 , \$1058 , \$1057  };
+      \$2440  = { \$1060 , \$1059 , \$1058  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2440  = matches7;
+    \$2441  = matches7;
     if (move) begin
-      \$2440 [0] = \$1064 ;
-      \$2440 [1] = \$1072 ;
-      \$2440 [2] = \$1080 ;
-      \$2440 [3] = \$1088 ;
-      \$2440 [4] = \$1096 ;
-      \$2440 [5] = \$1104 ;
-      \$2440 [6] = \$1112 ;
-      \$2440 [7] = \$1120 ;
-      \$2440 [8] = \$1128 ;
-      \$2440 [9] = \$1136 ;
-      \$2440 [10] = \$1144 ;
-      \$2440 [11] = \$1152 ;
-      \$2440 [12] = \$1160 ;
-      \$2440 [13] = \$1168 ;
-      \$2440 [14] = \$1176 ;
-      \$2440 [15] = \$1184 ;
+      \$2441 [0] = \$1065 ;
+      \$2441 [1] = \$1073 ;
+      \$2441 [2] = \$1081 ;
+      \$2441 [3] = \$1089 ;
+      \$2441 [4] = \$1097 ;
+      \$2441 [5] = \$1105 ;
+      \$2441 [6] = \$1113 ;
+      \$2441 [7] = \$1121 ;
+      \$2441 [8] = \$1129 ;
+      \$2441 [9] = \$1137 ;
+      \$2441 [10] = \$1145 ;
+      \$2441 [11] = \$1153 ;
+      \$2441 [12] = \$1161 ;
+      \$2441 [13] = \$1169 ;
+      \$2441 [14] = \$1177 ;
+      \$2441 [15] = \$1185 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2441  = equal7_1;
+    \$2442  = equal7_1;
     if (move) begin
-      \$2441  = { \$1067 , \$1066 , \$1065  };
+      \$2442  = { \$1068 , \$1067 , \$1066  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2442  = equal7_2;
+    \$2443  = equal7_2;
     if (move) begin
-      \$2442  = { \$1075 , \$1074 , \$1073  };
+      \$2443  = { \$1076 , \$1075 , \$1074  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2443  = equal7_3;
+    \$2444  = equal7_3;
     if (move) begin
-      \$2443  = { \$1083 , \$1082 , \$1081  };
+      \$2444  = { \$1084 , \$1083 , \$1082  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2444  = equal7_4;
+    \$2445  = equal7_4;
     if (move) begin
-      \$2444  = { \$1091 , \$1090 , \$1089  };
+      \$2445  = { \$1092 , \$1091 , \$1090  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2445  = equal7_5;
+    \$2446  = equal7_5;
     if (move) begin
-      \$2445  = { \$1099 , \$1098 , \$1097  };
+      \$2446  = { \$1100 , \$1099 , \$1098  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2446  = equal7_6;
+    \$2447  = equal7_6;
     if (move) begin
-      \$2446  = { \$1107 , \$1106 , \$1105  };
+      \$2447  = { \$1108 , \$1107 , \$1106  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2447  = equal7_7;
+    \$2448  = equal7_7;
     if (move) begin
-      \$2447  = { \$1115 , \$1114 , \$1113  };
+      \$2448  = { \$1116 , \$1115 , \$1114  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2448  = equal7_8;
+    \$2449  = equal7_8;
     if (move) begin
-      \$2448  = { \$1123 , \$1122 , \$1121  };
+      \$2449  = { \$1124 , \$1123 , \$1122  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2449  = equal7_9;
+    \$2450  = equal7_9;
     if (move) begin
-      \$2449  = { \$1131 , \$1130 , \$1129  };
+      \$2450  = { \$1132 , \$1131 , \$1130  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2450  = equal7_10;
+    \$2451  = equal7_10;
     if (move) begin
-      \$2450  = { \$1139 , \$1138 , \$1137  };
+      \$2451  = { \$1140 , \$1139 , \$1138  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2451  = equal7_11;
+    \$2452  = equal7_11;
     if (move) begin
-      \$2451  = { \$1147 , \$1146 , \$1145  };
+      \$2452  = { \$1148 , \$1147 , \$1146  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2452  = equal7_12;
+    \$2453  = equal7_12;
     if (move) begin
-      \$2452  = { \$1155 , \$1154 , \$1153  };
+      \$2453  = { \$1156 , \$1155 , \$1154  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2453  = equal7_13;
+    \$2454  = equal7_13;
     if (move) begin
-      \$2453  = { \$1163 , \$1162 , \$1161  };
+      \$2454  = { \$1164 , \$1163 , \$1162  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2454  = equal7_14;
+    \$2455  = equal7_14;
     if (move) begin
-      \$2454  = { \$1171 , \$1170 , \$1169  };
+      \$2455  = { \$1172 , \$1171 , \$1170  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2455  = equal7_15;
+    \$2456  = equal7_15;
     if (move) begin
-      \$2455  = { \$1179 , \$1178 , \$1177  };
+      \$2456  = { \$1180 , \$1179 , \$1178  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2456  = equal8_0;
+    \$2457  = equal8_0;
     if (move) begin
-      \$2456  = { \$1194 , \$1193 , \$1192  };
+      \$2457  = { \$1195 , \$1194 , \$1193  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2457  = matches8;
+    \$2458  = matches8;
     if (move) begin
-      \$2457 [0] = \$1199 ;
-      \$2457 [1] = \$1207 ;
-      \$2457 [2] = \$1215 ;
-      \$2457 [3] = \$1223 ;
-      \$2457 [4] = \$1231 ;
-      \$2457 [5] = \$1239 ;
-      \$2457 [6] = \$1247 ;
-      \$2457 [7] = \$1255 ;
-      \$2457 [8] = \$1263 ;
-      \$2457 [9] = \$1271 ;
-      \$2457 [10] = \$1279 ;
-      \$2457 [11] = \$1287 ;
-      \$2457 [12] = \$1295 ;
-      \$2457 [13] = \$1303 ;
-      \$2457 [14] = \$1311 ;
-      \$2457 [15] = \$1319 ;
+      \$2458 [0] = \$1200 ;
+      \$2458 [1] = \$1208 ;
+      \$2458 [2] = \$1216 ;
+      \$2458 [3] = \$1224 ;
+      \$2458 [4] = \$1232 ;
+      \$2458 [5] = \$1240 ;
+      \$2458 [6] = \$1248 ;
+      \$2458 [7] = \$1256 ;
+      \$2458 [8] = \$1264 ;
+      \$2458 [9] = \$1272 ;
+      \$2458 [10] = \$1280 ;
+      \$2458 [11] = \$1288 ;
+      \$2458 [12] = \$1296 ;
+      \$2458 [13] = \$1304 ;
+      \$2458 [14] = \$1312 ;
+      \$2458 [15] = \$1320 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2458  = equal8_1;
+    \$2459  = equal8_1;
     if (move) begin
-      \$2458  = { \$1202 , \$1201 , \$1200  };
+      \$2459  = { \$1203 , \$1202 , \$1201  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2459  = equal8_2;
+    \$2460  = equal8_2;
     if (move) begin
-      \$2459  = { \$1210 , \$1209 , \$1208  };
+      \$2460  = { \$1211 , \$1210 , \$1209  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2460  = equal8_3;
+    \$2461  = equal8_3;
     if (move) begin
-      \$2460  = { \$1218 , \$1217 , \$1216  };
+      \$2461  = { \$1219 , \$1218 , \$1217  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2461  = equal8_4;
+    \$2462  = equal8_4;
     if (move) begin
-      \$2461  = { \$1226 , \$1225 , \$1224  };
+      \$2462  = { \$1227 , \$1226 , \$1225  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2462  = equal8_5;
+    \$2463  = equal8_5;
     if (move) begin
-      \$2462  = { \$1234 , \$1233 , \$1232  };
+      \$2463  = { \$1235 , \$1234 , \$1233  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2463  = equal8_6;
+    \$2464  = equal8_6;
     if (move) begin
-      \$2463  = { \$1242 , \$1241 , \$1240  };
+      \$2464  = { \$1243 , \$1242 , \$1241  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2464  = equal8_7;
+    \$2465  = equal8_7;
     if (move) begin
-      \$2464  = { \$1250 , \$1249 , \$1248  };
+      \$2465  = { \$1251 , \$1250 , \$1249  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2465  = equal8_8;
+    \$2466  = equal8_8;
     if (move) begin
-      \$2465  = { \$1258 , \$1257 , \$1256  };
+      \$2466  = { \$1259 , \$1258 , \$1257  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2466  = equal8_9;
+    \$2467  = equal8_9;
     if (move) begin
-      \$2466  = { \$1266 , \$1265 , \$1264  };
+      \$2467  = { \$1267 , \$1266 , \$1265  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2467  = equal8_10;
+    \$2468  = equal8_10;
     if (move) begin
-      \$2467  = { \$1274 , \$1273 , \$1272  };
+      \$2468  = { \$1275 , \$1274 , \$1273  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2468  = equal8_11;
+    \$2469  = equal8_11;
     if (move) begin
-      \$2468  = { \$1282 , \$1281 , \$1280  };
+      \$2469  = { \$1283 , \$1282 , \$1281  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2469  = equal8_12;
+    \$2470  = equal8_12;
     if (move) begin
-      \$2469  = { \$1290 , \$1289 , \$1288  };
+      \$2470  = { \$1291 , \$1290 , \$1289  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2470  = equal8_13;
+    \$2471  = equal8_13;
     if (move) begin
-      \$2470  = { \$1298 , \$1297 , \$1296  };
+      \$2471  = { \$1299 , \$1298 , \$1297  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2471  = equal8_14;
+    \$2472  = equal8_14;
     if (move) begin
-      \$2471  = { \$1306 , \$1305 , \$1304  };
+      \$2472  = { \$1307 , \$1306 , \$1305  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2472  = equal8_15;
+    \$2473  = equal8_15;
     if (move) begin
-      \$2472  = { \$1314 , \$1313 , \$1312  };
+      \$2473  = { \$1315 , \$1314 , \$1313  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2473  = equal9_0;
+    \$2474  = equal9_0;
     if (move) begin
-      \$2473  = { \$1329 , \$1328 , \$1327  };
+      \$2474  = { \$1330 , \$1329 , \$1328  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2474  = matches9;
+    \$2475  = matches9;
     if (move) begin
-      \$2474 [0] = \$1334 ;
-      \$2474 [1] = \$1342 ;
-      \$2474 [2] = \$1350 ;
-      \$2474 [3] = \$1358 ;
-      \$2474 [4] = \$1366 ;
-      \$2474 [5] = \$1374 ;
-      \$2474 [6] = \$1382 ;
-      \$2474 [7] = \$1390 ;
-      \$2474 [8] = \$1398 ;
-      \$2474 [9] = \$1406 ;
-      \$2474 [10] = \$1414 ;
-      \$2474 [11] = \$1422 ;
-      \$2474 [12] = \$1430 ;
-      \$2474 [13] = \$1438 ;
-      \$2474 [14] = \$1446 ;
-      \$2474 [15] = \$1454 ;
+      \$2475 [0] = \$1335 ;
+      \$2475 [1] = \$1343 ;
+      \$2475 [2] = \$1351 ;
+      \$2475 [3] = \$1359 ;
+      \$2475 [4] = \$1367 ;
+      \$2475 [5] = \$1375 ;
+      \$2475 [6] = \$1383 ;
+      \$2475 [7] = \$1391 ;
+      \$2475 [8] = \$1399 ;
+      \$2475 [9] = \$1407 ;
+      \$2475 [10] = \$1415 ;
+      \$2475 [11] = \$1423 ;
+      \$2475 [12] = \$1431 ;
+      \$2475 [13] = \$1439 ;
+      \$2475 [14] = \$1447 ;
+      \$2475 [15] = \$1455 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2475  = equal9_1;
+    \$2476  = equal9_1;
     if (move) begin
-      \$2475  = { \$1337 , \$1336 , \$1335  };
+      \$2476  = { \$1338 , \$1337 , \$1336  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2476  = equal9_2;
+    \$2477  = equal9_2;
     if (move) begin
-      \$2476  = { \$1345 , \$1344 , \$1343  };
+      \$2477  = { \$1346 , \$1345 , \$1344  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2477  = equal9_3;
+    \$2478  = equal9_3;
     if (move) begin
-      \$2477  = { \$1353 , \$1352 , \$1351  };
+      \$2478  = { \$1354 , \$1353 , \$1352  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2478  = equal9_4;
+    \$2479  = equal9_4;
     if (move) begin
-      \$2478  = { \$1361 , \$1360 , \$1359  };
+      \$2479  = { \$1362 , \$1361 , \$1360  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2479  = equal9_5;
+    \$2480  = equal9_5;
     if (move) begin
-      \$2479  = { \$1369 , \$1368 , \$1367  };
+      \$2480  = { \$1370 , \$1369 , \$1368  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2480  = equal9_6;
+    \$2481  = equal9_6;
     if (move) begin
-      \$2480  = { \$1377 , \$1376 , \$1375  };
+      \$2481  = { \$1378 , \$1377 , \$1376  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2481  = equal9_7;
+    \$2482  = equal9_7;
     if (move) begin
-      \$2481  = { \$1385 , \$1384 , \$1383  };
+      \$2482  = { \$1386 , \$1385 , \$1384  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2482  = equal9_8;
+    \$2483  = equal9_8;
     if (move) begin
-      \$2482  = { \$1393 , \$1392 , \$1391  };
+      \$2483  = { \$1394 , \$1393 , \$1392  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2483  = equal9_9;
+    \$2484  = equal9_9;
     if (move) begin
-      \$2483  = { \$1401 , \$1400 , \$1399  };
+      \$2484  = { \$1402 , \$1401 , \$1400  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2484  = equal9_10;
+    \$2485  = equal9_10;
     if (move) begin
-      \$2484  = { \$1409 , \$1408 , \$1407  };
+      \$2485  = { \$1410 , \$1409 , \$1408  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2485  = equal9_11;
+    \$2486  = equal9_11;
     if (move) begin
-      \$2485  = { \$1417 , \$1416 , \$1415  };
+      \$2486  = { \$1418 , \$1417 , \$1416  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2486  = equal9_12;
+    \$2487  = equal9_12;
     if (move) begin
-      \$2486  = { \$1425 , \$1424 , \$1423  };
+      \$2487  = { \$1426 , \$1425 , \$1424  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2487  = equal9_13;
+    \$2488  = equal9_13;
     if (move) begin
-      \$2487  = { \$1433 , \$1432 , \$1431  };
+      \$2488  = { \$1434 , \$1433 , \$1432  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2488  = equal9_14;
+    \$2489  = equal9_14;
     if (move) begin
-      \$2488  = { \$1441 , \$1440 , \$1439  };
+      \$2489  = { \$1442 , \$1441 , \$1440  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2489  = equal9_15;
+    \$2490  = equal9_15;
     if (move) begin
-      \$2489  = { \$1449 , \$1448 , \$1447  };
+      \$2490  = { \$1450 , \$1449 , \$1448  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2490  = equal10_0;
+    \$2491  = equal10_0;
     if (move) begin
-      \$2490  = { \$1464 , \$1463 , \$1462  };
+      \$2491  = { \$1465 , \$1464 , \$1463  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2491  = matches10;
+    \$2492  = matches10;
     if (move) begin
-      \$2491 [0] = \$1469 ;
-      \$2491 [1] = \$1477 ;
-      \$2491 [2] = \$1485 ;
-      \$2491 [3] = \$1493 ;
-      \$2491 [4] = \$1501 ;
-      \$2491 [5] = \$1509 ;
-      \$2491 [6] = \$1517 ;
-      \$2491 [7] = \$1525 ;
-      \$2491 [8] = \$1533 ;
-      \$2491 [9] = \$1541 ;
-      \$2491 [10] = \$1549 ;
-      \$2491 [11] = \$1557 ;
-      \$2491 [12] = \$1565 ;
-      \$2491 [13] = \$1573 ;
-      \$2491 [14] = \$1581 ;
-      \$2491 [15] = \$1589 ;
+      \$2492 [0] = \$1470 ;
+      \$2492 [1] = \$1478 ;
+      \$2492 [2] = \$1486 ;
+      \$2492 [3] = \$1494 ;
+      \$2492 [4] = \$1502 ;
+      \$2492 [5] = \$1510 ;
+      \$2492 [6] = \$1518 ;
+      \$2492 [7] = \$1526 ;
+      \$2492 [8] = \$1534 ;
+      \$2492 [9] = \$1542 ;
+      \$2492 [10] = \$1550 ;
+      \$2492 [11] = \$1558 ;
+      \$2492 [12] = \$1566 ;
+      \$2492 [13] = \$1574 ;
+      \$2492 [14] = \$1582 ;
+      \$2492 [15] = \$1590 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2492  = equal10_1;
+    \$2493  = equal10_1;
     if (move) begin
-      \$2492  = { \$1472 , \$1471 , \$1470  };
+      \$2493  = { \$1473 , \$1472 , \$1471  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2493  = equal10_2;
+    \$2494  = equal10_2;
     if (move) begin
-      \$2493  = { \$1480 , \$1479 , \$1478  };
+      \$2494  = { \$1481 , \$1480 , \$1479  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2494  = equal10_3;
+    \$2495  = equal10_3;
     if (move) begin
-      \$2494  = { \$1488 , \$1487 , \$1486  };
+      \$2495  = { \$1489 , \$1488 , \$1487  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2495  = equal10_4;
+    \$2496  = equal10_4;
     if (move) begin
-      \$2495  = { \$1496 , \$1495 , \$1494  };
+      \$2496  = { \$1497 , \$1496 , \$1495  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2496  = equal10_5;
+    \$2497  = equal10_5;
     if (move) begin
-      \$2496  = { \$1504 , \$1503 , \$1502  };
+      \$2497  = { \$1505 , \$1504 , \$1503  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2497  = equal10_6;
+    \$2498  = equal10_6;
     if (move) begin
-      \$2497  = { \$1512 , \$1511 , \$1510  };
+      \$2498  = { \$1513 , \$1512 , \$1511  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2498  = equal10_7;
+    \$2499  = equal10_7;
     if (move) begin
-      \$2498  = { \$1520 , \$1519 , \$1518  };
+      \$2499  = { \$1521 , \$1520 , \$1519  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2499  = equal10_8;
+    \$2500  = equal10_8;
     if (move) begin
-      \$2499  = { \$1528 , \$1527 , \$1526  };
+      \$2500  = { \$1529 , \$1528 , \$1527  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2500  = equal10_9;
+    \$2501  = equal10_9;
     if (move) begin
-      \$2500  = { \$1536 , \$1535 , \$1534  };
+      \$2501  = { \$1537 , \$1536 , \$1535  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2501  = equal10_10;
+    \$2502  = equal10_10;
     if (move) begin
-      \$2501  = { \$1544 , \$1543 , \$1542  };
+      \$2502  = { \$1545 , \$1544 , \$1543  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2502  = equal10_11;
+    \$2503  = equal10_11;
     if (move) begin
-      \$2502  = { \$1552 , \$1551 , \$1550  };
+      \$2503  = { \$1553 , \$1552 , \$1551  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2503  = equal10_12;
+    \$2504  = equal10_12;
     if (move) begin
-      \$2503  = { \$1560 , \$1559 , \$1558  };
+      \$2504  = { \$1561 , \$1560 , \$1559  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2504  = equal10_13;
+    \$2505  = equal10_13;
     if (move) begin
-      \$2504  = { \$1568 , \$1567 , \$1566  };
+      \$2505  = { \$1569 , \$1568 , \$1567  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2505  = equal10_14;
+    \$2506  = equal10_14;
     if (move) begin
-      \$2505  = { \$1576 , \$1575 , \$1574  };
+      \$2506  = { \$1577 , \$1576 , \$1575  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2506  = equal10_15;
+    \$2507  = equal10_15;
     if (move) begin
-      \$2506  = { \$1584 , \$1583 , \$1582  };
+      \$2507  = { \$1585 , \$1584 , \$1583  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2507  = equal11_0;
+    \$2508  = equal11_0;
     if (move) begin
-      \$2507  = { \$1599 , \$1598 , \$1597  };
+      \$2508  = { \$1600 , \$1599 , \$1598  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2508  = matches11;
+    \$2509  = matches11;
     if (move) begin
-      \$2508 [0] = \$1604 ;
-      \$2508 [1] = \$1612 ;
-      \$2508 [2] = \$1620 ;
-      \$2508 [3] = \$1628 ;
-      \$2508 [4] = \$1636 ;
-      \$2508 [5] = \$1644 ;
-      \$2508 [6] = \$1652 ;
-      \$2508 [7] = \$1660 ;
-      \$2508 [8] = \$1668 ;
-      \$2508 [9] = \$1676 ;
-      \$2508 [10] = \$1684 ;
-      \$2508 [11] = \$1692 ;
-      \$2508 [12] = \$1700 ;
-      \$2508 [13] = \$1708 ;
-      \$2508 [14] = \$1716 ;
-      \$2508 [15] = \$1724 ;
+      \$2509 [0] = \$1605 ;
+      \$2509 [1] = \$1613 ;
+      \$2509 [2] = \$1621 ;
+      \$2509 [3] = \$1629 ;
+      \$2509 [4] = \$1637 ;
+      \$2509 [5] = \$1645 ;
+      \$2509 [6] = \$1653 ;
+      \$2509 [7] = \$1661 ;
+      \$2509 [8] = \$1669 ;
+      \$2509 [9] = \$1677 ;
+      \$2509 [10] = \$1685 ;
+      \$2509 [11] = \$1693 ;
+      \$2509 [12] = \$1701 ;
+      \$2509 [13] = \$1709 ;
+      \$2509 [14] = \$1717 ;
+      \$2509 [15] = \$1725 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2509  = equal11_1;
+    \$2510  = equal11_1;
     if (move) begin
-      \$2509  = { \$1607 , \$1606 , \$1605  };
+      \$2510  = { \$1608 , \$1607 , \$1606  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2510  = equal11_2;
+    \$2511  = equal11_2;
     if (move) begin
-      \$2510  = { \$1615 , \$1614 , \$1613  };
+      \$2511  = { \$1616 , \$1615 , \$1614  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2511  = equal11_3;
+    \$2512  = equal11_3;
     if (move) begin
-      \$2511  = { \$1623 , \$1622 , \$1621  };
+      \$2512  = { \$1624 , \$1623 , \$1622  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2512  = equal11_4;
+    \$2513  = equal11_4;
     if (move) begin
-      \$2512  = { \$1631 , \$1630 , \$1629  };
+      \$2513  = { \$1632 , \$1631 , \$1630  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2513  = equal11_5;
+    \$2514  = equal11_5;
     if (move) begin
-      \$2513  = { \$1639 , \$1638 , \$1637  };
+      \$2514  = { \$1640 , \$1639 , \$1638  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2514  = equal11_6;
+    \$2515  = equal11_6;
     if (move) begin
-      \$2514  = { \$1647 , \$1646 , \$1645  };
+      \$2515  = { \$1648 , \$1647 , \$1646  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2515  = equal11_7;
+    \$2516  = equal11_7;
     if (move) begin
-      \$2515  = { \$1655 , \$1654 , \$1653  };
+      \$2516  = { \$1656 , \$1655 , \$1654  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2516  = equal11_8;
+    \$2517  = equal11_8;
     if (move) begin
-      \$2516  = { \$1663 , \$1662 , \$1661  };
+      \$2517  = { \$1664 , \$1663 , \$1662  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2517  = equal11_9;
+    \$2518  = equal11_9;
     if (move) begin
-      \$2517  = { \$1671 , \$1670 , \$1669  };
+      \$2518  = { \$1672 , \$1671 , \$1670  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2518  = equal11_10;
+    \$2519  = equal11_10;
     if (move) begin
-      \$2518  = { \$1679 , \$1678 , \$1677  };
+      \$2519  = { \$1680 , \$1679 , \$1678  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2519  = equal11_11;
+    \$2520  = equal11_11;
     if (move) begin
-      \$2519  = { \$1687 , \$1686 , \$1685  };
+      \$2520  = { \$1688 , \$1687 , \$1686  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2520  = equal11_12;
+    \$2521  = equal11_12;
     if (move) begin
-      \$2520  = { \$1695 , \$1694 , \$1693  };
+      \$2521  = { \$1696 , \$1695 , \$1694  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2521  = equal11_13;
+    \$2522  = equal11_13;
     if (move) begin
-      \$2521  = { \$1703 , \$1702 , \$1701  };
+      \$2522  = { \$1704 , \$1703 , \$1702  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2522  = equal11_14;
+    \$2523  = equal11_14;
     if (move) begin
-      \$2522  = { \$1711 , \$1710 , \$1709  };
+      \$2523  = { \$1712 , \$1711 , \$1710  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2523  = equal11_15;
+    \$2524  = equal11_15;
     if (move) begin
-      \$2523  = { \$1719 , \$1718 , \$1717  };
+      \$2524  = { \$1720 , \$1719 , \$1718  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2524  = equal12_0;
+    \$2525  = equal12_0;
     if (move) begin
-      \$2524  = { \$1734 , \$1733 , \$1732  };
+      \$2525  = { \$1735 , \$1734 , \$1733  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2525  = matches12;
+    \$2526  = matches12;
     if (move) begin
-      \$2525 [0] = \$1739 ;
-      \$2525 [1] = \$1747 ;
-      \$2525 [2] = \$1755 ;
-      \$2525 [3] = \$1763 ;
-      \$2525 [4] = \$1771 ;
-      \$2525 [5] = \$1779 ;
-      \$2525 [6] = \$1787 ;
-      \$2525 [7] = \$1795 ;
-      \$2525 [8] = \$1803 ;
-      \$2525 [9] = \$1811 ;
-      \$2525 [10] = \$1819 ;
-      \$2525 [11] = \$1827 ;
-      \$2525 [12] = \$1835 ;
-      \$2525 [13] = \$1843 ;
-      \$2525 [14] = \$1851 ;
-      \$2525 [15] = \$1859 ;
+      \$2526 [0] = \$1740 ;
+      \$2526 [1] = \$1748 ;
+      \$2526 [2] = \$1756 ;
+      \$2526 [3] = \$1764 ;
+      \$2526 [4] = \$1772 ;
+      \$2526 [5] = \$1780 ;
+      \$2526 [6] = \$1788 ;
+      \$2526 [7] = \$1796 ;
+      \$2526 [8] = \$1804 ;
+      \$2526 [9] = \$1812 ;
+      \$2526 [10] = \$1820 ;
+      \$2526 [11] = \$1828 ;
+      \$2526 [12] = \$1836 ;
+      \$2526 [13] = \$1844 ;
+      \$2526 [14] = \$1852 ;
+      \$2526 [15] = \$1860 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2526  = equal12_1;
+    \$2527  = equal12_1;
     if (move) begin
-      \$2526  = { \$1742 , \$1741 , \$1740  };
+      \$2527  = { \$1743 , \$1742 , \$1741  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2527  = equal12_2;
+    \$2528  = equal12_2;
     if (move) begin
-      \$2527  = { \$1750 , \$1749 , \$1748  };
+      \$2528  = { \$1751 , \$1750 , \$1749  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2528  = equal12_3;
+    \$2529  = equal12_3;
     if (move) begin
-      \$2528  = { \$1758 , \$1757 , \$1756  };
+      \$2529  = { \$1759 , \$1758 , \$1757  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2529  = equal12_4;
+    \$2530  = equal12_4;
     if (move) begin
-      \$2529  = { \$1766 , \$1765 , \$1764  };
+      \$2530  = { \$1767 , \$1766 , \$1765  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2530  = equal12_5;
+    \$2531  = equal12_5;
     if (move) begin
-      \$2530  = { \$1774 , \$1773 , \$1772  };
+      \$2531  = { \$1775 , \$1774 , \$1773  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2531  = equal12_6;
+    \$2532  = equal12_6;
     if (move) begin
-      \$2531  = { \$1782 , \$1781 , \$1780  };
+      \$2532  = { \$1783 , \$1782 , \$1781  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2532  = equal12_7;
+    \$2533  = equal12_7;
     if (move) begin
-      \$2532  = { \$1790 , \$1789 , \$1788  };
+      \$2533  = { \$1791 , \$1790 , \$1789  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2533  = equal12_8;
+    \$2534  = equal12_8;
     if (move) begin
-      \$2533  = { \$1798 , \$1797 , \$1796  };
+      \$2534  = { \$1799 , \$1798 , \$1797  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2534  = equal12_9;
+    \$2535  = equal12_9;
     if (move) begin
-      \$2534  = { \$1806 , \$1805 , \$1804  };
+      \$2535  = { \$1807 , \$1806 , \$1805  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2535  = equal12_10;
+    \$2536  = equal12_10;
     if (move) begin
-      \$2535  = { \$1814 , \$1813 , \$1812  };
+      \$2536  = { \$1815 , \$1814 , \$1813  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2536  = equal12_11;
+    \$2537  = equal12_11;
     if (move) begin
-      \$2536  = { \$1822 , \$1821 , \$1820  };
+      \$2537  = { \$1823 , \$1822 , \$1821  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2537  = equal12_12;
+    \$2538  = equal12_12;
     if (move) begin
-      \$2537  = { \$1830 , \$1829 , \$1828  };
+      \$2538  = { \$1831 , \$1830 , \$1829  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2538  = equal12_13;
+    \$2539  = equal12_13;
     if (move) begin
-      \$2538  = { \$1838 , \$1837 , \$1836  };
+      \$2539  = { \$1839 , \$1838 , \$1837  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2539  = equal12_14;
+    \$2540  = equal12_14;
     if (move) begin
-      \$2539  = { \$1846 , \$1845 , \$1844  };
+      \$2540  = { \$1847 , \$1846 , \$1845  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2540  = equal12_15;
+    \$2541  = equal12_15;
     if (move) begin
-      \$2540  = { \$1854 , \$1853 , \$1852  };
+      \$2541  = { \$1855 , \$1854 , \$1853  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2541  = equal13_0;
+    \$2542  = equal13_0;
     if (move) begin
-      \$2541  = { \$1869 , \$1868 , \$1867  };
+      \$2542  = { \$1870 , \$1869 , \$1868  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2542  = matches13;
+    \$2543  = matches13;
     if (move) begin
-      \$2542 [0] = \$1874 ;
-      \$2542 [1] = \$1882 ;
-      \$2542 [2] = \$1890 ;
-      \$2542 [3] = \$1898 ;
-      \$2542 [4] = \$1906 ;
-      \$2542 [5] = \$1914 ;
-      \$2542 [6] = \$1922 ;
-      \$2542 [7] = \$1930 ;
-      \$2542 [8] = \$1938 ;
-      \$2542 [9] = \$1946 ;
-      \$2542 [10] = \$1954 ;
-      \$2542 [11] = \$1962 ;
-      \$2542 [12] = \$1970 ;
-      \$2542 [13] = \$1978 ;
-      \$2542 [14] = \$1986 ;
-      \$2542 [15] = \$1994 ;
+      \$2543 [0] = \$1875 ;
+      \$2543 [1] = \$1883 ;
+      \$2543 [2] = \$1891 ;
+      \$2543 [3] = \$1899 ;
+      \$2543 [4] = \$1907 ;
+      \$2543 [5] = \$1915 ;
+      \$2543 [6] = \$1923 ;
+      \$2543 [7] = \$1931 ;
+      \$2543 [8] = \$1939 ;
+      \$2543 [9] = \$1947 ;
+      \$2543 [10] = \$1955 ;
+      \$2543 [11] = \$1963 ;
+      \$2543 [12] = \$1971 ;
+      \$2543 [13] = \$1979 ;
+      \$2543 [14] = \$1987 ;
+      \$2543 [15] = \$1995 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2543  = equal13_1;
+    \$2544  = equal13_1;
     if (move) begin
-      \$2543  = { \$1877 , \$1876 , \$1875  };
+      \$2544  = { \$1878 , \$1877 , \$1876  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2544  = equal13_2;
+    \$2545  = equal13_2;
     if (move) begin
-      \$2544  = { \$1885 , \$1884 , \$1883  };
+      \$2545  = { \$1886 , \$1885 , \$1884  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2545  = equal13_3;
+    \$2546  = equal13_3;
     if (move) begin
-      \$2545  = { \$1893 , \$1892 , \$1891  };
+      \$2546  = { \$1894 , \$1893 , \$1892  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2546  = equal13_4;
+    \$2547  = equal13_4;
     if (move) begin
-      \$2546  = { \$1901 , \$1900 , \$1899  };
+      \$2547  = { \$1902 , \$1901 , \$1900  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2547  = equal13_5;
+    \$2548  = equal13_5;
     if (move) begin
-      \$2547  = { \$1909 , \$1908 , \$1907  };
+      \$2548  = { \$1910 , \$1909 , \$1908  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2548  = equal13_6;
+    \$2549  = equal13_6;
     if (move) begin
-      \$2548  = { \$1917 , \$1916 , \$1915  };
+      \$2549  = { \$1918 , \$1917 , \$1916  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2549  = equal13_7;
+    \$2550  = equal13_7;
     if (move) begin
-      \$2549  = { \$1925 , \$1924 , \$1923  };
+      \$2550  = { \$1926 , \$1925 , \$1924  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2550  = equal13_8;
+    \$2551  = equal13_8;
     if (move) begin
-      \$2550  = { \$1933 , \$1932 , \$1931  };
+      \$2551  = { \$1934 , \$1933 , \$1932  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2551  = equal13_9;
+    \$2552  = equal13_9;
     if (move) begin
-      \$2551  = { \$1941 , \$1940 , \$1939  };
+      \$2552  = { \$1942 , \$1941 , \$1940  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2552  = equal13_10;
+    \$2553  = equal13_10;
     if (move) begin
-      \$2552  = { \$1949 , \$1948 , \$1947  };
+      \$2553  = { \$1950 , \$1949 , \$1948  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2553  = equal13_11;
+    \$2554  = equal13_11;
     if (move) begin
-      \$2553  = { \$1957 , \$1956 , \$1955  };
+      \$2554  = { \$1958 , \$1957 , \$1956  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2554  = equal13_12;
+    \$2555  = equal13_12;
     if (move) begin
-      \$2554  = { \$1965 , \$1964 , \$1963  };
+      \$2555  = { \$1966 , \$1965 , \$1964  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2555  = equal13_13;
+    \$2556  = equal13_13;
     if (move) begin
-      \$2555  = { \$1973 , \$1972 , \$1971  };
+      \$2556  = { \$1974 , \$1973 , \$1972  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2556  = equal13_14;
+    \$2557  = equal13_14;
     if (move) begin
-      \$2556  = { \$1981 , \$1980 , \$1979  };
+      \$2557  = { \$1982 , \$1981 , \$1980  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2557  = equal13_15;
+    \$2558  = equal13_15;
     if (move) begin
-      \$2557  = { \$1989 , \$1988 , \$1987  };
+      \$2558  = { \$1990 , \$1989 , \$1988  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2558  = equal14_0;
+    \$2559  = equal14_0;
     if (move) begin
-      \$2558  = { \$2004 , \$2003 , \$2002  };
+      \$2559  = { \$2005 , \$2004 , \$2003  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2559  = matches14;
+    \$2560  = matches14;
     if (move) begin
-      \$2559 [0] = \$2009 ;
-      \$2559 [1] = \$2017 ;
-      \$2559 [2] = \$2025 ;
-      \$2559 [3] = \$2033 ;
-      \$2559 [4] = \$2041 ;
-      \$2559 [5] = \$2049 ;
-      \$2559 [6] = \$2057 ;
-      \$2559 [7] = \$2065 ;
-      \$2559 [8] = \$2073 ;
-      \$2559 [9] = \$2081 ;
-      \$2559 [10] = \$2089 ;
-      \$2559 [11] = \$2097 ;
-      \$2559 [12] = \$2105 ;
-      \$2559 [13] = \$2113 ;
-      \$2559 [14] = \$2121 ;
-      \$2559 [15] = \$2129 ;
+      \$2560 [0] = \$2010 ;
+      \$2560 [1] = \$2018 ;
+      \$2560 [2] = \$2026 ;
+      \$2560 [3] = \$2034 ;
+      \$2560 [4] = \$2042 ;
+      \$2560 [5] = \$2050 ;
+      \$2560 [6] = \$2058 ;
+      \$2560 [7] = \$2066 ;
+      \$2560 [8] = \$2074 ;
+      \$2560 [9] = \$2082 ;
+      \$2560 [10] = \$2090 ;
+      \$2560 [11] = \$2098 ;
+      \$2560 [12] = \$2106 ;
+      \$2560 [13] = \$2114 ;
+      \$2560 [14] = \$2122 ;
+      \$2560 [15] = \$2130 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2560  = equal14_1;
+    \$2561  = equal14_1;
     if (move) begin
-      \$2560  = { \$2012 , \$2011 , \$2010  };
+      \$2561  = { \$2013 , \$2012 , \$2011  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2561  = equal14_2;
+    \$2562  = equal14_2;
     if (move) begin
-      \$2561  = { \$2020 , \$2019 , \$2018  };
+      \$2562  = { \$2021 , \$2020 , \$2019  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2562  = equal14_3;
+    \$2563  = equal14_3;
     if (move) begin
-      \$2562  = { \$2028 , \$2027 , \$2026  };
+      \$2563  = { \$2029 , \$2028 , \$2027  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2563  = equal14_4;
+    \$2564  = equal14_4;
     if (move) begin
-      \$2563  = { \$2036 , \$2035 , \$2034  };
+      \$2564  = { \$2037 , \$2036 , \$2035  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2564  = equal14_5;
+    \$2565  = equal14_5;
     if (move) begin
-      \$2564  = { \$2044 , \$2043 , \$2042  };
+      \$2565  = { \$2045 , \$2044 , \$2043  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2565  = equal14_6;
+    \$2566  = equal14_6;
     if (move) begin
-      \$2565  = { \$2052 , \$2051 , \$2050  };
+      \$2566  = { \$2053 , \$2052 , \$2051  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2566  = equal14_7;
+    \$2567  = equal14_7;
     if (move) begin
-      \$2566  = { \$2060 , \$2059 , \$2058  };
+      \$2567  = { \$2061 , \$2060 , \$2059  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2567  = equal14_8;
+    \$2568  = equal14_8;
     if (move) begin
-      \$2567  = { \$2068 , \$2067 , \$2066  };
+      \$2568  = { \$2069 , \$2068 , \$2067  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2568  = equal14_9;
+    \$2569  = equal14_9;
     if (move) begin
-      \$2568  = { \$2076 , \$2075 , \$2074  };
+      \$2569  = { \$2077 , \$2076 , \$2075  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2569  = equal14_10;
+    \$2570  = equal14_10;
     if (move) begin
-      \$2569  = { \$2084 , \$2083 , \$2082  };
+      \$2570  = { \$2085 , \$2084 , \$2083  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2570  = equal14_11;
+    \$2571  = equal14_11;
     if (move) begin
-      \$2570  = { \$2092 , \$2091 , \$2090  };
+      \$2571  = { \$2093 , \$2092 , \$2091  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2571  = equal14_12;
+    \$2572  = equal14_12;
     if (move) begin
-      \$2571  = { \$2100 , \$2099 , \$2098  };
+      \$2572  = { \$2101 , \$2100 , \$2099  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2572  = equal14_13;
+    \$2573  = equal14_13;
     if (move) begin
-      \$2572  = { \$2108 , \$2107 , \$2106  };
+      \$2573  = { \$2109 , \$2108 , \$2107  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2573  = equal14_14;
+    \$2574  = equal14_14;
     if (move) begin
-      \$2573  = { \$2116 , \$2115 , \$2114  };
+      \$2574  = { \$2117 , \$2116 , \$2115  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2574  = equal14_15;
+    \$2575  = equal14_15;
     if (move) begin
-      \$2574  = { \$2124 , \$2123 , \$2122  };
+      \$2575  = { \$2125 , \$2124 , \$2123  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2575  = equal15_0;
+    \$2576  = equal15_0;
     if (move) begin
-      \$2575  = { \$2139 , \$2138 , \$2137  };
+      \$2576  = { \$2140 , \$2139 , \$2138  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2576  = matches15;
+    \$2577  = matches15;
     if (move) begin
-      \$2576 [0] = \$2144 ;
-      \$2576 [1] = \$2152 ;
-      \$2576 [2] = \$2160 ;
-      \$2576 [3] = \$2168 ;
-      \$2576 [4] = \$2176 ;
-      \$2576 [5] = \$2184 ;
-      \$2576 [6] = \$2192 ;
-      \$2576 [7] = \$2200 ;
-      \$2576 [8] = \$2208 ;
-      \$2576 [9] = \$2216 ;
-      \$2576 [10] = \$2224 ;
-      \$2576 [11] = \$2232 ;
-      \$2576 [12] = \$2240 ;
-      \$2576 [13] = \$2248 ;
-      \$2576 [14] = \$2256 ;
-      \$2576 [15] = \$2264 ;
+      \$2577 [0] = \$2145 ;
+      \$2577 [1] = \$2153 ;
+      \$2577 [2] = \$2161 ;
+      \$2577 [3] = \$2169 ;
+      \$2577 [4] = \$2177 ;
+      \$2577 [5] = \$2185 ;
+      \$2577 [6] = \$2193 ;
+      \$2577 [7] = \$2201 ;
+      \$2577 [8] = \$2209 ;
+      \$2577 [9] = \$2217 ;
+      \$2577 [10] = \$2225 ;
+      \$2577 [11] = \$2233 ;
+      \$2577 [12] = \$2241 ;
+      \$2577 [13] = \$2249 ;
+      \$2577 [14] = \$2257 ;
+      \$2577 [15] = \$2265 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2577  = equal15_1;
+    \$2578  = equal15_1;
     if (move) begin
-      \$2577  = { \$2147 , \$2146 , \$2145  };
+      \$2578  = { \$2148 , \$2147 , \$2146  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2578  = equal15_2;
+    \$2579  = equal15_2;
     if (move) begin
-      \$2578  = { \$2155 , \$2154 , \$2153  };
+      \$2579  = { \$2156 , \$2155 , \$2154  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2579  = equal15_3;
+    \$2580  = equal15_3;
     if (move) begin
-      \$2579  = { \$2163 , \$2162 , \$2161  };
+      \$2580  = { \$2164 , \$2163 , \$2162  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2580  = equal15_4;
+    \$2581  = equal15_4;
     if (move) begin
-      \$2580  = { \$2171 , \$2170 , \$2169  };
+      \$2581  = { \$2172 , \$2171 , \$2170  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2581  = equal15_5;
+    \$2582  = equal15_5;
     if (move) begin
-      \$2581  = { \$2179 , \$2178 , \$2177  };
+      \$2582  = { \$2180 , \$2179 , \$2178  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2582  = equal15_6;
+    \$2583  = equal15_6;
     if (move) begin
-      \$2582  = { \$2187 , \$2186 , \$2185  };
+      \$2583  = { \$2188 , \$2187 , \$2186  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2583  = equal15_7;
+    \$2584  = equal15_7;
     if (move) begin
-      \$2583  = { \$2195 , \$2194 , \$2193  };
+      \$2584  = { \$2196 , \$2195 , \$2194  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2584  = equal15_8;
+    \$2585  = equal15_8;
     if (move) begin
-      \$2584  = { \$2203 , \$2202 , \$2201  };
+      \$2585  = { \$2204 , \$2203 , \$2202  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2585  = equal15_9;
+    \$2586  = equal15_9;
     if (move) begin
-      \$2585  = { \$2211 , \$2210 , \$2209  };
+      \$2586  = { \$2212 , \$2211 , \$2210  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2586  = equal15_10;
+    \$2587  = equal15_10;
     if (move) begin
-      \$2586  = { \$2219 , \$2218 , \$2217  };
+      \$2587  = { \$2220 , \$2219 , \$2218  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2587  = equal15_11;
+    \$2588  = equal15_11;
     if (move) begin
-      \$2587  = { \$2227 , \$2226 , \$2225  };
+      \$2588  = { \$2228 , \$2227 , \$2226  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2588  = equal15_12;
+    \$2589  = equal15_12;
     if (move) begin
-      \$2588  = { \$2235 , \$2234 , \$2233  };
+      \$2589  = { \$2236 , \$2235 , \$2234  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2589  = equal15_13;
+    \$2590  = equal15_13;
     if (move) begin
-      \$2589  = { \$2243 , \$2242 , \$2241  };
+      \$2590  = { \$2244 , \$2243 , \$2242  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2590  = equal15_14;
+    \$2591  = equal15_14;
     if (move) begin
-      \$2590  = { \$2251 , \$2250 , \$2249  };
+      \$2591  = { \$2252 , \$2251 , \$2250  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$2591  = equal15_15;
+    \$2592  = equal15_15;
     if (move) begin
-      \$2591  = { \$2259 , \$2258 , \$2257  };
+      \$2592  = { \$2260 , \$2259 , \$2258  };
     end
   end
 endmodule

@@ -28533,8 +28533,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
-  wire [7:0] \$125 ;
-  wire \$126 ;
+  wire \$125 ;
+  wire [7:0] \$126 ;
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
@@ -28604,39 +28604,39 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
-  wire \$19 ;
+  wire [16:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
   wire \$194 ;
-  wire [7:0] \$195 ;
-  wire \$196 ;
+  wire \$195 ;
+  wire [7:0] \$196 ;
   wire \$197 ;
   wire \$198 ;
   wire \$199 ;
   wire \$2 ;
-  wire [16:0] \$20 ;
-  reg [15:0] \$200 ;
-  reg \$201 ;
-  reg [2:0] \$202 ;
-  reg \$203 ;
-  reg [35:0] \$204 ;
-  reg [7:0] \$205 ;
+  wire [17:0] \$20 ;
+  wire \$200 ;
+  reg [15:0] \$201 ;
+  reg \$202 ;
+  reg [2:0] \$203 ;
+  reg \$204 ;
+  reg [35:0] \$205 ;
   reg [7:0] \$206 ;
-  reg [35:0] \$207 ;
+  reg [7:0] \$207 ;
   reg [35:0] \$208 ;
   reg [35:0] \$209 ;
-  wire [17:0] \$21 ;
+  wire \$21 ;
   reg [35:0] \$210 ;
   reg [35:0] \$211 ;
   reg [35:0] \$212 ;
   reg [35:0] \$213 ;
   reg [35:0] \$214 ;
-  reg [1:0] \$215 ;
-  reg \$216 ;
-  reg [7:0] \$217 ;
-  reg [11:0] \$218 ;
+  reg [35:0] \$215 ;
+  reg [1:0] \$216 ;
+  reg \$217 ;
+  reg [7:0] \$218 ;
   reg [11:0] \$219 ;
   wire \$22 ;
   reg [11:0] \$220 ;
@@ -28645,16 +28645,16 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   reg [11:0] \$223 ;
   reg [11:0] \$224 ;
   reg [11:0] \$225 ;
-  reg \$226 ;
-  reg [161:0] \$227 ;
-  reg \$228 ;
-  reg [161:0] \$229 ;
+  reg [11:0] \$226 ;
+  reg \$227 ;
+  reg [161:0] \$228 ;
+  reg \$229 ;
   wire \$23 ;
-  reg \$230 ;
-  reg [171:0] \$231 ;
-  reg [2:0] \$232 ;
-  reg [7:0] \$233 ;
-  reg [2:0] \$234 ;
+  reg [161:0] \$230 ;
+  reg \$231 ;
+  reg [171:0] \$232 ;
+  reg [2:0] \$233 ;
+  reg [7:0] \$234 ;
   reg [2:0] \$235 ;
   reg [2:0] \$236 ;
   reg [2:0] \$237 ;
@@ -28663,8 +28663,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire \$24 ;
   reg [2:0] \$240 ;
   reg [2:0] \$241 ;
-  reg [7:0] \$242 ;
-  reg [2:0] \$243 ;
+  reg [2:0] \$242 ;
+  reg [7:0] \$243 ;
   reg [2:0] \$244 ;
   reg [2:0] \$245 ;
   reg [2:0] \$246 ;
@@ -28672,6 +28672,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   reg [2:0] \$248 ;
   reg [2:0] \$249 ;
   wire \$25 ;
+  reg [2:0] \$250 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
@@ -28696,8 +28697,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [7:0] \$48 ;
-  wire \$49 ;
+  wire \$48 ;
+  wire [7:0] \$49 ;
   wire [8:0] \$5 ;
   wire \$50 ;
   wire \$51 ;
@@ -28759,6 +28760,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire comes;
   reg [161:0] compared = 162'h00000000000000000000000000000000000000000;
   reg compared_valid = 1'h0;
+  wire ends;
   reg [2:0] equal0_0 = 3'h0;
   reg [2:0] equal0_1 = 3'h0;
   reg [2:0] equal0_2 = 3'h0;
@@ -28798,6 +28800,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   assign \$3  = \$2  | loaded;
   assign input__ready = move & \$3 ;
   assign accepted = input__valid & input__ready;
+  assign ends = accepted & input__payload[88];
   assign \$4  = ~ used;
   assign \$5  = used + 1'h1;
   assign free = \$4  & \$5 [7:0];
@@ -28816,287 +28819,288 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   assign \$16  = fsm_state == 2'h2;
   assign \$17  = fsm_state == 2'h3;
   assign \$18  = fsm_state == 3'h4;
-  assign \$19  = accepted & input__payload[88];
-  assign \$20  = under_way + \$19 ;
-  assign \$21  = \$20  - over;
-  assign \$22  = ! under_way;
-  assign \$23  = input__valid & input__payload[89];
-  assign \$24  = \$23  & quiet;
-  assign \$25  = ~ input__payload[42];
-  assign \$26  = input__payload[40] & \$25 ;
-  assign \$27  = ~ input__payload[85];
-  assign \$28  = input__payload[83] & \$27 ;
-  assign \$29  = keys__0 == key;
-  assign \$30  = used[0] & \$29 ;
-  assign \$31  = keys__1 == key;
-  assign \$32  = used[1] & \$31 ;
-  assign \$33  = keys__2 == key;
-  assign \$34  = used[2] & \$33 ;
-  assign \$35  = keys__3 == key;
-  assign \$36  = used[3] & \$35 ;
-  assign \$37  = keys__4 == key;
-  assign \$38  = used[4] & \$37 ;
-  assign \$39  = keys__5 == key;
-  assign \$40  = used[5] & \$39 ;
-  assign \$41  = keys__6 == key;
-  assign \$42  = used[6] & \$41 ;
-  assign \$43  = keys__7 == key;
-  assign \$44  = used[7] & \$43 ;
-  assign \$45  = | same;
-  assign \$46  = ~ \$45 ;
-  assign \$47  = key_valid & \$46 ;
-  assign \$48  = used | free;
-  assign \$49  = ! answer_front;
-  assign \$50  = answer_front == 1'h1;
-  assign \$51  = answer_front == 2'h2;
-  assign \$52  = answer_front == 2'h3;
-  assign \$53  = answer_front == 3'h4;
-  assign \$54  = answer_front == 3'h5;
-  assign \$55  = answer_front == 3'h6;
-  assign \$56  = answer_front == 3'h7;
-  assign \$57  = clear | forget;
-  assign \$58  = \$57  | renew;
-  assign \$59  = clear | renew;
-  assign \$60  = input__payload[101:90] == keys__0[11:0];
-  assign \$61  = input__payload[113:102] == keys__0[23:12];
-  assign \$62  = input__payload[125:114] == keys__0[35:24];
-  assign \$63  = & equal0_0;
-  assign \$64  = \$63  & used[0];
-  assign \$65  = \$64  & compared[40];
-  assign \$66  = ~ compared[42];
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = input__payload[101:90] == keys__1[11:0];
-  assign \$69  = input__payload[113:102] == keys__1[23:12];
-  assign \$70  = input__payload[125:114] == keys__1[35:24];
-  assign \$71  = & equal0_1;
-  assign \$72  = \$71  & used[1];
-  assign \$73  = \$72  & compared[40];
-  assign \$74  = ~ compared[42];
-  assign \$75  = \$73  & \$74 ;
-  assign \$76  = input__payload[101:90] == keys__2[11:0];
-  assign \$77  = input__payload[113:102] == keys__2[23:12];
-  assign \$78  = input__payload[125:114] == keys__2[35:24];
-  assign \$79  = & equal0_2;
-  assign \$80  = \$79  & used[2];
-  assign \$81  = \$80  & compared[40];
-  assign \$82  = ~ compared[42];
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = input__payload[101:90] == keys__3[11:0];
-  assign \$85  = input__payload[113:102] == keys__3[23:12];
-  assign \$86  = input__payload[125:114] == keys__3[35:24];
-  assign \$87  = & equal0_3;
-  assign \$88  = \$87  & used[3];
-  assign \$89  = \$88  & compared[40];
-  assign \$90  = ~ compared[42];
-  assign \$91  = \$89  & \$90 ;
-  assign \$92  = input__payload[101:90] == keys__4[11:0];
-  assign \$93  = input__payload[113:102] == keys__4[23:12];
-  assign \$94  = input__payload[125:114] == keys__4[35:24];
-  assign \$95  = & equal0_4;
-  assign \$96  = \$95  & used[4];
-  assign \$97  = \$96  & compared[40];
-  assign \$98  = ~ compared[42];
-  assign \$99  = \$97  & \$98 ;
-  assign \$100  = input__payload[101:90] == keys__5[11:0];
-  assign \$101  = input__payload[113:102] == keys__5[23:12];
-  assign \$102  = input__payload[125:114] == keys__5[35:24];
-  assign \$103  = & equal0_5;
-  assign \$104  = \$103  & used[5];
-  assign \$105  = \$104  & compared[40];
-  assign \$106  = ~ compared[42];
-  assign \$107  = \$105  & \$106 ;
-  assign \$108  = input__payload[101:90] == keys__6[11:0];
-  assign \$109  = input__payload[113:102] == keys__6[23:12];
-  assign \$110  = input__payload[125:114] == keys__6[35:24];
-  assign \$111  = & equal0_6;
-  assign \$112  = \$111  & used[6];
-  assign \$113  = \$112  & compared[40];
-  assign \$114  = ~ compared[42];
-  assign \$115  = \$113  & \$114 ;
-  assign \$116  = input__payload[101:90] == keys__7[11:0];
-  assign \$117  = input__payload[113:102] == keys__7[23:12];
-  assign \$118  = input__payload[125:114] == keys__7[35:24];
-  assign \$119  = & equal0_7;
-  assign \$120  = \$119  & used[7];
-  assign \$121  = \$120  & compared[40];
-  assign \$122  = ~ compared[42];
-  assign \$123  = \$121  & \$122 ;
-  assign \$124  = | matches0;
-  assign \$125  = matches0 & known;
-  assign \$126  = | \$125 ;
-  assign \$127  = | { matches0[7], matches0[5], matches0[3], matches0[1] };
-  assign \$128  = | { matches0[7:6], matches0[3:2] };
-  assign \$129  = | matches0[7:4];
-  assign \$130  = input__payload[137:126] == keys__0[11:0];
-  assign \$131  = input__payload[149:138] == keys__0[23:12];
-  assign \$132  = input__payload[161:150] == keys__0[35:24];
-  assign \$133  = & equal1_0;
-  assign \$134  = \$133  & used[0];
-  assign \$135  = \$134  & compared[83];
-  assign \$136  = ~ compared[85];
-  assign \$137  = \$135  & \$136 ;
-  assign \$138  = input__payload[137:126] == keys__1[11:0];
-  assign \$139  = input__payload[149:138] == keys__1[23:12];
-  assign \$140  = input__payload[161:150] == keys__1[35:24];
-  assign \$141  = & equal1_1;
-  assign \$142  = \$141  & used[1];
-  assign \$143  = \$142  & compared[83];
-  assign \$144  = ~ compared[85];
-  assign \$145  = \$143  & \$144 ;
-  assign \$146  = input__payload[137:126] == keys__2[11:0];
-  assign \$147  = input__payload[149:138] == keys__2[23:12];
-  assign \$148  = input__payload[161:150] == keys__2[35:24];
-  assign \$149  = & equal1_2;
-  assign \$150  = \$149  & used[2];
-  assign \$151  = \$150  & compared[83];
-  assign \$152  = ~ compared[85];
-  assign \$153  = \$151  & \$152 ;
-  assign \$154  = input__payload[137:126] == keys__3[11:0];
-  assign \$155  = input__payload[149:138] == keys__3[23:12];
-  assign \$156  = input__payload[161:150] == keys__3[35:24];
-  assign \$157  = & equal1_3;
-  assign \$158  = \$157  & used[3];
-  assign \$159  = \$158  & compared[83];
-  assign \$160  = ~ compared[85];
-  assign \$161  = \$159  & \$160 ;
-  assign \$162  = input__payload[137:126] == keys__4[11:0];
-  assign \$163  = input__payload[149:138] == keys__4[23:12];
-  assign \$164  = input__payload[161:150] == keys__4[35:24];
-  assign \$165  = & equal1_4;
-  assign \$166  = \$165  & used[4];
-  assign \$167  = \$166  & compared[83];
-  assign \$168  = ~ compared[85];
-  assign \$169  = \$167  & \$168 ;
-  assign \$170  = input__payload[137:126] == keys__5[11:0];
-  assign \$171  = input__payload[149:138] == keys__5[23:12];
-  assign \$172  = input__payload[161:150] == keys__5[35:24];
-  assign \$173  = & equal1_5;
-  assign \$174  = \$173  & used[5];
-  assign \$175  = \$174  & compared[83];
-  assign \$176  = ~ compared[85];
-  assign \$177  = \$175  & \$176 ;
-  assign \$178  = input__payload[137:126] == keys__6[11:0];
-  assign \$179  = input__payload[149:138] == keys__6[23:12];
-  assign \$180  = input__payload[161:150] == keys__6[35:24];
-  assign \$181  = & equal1_6;
-  assign \$182  = \$181  & used[6];
-  assign \$183  = \$182  & compared[83];
-  assign \$184  = ~ compared[85];
-  assign \$185  = \$183  & \$184 ;
-  assign \$186  = input__payload[137:126] == keys__7[11:0];
-  assign \$187  = input__payload[149:138] == keys__7[23:12];
-  assign \$188  = input__payload[161:150] == keys__7[35:24];
-  assign \$189  = & equal1_7;
-  assign \$190  = \$189  & used[7];
-  assign \$191  = \$190  & compared[83];
-  assign \$192  = ~ compared[85];
-  assign \$193  = \$191  & \$192 ;
-  assign \$194  = | matches1;
-  assign \$195  = matches1 & known;
-  assign \$196  = | \$195 ;
-  assign \$197  = | { matches1[7], matches1[5], matches1[3], matches1[1] };
-  assign \$198  = | { matches1[7:6], matches1[3:2] };
-  assign \$199  = | matches1[7:4];
+  assign \$19  = under_way + ends;
+  assign \$20  = \$19  - over;
+  assign \$21  = ! under_way;
+  assign \$22  = ~ ends;
+  assign \$23  = \$21  & \$22 ;
+  assign \$24  = input__valid & input__payload[89];
+  assign \$25  = \$24  & quiet;
+  assign \$26  = ~ input__payload[42];
+  assign \$27  = input__payload[40] & \$26 ;
+  assign \$28  = ~ input__payload[85];
+  assign \$29  = input__payload[83] & \$28 ;
+  assign \$30  = keys__0 == key;
+  assign \$31  = used[0] & \$30 ;
+  assign \$32  = keys__1 == key;
+  assign \$33  = used[1] & \$32 ;
+  assign \$34  = keys__2 == key;
+  assign \$35  = used[2] & \$34 ;
+  assign \$36  = keys__3 == key;
+  assign \$37  = used[3] & \$36 ;
+  assign \$38  = keys__4 == key;
+  assign \$39  = used[4] & \$38 ;
+  assign \$40  = keys__5 == key;
+  assign \$41  = used[5] & \$40 ;
+  assign \$42  = keys__6 == key;
+  assign \$43  = used[6] & \$42 ;
+  assign \$44  = keys__7 == key;
+  assign \$45  = used[7] & \$44 ;
+  assign \$46  = | same;
+  assign \$47  = ~ \$46 ;
+  assign \$48  = key_valid & \$47 ;
+  assign \$49  = used | free;
+  assign \$50  = ! answer_front;
+  assign \$51  = answer_front == 1'h1;
+  assign \$52  = answer_front == 2'h2;
+  assign \$53  = answer_front == 2'h3;
+  assign \$54  = answer_front == 3'h4;
+  assign \$55  = answer_front == 3'h5;
+  assign \$56  = answer_front == 3'h6;
+  assign \$57  = answer_front == 3'h7;
+  assign \$58  = clear | forget;
+  assign \$59  = \$58  | renew;
+  assign \$60  = clear | renew;
+  assign \$61  = input__payload[101:90] == keys__0[11:0];
+  assign \$62  = input__payload[113:102] == keys__0[23:12];
+  assign \$63  = input__payload[125:114] == keys__0[35:24];
+  assign \$64  = & equal0_0;
+  assign \$65  = \$64  & used[0];
+  assign \$66  = \$65  & compared[40];
+  assign \$67  = ~ compared[42];
+  assign \$68  = \$66  & \$67 ;
+  assign \$69  = input__payload[101:90] == keys__1[11:0];
+  assign \$70  = input__payload[113:102] == keys__1[23:12];
+  assign \$71  = input__payload[125:114] == keys__1[35:24];
+  assign \$72  = & equal0_1;
+  assign \$73  = \$72  & used[1];
+  assign \$74  = \$73  & compared[40];
+  assign \$75  = ~ compared[42];
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = input__payload[101:90] == keys__2[11:0];
+  assign \$78  = input__payload[113:102] == keys__2[23:12];
+  assign \$79  = input__payload[125:114] == keys__2[35:24];
+  assign \$80  = & equal0_2;
+  assign \$81  = \$80  & used[2];
+  assign \$82  = \$81  & compared[40];
+  assign \$83  = ~ compared[42];
+  assign \$84  = \$82  & \$83 ;
+  assign \$85  = input__payload[101:90] == keys__3[11:0];
+  assign \$86  = input__payload[113:102] == keys__3[23:12];
+  assign \$87  = input__payload[125:114] == keys__3[35:24];
+  assign \$88  = & equal0_3;
+  assign \$89  = \$88  & used[3];
+  assign \$90  = \$89  & compared[40];
+  assign \$91  = ~ compared[42];
+  assign \$92  = \$90  & \$91 ;
+  assign \$93  = input__payload[101:90] == keys__4[11:0];
+  assign \$94  = input__payload[113:102] == keys__4[23:12];
+  assign \$95  = input__payload[125:114] == keys__4[35:24];
+  assign \$96  = & equal0_4;
+  assign \$97  = \$96  & used[4];
+  assign \$98  = \$97  & compared[40];
+  assign \$99  = ~ compared[42];
+  assign \$100  = \$98  & \$99 ;
+  assign \$101  = input__payload[101:90] == keys__5[11:0];
+  assign \$102  = input__payload[113:102] == keys__5[23:12];
+  assign \$103  = input__payload[125:114] == keys__5[35:24];
+  assign \$104  = & equal0_5;
+  assign \$105  = \$104  & used[5];
+  assign \$106  = \$105  & compared[40];
+  assign \$107  = ~ compared[42];
+  assign \$108  = \$106  & \$107 ;
+  assign \$109  = input__payload[101:90] == keys__6[11:0];
+  assign \$110  = input__payload[113:102] == keys__6[23:12];
+  assign \$111  = input__payload[125:114] == keys__6[35:24];
+  assign \$112  = & equal0_6;
+  assign \$113  = \$112  & used[6];
+  assign \$114  = \$113  & compared[40];
+  assign \$115  = ~ compared[42];
+  assign \$116  = \$114  & \$115 ;
+  assign \$117  = input__payload[101:90] == keys__7[11:0];
+  assign \$118  = input__payload[113:102] == keys__7[23:12];
+  assign \$119  = input__payload[125:114] == keys__7[35:24];
+  assign \$120  = & equal0_7;
+  assign \$121  = \$120  & used[7];
+  assign \$122  = \$121  & compared[40];
+  assign \$123  = ~ compared[42];
+  assign \$124  = \$122  & \$123 ;
+  assign \$125  = | matches0;
+  assign \$126  = matches0 & known;
+  assign \$127  = | \$126 ;
+  assign \$128  = | { matches0[7], matches0[5], matches0[3], matches0[1] };
+  assign \$129  = | { matches0[7:6], matches0[3:2] };
+  assign \$130  = | matches0[7:4];
+  assign \$131  = input__payload[137:126] == keys__0[11:0];
+  assign \$132  = input__payload[149:138] == keys__0[23:12];
+  assign \$133  = input__payload[161:150] == keys__0[35:24];
+  assign \$134  = & equal1_0;
+  assign \$135  = \$134  & used[0];
+  assign \$136  = \$135  & compared[83];
+  assign \$137  = ~ compared[85];
+  assign \$138  = \$136  & \$137 ;
+  assign \$139  = input__payload[137:126] == keys__1[11:0];
+  assign \$140  = input__payload[149:138] == keys__1[23:12];
+  assign \$141  = input__payload[161:150] == keys__1[35:24];
+  assign \$142  = & equal1_1;
+  assign \$143  = \$142  & used[1];
+  assign \$144  = \$143  & compared[83];
+  assign \$145  = ~ compared[85];
+  assign \$146  = \$144  & \$145 ;
+  assign \$147  = input__payload[137:126] == keys__2[11:0];
+  assign \$148  = input__payload[149:138] == keys__2[23:12];
+  assign \$149  = input__payload[161:150] == keys__2[35:24];
+  assign \$150  = & equal1_2;
+  assign \$151  = \$150  & used[2];
+  assign \$152  = \$151  & compared[83];
+  assign \$153  = ~ compared[85];
+  assign \$154  = \$152  & \$153 ;
+  assign \$155  = input__payload[137:126] == keys__3[11:0];
+  assign \$156  = input__payload[149:138] == keys__3[23:12];
+  assign \$157  = input__payload[161:150] == keys__3[35:24];
+  assign \$158  = & equal1_3;
+  assign \$159  = \$158  & used[3];
+  assign \$160  = \$159  & compared[83];
+  assign \$161  = ~ compared[85];
+  assign \$162  = \$160  & \$161 ;
+  assign \$163  = input__payload[137:126] == keys__4[11:0];
+  assign \$164  = input__payload[149:138] == keys__4[23:12];
+  assign \$165  = input__payload[161:150] == keys__4[35:24];
+  assign \$166  = & equal1_4;
+  assign \$167  = \$166  & used[4];
+  assign \$168  = \$167  & compared[83];
+  assign \$169  = ~ compared[85];
+  assign \$170  = \$168  & \$169 ;
+  assign \$171  = input__payload[137:126] == keys__5[11:0];
+  assign \$172  = input__payload[149:138] == keys__5[23:12];
+  assign \$173  = input__payload[161:150] == keys__5[35:24];
+  assign \$174  = & equal1_5;
+  assign \$175  = \$174  & used[5];
+  assign \$176  = \$175  & compared[83];
+  assign \$177  = ~ compared[85];
+  assign \$178  = \$176  & \$177 ;
+  assign \$179  = input__payload[137:126] == keys__6[11:0];
+  assign \$180  = input__payload[149:138] == keys__6[23:12];
+  assign \$181  = input__payload[161:150] == keys__6[35:24];
+  assign \$182  = & equal1_6;
+  assign \$183  = \$182  & used[6];
+  assign \$184  = \$183  & compared[83];
+  assign \$185  = ~ compared[85];
+  assign \$186  = \$184  & \$185 ;
+  assign \$187  = input__payload[137:126] == keys__7[11:0];
+  assign \$188  = input__payload[149:138] == keys__7[23:12];
+  assign \$189  = input__payload[161:150] == keys__7[35:24];
+  assign \$190  = & equal1_7;
+  assign \$191  = \$190  & used[7];
+  assign \$192  = \$191  & compared[83];
+  assign \$193  = ~ compared[85];
+  assign \$194  = \$192  & \$193 ;
+  assign \$195  = | matches1;
+  assign \$196  = matches1 & known;
+  assign \$197  = | \$196 ;
+  assign \$198  = | { matches1[7], matches1[5], matches1[3], matches1[1] };
+  assign \$199  = | { matches1[7:6], matches1[3:2] };
+  assign \$200  = | matches1[7:4];
   always @(posedge clk)
-    under_way <= \$200 ;
+    under_way <= \$201 ;
   always @(posedge clk)
-    quiet <= \$201 ;
+    quiet <= \$202 ;
   always @(posedge clk)
-    fsm_state <= \$202 ;
+    fsm_state <= \$203 ;
   always @(posedge clk)
-    key_valid <= \$203 ;
+    key_valid <= \$204 ;
   always @(posedge clk)
-    key <= \$204 ;
+    key <= \$205 ;
   always @(posedge clk)
-    same <= \$205 ;
+    same <= \$206 ;
   always @(posedge clk)
-    used <= \$206 ;
+    used <= \$207 ;
   always @(posedge clk)
-    keys__0 <= \$207 ;
+    keys__0 <= \$208 ;
   always @(posedge clk)
-    keys__1 <= \$208 ;
+    keys__1 <= \$209 ;
   always @(posedge clk)
-    keys__2 <= \$209 ;
+    keys__2 <= \$210 ;
   always @(posedge clk)
-    keys__3 <= \$210 ;
+    keys__3 <= \$211 ;
   always @(posedge clk)
-    keys__4 <= \$211 ;
+    keys__4 <= \$212 ;
   always @(posedge clk)
-    keys__5 <= \$212 ;
+    keys__5 <= \$213 ;
   always @(posedge clk)
-    keys__6 <= \$213 ;
+    keys__6 <= \$214 ;
   always @(posedge clk)
-    keys__7 <= \$214 ;
+    keys__7 <= \$215 ;
   always @(posedge clk)
-    at <= \$215 ;
+    at <= \$216 ;
   always @(posedge clk)
-    fresh <= \$216 ;
+    fresh <= \$217 ;
   always @(posedge clk)
-    known <= \$217 ;
+    known <= \$218 ;
   always @(posedge clk)
-    slots__0 <= \$218 ;
+    slots__0 <= \$219 ;
   always @(posedge clk)
-    slots__1 <= \$219 ;
+    slots__1 <= \$220 ;
   always @(posedge clk)
-    slots__2 <= \$220 ;
+    slots__2 <= \$221 ;
   always @(posedge clk)
-    slots__3 <= \$221 ;
+    slots__3 <= \$222 ;
   always @(posedge clk)
-    slots__4 <= \$222 ;
+    slots__4 <= \$223 ;
   always @(posedge clk)
-    slots__5 <= \$223 ;
+    slots__5 <= \$224 ;
   always @(posedge clk)
-    slots__6 <= \$224 ;
+    slots__6 <= \$225 ;
   always @(posedge clk)
-    slots__7 <= \$225 ;
+    slots__7 <= \$226 ;
   always @(posedge clk)
-    compared_valid <= \$226 ;
+    compared_valid <= \$227 ;
   always @(posedge clk)
-    compared <= \$227 ;
+    compared <= \$228 ;
   always @(posedge clk)
-    matched_valid <= \$228 ;
+    matched_valid <= \$229 ;
   always @(posedge clk)
-    matched <= \$229 ;
+    matched <= \$230 ;
   always @(posedge clk)
-    output__valid <= \$230 ;
+    output__valid <= \$231 ;
   always @(posedge clk)
-    output__payload <= \$231 ;
+    output__payload <= \$232 ;
   always @(posedge clk)
-    equal0_0 <= \$232 ;
+    equal0_0 <= \$233 ;
   always @(posedge clk)
-    matches0 <= \$233 ;
+    matches0 <= \$234 ;
   always @(posedge clk)
-    equal0_1 <= \$234 ;
+    equal0_1 <= \$235 ;
   always @(posedge clk)
-    equal0_2 <= \$235 ;
+    equal0_2 <= \$236 ;
   always @(posedge clk)
-    equal0_3 <= \$236 ;
+    equal0_3 <= \$237 ;
   always @(posedge clk)
-    equal0_4 <= \$237 ;
+    equal0_4 <= \$238 ;
   always @(posedge clk)
-    equal0_5 <= \$238 ;
+    equal0_5 <= \$239 ;
   always @(posedge clk)
-    equal0_6 <= \$239 ;
+    equal0_6 <= \$240 ;
   always @(posedge clk)
-    equal0_7 <= \$240 ;
+    equal0_7 <= \$241 ;
   always @(posedge clk)
-    equal1_0 <= \$241 ;
+    equal1_0 <= \$242 ;
   always @(posedge clk)
-    matches1 <= \$242 ;
+    matches1 <= \$243 ;
   always @(posedge clk)
-    equal1_1 <= \$243 ;
+    equal1_1 <= \$244 ;
   always @(posedge clk)
-    equal1_2 <= \$244 ;
+    equal1_2 <= \$245 ;
   always @(posedge clk)
-    equal1_3 <= \$245 ;
+    equal1_3 <= \$246 ;
   always @(posedge clk)
-    equal1_4 <= \$246 ;
+    equal1_4 <= \$247 ;
   always @(posedge clk)
-    equal1_5 <= \$247 ;
+    equal1_5 <= \$248 ;
   always @(posedge clk)
-    equal1_6 <= \$248 ;
+    equal1_6 <= \$249 ;
   always @(posedge clk)
-    equal1_7 <= \$249 ;
+    equal1_7 <= \$250 ;
   always @* begin
     if (starts_blocks) begin end
     renew = 1'h0;
@@ -29141,105 +29145,105 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$21 [15:0];
+    \$201  = \$20 [15:0];
     if (rst) begin
-      \$200  = 16'h0000;
+      \$201  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$22 ;
+    \$202  = \$23 ;
     if (rst) begin
-      \$201  = 1'h0;
+      \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = fsm_state;
+    \$203  = fsm_state;
     casez (fsm_state)
       3'h0:
-          if (\$24 ) begin
-            \$202  = 3'h1;
+          if (\$25 ) begin
+            \$203  = 3'h1;
           end
       3'h1:
-          \$202  = 3'h2;
+          \$203  = 3'h2;
       3'h2:
-          \$202  = 3'h3;
+          \$203  = 3'h3;
       3'h3:
         begin
-          \$202  = 3'h1;
+          \$203  = 3'h1;
           if (at[1]) begin
-            \$202  = 3'h4;
+            \$203  = 3'h4;
           end
         end
       3'h4:
           if (accepted) begin
-            \$202  = 3'h0;
+            \$203  = 3'h0;
           end
     endcase
     if (rst) begin
-      \$202  = 3'h0;
+      \$203  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = key_valid;
+    \$204  = key_valid;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
-          \$203  = 1'h0;
+          \$204  = 1'h0;
           if (at[0]) begin
-            \$203  = \$26 ;
+            \$204  = \$27 ;
           end
           if (at[1]) begin
-            \$203  = \$28 ;
+            \$204  = \$29 ;
           end
         end
     endcase
     if (rst) begin
-      \$203  = 1'h0;
+      \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = key;
+    \$205  = key;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
           if (at[0]) begin
-            \$204  = input__payload[125:90];
+            \$205  = input__payload[125:90];
           end
           if (at[1]) begin
-            \$204  = input__payload[161:126];
+            \$205  = input__payload[161:126];
           end
         end
     endcase
     if (rst) begin
-      \$204  = 36'h000000000;
+      \$205  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = same;
+    \$206  = same;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
           /* empty */;
       3'h2:
-          \$205  = { \$44 , \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30  };
+          \$206  = { \$45 , \$43 , \$41 , \$39 , \$37 , \$35 , \$33 , \$31  };
     endcase
     if (rst) begin
-      \$205  = 8'h00;
+      \$206  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = used;
+    \$207  = used;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29248,20 +29252,20 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            \$206  = \$48 ;
+          if (\$48 ) begin
+            \$207  = \$49 ;
           end
     endcase
-    if (\$59 ) begin
-      \$206  = 8'h00;
+    if (\$60 ) begin
+      \$207  = 8'h00;
     end
     if (rst) begin
-      \$206  = 8'h00;
+      \$207  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = keys__0;
+    \$208  = keys__0;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29270,29 +29274,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
+          if (\$48 ) begin
             if (free[0]) begin
-              \$207  = key;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$207  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$208  = keys__1;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          if (\$47 ) begin
-            if (free[1]) begin
               \$208  = key;
             end
           end
@@ -29303,7 +29286,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = keys__2;
+    \$209  = keys__1;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29312,8 +29295,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[2]) begin
+          if (\$48 ) begin
+            if (free[1]) begin
               \$209  = key;
             end
           end
@@ -29324,7 +29307,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = keys__3;
+    \$210  = keys__2;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29333,8 +29316,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[3]) begin
+          if (\$48 ) begin
+            if (free[2]) begin
               \$210  = key;
             end
           end
@@ -29345,7 +29328,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = keys__4;
+    \$211  = keys__3;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29354,8 +29337,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[4]) begin
+          if (\$48 ) begin
+            if (free[3]) begin
               \$211  = key;
             end
           end
@@ -29366,7 +29349,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = keys__5;
+    \$212  = keys__4;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29375,8 +29358,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[5]) begin
+          if (\$48 ) begin
+            if (free[4]) begin
               \$212  = key;
             end
           end
@@ -29387,7 +29370,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = keys__6;
+    \$213  = keys__5;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29396,8 +29379,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[6]) begin
+          if (\$48 ) begin
+            if (free[5]) begin
               \$213  = key;
             end
           end
@@ -29408,7 +29391,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = keys__7;
+    \$214  = keys__6;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29417,8 +29400,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          if (\$47 ) begin
-            if (free[7]) begin
+          if (\$48 ) begin
+            if (free[6]) begin
               \$214  = key;
             end
           end
@@ -29429,7 +29412,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = at;
+    \$215  = keys__7;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29438,15 +29421,36 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
       3'h2:
           /* empty */;
       3'h3:
-          \$215  = { at[0], at[1] };
+          if (\$48 ) begin
+            if (free[7]) begin
+              \$215  = key;
+            end
+          end
     endcase
     if (rst) begin
-      \$215  = 2'h1;
+      \$215  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = fresh;
+    \$216  = at;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$216  = { at[0], at[1] };
+    endcase
+    if (rst) begin
+      \$216  = 2'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = fresh;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -29458,59 +29462,47 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
           /* empty */;
       3'h4:
           if (accepted) begin
-            \$216  = input__payload[88];
+            \$217  = input__payload[88];
           end
     endcase
     if (rst) begin
-      \$216  = 1'h1;
+      \$217  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = known;
+    \$218  = known;
     if (answer_valid) begin
       (* full_case = 32'd1 *)
       casez (answer_front)
         3'h0:
-            \$217 [0] = 1'h1;
+            \$218 [0] = 1'h1;
         3'h1:
-            \$217 [1] = 1'h1;
+            \$218 [1] = 1'h1;
         3'h2:
-            \$217 [2] = 1'h1;
+            \$218 [2] = 1'h1;
         3'h3:
-            \$217 [3] = 1'h1;
+            \$218 [3] = 1'h1;
         3'h4:
-            \$217 [4] = 1'h1;
+            \$218 [4] = 1'h1;
         3'h5:
-            \$217 [5] = 1'h1;
+            \$218 [5] = 1'h1;
         3'h6:
-            \$217 [6] = 1'h1;
+            \$218 [6] = 1'h1;
         3'h7:
-            \$217 [7] = 1'h1;
+            \$218 [7] = 1'h1;
       endcase
     end
-    if (\$58 ) begin
-      \$217  = 8'h00;
+    if (\$59 ) begin
+      \$218  = 8'h00;
     end
     if (rst) begin
-      \$217  = 8'h00;
+      \$218  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = slots__0;
-    if (answer_valid) begin
-      if (\$49 ) begin
-        \$218  = answer_slot;
-      end
-    end
-    if (rst) begin
-      \$218  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$219  = slots__1;
+    \$219  = slots__0;
     if (answer_valid) begin
       if (\$50 ) begin
         \$219  = answer_slot;
@@ -29522,7 +29514,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = slots__2;
+    \$220  = slots__1;
     if (answer_valid) begin
       if (\$51 ) begin
         \$220  = answer_slot;
@@ -29534,7 +29526,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = slots__3;
+    \$221  = slots__2;
     if (answer_valid) begin
       if (\$52 ) begin
         \$221  = answer_slot;
@@ -29546,7 +29538,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = slots__4;
+    \$222  = slots__3;
     if (answer_valid) begin
       if (\$53 ) begin
         \$222  = answer_slot;
@@ -29558,7 +29550,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = slots__5;
+    \$223  = slots__4;
     if (answer_valid) begin
       if (\$54 ) begin
         \$223  = answer_slot;
@@ -29570,7 +29562,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = slots__6;
+    \$224  = slots__5;
     if (answer_valid) begin
       if (\$55 ) begin
         \$224  = answer_slot;
@@ -29582,7 +29574,7 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = slots__7;
+    \$225  = slots__6;
     if (answer_valid) begin
       if (\$56 ) begin
         \$225  = answer_slot;
@@ -29594,204 +29586,216 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = compared_valid;
-    if (move) begin
-      \$226  = comes;
+    \$226  = slots__7;
+    if (answer_valid) begin
+      if (\$57 ) begin
+        \$226  = answer_slot;
+      end
     end
     if (rst) begin
-      \$226  = 1'h0;
+      \$226  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = compared;
+    \$227  = compared_valid;
     if (move) begin
-      { \$227 [161:84], \$227 [82:41], \$227 [39:0] } = { input__payload[161:84], input__payload[82:41], input__payload[39:0] };
-      \$227 [40] = asks[0];
-      \$227 [83] = asks[1];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$228  = matched_valid;
-    if (move) begin
-      \$228  = compared_valid;
+      \$227  = comes;
     end
     if (rst) begin
-      \$228  = 1'h0;
+      \$227  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = matched;
+    \$228  = compared;
     if (move) begin
-      \$229  = compared;
+      { \$228 [161:84], \$228 [82:41], \$228 [39:0] } = { input__payload[161:84], input__payload[82:41], input__payload[39:0] };
+      \$228 [40] = asks[0];
+      \$228 [83] = asks[1];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = output__valid;
+    \$229  = matched_valid;
     if (move) begin
-      \$230  = matched_valid;
+      \$229  = compared_valid;
     end
     if (rst) begin
-      \$230  = 1'h0;
+      \$229  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = output__payload;
+    \$230  = matched;
     if (move) begin
-      \$231 [161:0] = matched;
-      \$231 [162] = \$124 ;
-      \$231 [163] = \$126 ;
-      \$231 [166:164] = { \$129 , \$128 , \$127  };
-      \$231 [167] = \$194 ;
-      \$231 [168] = \$196 ;
-      \$231 [171:169] = { \$199 , \$198 , \$197  };
+      \$230  = compared;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$231  = output__valid;
+    if (move) begin
+      \$231  = matched_valid;
     end
     if (rst) begin
-      \$231  = 172'h0000000000000000000000000000000000000000000;
+      \$231  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = equal0_0;
+    \$232  = output__payload;
     if (move) begin
-      \$232  = { \$62 , \$61 , \$60  };
+      \$232 [161:0] = matched;
+      \$232 [162] = \$125 ;
+      \$232 [163] = \$127 ;
+      \$232 [166:164] = { \$130 , \$129 , \$128  };
+      \$232 [167] = \$195 ;
+      \$232 [168] = \$197 ;
+      \$232 [171:169] = { \$200 , \$199 , \$198  };
+    end
+    if (rst) begin
+      \$232  = 172'h0000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = matches0;
+    \$233  = equal0_0;
     if (move) begin
-      \$233 [0] = \$67 ;
-      \$233 [1] = \$75 ;
-      \$233 [2] = \$83 ;
-      \$233 [3] = \$91 ;
-      \$233 [4] = \$99 ;
-      \$233 [5] = \$107 ;
-      \$233 [6] = \$115 ;
-      \$233 [7] = \$123 ;
+      \$233  = { \$63 , \$62 , \$61  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = equal0_1;
+    \$234  = matches0;
     if (move) begin
-      \$234  = { \$70 , \$69 , \$68  };
+      \$234 [0] = \$68 ;
+      \$234 [1] = \$76 ;
+      \$234 [2] = \$84 ;
+      \$234 [3] = \$92 ;
+      \$234 [4] = \$100 ;
+      \$234 [5] = \$108 ;
+      \$234 [6] = \$116 ;
+      \$234 [7] = \$124 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = equal0_2;
+    \$235  = equal0_1;
     if (move) begin
-      \$235  = { \$78 , \$77 , \$76  };
+      \$235  = { \$71 , \$70 , \$69  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = equal0_3;
+    \$236  = equal0_2;
     if (move) begin
-      \$236  = { \$86 , \$85 , \$84  };
+      \$236  = { \$79 , \$78 , \$77  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = equal0_4;
+    \$237  = equal0_3;
     if (move) begin
-      \$237  = { \$94 , \$93 , \$92  };
+      \$237  = { \$87 , \$86 , \$85  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = equal0_5;
+    \$238  = equal0_4;
     if (move) begin
-      \$238  = { \$102 , \$101 , \$100  };
+      \$238  = { \$95 , \$94 , \$93  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = equal0_6;
+    \$239  = equal0_5;
     if (move) begin
-      \$239  = { \$110 , \$109 , \$108  };
+      \$239  = { \$103 , \$102 , \$101  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = equal0_7;
+    \$240  = equal0_6;
     if (move) begin
-      \$240  = { \$118 , \$117 , \$116  };
+      \$240  = { \$111 , \$110 , \$109  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = equal1_0;
+    \$241  = equal0_7;
     if (move) begin
-      \$241  = { \$132 , \$131 , \$130  };
+      \$241  = { \$119 , \$118 , \$117  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$242  = matches1;
+    \$242  = equal1_0;
     if (move) begin
-      \$242 [0] = \$137 ;
-      \$242 [1] = \$145 ;
-      \$242 [2] = \$153 ;
-      \$242 [3] = \$161 ;
-      \$242 [4] = \$169 ;
-      \$242 [5] = \$177 ;
-      \$242 [6] = \$185 ;
-      \$242 [7] = \$193 ;
+      \$242  = { \$133 , \$132 , \$131  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$243  = equal1_1;
+    \$243  = matches1;
     if (move) begin
-      \$243  = { \$140 , \$139 , \$138  };
+      \$243 [0] = \$138 ;
+      \$243 [1] = \$146 ;
+      \$243 [2] = \$154 ;
+      \$243 [3] = \$162 ;
+      \$243 [4] = \$170 ;
+      \$243 [5] = \$178 ;
+      \$243 [6] = \$186 ;
+      \$243 [7] = \$194 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$244  = equal1_2;
+    \$244  = equal1_1;
     if (move) begin
-      \$244  = { \$148 , \$147 , \$146  };
+      \$244  = { \$141 , \$140 , \$139  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$245  = equal1_3;
+    \$245  = equal1_2;
     if (move) begin
-      \$245  = { \$156 , \$155 , \$154  };
+      \$245  = { \$149 , \$148 , \$147  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$246  = equal1_4;
+    \$246  = equal1_3;
     if (move) begin
-      \$246  = { \$164 , \$163 , \$162  };
+      \$246  = { \$157 , \$156 , \$155  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$247  = equal1_5;
+    \$247  = equal1_4;
     if (move) begin
-      \$247  = { \$172 , \$171 , \$170  };
+      \$247  = { \$165 , \$164 , \$163  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$248  = equal1_6;
+    \$248  = equal1_5;
     if (move) begin
-      \$248  = { \$180 , \$179 , \$178  };
+      \$248  = { \$173 , \$172 , \$171  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249  = equal1_7;
+    \$249  = equal1_6;
     if (move) begin
-      \$249  = { \$188 , \$187 , \$186  };
+      \$249  = { \$181 , \$180 , \$179  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$250  = equal1_7;
+    if (move) begin
+      \$250  = { \$189 , \$188 , \$187  };
     end
   end
 endmodule

@@ -9171,55 +9171,56 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire \$115 ;
   wire \$116 ;
   wire \$117 ;
-  wire [3:0] \$118 ;
-  wire \$119 ;
+  wire \$118 ;
+  wire [3:0] \$119 ;
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
-  reg [15:0] \$122 ;
-  reg \$123 ;
-  reg [2:0] \$124 ;
-  reg \$125 ;
-  reg [39:0] \$126 ;
-  reg [3:0] \$127 ;
+  wire \$122 ;
+  reg [15:0] \$123 ;
+  reg \$124 ;
+  reg [2:0] \$125 ;
+  reg \$126 ;
+  reg [39:0] \$127 ;
   reg [3:0] \$128 ;
-  reg [39:0] \$129 ;
+  reg [3:0] \$129 ;
   wire \$13 ;
   reg [39:0] \$130 ;
   reg [39:0] \$131 ;
   reg [39:0] \$132 ;
-  reg [1:0] \$133 ;
-  reg \$134 ;
-  reg [3:0] \$135 ;
-  reg [4:0] \$136 ;
+  reg [39:0] \$133 ;
+  reg [1:0] \$134 ;
+  reg \$135 ;
+  reg [3:0] \$136 ;
   reg [4:0] \$137 ;
   reg [4:0] \$138 ;
   reg [4:0] \$139 ;
   wire \$14 ;
-  reg \$140 ;
-  reg [169:0] \$141 ;
-  reg \$142 ;
-  reg [169:0] \$143 ;
-  reg \$144 ;
-  reg [177:0] \$145 ;
-  reg [2:0] \$146 ;
-  reg [3:0] \$147 ;
-  reg [2:0] \$148 ;
+  reg [4:0] \$140 ;
+  reg \$141 ;
+  reg [169:0] \$142 ;
+  reg \$143 ;
+  reg [169:0] \$144 ;
+  reg \$145 ;
+  reg [177:0] \$146 ;
+  reg [2:0] \$147 ;
+  reg [3:0] \$148 ;
   reg [2:0] \$149 ;
   wire \$15 ;
   reg [2:0] \$150 ;
   reg [2:0] \$151 ;
-  reg [3:0] \$152 ;
-  reg [2:0] \$153 ;
+  reg [2:0] \$152 ;
+  reg [3:0] \$153 ;
   reg [2:0] \$154 ;
   reg [2:0] \$155 ;
+  reg [2:0] \$156 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire \$19 ;
+  wire [16:0] \$19 ;
   wire \$2 ;
-  wire [16:0] \$20 ;
-  wire [17:0] \$21 ;
+  wire [17:0] \$20 ;
+  wire \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -9240,8 +9241,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire \$38 ;
   wire \$39 ;
   wire [3:0] \$4 ;
-  wire [3:0] \$40 ;
-  wire \$41 ;
+  wire \$40 ;
+  wire [3:0] \$41 ;
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
@@ -9285,8 +9286,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
-  wire [3:0] \$81 ;
-  wire \$82 ;
+  wire \$81 ;
+  wire [3:0] \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire \$85 ;
@@ -9311,6 +9312,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire comes;
   reg [169:0] compared = 170'h0000000000000000000000000000000000000000000;
   reg compared_valid = 1'h0;
+  wire ends;
   reg [2:0] equal0_0 = 3'h0;
   reg [2:0] equal0_1 = 3'h0;
   reg [2:0] equal0_2 = 3'h0;
@@ -9342,6 +9344,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   assign \$3  = \$2  | loaded;
   assign input__ready = move & \$3 ;
   assign accepted = input__valid & input__ready;
+  assign ends = accepted & input__payload[88];
   assign \$4  = ~ used;
   assign \$5  = used + 1'h1;
   assign free = \$4  & \$5 [3:0];
@@ -9360,177 +9363,178 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   assign \$16  = fsm_state == 2'h2;
   assign \$17  = fsm_state == 2'h3;
   assign \$18  = fsm_state == 3'h4;
-  assign \$19  = accepted & input__payload[88];
-  assign \$20  = under_way + \$19 ;
-  assign \$21  = \$20  - over;
-  assign \$22  = ! under_way;
-  assign \$23  = input__valid & input__payload[89];
-  assign \$24  = \$23  & quiet;
-  assign \$25  = ~ input__payload[42];
-  assign \$26  = input__payload[40] & \$25 ;
-  assign \$27  = ~ input__payload[85];
-  assign \$28  = input__payload[83] & \$27 ;
-  assign \$29  = keys__0 == key;
-  assign \$30  = used[0] & \$29 ;
-  assign \$31  = keys__1 == key;
-  assign \$32  = used[1] & \$31 ;
-  assign \$33  = keys__2 == key;
-  assign \$34  = used[2] & \$33 ;
-  assign \$35  = keys__3 == key;
-  assign \$36  = used[3] & \$35 ;
-  assign \$37  = | same;
-  assign \$38  = ~ \$37 ;
-  assign \$39  = key_valid & \$38 ;
-  assign \$40  = used | free;
-  assign \$41  = ! answer_front;
-  assign \$42  = answer_front == 1'h1;
-  assign \$43  = answer_front == 2'h2;
-  assign \$44  = answer_front == 2'h3;
-  assign \$45  = clear | forget;
-  assign \$46  = \$45  | renew;
-  assign \$47  = clear | renew;
-  assign \$48  = input__payload[103:90] == keys__0[13:0];
-  assign \$49  = input__payload[117:104] == keys__0[27:14];
-  assign \$50  = input__payload[129:118] == keys__0[39:28];
-  assign \$51  = & equal0_0;
-  assign \$52  = \$51  & used[0];
-  assign \$53  = \$52  & compared[40];
-  assign \$54  = ~ compared[42];
-  assign \$55  = \$53  & \$54 ;
-  assign \$56  = input__payload[103:90] == keys__1[13:0];
-  assign \$57  = input__payload[117:104] == keys__1[27:14];
-  assign \$58  = input__payload[129:118] == keys__1[39:28];
-  assign \$59  = & equal0_1;
-  assign \$60  = \$59  & used[1];
-  assign \$61  = \$60  & compared[40];
-  assign \$62  = ~ compared[42];
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = input__payload[103:90] == keys__2[13:0];
-  assign \$65  = input__payload[117:104] == keys__2[27:14];
-  assign \$66  = input__payload[129:118] == keys__2[39:28];
-  assign \$67  = & equal0_2;
-  assign \$68  = \$67  & used[2];
-  assign \$69  = \$68  & compared[40];
-  assign \$70  = ~ compared[42];
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = input__payload[103:90] == keys__3[13:0];
-  assign \$73  = input__payload[117:104] == keys__3[27:14];
-  assign \$74  = input__payload[129:118] == keys__3[39:28];
-  assign \$75  = & equal0_3;
-  assign \$76  = \$75  & used[3];
-  assign \$77  = \$76  & compared[40];
-  assign \$78  = ~ compared[42];
-  assign \$79  = \$77  & \$78 ;
-  assign \$80  = | matches0;
-  assign \$81  = matches0 & known;
-  assign \$82  = | \$81 ;
-  assign \$83  = | { matches0[3], matches0[1] };
-  assign \$84  = | matches0[3:2];
-  assign \$85  = input__payload[143:130] == keys__0[13:0];
-  assign \$86  = input__payload[157:144] == keys__0[27:14];
-  assign \$87  = input__payload[169:158] == keys__0[39:28];
-  assign \$88  = & equal1_0;
-  assign \$89  = \$88  & used[0];
-  assign \$90  = \$89  & compared[83];
-  assign \$91  = ~ compared[85];
-  assign \$92  = \$90  & \$91 ;
-  assign \$93  = input__payload[143:130] == keys__1[13:0];
-  assign \$94  = input__payload[157:144] == keys__1[27:14];
-  assign \$95  = input__payload[169:158] == keys__1[39:28];
-  assign \$96  = & equal1_1;
-  assign \$97  = \$96  & used[1];
-  assign \$98  = \$97  & compared[83];
-  assign \$99  = ~ compared[85];
-  assign \$100  = \$98  & \$99 ;
-  assign \$101  = input__payload[143:130] == keys__2[13:0];
-  assign \$102  = input__payload[157:144] == keys__2[27:14];
-  assign \$103  = input__payload[169:158] == keys__2[39:28];
-  assign \$104  = & equal1_2;
-  assign \$105  = \$104  & used[2];
-  assign \$106  = \$105  & compared[83];
-  assign \$107  = ~ compared[85];
-  assign \$108  = \$106  & \$107 ;
-  assign \$109  = input__payload[143:130] == keys__3[13:0];
-  assign \$110  = input__payload[157:144] == keys__3[27:14];
-  assign \$111  = input__payload[169:158] == keys__3[39:28];
-  assign \$112  = & equal1_3;
-  assign \$113  = \$112  & used[3];
-  assign \$114  = \$113  & compared[83];
-  assign \$115  = ~ compared[85];
-  assign \$116  = \$114  & \$115 ;
-  assign \$117  = | matches1;
-  assign \$118  = matches1 & known;
-  assign \$119  = | \$118 ;
-  assign \$120  = | { matches1[3], matches1[1] };
-  assign \$121  = | matches1[3:2];
+  assign \$19  = under_way + ends;
+  assign \$20  = \$19  - over;
+  assign \$21  = ! under_way;
+  assign \$22  = ~ ends;
+  assign \$23  = \$21  & \$22 ;
+  assign \$24  = input__valid & input__payload[89];
+  assign \$25  = \$24  & quiet;
+  assign \$26  = ~ input__payload[42];
+  assign \$27  = input__payload[40] & \$26 ;
+  assign \$28  = ~ input__payload[85];
+  assign \$29  = input__payload[83] & \$28 ;
+  assign \$30  = keys__0 == key;
+  assign \$31  = used[0] & \$30 ;
+  assign \$32  = keys__1 == key;
+  assign \$33  = used[1] & \$32 ;
+  assign \$34  = keys__2 == key;
+  assign \$35  = used[2] & \$34 ;
+  assign \$36  = keys__3 == key;
+  assign \$37  = used[3] & \$36 ;
+  assign \$38  = | same;
+  assign \$39  = ~ \$38 ;
+  assign \$40  = key_valid & \$39 ;
+  assign \$41  = used | free;
+  assign \$42  = ! answer_front;
+  assign \$43  = answer_front == 1'h1;
+  assign \$44  = answer_front == 2'h2;
+  assign \$45  = answer_front == 2'h3;
+  assign \$46  = clear | forget;
+  assign \$47  = \$46  | renew;
+  assign \$48  = clear | renew;
+  assign \$49  = input__payload[103:90] == keys__0[13:0];
+  assign \$50  = input__payload[117:104] == keys__0[27:14];
+  assign \$51  = input__payload[129:118] == keys__0[39:28];
+  assign \$52  = & equal0_0;
+  assign \$53  = \$52  & used[0];
+  assign \$54  = \$53  & compared[40];
+  assign \$55  = ~ compared[42];
+  assign \$56  = \$54  & \$55 ;
+  assign \$57  = input__payload[103:90] == keys__1[13:0];
+  assign \$58  = input__payload[117:104] == keys__1[27:14];
+  assign \$59  = input__payload[129:118] == keys__1[39:28];
+  assign \$60  = & equal0_1;
+  assign \$61  = \$60  & used[1];
+  assign \$62  = \$61  & compared[40];
+  assign \$63  = ~ compared[42];
+  assign \$64  = \$62  & \$63 ;
+  assign \$65  = input__payload[103:90] == keys__2[13:0];
+  assign \$66  = input__payload[117:104] == keys__2[27:14];
+  assign \$67  = input__payload[129:118] == keys__2[39:28];
+  assign \$68  = & equal0_2;
+  assign \$69  = \$68  & used[2];
+  assign \$70  = \$69  & compared[40];
+  assign \$71  = ~ compared[42];
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = input__payload[103:90] == keys__3[13:0];
+  assign \$74  = input__payload[117:104] == keys__3[27:14];
+  assign \$75  = input__payload[129:118] == keys__3[39:28];
+  assign \$76  = & equal0_3;
+  assign \$77  = \$76  & used[3];
+  assign \$78  = \$77  & compared[40];
+  assign \$79  = ~ compared[42];
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = | matches0;
+  assign \$82  = matches0 & known;
+  assign \$83  = | \$82 ;
+  assign \$84  = | { matches0[3], matches0[1] };
+  assign \$85  = | matches0[3:2];
+  assign \$86  = input__payload[143:130] == keys__0[13:0];
+  assign \$87  = input__payload[157:144] == keys__0[27:14];
+  assign \$88  = input__payload[169:158] == keys__0[39:28];
+  assign \$89  = & equal1_0;
+  assign \$90  = \$89  & used[0];
+  assign \$91  = \$90  & compared[83];
+  assign \$92  = ~ compared[85];
+  assign \$93  = \$91  & \$92 ;
+  assign \$94  = input__payload[143:130] == keys__1[13:0];
+  assign \$95  = input__payload[157:144] == keys__1[27:14];
+  assign \$96  = input__payload[169:158] == keys__1[39:28];
+  assign \$97  = & equal1_1;
+  assign \$98  = \$97  & used[1];
+  assign \$99  = \$98  & compared[83];
+  assign \$100  = ~ compared[85];
+  assign \$101  = \$99  & \$100 ;
+  assign \$102  = input__payload[143:130] == keys__2[13:0];
+  assign \$103  = input__payload[157:144] == keys__2[27:14];
+  assign \$104  = input__payload[169:158] == keys__2[39:28];
+  assign \$105  = & equal1_2;
+  assign \$106  = \$105  & used[2];
+  assign \$107  = \$106  & compared[83];
+  assign \$108  = ~ compared[85];
+  assign \$109  = \$107  & \$108 ;
+  assign \$110  = input__payload[143:130] == keys__3[13:0];
+  assign \$111  = input__payload[157:144] == keys__3[27:14];
+  assign \$112  = input__payload[169:158] == keys__3[39:28];
+  assign \$113  = & equal1_3;
+  assign \$114  = \$113  & used[3];
+  assign \$115  = \$114  & compared[83];
+  assign \$116  = ~ compared[85];
+  assign \$117  = \$115  & \$116 ;
+  assign \$118  = | matches1;
+  assign \$119  = matches1 & known;
+  assign \$120  = | \$119 ;
+  assign \$121  = | { matches1[3], matches1[1] };
+  assign \$122  = | matches1[3:2];
   always @(posedge clk)
-    under_way <= \$122 ;
+    under_way <= \$123 ;
   always @(posedge clk)
-    quiet <= \$123 ;
+    quiet <= \$124 ;
   always @(posedge clk)
-    fsm_state <= \$124 ;
+    fsm_state <= \$125 ;
   always @(posedge clk)
-    key_valid <= \$125 ;
+    key_valid <= \$126 ;
   always @(posedge clk)
-    key <= \$126 ;
+    key <= \$127 ;
   always @(posedge clk)
-    same <= \$127 ;
+    same <= \$128 ;
   always @(posedge clk)
-    used <= \$128 ;
+    used <= \$129 ;
   always @(posedge clk)
-    keys__0 <= \$129 ;
+    keys__0 <= \$130 ;
   always @(posedge clk)
-    keys__1 <= \$130 ;
+    keys__1 <= \$131 ;
   always @(posedge clk)
-    keys__2 <= \$131 ;
+    keys__2 <= \$132 ;
   always @(posedge clk)
-    keys__3 <= \$132 ;
+    keys__3 <= \$133 ;
   always @(posedge clk)
-    at <= \$133 ;
+    at <= \$134 ;
   always @(posedge clk)
-    fresh <= \$134 ;
+    fresh <= \$135 ;
   always @(posedge clk)
-    known <= \$135 ;
+    known <= \$136 ;
   always @(posedge clk)
-    slots__0 <= \$136 ;
+    slots__0 <= \$137 ;
   always @(posedge clk)
-    slots__1 <= \$137 ;
+    slots__1 <= \$138 ;
   always @(posedge clk)
-    slots__2 <= \$138 ;
+    slots__2 <= \$139 ;
   always @(posedge clk)
-    slots__3 <= \$139 ;
+    slots__3 <= \$140 ;
   always @(posedge clk)
-    compared_valid <= \$140 ;
+    compared_valid <= \$141 ;
   always @(posedge clk)
-    compared <= \$141 ;
+    compared <= \$142 ;
   always @(posedge clk)
-    matched_valid <= \$142 ;
+    matched_valid <= \$143 ;
   always @(posedge clk)
-    matched <= \$143 ;
+    matched <= \$144 ;
   always @(posedge clk)
-    output__valid <= \$144 ;
+    output__valid <= \$145 ;
   always @(posedge clk)
-    output__payload <= \$145 ;
+    output__payload <= \$146 ;
   always @(posedge clk)
-    equal0_0 <= \$146 ;
+    equal0_0 <= \$147 ;
   always @(posedge clk)
-    matches0 <= \$147 ;
+    matches0 <= \$148 ;
   always @(posedge clk)
-    equal0_1 <= \$148 ;
+    equal0_1 <= \$149 ;
   always @(posedge clk)
-    equal0_2 <= \$149 ;
+    equal0_2 <= \$150 ;
   always @(posedge clk)
-    equal0_3 <= \$150 ;
+    equal0_3 <= \$151 ;
   always @(posedge clk)
-    equal1_0 <= \$151 ;
+    equal1_0 <= \$152 ;
   always @(posedge clk)
-    matches1 <= \$152 ;
+    matches1 <= \$153 ;
   always @(posedge clk)
-    equal1_1 <= \$153 ;
+    equal1_1 <= \$154 ;
   always @(posedge clk)
-    equal1_2 <= \$154 ;
+    equal1_2 <= \$155 ;
   always @(posedge clk)
-    equal1_3 <= \$155 ;
+    equal1_3 <= \$156 ;
   always @* begin
     if (starts_blocks) begin end
     renew = 1'h0;
@@ -9575,105 +9579,105 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = \$21 [15:0];
+    \$123  = \$20 [15:0];
     if (rst) begin
-      \$122  = 16'h0000;
+      \$123  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$22 ;
+    \$124  = \$23 ;
     if (rst) begin
-      \$123  = 1'h0;
+      \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = fsm_state;
+    \$125  = fsm_state;
     casez (fsm_state)
       3'h0:
-          if (\$24 ) begin
-            \$124  = 3'h1;
+          if (\$25 ) begin
+            \$125  = 3'h1;
           end
       3'h1:
-          \$124  = 3'h2;
+          \$125  = 3'h2;
       3'h2:
-          \$124  = 3'h3;
+          \$125  = 3'h3;
       3'h3:
         begin
-          \$124  = 3'h1;
+          \$125  = 3'h1;
           if (at[1]) begin
-            \$124  = 3'h4;
+            \$125  = 3'h4;
           end
         end
       3'h4:
           if (accepted) begin
-            \$124  = 3'h0;
+            \$125  = 3'h0;
           end
     endcase
     if (rst) begin
-      \$124  = 3'h0;
+      \$125  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = key_valid;
+    \$126  = key_valid;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
-          \$125  = 1'h0;
+          \$126  = 1'h0;
           if (at[0]) begin
-            \$125  = \$26 ;
+            \$126  = \$27 ;
           end
           if (at[1]) begin
-            \$125  = \$28 ;
+            \$126  = \$29 ;
           end
         end
     endcase
     if (rst) begin
-      \$125  = 1'h0;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = key;
+    \$127  = key;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
         begin
           if (at[0]) begin
-            \$126  = input__payload[129:90];
+            \$127  = input__payload[129:90];
           end
           if (at[1]) begin
-            \$126  = input__payload[169:130];
+            \$127  = input__payload[169:130];
           end
         end
     endcase
     if (rst) begin
-      \$126  = 40'h0000000000;
+      \$127  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = same;
+    \$128  = same;
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
           /* empty */;
       3'h2:
-          \$127  = { \$36 , \$34 , \$32 , \$30  };
+          \$128  = { \$37 , \$35 , \$33 , \$31  };
     endcase
     if (rst) begin
-      \$127  = 4'h0;
+      \$128  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = used;
+    \$129  = used;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9682,20 +9686,20 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
       3'h2:
           /* empty */;
       3'h3:
-          if (\$39 ) begin
-            \$128  = \$40 ;
+          if (\$40 ) begin
+            \$129  = \$41 ;
           end
     endcase
-    if (\$47 ) begin
-      \$128  = 4'h0;
+    if (\$48 ) begin
+      \$129  = 4'h0;
     end
     if (rst) begin
-      \$128  = 4'h0;
+      \$129  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = keys__0;
+    \$130  = keys__0;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9704,29 +9708,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
       3'h2:
           /* empty */;
       3'h3:
-          if (\$39 ) begin
+          if (\$40 ) begin
             if (free[0]) begin
-              \$129  = key;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$129  = 40'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = keys__1;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          if (\$39 ) begin
-            if (free[1]) begin
               \$130  = key;
             end
           end
@@ -9737,7 +9720,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = keys__2;
+    \$131  = keys__1;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9746,8 +9729,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
       3'h2:
           /* empty */;
       3'h3:
-          if (\$39 ) begin
-            if (free[2]) begin
+          if (\$40 ) begin
+            if (free[1]) begin
               \$131  = key;
             end
           end
@@ -9758,7 +9741,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = keys__3;
+    \$132  = keys__2;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9767,8 +9750,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
       3'h2:
           /* empty */;
       3'h3:
-          if (\$39 ) begin
-            if (free[3]) begin
+          if (\$40 ) begin
+            if (free[2]) begin
               \$132  = key;
             end
           end
@@ -9779,7 +9762,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = at;
+    \$133  = keys__3;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9788,15 +9771,36 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
       3'h2:
           /* empty */;
       3'h3:
-          \$133  = { at[0], at[1] };
+          if (\$40 ) begin
+            if (free[3]) begin
+              \$133  = key;
+            end
+          end
     endcase
     if (rst) begin
-      \$133  = 2'h1;
+      \$133  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = fresh;
+    \$134  = at;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$134  = { at[0], at[1] };
+    endcase
+    if (rst) begin
+      \$134  = 2'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$135  = fresh;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -9808,51 +9812,39 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
           /* empty */;
       3'h4:
           if (accepted) begin
-            \$134  = input__payload[88];
+            \$135  = input__payload[88];
           end
     endcase
     if (rst) begin
-      \$134  = 1'h1;
+      \$135  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = known;
+    \$136  = known;
     if (answer_valid) begin
       (* full_case = 32'd1 *)
       casez (answer_front)
         2'h0:
-            \$135 [0] = 1'h1;
+            \$136 [0] = 1'h1;
         2'h1:
-            \$135 [1] = 1'h1;
+            \$136 [1] = 1'h1;
         2'h2:
-            \$135 [2] = 1'h1;
+            \$136 [2] = 1'h1;
         2'h3:
-            \$135 [3] = 1'h1;
+            \$136 [3] = 1'h1;
       endcase
     end
-    if (\$46 ) begin
-      \$135  = 4'h0;
+    if (\$47 ) begin
+      \$136  = 4'h0;
     end
     if (rst) begin
-      \$135  = 4'h0;
+      \$136  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = slots__0;
-    if (answer_valid) begin
-      if (\$41 ) begin
-        \$136  = answer_slot;
-      end
-    end
-    if (rst) begin
-      \$136  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$137  = slots__1;
+    \$137  = slots__0;
     if (answer_valid) begin
       if (\$42 ) begin
         \$137  = answer_slot;
@@ -9864,7 +9856,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = slots__2;
+    \$138  = slots__1;
     if (answer_valid) begin
       if (\$43 ) begin
         \$138  = answer_slot;
@@ -9876,7 +9868,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = slots__3;
+    \$139  = slots__2;
     if (answer_valid) begin
       if (\$44 ) begin
         \$139  = answer_slot;
@@ -9888,140 +9880,152 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = compared_valid;
-    if (move) begin
-      \$140  = comes;
+    \$140  = slots__3;
+    if (answer_valid) begin
+      if (\$45 ) begin
+        \$140  = answer_slot;
+      end
     end
     if (rst) begin
-      \$140  = 1'h0;
+      \$140  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = compared;
+    \$141  = compared_valid;
     if (move) begin
-      { \$141 [169:84], \$141 [82:41], \$141 [39:0] } = { input__payload[169:84], input__payload[82:41], input__payload[39:0] };
-      \$141 [40] = asks[0];
-      \$141 [83] = asks[1];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$142  = matched_valid;
-    if (move) begin
-      \$142  = compared_valid;
+      \$141  = comes;
     end
     if (rst) begin
-      \$142  = 1'h0;
+      \$141  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = matched;
+    \$142  = compared;
     if (move) begin
-      \$143  = compared;
+      { \$142 [169:84], \$142 [82:41], \$142 [39:0] } = { input__payload[169:84], input__payload[82:41], input__payload[39:0] };
+      \$142 [40] = asks[0];
+      \$142 [83] = asks[1];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = output__valid;
+    \$143  = matched_valid;
     if (move) begin
-      \$144  = matched_valid;
+      \$143  = compared_valid;
     end
     if (rst) begin
-      \$144  = 1'h0;
+      \$143  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = output__payload;
+    \$144  = matched;
     if (move) begin
-      \$145 [169:0] = matched;
-      \$145 [170] = \$80 ;
-      \$145 [171] = \$82 ;
-      \$145 [173:172] = { \$84 , \$83  };
-      \$145 [174] = \$117 ;
-      \$145 [175] = \$119 ;
-      \$145 [177:176] = { \$121 , \$120  };
+      \$144  = compared;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = output__valid;
+    if (move) begin
+      \$145  = matched_valid;
     end
     if (rst) begin
-      \$145  = 178'h000000000000000000000000000000000000000000000;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = equal0_0;
+    \$146  = output__payload;
     if (move) begin
-      \$146  = { \$50 , \$49 , \$48  };
+      \$146 [169:0] = matched;
+      \$146 [170] = \$81 ;
+      \$146 [171] = \$83 ;
+      \$146 [173:172] = { \$85 , \$84  };
+      \$146 [174] = \$118 ;
+      \$146 [175] = \$120 ;
+      \$146 [177:176] = { \$122 , \$121  };
+    end
+    if (rst) begin
+      \$146  = 178'h000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = matches0;
+    \$147  = equal0_0;
     if (move) begin
-      \$147 [0] = \$55 ;
-      \$147 [1] = \$63 ;
-      \$147 [2] = \$71 ;
-      \$147 [3] = \$79 ;
+      \$147  = { \$51 , \$50 , \$49  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = equal0_1;
+    \$148  = matches0;
     if (move) begin
-      \$148  = { \$58 , \$57 , \$56  };
+      \$148 [0] = \$56 ;
+      \$148 [1] = \$64 ;
+      \$148 [2] = \$72 ;
+      \$148 [3] = \$80 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$149  = equal0_2;
+    \$149  = equal0_1;
     if (move) begin
-      \$149  = { \$66 , \$65 , \$64  };
+      \$149  = { \$59 , \$58 , \$57  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = equal0_3;
+    \$150  = equal0_2;
     if (move) begin
-      \$150  = { \$74 , \$73 , \$72  };
+      \$150  = { \$67 , \$66 , \$65  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = equal1_0;
+    \$151  = equal0_3;
     if (move) begin
-      \$151  = { \$87 , \$86 , \$85  };
+      \$151  = { \$75 , \$74 , \$73  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = matches1;
+    \$152  = equal1_0;
     if (move) begin
-      \$152 [0] = \$92 ;
-      \$152 [1] = \$100 ;
-      \$152 [2] = \$108 ;
-      \$152 [3] = \$116 ;
+      \$152  = { \$88 , \$87 , \$86  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$153  = equal1_1;
+    \$153  = matches1;
     if (move) begin
-      \$153  = { \$95 , \$94 , \$93  };
+      \$153 [0] = \$93 ;
+      \$153 [1] = \$101 ;
+      \$153 [2] = \$109 ;
+      \$153 [3] = \$117 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = equal1_2;
+    \$154  = equal1_1;
     if (move) begin
-      \$154  = { \$103 , \$102 , \$101  };
+      \$154  = { \$96 , \$95 , \$94  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$155  = equal1_3;
+    \$155  = equal1_2;
     if (move) begin
-      \$155  = { \$111 , \$110 , \$109  };
+      \$155  = { \$104 , \$103 , \$102  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$156  = equal1_3;
+    if (move) begin
+      \$156  = { \$112 , \$111 , \$110  };
     end
   end
 endmodule

@@ -25,6 +25,7 @@ EQUAL, DIFFERENT = 0, 3
 _STALLS = (0.0, 0.4, {"m_axis_popular": 0.9, "m_axis_nonpopular": 0.9})
 _PARTS = 12  # a part is learned, classified, or both; a SELECT mostly follows
 _BATCHES = 25  # mini-batches in a part
+_RUN = 5  # mini-batches between two changes of the front table, which mostly happen
 
 
 def difference(geometry: Geometry, seed: int) -> str | None:
@@ -72,7 +73,7 @@ class _Comparison:
             phase = (Phase.LEARN, Phase.RELEARN, Phase.RELEARN, Phase.CLASSIFY)[part % 4]
             self.choose_policy()
             batches = [*stream[part * _BATCHES : (part + 1) * _BATCHES], self.long_sample()]
-            found = self.choose_front(batches) or self.stream(phase, batches)
+            found = self.runs(phase, batches)
             if found is None and part % 4 < 3:
                 found = self.select()
             if found is None and part % 4 == 3:
@@ -80,6 +81,16 @@ class _Comparison:
             if found:
                 return f"part {part}, {phase.name}: {found}"
         return self.counters()
+
+    def runs(self, phase: Phase, batches: list[np.ndarray]) -> str | None:
+        """Runs of mini-batches. The first is mostly under the front table that SELECT, or a new budget, has left."""
+        for first in range(0, len(batches), _RUN):
+            run = batches[first : first + _RUN]
+            chance = 0.7 if first else 0.3
+            found = (self.choose_front(run) if self.rng.random() < chance else None) or self.stream(phase, run)
+            if found:
+                return found
+        return None
 
     def long_sample(self) -> np.ndarray:
         """A mini-batch of one sample, all for one bank. Its learning goes on after its packets are gone."""

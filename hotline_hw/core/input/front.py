@@ -78,7 +78,10 @@ class FrontTable(wiring.Component):
         # Mini-batches that are under way between here and the updates.
         under_way = Signal(16)
         quiet = Signal()
-        m.d.sync += [under_way.eq(under_way + (accepted & beat.end) - self.over), quiet.eq(under_way == 0)]
+        ends = Signal()
+        m.d.comb += ends.eq(accepted & beat.end)
+        # What ends in this cycle is under way in the next: a FRONT right behind it must wait.
+        m.d.sync += [under_way.eq(under_way + ends - self.over), quiet.eq((under_way == 0) & ~ends)]
         used = Signal(g.front_rows)
         renew = Signal()
         self._load(m, used, renew, quiet, accepted, loaded)
