@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hotline_host.data.log import Batch, ClickLog
-from hotline_host.data.minibatches import MiniBatches, most_lookups
+from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Policy
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.pipelines.gatherers import HostGatherer
@@ -54,7 +54,7 @@ def setup(log: ClickLog, optimizer: str = "adagrad", **changes: object) -> Setup
     follow = FollowOptions(relearn_share=1.0, select_every=3)
     defaults = {
         "config": config(optimizer), "rows": log.rows, "dtype": torch.float64, "seed": 4, "hot_rows": 32,
-        "batch_size": SAMPLES, "batch_lookups": most_lookups(log, SAMPLES),
+        "batch_size": SAMPLES, "batch_lookups": log.most_lookups(SAMPLES),
         "accelerator": AcceleratorOptions(backend="model", geometry=ROOMY, follow=follow),
     }  # fmt: skip
     return Setup(**defaults | changes)

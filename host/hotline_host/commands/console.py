@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from hotline_host.data.sources import SOURCES
+from hotline_host.data.sources import source_file
 from hotline_host.errors import EXPECTED
 from hotline_host.files import check_outputs, is_standard_output, json_text, write_json
 
@@ -58,8 +58,7 @@ def check_files(data: str | None, **outputs: Path | None) -> None:
     Raises:
         OSError: one cannot be written, or two of all these files are one.
     """
-    kind, _, path = (data or "").partition(":")
-    source = Path(path).expanduser() if f"{kind}:PATH" in SOURCES and path else None
+    source = source_file(data) if data else None
     check_outputs({f"--{option}": output for option, output in outputs.items()}, {"--data": source})
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotline_device.registry import backend_help, find_backend
-from hotline_host.data.log import ClickLog
-from hotline_host.data.sources import SOURCES, load
+from hotline_host.data.log import ClickLog, Log
+from hotline_host.data.sources import SOURCES, load, open_log
 from hotline_host.errors import SettingsError
 from hotline_host.experiments.settings import MEMORIES, Settings, check_seed
 from hotline_host.experiments.summary import headline, summary
@@ -144,7 +144,7 @@ def cosim_command(
             autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
-        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        log, seconds = _open(data, skip_bad, samples, seed, progress)
         result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)
         progress("writing results", 0, 1)
         write_results(result.as_dict(), json, (picture, lambda path: _draw_cosim(result, path)))
@@ -184,13 +184,13 @@ def split_command(
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory,
         )  # fmt: skip
-        log, seconds = _load(data, skip_bad, samples, seed, progress)
+        log, seconds = _open(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.split import split_log
 
-        result = replace(split_log(log, geometry, backend, settings, progress), load_seconds=seconds)
+        done = split_log(log, geometry, backend, settings, progress, keep=out is not None)
+        result = replace(done, load_seconds=seconds)
         progress("writing results", 0, 1)
-        arrays = {"popular": result.popular, "slots": result.slots, "offsets": result.offsets}
-        write_results(result.as_dict(), json, (out, lambda path: write_npz(path, **arrays)))
+        write_results(result.as_dict(), json, (out, lambda path: write_npz(path, **result.arrays())))
     show(headline(result), summary(result), json=json)
 
 
@@ -228,7 +228,7 @@ def record_command(
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory,
         )  # fmt: skip
-        log, _ = _load(data, skip_bad, samples, seed, progress)
+        log, _ = _open(data, skip_bad, samples, seed, progress)
         from hotline_host.experiments.record import record_log
 
         recording = record_log(
@@ -259,11 +259,20 @@ def _geometry(name: str, overrides: list[str] | None) -> Geometry:
 def _load(
     data: str, skip_bad: bool, samples: int | None, seed: int, progress: TerminalProgress
 ) -> tuple[ClickLog, float]:
-    """The log, and the seconds that it took."""
+    """The log in memory, and the seconds that it took."""
     check_seed(seed)
     start = perf_counter()
     progress(f"loading {data}", 0, 1)
     log = load(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
+    return log, perf_counter() - start
+
+
+def _open(data: str, skip_bad: bool, samples: int | None, seed: int, progress: TerminalProgress) -> tuple[Log, float]:
+    """As `_load`, but the log takes no memory if it can be read or drawn while it is used."""
+    check_seed(seed)
+    start = perf_counter()
+    progress(f"opening {data}", 0, 1)
+    log = open_log(data, skip_bad=skip_bad, samples=samples, seed=seed, progress=progress)
     return log, perf_counter() - start
 
 

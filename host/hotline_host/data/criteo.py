@@ -6,16 +6,18 @@ A line is a label, 13 integers and 26 hexadecimal strings, with tabs between the
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from .columns import Gather, hexadecimal, numbers, one_lookup_each, respell
 from .compressed import open_text
-from .delimited import Field, Progress, Reader
+from .delimited import Field, Position, Progress, Reader
 from .log import ClickLog, DataError
 
-__all__ = ["DENSE", "FIELDS", "TABLES", "load"]
+__all__ = ["DENSE", "FIELDS", "TABLES", "dense_features", "files_of", "load", "read_text"]
 
 DENSE = tuple(f"I{number}" for number in range(1, 14))
 TABLES = tuple(f"C{number}" for number in range(1, 27))
@@ -53,13 +55,12 @@ def load(
     dense = [np.empty((0, len(DENSE)), np.float32)]
     label = [np.empty(0, np.float32)]
     left, skipped = samples, 0
-    for file in _files(path):
-        with open_text(file) as (stream, done, size):
-            reader = Reader(stream, str(file), FIELDS, delimiter="\t", label="label", skip_bad=skip_bad, limit=left)
+    for file in files_of(path):
+        with read_text(file, skip_bad=skip_bad, limit=left) as (reader, done, size):
             for table in reader.tables():
                 columns = table.columns
                 label.append(numbers(columns[0]).astype(np.float32))
-                dense.append(_dense(columns[1 : 1 + len(DENSE)]))
+                dense.append(dense_features(columns[1 : 1 + len(DENSE)]))
                 sparse.add([respell(column, hexadecimal) for column in columns[1 + len(DENSE) :]])
                 left = None if left is None else left - table.num_rows
                 if progress is not None:
@@ -82,7 +83,18 @@ def load(
     )
 
 
-def _files(path: Path) -> list[Path]:
+@contextmanager
+def read_text(
+    file: Path, *, skip_bad: bool = False, limit: int | None = None, start: Position | None = None
+) -> Iterator[tuple[Reader, Callable[[], int], int]]:
+    """Opens one file. Yields its reader, and the last two as `open_text` does. Arguments as `Reader`."""
+    with open_text(file) as (stream, done, size):
+        yield Reader(
+            stream, str(file), FIELDS, delimiter="\t", label="label", skip_bad=skip_bad, limit=limit, start=start
+        ), done, size  # fmt: skip
+
+
+def files_of(path: Path) -> list[Path]:
     """The files of a name that may be a pattern, in the order of the numbers in their names."""
     if not set("*?[") & set(path.name) or path.exists():
         return [path]
@@ -92,6 +104,6 @@ def _files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: [int(part) if part.isdigit() else part for part in _NUMBER.split(file.name)])
 
 
-def _dense(columns: list) -> np.ndarray:
+def dense_features(columns: list) -> np.ndarray:
     """float32 [n, 13]: log1p of positive numbers, 0 for all others."""
     return np.stack([np.log1p(np.maximum(numbers(column), 0)).astype(np.float32) for column in columns], axis=1)

@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 
 from .log import DataError
 
-__all__ = ["Field", "Progress", "Reader"]
+__all__ = ["Field", "Position", "Progress", "Reader"]
 
 BLOCK_BYTES = 32 << 20
 """Bytes read at once, and so the length of the longest line."""
@@ -32,6 +32,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)`, in any unit."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place between two samples of a text: bytes before it, and the number of its line."""
+
+    offset: int = 0
+    line: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,25 +79,32 @@ class Reader:
         label: the field that a test set lacks, if any, for messages.
         skip_bad: leave damaged lines out and count them, instead of raising DataError.
         limit: most samples to read.
+        start: where to begin, a `position` of another reader of this text. None: at its beginning.
 
     Attributes:
         skipped: damaged lines left out so far.
+        position: of the text that was not read yet.
     """
 
     def __init__(
         self, stream: BinaryIO, name: str, fields: Sequence[Field], *, delimiter: str, header: bool = False,
-        label: str | None = None, skip_bad: bool = False, limit: int | None = None,
+        label: str | None = None, skip_bad: bool = False, limit: int | None = None, start: Position | None = None,
     ) -> None:  # fmt: skip
         self.skipped = 0
         self._stream, self._name, self._fields = stream, name, fields
         self._delimiter, self._label, self._skip_bad, self._limit = delimiter, label, skip_bad, limit
         self._line = 1
         self._rest = b""
+        self._taken = start.offset if start else 0  # bytes of the text
         self._blank_lines = b""
         self._mark = _BYTE_ORDER_MARK
         self._lines_taken = 0
         self._quoted = False
         self._first_fault = ""
+        self.position = Position()
+        if start:
+            _skip_bytes(stream, start.offset)
+            self.position, self._line, self._mark = start, start.line, b"" if start.offset else self._mark
         self._columns = self._read_header() if header else [field.name for field in fields]
         self._positions = [self._columns.index(field.name) for field in fields]
 
@@ -113,6 +128,7 @@ class Reader:
                         "each line ends with LF or CR LF"
                     )
             self._line += self._lines_taken
+            self.position = Position(self._taken - len(self._rest) - len(self._blank_lines), self._line)
             if table is not None:
                 left = None if left is None else left - table.num_rows
                 samples += table.num_rows
@@ -138,9 +154,12 @@ class Reader:
         """Whole lines, the last of which is not blank; or nothing at the end of the text."""
         data = b""
         while not data and (data := self._stream.read(BLOCK_BYTES)):
+            self._taken += len(data)
             data, self._mark = data.removeprefix(self._mark), b""
             if not data.endswith(b"\n"):
-                data += self._stream.readline(BLOCK_BYTES)
+                more = self._stream.readline(BLOCK_BYTES)
+                self._taken += len(more)
+                data += more
                 if not data.endswith(b"\n"):
                     self._refuse_long_line(data)
                     data += b"\n"
@@ -261,6 +280,15 @@ class Reader:
         text = line.decode("latin-1")  # a character a byte, and back
         rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         return [value.encode("latin-1") for value in rows[0]] if rows else [b""]
+
+
+def _skip_bytes(stream: BinaryIO, count: int) -> None:
+    """Goes on behind so many bytes. What is compressed must be unpacked for it."""
+    if stream.seekable():
+        stream.seek(count)
+        return
+    while count > 0 and (data := stream.read(min(count, BLOCK_BYTES))):
+        count -= len(data)
 
 
 def _nth_line_end(block: bytes, n: int) -> int:

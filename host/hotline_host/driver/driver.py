@@ -18,6 +18,7 @@ import numpy as np
 from hotline_device.device import Device
 from hotline_device.host_memory import Region
 from hotline_host.data.log import Batch
+from hotline_host.data.minibatches import to_check
 from hotline_host.errors import DriverError
 from hotline_host.plan import Split
 from hotline_hw.spec.descriptors import Opcode
@@ -84,7 +85,7 @@ class Driver(TrackerDriver):
             by_bag: weigh rows by what they do for bags instead of samples. For logs so multi-hot that hardly any sample
                 can be popular.
         """
-        self.check(batches, by_bag=by_bag)
+        self.check(to_check(batches), by_bag=by_bag)
         done = 0
         for group in groups(batches, select_every):
             self._learn(group, by_bag)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hotline_host.data.delimited import Progress
-from hotline_host.data.log import Batch, ClickLog
+from hotline_host.data.log import Batch, Log
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.pipeline import Pipeline, Setup
@@ -58,7 +58,7 @@ class _Trained:
 
 
 def cosim(
-    log: ClickLog, geometry: Geometry, backend: str, settings: CosimSettings, progress: Progress = lambda *_: None
+    log: Log, geometry: Geometry, backend: str, settings: CosimSettings, progress: Progress = lambda *_: None
 ) -> CosimResult:
     """Trains each of `settings.pipelines`, one after the other, and compares the others to the first.
 
@@ -88,7 +88,7 @@ def cosim(
     for step in splitting.steps if splitting else ():
         assert step.split is not None
         history.record(step.split, step.gather)
-    samples = sum(parts.train[step % len(parts.train)].size for step in range(steps))
+    samples = sum(parts.train.samples_of(step % len(parts.train)) for step in range(steps))
     return CosimResult(
         log=LogFigures.of(log),
         run=RunFigures.of(
@@ -107,7 +107,7 @@ def cosim(
     )  # fmt: skip
 
 
-def _parts(log: ClickLog, settings: CosimSettings) -> _Parts:
+def _parts(log: Log, settings: CosimSettings) -> _Parts:
     start, stop = settings.learned(log), log.size - int(settings.test_share * log.size)
     if start >= stop:
         raise SettingsError(

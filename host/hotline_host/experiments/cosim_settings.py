@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from hotline_host.data.log import ClickLog
-from hotline_host.data.minibatches import most_lookups
+from hotline_host.data.log import Log
 from hotline_host.errors import SettingsError
 from hotline_host.pipelines.pipeline import AcceleratorOptions, Setup
 from hotline_host.pipelines.registry import PIPELINES
@@ -101,18 +100,18 @@ class CosimSettings(Settings):
         self._check_rows(self.train_config(0).model.dimension)
         self.torch_device()
 
-    def setup(self, log: ClickLog, geometry: Geometry, backend: str) -> Setup:
+    def setup(self, log: Log, geometry: Geometry, backend: str) -> Setup:
         """What the pipelines are built from.
 
         Raises:
             SettingsError: the tracker cannot follow as it is told to, or the tables do not fit into memory.
         """
-        config, dtype = self.train_config(log.dense.shape[1]), DTYPES[self.dtype]
+        config, dtype = self.train_config(log.dense_features), DTYPES[self.dtype]
         if not self.tables:
             check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
         return Setup(
             config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
-            batch_size=self.batch_size, batch_lookups=most_lookups(log, self.batch_size),
+            batch_size=self.batch_size, batch_lookups=log.most_lookups(self.batch_size),
             hot_rows=self.budget(log, geometry.hot_capacity), schedule=self.schedule, check=self.check,
             folder=self.tables,
             accelerator=AcceleratorOptions(
@@ -120,7 +119,7 @@ class CosimSettings(Settings):
             ),
         )  # fmt: skip
 
-    def run(self, log: ClickLog, setup: Setup) -> dict[str, Any]:
+    def run(self, log: Log, setup: Setup) -> dict[str, Any]:
         """What must be equal for a run to go on from a checkpoint: plain values by name."""
         options = setup.accelerator
         plain = {

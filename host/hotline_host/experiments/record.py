@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hotline_device.registry import open_device
 from hotline_host.data.delimited import Progress
-from hotline_host.data.log import ClickLog
-from hotline_host.data.minibatches import MiniBatches
+from hotline_host.data.log import Log
+from hotline_host.data.minibatches import MiniBatches, to_check
 from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import learn
 from hotline_host.errors import SettingsError
@@ -25,7 +25,7 @@ _DIMENSION = 16
 
 
 def record_log(
-    log: ClickLog,
+    log: Log,
     geometry: Geometry,
     backend: str,
     settings: Settings,
@@ -72,7 +72,7 @@ def record_log(
         driver = Driver(device)
         driver.set_hot_rows(settings.budget(log, driver.geometry.hot_capacity))
         for part in (learned, rest):
-            driver.check(part, by_bag=settings.by_bag)
+            driver.check(to_check(part), by_bag=settings.by_bag)
         learn(driver, learned, follow, progress)
         return record(
             out, driver, rest, follow, preset=geometry.name, backend=backend, memory=options.get("timing"), seed=seed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hotline_host.data.log import ClickLog
+from hotline_host.data.log import Log
 from hotline_hw.spec.params import Geometry
 
 from .history import GatherFigures, History, SplitFigures
@@ -29,7 +29,7 @@ class LogFigures:
     rows: int
 
     @classmethod
-    def of(cls, log: ClickLog) -> LogFigures:
+    def of(cls, log: Log) -> LogFigures:
         return cls(log.name, log.rule, log.skipped, log.size, len(log.tables), int(log.rows.sum()))
 
 
@@ -76,7 +76,8 @@ class SplitResult:
         lanes: how busy the core's lanes were, by "learned" and "classified".
         popular: bool [S], every lookup of the sample hit.
         slots: int64 [n], slot of each lookup's row, -1 if it is cold. Rows may move between mini-batches.
-        offsets: int64 [S + 1], sample s holds lookups `offsets[s]` to `offsets[s + 1]`.
+        offsets: int64 [S + 1], sample s holds lookups `offsets[s]` to `offsets[s + 1]`. These three may be None: they
+            grow with the log.
         seconds: wall time by what it was spent on; `load_seconds` is what loading the log took.
     """
 
@@ -84,11 +85,16 @@ class SplitResult:
     run: RunFigures
     split: SplitFigures
     lanes: dict[str, LaneFigures]
-    popular: np.ndarray
-    slots: np.ndarray
-    offsets: np.ndarray
+    popular: np.ndarray | None
+    slots: np.ndarray | None
+    offsets: np.ndarray | None
     seconds: dict[str, float] = field(default_factory=dict)
     load_seconds: float = 0.0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was kept of every sample and lookup, by name."""
+        kept = {"popular": self.popular, "slots": self.slots, "offsets": self.offsets}
+        return {name: array for name, array in kept.items() if array is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the arrays."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotline_device.registry import find_backend
-from hotline_host.data.log import ClickLog
+from hotline_host.data.log import Log
 from hotline_host.driver.follow import OBJECTIVES, FollowOptions
 from hotline_host.errors import SettingsError
 from hotline_host.splitters.replayed import recording_of
@@ -27,9 +27,9 @@ def check_seed(seed: int) -> None:
         raise SettingsError(f"seed is {seed}; it must be 0 to {MAX_SEED}")
 
 
-def check_lookups(log: ClickLog) -> None:
+def check_lookups(log: Log) -> None:
     """Raises SettingsError for a log without a single lookup."""
-    if log.size and not len(log.indices):
+    if log.size and not log.lookups:
         raise SettingsError(
             f"{log.name}: all bags of its {log.size} samples are empty, so there is no row to track or to train; "
             "take a log with lookups"
@@ -102,10 +102,10 @@ class Settings:
         """Those settings that a backend's device takes as options."""
         return {} if recording_of(backend) else find_backend(backend).chosen(timing=self.memory)
 
-    def budget(self, log: ClickLog, capacity: int) -> int:
+    def budget(self, log: Log, capacity: int) -> int:
         """N for this log and an accelerator that can hold `capacity` hot rows."""
         return min(int(HOT_SHARE * log.rows.sum()), capacity) if self.hot_rows is None else self.hot_rows
 
-    def learned(self, log: ClickLog) -> int:
+    def learned(self, log: Log) -> int:
         """Samples to learn popularity from."""
         return int(self.learn_share * log.size)

@@ -20,6 +20,7 @@ from hotline_device.host_memory import HostMemory
 from hotline_device.registry import open_device
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
+from hotline_host.data.minibatches import to_check
 from hotline_host.driver.driver import Driver
 from hotline_host.driver.follow import learn
 from hotline_host.errors import DriverError, SettingsError
@@ -96,7 +97,7 @@ class DrivenAccelerator(Accelerator):
         self.hot_rows, self.most_moves, self.memory = hot_rows, self.driver.geometry.max_moves, device.memory
 
     def learn(self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress) -> Splitter:
-        self.driver.check(chain(learned, coming), by_bag=self._follow.by_bag)
+        self.driver.check(chain(to_check(learned), to_check(coming)), by_bag=self._follow.by_bag)
         learn(self.driver, learned, self._follow, progress)
         return AcceleratorSplitter(self.driver, self._follow)
 

@@ -10,7 +10,7 @@ import torch
 
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import ClickLog
-from hotline_host.data.minibatches import MiniBatches, most_lookups
+from hotline_host.data.minibatches import MiniBatches
 from hotline_host.data.sources import load
 from hotline_host.data.synthetic.shapes import SHAPES
 from hotline_host.driver.follow import FollowOptions
@@ -118,8 +118,8 @@ def _setup(
 ) -> Setup:
     config = settings.configuration
     return Setup(
-        config=TrainConfig(config.model(), log.dense.shape[1], settings.optimizer, settings.rate, settings.eps),
-        rows=log.rows, batch_size=batch_size, batch_lookups=most_lookups(log, batch_size), device=device,
+        config=TrainConfig(config.model(), log.dense_features, settings.optimizer, settings.rate, settings.eps),
+        rows=log.rows, batch_size=batch_size, batch_lookups=log.most_lookups(batch_size), device=device,
         seed=settings.seed,
         accelerator=AcceleratorOptions(
             backend=backend, geometry=geometry,

@@ -10,11 +10,12 @@ docs/synthetic.md says how they are drawn, and how close they are to real logs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from hotline_host.data.delimited import Progress
-from hotline_host.data.log import Batch, ClickLog, DataError
+from hotline_host.data.log import Batch, ClickLog, DataError, Log, extreme_batch, in_memory
 
 from .clusters import Clusters
 from .labels import Labels
@@ -24,7 +25,7 @@ from .rows import Numbering, merge_rare
 from .shapes import SHAPES
 from .taobao import Taobao
 
-__all__ = ["CHUNK", "DEFAULT_SAMPLES", "Stream", "load"]
+__all__ = ["CHUNK", "DEFAULT_SAMPLES", "DrawnLog", "Stream", "load", "open_log"]
 
 DEFAULT_SAMPLES = 80_000
 """Samples of a log if no number is given."""
@@ -51,6 +52,7 @@ class Stream:
         rows: int64 [T], rows of each table, the full vocabulary, whether or not a row ever occurs.
         pooling: int64 [T], lookups in each table's bag, the same for every sample.
         dense_features: F.
+        lookups: L, of a sample.
         dimension: embedding dimension usual for this data.
         options: as parsed.
 
@@ -71,6 +73,7 @@ class Stream:
         self.dimension = shape.dimension
         self.lookup_tables = np.repeat(np.arange(len(self.tables)), self.pooling)
         """int64 [L]: table of each lookup of a sample."""
+        self.lookups = len(self.lookup_tables)
         self._source = _source(name, self.options, seed)
         self._label_key = derive(U(seed), 2)
         self._labels = Labels(self.lookup_tables, self.pooling, shape.dense, seed)
@@ -169,4 +172,43 @@ def _source(name: str, options: Options, seed: int) -> Clusters | Taobao:
 
 def load(spec: str, *, samples: int | None = None, seed: int = 0, progress: Progress | None = None) -> ClickLog:
     """Draws a log; see `Stream`, whose errors it raises. 80,000 samples unless told how many."""
-    return Stream(spec, seed=seed).log(DEFAULT_SAMPLES if samples is None else samples, progress=progress)
+    stream, count = Stream(spec, seed=seed), DEFAULT_SAMPLES if samples is None else samples
+    return in_memory(DrawnLog(stream, count)) if stream.options.rows else stream.log(count, progress=progress)
+
+
+def open_log(spec: str, *, samples: int | None = None, seed: int = 0, progress: Progress | None = None) -> Log:
+    """As `load`, but a log whose rows need no numbers is drawn while it is used."""
+    stream = Stream(spec, seed=seed)
+    if stream.options.rows:
+        return DrawnLog(stream, DEFAULT_SAMPLES if samples is None else samples)
+    return load(spec, samples=samples, seed=seed, progress=progress)
+
+
+class DrawnLog:
+    """A `Log` that is the beginning of a stream. It holds no sample: every mini-batch is drawn when it is asked for.
+
+    Args:
+        stream: with the option `rows`.
+        samples: how many.
+    """
+
+    skipped = 0
+
+    def __init__(self, stream: Stream, samples: int) -> None:
+        self.name, self.tables, self.dimension = stream.name, stream.tables, stream.dimension
+        self.size, self.dense_features, self.lookups = samples, stream.dense_features, samples * stream.lookups
+        self.rows = np.minimum(stream.rows, stream.options.rows)
+        self.rule = f"raw rows, those of a table of more than {stream.options.rows} hashed into that number"
+        self._stream = stream
+
+    def batch(self, start: int, stop: int) -> Batch:
+        raw = self._stream.draw(start, min(stop, self.size))
+        indices = raw.indices.reshape(raw.size, -1)
+        indices %= self.rows[self._stream.lookup_tables]
+        return replace(raw, lengths=np.ascontiguousarray(raw.lengths))
+
+    def most_lookups(self, size: int) -> int:
+        return min(size, self.size) * self._stream.lookups
+
+    def extreme(self, size: int) -> Batch:
+        return extreme_batch(self.rows, self._stream.pooling, size, self.dense_features)

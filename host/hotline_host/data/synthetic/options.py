@@ -14,8 +14,11 @@ rare=N          in a `ClickLog`, the values of a table that occur fewer than N t
 vocabulary=X    in a `ClickLog`, a table of more than 10,000 rows has the share X of its full vocabulary, above 0 and at
                 most 1, but 10,000 rows at least: raw rows modulo that number. Without it, the rows that occur are
                 numbered from 0 as they first appear, and only they exist. Not with rare.
+rows=N          every table has its full vocabulary, N rows at most: raw rows modulo N. rows=FULL is rows=40000000, the
+                limit of MLPerf: terabyte has 204 M rows then. No row is numbered, so such a log is drawn while it is
+                used, and takes no memory, however long it is. Not with rare or vocabulary.
 
-taobao takes `independent`, `rare` and `vocabulary` only: its popularity drifts in any case.
+taobao takes `independent`, `rare`, `vocabulary` and `rows` only: its popularity drifts in any case.
 """
 
 from __future__ import annotations
@@ -27,18 +30,23 @@ from hotline_host.data.log import DataError
 
 from .shapes import SHAPES
 
-__all__ = ["Options", "parse"]
+__all__ = ["FULL_ROWS", "Options", "parse"]
+
+FULL_ROWS = 40_000_000
+"""Most rows of a table in MLPerf Training's DLRM-DCNv2, as `max_ind_range` of its reference says."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """As described above. `shift` 0 never shifts; `rare` 0 or 1 merges nothing; `vocabulary` 0 numbers the rows."""
+    """As described above. `shift` 0 never shifts; `rare` 0 or 1 merges nothing; `vocabulary` 0 and `rows` 0 number the
+    rows."""
 
     shift: int = 0
     shift_share: float = 0.5
     independent: bool = False
     rare: int = 0
     vocabulary: float = 0.0
+    rows: int = 0
 
 
 def parse(spec: str) -> tuple[str, Options]:
@@ -52,7 +60,7 @@ def parse(spec: str) -> tuple[str, Options]:
         known = ", ".join(f"synthetic:{known}" for known in SHAPES)
         raise DataError(f"there is no generated log synthetic:{name}; there are {known}")
     values: dict[str, Any] = {}
-    allowed = ["independent", "rare", "vocabulary"]
+    allowed = ["independent", "rare", "vocabulary", "rows"]
     allowed = allowed if name == "taobao" else ["shift", "shift_share", *allowed]
     for part in parts:
         option, equals, text = part.partition("=")
@@ -66,8 +74,9 @@ def parse(spec: str) -> tuple[str, Options]:
         values[option] = _value(spec, option, text)
     if "shift_share" in values and "shift" not in values:
         raise DataError(f"synthetic:{spec}: shift_share without shift; add shift=SAMPLES")
-    if "vocabulary" in values and "rare" in values:
-        raise DataError(f"synthetic:{spec}: rare and vocabulary number the rows in two ways; give one of them")
+    ways = [option for option in ("rare", "vocabulary", "rows") if option in values]
+    if len(ways) > 1:
+        raise DataError(f"synthetic:{spec}: {' and '.join(ways[:2])} number the rows in two ways; give one of them")
     return name, Options(**values)
 
 
@@ -85,8 +94,10 @@ def _value(spec: str, option: str, text: str) -> bool | int | float:
             if 0 < value <= 1:
                 return value
             right = "a share above 0, at most 1"
+        case "rows" if text == "FULL":
+            return FULL_ROWS
         case _:
             if text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 40:
                 return int(text)
-            right = "a whole number, 1 or more"
+            right = "a whole number, 1 or more" + (", or FULL" if option == "rows" else "")
     raise DataError(f"synthetic:{spec}: {option}={text}; {option} is {right}")
