@@ -65,11 +65,11 @@ class CriteoStream:
         self.name, self.tables, self.dimension = f"criteo:{path.name}", TABLES, None
         self.dense_features = len(DENSE)
         self.rule = f"values modulo {rows}; a missing value is a row of its own"
-        self._files, self._skip_bad = files_of(path), skip_bad
+        self._files, self._skip_bad, self._samples = files_of(path), skip_bad, samples
         self._cells = [Cells(rows) for _ in TABLES]
         self._blocks: list[_Block] = []
         self.size = self.skipped = 0
-        self._read_all(samples, progress)
+        self._read_all(progress)
         for cells in self._cells:
             cells.number()
         self.rows = np.array([cells.rows for cells in self._cells], np.int64)
@@ -80,7 +80,7 @@ class CriteoStream:
         self._block: Batch | None = None  # the one before it
 
     def batch(self, start: int, stop: int) -> Batch:
-        stop = max(start, min(stop, self.size))
+        start, stop = min(start, self.size), min(stop, self.size)
         with self._lock:
             parts: list[Batch] = []
             while start < stop or not parts:
@@ -98,10 +98,10 @@ class CriteoStream:
     def extreme(self, size: int) -> Batch:
         return extreme_batch(self.rows, np.ones(len(TABLES), np.int64), size, len(DENSE))
 
-    def _read_all(self, samples: int | None, progress: Progress | None) -> None:
+    def _read_all(self, progress: Progress | None) -> None:
         """The first pass."""
         for number, file in enumerate(self._files):
-            left = None if samples is None else samples - self.size
+            left = self._left(self.size)
             if left == 0:
                 break
             with read_text(file, skip_bad=self._skip_bad, limit=left) as (reader, done, size):
@@ -115,6 +115,10 @@ class CriteoStream:
                     if progress is not None:
                         progress(f"reading {file.name} for the first time", done(), size)
                 self.skipped += reader.skipped
+
+    def _left(self, before: int) -> int | None:
+        """Samples to read behind so many; None: all."""
+        return None if self._samples is None else self._samples - before
 
     def _block_of(self, sample: int) -> tuple[Batch, int]:
         """The block with a sample, and the number of its first one."""
@@ -132,16 +136,15 @@ class CriteoStream:
         while number < len(self._blocks):
             first = self._blocks[number]
             file = self._files[first.file]
-            with read_text(file, skip_bad=self._skip_bad, start=first.position) as (reader, *_):
+            left = self._left(first.first)  # so that the last block is cut as it was
+            with read_text(file, skip_bad=self._skip_bad, limit=left, start=first.position) as (reader, *_):
                 at = reader.position
                 for table in reader.tables():
-                    if number == len(self._blocks):
-                        return  # as many samples as were asked for
-                    own = self._blocks[number]
+                    own = self._blocks[number] if number < len(self._blocks) else None
                     end = self._blocks[number + 1].first if number + 1 < len(self._blocks) else self.size
-                    if own.file != first.file or own.position != at or table.num_rows < end - own.first:
+                    if not own or own.file != first.file or own.position != at or table.num_rows != end - own.first:
                         raise self._changed(file)
-                    yield self._lay_out(table.slice(0, end - own.first), file)
+                    yield self._lay_out(table, file)
                     number, at = number + 1, reader.position
             if number < len(self._blocks) and self._blocks[number].file == first.file:
                 raise self._changed(file)

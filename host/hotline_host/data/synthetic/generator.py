@@ -202,7 +202,7 @@ class DrawnLog:
         self._stream = stream
 
     def batch(self, start: int, stop: int) -> Batch:
-        raw = self._stream.draw(start, min(stop, self.size))
+        raw = self._stream.draw(min(start, self.size), min(stop, self.size))
         indices = raw.indices.reshape(raw.size, -1)
         indices %= self.rows[self._stream.lookup_tables]
         return replace(raw, lengths=np.ascontiguousarray(raw.lengths))
