@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from .memory_folder import MemoryFolder, map_file
+from .memory_folder import PAGE_BYTES, HoledFile, MemoryFolder, map_file
 
 __all__ = ["BASE_ADDRESS", "PAGE_BYTES", "HostMemory", "Region"]
 
-PAGE_BYTES = 4096
 BASE_ADDRESS = 1 << 32
 _GAP_BYTES = 1 << 30  # between regions, so that running past the end of one does not reach another
 
@@ -32,12 +31,14 @@ class Region:
         address: the accelerator's address of the first byte; a multiple of PAGE_BYTES.
         data: uint8 [size], zero at first; size is a multiple of PAGE_BYTES.
         path: the mapped file, for other processes to map.
+        holes: the file, if its space is not reserved yet.
     """
 
     name: str
     address: int
     data: np.ndarray
     path: Path
+    holes: HoledFile | None = None
 
     @property
     def size(self) -> int:
@@ -61,12 +62,15 @@ class HostMemory:
         self._next = BASE_ADDRESS
         self.regions: list[Region] = []
 
-    def allocate(self, name: str, size: int, folder: Path | None = None, *, at: int | None = None) -> Region:
+    def allocate(
+        self, name: str, size: int, folder: Path | None = None, *, at: int | None = None, holes: bool = False
+    ) -> Region:
         """A new region of `size` bytes or more (whole pages), zero at first. Its memory is reserved.
 
         Args:
             folder: where its file is. None: in shared memory, where the system has it.
             at: its address. None: behind the regions so far, with a gap.
+            holes: do not reserve its memory. The caller does so, by `Region.holes`, before anyone uses it.
 
         Raises:
             ValueError: the size is not positive, the address is not that of a page, or the region overlaps another or
@@ -81,8 +85,9 @@ class HostMemory:
             self._next += -(-size // _GAP_BYTES) * _GAP_BYTES + _GAP_BYTES
         self._check_place(name, at, size)
         path = self._folder(folder or _shared_memory()) / f"{len(self.regions)}-{name}"
-        mapped = map_file(path, size, f"region {name!r}")
-        region = Region(name, at, np.frombuffer(mapped, np.uint8), path)
+        file = HoledFile(path, size, f"region {name!r}") if holes else None
+        mapped = file.mapped if file else map_file(path, size, f"region {name!r}")
+        region = Region(name, at, np.frombuffer(mapped, np.uint8), path, file)
         self.regions.append(region)
         return region
 

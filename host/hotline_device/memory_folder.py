@@ -1,4 +1,7 @@
-"""Folders with files that are mapped as memory. What a killed process leaves behind, the next one removes."""
+"""Folders with files that are mapped as memory. What a killed process leaves behind, the next one removes.
+
+The space of a file is reserved before it is written, so that no access ends the process: all at once, or page by page.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ import mmap
 import os
 import shutil
 import tempfile
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["MemoryFolder", "map_file"]
+import numpy as np
+
+__all__ = ["PAGE_BYTES", "HoledFile", "MemoryFolder", "map_file"]
+
+PAGE_BYTES = 4096
 
 _PREFIX = "hotline-memory-"
 _LOCK_NAME = "lock"
@@ -50,16 +58,67 @@ def map_file(path: Path, size: int, what: str) -> mmap.mmap:
     """
     with path.open("x+b") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
+            _reserve(file.fileno(), 0, size, what, path.parent)
+        except OSError:
             path.unlink()
-            if error.errno != errno.ENOSPC:
-                raise
-            free = shutil.disk_usage(path.parent).free
-            raise OSError(
-                errno.ENOSPC, f"{what} needs {_amount(size)}, and {_amount(free)} are free", str(path.parent)
-            ) from None
+            raise
         return mmap.mmap(file.fileno(), size)
+
+
+class HoledFile:
+    """A new file that is mapped, with holes: it reads as zeros, and takes no space before it is reserved.
+
+    Args:
+        size: bytes; `what` the file is, for messages.
+
+    Attributes:
+        mapped: its bytes. Only what is reserved may be written, or read where the file is in memory (/dev/shm).
+
+    Raises:
+        OSError: files cannot be so large here.
+    """
+
+    def __init__(self, path: Path, size: int, what: str) -> None:
+        self._what, self._place = what, path.parent
+        with path.open("x+b") as file:
+            os.ftruncate(file.fileno(), size)
+            self.mapped = mmap.mmap(file.fileno(), size)
+            self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+        self._size = size
+        self._reserved = np.zeros(-(-size // PAGE_BYTES), bool)
+
+    def reserve(self, offsets: np.ndarray, size: int) -> None:
+        """Reserves the `size` bytes at each of the offsets (int64, ascending), as far as the file reaches.
+
+        Raises:
+            OSError: there is no room. The message says how much there is.
+        """
+        if not len(offsets) or not size:
+            return
+        first, last = offsets // PAGE_BYTES, (np.minimum(offsets + size, self._size) - 1) // PAGE_BYTES
+        pages = np.concatenate([first + at for at in range(int((last - first).max()) + 1)])
+        pages = np.unique(pages[pages <= np.tile(last, len(pages) // len(last))])
+        pages = pages[~self._reserved[pages]]
+        if not len(pages):
+            return
+        cuts = np.flatnonzero(np.diff(pages) > 1) + 1
+        for run in np.split(pages, cuts):
+            length = min(len(run) * PAGE_BYTES, self._size - int(run[0]) * PAGE_BYTES)
+            _reserve(self._descriptor, int(run[0]) * PAGE_BYTES, length, f"another part of {self._what}", self._place)
+        self._reserved[pages] = True
+
+
+def _reserve(descriptor: int, offset: int, size: int, what: str, folder: Path) -> None:
+    try:
+        os.posix_fallocate(descriptor, offset, size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        free = shutil.disk_usage(folder).free
+        raise OSError(
+            errno.ENOSPC, f"{what} needs {_amount(size)}, and {_amount(free)} are free", str(folder)
+        ) from None
 
 
 def _lock(path: Path, *, wait: bool = True) -> int:

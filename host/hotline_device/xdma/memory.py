@@ -60,8 +60,10 @@ class BufferMemory(HostMemory):
         self.regions: list[Region] = []
         self._buffers = [_open_buffer(Path(path), Path(sysfs)) for path in buffers]
 
-    def allocate(self, name: str, size: int, folder: Path | None = None, *, at: int | None = None) -> Region:
-        """A new region of `size` bytes or more (whole pages), zero at first.
+    def allocate(
+        self, name: str, size: int, folder: Path | None = None, *, at: int | None = None, holes: bool = False
+    ) -> Region:
+        """A new region of `size` bytes or more (whole pages), zero at first. There are no holes in a buffer.
 
         Raises:
             ValueError: the size is not positive.

@@ -102,7 +102,13 @@ def cosim_command(
         Path | None,
         typer.Option(metavar="DIR", help="Keep the embedding tables in files there: they may exceed memory."),
     ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep checkpoints there.")] = None,
+    lazy: Annotated[
+        bool,
+        typer.Option("--lazy", help="Draw embedding rows when they are first looked up, and take no memory before."),
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep checkpoints there. They are written beside the training.")
+    ] = None,
     save_every: Annotated[int, typer.Option(help="Steps between two checkpoints; 0: one at the end.")] = 0,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from the newest checkpoint there.")] = None,
     check: Annotated[
@@ -139,7 +145,7 @@ def cosim_command(
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory, passes=passes,
             steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, schedule=schedule, tables=tables, check=check,
+            dtype=dtype, seed=seed, schedule=schedule, tables=tables, lazy=lazy, check=check,
             save=save, save_every=save_every, resume=resume,
             autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),

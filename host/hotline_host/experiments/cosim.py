@@ -140,6 +140,8 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, keeper: Keeper, p
             watch.lap("train")
             keeper.save(name, pipeline, done)
             watch.lap("save")
+        pipeline.saved()
+        watch.lap("save")
         figures = pipeline.figures()
     judged = _test_auc(name, pipeline, parts.test, progress)
     watch.lap("evaluate")

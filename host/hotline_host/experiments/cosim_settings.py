@@ -42,7 +42,7 @@ class CosimSettings(Settings):
         seed: of the initial parameters.
         schedule: of pipelines that have both: "pool" trains on the whole mini-batch at once; "split" on the popular
             samples while the rows of the others come.
-        tables: see `Setup.folder`.
+        tables: see `Setup.folder`; `lazy`: see `Setup`.
         save: folder to keep checkpoints in; `save_every`: steps between two, 0 for one at the end alone.
         resume: folder of checkpoints to go on from.
         check: see `Setup`; `autocast`: see `TrainConfig`.
@@ -65,6 +65,7 @@ class CosimSettings(Settings):
     seed: int = 0
     schedule: str = "pool"
     tables: Path | None = None
+    lazy: bool = False
     save: Path | None = None
     save_every: int = 0
     resume: Path | None = None
@@ -107,13 +108,13 @@ class CosimSettings(Settings):
             SettingsError: the tracker cannot follow as it is told to, or the tables do not fit into memory.
         """
         config, dtype = self.train_config(log.dense_features), DTYPES[self.dtype]
-        if not self.tables:
+        if not self.tables and not self.lazy:
             check_memory(log.rows, config.model.dimension, dtype.itemsize, len(self.pipelines))
         return Setup(
             config=config, rows=log.rows, device=self.torch_device(), dtype=dtype, seed=self.seed,
             batch_size=self.batch_size, batch_lookups=log.most_lookups(self.batch_size),
             hot_rows=self.budget(log, geometry.hot_capacity), schedule=self.schedule, check=self.check,
-            folder=self.tables,
+            folder=self.tables, lazy=self.lazy,
             accelerator=AcceleratorOptions(
                 backend=backend, geometry=geometry, options=self.device_options(backend), follow=self.follow()
             ),

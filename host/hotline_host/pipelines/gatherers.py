@@ -114,6 +114,7 @@ class AcceleratorGatherer(Gatherer):
         self._batches += 1
         offset = plan.half * pool.shape.working_rows * pool.row_bytes
         check = self._batches % _CHECK_EVERY == 1
+        pool.touch(plan.keys[: plan.free])  # the accelerator reads what is there
         done = self._driver.gather(pool.row_bytes, self._staging, offset, keys=check)
         if done.written != plan.free:
             raise DriverError(f"of {plan.free} cold rows that were listed {done.written} were gathered")

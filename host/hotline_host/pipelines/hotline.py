@@ -44,7 +44,7 @@ class HotlinePipeline(PooledPipeline):
             trainer = PoolTrainer(
                 setup.config, setup.rows, setup.hot_rows, size_of(setup, self.accelerator.most_moves),
                 device=setup.device, dtype=setup.dtype, seed=setup.seed, memory=self.accelerator.memory,
-                check=setup.check, folder=setup.folder,
+                check=setup.check, folder=setup.folder, lazy=setup.lazy,
             )  # fmt: skip
         except BaseException:
             self.accelerator.close()

@@ -30,6 +30,7 @@ class OrdinaryPipeline(Pipeline):
             dtype=setup.dtype,
             seed=setup.seed,
             folder=setup.folder,
+            lazy=setup.lazy,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
         self._coming: Future[StepInputs] | None = None

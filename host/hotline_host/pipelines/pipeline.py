@@ -22,7 +22,7 @@ from torch import Tensor
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.follow import FollowOptions
-from hotline_host.training.checkpoint import Checkpoint, save_checkpoint
+from hotline_host.training.checkpoint import Checkpoint, Saving
 from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import Geometry
 
@@ -65,6 +65,7 @@ class Setup:
         schedule: "pool" or "split", for pipelines that have both.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
         folder: where the embedding rows are kept in files, mapped. None: in memory.
+        lazy: draw the initial values of a row when it is first needed.
         accelerator: None if there is none.
     """
 
@@ -79,11 +80,14 @@ class Setup:
     schedule: str = "pool"
     check: bool = False
     folder: Path | None = None
+    lazy: bool = False
     accelerator: AcceleratorOptions | None = None
 
 
 class Pipeline(ABC):
     """Trains one model, a mini-batch a step. Used in a `with` block, it is closed at the end, even mid-operation.
+
+    A checkpoint that is still being written then is given up: call `saved` before.
 
     Attributes:
         accelerated: the pipeline drives an accelerator: `Setup.accelerator` must be given.
@@ -92,6 +96,7 @@ class Pipeline(ABC):
 
     accelerated: ClassVar[bool] = False
     trainer: Trainer
+    _saving: Saving | None = None
 
     @abstractmethod
     def __init__(self, setup: Setup) -> None: ...
@@ -147,21 +152,37 @@ class Pipeline(ABC):
         Raises:
             ValueError: the checkpoint is of another model. Nothing has changed then.
         """
+        self.saved()
         self.trainer.load_state_dict(state)
 
     def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
-        """Writes a checkpoint, from which `resume` goes on exactly. Every mini-batch that was taken was trained on.
+        """Begins to write a checkpoint, from which `resume` goes on exactly, and waits for the one before.
+
+        Every mini-batch that was taken was trained on. Training may go on at once.
 
         Args:
             step: steps so far.
             more: kept beside it, as `save_checkpoint` allows.
 
         Raises:
-            OSError: it cannot be written. Older checkpoints are there still.
+            OSError: as `saved`.
         """
+        self.saved()
         state = self.trainer.dense_state() | self.splitter_state() | more
         rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
-        save_checkpoint(folder, step, state, self.trainer.shards(rows))
+        self._saving = Saving(folder, step, state, self.trainer.shards(rows))
+        if not self.trainer.saves_beside:
+            self.saved()
+
+    def saved(self) -> None:
+        """Returns when the checkpoint is on the disk, if one is being written.
+
+        Raises:
+            OSError: it cannot be written. Older checkpoints are there still.
+        """
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.result()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint of a pipeline of this name and set-up. Comes after `prepare`."""
@@ -183,4 +204,7 @@ class Pipeline(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.give_up()
         self.close()

@@ -77,5 +77,5 @@ class LfuPipeline(LruPipeline):
 def _trainer(setup: Setup, hot_rows: int, moves: int, *, all_hot: bool = False, zero_copy: bool = False) -> PoolTrainer:
     return PoolTrainer(
         setup.config, setup.rows, hot_rows, size_of(setup, moves), device=setup.device, dtype=setup.dtype,
-        seed=setup.seed, check=setup.check, all_hot=all_hot, zero_copy=zero_copy, folder=setup.folder,
+        seed=setup.seed, check=setup.check, all_hot=all_hot, zero_copy=zero_copy, folder=setup.folder, lazy=setup.lazy,
     )  # fmt: skip

@@ -106,7 +106,7 @@ class Planner:
         self.tables, self.shape = tables, shape
         self.key_at = np.full(shape.rows, -1, np.int64)
         self.number = 0  # of the next mini-batch
-        self._owner = np.full(int(tables.bases[-1]), COLD, np.uint8)  # by key; spares a search for misplaced rows
+        self._owner = np.zeros(int(tables.bases[-1]), np.uint8)  # by key, COLD at first; spares a search
         self._used = [0, 0]  # places of each half
         self._map_keys = np.empty(0, np.int64)
         self._map_places = np.empty(0, np.int32)

@@ -5,7 +5,8 @@
                              rows-00000.safetensors  embedding rows with their optimizer state, a range of keys a shard
 
 A checkpoint is written beside its place and renamed once all of it is on the disk, so a process may be killed at any
-moment. Tensors are in the safetensors format, which other tools read.
+moment. Tensors are in the safetensors format, which other tools read. It is written here, and not by its library, which
+copies every tensor first and holds the interpreter's lock while it writes: training goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hotline_host.errors import DataError
 
-__all__ = ["Checkpoint", "Rows", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Rows", "Saving", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
 
 _FORMAT = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -35,6 +38,12 @@ _PARTIAL = ".partial-"
 _STATE = "state.safetensors"
 _TENSOR = "tensor"
 _FIRST = "first_key"
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.bool: "BOOL",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16",
+}  # fmt: skip
+"""Names of the safetensors format."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,8 @@ class Rows:
 
     Attributes:
         first: the key of the first one.
-        tensors: by name, [c, ...] each: the rows and what the row optimizer keeps of them.
+        tensors: by name, [c, ...] each: the rows and what the row optimizer keeps of them. With "keys", int64 [c], they
+            are only some of the range; the others have their initial values.
     """
 
     first: int
@@ -83,16 +93,61 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rows: Iterab
     Raises:
         OSError: the disk is full, or cannot be written. What was there is there still.
     """
+    return Saving(folder, step, state, rows, keep=keep).result()
+
+
+class Saving:
+    """A checkpoint that is being written, in a thread of its own. Arguments as `save_checkpoint`.
+
+    The state is copied at once. The rows are read as they are written, so `rows` must give them as they are now.
+    """
+
+    def __init__(self, folder: Path, step: int, state: dict[str, Any], rows: Iterable[Rows], *, keep: int = 2) -> None:
+        tensors: dict[str, Tensor] = {}
+        plain = _without_tensors(state, "", tensors)
+        self._given_up = Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._done = self._thread.submit(_write, folder, step, plain, tensors, rows, keep, self._given_up)
+        self._thread.shutdown(wait=False)
+
+    def result(self) -> Path:
+        """Waits for its end. Raises OSError, as `save_checkpoint`."""
+        return self._done.result()
+
+    def give_up(self) -> None:
+        """Ends the writing, and waits for that. What was there is there still."""
+        self._given_up.set()
+        wait([self._done])
+
+
+def _write(
+    folder: Path, step: int, plain: Any, tensors: dict[str, Tensor], rows: Iterable[Rows], keep: int, given_up: Event
+) -> Path:
+    try:
+        return _write_all(folder, step, plain, tensors, rows, keep, given_up)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        what = f"the checkpoint of step {step} cannot be written ({error.strerror}); older ones are whole"
+        raise OSError(error.errno, what, str(folder)) from error
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
+
+
+def _write_all(
+    folder: Path, step: int, plain: Any, tensors: dict[str, Tensor], rows: Iterable[Rows], keep: int, given_up: Event
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left, ignore_errors=True)
     path, partial = folder / f"step-{step:08}", folder / f"{_PARTIAL}{step:08}"
     partial.mkdir()
     try:
-        tensors: dict[str, Tensor] = {}
-        plain = _without_tensors(state, "", tensors)
         sizes = {_STATE: _save(partial / _STATE, tensors)}
         for number, each in enumerate(rows):
+            if given_up.is_set():
+                raise InterruptedError("the checkpoint was given up")
             name = f"rows-{number:05}.safetensors"
             sizes[name] = _save(partial / name, {_FIRST: torch.tensor(each.first), **each.tensors})
         manifest = {"format": _FORMAT, "step": step, "bytes": sizes, "state": plain}
@@ -159,11 +214,27 @@ def _remove(path: Path) -> None:
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> int:
-    """Returns the file's size."""
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
-    with path.open("rb") as file:
+    """Writes a safetensors file: the length of a header, the header (JSON), and the bytes of all tensors in its order.
+
+    Returns:
+        its size.
+    """
+    header: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("xb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            values = tensor.detach().contiguous().view(-1)
+            if len(values):
+                file.write(values.view(torch.uint8).numpy().data)
+        file.flush()
         os.fsync(file.fileno())
-    return path.stat().st_size
+        return file.tell()
 
 
 def _load(path: Path) -> dict[str, Tensor]:

@@ -257,21 +257,23 @@ class PooledEmbeddings:
         first = 0
         for pool in self.pools:
             own = slice(first, first + len(pool.tables.rows))
+            pool.host.touch_all()
             pool.cold.copy_(torch.cat(tables[own]))
             pool.cold_state.copy_(torch.cat(states[own]))
             pool.place(self.hot_keys[slots], slots)
             first = own.stop
 
     def shards(self, size: int) -> Iterator[Rows]:
-        """All rows with their states, on the host, at most `size` rows at a time."""
+        """All rows with their states as they are at this call, on the host, at most `size` a shard. Training may go on
+        while they are read, unless all rows are resident."""
         self.refresh()
-        first = 0
+        first, parts = 0, []
         for pool in self.pools:
             count = len(pool.cold)
             own = np.where((self.hot_keys >= first) & (self.hot_keys < first + count), self.hot_keys - first, -1)
-            for shard in pool.shards(own, size):
-                yield Rows(first + shard.first, shard.tensors)
+            parts.append((first, pool.shards(own, size)))
             first += count
+        return _joined(parts)
 
     def load_shards(self, shards: Iterable[Rows]) -> None:
         """Overwrites rows and states by what `shards` gave. Call it while no mini-batch is planned ahead."""
@@ -279,10 +281,7 @@ class PooledEmbeddings:
         bases = np.cumsum([0, *(len(pool.cold) for pool in self.pools)])
         for shard in shards:
             number = int(np.searchsorted(bases, shard.first, side="right")) - 1
-            at = slice(shard.first - bases[number], shard.first - bases[number] + len(shard.tensors["rows"]))
-            pool = self.pools[number]
-            pool.cold[at].copy_(shard.tensors["rows"])
-            pool.cold_state[at].copy_(shard.tensors["state"])
+            self.pools[number].load(_moved(shard, -int(bases[number])))
         slots = np.flatnonzero(self.hot_keys >= 0)
         for pool in self.pools:
             pool.place(self.hot_keys[slots], slots)
@@ -290,6 +289,23 @@ class PooledEmbeddings:
     def close(self) -> None:
         """Returns when the device has nothing left to do. What was trained can still be read."""
         self.link.close()
+
+
+def _joined(parts: list[tuple[int, Iterator[Rows]]]) -> Iterator[Rows]:
+    """The shards of several pools, each with the key of its first row."""
+    try:
+        for first, shards in parts:
+            for shard in shards:
+                yield _moved(shard, first)
+    finally:
+        for _, shards in parts:
+            shards.close()  # type: ignore[attr-defined]  # what is not read any more is not kept any more
+
+
+def _moved(shard: Rows, by: int) -> Rows:
+    """A shard whose keys are larger."""
+    named = {"keys": shard.tensors["keys"] + by} if "keys" in shard.tensors else {}
+    return Rows(shard.first + by, shard.tensors | named)
 
 
 def _check_popular(batch: Batch, split: Split) -> None:

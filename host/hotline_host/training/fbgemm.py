@@ -177,6 +177,8 @@ class FbgemmTrainer(Trainer):
         states = [state.cpu().clone() for state in self._states()]
         return tables, states or [torch.zeros(len(table), dtype=self.dtype) for table in tables]
 
+    saves_beside = False
+
     def shards(self, size: int) -> Iterator[Rows]:
         tables, accumulators = self.export()
         first = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +13,16 @@ import torch
 from torch import Tensor
 
 from hotline_device.host_memory import HostMemory, Region
-from hotline_device.memory_folder import map_file
+from hotline_device.memory_folder import HoledFile, map_file
 
 from .initial_rows import draw_rows
 
-__all__ = ["host_table", "host_zeros", "region_tensor", "shared_table"]
+__all__ = ["holed_zeros", "host_table", "host_zeros", "region_tensor", "shared_table"]
+
+
+_MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
+_UNRESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+"""Memory that may be larger than what there is, as most of it is never used."""
 
 
 def host_table(
@@ -50,6 +56,26 @@ def host_zeros(count: int, *, dtype: torch.dtype, folder: Path | None = None) ->
         with tempfile.TemporaryDirectory(prefix="hotline-tables-", dir=folder) as unnamed:
             mapped = map_file(Path(unnamed) / "rows", size, "a file of embedding rows")
     return torch.frombuffer(mapped, dtype=dtype)
+
+
+def holed_zeros(count: int, *, dtype: torch.dtype, folder: Path | None = None) -> tuple[Tensor, HoledFile | None]:
+    """[count] of zeros that take space as they are used. In a file they must be reserved before they are written.
+
+    Returns:
+        The numbers, and the file; None without `folder`.
+
+    Raises:
+        OSError: there is not so much address space, or files cannot be so large.
+    """
+    size = count * dtype.itemsize
+    if not size:
+        return torch.zeros(count, dtype=dtype), None
+    if folder is None:
+        return torch.frombuffer(mmap.mmap(-1, size, flags=_UNRESERVED), dtype=dtype), None
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="hotline-tables-", dir=folder) as unnamed:
+        file = HoledFile(Path(unnamed) / "rows", size, "a file of embedding rows")
+    return torch.frombuffer(file.mapped, dtype=dtype), file
 
 
 def shared_table(

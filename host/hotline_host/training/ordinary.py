@@ -16,7 +16,7 @@ from torch import Tensor
 from hotline_host.data.log import Batch
 
 from .checkpoint import Rows
-from .host_table import host_table, host_zeros
+from .host_rows import HostRows
 from .inputs import StepInputs, StepSize
 from .kernels import TorchKernels
 from .link import HostLink, link_to
@@ -33,7 +33,7 @@ class OrdinaryTrainer(Trainer):
 
     Args:
         size: of the largest mini-batch.
-        folder: keep rows and accumulators in files there. None: in memory.
+        folder, lazy: as `HostRows`.
 
     Attributes:
         table: [R, D] in host memory, all tables end to end.
@@ -50,10 +50,13 @@ class OrdinaryTrainer(Trainer):
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         folder: Path | None = None,
+        lazy: bool = False,
     ) -> None:
         super().__init__(config, rows, device, dtype, seed)
-        self.table = host_table(rows, config.model.dimension, seed=self.table_seed, dtype=dtype, folder=folder)
-        self.accumulator = host_zeros(len(self.table), dtype=dtype, folder=folder)
+        self.host = HostRows(
+            rows, config.model.dimension, state=(), dtype=dtype, seed=self.table_seed, folder=folder, lazy=lazy
+        )
+        self.table, self.accumulator = self.host.rows, self.host.state
         self.link = link_to(self.device)
         self.kernels = TorchKernels()
         self._inputs = [StepInputs(size, len(self.table) + 1, HostLink(), dtype) for _ in range(2)]
@@ -74,7 +77,9 @@ class OrdinaryTrainer(Trainer):
         self._check(batch)
         inputs = self._inputs[self._batches % 2]
         self._batches += 1
-        inputs.pack(batch, self.tables.batch_keys(batch), _NO_MOVES)
+        keys = self.tables.batch_keys(batch)
+        self.host.touch(keys)
+        inputs.pack(batch, keys, _NO_MOVES)
         return inputs
 
     def step(self, inputs: StepInputs) -> None:
@@ -97,7 +102,9 @@ class OrdinaryTrainer(Trainer):
         self._losses.record(loss)
         if self.device.type != "cpu":
             done.synchronize()  # the update of the rows needs it, and the next forward pass needs that
-        self.kernels.update_rows(self.row_optimizer, self.table, self.accumulator, gradient, inputs.groups())
+        groups = inputs.groups()
+        self.host.changing(groups.rows[: groups.row_count].numpy())
+        self.kernels.update_rows(self.row_optimizer, self.table, self.accumulator, gradient, groups)
 
     def losses(self) -> np.ndarray:
         return self._losses.take()
@@ -108,28 +115,28 @@ class OrdinaryTrainer(Trainer):
     @torch.no_grad()
     def predict(self, batch: Batch) -> np.ndarray:
         self._check(batch)
-        ids = torch.from_numpy(self.tables.keys(batch.tables, batch.indices).astype(np.int32))
+        keys = self.tables.keys(batch.tables, batch.indices)
+        self.host.touch(keys)
+        ids = torch.from_numpy(keys.astype(np.int32))
         offsets = np.concatenate([[0], np.cumsum(batch.lengths.ravel())]).astype(np.int32)
         pooled = self.kernels.pooled_sum(self.table, ids, torch.from_numpy(offsets)).to(self.device)
         dense = self._tensor(batch.dense).to(self.device)
         return self._logits(dense, pooled.view(*batch.lengths.shape, -1)).double().cpu().numpy()
 
     def export(self) -> tuple[list[Tensor], list[Tensor]]:
+        self.host.touch_all()
         sizes = self.tables.rows.tolist()
         return list(self.table.split(sizes)), list(self.accumulator.split(sizes))
 
     def shards(self, size: int) -> Iterator[Rows]:
-        for first in range(0, len(self.table), size):
-            at = slice(first, first + size)
-            yield Rows(first, {"rows": self.table[at], "state": self.accumulator[at]})
+        return self.host.shards(size)
 
     def load_shards(self, shards: Iterable[Rows]) -> None:
         for shard in shards:
-            at = slice(shard.first, shard.first + len(shard.tensors["rows"]))
-            self.table[at].copy_(shard.tensors["rows"])
-            self.accumulator[at].copy_(shard.tensors["state"])
+            self.host.load(shard)
 
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:
+        self.host.touch_all()
         self.table.copy_(torch.cat(tables))
         self.accumulator.copy_(torch.cat(accumulators))
 

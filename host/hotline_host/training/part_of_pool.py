@@ -33,8 +33,12 @@ class PartOfPool(EmbeddingPool):
         super().__init__(tables, dimension, shape, **options)
 
     def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
+        self.touch(keys)
         self._fetch(self.cold, self.staged[half], place, keys)
         self.fetch_state(half, place, keys)
+
+    def touch(self, keys: np.ndarray) -> None:
+        super().touch(keys[self._own(keys)] - self._first)
 
     def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
         self._fetch(self.cold_state, self.staged_state[half], place, keys)

@@ -21,7 +21,8 @@ from hotline_host.pool.planner import PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
 from .checkpoint import Rows
-from .host_table import host_table, host_zeros, region_tensor, shared_table
+from .host_rows import HostRows
+from .host_table import region_tensor
 from .kernels import Kernels
 from .link import Link
 
@@ -43,6 +44,7 @@ class EmbeddingPool:
         check: poison storage that owns nothing.
         zero_copy: the device itself reads the cold rows that it needs, over the link.
         folder: keep the cold rows and their states in files there. None: in memory.
+        lazy: draw the initial values of a row when it is first needed.
         state: shape of the optimizer's state of one row.
 
     Attributes:
@@ -50,6 +52,7 @@ class EmbeddingPool:
         rows: [P, D] on the device; `state` [P, *state].
         staged: for each half, host memory [W, D] that its rows are gathered into; `staged_state` [W, *state].
         first_id: what the pool ids of a plan are less by in this pool.
+        host: has `cold` and `cold_state`.
         region: the region of `memory` with the cold rows, and `staging` that with the gathered rows of both halves.
             None without `memory`.
     """
@@ -70,17 +73,15 @@ class EmbeddingPool:
         check: bool = False,
         zero_copy: bool = False,
         folder: Path | None = None,
+        lazy: bool = False,
         state: tuple[int, ...] = (),
     ) -> None:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
-        self.region: Region | None = None
         self.staging: Region | None = None
-        if memory:
-            self.cold, self.region = shared_table(memory, tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
-        else:
-            self.cold = host_table(tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
-        numbers = int(np.prod(state))
-        self.cold_state = host_zeros(len(self.cold) * numbers, dtype=dtype, folder=folder).view(-1, *state)
+        self.host = HostRows(
+            tables.rows, dimension, state=state, dtype=dtype, seed=seed, memory=memory, folder=folder, lazy=lazy
+        )
+        self.cold, self.cold_state, self.region = self.host.rows, self.host.state, self.host.region
         self._memory, self._device, self._adopt = memory, device, zero_copy
         self.make_room(shape)
 
@@ -137,15 +138,21 @@ class EmbeddingPool:
 
     # Host side, beside the steps
 
+    def touch(self, keys: np.ndarray) -> None:
+        """These rows are about to be read in host memory, by whom ever."""
+        self.host.touch(keys)
+
     def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
         """The host gathers rows with their states into places `place`, `place + 1`, ... of a half's staging memory."""
         if len(keys):
+            self.touch(keys)
             names = torch.from_numpy(keys)
             torch.index_select(self.cold, 0, names, out=self.staged[half][place : place + len(keys)])
             self.fetch_state(half, place, keys)
 
     def name(self, half: int, keys: np.ndarray) -> None:
         """With zero copy, in place of `fetch`: names the rows that the device is to read into the first places."""
+        self.touch(keys)
         self._keys[half][0][: len(keys)].copy_(torch.from_numpy(keys))
 
     def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
@@ -158,6 +165,7 @@ class EmbeddingPool:
     def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
         """Rows that were copied out of a half, and have arrived, go to host memory: from `places`, to `keys`."""
         if len(keys):
+            self.host.changing(keys)
             names, at = torch.from_numpy(keys), torch.from_numpy(places)
             self.cold.index_copy_(0, names, self._returned[half].index_select(0, at))
             self.cold_state.index_copy_(0, names, self._returned_state[half].index_select(0, at))
@@ -190,6 +198,7 @@ class EmbeddingPool:
 
     def poison(self, keys: np.ndarray) -> None:
         """Rows that have left host memory show if they are read there."""
+        self.host.changing(keys)
         self.cold.index_fill_(0, torch.from_numpy(keys), torch.nan)
         self.cold_state.index_fill_(0, torch.from_numpy(keys), torch.nan)
 
@@ -208,6 +217,8 @@ class EmbeddingPool:
 
     def place(self, keys: np.ndarray, slots: np.ndarray) -> None:
         """Copies cold rows into slots of the pool."""
+        self.host.touch(keys)
+        self.host.changing(keys)
         here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.rows.device)
         for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state)):
             hot.index_copy_(0, there, cold.index_select(0, here).to(hot.device))
@@ -216,6 +227,7 @@ class EmbeddingPool:
 
     def unplace(self, keys: np.ndarray, slots: np.ndarray) -> None:
         """Copies rows of the pool back to host memory. They stay in their slots too, unless `check` poisons these."""
+        self.host.changing(keys)
         here, there = torch.from_numpy(keys), torch.from_numpy(slots).to(self.rows.device)
         for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state)):
             cold.index_copy_(0, here, hot.index_select(0, there).cpu())
@@ -240,6 +252,7 @@ class EmbeddingPool:
 
     def _read_cold(self, keys: np.ndarray) -> Tensor:
         """[n, D] on the host: rows of host memory. That of a hot row is stale, or NaN."""
+        self.host.touch(keys)
         return self.cold.index_select(0, torch.from_numpy(keys))
 
     def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
@@ -248,6 +261,7 @@ class EmbeddingPool:
         Args:
             key_of: int64 [H], the key of the row in each slot, -1 where there is none.
         """
+        self.host.touch_all()
         used = key_of >= 0
         here, there = torch.from_numpy(key_of[used]), torch.from_numpy(used.nonzero()[0]).to(self.rows.device)
         sizes = self.tables.rows.tolist()
@@ -258,23 +272,20 @@ class EmbeddingPool:
         return list(full.split(sizes)), list(states.split(sizes))
 
     def shards(self, key_of: np.ndarray, size: int) -> Iterator[Rows]:
-        """All rows with their states, on the host, at most `size` at a time. Keys are those of the pool's tables.
+        """As `HostRows.shards`: all rows with their states, as they are now. Keys are those of the pool's tables.
 
         Args:
             key_of: int64 [H], the key of the row in each slot, -1 where there is none.
         """
         slots = np.flatnonzero(key_of >= 0)
         slots = slots[np.argsort(key_of[slots])]
-        keys = key_of[slots]
-        for first in range(0, len(self.cold), size):
-            begin, end = np.searchsorted(keys, (first, first + size))
-            here = torch.from_numpy(keys[begin:end] - first)
-            there = torch.from_numpy(slots[begin:end]).to(self.rows.device)
-            rows, state = (
-                cold[first : first + size].index_copy(0, here, hot.index_select(0, there).cpu())
-                for cold, hot in ((self.cold, self.rows), (self.cold_state, self.state))
-            )
-            yield Rows(first, {"rows": rows, "state": state})
+        there = torch.from_numpy(slots).to(self.rows.device)
+        hot = (each.index_select(0, there).cpu() for each in (self.rows, self.state))
+        return self.host.shards(size, key_of[slots], *hot)
+
+    def load(self, shard: Rows) -> None:
+        """As `HostRows.load`."""
+        self.host.load(shard)
 
     def _half(self, half: int) -> Tensor:
         begin = self.shape.begin(half)

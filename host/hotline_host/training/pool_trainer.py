@@ -45,7 +45,7 @@ class PoolTrainer(Trainer):
     Args:
         hot_rows: slots of the hot table.
         size: of the largest mini-batch. Its `moves` are the rows that may become hot before one.
-        memory, check, zero_copy, folder: as `EmbeddingPool`.
+        memory, check, zero_copy, folder, lazy: as `EmbeddingPool`.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
         Others as `Trainer`.
 
@@ -69,12 +69,13 @@ class PoolTrainer(Trainer):
         all_hot: bool = False,
         zero_copy: bool = False,
         folder: Path | None = None,
+        lazy: bool = False,
     ) -> None:
         super().__init__(config, rows, device, dtype, seed, rows_on=device)
         self.embeddings = PooledEmbeddings(
             self.tables, [config.model.dimension] * len(rows), hot_rows, lookups=size.lookups, moves=size.moves,
             device=self.device, all_hot=all_hot, dtype=dtype, seed=self.table_seed, memory=memory, check=check,
-            zero_copy=zero_copy, folder=folder,
+            zero_copy=zero_copy, folder=folder, lazy=lazy,
         )  # fmt: skip
         shape, moves = self.embeddings.shape, self.embeddings.moves
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from hotline_host.pool.planner import PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
+from .checkpoint import Rows
 from .host_table import host_table
 from .kernels import Kernels
 from .pool import EmbeddingPool
@@ -48,6 +50,9 @@ class ResidentPool(EmbeddingPool):
     def make_room(self, shape: PoolShape) -> None:
         pass
 
+    def touch(self, keys: np.ndarray) -> None:
+        pass
+
     def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
         pass
 
@@ -76,3 +81,14 @@ class ResidentPool(EmbeddingPool):
         sizes = self.tables.rows.tolist()
         full, states = (each.cpu() if each.is_cuda else each.clone() for each in (self.rows, self.state))
         return list(full.split(sizes)), list(states.split(sizes))
+
+    def shards(self, key_of: np.ndarray, size: int) -> Iterator[Rows]:
+        """All rows, which must not change before all are read."""
+        for first in range(0, len(self.rows), size):
+            rows, state = (each[first : first + size].cpu() for each in (self.rows, self.state))
+            yield Rows(first, {"rows": rows, "state": state})
+
+    def load(self, shard: Rows) -> None:
+        at = slice(shard.first, shard.first + len(shard.tensors["rows"]))
+        self.rows[at].copy_(shard.tensors["rows"])
+        self.state[at].copy_(shard.tensors["state"])

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -60,6 +60,9 @@ class TrainConfig:
 class Trainer(ABC):
     """A DLRM with its dense optimizer on `device`. The subclass keeps the embedding rows.
 
+    Attributes:
+        saves_beside: rows may be trained while `shards` is read.
+
     Args:
         config: what is trained and how.
         rows: [T], rows of each table.
@@ -96,6 +99,8 @@ class Trainer(ABC):
         self.row_optimizer = row_optimizer(config.optimizer, rate, config.eps, device=rows_on)
         self.dense_features, self._autocast = config.dense_features, config.autocast
 
+    saves_beside: ClassVar[bool] = True
+
     @abstractmethod
     def losses(self) -> np.ndarray:
         """float64: the mean BCE of every mini-batch before its step, since the last call. Waits for the device."""
@@ -114,11 +119,14 @@ class Trainer(ABC):
 
     @abstractmethod
     def shards(self, size: int) -> Iterator[Rows]:
-        """All rows and accumulators on the host, at most `size` rows at a time, for `save_checkpoint`."""
+        """All rows and accumulators as they are at this call, on the host, at most `size` a shard, for a checkpoint.
+
+        Training may go on while they are read if `saves_beside` is True. Close the iterator if not all are read.
+        """
 
     @abstractmethod
     def load_shards(self, shards: Iterable[Rows]) -> None:
-        """Overwrites all rows and accumulators by what `shards` gave."""
+        """Overwrites rows and accumulators by what `shards` gave. Rows that are in none of them stay as they are."""
 
     @abstractmethod
     def _load_rows(self, tables: list[Tensor], accumulators: list[Tensor]) -> None:

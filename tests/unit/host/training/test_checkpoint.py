@@ -69,15 +69,15 @@ def test_old_ones_go_and_one_of_the_same_step_is_replaced(tmp_path: Path) -> Non
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path, 1, STATE, rows())
-    save = checkpoint.save_file
+    save = checkpoint._save
 
-    def full(tensors: dict, path: Path) -> None:
+    def full(path: Path, tensors: dict) -> int:
         if "rows-00001" in path.name:
             raise OSError(28, "No space left on device", str(path))
-        save(tensors, path)
+        return save(path, tensors)
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left on device"):
+    monkeypatch.setattr(checkpoint, "_save", full)
+    with pytest.raises(OSError, match=r"of step 2 cannot be written \(No space left on device\); older ones are whole"):
         save_checkpoint(tmp_path, 2, STATE, rows())
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
