@@ -69,7 +69,8 @@ class HoledFile:
     """A new file that is mapped, with holes: it reads as zeros, and takes no space before it is reserved.
 
     Args:
-        size: bytes; `what` the file is, for messages.
+        size: bytes.
+        what: the file is, for messages; `place`: the folder to be named in them, if not that of `path`.
 
     Attributes:
         mapped: its bytes. Only what is reserved may be written, or read where the file is in memory (/dev/shm).
@@ -78,8 +79,8 @@ class HoledFile:
         OSError: files cannot be so large here.
     """
 
-    def __init__(self, path: Path, size: int, what: str) -> None:
-        self._what, self._place = what, path.parent
+    def __init__(self, path: Path, size: int, what: str, place: Path | None = None) -> None:
+        self._what, self._place = what, place or path.parent
         with path.open("x+b") as file:
             os.ftruncate(file.fileno(), size)
             self.mapped = mmap.mmap(file.fileno(), size)
@@ -115,7 +116,8 @@ def _reserve(descriptor: int, offset: int, size: int, what: str, folder: Path) -
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        free = shutil.disk_usage(folder).free
+        room = os.fstatvfs(descriptor)
+        free = room.f_bavail * room.f_frsize
         raise OSError(
             errno.ENOSPC, f"{what} needs {_amount(size)}, and {_amount(free)} are free", str(folder)
         ) from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,9 @@ from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import load
 from hotline_host.errors import DataError
 from hotline_host.experiments.cosim import cosim
+from hotline_host.experiments.cosim_settings import MODELS
+from hotline_host.pipelines import pipeline
+from hotline_host.training import checkpoint
 from hotline_hw.spec.params import PRESETS
 from tests.support.small_runs import small_settings, write_skewed_log
 
@@ -36,9 +41,9 @@ def log(path: Path) -> ClickLog:
     return load(f"npz:{path}")
 
 
-def run(log: ClickLog, steps: int, **changes):
+def run(log: ClickLog, steps: int, progress=lambda *_: None, **changes):
     chosen = {"steps": steps, "pipelines": PIPELINES, "relearn_share": 0.5, "select_every": 3} | changes
-    return cosim(log, TINY, "model", small_settings(**chosen))
+    return cosim(log, TINY, "model", small_settings(**chosen), progress)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
@@ -53,6 +58,52 @@ def test_a_resumed_run_is_the_run(log, tmp_path, optimizer):
     histories = [replace(each.history, host_rows=[], held_rows=[]) for each in (again, whole)]
     assert histories[0] == histories[1]
     assert [path.name for path in sorted((tmp_path / "static").iterdir())] == ["step-00000008", "step-00000009"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"lazy": True}, {"check": True}, {"lazy": True, "dtype": "float64"}])
+def test_training_goes_on_while_a_checkpoint_is_written(log, tmp_path, monkeypatch, changes):
+    """Every shard is written only after a further step, and holds what was there before that."""
+    # Poisoned rows are NaN in memory that owns nothing; a lazy table has the rows of one that was drawn as a whole.
+    dtype = changes.get("dtype", "float32")
+    whole = run(log, 14, dtype=dtype)
+    dimension = MODELS["small"].dimension
+    monkeypatch.setattr(pipeline, "_SHARD_BYTES", 40 * dimension * (8 if dtype == "float64" else 4))  # 3 shards
+    step, late, save = threading.Semaphore(0), [], checkpoint._save
+
+    def slow(path: Path, tensors: dict) -> int:
+        if path.name.startswith("rows-") and path.parent.name.endswith("4"):
+            late.append(step.acquire(timeout=10))
+        return save(path, tensors)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if "steps" in what and done > 4:
+            step.release()
+
+    monkeypatch.setattr(checkpoint, "_save", slow)
+    run(log, 8, progress, save=tmp_path, save_every=4, **changes)
+    assert len(late) == 3 * len(PIPELINES) and all(late)
+    for name in PIPELINES:
+        shutil.rmtree(tmp_path / name / "step-00000008")
+    again = run(log, 14, resume=tmp_path, **changes)
+    for name in PIPELINES:
+        assert again.pipelines[name].losses == whole.pipelines[name].losses, name
+
+
+def test_a_full_disk_ends_the_run_and_it_can_go_on(log, tmp_path, monkeypatch):
+    save = checkpoint._save
+
+    def full(path: Path, tensors: dict) -> int:
+        if path.parent.name.endswith("8"):
+            raise OSError(28, "No space left on device", str(path))
+        return save(path, tensors)
+
+    monkeypatch.setattr(checkpoint, "_save", full)
+    with pytest.raises(OSError, match="the checkpoint of step 8 cannot be written .*; older ones are whole"):
+        run(log, 14, pipelines=("hotline",), save=tmp_path, save_every=4)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "hotline").iterdir()] == ["step-00000004"]
+    again = run(log, 14, pipelines=("hotline",), resume=tmp_path)
+    assert again.first.losses == run(log, 14, pipelines=("hotline",)).first.losses
 
 
 def test_another_run_is_refused(log, tmp_path):
@@ -80,12 +131,14 @@ def command(path: Path, folder: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("more", [(), ("--lazy", "--tables", "TABLES")], ids=["drawn", "lazy"])
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(path, tmp_path, kills):
+def test_killed_at_any_moment(path, tmp_path, kills, more):
     """kill -9, resume, and again: the losses are those of a run that nobody killed."""
     whole, kept = tmp_path / "whole", tmp_path / "kept"
     subprocess.run(command(path, whole), check=True, capture_output=True)
-    keep = command(path, kept, "--save", str(kept), "--save-every", "20", "--resume", str(kept))
+    more = [str(tmp_path / "tables") if each == "TABLES" else each for each in more]
+    keep = command(path, kept, "--save", str(kept), "--save-every", "20", "--resume", str(kept), *more)
     kept.mkdir()
     rng = random.Random(7)
     for _ in range(kills):

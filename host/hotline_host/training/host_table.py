@@ -74,7 +74,7 @@ def holed_zeros(count: int, *, dtype: torch.dtype, folder: Path | None = None) -
         return torch.frombuffer(mmap.mmap(-1, size, flags=_UNRESERVED), dtype=dtype), None
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hotline-tables-", dir=folder) as unnamed:
-        file = HoledFile(Path(unnamed) / "rows", size, "a file of embedding rows")
+        file = HoledFile(Path(unnamed) / "rows", size, "a file of embedding rows", folder)
     return torch.frombuffer(file.mapped, dtype=dtype), file
 
 
