@@ -103,10 +103,10 @@ class HoledFile:
         pages = pages[~self._reserved[pages]]
         if not len(pages):
             return
-        cuts = np.flatnonzero(np.diff(pages) > 1) + 1
-        for run in np.split(pages, cuts):
-            length = min(len(run) * PAGE_BYTES, self._size - int(run[0]) * PAGE_BYTES)
-            _reserve(self._descriptor, int(run[0]) * PAGE_BYTES, length, f"another part of {self._what}", self._place)
+        cuts = np.flatnonzero(np.diff(pages) > 1)  # runs of pages that follow each other end there
+        begins, ends = pages[np.append(0, cuts + 1)] * PAGE_BYTES, (pages[np.append(cuts, -1)] + 1) * PAGE_BYTES
+        for begin, end in zip(begins.tolist(), np.minimum(ends, self._size).tolist(), strict=True):
+            _reserve(self._descriptor, begin, end - begin, f"another part of {self._what}", self._place)
         self._reserved[pages] = True
 
 

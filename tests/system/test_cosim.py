@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from hotline_device.device import DeviceError
 from hotline_host.data.log import Batch, ClickLog
@@ -251,6 +252,28 @@ def test_rows_are_gathered_with_learning_by_bag_in_between(log):
     check_gathered(result)
     assert result.as_dict()["max_loss_difference"] < 1e-12
     assert all(host <= moved for host, moved in zip(result.history.host_rows, result.history.moved, strict=True))
+
+
+def test_mini_batches_beyond_what_can_be_listed_are_counted(log):
+    """The host fetches their rows, and the losses are those of ordinary training."""
+    working = TINY.override({"working_rows": 32})
+    result = cosim(log, working, "model", settings(dtype="float64", hot_rows=20))
+    figures, history = result.as_dict(), result.history
+    assert 0 < figures["unlisted_mini_batches"] == sum(history.unlisted) <= len(history.unlisted)
+    for unlisted, gathered in zip(history.unlisted, history.gathered_rows, strict=True):
+        assert not (unlisted and gathered), "the host gathers all rows, or none"
+    assert figures["max_loss_difference"] < 1e-12
+    console = Console(width=200)
+    with console.capture() as told:
+        console.print(summary(result))
+    assert (
+        f"{figures['unlisted_mini_batches']} mini-batches, so that the host fetched all their cold rows" in told.get()
+    )
+    roomy = cosim(log, ROOMY, "model", settings(pipelines=BOTH[:1]))
+    assert roomy.as_dict()["unlisted_mini_batches"] == 0
+    with console.capture() as told:
+        console.print(summary(roomy))
+    assert "listed" not in told.get()
 
 
 def check_gathered(result: CosimResult) -> None:

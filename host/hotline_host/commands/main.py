@@ -85,6 +85,7 @@ def cosim_command(
     memory: Memory = "pcie4-x16",
     passes: Annotated[int, typer.Option(help="Passes over the training part of the log.")] = 4,
     steps: Annotated[int, typer.Option(help="Mini-batches to train on, instead of --passes; 0: use --passes.")] = 0,
+    test_share: Annotated[float, typer.Option(help="Share of the log, from its end, to judge the result by.")] = 0.1,
     optimizer: Annotated[str, typer.Option(help="adagrad (row-wise for embedding rows) or sgd.")] = "adagrad",
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.005,
     eps: Annotated[float, typer.Option(help="Epsilon of Adagrad; much smaller values amplify round-off.")] = 1e-3,
@@ -128,7 +129,8 @@ def cosim_command(
     """Train a DLRM with the accelerator in the loop.
 
     The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
-    part; the last tenth of the log is kept to judge the result by its AUC.
+    part; the end of the log is kept to judge the result by its AUC. A Criteo log, and a generated one with the option
+    rows=N, is read or drawn while it is used, and takes no memory however long it is.
     """
     with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
@@ -144,7 +146,8 @@ def cosim_command(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory, passes=passes,
-            steps=steps, optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
+            steps=steps, test_share=test_share,
+            optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
             dtype=dtype, seed=seed, schedule=schedule, tables=tables, lazy=lazy, check=check,
             save=save, save_every=save_every, resume=resume,
             autocast=autocast,

@@ -19,6 +19,7 @@ class SplitFigures:
         popular_share: of the samples; `lookup_hit_share` of the `lookups`, `bag_hit_share` of the bags with a lookup.
         working_rows: unique cold rows of a mini-batch, the mean.
         moved_rows: rows that became hot meanwhile.
+        unlisted_mini_batches: that had more cold rows than can be listed; the host fetched these rows.
         cycles: with a mini-batch in the core; `dma_cycles` with a descriptor under way. None without a clock.
         bytes_read, bytes_written: by DMA; None without a clock.
         lookups_per_cycle: of the core; None without a clock.
@@ -31,6 +32,7 @@ class SplitFigures:
     bag_hit_share: float | None
     working_rows: float
     moved_rows: int
+    unlisted_mini_batches: int
     cycles: int | None
     dma_cycles: int | None
     bytes_read: int | None
@@ -69,6 +71,7 @@ class History:
     working_rows: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
+    unlisted: list[int] = field(default_factory=list)
     gathered_rows: list[int] = field(default_factory=list)
     host_rows: list[int] = field(default_factory=list)
     held_rows: list[int] = field(default_factory=list)
@@ -94,6 +97,7 @@ class History:
             bag_hit_share=_share(self.bag_hits, self.bags),
             working_rows=float(np.mean(self.working_rows)),
             moved_rows=sum(self.moved),
+            unlisted_mini_batches=sum(self.unlisted),
             cycles=cycles,
             dma_cycles=counters.get("dma_cycles"),
             bytes_read=counters.get("bytes_read"),

@@ -52,6 +52,7 @@ def _split_rows(run: RunFigures, split: SplitFigures, gather: GatherFigures | No
         ("bags that hit", _format(split.bag_hit_share, ".2%")),
         ("cold rows a mini-batch", _format(split.working_rows, ",.0f")),
         ("gathered by DMA", _gathered(gather) if gather else None),
+        ("beyond what can be listed", _unlisted(split.unlisted_mini_batches, gather is not None)),
         ("rows that became hot", f"{split.moved_rows:,}" if run.relearn_share else None),
         ("clock cycles", f"{cycles:,}, {speed:.2f} lookups in each" if speed else "none on this backend"),
         ("moved by DMA", _moved(run, split)),
@@ -106,6 +107,14 @@ def _gathered(gather: GatherFigures) -> str:
     return (
         f"{gather.gathered_rows:,} rows; {gather.held_rows:,} were in the pool already, and "
         f"{gather.host_gathered_rows:,} came by the host"
+    )
+
+
+def _unlisted(count: int, trained: bool) -> str | None:
+    if not count:
+        return None
+    return (
+        f"{count:,} mini-batches, so that the host " + ("fetched" if trained else "must fetch") + " all their cold rows"
     )
 
 

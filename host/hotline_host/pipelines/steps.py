@@ -23,6 +23,7 @@ class SplitCounts:
         working_rows: unique cold rows.
         moved: rows that became hot right before the mini-batch.
         cycles: clock cycles of the split, 0 without a clock.
+        unlisted: 1 if the mini-batch had more cold rows than the splitter can list, so that the host fetched them all.
     """
 
     popular: int
@@ -34,6 +35,7 @@ class SplitCounts:
     working_rows: int
     moved: int
     cycles: int
+    unlisted: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,4 +112,5 @@ def count_split(batch: Batch, split: Split, moved: int, cycles: int) -> SplitCou
         ),
         moved=moved,
         cycles=cycles,
+        unlisted=int(listed is None),
     )
