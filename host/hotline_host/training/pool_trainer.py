@@ -164,9 +164,11 @@ class PoolTrainer(Trainer):
         self.arrive(plan)
         with self.link.computing(plan.half):
             if self._graphs and len(inputs.parts) == 1 and inputs.full:
-                loss = self._graphs.run((plan.half, inputs.one_hot), lambda: self._step(inputs, inputs.all_lookups()))
+                loss = self._graphs.run(
+                    (plan.half, inputs.one_hot), lambda: self._step(plan, inputs, inputs.all_lookups())
+                )
             else:
-                loss = self._step(inputs)
+                loss = self._step(plan, inputs)
             self._losses.record(loss)
         self.embeddings.depart(plan)
 
@@ -174,7 +176,7 @@ class PoolTrainer(Trainer):
         """The gathered rows go to their half, and rows move. Alone, it gives a mini-batch up but keeps its moves."""
         self.embeddings.arrive(plan, self.inputs[plan.half].move_ids())
 
-    def _step(self, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
+    def _step(self, plan: StepPlan, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
         """The micro-batches that are left, and the update. Returns the loss.
 
         Args:
@@ -186,7 +188,7 @@ class PoolTrainer(Trainer):
         losses, gradients = zip(*done, strict=True)
         self.dense_optimizer.step()
         gradient = (torch.cat(gradients) if len(gradients) > 1 else gradients[0]).contiguous()
-        self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
+        self.embeddings.update(self.row_optimizer, plan, 0, gradient, inputs.groups())
         return losses[0] if len(losses) == 1 else losses[0] + losses[1]
 
     def _micro_batch(
