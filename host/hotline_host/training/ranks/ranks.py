@@ -35,7 +35,7 @@ class Traffic:
     """What has crossed the network, as far as this rank knows.
 
     Attributes:
-        sent: bytes that this rank sent, by what they were.
+        sent: bytes that this rank sent for its steps, by what they were, without the gradients of dense parameters.
         least: bytes that all ranks had to send for the embedding rows, whatever is sent (`pool.exchange.Exchange`).
         steps: mini-batches.
     """

@@ -34,29 +34,29 @@ class ShardedPool(PartOfPool):
     """Arguments as `PartOfPool`.
 
     Attributes:
-        cold, cold_state: of the rows that this rank owns, by their place in `shards`.
-        shards: which those are. Keys count from the first key of the pool's tables.
+        cold, cold_state: of the rows that this rank owns, by their place in `share_of`.
+        share_of: which those are. Keys count from the first key of the pool's tables.
     """
 
     def __init__(
         self, ranks: Together, tables: TableRows, dimension: int, shape: PoolShape, *, first_key: int, **options: Any
     ) -> None:
-        self._ranks, self.shards = ranks, Shards(int(tables.bases[-1]), ranks.count)
+        self._ranks, self.share_of = ranks, Shards(int(tables.bases[-1]), ranks.count)
         super().__init__(tables, dimension, shape, first_key=first_key, **options)
 
     def _draw(
         self, dimension: int, memory: HostMemory | None, folder: Path | None, seed: int, dtype: torch.dtype
     ) -> Tensor:
-        count = self.shards.count(self._ranks.number)
+        count = self.share_of.count(self._ranks.number)
         cold = host_zeros(count * dimension, dtype=dtype, folder=folder).view(count, dimension)
-        return draw_share(cold, self.tables.rows, self.shards, self._ranks.number, seed=seed)
+        return draw_share(cold, self.tables.rows, self.share_of, self._ranks.number, seed=seed)
 
     def _own(self, keys: np.ndarray) -> np.ndarray:
         there = super()._own(keys)
-        return there[self.shards.owner(keys[there] - self._first) == self._ranks.number]
+        return there[self.share_of.owner(keys[there] - self._first) == self._ranks.number]
 
     def _local(self, keys: np.ndarray) -> np.ndarray:
-        return self.shards.local(keys - self._first)
+        return self.share_of.local(keys - self._first)
 
     def rows_of(self, keys: np.ndarray) -> tuple[Tensor, Tensor]:
         """Copies of cold rows that this rank owns, and of their states."""
@@ -92,7 +92,7 @@ class ShardedPool(PartOfPool):
 
     def _ask(self, keys: np.ndarray) -> Tensor:
         """[n, D] on the host: cold rows, wherever they are."""
-        owners = self.shards.owner(keys - self._first)
+        owners = self.share_of.owner(keys - self._first)
         order = np.argsort(owners, kind="stable")
         asked = np.bincount(owners, minlength=self._ranks.count)
         asking = self._ranks.agree(asked.tolist())[:, self._ranks.number].tolist()
@@ -110,7 +110,7 @@ class ShardedPool(PartOfPool):
         rows, state = (torch.cat([part[number] for part in parts]) for number in range(2))
         return list(rows.split(sizes)), list(state.split(sizes))
 
-    def shards_of(self, key_of: np.ndarray, size: int) -> Iterator[Rows]:
+    def shards(self, key_of: np.ndarray, size: int) -> Iterator[Rows]:
         """As `EmbeddingPool.shards`, for rank 0. The others get empty ones."""
         for number, (rows, state) in enumerate(self._all(key_of, min(size, _AT_ONCE), 1)):
             yield Rows(number * min(size, _AT_ONCE), {"rows": rows, "state": state})
@@ -143,7 +143,7 @@ class ShardedPool(PartOfPool):
         Args:
             keys: int64 [n], from the first key of the pool's tables on; the same on all ranks.
         """
-        ranks, owners = self._ranks, self.shards.owner(keys)
+        ranks, owners = self._ranks, self.share_of.owner(keys)
         order = np.argsort(owners, kind="stable")
         mine = keys[owners == ranks.number] + self._first
         send = [len(mine) if rank < receivers else 0 for rank in range(ranks.count)]

@@ -20,7 +20,6 @@ from hotline_host.plan import Moves, Split
 from hotline_host.pool.exchange import Exchange, Gradients, Route, Touched, exchange_of
 from hotline_host.pool.planner import PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
-from hotline_host.training.checkpoint import Rows
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.kernels import Groups
 from hotline_host.training.optim import RowOptimizer
@@ -36,7 +35,8 @@ __all__ = ["SharedEmbeddings"]
 class SharedEmbeddings(PooledEmbeddings):
     """Arguments as `PooledEmbeddings`; `lookups` are those of all ranks.
 
-    `place`, `read`, `export`, `load` and `shards` are called by all ranks together.
+    `place`, `read`, `export`, `load` and `shards` are called by all ranks together. `shards` are for rank 0; the others
+    get empty ones.
     """
 
     def __init__(self, ranks: Together, *arguments: Any, **options: Any) -> None:
@@ -131,17 +131,6 @@ class SharedEmbeddings(PooledEmbeddings):
         super().settle()
         self._exchanges.clear()
 
-    def shards(self, size: int) -> Iterator[Rows]:
-        """As `PooledEmbeddings.shards`, for rank 0. The others get empty ones."""
-        self.refresh()
-        first = 0
-        for pool in self.pools:
-            own = np.where((self.hot_keys >= first) & (self.hot_keys < first + pool.count), self.hot_keys - first, -1)
-            shards = pool.shards_of(own, size) if isinstance(pool, ShardedPool) else pool.shards(own, size)
-            for shard in shards:
-                yield Rows(first + shard.first, shard.tensors)
-            first += pool.count
-
     # Within
 
     def _of(self, plan: StepPlan) -> Iterator[tuple[EmbeddingPool, Exchange]]:
@@ -171,7 +160,7 @@ class SharedEmbeddings(PooledEmbeddings):
 
 
 def _owner(pool: EmbeddingPool) -> Any:
-    return pool.shards.owner if isinstance(pool, ShardedPool) else lambda keys: np.zeros(len(keys), np.int64)
+    return pool.share_of.owner if isinstance(pool, ShardedPool) else lambda keys: np.zeros(len(keys), np.int64)
 
 
 def _ids(values: np.ndarray, beside: Tensor) -> Tensor:

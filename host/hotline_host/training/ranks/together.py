@@ -81,7 +81,8 @@ class Together(Ranks):
         received = send.new_empty(sum(receive_counts), *send.shape[1:])
         each = send[:1].nbytes
         away = sum(send_counts) - send_counts[self.number]
-        self._traffic.sent[what] = self._traffic.sent.get(what, 0) + away * each
+        if group != "loop":  # what belongs to a step
+            self._traffic.sent[what] = self._traffic.sent.get(what, 0) + away * each
         try:
             dist.all_to_all_single(received, send, receive_counts, send_counts, group=self._groups[group])
         except RuntimeError as error:
@@ -94,10 +95,10 @@ class Together(Ranks):
         return self.exchange(group, what, copies, [len(part)] * self.count, counts)
 
     def agree(self, numbers: Sequence[int]) -> np.ndarray:
-        return self._agree("loop", "what comes next", numbers)
+        return self._agree("loop", "counts", numbers)
 
     def whole(self, batch: Batch | None, error: BaseException | None = None) -> Batch:
-        failed = np.flatnonzero(self._agree("lookups", "whether all is well", [batch is None])[:, 0])
+        failed = np.flatnonzero(self._agree("lookups", "signs of life", [batch is None])[:, 0])
         if error is not None:
             raise error
         if len(failed):
@@ -136,7 +137,7 @@ class Together(Ranks):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return model
         devices = [self._device] if self._device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, process_group=self._dense)
+        return DistributedDataParallel(model, devices, process_group=self._dense, forward_sync_buffers=False)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         own = torch.from_numpy(np.ascontiguousarray(values, np.float64))
@@ -150,6 +151,6 @@ class Together(Ranks):
     def _lost(self, what: str, error: RuntimeError) -> str:
         reason = str(error).partition("\n")[0].rpartition("] ")[2] or "no answer"
         return (
-            f"rank {self.number} of {self.count} ends: another rank is gone, or did not answer within "
-            f"{self._timeout:g} s, while {what} were exchanged ({reason}); see its own message"
+            f"another of the {self.count} processes is gone, or did not answer within {self._timeout:g} s, while "
+            f"{what} were exchanged ({reason}); see its own message"
         )
