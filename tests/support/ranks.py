@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 
 from .command import environment
 
-__all__ = ["run_ranks", "start_ranks"]
+__all__ = ["run_ranks", "start_command", "start_ranks"]
 
 _PROGRAM = """
 import pickle, sys
@@ -38,6 +39,24 @@ def start_ranks(folder: Path, work: Callable[..., Any], count: int, *arguments: 
         subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(folder), str(number), str(count)], text=True, stderr=subprocess.PIPE,
             env=environment(OMP_NUM_THREADS=1),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def start_command(count: int, *arguments: object, **variables: object) -> list[subprocess.Popen[str]]:
+    """Starts `python -m hotline` as a launcher would, in each of `count` processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "hotline", *map(str, arguments)], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            env=environment(
+                RANK=number, LOCAL_RANK=number, WORLD_SIZE=count, MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
+                OMP_NUM_THREADS=1, **variables,
+            ),
         )
         for number in range(count)
     ]  # fmt: skip
