@@ -30,10 +30,9 @@ def launched_device(name: str) -> str:
 def launched_ranks(device: torch.device, timeout: float) -> Iterator[Ranks]:
     """Who trains: all processes that a launcher started, else this one alone.
 
-    If the block raises, what threads wait for from others is given up, so that this process can end.
-
     Raises:
-        RanksError: not all of them have come within `timeout` seconds.
+        RanksError: not all of them have come within `timeout` seconds, or one is gone. DistributedDataParallel says so
+            by a RuntimeError of another kind.
     """
     if not _several():
         yield Alone()
@@ -48,9 +47,14 @@ def launched_ranks(device: torch.device, timeout: float) -> Iterator[Ranks]:
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise RanksError(f"the {os.environ['WORLD_SIZE']} processes have not found each other: {reason}") from None
-    yield ranks
-    dist.barrier()  # nobody ends while another still reads from it
-    dist.destroy_process_group()
+    try:
+        yield ranks
+        dist.barrier()  # nobody ends while another still reads from it
+        dist.destroy_process_group()
+    except RuntimeError as error:
+        if (lost := ranks.lost("gradients of dense parameters", error)) is None:
+            raise
+        raise lost from None
 
 
 def _several() -> bool:

@@ -31,6 +31,8 @@ __all__ = ["TIMEOUT", "Together"]
 
 TIMEOUT = 300.0
 """Seconds that a rank waits for another, unless it is said."""
+_SIGNS = ("gloo/", "Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
+"""Of errors about other processes: gloo's are RuntimeErrors like any other."""
 
 
 class Together(Ranks):
@@ -86,7 +88,7 @@ class Together(Ranks):
         try:
             dist.all_to_all_single(received, send, receive_counts, send_counts, group=self._groups[group])
         except RuntimeError as error:
-            raise RanksError(self._lost(what, error)) from None
+            raise (self.lost(what, error) or error) from None
         return received
 
     def to_all(self, group: str, what: str, part: Tensor, counts: list[int]) -> Tensor:
@@ -148,9 +150,17 @@ class Together(Ranks):
         own = torch.tensor([[int(number) for number in numbers]], dtype=torch.int64)
         return self.to_all(group, what, own, [1] * self.count).numpy()
 
-    def _lost(self, what: str, error: RuntimeError) -> str:
-        reason = str(error).partition("\n")[0].rpartition("] ")[2] or "no answer"
-        return (
+    def lost(self, what: str, error: RuntimeError) -> RanksError | None:
+        """What to raise for an error of torch.distributed; None: it is of another kind, or says so already.
+
+        Args:
+            what: was being exchanged.
+        """
+        known = isinstance(error, dist.DistError) or any(sign in str(error) for sign in _SIGNS)
+        if not known or isinstance(error, RanksError):
+            return None
+        reason = str(error).partition("\n")[0].rpartition("] ")[2].partition(". ")[0] or "no answer"
+        return RanksError(
             f"another of the {self.count} processes is gone, or did not answer within {self._timeout:g} s, while "
             f"{what} were exchanged ({reason}); see its own message"
         )
