@@ -23,6 +23,7 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.training.checkpoint import Checkpoint, save_checkpoint
+from hotline_host.training.ranks import Alone, Ranks
 from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import Geometry
 
@@ -66,6 +67,7 @@ class Setup:
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
         folder: where the embedding rows are kept in files, mapped. None: in memory.
         accelerator: None if there is none.
+        ranks: who trains. The pipelines hotline share a mini-batch among them; every rank trains the others by itself.
     """
 
     config: TrainConfig
@@ -80,6 +82,7 @@ class Setup:
     check: bool = False
     folder: Path | None = None
     accelerator: AcceleratorOptions | None = None
+    ranks: Ranks = field(default_factory=Alone)
 
 
 class Pipeline(ABC):
@@ -149,19 +152,23 @@ class Pipeline(ABC):
         """
         self.trainer.load_state_dict(state)
 
-    def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
+    def save(self, folder: Path, step: int, more: dict[str, Any], *, writes: bool = True) -> None:
         """Writes a checkpoint, from which `resume` goes on exactly. Every mini-batch that was taken was trained on.
 
         Args:
             step: steps so far.
             more: kept beside it, as `save_checkpoint` allows.
+            writes: this rank writes it. The others give it their rows.
 
         Raises:
             OSError: it cannot be written. Older checkpoints are there still.
         """
-        state = self.trainer.dense_state() | self.splitter_state() | more
         rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
-        save_checkpoint(folder, step, state, self.trainer.shards(rows))
+        shards = self.trainer.shards(rows)
+        if writes:
+            save_checkpoint(folder, step, self.trainer.dense_state() | self.splitter_state() | more, shards)
+        for _ in shards:
+            pass
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint of a pipeline of this name and set-up. Comes after `prepare`."""

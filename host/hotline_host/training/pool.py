@@ -75,10 +75,7 @@ class EmbeddingPool:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
         self.region: Region | None = None
         self.staging: Region | None = None
-        if memory:
-            self.cold, self.region = shared_table(memory, tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
-        else:
-            self.cold = host_table(tables.rows, dimension, seed=seed, dtype=dtype, folder=folder)
+        self.cold = self._draw(dimension, memory, folder, seed, dtype)
         numbers = int(np.prod(state))
         self.cold_state = host_zeros(len(self.cold) * numbers, dtype=dtype, folder=folder).view(-1, *state)
         self._memory, self._device, self._adopt = memory, device, zero_copy
@@ -124,6 +121,21 @@ class EmbeddingPool:
             for _ in range(2):
                 keys = link.host_buffer(shape.working_rows, dtype=torch.int64)
                 self._keys.append((keys, link.device_buffer(keys)))
+
+    def _draw(
+        self, dimension: int, memory: HostMemory | None, folder: Path | None, seed: int, dtype: torch.dtype
+    ) -> Tensor:
+        """The cold rows, with their initial values."""
+        rows = self.tables.rows
+        if not memory:
+            return host_table(rows, dimension, seed=seed, dtype=dtype, folder=folder)
+        cold, self.region = shared_table(memory, rows, dimension, seed=seed, dtype=dtype, folder=folder)
+        return cold
+
+    @property
+    def count(self) -> int:
+        """Rows of its tables."""
+        return int(self.tables.bases[-1])
 
     @property
     def row_bytes(self) -> int:
@@ -213,6 +225,12 @@ class EmbeddingPool:
             hot.index_copy_(0, there, cold.index_select(0, here).to(hot.device))
             if self.check:
                 cold.index_fill_(0, here, torch.nan)
+
+    def overwrite(self, first: int, rows: Tensor, state: Tensor) -> None:
+        """Rows `first` and following of its tables, in host memory, get other values."""
+        at = slice(first, first + len(rows))
+        self.cold[at].copy_(rows)
+        self.cold_state[at].copy_(state)
 
     def unplace(self, keys: np.ndarray, slots: np.ndarray) -> None:
         """Copies rows of the pool back to host memory. They stay in their slots too, unless `check` poisons these."""
