@@ -20,7 +20,7 @@ STAMP := $(VENV)/.hotline
 # A simulator and PyTorch share the cores: threads that spin while they wait make both several times slower.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help setup cosim test test-all check lint picture format formal rtl synth synth-nightly synth-budget bench bench-sim \
+.PHONY: help setup cosim test test-all check lint picture site format formal rtl synth synth-nightly synth-budget bench bench-sim \
         cocotb clean
 .DEFAULT_GOAL := help
 
@@ -52,6 +52,9 @@ lint: $(STAMP)  ## style, format, types, and which part may import which
 
 picture: $(STAMP)  ## draw the rooms of the code into docs/architecture.md
 	$(BIN)/python docs/picture.py
+
+site: $(STAMP)  ## the documentation as a site, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(STAMP)  ## rewrite the sources in the format that lint wants
 	$(BIN)/ruff check --fix .

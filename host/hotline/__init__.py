@@ -10,8 +10,9 @@ docs/guide/adopt.md shows how to change a model that has `nn.EmbeddingBag`.
 """
 
 from hotline_host.driver.follow import FollowOptions
-from hotline_host.errors import HotlineError
+from hotline_host.errors import HotlineError, RanksError
 from hotline_host.training.optim import SGD, Adagrad, Adam, RowwiseAdagrad
+from hotline_host.training.ranks import Alone, Together
 
 from .collection import EmbeddingBagCollection
 from .jagged import JaggedTensor, KeyedJaggedTensor, KeyedTensor
@@ -23,5 +24,6 @@ __all__ = [
     "EmbeddingBagCollection", "EmbeddingBagConfig", "prefetch",
     "KeyedJaggedTensor", "KeyedTensor", "JaggedTensor",
     "SGD", "Adagrad", "Adam", "RowwiseAdagrad",
-    "FollowOptions", "HotlineError", "OrderError",
+    "Alone", "Together",
+    "FollowOptions", "HotlineError", "OrderError", "RanksError",
 ]  # fmt: skip

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
-from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.optim import RowOptimizer
+from hotline_host.training.ranks import Ranks
 from hotline_hw.spec.params import Geometry
 
 from .jagged import JaggedTensor, KeyedTensor
 from .lookups import Lookups, jagged
 from .loop import Loop
 from .preparation import Preparation
+from .processes import present_ranks
 from .splitting import FOLLOW, Splitting
 from .tables import EmbeddingBagConfig, Tables
 from .training_step import OrderError
@@ -49,6 +50,9 @@ class EmbeddingBagCollection(nn.Module):
         dtype: of rows and vectors. None: torch's default.
         seed: of the initial rows.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
+        ranks: who trains these tables, each process on its part of every batch: `hotline.Alone()` or
+            `hotline.Together()`. None: all processes of torch.distributed where it is initialised, else this one.
+            docs/guide/distributed.md says which methods all of them call together.
 
     Raises:
         SettingsError: a setting makes no sense. It is named.
@@ -72,6 +76,7 @@ class EmbeddingBagCollection(nn.Module):
         dtype: torch.dtype | None = None,
         seed: int = 0,
         check: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__()
         if accumulate < 1:
@@ -83,12 +88,13 @@ class EmbeddingBagCollection(nn.Module):
         except ValueError as error:
             raise SettingsError(str(error)) from None
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
+        self._ranks = ranks or present_ranks(torch.device(device))
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
             host: dict[str, Any] = {"check": check}
-            if len(self._tables.groups) == 1:
+            if len(self._tables.groups) == 1 and self._ranks.count == 1:
                 host["memory"] = self._splitting.memory
-            self._rows = PooledEmbeddings(
+            self._rows = self._ranks.embeddings(
                 self._tables.rows, self._tables.dimensions, self._splitting.hot_rows, lookups=0,
                 moves=self._splitting.most_moves, device=torch.device(device), dtype=dtype, seed=seed,
                 state=optimizer.state_shape, resident=accelerator is None, **(host if accelerator else {}),
@@ -97,7 +103,7 @@ class EmbeddingBagCollection(nn.Module):
         except BaseException:
             self._splitting.close()
             raise
-        self._loop = Loop(Preparation(self._tables, self._rows, self._splitting), optimizer)
+        self._loop = Loop(Preparation(self._tables, self._rows, self._splitting, self._ranks), optimizer)
 
     @property
     def rate(self) -> Tensor:
@@ -181,8 +187,13 @@ class EmbeddingBagCollection(nn.Module):
 
         mini_batches, samples, popular (samples with no cold row), lookups, hits (of hot rows), moved (rows that became
         hot); and of the unique cold rows: gathered by the accelerator, by_host, held (in the pool already).
+        With several processes these are of all of them; and network_sent, bytes that this one sent, and network_least,
+        bytes of rows and gradients that all had to send (docs/guide/distributed.md).
         """
-        return dict(self._loop.figures)
+        figures = dict(self._loop.figures)
+        if traffic := self._ranks.traffic:
+            figures |= {"network_sent": sum(traffic.sent.values()), "network_least": traffic.least}
+        return figures
 
     def close(self) -> None:
         """Ends the accelerator. What was trained can still be read."""
@@ -197,6 +208,7 @@ class EmbeddingBagCollection(nn.Module):
         """New tables and optimizer states, by number, of those by name. Without states they are zero."""
         if self._loop.active:
             raise OrderError("rows cannot be loaded inside of the loop over prefetch; end that first")
+        self._loop.rest()
         new_rows: list[Tensor] = []
         new_states: list[Tensor] = []
         dtype = self._rows.pool.rows.dtype

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,13 +32,15 @@ class Loop:
         self._ahead: Ahead[Item] | None = None
         self._step: TrainingStep | None = None
         self._number = -1  # of the batch that was yielded last, in its step
+        self._unended: Callable[[], None] | None = None  # what is left to do for a loop that was left
         self.figures: Counter[str] = Counter()
 
     @property
     def active(self) -> bool:
-        return self._ahead is not None
+        return self._ahead is not None and self._unended is None
 
     def begin(self, ahead: Ahead[Item]) -> None:
+        self._end_left()
         if self.active:
             raise OrderError(
                 "the rows are being prefetched for another loop, and one loop at a time can train them; leave that "
@@ -106,19 +110,34 @@ class Loop:
         Raises:
             OrderError: a mini-batch is in the middle of its step.
         """
+        self._end_left()
         if self._step is not None and self._step.arrived and not self._step.done:
             raise OrderError("rows cannot be read between the forward and the backward pass of a training batch")
         if self._ahead is not None:
             self._ahead.rest()
 
-    def end(self, ahead: Ahead[Item], *, whole: bool) -> None:
+    def end(self, ahead: Ahead[Item], *, whole: bool, left: bool) -> None:
         """The loop has ended. Mini-batches that were prepared are given up.
 
         Args:
             whole: nothing went wrong with one of them. Else all rows are placed anew.
+            left: it ended before its loader. To give mini-batches up, several ranks need each other, and perhaps this
+                one alone has left, because it failed. So that waits until they do something else together.
         """
-        if self._ahead is not ahead:
+        if self._ahead is not ahead or self._unended:
             return
+        if left and self.preparation.ranks.count > 1:
+            self._unended = partial(self._end, ahead, whole)
+        else:
+            self._end(ahead, whole)
+
+    def _end_left(self) -> None:
+        """Ends a loop that was left."""
+        if self._unended:
+            end, self._unended = self._unended, None
+            end()
+
+    def _end(self, ahead: Ahead[Item], whole: bool) -> None:
         try:
             if self._step is not None:
                 self._step.give_up()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from hotline_host.errors import SettingsError
+from hotline_host.errors import DataError, RanksError, SettingsError
 from hotline_host.pipelines.ahead import Ahead
 
 from .collection import EmbeddingBagCollection
@@ -21,6 +21,9 @@ from .preparation import Item
 __all__ = ["prefetch"]
 
 Batch = TypeVar("Batch")
+
+_BATCH, _ENDED, _FAILED = range(3)
+"""What a rank's loader has for the next mini-batch."""
 
 
 def prefetch(
@@ -48,6 +51,9 @@ def prefetch(
         OrderError: another prefetch of `emb` has not ended; or, from the loop, a batch was not trained on.
         DataError: from the loop, in place of a batch that lacks a feature or looks up a row that is not there.
 
+    With several processes each has a loader of its own, and all must give the same number of batches. A RanksError says
+    that they do not, or that a process has failed or is gone.
+
     What the loader raises comes out of the loop too, after the batches before it.
     """
     if depth < 1:
@@ -61,7 +67,7 @@ def _run(
     loop, feed = emb._loop, _Feed(loader, emb, key)
     ahead: Ahead[Item] = Ahead(loop.preparation.work, depth=depth)
     loop.begin(ahead)
-    whole = False
+    whole = left = False
     try:
         while True:
             ahead.fill(feed)
@@ -79,10 +85,10 @@ def _run(
         if feed.error is not None:
             raise feed.error
     except GeneratorExit:
-        whole = True
+        whole = left = True
         raise
     finally:
-        loop.end(ahead, whole=whole)
+        loop.end(ahead, whole=whole, left=left or not whole)
 
 
 class _Feed(Iterator[Item]):
@@ -99,13 +105,13 @@ class _Feed(Iterator[Item]):
         self._preparation = emb._loop.preparation
         self._waits: Item | None = None
         self.error: BaseException | None = None
-        self._ended = False
+        self._ended = self._over = False
 
     def __next__(self) -> Item:
-        item = self._waits or self._take()
+        item = self._waits or self._agreed()
         if item is None:
             raise StopIteration
-        self._waits = None if self._preparation.has_room(*item.sizes) else item
+        self._waits = None if self._preparation.has_room(*item.room) else item
         if self._waits:
             raise StopIteration
         return item
@@ -114,8 +120,27 @@ class _Feed(Iterator[Item]):
         """Makes room for a mini-batch that waits for it. False if none does."""
         if self._waits is None:
             return False
-        self._preparation.make_room(*self._waits.sizes)
+        self._preparation.make_room(*self._waits.room)
         return True
+
+    def _agreed(self) -> Item | None:
+        """The next mini-batch. None where a rank has none."""
+        if self._over:
+            return None
+        item, sizes = self._take(), (0, 0)
+        try:
+            sizes = item.sizes if item else sizes
+        except DataError as error:
+            item, self.error = None, error
+        there = _BATCH if item else _ENDED if self.error is None else _FAILED
+        every = self._preparation.ranks.agree([there, *sizes])
+        if item and (every[:, 0] == _BATCH).all():
+            item.room = int(every[:, 1].sum()), int(every[:, 2].sum())
+            return item
+        self._over = True
+        if self.error is None and (every[:, 0] != _ENDED).any():
+            self.error = _out_of_step(every[:, 0].tolist())
+        return None
 
     def _take(self) -> Item | None:
         batches: list[Any] = []
@@ -130,6 +155,16 @@ class _Feed(Iterator[Item]):
             except BaseException as error:
                 self.error, self._ended = error, True
         return Item(batches, features) if batches else None
+
+
+def _out_of_step(there: list[int]) -> RanksError:
+    if _FAILED in there:
+        rank = there.index(_FAILED)
+        return RanksError(f"the loader of rank {rank} has failed, and training ends on all ranks; see its message")
+    return RanksError(
+        f"the loader of rank {there.index(_ENDED)} has ended, and that of rank {there.index(_BATCH)} has not; every "
+        "rank must have the same number of batches"
+    )
 
 
 def _features_of(batch: Any) -> Any:

@@ -15,6 +15,7 @@ from hotline_host.plan import Followed
 from hotline_host.pool.planner import StepPlan
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.optim import RowOptimizer
+from hotline_host.training.ranks import Ranks
 from hotline_host.training.row_inputs import RowInputs
 
 from .lookups import Lookups, batch_of, sizes_of
@@ -53,11 +54,13 @@ class Item:
     Attributes:
         batches: as the loader gave them.
         features: the KeyedJaggedTensor of each.
+        room: lookups and bags of the mini-batch, of all ranks.
         prepared: what the threads made of it.
     """
 
     def __init__(self, batches: list[Any], features: list[Any]) -> None:
         self.batches, self.features = batches, features
+        self.room = (0, 0)
         self.prepared: Any = None
 
     @property
@@ -68,10 +71,15 @@ class Item:
 
 
 class Preparation:
-    """Attributes: work, what `Ahead` is to call."""
+    """What is done, and on whose behalf.
 
-    def __init__(self, tables: Tables, rows: PooledEmbeddings, splitting: Splitting) -> None:
-        self._tables, self._rows, self._splitting = tables, rows, splitting
+    Attributes:
+        work: what `Ahead` is to call.
+        ranks: who trains. The mini-batch is split and planned for all of them, and packed for this one.
+    """
+
+    def __init__(self, tables: Tables, rows: PooledEmbeddings, splitting: Splitting, ranks: Ranks) -> None:
+        self._tables, self._rows, self._splitting, self.ranks = tables, rows, splitting, ranks
         self._room = (0, 0)
         self._inputs: list[list[RowInputs]] = [[], []]  # of each half, for each D
         self._latest: _Prepared | None = None  # of the step that was opened last
@@ -112,14 +120,17 @@ class Preparation:
         return self._latest.lookups[number]
 
     def _split(self, item: Item) -> Followed:
-        lookups = [Lookups.of(features, self._tables) for features in item.features]
+        try:
+            lookups = [Lookups.of(features, self._tables) for features in item.features]
+        except BaseException as error:
+            return self._splitting.splitter.split(self.ranks.whole(None, error))
         weighted = any(getattr(features, "weights_or_none", lambda: None)() is not None for features in item.features)
         item.prepared = _Prepared(lookups, *batch_of(lookups), weighted, [])
-        return self._splitting.splitter.split(item.prepared.batch)
+        return self._splitting.splitter.split(self.ranks.whole(item.prepared.batch))
 
     def _plan(self, item: Item, followed: Future[Followed]) -> StepPlan:
-        split, moves = followed.result().split, followed.result().moves
-        return self._rows.plan(item.prepared.batch, split, moves)
+        known = followed.result()
+        return self._rows.plan(known.batch, known.split, known.moves)
 
     def _pack(self, item: Item, followed: Future[Followed], plan: Future[StepPlan]) -> SplitCounts:
         planned, known, prepared = plan.result(), followed.result(), item.prepared
@@ -139,7 +150,7 @@ class Preparation:
             inputs.pack_rows(
                 np.concatenate(ids), np.concatenate(lengths), (planned.source, planned.target), picks=prepared.weighted
             )
-        return count_split(prepared.batch, known.split, len(known.moves or ()), known.cycles)
+        return count_split(known.batch, known.split, len(known.moves or ()), known.cycles)
 
     def _gather(self, followed: Future[Followed], plan: Future[StepPlan]) -> GatherCounts:
         planned, split, gatherer = plan.result(), followed.result().split, self._splitting.gatherer

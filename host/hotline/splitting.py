@@ -9,12 +9,13 @@ from hotline_device.host_memory import HostMemory
 from hotline_device.registry import find_backend
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.pipelines.accelerators import Accelerator, open_accelerator
-from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer
+from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer, RanksGatherer
 from hotline_host.pipelines.pipeline import AcceleratorOptions
 from hotline_host.splitters.replayed import recording_of
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.splitters.static_hot import AllHot
 from hotline_host.training.embeddings import PooledEmbeddings
+from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
 from hotline_hw.spec.params import Geometry, preset
 
@@ -98,6 +99,8 @@ class Splitting:
             self._accelerator.close()
 
     def _gatherer(self, rows: PooledEmbeddings) -> Gatherer:
+        if isinstance(rows, SharedEmbeddings):
+            return RanksGatherer(rows)
         if self._accelerator is None or len(rows.pools) > 1:
             return PoolsGatherer(rows)
         size = rows.pool.row_bytes

@@ -130,12 +130,12 @@ class TrainingStep:
 
     def _update(self) -> None:
         self._optimizer.begin()
-        for group, (pool, inputs) in enumerate(zip(self._rows.pools, self._inputs, strict=True)):
+        for group, inputs in enumerate(self._inputs):
             gradient = _joined([part.gradients[group] for part in self.parts if part.gradients])
             weights = None
             if any(part.weights for part in self.parts):
                 weights = _joined([part.weights[group] for part in self.parts]).index_select(0, inputs.picks)
-            self._rows.kernels.update_rows(self._optimizer, pool.rows, pool.state, gradient, inputs.groups(), weights)
+            self._rows.update(self._optimizer, self._plan, group, gradient, inputs.groups(), weights)
 
     def _by_weights(self, group: int, part: PartOfStep, gradient: Tensor) -> Tensor:
         """[n]: the gradient of a lookup's weight is its row times the gradient of its bag."""

@@ -3,7 +3,8 @@
     HotlineError
      |- SettingsError    an option, alone or for this log
      |- DataError        a log that cannot be read or used
-     '- DriverError      a request beyond the accelerator, or a wrong answer of it
+     |- DriverError      a request beyond the accelerator, or a wrong answer of it
+     '- RanksError       another process that trains together with this one is gone, or out of step
 
 Devices raise `DeviceError`, geometries `GeometryError`, and synthesis `SynthesisError`. They belong to packages below
 this one.
@@ -15,7 +16,7 @@ from hotline_device.device import DeviceError
 from hotline_hw.spec.params import GeometryError
 from hotline_hw.synth.targets import SynthesisError
 
-__all__ = ["EXPECTED", "DataError", "DriverError", "HotlineError", "SettingsError"]
+__all__ = ["EXPECTED", "DataError", "DriverError", "HotlineError", "RanksError", "SettingsError"]
 
 
 class HotlineError(Exception):
@@ -32,6 +33,10 @@ class DataError(HotlineError, ValueError):
 
 class DriverError(HotlineError, RuntimeError):
     """A request is beyond the accelerator, or its answer is wrong. The message says which, and where."""
+
+
+class RanksError(HotlineError, RuntimeError):
+    """Another process that trains together with this one is gone, out of step, or has failed. It says by itself why."""
 
 
 EXPECTED = (HotlineError, DeviceError, GeometryError, SynthesisError)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ import pytest
 import torch
 
 import hotline
+from tests.support.command import environment
 from tests.support.gathering_runs import ROOMY
 from tests.support.reference_bags import Rule, rowwise_adagrad, torchs, twin
 
@@ -64,7 +67,7 @@ def test_the_losses_are_those_of_embedding_bags(name: str, float64) -> None:
         torch.testing.assert_close(emb.weights()[table], weight, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain"])
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed"])
 def test_it_runs_and_learns(name: str, capsys) -> None:
     torch.manual_seed(0)
     example(name).main(150)
@@ -72,9 +75,21 @@ def test_it_runs_and_learns(name: str, capsys) -> None:
     assert last < 0.97 * first
 
 
-@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain"])
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed"])
 def test_it_is_short(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 80
+
+
+def test_the_distributed_one_is_the_same_in_two_processes(capsys) -> None:
+    example("distributed").main(150)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = f"import runpy; runpy.run_path({str(EXAMPLES / 'distributed.py')!r})['main'](150)"
+    two = subprocess.run(
+        [*torchrun, "--no-python", sys.executable, "-c", program], env=environment(OMP_NUM_THREADS=1),
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr
+    np.testing.assert_allclose(losses_told(two.stdout), losses_told(capsys.readouterr().out), rtol=0, atol=2e-3)
 
 
 # Adoption

@@ -5,6 +5,7 @@ Exit codes: 2 for an expected error, 128 and the signal's number (Ctrl-C: 130).
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -129,5 +130,6 @@ def _message(error: BaseException) -> str | None:
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:
-    say(message)
+    several = os.environ.get("WORLD_SIZE", "1") != "1"  # processes of torchrun
+    say(f"rank {os.environ.get('RANK', '0')}: {message}" if several else message)
     raise typer.Exit(code) from None

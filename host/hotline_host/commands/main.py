@@ -115,6 +115,9 @@ def cosim_command(
     check: Annotated[
         bool, typer.Option("--check", help="Poison memory that owns no row, to find misplaced rows.")
     ] = False,
+    patience: Annotated[
+        float, typer.Option(help="Seconds that a process under torchrun waits for another one, before it ends.")
+    ] = 300.0,
     pipelines: Annotated[
         str, typer.Option(help=f"Ways to train, with commas between: {PIPELINE_NAMES}. Compared to the first.")
     ] = "hotline",
@@ -131,6 +134,8 @@ def cosim_command(
     The accelerator learns popularity from the front of the log, and follows it while training, which begins after that
     part; the end of the log is kept to judge the result by its AUC. A Criteo log, and a generated one with the option
     rows=N, is read or drawn while it is used, and takes no memory however long it is.
+
+    In several processes: torchrun --nproc-per-node 2 -m hotline cosim ...
     """
     with plain_errors() as progress:
         geometry = _geometry(preset, overrides)
@@ -141,23 +146,28 @@ def cosim_command(
         progress("importing torch", 0, 1)
         from hotline_host.experiments.cosim import cosim  # torch takes seconds
         from hotline_host.experiments.cosim_settings import CosimSettings
+        from hotline_host.training.ranks import launched_device, launched_ranks
 
         settings = CosimSettings(
             hot_rows=hot_rows, learn_share=learn_share, batch_size=batch_size, relearn_share=relearn_share,
             select_every=select_every, move_limit=move_limit, learn_by=learn_by, objective=objective,
             memory=memory, passes=passes,
             steps=steps, test_share=test_share,
-            optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension, device=device,
-            dtype=dtype, seed=seed, schedule=schedule, tables=tables, lazy=lazy, check=check,
+            optimizer=optimizer, rate=rate, eps=eps, model=model, dimension=dimension,
+            device=launched_device(device), dtype=dtype, seed=seed, schedule=schedule, tables=tables, lazy=lazy,
+            check=check,
             save=save, save_every=save_every, resume=resume,
             autocast=autocast,
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _open(data, skip_bad, samples, seed, progress)
-        result = replace(cosim(log, geometry, backend, settings, progress), load_seconds=seconds)
-        progress("writing results", 0, 1)
-        write_results(result.as_dict(), json, (picture, lambda path: _draw_cosim(result, path)))
-    show(headline(result), summary(result), json=json)
+        with launched_ranks(settings.torch_device(), patience) as ranks:
+            result = replace(cosim(log, geometry, backend, settings, progress, ranks), load_seconds=seconds)
+            progress("writing results", 0, 1)
+            if ranks.number == 0:
+                write_results(result.as_dict(), json, (picture, lambda path: _draw_cosim(result, path)))
+    if ranks.number == 0:
+        show(headline(result), summary(result), json=json)
 
 
 @app.command(name="split")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
@@ -22,7 +23,8 @@ class TerminalProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        self._bars = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+        shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, the first
+        self._bars = Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown)
         self._task: TaskID | None = None
         self._bars.start()
 

@@ -11,7 +11,7 @@ Training begins after the learned part: on samples that the tracker has learned 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,13 +24,14 @@ from hotline_host.pipelines.registry import PIPELINES
 from hotline_host.pipelines.steps import PipelineFigures, StepResult
 from hotline_host.stopwatch import Stopwatch
 from hotline_host.training.metrics import auc
+from hotline_host.training.ranks import Alone, Ranks
 from hotline_host.training.trainer import max_parameter_difference
 from hotline_hw.spec.params import Geometry
 
 from .cosim_settings import CosimSettings
 from .history import History
 from .keeper import Done, Keeper
-from .results import CosimResult, LogFigures, PipelineResult, RunFigures, TrainFigures
+from .results import CosimResult, LogFigures, NetworkFigures, PipelineResult, RunFigures, TrainFigures
 from .settings import check_lookups
 
 __all__ = ["cosim"]
@@ -55,15 +56,18 @@ class _Trained:
     figures: PipelineFigures
     auc: float | None
     seconds: dict[str, float]
+    network: NetworkFigures | None
 
 
 def cosim(
-    log: Log, geometry: Geometry, backend: str, settings: CosimSettings, progress: Progress = lambda *_: None
-) -> CosimResult:
+    log: Log, geometry: Geometry, backend: str, settings: CosimSettings, progress: Progress = lambda *_: None,
+    ranks: Ranks | None = None,
+) -> CosimResult:  # fmt: skip
     """Trains each of `settings.pipelines`, one after the other, and compares the others to the first.
 
     Args:
         backend: stands for the accelerator, where a pipeline drives one.
+        ranks: who trains. All of them call this together, and get the same result.
 
     Raises:
         SettingsError: nothing is left to train on, the log has no lookup, its tables do not fit into memory, or the
@@ -73,10 +77,15 @@ def cosim(
     """
     check_lookups(log)
     parts = _parts(log, settings)
-    setup = settings.setup(log, geometry, backend)
+    setup = replace(settings.setup(log, geometry, backend), ranks=ranks or Alone())
     steps = settings.steps or settings.passes * len(parts.train)
     keeper = Keeper(
-        settings.run(log, setup), steps, save=settings.save, every=settings.save_every, resume=settings.resume
+        settings.run(log, setup),
+        steps,
+        save=settings.save,
+        every=settings.save_every,
+        resume=settings.resume,
+        ranks=setup.ranks,
     )
     trained = {name: _train(name, setup, parts, steps, keeper, progress) for name in settings.pipelines}
     first = next(iter(trained.values()))
@@ -104,6 +113,7 @@ def cosim(
         gather=history.gather_figures() if history.gathered_rows else None,
         pipelines={name: _result(each, None if each is first else first) for name, each in trained.items()},
         history=history,
+        network=first.network,
     )  # fmt: skip
 
 
@@ -143,9 +153,10 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, keeper: Keeper, p
         pipeline.saved()
         watch.lap("save")
         figures = pipeline.figures()
+    network = NetworkFigures.of(pipeline.trainer.ranks, pipeline.trainer.model)
     judged = _test_auc(name, pipeline, parts.test, progress)
     watch.lap("evaluate")
-    return _Trained(pipeline, done.steps, done.losses, figures, judged, watch.seconds | figures.seconds)
+    return _Trained(pipeline, done.steps, done.losses, figures, judged, watch.seconds | figures.seconds, network)
 
 
 def _result(trained: _Trained, first: _Trained | None) -> PipelineResult:

@@ -18,6 +18,7 @@ from hotline_host.errors import DataError
 from hotline_host.pipelines.pipeline import Pipeline
 from hotline_host.pipelines.steps import GatherCounts, SplitCounts, StepResult
 from hotline_host.training.checkpoint import Checkpoint, newest_checkpoint
+from hotline_host.training.ranks import Alone, Ranks
 
 __all__ = ["Done", "Keeper"]
 
@@ -44,10 +45,15 @@ class Keeper:
         save: folder to keep checkpoints in; None: keep none.
         every: steps between two of them; 0: only one, at the end.
         resume: folder of checkpoints to go on from; None: begin anew.
+        ranks: who trains. Rank 0 writes for all of them; every rank reads.
     """
 
-    def __init__(self, run: dict[str, Any], steps: int, *, save: Path | None, every: int, resume: Path | None) -> None:
+    def __init__(
+        self, run: dict[str, Any], steps: int, *, save: Path | None, every: int, resume: Path | None,
+        ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
         self._run, self._steps, self._folder, self._every, self._from = run, steps, save, every, resume
+        self._ranks = ranks or Alone()
 
     def find(self, name: str) -> Checkpoint | None:
         """The newest checkpoint of a pipeline; None if the run begins anew, or was stopped before its first.
@@ -86,7 +92,8 @@ class Keeper:
         if self._folder:
             steps = [asdict(step) for step in done.steps]
             more = {"run": self._run, "steps": steps, "losses": done.losses}
-            pipeline.save(self._folder / name, len(done.steps), more)
+            pipeline.save(self._folder / name, len(done.steps), more, writes=self._ranks.number == 0)
+            self._ranks.agree([])  # no rank goes on, or looks for the checkpoint, before it is there
 
 
 def _step_of(plain: dict[str, Any]) -> StepResult:

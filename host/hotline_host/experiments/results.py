@@ -6,15 +6,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from hotline_host.data.log import Log
+from hotline_host.training.ranks import Ranks
 from hotline_hw.spec.params import Geometry
 
 from .history import GatherFigures, History, SplitFigures
 from .lanes import LaneFigures
 from .settings import Settings
 
-__all__ = ["CosimResult", "LogFigures", "PipelineResult", "RunFigures", "SplitResult", "TrainFigures"]
+__all__ = ["CosimResult", "LogFigures", "NetworkFigures", "PipelineResult", "RunFigures", "SplitResult", "TrainFigures"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,36 @@ class PipelineResult:
 
 
 @dataclass(frozen=True)
+class NetworkFigures:
+    """What crossed the network in the steps of the first pipeline, between all ranks.
+
+    Attributes:
+        ranks: N.
+        steps: that this was in.
+        sent: bytes, by what they were. Gradients of dense parameters are as a ring sends them, each 2 (N - 1) times.
+        least: bytes of embedding rows and their gradients that had to cross in any case: see `pool.exchange.Exchange`.
+    """
+
+    ranks: int
+    steps: int
+    sent: dict[str, int]
+    least: int
+
+    @classmethod
+    def of(cls, ranks: Ranks, model: nn.Module) -> NetworkFigures | None:
+        """Called by all ranks together. None: there is no network."""
+        traffic = ranks.traffic
+        if traffic is None:
+            return None
+        kinds = {"lookups", "rows", "states", "rows of the step before", "gradients"}
+        every = ranks.agree([traffic.sent.get(kind, 0) for kind in sorted(kinds)]).sum(axis=0).tolist()
+        sent = {kind: count for kind, count in zip(sorted(kinds), every, strict=True) if count}
+        dense = sum(parameter.nbytes for parameter in model.parameters())
+        sent["dense gradients"] = 2 * (ranks.count - 1) * dense * traffic.steps
+        return cls(ranks.count, traffic.steps, sent, traffic.least)
+
+
+@dataclass(frozen=True)
 class CosimResult:
     """What came of a co-simulation.
 
@@ -158,6 +190,7 @@ class CosimResult:
         split, gather: of the pipeline that splits; None if none does.
         pipelines: by name, in the order in which they trained. The others are compared to the first.
         history: of every step.
+        network: None: one process.
         load_seconds: what loading the log took.
     """
 
@@ -168,6 +201,7 @@ class CosimResult:
     gather: GatherFigures | None
     pipelines: dict[str, PipelineResult]
     history: History
+    network: NetworkFigures | None = None
     load_seconds: float = 0.0
 
     @property
@@ -186,6 +220,7 @@ class CosimResult:
         figures |= asdict(self.split) if self.split else dict.fromkeys(SplitFigures.__dataclass_fields__)
         figures |= asdict(self.gather) if self.gather else dict.fromkeys(GatherFigures.__dataclass_fields__)
         return figures | {
+            "network": self.network and asdict(self.network),
             "loss": first.loss,
             "baseline_loss": baseline and baseline.loss,
             "max_loss_difference": baseline and baseline.max_loss_difference,

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from .history import GatherFigures, SplitFigures
 from .lanes import LaneFigures
-from .results import CosimResult, RunFigures, SplitResult
+from .results import CosimResult, NetworkFigures, RunFigures, SplitResult
 
 __all__ = ["headline", "summary"]
 
@@ -35,6 +35,7 @@ def summary(result: CosimResult | SplitResult) -> Table:
     rows += _split_rows(run, split, result.gather if isinstance(result, CosimResult) else None) if split else []
     if isinstance(result, CosimResult):
         rows += _training_rows(result)
+        rows += _network_rows(result.network) if result.network else []
     else:
         rows += [(f"lanes busy, {kind}", _busy(figures)) for kind, figures in result.lanes.items()]
         rows.append(("accelerator at work", f"{result.seconds['accelerator']:.1f} s"))
@@ -81,6 +82,16 @@ def _training_rows(result: CosimResult) -> _Rows:
         ("rows fetched a mini-batch", beside({name: each.fetched_rows for name, each in every}, ",.0f")),
         ("training", beside({name: each.seconds["train"] for name, each in every}, ".1f", " s")),
         ("accelerator at work", _format(worked, ".1f", " s")),
+    ]
+
+
+def _network_rows(network: NetworkFigures) -> _Rows:
+    steps = max(1, network.steps)
+    sent = ", ".join(f"{what} {count / steps / 1e3:,.1f}" for what, count in network.sent.items())
+    ours = sum(count for what, count in network.sent.items() if what not in ("dense gradients", "lookups"))
+    return [
+        (f"network a step, {network.ranks} ranks", f"{sum(network.sent.values()) / steps / 1e3:,.1f} kB: {sent}"),
+        ("... rows and gradients", f"{ours / steps / 1e3:,.1f} kB; the least is {network.least / steps / 1e3:,.1f}"),
     ]
 
 

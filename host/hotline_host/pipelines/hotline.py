@@ -14,9 +14,10 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Stopwatch
 from hotline_host.training.checkpoint import Checkpoint
 from hotline_host.training.pool_trainer import PoolTrainer
+from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 
 from .accelerators import DrivenAccelerator, open_accelerator
-from .gatherers import Gatherer
+from .gatherers import Gatherer, RanksGatherer
 from .pipeline import Setup
 from .pooled import PooledPipeline, size_of
 
@@ -38,12 +39,18 @@ class HotlinePipeline(PooledPipeline):
         watch = Stopwatch()
         if setup.accelerator is None:
             raise SettingsError("the pipeline hotline drives an accelerator; give Setup one")
+        if setup.ranks.count > 1 and setup.schedule == "split":
+            raise SettingsError(
+                f"the schedule is split, which trains in one process, and there are {setup.ranks.count}; give "
+                "--schedule pool, and no pipeline hotline-split"
+            )
         self.accelerator = open_accelerator(setup.accelerator, setup.hot_rows, schedule=setup.schedule)
         watch.lap("build")
         try:
             trainer = PoolTrainer(
                 setup.config, setup.rows, setup.hot_rows, size_of(setup, self.accelerator.most_moves),
-                device=setup.device, dtype=setup.dtype, seed=setup.seed, memory=self.accelerator.memory,
+                device=setup.device, dtype=setup.dtype, seed=setup.seed, ranks=setup.ranks,
+                memory=self.accelerator.memory if setup.ranks.count == 1 else None,
                 check=setup.check, folder=setup.folder, lazy=setup.lazy,
             )  # fmt: skip
         except BaseException:
@@ -62,6 +69,8 @@ class HotlinePipeline(PooledPipeline):
         return self.accelerator.learn(learned, coming, progress)
 
     def _open_gatherer(self) -> Gatherer:
+        if isinstance(self.trainer.embeddings, SharedEmbeddings):
+            return RanksGatherer(self.trainer.embeddings)
         return self.accelerator.gatherer(self.trainer.pool)
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.training.checkpoint import Checkpoint, Saving
+from hotline_host.training.ranks import Alone, Ranks
 from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import Geometry
 
@@ -67,6 +68,7 @@ class Setup:
         folder: where the embedding rows are kept in files, mapped. None: in memory.
         lazy: draw the initial values of a row when it is first needed.
         accelerator: None if there is none.
+        ranks: who trains. The pipelines hotline share a mini-batch among them; every rank trains the others by itself.
     """
 
     config: TrainConfig
@@ -82,6 +84,7 @@ class Setup:
     folder: Path | None = None
     lazy: bool = False
     accelerator: AcceleratorOptions | None = None
+    ranks: Ranks = field(default_factory=Alone)
 
 
 class Pipeline(ABC):
@@ -155,7 +158,7 @@ class Pipeline(ABC):
         self.saved()
         self.trainer.load_state_dict(state)
 
-    def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
+    def save(self, folder: Path, step: int, more: dict[str, Any], *, writes: bool = True) -> None:
         """Begins to write a checkpoint, from which `resume` goes on exactly, and waits for the one before.
 
         Every mini-batch that was taken was trained on. Training may go on at once.
@@ -163,16 +166,23 @@ class Pipeline(ABC):
         Args:
             step: steps so far.
             more: kept beside it, as `save_checkpoint` allows.
+            writes: this rank writes it. The others give it their rows.
 
         Raises:
             OSError: as `saved`.
         """
         self.saved()
-        state = self.trainer.dense_state() | self.splitter_state() | more
         rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
-        self._saving = Saving(folder, step, state, self.trainer.shards(rows))
-        if not self.trainer.saves_beside:
+        if writes:
+            state = self.trainer.dense_state() | self.splitter_state() | more
+            self._saving = Saving(folder, step, state, self.trainer.shards(rows))
+        if self.trainer.saves_beside:
+            return
+        if writes:
             self.saved()
+        else:
+            for _ in self.trainer.shards(rows):
+                pass
 
     def saved(self) -> None:
         """Returns when the checkpoint is on the disk, if one is being written.

@@ -159,9 +159,9 @@ class PooledPipeline(Pipeline):
                 self.trainer.give_up(ready.plan.result())
         super().load_state_dict(state)
 
-    def save(self, folder: Path, step: int, more: dict[str, Any]) -> None:
+    def save(self, folder: Path, step: int, more: dict[str, Any], *, writes: bool = True) -> None:
         self._rest()
-        super().save(folder, step, more)
+        super().save(folder, step, more, writes=writes)
 
     def figures(self) -> PipelineFigures:
         link = self.trainer.link

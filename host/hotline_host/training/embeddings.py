@@ -22,8 +22,9 @@ from hotline_host.pool.planner import Planner, PoolShape, StepPlan
 from hotline_host.pool.rows import TableRows
 
 from .checkpoint import Rows
-from .kernels import kernels_for
+from .kernels import Groups, kernels_for
 from .link import link_to
+from .optim import RowOptimizer
 from .part_of_pool import PartOfPool
 from .pool import EmbeddingPool
 from .resident_pool import ResidentPool
@@ -79,12 +80,7 @@ class PooledEmbeddings:
         for dimension, count in runs:
             options |= {"device": device, "state": states(dimension)}
             part, first_key = TableRows(tables.rows[first : first + count]), int(tables.bases[first])
-            if resident:
-                pool: EmbeddingPool = ResidentPool(part, dimension, first_key=first_key, **options)
-            elif len(runs) == 1:
-                pool = EmbeddingPool(tables, dimension, shape, link=self.link, **options)
-            else:
-                pool = PartOfPool(part, dimension, shape, first_key=first_key, link=self.link, **options)
+            pool = self._pool(part, dimension, shape, first_key, only=len(runs) == 1, resident=resident, **options)
             self.pools.append(pool)
             options["seed"] += 1
             first += count
@@ -94,6 +90,17 @@ class PooledEmbeddings:
         self.hot_keys = np.full(hot_rows, -1, np.int64)
         self.link.synchronize()  # what was allocated is there, whatever stream uses it first
         self._slots: tuple[np.ndarray, np.ndarray] | None = None  # sorted keys that are hot, and their slots
+
+    def _pool(
+        self, tables: TableRows, dimension: int, shape: PoolShape, first_key: int, *, only: bool, resident: bool,
+        **options: Any,
+    ) -> EmbeddingPool:  # fmt: skip
+        """The pool of some of the tables, or of all (`only`)."""
+        if resident:
+            return ResidentPool(tables, dimension, first_key=first_key, **options)
+        if only:
+            return EmbeddingPool(tables, dimension, shape, link=self.link, **options)
+        return PartOfPool(tables, dimension, shape, first_key=first_key, link=self.link, **options)
 
     @property
     def pool(self) -> EmbeddingPool:
@@ -158,6 +165,14 @@ class PooledEmbeddings:
         if len(plan.slots):
             self.hot_keys[plan.slots] = plan.comes
             self._slots = None
+
+    def update(
+        self, optimizer: RowOptimizer, plan: StepPlan, number: int, gradient: Tensor, groups: Groups,
+        weights: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Updates the rows that the mini-batch looks up in pool `number`, as `Kernels.update_rows`."""
+        pool = self.pools[number]
+        self.kernels.update_rows(optimizer, pool.rows, pool.state, gradient, groups, weights)
 
     def depart(self, plan: StepPlan) -> None:
         """The step has been launched: its rows are copied out behind it."""
@@ -257,9 +272,7 @@ class PooledEmbeddings:
         first = 0
         for pool in self.pools:
             own = slice(first, first + len(pool.tables.rows))
-            pool.host.touch_all()
-            pool.cold.copy_(torch.cat(tables[own]))
-            pool.cold_state.copy_(torch.cat(states[own]))
+            pool.load(Rows(0, {"rows": torch.cat(tables[own]), "state": torch.cat(states[own])}))
             pool.place(self.hot_keys[slots], slots)
             first = own.stop
 
@@ -269,7 +282,7 @@ class PooledEmbeddings:
         self.refresh()
         first, parts = 0, []
         for pool in self.pools:
-            count = len(pool.cold)
+            count = pool.count
             own = np.where((self.hot_keys >= first) & (self.hot_keys < first + count), self.hot_keys - first, -1)
             parts.append((first, pool.shards(own, size)))
             first += count
@@ -278,7 +291,7 @@ class PooledEmbeddings:
     def load_shards(self, shards: Iterable[Rows]) -> None:
         """Overwrites rows and states by what `shards` gave. Call it while no mini-batch is planned ahead."""
         self.settle()
-        bases = np.cumsum([0, *(len(pool.cold) for pool in self.pools)])
+        bases = np.cumsum([0, *(pool.count for pool in self.pools)])
         for shard in shards:
             number = int(np.searchsorted(bases, shard.first, side="right")) - 1
             self.pools[number].load(_moved(shard, -int(bases[number])))

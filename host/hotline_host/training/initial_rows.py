@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hotline_device.compiled import compiled
 
-__all__ = ["InitialRows", "draw_rows"]
+__all__ = ["InitialRows", "draw_range", "draw_rows"]
 
 _CHUNK = 1 << 20
 """Values that a thread draws at a time: an even number."""
@@ -48,6 +48,18 @@ def draw_rows(table: Tensor, rows: np.ndarray, *, seed: int) -> Tensor:
         for chunk in drawn:
             chunk.result()
     return table
+
+
+def draw_range(out: Tensor, rows: int, number: int, first: int, *, seed: int) -> Tensor:
+    """Fills `out`, [m, D] on the host, with rows `first` and following of table `number`, which has `rows` of them.
+
+    `first` is even. Returns `out`.
+    """
+    bound, begin = _bound(rows), first * out.shape[1]
+    values, key = out.view(-1), _key(seed, number)
+    for at in range(0, len(values), _CHUNK):
+        _draw_chunk(values[at : at + _CHUNK], key, begin + at, bound)
+    return out
 
 
 class InitialRows:

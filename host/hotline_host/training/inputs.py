@@ -116,9 +116,9 @@ class StepInputs(RowInputs):
 
     @property
     def parts(self) -> list[slice]:
-        """The samples of each micro-batch that has any."""
+        """The samples of each micro-batch that has any; of one without samples if neither has."""
         halves = slice(0, self.first), slice(self.first, self.samples)
-        return [part for part in halves if part.stop > part.start]
+        return [part for part in halves if part.stop > part.start] or [slice(0, 0)]
 
 
 @compiled()

@@ -38,7 +38,7 @@ class PartOfPool(EmbeddingPool):
         self.fetch_state(half, place, keys)
 
     def touch(self, keys: np.ndarray) -> None:
-        super().touch(keys[self._own(keys)] - self._first)
+        super().touch(self._local(keys[self._own(keys)]))
 
     def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
         self._fetch(self.cold_state, self.staged_state[half], place, keys)
@@ -46,23 +46,23 @@ class PartOfPool(EmbeddingPool):
     def _fetch(self, cold: Tensor, staged: Tensor, place: int, keys: np.ndarray) -> None:
         own = self._own(keys)
         if len(own):
-            names = torch.from_numpy(keys[own] - self._first)
+            names = torch.from_numpy(self._local(keys[own]))
             staged.index_copy_(0, torch.from_numpy(own + place), cold.index_select(0, names))
 
     def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
         own = self._own(keys)
-        super().write_back(half, places[own], keys[own] - self._first)
+        super().write_back(half, places[own], self._local(keys[own]))
 
     def poison(self, keys: np.ndarray) -> None:
-        super().poison(keys[self._own(keys)] - self._first)
+        super().poison(self._local(keys[self._own(keys)]))
 
     def place(self, keys: np.ndarray, slots: np.ndarray) -> None:
         own = self._own(keys)
-        super().place(keys[own] - self._first, slots[own])
+        super().place(self._local(keys[own]), slots[own])
 
     def unplace(self, keys: np.ndarray, slots: np.ndarray) -> None:
         own = self._own(keys)
-        super().unplace(keys[own] - self._first, slots[own])
+        super().unplace(self._local(keys[own]), slots[own])
 
     def _read_cold(self, keys: np.ndarray) -> Tensor:
         return super()._read_cold(keys - self._first)
@@ -70,6 +70,10 @@ class PartOfPool(EmbeddingPool):
     def export(self, key_of: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
         own = (key_of >= self._first) & (key_of < self._end)
         return super().export(np.where(own, key_of - self._first, -1))
+
+    def _local(self, keys: np.ndarray) -> np.ndarray:
+        """Where in `cold` some of its own rows are."""
+        return keys - self._first
 
     def _own(self, keys: np.ndarray) -> np.ndarray:
         """Which of the keys are rows of these tables."""

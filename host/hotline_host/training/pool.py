@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,8 +79,8 @@ class EmbeddingPool:
     ) -> None:
         self.tables, self.shape, self.check, self._link = tables, shape, check, link
         self.staging: Region | None = None
-        self.host = HostRows(
-            tables.rows, dimension, state=state, dtype=dtype, seed=seed, memory=memory, folder=folder, lazy=lazy
+        self.host = self._host_rows(
+            dimension, state=state, dtype=dtype, seed=seed, memory=memory, folder=folder, lazy=lazy
         )
         self.cold, self.cold_state, self.region = self.host.rows, self.host.state, self.host.region
         self._memory, self._device, self._adopt = memory, device, zero_copy
@@ -125,6 +126,14 @@ class EmbeddingPool:
             for _ in range(2):
                 keys = link.host_buffer(shape.working_rows, dtype=torch.int64)
                 self._keys.append((keys, link.device_buffer(keys)))
+
+    def _host_rows(self, dimension: int, **options: Any) -> HostRows:
+        return HostRows(self.tables.rows, dimension, **options)
+
+    @property
+    def count(self) -> int:
+        """Rows of its tables."""
+        return int(self.tables.bases[-1])
 
     @property
     def row_bytes(self) -> int:

@@ -23,13 +23,13 @@ from hotline_host.plan import Moves, Split
 from hotline_host.pool.planner import Planner, StepPlan
 
 from .checkpoint import Rows
-from .embeddings import PooledEmbeddings
 from .graphs import StepGraphs
 from .inputs import StepInputs, StepSize
 from .kernels import Kernels
 from .link import Link
 from .losses import Losses
 from .pool import EmbeddingPool
+from .ranks import Ranks
 from .trainer import TrainConfig, Trainer
 
 __all__ = ["PoolTrainer"]
@@ -47,7 +47,7 @@ class PoolTrainer(Trainer):
         size: of the largest mini-batch. Its `moves` are the rows that may become hot before one.
         memory, check, zero_copy, folder, lazy: as `EmbeddingPool`.
         all_hot: no row is ever cold in a step, so no room is made for working rows.
-        Others as `Trainer`.
+        Others as `Trainer`. With several ranks, each plans the whole mini-batch and trains on its part of it.
 
     Attributes:
         embeddings: where the rows are, and the order of what moves.
@@ -70,18 +70,22 @@ class PoolTrainer(Trainer):
         zero_copy: bool = False,
         folder: Path | None = None,
         lazy: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
-        super().__init__(config, rows, device, dtype, seed, rows_on=device)
-        self.embeddings = PooledEmbeddings(
+        super().__init__(config, rows, device, dtype, seed, rows_on=device, ranks=ranks)
+        self.embeddings = self.ranks.embeddings(
             self.tables, [config.model.dimension] * len(rows), hot_rows, lookups=size.lookups, moves=size.moves,
             device=self.device, all_hot=all_hot, dtype=dtype, seed=self.table_seed, memory=memory, check=check,
             zero_copy=zero_copy, folder=folder, lazy=lazy,
         )  # fmt: skip
+        self.saves_beside = self.ranks.count == 1  # several ranks give rank 0 their rows, and wait for it
         shape, moves = self.embeddings.shape, self.embeddings.moves
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)
         self.inputs = [StepInputs(room, shape.rows, self.link, dtype) for _ in range(2)]
         self._losses = Losses(self.device, dtype)
-        self._graphs = StepGraphs(self.device) if self.device.type == "cuda" and self.kernels.fixed_shapes else None
+        self._sizes = [1.0, 1.0]  # of each half, what the loss is divided by
+        graphs = self.device.type == "cuda" and self.kernels.fixed_shapes and self.ranks.count == 1
+        self._graphs = StepGraphs(self.device) if graphs else None
         self._popular: tuple[Tensor, Tensor] | None = None  # loss and gradient, between the two micro-batches
         self.link.synchronize()  # what was allocated is there, whatever stream uses it first
 
@@ -137,7 +141,8 @@ class PoolTrainer(Trainer):
             popular: None, or bool [B] for two micro-batches.
         """
         self.link.sent(plan.half)
-        self.inputs[plan.half].pack(batch, plan.ids, (plan.source, plan.target), popular)
+        self._sizes[plan.half] = batch.size / self.ranks.count
+        self.inputs[plan.half].pack(self.ranks.part(batch), plan.ids, (plan.source, plan.target), popular)
 
     # The step
 
@@ -157,7 +162,7 @@ class PoolTrainer(Trainer):
         parts = inputs.parts
         if len(parts) > 1 and not len(plan.slots):
             with self.link.computing(plan.half):
-                self._popular = self._micro_batch(inputs, parts[0])
+                self._popular = self._micro_batch(plan, inputs, parts[0])
 
     def launch_rest(self, plan: StepPlan) -> None:
         """The rest of the step."""
@@ -165,9 +170,11 @@ class PoolTrainer(Trainer):
         self.arrive(plan)
         with self.link.computing(plan.half):
             if self._graphs and len(inputs.parts) == 1 and inputs.full:
-                loss = self._graphs.run((plan.half, inputs.one_hot), lambda: self._step(inputs, inputs.all_lookups()))
+                loss = self._graphs.run(
+                    (plan.half, inputs.one_hot), lambda: self._step(plan, inputs, inputs.all_lookups())
+                )
             else:
-                loss = self._step(inputs)
+                loss = self._step(plan, inputs)
             self._losses.record(loss)
         self.embeddings.depart(plan)
 
@@ -175,7 +182,7 @@ class PoolTrainer(Trainer):
         """The gathered rows go to their half, and rows move. Alone, it gives a mini-batch up but keeps its moves."""
         self.embeddings.arrive(plan, self.inputs[plan.half].move_ids())
 
-    def _step(self, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
+    def _step(self, plan: StepPlan, inputs: StepInputs, lookups: tuple[Tensor, Tensor | None] | None = None) -> Tensor:
         """The micro-batches that are left, and the update. Returns the loss.
 
         Args:
@@ -183,26 +190,26 @@ class PoolTrainer(Trainer):
         """
         done = [self._popular] if self._popular else []
         self._popular = None
-        done += [self._micro_batch(inputs, part, lookups) for part in inputs.parts[len(done) :]]
+        done += [self._micro_batch(plan, inputs, part, lookups) for part in inputs.parts[len(done) :]]
         losses, gradients = zip(*done, strict=True)
         self.dense_optimizer.step()
         gradient = (torch.cat(gradients) if len(gradients) > 1 else gradients[0]).contiguous()
-        self.kernels.update_rows(self.row_optimizer, self.pool.rows, self.pool.state, gradient, inputs.groups())
+        self.embeddings.update(self.row_optimizer, plan, 0, gradient, inputs.groups())
         return losses[0] if len(losses) == 1 else losses[0] + losses[1]
 
     def _micro_batch(
-        self, inputs: StepInputs, part: slice, lookups: tuple[Tensor, Tensor | None] | None = None
+        self, plan: StepPlan, inputs: StepInputs, part: slice, lookups: tuple[Tensor, Tensor | None] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Loss and gradient of the pooled rows, [bags, D]. Dense gradients are added to `.grad`."""
         if part.start == 0:
             self.dense_optimizer.zero_grad()
         pooled = self.kernels.pooled_sum(self.pool.rows, *(lookups or inputs.lookups_of(part)))
-        return self._backward(*inputs.dense(part), pooled, inputs.samples)
+        return self._backward(*inputs.dense(part), pooled, self._sizes[plan.half])
 
     # Between two steps
 
     def losses(self) -> np.ndarray:
-        return self._losses.take()
+        return self.ranks.mean(self._losses.take())
 
     def synchronize(self) -> None:
         self.link.synchronize()

@@ -7,12 +7,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from hotline_host.data.log import Batch
 from hotline_host.pool.rows import TableRows
@@ -20,6 +20,7 @@ from hotline_host.pool.rows import TableRows
 from .checkpoint import Rows
 from .dlrm import DLRM, ModelConfig
 from .optim import OPTIMIZERS, dense_optimizer, row_optimizer
+from .ranks import Alone, Ranks
 
 __all__ = ["TrainConfig", "Trainer", "max_parameter_difference"]
 
@@ -70,6 +71,7 @@ class Trainer(ABC):
         dtype: of all parameters.
         seed: of all initial parameters. Trainers of equal config, rows and seed start from equal values.
         rows_on: where embedding rows are updated.
+        ranks: who trains. What is learned is the same on all ranks.
 
     Raises:
         ValueError: autocast is asked for, and the dtype is not float32.
@@ -83,15 +85,18 @@ class Trainer(ABC):
         dtype: torch.dtype,
         seed: int,
         rows_on: torch.device | str = "cpu",
+        ranks: Ranks | None = None,
     ) -> None:
         if config.autocast and dtype != torch.float32:
             raise ValueError(f"autocast is on and dtype is {dtype}; with autocast it must be torch.float32")
         self.device, self.dtype = torch.device(device), dtype
+        self.ranks = ranks or Alone()
         self.tables, self.dimension = TableRows(rows), config.model.dimension
         self.dense_seed, self.table_seed = 2 * seed, 2 * seed + 1
         self.model = DLRM(
             config.model, len(rows), config.dense_features, seed=self.dense_seed, dtype=dtype, device=self.device
         )
+        self._parallel = self.ranks.data_parallel(self.model)
         self.dense_optimizer = dense_optimizer(config.optimizer, self.model.parameters(), config.rate, config.eps)
         # Where rows are beside the dense parameters, both have one learning rate, and a scheduler writes one tensor.
         together = torch.device(rows_on) == self.device
@@ -99,7 +104,7 @@ class Trainer(ABC):
         self.row_optimizer = row_optimizer(config.optimizer, rate, config.eps, device=rows_on)
         self.dense_features, self._autocast = config.dense_features, config.autocast
 
-    saves_beside: ClassVar[bool] = True
+    saves_beside: bool = True
 
     @abstractmethod
     def losses(self) -> np.ndarray:
@@ -197,7 +202,7 @@ class Trainer(ABC):
         if samples == 0:
             raise ValueError("a mini-batch must hold at least one sample")
 
-    def _backward(self, dense: Tensor, label: Tensor, pooled: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def _backward(self, dense: Tensor, label: Tensor, pooled: Tensor, size: float) -> tuple[Tensor, Tensor]:
         """Forward and backward pass of b of the `size` samples of a mini-batch. Dense gradients are added to `.grad`.
 
         Args:
@@ -209,16 +214,16 @@ class Trainer(ABC):
             loss []: the share of these samples in the mini-batch's mean BCE; and its gradient [b * T, D] by `pooled`.
         """
         pooled.requires_grad_()
-        logits = self._logits(dense, pooled.view(len(label), -1, pooled.shape[1]))
+        logits = self._logits(dense, pooled.view(len(label), len(self.tables.rows), pooled.shape[1]), self._parallel)
         loss = F.binary_cross_entropy_with_logits(logits, label, reduction="sum") / size
         loss.backward()
         assert pooled.grad is not None
         return loss.detach(), pooled.grad
 
-    def _logits(self, dense: Tensor, pooled: Tensor) -> Tensor:
+    def _logits(self, dense: Tensor, pooled: Tensor, model: nn.Module | None = None) -> Tensor:
         """[b], of dense features [b, F] and pooled rows [b, T, D]: in the trainer's dtype, whatever the model uses."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            logits = self.model(dense, pooled)
+            logits = (model or self.model)(dense, pooled)
         return logits.to(self.dtype)
 
     def _tensor(self, values: np.ndarray) -> Tensor:

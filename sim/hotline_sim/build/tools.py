@@ -10,7 +10,11 @@ from pathlib import Path
 
 from hotline_device.device import DeviceError
 
-__all__ = ["ToolError", "find_cocotb", "find_compiler", "find_icarus", "find_make", "find_tool"]
+__all__ = ["SAFE_OPTIMISATION", "ToolError", "find_cocotb", "find_compiler", "find_icarus", "find_make", "find_tool"]
+
+SAFE_OPTIMISATION = ("-fno-tree-slp-vectorize",)
+"""Flags for every C++ build of a simulator. GCC 12.2 makes -1 of each true term when it vectorizes a sum of comparisons
+(`(a != 0) + (b != 0) + ...` of four neighbouring bytes), from -O2 on. Verilator writes a count of bits so."""
 
 
 class ToolError(DeviceError):

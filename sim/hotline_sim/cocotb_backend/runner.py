@@ -13,6 +13,8 @@ from pathlib import Path
 
 from cocotb_tools import runner
 
+from hotline_sim.build.tools import SAFE_OPTIMISATION
+
 from .ports import PORT_NAMES
 
 TIMESCALE = ("1ns", "1ps")
@@ -47,7 +49,8 @@ def build(simulator: str, folder: Path, *, top: str, waves: bool) -> None:
         (folder / "ports.vlt").write_text(control_file(top))
         sources = [*sorted(folder.glob("*.vlt")), *sources]
         arguments = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing", "-Wno-fatal",
-                     "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped", "-CFLAGS", "-O2"]  # fmt: skip
+                     "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped",
+                     "-CFLAGS", " ".join(("-O2", *SAFE_OPTIMISATION))]  # fmt: skip
     get_runner(simulator).build(
         sources=sources, hdl_toplevel=top, build_args=arguments, build_dir=folder, timescale=TIMESCALE, waves=waves
     )

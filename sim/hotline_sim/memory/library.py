@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest, run_logged
-from hotline_sim.build.tools import find_compiler
+from hotline_sim.build.tools import SAFE_OPTIMISATION, find_compiler
 
 from .timing import TAILS, Latency, MemoryTiming
 
@@ -20,7 +20,7 @@ __all__ = ["MAX_BEAT_BYTES", "Config", "Pins", "Statistics", "config", "memory_l
 MAX_BEAT_BYTES = 64
 _FOLDER = Path(__file__).parent
 _LIBRARY_NAME = "libhotline_memory.so"
-_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
+_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *SAFE_OPTIMISATION)
 
 _u64, _u32, _u8, _double = ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint8, ctypes.c_double
 

@@ -13,7 +13,7 @@ from hotline_sim.build.cache import cached_build, digest
 from hotline_sim.build.library import build_library as make_library
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
-from hotline_sim.build.tools import find_compiler, find_make
+from hotline_sim.build.tools import SAFE_OPTIMISATION, find_compiler, find_make
 from hotline_sim.build.verilator import find_verilator
 from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
 from hotline_sim.memory.library import memory_sources
@@ -53,7 +53,7 @@ _VERILATOR_FLAGS = (
     "--output-split", "20000", "-Wno-fatal", "-Wno-lint", "-fno-dfg-scoped",
 )  # fmt: skip
 # Hidden symbols: libraries of several geometries share a process, and their classes share names.
-_COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden")
+_COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", *SAFE_OPTIMISATION)
 # The library runs on the processor that builds it.
 _FOR_THIS_PROCESSOR = "-march=native"
 # Verilator's Makefile distinguishes code that runs every cycle, code that runs once, and Verilator's own library,

@@ -59,6 +59,10 @@ class Kernels(ABC):
         """
 
     @abstractmethod
+    def row_sums(self, gradient: Tensor, groups: Groups, weights: Tensor | None = None) -> Tensor:
+        """[row_count, D]: the sum of the gradients of each row's lookups. Arguments as `update_rows`."""
+
+    @abstractmethod
     def update_rows(
         self,
         optimizer: RowOptimizer,

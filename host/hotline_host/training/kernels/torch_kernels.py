@@ -24,6 +24,11 @@ class TorchKernels(Kernels):
         return _sums(rows, ids, offsets[:-1], weights)
 
     @torch.no_grad()
+    def row_sums(self, gradient: Tensor, groups: Groups, weights: Tensor | None = None) -> Tensor:
+        starts = groups.chunk_starts.index_select(0, groups.row_chunks[: groups.row_count])
+        return _sums(gradient, groups.bags[: groups.lookup_count], starts, weights)
+
+    @torch.no_grad()
     def update_rows(
         self,
         optimizer: RowOptimizer,
@@ -35,8 +40,7 @@ class TorchKernels(Kernels):
     ) -> None:
         if not groups.row_count:
             return
-        starts = groups.chunk_starts.index_select(0, groups.row_chunks[: groups.row_count])
-        sums = _sums(gradient, groups.bags[: groups.lookup_count], starts, weights)
+        sums = self.row_sums(gradient, groups, weights)
         optimizer.update(rows, state, groups.rows[: groups.row_count].long(), sums)
 
     @torch.no_grad()

@@ -164,6 +164,9 @@ class TritonKernels(Kernels):
                 )
         return out
 
+    def row_sums(self, gradient: Tensor, groups: Groups, weights: Tensor | None = None) -> Tensor:
+        return self._torch.row_sums(gradient, groups, weights)
+
     def update_rows(
         self,
         optimizer: RowOptimizer,

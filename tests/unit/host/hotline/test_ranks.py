@@ -1,0 +1,83 @@
+"""EmbeddingBagCollection in several processes, against one process that trains on the same mini-batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.collections_of_bags import EXACT
+from tests.support.rank_runs import (
+    alone_with_a_break,
+    mistakes,
+    resumed,
+    train_all,
+    trained_alone,
+    ways_of_use,
+)  # fmt: skip
+from tests.support.ranks import run_ranks
+
+CASES = [
+    ("one D", "SGD", {}), ("one D", "RowwiseAdagrad", {}), ("all kinds", "RowwiseAdagrad", {}),
+    ("all kinds", "Adam", {}), ("all kinds", "Adagrad", {"accelerator": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_ranks_train_as_one_process_does(count: int) -> None:
+    ranks = run_ranks(train_all, count, CASES)
+    for case, (kind, rule, options) in enumerate(CASES):
+        losses, alone = trained_alone(count, kind, rule, **options)
+        assert alone["figures"]["moved"] > 0 or "accelerator" in options
+        for number, done in enumerate(ranks):
+            own, state, hot = done[case]
+            np.testing.assert_allclose(own, losses[number::count], **EXACT)
+            for name in alone["tables"]:
+                torch.testing.assert_close(state["tables"][name], alone["tables"][name], **EXACT)
+                torch.testing.assert_close(state["states"][name], alone["states"][name], **EXACT)
+            assert {name: state["figures"][name] for name in ("moved", "hits", "held")} == {
+                name: alone["figures"][name] for name in ("moved", "hits", "held")
+            }
+            assert torch.equal(hot, ranks[0][case][2]), "hot rows differ between ranks"
+
+
+def test_loops_that_are_left_rows_that_are_read_and_batches_left_out() -> None:
+    expected, ranks = alone_with_a_break(2), run_ranks(ways_of_use, 2)
+    for found in ranks:
+        assert found["read"] < 1e-12
+        for name, rows in expected.items():
+            torch.testing.assert_close(found["left"][name], rows, **EXACT)
+            assert torch.equal(found["skipped"][name], found["left"][name])
+            assert torch.equal(found["loaded"][name], torch.full_like(rows, 2.0))
+
+
+def test_a_mistake_of_one_rank_ends_the_loop_of_all_and_the_next_loop_works() -> None:
+    (zero, rows, steps), (one, other, more) = run_ranks(mistakes, 2)
+    assert one == [
+        "RanksError: the loader of rank 1 has ended, and that of rank 0 has not; every rank must have the same number "
+        "of batches",
+        "ValueError: the disk is gone",
+        "DataError: feature a of sample 0 looks up row 10000 of table a, which has 60 rows",
+        "DataError: a batch lacks the feature a; it has x",
+    ]
+    assert zero == [
+        one[0],
+        "RanksError: the loader of rank 1 has failed, and training ends on all ranks; see its message",
+        *["RanksError: rank 1 cannot use its batch, and training ends on all ranks; see its message"] * 2,
+    ]
+    assert steps == more == 14
+    for name, values in rows.items():
+        assert torch.equal(values, other[name]) and values.isfinite().all()
+
+
+def test_a_state_goes_on_with_another_number_of_ranks() -> None:
+    """Two ranks that train on the same batches are one: the mean of two equal gradients is the gradient."""
+    _, begun = trained_alone(1, "all kinds", "RowwiseAdagrad")
+    begun.pop("figures")
+    alone = resumed(begun, 6)
+    two = run_ranks(resumed, 2, begun, 6)
+    back = resumed(two[1], 0)
+    for state in (*two, back):
+        for part in ("tables", "states"):
+            for name, values in alone[part].items():
+                torch.testing.assert_close(state[part][name], values, **EXACT)
