@@ -9,10 +9,13 @@ of a run that was never interrupted.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from hotline_host.errors import DataError
 from hotline_host.pipelines.pipeline import Pipeline
@@ -79,7 +82,7 @@ class Keeper:
     def resume(self, checkpoint: Checkpoint, pipeline: Pipeline) -> Done:
         """Brings a pipeline, after `prepare`, to where it was."""
         pipeline.resume(checkpoint)
-        return Done([_step_of(plain) for plain in checkpoint.state["steps"]], checkpoint.state["losses"])
+        return Done(_steps_of(checkpoint.state["steps"], checkpoint.step), checkpoint.state["losses"].tolist())
 
     def segments(self, start: int) -> list[range]:
         """The steps from `start` on, cut where a checkpoint is due."""
@@ -90,12 +93,30 @@ class Keeper:
     def save(self, name: str, pipeline: Pipeline, done: Done) -> None:
         """Writes a checkpoint, if any are kept. All mini-batches that were taken have been trained on."""
         if self._folder:
-            steps = [asdict(step) for step in done.steps]
-            more = {"run": self._run, "steps": steps, "losses": done.losses}
+            more = {"run": self._run, "steps": _columns(done.steps), "losses": np.array(done.losses)}
             pipeline.save(self._folder / name, len(done.steps), more, writes=self._ranks.number == 0)
             self._ranks.agree([])  # no rank goes on, or looks for the checkpoint, before it is there
 
 
-def _step_of(plain: dict[str, Any]) -> StepResult:
-    split, gather = plain["split"], plain["gather"]
-    return StepResult(split and SplitCounts(**split), gather and GatherCounts(**gather))
+_COUNTS = {"split": SplitCounts, "gather": GatherCounts}
+
+
+def _columns(steps: list[StepResult]) -> dict[str, dict[str, np.ndarray] | None]:
+    """What became of the steps: an array for each count, which is quick to write however many steps there are."""
+    columns: dict[str, dict[str, np.ndarray] | None] = {}
+    for kind, counts in _COUNTS.items():
+        parts = [getattr(step, kind) for step in steps]
+        there = bool(parts) and parts[0] is not None
+        names = [each.name for each in fields(counts)] if there else []
+        columns[kind] = {name: np.array([getattr(part, name) for part in parts]) for name in names} if there else None
+    return columns
+
+
+def _steps_of(columns: dict[str, dict[str, Tensor] | None], count: int) -> list[StepResult]:
+    """The opposite of `_columns`."""
+    parts: dict[str, list[Any]] = {}
+    for kind, counts in _COUNTS.items():
+        of = columns[kind]
+        values = zip(*(each.tolist() for each in of.values()), strict=True) if of else ()
+        parts[kind] = [counts(**dict(zip(of or (), each, strict=True))) for each in values] or [None] * count
+    return [StepResult(split, gather) for split, gather in zip(parts["split"], parts["gather"], strict=True)]

@@ -16,6 +16,7 @@ from hotline_host.data.hashed import Cells
 from hotline_host.data.log import ClickLog, DataError, Log
 from hotline_host.data.minibatches import MiniBatches, to_check
 from hotline_host.data.sources import load, open_log, source_file
+from tests.support.command import environment
 
 LINES = 900
 
@@ -192,7 +193,9 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     for way in ("load", "open_log"):
         # The cells of 26 tables of 40 M rows would take 260 MB, whatever the length of the log.
         spec = f"criteo:{path}" if way == "load" else f"criteo:{path},rows=100000"
-        done = subprocess.run([sys.executable, "-c", LIMITED, spec, way], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", LIMITED, spec, way], capture_output=True, text=True, check=True, env=environment()
+        )
         samples, grown[way] = map(int, done.stdout.split())
         assert samples == 180_000
     assert grown["open_log"] < 30_000 < 60_000 < grown["load"], "kB; the log is 47 MB in memory"
