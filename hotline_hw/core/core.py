@@ -250,9 +250,11 @@ class HotlineCore(wiring.Component):
             m.d.sync += waiting.eq(waiting + sent - finished)
             left.append(waiting != 0)
         busy = Signal()
+        came = Signal()
+        gone = Signal()
         m.d.comb += finished.eq(left[0] & left[1])
         m.d.sync += [
-            in_core.eq(in_core + unpacker.started - finished),
-            busy.eq(unpacker.started | (in_core != 0)),
-        ]
+            came.eq(unpacker.started), gone.eq(finished), in_core.eq(in_core + came - gone),
+            busy.eq(unpacker.started | came | (in_core != 0)),
+        ]  # fmt: skip
         return busy, finished

@@ -180,7 +180,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
 def test_order_is_kept_and_nothing_lost(tmp_path):
     """For all time, for banks that take one update of a beat. Weights are left out."""
     one = replace(geometry(1), queue_depth=2)
-    prove(UpdatesKeepTheirOrder(one, weighed=False), tmp_path / "prove")
+    prove(UpdatesKeepTheirOrder(one, weighed=False), tmp_path / "prove", seconds=1200)
 
 
 def test_order_and_weights(tmp_path):
