@@ -185,12 +185,12 @@ def test_order_is_kept_and_nothing_lost(tmp_path):
 
 def test_order_and_weights(tmp_path):
     """To a depth, for banks that take two. With them the proof for all time did not end in 300 s."""
-    check(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "check", cycles=14)
-    cover(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "cover", cycles=16)
+    check(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "check", cycles=14, seconds=1200)
+    cover(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "cover", cycles=18, seconds=600)
 
 
 SCATTER_MUTANTS = {
-    "a beat that was chosen from is overwritten": ("self.load.eq(~waits | self.fire)", "self.load.eq(1)"),
+    "a beat that was chosen from is overwritten": ("self.load.eq(~waits | self.fire)", "self.load.eq(held | ~waits)"),
     "not busy with what was chosen": ("counted_valid | held | waits |", "counted_valid | held |"),
     "a beat goes when one bank has room": ("waits & self.room.all()", "waits & self.room.any()"),
     "weight by all misses": ("source.misses - ~source.hit", "source.misses"),

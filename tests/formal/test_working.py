@@ -135,7 +135,7 @@ class ListsAreSequential(wiring.Component):
         with m.If(self.start):
             m.d.sync += [*(count.eq(0) for count in counts), full.eq(0)]
         m.d.sync += [
-            counted.eq(Cat(dut.count, dut.held_count, dut.full)),
+            counted.eq(Mux(self.start, 0, Cat(dut.count, dut.held_count, dut.full))),
             Assert(counted == Cat(*counts, full), "rows are counted, a cycle before their answers come"),
             Assert(~new | room, "a new place is a free one"),
             Assert(~missed | ~place.listed | (place.number <= counts[place.held]), "the next place at most"),
@@ -175,9 +175,7 @@ class ListsAreSequential(wiring.Component):
             Assert(waits <= LATENCY + self.dut.PROBE * PLACES, "answers come"),
             Assert(walks <= ENTRIES, "walks end"),
         ]
-        m.d.sync += Cover(
-            mine & ~known.listed & known.was & new & (counts[0] == 1), "held, after another"
-        )
+        m.d.sync += Cover(mine & ~known.listed & known.was & new & (counts[0] == 1), "held, after another")
         return m
 
     def _lookups(self, m: Module, dut: WorkingList) -> tuple[Signal, Signal, Signal]:
@@ -267,7 +265,7 @@ MUTANTS = {
     ),
     "one look at the table before": ("before.known.eq(compared.before_done | was_match | ~was_used)",
                                      "before.known.eq(1)"),
-    "the last entry is written": ("with m.If(~free):", "with m.If(1):"),
+    "the last entry is written": ("Mux(entry.found_free, entry.target, entry.index)", "entry.index"),
     "an entry is looked at for ever": ("entry.index.eq(decided.index + 1)", "entry.index.eq(decided.index)"),
     "a free entry found goes to the next search": ("entry.found_free.eq(0), entry", "entry"),
     "what was before goes to the next search": ("entry.before_done.eq(0),", ""),
@@ -275,7 +273,7 @@ MUTANTS = {
     "what came behind is lost": ("entering.eq(following), entry", "entry"),
     "both lists from the bottom": ("Mux(is_held, ~number, number)[: g.local_bits]", "number[: g.local_bits]"),
     "all are counted as held": ("self.held_count + (insert & before.held)", "self.held_count + insert"),
-    "what is not to be listed is": ("passes.eq(decided.hit | ~self.enable)", "passes.eq(decided.hit)"),
+    "what is not to be listed is": ("passes.eq(compared.hit | ~self.enable)", "passes.eq(compared.hit)"),
     "nothing is emptied at reset": ("Signal(2, init=3)", "Signal(2)"),
     "no walk when epochs come round": ("[walk.eq(0), walking[side].eq(1)]", "walk.eq(0)"),
     "there was one before the first": ("used[side].eq(begun[side] & (", "used[side].eq(("),

@@ -45,7 +45,7 @@ def _search_layout(geometry: Geometry) -> data.StructLayout:
 
     index: The entry that is looked at.
     found_free: An entry before it is free. The row is not in this mini-batch's table then.
-    target: The first free entry if `found_free`, else `index`. This is where the row goes if it is new.
+    target: The first free entry if `found_free`, else `index`. A new row goes there. It is right behind the entry.
     before_done, held: It is known whether the row is in the table of the mini-batch before, and it is.
     """
     index = geometry.local_bits + 1
@@ -126,7 +126,7 @@ class WorkingList(wiring.Component):
         here, before, same_target, same_row = self._look(m, stages, tables, current, epochs)
         wrote = Signal(self.PROBE)  # for each distance, whether the search so far ahead of `decided` has written
         follows = same_row & wrote
-        self._decide(m, stages[0], stages[3], here, before, follows, same_target & wrote, insert, back, done)
+        self._decide(m, stages, here, before, follows, same_target & wrote, insert, back, done)
         m.d.sync += [wrote.eq(Cat(insert, wrote)), stages[4].valid.eq(done)]
         place = self._answer(m, stages[4], here, before, follows, insert)
         m.d.comb += [
@@ -198,7 +198,10 @@ class WorkingList(wiring.Component):
 
         index = Signal(len(entry.index))
         m.d.comb += index.eq(tag_read.data[: len(index)])
-        m.d.sync += [later.eq(stage) for stage, later in pairwise(stages)]
+        m.d.sync += [
+            *(later.eq(stage) for stage, later in pairwise(stages)),
+            stages[1].target.eq(Mux(entry.found_free, entry.target, entry.index)),
+        ]
         with m.If(back):
             m.d.sync += [
                 entering.eq(following), entry.eq(decided), entry.index.eq(decided.index + 1),
@@ -208,7 +211,7 @@ class WorkingList(wiring.Component):
             m.d.sync += [
                 entering.eq(entering + (entering != answered)), entry.valid.eq(entering != answered),
                 Cat(entry.hit, entry.slot).eq(answer_read.data), entry.tag.eq(tag_read.data),
-                entry.index.eq(index), entry.target.eq(index), entry.found_free.eq(0), entry.before_done.eq(0),
+                entry.index.eq(index), entry.found_free.eq(0), entry.before_done.eq(0),
             ]  # fmt: skip
 
     def _look(self, m: Module, stages: list, tables: list, current: Signal, epochs: list) -> tuple:
@@ -253,7 +256,7 @@ class WorkingList(wiring.Component):
         return here, before, *flags
 
     def _decide(
-        self, m: Module, entry, decided, here, before, follows: Value, occupied: Value, insert: Signal, back: Signal,
+        self, m: Module, stages: list, here, before, follows: Value, occupied: Value, insert: Signal, back: Signal,
         done: Signal,
     ) -> None:  # fmt: skip
         """What becomes of the search in `decided`: its row is known, or new, or it needs another look.
@@ -261,17 +264,18 @@ class WorkingList(wiring.Component):
         Args:
             follows, occupied: For each distance, whether the search so far ahead wrote the row, or wrote here.
         """
+        entry, _, compared, decided, _ = stages
         known = Signal()
         free = Signal()
         new = Signal()
         room = Signal()
-        passes = Signal()
+        passes = Signal()  # it is not for a list
         total = Signal(self.geometry.local_bits + 1)  # rows in both lists
+        m.d.sync += passes.eq(compared.hit | ~self.enable)
         m.d.comb += [
             known.eq(here.match | follows.any()),
             free.eq(~(here.used | occupied.any())),
             room.eq(~total[-1]),
-            passes.eq(decided.hit | ~self.enable),
             done.eq(decided.valid & (passes | known | (free & before.known))),
             back.eq(decided.valid & ~done),
             new.eq(decided.valid & ~passes & ~known & free & before.known),
@@ -284,8 +288,6 @@ class WorkingList(wiring.Component):
         ]  # fmt: skip
         with m.If(back):
             m.d.sync += [entry.found_free.eq(free), entry.before_done.eq(before.known), entry.held.eq(before.held)]
-            with m.If(~free):
-                m.d.sync += entry.target.eq(decided.index + 1)
         with m.If(self.start):
             m.d.sync += [count.eq(0) for count in (self.count, self.held_count, total, self.full)]
 
