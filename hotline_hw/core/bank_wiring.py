@@ -45,14 +45,15 @@ def place_banks(
             bank.scatter.eq(scatter.to_bank[number]),
             *(there.eq(here) for there, here in zip(bank.rank_is, scatter.rank_is, strict=True)),
             *(there.eq(here) for there, here in zip(bank.tags, scatter.tags, strict=True)),
+            bank.pass_load.eq(scatter.load),
+            scatter.asked[number].eq(bank.asked),
             scatter.room[number].eq(bank.room),
             bank.take.eq(scatter.fire),
-            bank.gather.eq(gather.from_bank[number]),
-            bank.gather_load.eq(gather.load),
+            bank.awaited.eq(gather.awaited[number]),
+            bank.advance.eq(gather.advance),
             gather.ready[number].eq(bank.ready),
             bank.fetch.eq(gather.fetch),
             gather.heads[number].eq(bank.heads),
-            *(there.eq(here) for there, here in zip(bank.gather_rank_is, gather.rank_is, strict=True)),
             bank.budget.eq(control.budget),
             bank.row_write.eq(control.row_write[number]),
             bank.clear.eq(control.clear),
@@ -86,6 +87,7 @@ def connect_updates(m: Module, updates: UpdateScatter, banks: list[PopularityBan
             *(there.eq(here) for there, here in zip(bank.update_tags, updates.tags, strict=True)),
             *(there.eq(here) for there, here in zip(bank.update_weights, updates.lane_weights, strict=True)),
             bank.update_hot.eq(updates.hot),
+            bank.update_load.eq(updates.load),
             bank.update_take.eq(updates.fire),
             updates.room[number].eq(bank.update_room),
             bank.age_period.eq(csr.age_period),
@@ -108,10 +110,10 @@ def connect_front(
         front.answer_valid.eq(gather.answer_valid),
         front.answer_front.eq(gather.answer_front),
         front.answer_slot.eq(gather.answer_slot),
-        front.over.eq(updates.over),
         front.clear.eq(control.clear | control.restore_start),
         front.forget.eq(selector.running),
     ]
+    m.d.sync += front.over.eq(updates.over)
 
 
 def connect_selector(

@@ -89,10 +89,17 @@ class TrackerControl(wiring.Component):
         final = Signal()
         usable = Signal(g.ways)
         report = Signal()
+        # No mini-batch may start, and sets are accessed, from the first cycle of a command to the one behind its last.
+        accessing = Signal(init=1)
+        leaves = Signal()  # IDLE
+        walk = Signal(g.set_bits)
+        walking = Signal(init=1)
         m.d.comb += [
             self.hot_rows.eq(hot_rows),
             self.index_bits.eq(g.bank_bits + self.budget.shift),
-            self.hold.eq(self.running),
+            self.hold.eq(accessing),
+            self.row_access.eq(accessing),
+            self.row_set.eq(Mux(walking, walk, index[g.bank_bits :])),
         ]
         last = Signal(g.index_bits)
         m.d.sync += [
@@ -100,26 +107,25 @@ class TrackerControl(wiring.Component):
             final.eq(index == last),
             usable.eq(Mux(index < self.budget.boundary, self.budget.ways_high, self.budget.ways_low)),
         ]
-        transfer = Transfer(self, index, final, usable, report)
+        transfer = Transfer(self, index, final, usable, report, walking)
         transfer.connect(m)
 
         with m.FSM(init="WALK") as fsm:
             m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+            m.d.sync += accessing.eq(self.running | leaves)
             with m.State("WALK"):
-                walk = Signal(g.set_bits)
                 m.d.comb += [
-                    self.row_access.eq(1),
-                    self.row_set.eq(walk),
                     self.row_write.eq(~Const(0, g.banks)),
                     self.clear.eq(1),
                 ]
                 m.d.sync += [walk.eq(walk + 1), index.eq(0)]
                 with m.If(walk == g.sets - 1):
+                    m.d.sync += walking.eq(0)
                     m.d.comb += self.done.eq(report)
                     m.d.sync += report.eq(0)
                     m.next = "IDLE"
             with m.State("IDLE"):
-                self._commands(m, hot_rows, report)
+                self._commands(m, hot_rows, report, walking, leaves)
             transfer.dump_states(m)
             transfer.restore_states(m)
             with m.State("SELECT"):
@@ -135,17 +141,18 @@ class TrackerControl(wiring.Component):
             m.d.comb += [self.snapshot.eq(1), self.done.eq(1)]
         return m
 
-    def _commands(self, m: Module, hot_rows: Signal, report: Signal) -> None:
+    def _commands(self, m: Module, hot_rows: Signal, report: Signal, walking: Signal, leaves: Signal) -> None:
         """In IDLE: starts what a register write asks for."""
+        m.d.comb += leaves.eq((self.hot_rows_write | self.command_write) & ~self.busy)
         with m.If(self.hot_rows_write & ~self.busy):
             with m.If(self.write_data > self.geometry.hot_capacity):
                 m.d.comb += self.hot_rows_range.eq(1)
             with m.Else():
-                m.d.sync += [hot_rows.eq(self.write_data), report.eq(1)]
+                m.d.sync += [hot_rows.eq(self.write_data), report.eq(1), walking.eq(1)]
                 m.next = "WALK"
         with m.Elif(self.command_write & ~self.busy), m.Switch(self.write_data):
             with m.Case(Command.CLEAR):
-                m.d.sync += report.eq(1)
+                m.d.sync += [report.eq(1), walking.eq(1)]
                 m.next = "WALK"
             with m.Case(Command.DUMP):
                 m.next = "DUMP_READ"

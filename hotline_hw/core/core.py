@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.input.front import FrontTable
@@ -18,6 +18,7 @@ from hotline_hw.core.output.verdicts import VerdictTap, verdict_bits
 from hotline_hw.lib.axi import axil_signature, axis_signature
 from hotline_hw.lib.csr import CsrBank
 from hotline_hw.lib.interrupts import InterruptLine
+from hotline_hw.lib.queues import StreamQueue
 from hotline_hw.lib.streams import SkidBuffer, fork, forward
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import Error
@@ -121,7 +122,7 @@ class HotlineCore(wiring.Component):
         m.submodules.front = front = FrontTable(g)
         m.submodules.front_slice = fronted = SkidBuffer(fronted_beat(g))
         m.submodules.scatter = scatter = BankScatter(g)
-        m.submodules.passes = passes = fifo.SyncFIFOBuffered(width=pass_beat(g).size, depth=g.beat_depth)
+        m.submodules.passes = passes = StreamQueue(pass_beat(g), depth=g.beat_depth)
         m.submodules.gather = gather = BankGather(g)
         m.submodules.classifier = classifier = SampleClassifier(g)
         m.submodules.dispatcher = dispatcher = BatchDispatcher(g)
@@ -134,6 +135,8 @@ class HotlineCore(wiring.Component):
         wiring.connect(m, hasher.output, front.input)
         wiring.connect(m, front.output, fronted.input)
         wiring.connect(m, fronted.output, scatter.input)
+        wiring.connect(m, scatter.output, passes.input)
+        wiring.connect(m, passes.output, gather.input)
         wiring.connect(m, gather.output, classifier.input)
         m.d.comb += [
             lookups.input.payload.data.eq(self.s_axis_lookup.tdata),
@@ -141,12 +144,6 @@ class HotlineCore(wiring.Component):
             lookups.input.payload.last.eq(self.s_axis_lookup.tlast),
             lookups.input.valid.eq(self.s_axis_lookup.tvalid),
             self.s_axis_lookup.tready.eq(lookups.input.ready),
-            passes.w_data.eq(scatter.output.payload),
-            passes.w_en.eq(scatter.output.valid),
-            scatter.output.ready.eq(passes.w_rdy),
-            gather.input.payload.eq(passes.r_data),
-            gather.input.valid.eq(passes.r_rdy),
-            passes.r_en.eq(gather.input.ready),
         ]
         for name, output, side in (
             ("popular", self.m_axis_popular, dispatcher.popular),
@@ -253,9 +250,11 @@ class HotlineCore(wiring.Component):
             m.d.sync += waiting.eq(waiting + sent - finished)
             left.append(waiting != 0)
         busy = Signal()
+        came = Signal()
+        gone = Signal()
         m.d.comb += finished.eq(left[0] & left[1])
         m.d.sync += [
-            in_core.eq(in_core + unpacker.started - finished),
-            busy.eq(unpacker.started | (in_core != 0)),
-        ]
+            came.eq(unpacker.started), gone.eq(finished), in_core.eq(in_core + came - gone),
+            busy.eq(unpacker.started | came | (in_core != 0)),
+        ]  # fmt: skip
         return busy, finished

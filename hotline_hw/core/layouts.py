@@ -91,18 +91,17 @@ def fronted_beat(geometry: Geometry) -> data.StructLayout:
 def pass_beat(geometry: Geometry) -> data.StructLayout:
     """The part of a beat that went to the banks together. `routed` lanes wait for result `rank` of `bank`.
 
-    The front table answers a valid lane that is `fronted` and not `routed`.
+    The front table answers a valid lane that is `fronted` and not `routed`. `asked` says how many answers of each bank
+    the pass waits for.
     """
     lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, **update_lane(geometry)}
-    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
+    asked = data.ArrayLayout(range(geometry.bank_ports + 1), geometry.banks)
+    return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags(), "asked": asked})
 
 
 def result_beat(geometry: Geometry) -> data.StructLayout:
-    """Lookups with the tracker's answer, in stream order again."""
-    lane = {
-        "payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, "slot": geometry.slot_bits,
-        **update_lane(geometry),
-    }  # fmt: skip
+    """Lookups with the tracker's answer, in stream order again. `payload` holds the slot in a lane that `hit`."""
+    lane = {"payload": _PAYLOAD, "valid": 1, "last": 1, "bad": 1, "hit": 1, **update_lane(geometry)}
     return data.StructLayout({"lanes": _lanes(geometry, lane), **_beat_flags()})
 
 

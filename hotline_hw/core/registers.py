@@ -42,7 +42,7 @@ def count(m: Module, events: dict[str, Value], control: TrackerControl) -> Count
     m.submodules.counters = counters = CounterBank({name: len(event) for name, event in events.items()})
     for name, event in events.items():
         m.d.comb += getattr(counters, name).eq(event)
-    m.d.comb += [counters.snapshot.eq(control.snapshot), counters.clear.eq(control.clear_counters)]
+    m.d.sync += [counters.snapshot.eq(control.snapshot), counters.clear.eq(control.clear_counters)]
     return counters
 
 
@@ -132,6 +132,5 @@ def connect_commands(
         control.command_write.eq(command_write),
         control.hot_rows_write.eq(csr.hot_rows_write),
         control.write_data.eq(write_data),
-        csr.error_set.eq(error_set),
-        csr.irq_status_set.eq(Cat(finished, control.done, error_set.any())),
     ]
+    m.d.sync += [csr.error_set.eq(error_set), csr.irq_status_set.eq(Cat(finished, control.done, error_set.any()))]

@@ -129,7 +129,10 @@ class HotSetSelector(wiring.Component):
         level = Signal(g.counter_bits + 1)
         wanted = Signal(Eligible)
         finished = Signal()
+        takes = Signal()  # the promoted row takes the oldest slot that was given up, if there is one
+        clears = Signal()
         m.d.comb += [
+            vacated.r_en.eq(takes),
             level.eq(Mux(promoting, self.threshold, lowest)),
             wanted.eq(Mux(promoting, Eligible.COLD, Eligible.HOT)),
             self.slot_in.eq(slot),
@@ -140,17 +143,24 @@ class HotSetSelector(wiring.Component):
             self.level.eq(level),
             self.wanted.eq(wanted),
             finished.eq(Mux(promoting, to_promote, to_demote) == 0),
+            clears.eq(self.clear),
+            takes.eq(0),
         ]
-        with m.If(self.clear):
+        with m.If(clears):
             m.d.sync += [self.hot_count.eq(0), self.threshold.eq(0)]
         with m.Else():
             m.d.sync += self.hot_count.eq(self.hot_count + self.restored)
 
-        with m.FSM(init="IDLE") as fsm:
-            m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+        with m.FSM(init="IDLE"):
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [bit.eq(g.counter_bits - 1), base.eq(0), total.eq(0), *start_walk(False)]
+                    m.d.sync += [
+                        self.running.eq(1),
+                        bit.eq(g.counter_bits - 1),
+                        base.eq(0),
+                        total.eq(0),
+                        *start_walk(False),
+                    ]
                     m.next = "IDLE_COUNT"
             for name, entries, count, following in (
                 ("IDLE", Eligible.IDLE, idle, "RECENT_COUNT"),
@@ -228,6 +238,7 @@ class HotSetSelector(wiring.Component):
                 m.d.sync += [
                     self.row_way.eq(Array(offered["ways"])[bank]),
                     mixed.eq(Cat(bank, Array(offered["tags"])[bank])),
+                    takes.eq(promoting),
                 ]
                 m.next = "SLOT"
             with m.State("SLOT"):
@@ -237,7 +248,6 @@ class HotSetSelector(wiring.Component):
                     old_key.eq(vacated.r_data[g.slot_bits :]),
                     old_valid.eq(vacated.r_rdy),
                 ]
-                m.d.comb += vacated.r_en.eq(promoting)
                 with m.If(promoting & ~vacated.r_rdy):
                     m.d.sync += self.hot_count.eq(self.hot_count + 1)
                 m.next = "MOVE"
@@ -268,5 +278,6 @@ class HotSetSelector(wiring.Component):
                 ]
                 with m.If(self.event.ready):
                     m.d.comb += self.done.eq(1)
+                    m.d.sync += self.running.eq(0)
                     m.next = "IDLE"
         return m

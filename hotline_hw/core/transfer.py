@@ -48,6 +48,7 @@ class Transfer:
         final: `index` is the last one in use. It follows `index` a cycle later.
         usable: The ways in use of that set, also a cycle later.
         report: A register. If it is set, the walk that clears the tracker ends a command.
+        walking: A register. It is set while the FSM is in WALK.
     """
 
     control: TrackerControl
@@ -55,6 +56,7 @@ class Transfer:
     final: Signal
     usable: Signal
     report: Signal
+    walking: Signal
     slots: list[Signal] = field(init=False)
     way: Signal = field(init=False)
     sending_slots: Signal = field(init=False)
@@ -79,6 +81,7 @@ class Transfer:
     def connect(self, m: Module) -> None:
         """What needs no state: banks in groups, of which one each is registered, and the judging of restored slots."""
         control, row, g = self.control, self.control.row_in, self.control.geometry
+        m.d.comb += control.row_way.eq(self.way)
         self.rows, self.read_slots = [], []
         within_group = self.bank[: _log2(_GROUP)]
         for first in range(0, g.banks, _GROUP):
@@ -113,10 +116,8 @@ class Transfer:
         """From DUMP_READ until the FSM is IDLE."""
         control, row = self.control, self.control.row_in
         with m.State("DUMP_READ"):
-            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
             m.next = "DUMP_WAIT"
         with m.State("DUMP_WAIT"):
-            m.d.comb += [control.row_access.eq(1), control.row_set.eq(self.set)]
             m.next = "DUMP_LATCH"
         with m.State("DUMP_LATCH"):
             with m.Switch(self.bank[_log2(_GROUP) :]):
@@ -131,20 +132,18 @@ class Transfer:
             with m.If(control.dump.ready):
                 m.next = "DUMP_SLOT"
         with m.State("DUMP_SLOT"):
-            self._access_way(m)
             m.d.sync += self.way.eq(self.way + 1)
             with m.Switch(self.way):  # the slot read two cycles before
                 for number, slot in enumerate(self.slots):
                     with m.Case(number + 2):
                         m.d.sync += slot.eq(Array(self.read_slots)[self.bank[_log2(_GROUP) :]])
             with m.If(self.way == control.geometry.ways + 1):
-                m.d.sync += self.way.eq(0)
+                m.d.sync += [self.way.eq(0), self.sending_slots.eq(1)]
                 m.next = "DUMP_SEND_SLOTS"
         with m.State("DUMP_SEND_SLOTS"):
-            m.d.comb += [
-                self.sending_slots.eq(1), control.dump.valid.eq(1), control.dump.payload.last.eq(self.final),
-            ]  # fmt: skip
+            m.d.comb += control.dump.valid.eq(1)
             with m.If(control.dump.ready):
+                m.d.sync += self.sending_slots.eq(0)
                 self._next_set(m, "DUMP_READ")
 
     def restore_states(self, m: Module) -> None:
@@ -179,7 +178,6 @@ class Transfer:
                 m.next = "RESTORE_SLOT"
                 self._check_length(m, self.final)
         with m.State("RESTORE_SLOT"):
-            self._access_way(m)
             m.d.comb += [
                 control.slot_write.eq(Const(1, g.banks) << self.bank),
                 control.slot_in.eq(Array(self.slots)[self.way]),
@@ -189,17 +187,14 @@ class Transfer:
                 m.d.sync += self.way.eq(0)
                 m.next = "RESTORE_WRITE"
         with m.State("RESTORE_WRITE"):
-            m.d.comb += [
-                control.row_access.eq(1),
-                control.row_set.eq(self.set),
-                control.row_write.eq(Const(1, g.banks) << self.bank),
-            ]
+            m.d.comb += control.row_write.eq(Const(1, g.banks) << self.bank)
             self._next_set(m, "RESTORE_NEXT")
         with m.State("RESTORE_NEXT"):
             m.next = "RESTORE_TAKE"
         with m.State("RESTORE_DRAIN"):
             m.d.comb += control.restore.ready.eq(1)
             with m.If(control.restore.valid & beat.last):
+                m.d.sync += self.walking.eq(1)
                 m.next = "WALK"
 
     def drive_dump(self, m: Module) -> None:
@@ -211,6 +206,7 @@ class Transfer:
             for entry_field, value in [*self._entry(way), (ENTRY_VALID, Const(1, 1))]:
                 word = Cat(word, Const(0, entry_field.low - len(word)), value)
             m.d.comb += words[way].eq(Mux(row.valid[way], word, 0))
+        m.d.comb += control.dump.payload.last.eq(self.sending_slots & self.final)
         with m.If(self.sending_slots):
             for way, slot in enumerate(self.slots):
                 age = Const(0, AGE_FIELD.width) if way else row.age
@@ -225,11 +221,6 @@ class Transfer:
             (ENTRY_REFERENCED, row.referenced[way]),
             (ENTRY_HOT, row.hot[way]),
         ]
-
-    def _access_way(self, m: Module) -> None:
-        m.d.comb += [
-            self.control.row_access.eq(1), self.control.row_set.eq(self.set), self.control.row_way.eq(self.way),
-        ]  # fmt: skip
 
     def _next_set(self, m: Module, state: str) -> None:
         """Goes on to the next set in `state`. After the last set the command is done."""
@@ -247,4 +238,5 @@ class Transfer:
             m.d.sync += self.report.eq(1)
             m.next = "RESTORE_DRAIN"
             with m.If(beat.last):
+                m.d.sync += self.walking.eq(1)
                 m.next = "WALK"

@@ -8,11 +8,12 @@ tracker answers is proven in test_sample_aware.py.
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.bank import PopularityBank
+from hotline_hw.core.bank.intake import BankIntake
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, prove
@@ -45,8 +46,8 @@ class AnswersKeepTheirOrder(wiring.Component):
     """A bank between a free scatter and a free gather, which keep their sides of the contract.
 
     Ports:
-        scatter, tags, take, gather, gather_load, fetch: as in `PopularityBank`.
-        watch, choice: watch the lookup of lane `choice` of this pass.
+        scatter, tags, pass_load, take, awaited, advance, fetch: as in `PopularityBank`.
+        watch, choice: watch the lookup of lane `choice` of the pass that goes in.
     """
 
     def __init__(self, geometry: Geometry, dut: type[PopularityBank] = PopularityBank) -> None:
@@ -55,9 +56,10 @@ class AnswersKeepTheirOrder(wiring.Component):
             {
                 "scatter": In(geometry.lanes),
                 "tags": In(geometry.tag_bits).array(geometry.lanes),
+                "pass_load": In(1),
                 "take": In(1),
-                "gather": In(geometry.lanes),
-                "gather_load": In(1),
+                "awaited": In(range(geometry.bank_ports + 1)),
+                "advance": In(1),
                 "fetch": In(1),
                 "watch": In(1),
                 "choice": In(range(geometry.lanes)),
@@ -70,70 +72,77 @@ class AnswersKeepTheirOrder(wiring.Component):
         m.submodules.dut = dut = with_parts(self.dut, SampleAwareTracker=Echo)(g)
         lanes = range(g.lanes)
         m.d.comb += [
-            dut.scatter.eq(self.scatter), dut.take.eq(self.take),
-            dut.gather.eq(self.gather), dut.gather_load.eq(self.gather_load), dut.fetch.eq(self.fetch),
+            dut.scatter.eq(self.scatter), dut.pass_load.eq(self.pass_load), dut.take.eq(self.take),
+            dut.awaited.eq(self.awaited), dut.advance.eq(self.advance), dut.fetch.eq(self.fetch),
         ]  # fmt: skip
 
         # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, their own number.
-        def drive_ranks(rank_is: list[Signal], mine: Signal) -> list[Value]:
-            ranks = [Mux(mine[lane], sum(mine[:lane], Const(0)), lane) for lane in lanes]
-            for rank, lanes_of_rank in enumerate(rank_is):
-                m.d.comb += lanes_of_rank.eq(Cat(of_lane == rank for of_lane in ranks))
-            return ranks
-
-        ranks = drive_ranks(dut.rank_is, self.scatter)
-        drive_ranks(dut.gather_rank_is, self.gather)
+        ranks = [Mux(self.scatter[lane], sum(self.scatter[:lane], Const(0)), lane) for lane in lanes]
+        for rank, lanes_of_rank in enumerate(dut.rank_is):
+            m.d.comb += lanes_of_rank.eq(Cat(of_lane == rank for of_lane in ranks))
         for ours, theirs in zip(dut.tags, self.tags, strict=True):
             m.d.comb += ours.eq(theirs)
 
-        # The lookups inside, and how many of them the current pass wants.
-        inside, taken, fetched = (
-            Signal(range(g.queue_depth + 1)),
-            Signal(range(g.lanes + 1)),
-            Signal(range(g.bank_ports + 1)),
-        )
-        wanted, current, next_wanted = Signal(range(g.bank_ports + 1)), Signal(), Signal(range(g.bank_ports + 1))
-        m.d.comb += [
-            taken.eq(Mux(self.take, sum(self.scatter), 0)),
-            next_wanted.eq(sum(self.gather)),
-            fetched.eq(Mux(self.fetch, wanted, 0)),
-        ]
+        # The pass that waits to go in.
+        count = range(g.bank_ports + 1)
+        waits, asks = Signal(), Signal(count)
+        pass_lanes, pass_ranks = Signal(g.lanes), [Signal(range(g.lanes + 1), name=f"rank{lane}") for lane in lanes]
+        pass_tags = [Signal(g.tag_bits, name=f"tag{lane}") for lane in lanes]
+        with m.If(self.pass_load):
+            m.d.sync += [
+                waits.eq(1), asks.eq(sum(self.scatter)), pass_lanes.eq(self.scatter),
+                *(there.eq(here) for there, here in zip(pass_ranks, ranks, strict=True)),
+                *(there.eq(here) for there, here in zip(pass_tags, self.tags, strict=True)),
+            ]  # fmt: skip
+        with m.Elif(self.take):
+            m.d.sync += waits.eq(0)
+
+        # The lookups inside, and how many of them the current pass waits for.
+        inside, fetched = Signal(range(g.queue_depth + 1)), Signal(count)
+        wanted, current = Signal(count), Signal()
+        roomless = Signal(2)
+        m.d.comb += fetched.eq(Mux(self.fetch, wanted, 0))
         m.d.sync += [
-            inside.eq(inside + taken - fetched),
-            Assume(~self.take | dut.room, "a pass goes where there is room"),
+            inside.eq(inside + Mux(self.take, asks, 0) - fetched),
+            Assume(~self.take | (waits & dut.room), "a pass goes where there is room"),
+            Assume(~self.pass_load | ~waits | self.take, "a pass waits until it goes in"),
             Assume(~self.fetch | (current & dut.ready), "answers are fetched once they are there"),
-            Assume(~self.gather_load | ~current | self.fetch, "a pass is current until its answers are fetched"),
-            Assume(~self.gather_load | (next_wanted <= inside - fetched), "a pass is gathered after it was scattered"),
-            Assert(dut.room | (inside > g.queue_depth - g.bank_ports), "room as long as a pass is sure to fit"),
+            Assume(~self.advance | ~current | self.fetch, "a pass is current until its answers are fetched"),
+            Assume(~self.fetch | self.advance, "the next pass follows a pass that is fetched, or none does"),
+            Assume(self.awaited <= g.bank_ports, "no more than a pass has"),
+            Assume(~self.advance | (self.awaited <= inside - fetched), "a pass is gathered after it was scattered"),
+            Assert(~waits | (dut.asked == asks), "how many lookups of the pass are the bank's"),
+            roomless.eq(Mux(~waits | dut.room | (inside > g.queue_depth - g.bank_ports), 0, roomless + 1)),
+            Assert(roomless < 3, "room as long as a pass is sure to fit"),
         ]
-        with m.If(self.gather_load):
-            m.d.sync += [current.eq(1), wanted.eq(next_wanted)]
-        with m.Elif(self.fetch):
-            m.d.sync += current.eq(0)
+        with m.If(self.advance):
+            m.d.sync += [current.eq(1), wanted.eq(self.awaited)]
 
         # The watched lookup: what the echo answers to it, and how many answers are ahead of its own.
         watching, home, ahead = Signal(), Signal(g.slot_bits), Signal(range(g.queue_depth))
+        out, out_home, out_rank = Signal(), Signal(g.slot_bits), Signal(range(g.queue_depth))
         with m.If(~watching):
-            with m.If(self.take & self.watch & Array(self.scatter)[self.choice]):
+            with m.If(self.take & self.watch & Array(pass_lanes)[self.choice]):
                 m.d.sync += [
                     watching.eq(1),
-                    home.eq(Array(self.tags)[self.choice]),
-                    ahead.eq(inside - fetched + Array(ranks)[self.choice]),
+                    home.eq(Array(pass_tags)[self.choice]),
+                    ahead.eq(inside - fetched + Array(pass_ranks)[self.choice]),
                 ]
         with m.Elif(ahead >= fetched):
             m.d.sync += ahead.eq(ahead - fetched)
         with m.Else():
-            slot = Array(dut.heads[rank].slot for rank in range(g.bank_ports))[ahead]
-            m.d.sync += [
-                watching.eq(0),
-                Assert(slot == home, "the answer is the watched lookup's"),
-            ]
+            m.d.sync += [watching.eq(0), out.eq(1), out_rank.eq(ahead), out_home.eq(home)]
+        with m.If(out):
+            slot = Array(dut.heads[rank].slot for rank in range(g.bank_ports))[out_rank]
+            m.d.sync += Assert(slot == out_home, "the answer is the watched lookup's, until others are fetched")
+            with m.If(self.fetch & ~(watching & (ahead < fetched))):
+                m.d.sync += out.eq(0)
 
-        waits = Signal(4)
+        patience = Signal(4)
         longest = g.queue_depth + Echo.LATENCY
         m.d.sync += [
-            waits.eq(Mux(current & ~dut.ready, waits + 1, 0)),
-            Assert(waits <= longest, "answers come"),
+            patience.eq(Mux(current & ~dut.ready, patience + 1, 0)),
+            Assert(patience <= longest, "answers come"),
             Cover(watching & (ahead == g.queue_depth - 1) & home.any(), "full, the watched one last"),
         ]
         return m
@@ -145,14 +154,23 @@ def test_answers_keep_their_order(tmp_path):
 
 
 MUTANTS = {
-    "room is granted too long": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight < g.queue_depth"),
-    "room is granted too seldom": ("in_flight <= g.queue_depth - g.bank_ports", "in_flight == 0"),
-    "one answer will do": ("self.ready.eq(answers.level >= needed)", "self.ready.eq(answers.level.any())"),
-    "lookups of other banks slip in": ("choice.eq(lanes & rank_is[port])", "choice.eq(rank_is[port])"),
-}
+    "room is granted too long": (BankIntake, "init=g.queue_depth - g.bank_ports)", "init=g.queue_depth - 1)"),
+    "room is granted too seldom": (BankIntake, "(spare >= 0)", "(spare == g.queue_depth - g.bank_ports)"),
+    "places are lost": (BankIntake, "spare + freed - self.asked,", "spare - self.asked,"),
+    "one answer will do": (PopularityBank, "self.ready.eq(margin >= 0)", "self.ready.eq(margin >= -1)"),
+    "answers that are wanted are forgotten": (PopularityBank, "margin + come - self.awaited,", "margin + come,"),
+    "lookups of other banks slip in": (BankIntake, "choice.eq(self.lanes & self.rank_is[port])",
+                                       "choice.eq(self.rank_is[port])"),
+    "lookups are chosen too late": (BankIntake, "with m.If(self.load):\n                m.d.sync += chosen",
+                                    "with m.If(self.take):\n                m.d.sync += chosen"),
+    "the heads move on": (PopularityBank, "with m.If(self.fetch):", "with m.If(1):"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_bank_is_caught(mutant, tmp_path):
+    part, right, wrong = MUTANTS[mutant]
+    broken = mutated(part, right, wrong)
+    bank = broken if part is PopularityBank else with_parts(PopularityBank, BankIntake=broken)
     with pytest.raises(PropertyFailed):
-        check(AnswersKeepTheirOrder(GEOMETRY, mutated(PopularityBank, *MUTANTS[mutant])), tmp_path, cycles=14)
+        check(AnswersKeepTheirOrder(GEOMETRY, bank), tmp_path, cycles=16)

@@ -51,7 +51,7 @@ class GainsGoAtTheEnd(wiring.Component):
         m.submodules.scatter = scatter = self.scatter(g)
         weight, row = first_value(m, self.weight), first_value(m, self.row)
         payload = scatter.input.payload
-        number = Signal(2)  # of the mini-batch that comes
+        number = Signal(4)  # of the mini-batch that comes
         begun, learns = Signal(), Signal()
         taken = Signal()
         m.d.comb += [
@@ -77,15 +77,28 @@ class GainsGoAtTheEnd(wiring.Component):
         ]
 
         # What the watched row has gained, and what must go.
-        gained, due, due_number = Signal(2), Signal(2), Signal(2)
-        behind, behind_number = Signal(2), Signal(2)  # a second mini-batch may have come, and waits
+        gained = Signal(2)
+        ends = data.StructLayout({"gain": 2, "number": 4})
+        waiting = [
+            Signal(ends, name=f"end{place}") for place in range(3)
+        ]  # mini-batches whose gains wait, oldest first
+        due, due_number = waiting[0].gain, waiting[0].number
         total = Signal(range(2 * LARGEST + LARGEST + 1))
         mine = [self.learn & self.beat[lane].fronted & (self.beat[lane].front == row) for lane in lanes]
         m.d.comb += total.eq(gained + sum((Mux(each, weight, 0) for each in mine), Const(0)))
         sent = Signal()
         own = Signal()  # a beat of a mini-batch's own updates goes
-        tags = [scatter.tags[lane] for lane in lanes]
-        to = [Cat(there[lane] for there in scatter.to_bank).any() for lane in lanes]
+        # What the banks have chosen waits until it goes.
+        tags = [Signal(g.tag_bits, name=f"tag{lane}") for lane in lanes]
+        to_bank = [Signal(g.lanes, name=f"to_bank{bank}") for bank in range(g.banks)]
+        chosen_weight = Signal(g.weight_bits)
+        with m.If(scatter.load):
+            m.d.sync += [
+                *(there.eq(here) for there, here in zip(tags, scatter.tags, strict=True)),
+                *(there.eq(here) for there, here in zip(to_bank, scatter.to_bank, strict=True)),
+                chosen_weight.eq(scatter.lane_weights[0]),
+            ]
+        to = [Cat(there[lane] for there in to_bank).any() for lane in lanes]
         m.d.comb += [
             sent.eq(scatter.fire & to[0] & ~tags[0][-1] & (tags[0][0] == row)),
             own.eq(scatter.fire & Cat(there & tag[-1] for there, tag in zip(to, tags, strict=True)).any()),
@@ -94,24 +107,24 @@ class GainsGoAtTheEnd(wiring.Component):
         m.d.comb += after.eq(Mux(total > LARGEST, LARGEST, total))
         ended = Signal(2)  # what the row gained in a mini-batch that ends now
         m.d.comb += ended.eq(Mux(taken & self.end, after, 0))
-        left, left_number = Mux(sent, behind, due), Mux(sent, behind_number, due_number)
         with m.If(taken):
             m.d.sync += gained.eq(Mux(self.end, 0, after))
-        m.d.sync += [
-            due.eq(Mux(left != 0, left, ended)), due_number.eq(Mux(left != 0, left_number, number)),
-            behind.eq(Mux(sent, 0, behind)),
-            Assert((ended == 0) | (due == 0) | (behind == 0) | sent, "no more than two mini-batches wait"),
-        ]  # fmt: skip
-        with m.If((left != 0) & (ended != 0)):
-            m.d.sync += [behind.eq(ended), behind_number.eq(number)]
+        left = [Mux(sent, *pair) for pair in zip([*(item.as_value() for item in waiting[1:]), Const(0, 6)],
+                                                 [item.as_value() for item in waiting], strict=True)]  # fmt: skip
+        free = Const(1, 1)  # the places before are taken
+        for item, stays in zip(waiting, left, strict=True):
+            taken_up = stays[:2] != 0
+            m.d.sync += item.as_value().eq(Mux(taken_up, stays, Mux(free & (ended != 0), Cat(ended, number), 0)))
+            free = free & taken_up
+        m.d.sync += Assert((ended == 0) | ~free, "no more than three mini-batches wait")
         key_bank = row
         m.d.sync += [
             Assert(~sent | (due != 0), "a gain goes once, and only when its mini-batch has ended"),
-            Assert(~sent | (scatter.lane_weights[0] == due), "all of it"),
-            Assert(~sent | (Cat(there[0] for there in scatter.to_bank) == Const(1, 2) << key_bank), "to its bank"),
+            Assert(~sent | (chosen_weight == due), "all of it"),
+            Assert(~sent | (Cat(there[0] for there in to_bank) == Const(1, 2) << key_bank), "to its bank"),
             Assert(~sent | ~to[1], "alone"),
             Assert(
-                ~own | (due == 0) | ((tags[0][:2] - due_number)[:2] != 1), "before any update of the next mini-batch"
+                ~own | (due == 0) | ((tags[0][:4] - due_number)[:4] != 1), "before any update of the next mini-batch"
             ),
             Assert(~sent | (due == 0) | scatter.busy, "busy as long as a gain has not gone"),
             Assert((due == 0) | scatter.busy, "busy until it has gone"),
@@ -127,8 +140,8 @@ def test_gains_go_at_the_end(tmp_path):
 
 
 SCATTER_MUTANTS = {
-    "beats overtake gains": ("move.eq((~held | self.fire) & ~gains.stop)", "move.eq(~held | self.fire)"),
-    "a gain overwrites what waits": ("gains.stop & (~held | self.fire)", "gains.stop"),
+    "beats overtake gains": ("move.eq((~held | self.load) & ~gains.stop)", "move.eq(~held | self.load)"),
+    "a gain overwrites what waits": ("gains.stop & (~held | self.load)", "gains.stop"),
     "the last beat of CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
     "the end is not seen": ("gains.end.eq(counted_valid & counted.end & move)", "gains.end.eq(0)"),
     "a gain to the wrong bank": ("lanes_to.eq(gains.bank == bank)", "lanes_to.eq(gains.bank != bank)"),

@@ -17,12 +17,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.bank import PopularityBank
+from hotline_hw.core.bank.intake import BankIntake
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.core.layouts import MISS_BITS
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
 
@@ -119,6 +121,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
             m.submodules[f"bank{number}"] = bank
             m.d.comb += [
                 bank.update.eq(scatter.to_bank[number]), bank.update_take.eq(scatter.fire),
+                bank.update_load.eq(scatter.load),
                 *(there.eq(here) for there, here in zip(bank.update_rank_is, scatter.rank_is, strict=True)),
                 *(there.eq(here) for there, here in zip(bank.update_tags, scatter.tags, strict=True)),
                 *(there.eq(here) for there, here in zip(bank.update_weights, scatter.lane_weights, strict=True)),
@@ -134,7 +137,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
         def of_home(name: str):
             return Array(getattr(tracker, name) for tracker in trackers)[home]
 
-        most = g.queue_depth + 1 + 2 * g.lanes  # two beats are in the scatter, one update is in front of the tracker
+        most = g.queue_depth + 1 + 3 * g.lanes  # three beats are in the scatter, one update is in front of the tracker
         inside, came, went = Signal(range(most + 1)), Signal(range(g.lanes + 1)), Signal()
         accepted = Signal()
         m.d.comb += [
@@ -177,30 +180,35 @@ class UpdatesKeepTheirOrder(wiring.Component):
 def test_order_is_kept_and_nothing_lost(tmp_path):
     """For all time, for banks that take one update of a beat. Weights are left out."""
     one = replace(geometry(1), queue_depth=2)
-    prove(UpdatesKeepTheirOrder(one, weighed=False), tmp_path / "prove")
+    prove(UpdatesKeepTheirOrder(one, weighed=False), tmp_path / "prove", seconds=1200)
 
 
 def test_order_and_weights(tmp_path):
     """To a depth, for banks that take two. With them the proof for all time did not end in 300 s."""
-    check(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "check", cycles=14)
-    cover(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "cover", cycles=16)
+    check(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "check", cycles=14, seconds=1200)
+    cover(UpdatesKeepTheirOrder(geometry(2)), tmp_path / "cover", cycles=18, seconds=600)
 
 
 SCATTER_MUTANTS = {
-    "a beat goes when one bank has room": ("held & self.room.all()", "held & self.room.any()"),
+    "a beat that was chosen from is overwritten": ("self.load.eq(~waits | self.fire)", "self.load.eq(held | ~waits)"),
+    "not busy with what was chosen": ("counted_valid | held | waits |", "counted_valid | held |"),
+    "a beat goes when one bank has room": ("waits & self.room.all()", "waits & self.room.any()"),
     "weight by all misses": ("source.misses - ~source.hit", "source.misses"),
     "16 other misses count as none": ("Mux(most[-1], len(WEIGHTS) - 1, most[:-1])", "most[:-1]"),
     "CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
-    "a beat that waits is overwritten": ("move.eq((~held | self.fire) & ~gains.stop)", "move.eq(~gains.stop)"),
+    "a beat that waits is overwritten": ("move.eq((~held | self.load) & ~gains.stop)", "move.eq(~gains.stop)"),
     "a beat behind that is overwritten": ("self.input.ready.eq(~counted_valid | move)", "self.input.ready.eq(1)"),
     "what is kept counts at once too": ("Mux(source.fronted, 0, lane_weights[lane])", "lane_weights[lane]"),
 }
 BANK_MUTANTS = {
-    "room is granted too long": ("(waiting <= g.queue_depth - g.bank_ports)", "(waiting < g.queue_depth)"),
-    "an update goes unasked": ("updates.pop.eq(tracker.update_ready | ~next_valid)", "updates.pop.eq(1)"),
-    "updates of other banks slip in": ("choice.eq(lanes & rank_is[port])", "choice.eq(rank_is[port])"),
-    "not busy with what waits": ("updates.head_valid | next_valid | tracker.updating", "tracker.updating"),
-}
+    "room is granted too long": (BankIntake, "init=g.queue_depth - g.bank_ports)", "init=g.queue_depth - 1)"),
+    "an update goes unasked": (PopularityBank, "updates.pop.eq(tracker.update_ready | ~next_valid)",
+                               "updates.pop.eq(1)"),
+    "updates of other banks slip in": (BankIntake, "choice.eq(self.lanes & self.rank_is[port])",
+                                       "choice.eq(self.rank_is[port])"),
+    "not busy with what waits": (PopularityBank, "updates.head_valid | next_valid | tracker.updating",
+                                 "tracker.updating"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mutant", [*SCATTER_MUTANTS, *BANK_MUTANTS])
@@ -208,6 +216,8 @@ def test_a_broken_way_back_is_caught(mutant, tmp_path):
     if mutant in SCATTER_MUTANTS:
         broken = {"scatter": mutated(UpdateScatter, *SCATTER_MUTANTS[mutant])}
     else:
-        broken = {"bank": mutated(PopularityBank, *BANK_MUTANTS[mutant])}
+        part, right, wrong = BANK_MUTANTS[mutant]
+        bank = mutated(part, right, wrong)
+        broken = {"bank": bank if part is PopularityBank else with_parts(PopularityBank, BankIntake=bank)}
     with pytest.raises(PropertyFailed):
-        check(UpdatesKeepTheirOrder(geometry(2), **broken), tmp_path, cycles=12)
+        check(UpdatesKeepTheirOrder(geometry(2), **broken), tmp_path, cycles=14)

@@ -44,9 +44,9 @@ class Mutation:
 
 MUTATIONS = [
     # The stream's way through the core
-    Mutation("one credit too many", "bank",
-             "in_flight <= g.queue_depth - g.bank_ports",
-             "in_flight <= g.queue_depth - g.bank_ports + 1"),
+    Mutation("one credit too many", "intake",
+             "init=g.queue_depth - g.bank_ports)",
+             "init=g.queue_depth - g.bank_ports + 1)"),
     Mutation("beats are not cut", "scatter",
              "count >= g.bank_ports",
              "count > g.bank_ports",
@@ -122,9 +122,9 @@ MUTATIONS = [
     Mutation("a straddling sample's misses from the wrong entry", "classifier",
              "read.addr.eq(verdict.tail_id)",
              "read.addr.eq(verdict.tail_id - 1)"),
-    Mutation("a place too many in the queue of updates", "bank",
-             "(waiting <= g.queue_depth - g.bank_ports)",
-             "(waiting <= g.queue_depth - g.bank_ports + 1)"),
+    Mutation("places of the bank's queues are given back twice", "intake",
+             "spare + freed - self.asked,",
+             "spare + freed + freed - self.asked,"),
     Mutation("not busy with updates", "core",
              "busy.eq(in_core | behind | updating)",
              "busy.eq(in_core)"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, memory, wiring
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.core.layouts import select_one
 from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 
@@ -37,16 +40,41 @@ def table_bits(geometry: Geometry) -> int:
     return 2 * _entry_layout(geometry).size << geometry.local_bits + 1
 
 
+def _search_layout(geometry: Geometry) -> data.StructLayout:
+    """An answer on its way, and how far the search for its row has got.
+
+    index: The entry that is looked at.
+    found_free: An entry before it is free. The row is not in this mini-batch's table then.
+    target: The first free entry if `found_free`, else `index`. A new row goes there. It is right behind the entry.
+    before_done, held: It is known whether the row is in the table of the mini-batch before, and it is.
+    """
+    index = geometry.local_bits + 1
+    return data.StructLayout(
+        {
+            "valid": 1, "hit": 1, "slot": geometry.slot_bits, "tag": geometry.tag_bits,
+            "index": index, "target": index, "found_free": 1, "before_done": 1, "held": 1,
+        }
+    )  # fmt: skip
+
+
 class WorkingList(wiring.Component):
     """Takes the tracker's answers in order, and gives every miss its row's place in the bank's lists.
 
-        tags ----> FIFO --.                 .--> table of this mini-batch: tag -> place
-        answers -> FIFO --+--> hit: passes  |
-                          '--> miss: search-+--> table of the one before: is the tag there? then the row is held
+        tags ----> memory --.                 .--> table of this mini-batch: tag -> place
+        answers -> memory --+--> hit: passes  |
+                            '--> miss: search-+--> table of the one before: is the tag there? then the row is held
+
+        search   read     words      compare   decide   write, answer
+                 tables   (latched)
+        stage    entry    latched    compared  decided  placed
 
     The two tables change roles with every mini-batch. Each has twice as many entries as there are places and is probed
     linearly, so a search ends at a free entry. An entry is free if its epoch is not the mini-batch's. A table uses an
     epoch again after 255 of its mini-batches. Before that, a walk empties the table.
+
+    A search enters in each cycle and takes one look at either table. If that is not enough, it goes back to the entry
+    to look at the next ones. All that came behind it starts again, from the memories. A look does not see what the four
+    searches ahead of it may write, so their targets and tags are compared with its own (`same_target`, `same_row`).
 
     The list memory holds the rows that are not held from its bottom up, and held rows from its top down.
 
@@ -62,8 +90,11 @@ class WorkingList(wiring.Component):
         list_held, list_number: A row in a list.
         list_tag: Its tag, a cycle later, in LIST_DOMAIN.
 
-    Throughput: an answer a cycle. Each further probe of a miss takes one cycle more.
+    Throughput: an answer a cycle. Each further probe of a miss takes `PROBE` cycles more. Latency: six cycles.
     """
+
+    PROBE = 4
+    """Cycles from the entry to the decision, and so from one look of a search to its next."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -82,135 +113,204 @@ class WorkingList(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        m.submodules.tags = tags = fifo.SyncFIFO(width=g.tag_bits, depth=g.queue_depth)
-        m.submodules.answers = answers = fifo.SyncFIFO(width=g.slot_bits + 1, depth=g.queue_depth)
-        # The answer that is dealt with. The entries that were read for it a cycle ago are compared with it.
-        valid = Signal()
-        hit = Signal()
-        slot = Signal(g.slot_bits)
-        tag = Signal(g.tag_bits, reset_less=True)
-        done = Signal()
-        advance = Signal()
-        m.d.comb += [
-            tags.w_data.eq(self.tag), tags.w_en.eq(self.tag_valid), tags.r_en.eq(advance & answers.r_rdy),
-            answers.w_data.eq(Cat(self.hit, self.slot)), answers.w_en.eq(self.answer_valid),
-            answers.r_en.eq(advance), advance.eq(~valid | done),
-            self.output_valid.eq(done), self.output_hit.eq(hit),
-        ]  # fmt: skip
-        with m.If(advance):
-            m.d.sync += [valid.eq(answers.r_rdy), Cat(hit, slot).eq(answers.r_data), tag.eq(tags.r_data)]
-
-        # Tables
-        layout = _entry_layout(g)
-        index_bits = g.local_bits + 1
+        names = ("entry", "latched", "compared", "decided", "placed")
+        stages = [Signal(_search_layout(g), name=name) for name in names]
         current = Signal()  # which table is this mini-batch's
-        epochs = Array(Signal(_EPOCH_BITS, name=f"epoch{side}") for side in range(2))
-        probe = Signal(index_bits)
-        free = Signal(index_bits)
-        found_free = Signal()
-        index = Signal(index_bits)
-        written = Signal(layout)
-        insert = Signal()
+        epochs = [Signal(_EPOCH_BITS, name=f"epoch{side}") for side in range(2)]
+        written = Signal(_entry_layout(g))
+        insert = Signal()  # the search in `decided` writes
+        back = Signal()  # it goes back to the entry
+        done = Signal()
+        tables = self._tables(m, stages[0], stages[-1], current, epochs, written, insert)
+        self._enter(m, stages, back, done)
+        here, before, same_target, same_row = self._look(m, stages, tables, current, epochs)
+        wrote = Signal(self.PROBE)  # for each distance, whether the search so far ahead of `decided` has written
+        follows = same_row & wrote
+        self._decide(m, stages, here, before, follows, same_target & wrote, insert, back, done)
+        m.d.sync += [wrote.eq(Cat(insert, wrote)), stages[4].valid.eq(done)]
+        place = self._answer(m, stages[4], here, before, follows, insert)
+        m.d.comb += [
+            written.tag.eq(stages[-1].tag), written.epoch.eq(Mux(current, epochs[1], epochs[0])),
+            written.place.eq(place),
+        ]  # fmt: skip
+        return m
+
+    def _tables(self, m: Module, entry, placed, current: Signal, epochs: list, written: Signal, insert: Signal) -> list:
+        """The two tables. Returns their entries at the index of the search that was at the entry a cycle ago."""
+        g = self.geometry
+        index_bits = g.local_bits + 1
         walk = Signal(index_bits)
         walking = Signal(2, init=3)
+        writes = Signal()  # the search in `placed` does
         entries = []
-        m.d.comb += [
-            index.eq(Mux(advance, tags.r_data[:index_bits], tag[:index_bits] + probe)),
-            self.ready.eq(walking == 0),
-        ]
+        m.d.comb += self.ready.eq(walking == 0)
+        m.d.sync += [walk.eq(walk + 1), writes.eq(insert)]
         for side in range(2):
             m.submodules[f"table{side}"] = store = memory.Memory(
-                shape=layout, depth=1 << index_bits, init=[], attrs=deep(g)
+                shape=_entry_layout(g), depth=1 << index_bits, init=[], attrs=deep(g)
             )
             write = store.write_port()
             read = store.read_port()
             m.d.comb += [
-                read.addr.eq(index),
-                write.addr.eq(Mux(walking[side], walk, free)),
+                read.addr.eq(entry.index),
+                write.addr.eq(Mux(walking[side], walk, placed.target)),
                 write.data.eq(Mux(walking[side], 0, written.as_value())),
-                write.en.eq(walking[side] | (insert & (current == side))),
+                write.en.eq(walking[side] | (writes & (current == side))),
             ]
             entries.append(read.data)
-        m.d.sync += walk.eq(walk + 1)
         with m.If(walk == (1 << index_bits) - 1):
             m.d.sync += walking.eq(0)
         with m.If(self.start):
-            m.d.sync += [current.eq(~current), self.count.eq(0), self.held_count.eq(0), self.full.eq(0)]
+            m.d.sync += current.eq(~current)
             for side in range(2):
                 with m.If(current != side):
                     m.d.sync += epochs[side].eq(Mux(epochs[side] == (1 << _EPOCH_BITS) - 1, 1, epochs[side] + 1))
                     with m.If(epochs[side] == (1 << _EPOCH_BITS) - 1):
                         m.d.sync += [walk.eq(0), walking[side].eq(1)]
+        return entries
 
-        # Search
-        here = Signal(layout)
-        before = Signal(layout)
-        is_here = Signal()
+    def _enter(self, m: Module, stages: list, back: Signal, done: Signal) -> None:
+        """Tags and answers wait in memories until their search is over. Pointers have a bit more than addresses."""
+        g = self.geometry
+        entry, decided = stages[0], stages[3]
+        stores = []
+        for name, width in (("tags", g.tag_bits), ("answers", g.slot_bits + 1)):
+            m.submodules[name] = store = memory.Memory(shape=width, depth=g.queue_depth, init=[])
+            stores.append((store.write_port(), store.read_port(domain="comb")))
+        (tag_write, tag_read), (answer_write, answer_read) = stores
+        pointer = g.queue_depth.bit_length()
+        came = Signal(pointer)  # tags
+        answered = Signal(pointer)
+        entering = Signal(pointer)
+        following = Signal(pointer, init=1)  # the one behind the search in `decided`
+        m.d.comb += [
+            tag_write.addr.eq(came), tag_write.data.eq(self.tag), tag_write.en.eq(self.tag_valid),
+            answer_write.addr.eq(answered), answer_write.data.eq(Cat(self.hit, self.slot)),
+            answer_write.en.eq(self.answer_valid),
+            tag_read.addr.eq(entering), answer_read.addr.eq(entering),
+        ]  # fmt: skip
+        with m.If(self.tag_valid):
+            m.d.sync += came.eq(came + 1)
+        with m.If(self.answer_valid):
+            m.d.sync += answered.eq(answered + 1)
+        with m.If(done):
+            m.d.sync += following.eq(following + 1)
+
+        index = Signal(len(entry.index))
+        m.d.comb += index.eq(tag_read.data[: len(index)])
+        m.d.sync += [
+            *(later.eq(stage) for stage, later in pairwise(stages)),
+            stages[1].target.eq(Mux(entry.found_free, entry.target, entry.index)),
+        ]
+        with m.If(back):
+            m.d.sync += [
+                entering.eq(following), entry.eq(decided), entry.index.eq(decided.index + 1),
+                *(stage.valid.eq(0) for stage in stages[1:]),
+            ]  # fmt: skip
+        with m.Else():
+            m.d.sync += [
+                entering.eq(entering + (entering != answered)), entry.valid.eq(entering != answered),
+                Cat(entry.hit, entry.slot).eq(answer_read.data), entry.tag.eq(tag_read.data),
+                entry.index.eq(index), entry.found_free.eq(0), entry.before_done.eq(0),
+            ]  # fmt: skip
+
+    def _look(self, m: Module, stages: list, tables: list, current: Signal, epochs: list) -> tuple:
+        """Compares the entries with the row that is searched, and the searches ahead with each that enters.
+
+        Returns, for the search in `decided`:
+            here: the entry in this mini-batch's table is `used`, and if so it is the row's, with this `place`. Neither
+                counts if a free entry was found before.
+            before: whether it is `known` if the row is in the other table, and whether it is (`held`).
+            same_target, same_row: for each distance from 1 to 4, whether the search so far ahead has its target here,
+                and whether it is for the same row.
+        """
+        entry, compared, ahead = stages[0], stages[2], stages[1:]
+        words = [Signal(_entry_layout(self.geometry), name=f"word{side}") for side in range(2)]
+        here = Signal(data.StructLayout({"used": 1, "match": 1, "place": place_layout(self.geometry)}))
+        before = Signal(data.StructLayout({"known": 1, "held": 1}))
+        begun = Signal(2)  # tables that were a mini-batch's
+        used, match = Signal(2), Signal(2)
+        m.d.sync += begun.eq(Cat(epoch != 0 for epoch in epochs))
+        for side, (word, read) in enumerate(zip(words, tables, strict=True)):
+            m.d.sync += word.eq(read)
+            m.d.comb += [
+                used[side].eq(begun[side] & (word.epoch == epochs[side])),
+                match[side].eq(used[side] & (word.tag == compared.tag)),
+            ]
+        was_used, was_match = Mux(current, used[0], used[1]), Mux(current, match[0], match[1])
+        m.d.sync += [
+            here.used.eq(Mux(current, used[1], used[0]) & ~compared.found_free),
+            here.match.eq(Mux(current, match[1], match[0]) & ~compared.found_free),
+            here.place.eq(Mux(current, words[1].place.as_value(), words[0].place.as_value())),
+            before.known.eq(compared.before_done | was_match | ~was_used),
+            before.held.eq(Mux(compared.before_done, compared.held, was_match)),
+        ]
+        flags = []
+        for name, equal in (
+            ("target", [stage.target == entry.index for stage in ahead]),
+            ("row", [(stage.target == entry.index) & (stage.tag == entry.tag) for stage in ahead]),
+        ):
+            later = [Signal(len(ahead), name=f"same_{name}_{stage}") for stage in ("latched", "compared", "decided")]
+            m.d.sync += [later[0].eq(Cat(equal)), *(after.eq(flag) for flag, after in pairwise(later))]
+            flags.append(later[-1])
+        return here, before, *flags
+
+    def _decide(
+        self, m: Module, stages: list, here, before, follows: Value, occupied: Value, insert: Signal, back: Signal,
+        done: Signal,
+    ) -> None:  # fmt: skip
+        """What becomes of the search in `decided`: its row is known, or new, or it needs another look.
+
+        Args:
+            follows, occupied: For each distance, whether the search so far ahead wrote the row, or wrote here.
+        """
+        entry, _, compared, decided, _ = stages
         known = Signal()
-        was_there = Signal()
-        was_absent = Signal()
-        before_done = Signal()
-        held = Signal()
-        epoch_before = Signal(_EPOCH_BITS)
-        # This was written in the cycle in which the entry here was read.
-        wrote = Signal()
-        wrote_index = Signal(index_bits)
-        just_written = Signal(layout)
-        last_index = Signal(index_bits)
-        m.d.comb += [
-            here.eq(
-                Mux(wrote & (wrote_index == last_index), just_written.as_value(), Mux(current, entries[1], entries[0]))
-            ),
-            before.eq(Mux(current, entries[0], entries[1])),
-            epoch_before.eq(Mux(current, epochs[0], epochs[1])),
-            is_here.eq(here.epoch == Mux(current, epochs[1], epochs[0])),
-            known.eq(is_here & (here.tag == tag) & ~found_free),
-            was_absent.eq((before.epoch != epoch_before) | (epoch_before == 0)),
-            was_there.eq(~was_absent & (before.tag == tag)),
-        ]
-        now_free = Signal()
-        now_before = Signal()
-        now_held = Signal()
+        free = Signal()
+        new = Signal()
         room = Signal()
+        passes = Signal()  # it is not for a list
+        total = Signal(self.geometry.local_bits + 1)  # rows in both lists
+        m.d.sync += passes.eq(compared.hit | ~self.enable)
         m.d.comb += [
-            now_free.eq(found_free | ~is_here),
-            now_before.eq(before_done | was_there | was_absent),
-            now_held.eq(Mux(before_done, held, was_there)),
-            room.eq(self.count + self.held_count != 1 << g.local_bits),
+            known.eq(here.match | follows.any()),
+            free.eq(~(here.used | occupied.any())),
+            room.eq(~total[-1]),
+            done.eq(decided.valid & (passes | known | (free & before.known))),
+            back.eq(decided.valid & ~done),
+            new.eq(decided.valid & ~passes & ~known & free & before.known),
+            insert.eq(new & room),
         ]
-        m.d.sync += [last_index.eq(index), wrote.eq(insert), wrote_index.eq(free), just_written.eq(written)]
-        first_free = Signal(index_bits)
-        m.d.comb += free.eq(Mux(found_free, first_free, last_index))
-        place = Signal(place_layout(g))
-        m.d.comb += [
-            place.number.eq(Mux(now_held, self.held_count, self.count)),
-            place.held.eq(now_held),
-            place.listed.eq(room),
-            written.tag.eq(tag),
-            written.epoch.eq(Mux(current, epochs[1], epochs[0])),
-            written.place.eq(place),
-            self.output.eq(Mux(hit, slot, Mux(self.enable, Mux(known, here.place.as_value(), place.as_value()), 0))),
-        ]
-        with m.If(valid):
-            with m.If(hit | ~self.enable):
-                m.d.comb += done.eq(1)
-            with m.Elif(known | (now_free & now_before)):
-                m.d.comb += [done.eq(1), insert.eq(~known & room)]
-                with m.If(~known):
-                    m.d.sync += [
-                        self.full.eq(self.full | ~room),
-                        self.count.eq(self.count + (room & ~now_held)),
-                        self.held_count.eq(self.held_count + (room & now_held)),
-                    ]
-            with m.Else():
-                m.d.sync += [
-                    probe.eq(probe + 1), found_free.eq(now_free), first_free.eq(free),
-                    before_done.eq(now_before), held.eq(now_held),
-                ]  # fmt: skip
-        with m.If(advance):
-            m.d.sync += [probe.eq(1), found_free.eq(0), before_done.eq(0)]
+        m.d.sync += [
+            total.eq(total + insert), self.full.eq(self.full | (new & ~room)),
+            self.count.eq(self.count + (insert & ~before.held)),
+            self.held_count.eq(self.held_count + (insert & before.held)),
+        ]  # fmt: skip
+        with m.If(back):
+            m.d.sync += [entry.found_free.eq(free), entry.before_done.eq(before.known), entry.held.eq(before.held)]
+        with m.If(self.start):
+            m.d.sync += [count.eq(0) for count in (self.count, self.held_count, total, self.full)]
 
-        # Lists
+    def _answer(self, m: Module, placed, here, before, follows: Value, insert: Signal) -> data.View:
+        """Answers for the search in `placed`, and puts a new row into a list. Returns the place of a new row."""
+        g = self.geometry
+        layout = place_layout(g)
+        own, known, place = Signal(layout, name="own"), Signal(layout, name="known_place"), Signal(layout, name="place")
+        is_known = Signal()
+        followed = Signal(self.PROBE)
+        past = [Signal(layout, name=f"place{ago}") for ago in range(1, self.PROBE + 1)]
+        m.d.sync += [
+            own.number.eq(Mux(before.held, self.held_count, self.count)), own.held.eq(before.held),
+            own.listed.eq(insert), known.eq(here.place), is_known.eq(here.match), followed.eq(follows),
+            past[0].eq(place), *(later.eq(sooner) for sooner, later in pairwise(past)),
+        ]  # fmt: skip
+        m.d.comb += [
+            place.eq(Mux(is_known, known.as_value(), Mux(followed.any(),
+                     select_one(followed, [item.as_value() for item in past]), own.as_value()))),
+            self.output_valid.eq(placed.valid), self.output_hit.eq(placed.hit),
+            self.output.eq(Mux(placed.hit, placed.slot, Mux(self.enable, place.as_value(), 0))),
+        ]  # fmt: skip
+
         m.submodules.list = store = memory.Memory(shape=g.tag_bits, depth=1 << g.local_bits, init=[])
         write = store.write_port()
         read = store.read_port(domain=LIST_DOMAIN)
@@ -219,7 +319,7 @@ class WorkingList(wiring.Component):
             return Mux(is_held, ~number, number)[: g.local_bits]
 
         m.d.comb += [
-            write.addr.eq(place_of(place.number, place.held)), write.data.eq(tag), write.en.eq(insert),
+            write.addr.eq(place_of(own.number, own.held)), write.data.eq(placed.tag), write.en.eq(own.listed),
             read.addr.eq(place_of(self.list_number, self.list_held)), self.list_tag.eq(read.data),
         ]  # fmt: skip
-        return m
+        return own

@@ -29,15 +29,17 @@ class BankScatter(wiring.Component):
         input: Stream of `fronted_beat`.
         output: Stream of `pass_beat`, to BankGather. It is valid in the cycle in which the banks take the pass
             (`fire`).
-        to_bank: For each bank, the lanes of `output` that go to it.
-        rank_is: For each rank, the lanes that have it.
-        tags: For each lane, its mixed key above the bank.
+        to_bank: For each bank, the lanes that go to it, of the pass behind `output`.
+        rank_is: For each rank, the lanes of that pass that have it.
+        tags: For each lane of that pass, its mixed key above the bank.
+        load: That pass goes to `output`, and the banks choose their lookups.
+        asked: For each bank, how many lookups of `output` it chose.
         fire: The pass goes.
-        room: For each bank, whether it can take its lookups of the pass.
+        room: For each bank, whether it can take its lookups of `output`.
         split: Event pulse for the counters. A beat was cut.
         stalled: Event pulse for the counters. A full bank held a pass back.
 
-    Throughput: one pass a cycle. Latency: four cycles.
+    Throughput: one pass a cycle. Latency: five cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -49,6 +51,8 @@ class BankScatter(wiring.Component):
                 "to_bank": Out(geometry.lanes).array(geometry.banks),
                 "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
                 "tags": Out(geometry.tag_bits).array(geometry.lanes),
+                "load": Out(1),
+                "asked": In(range(geometry.bank_ports + 1)).array(geometry.banks),
                 "fire": Out(1),
                 "room": In(geometry.banks),
                 "split": Out(1),
@@ -147,21 +151,27 @@ class BankScatter(wiring.Component):
 
         sent = Signal(pass_beat(g), reset_less=True)
         sent_valid = Signal()
+        waiting = Signal(pass_beat(g), reset_less=True)  # the banks have chosen their lookups of it
+        waiting_valid = Signal()
         all_room = Signal()
         m.d.comb += [
             all_room.eq(self.room.all()),
-            self.fire.eq(sent_valid & all_room & self.output.ready),
-            self.output.valid.eq(sent_valid & all_room),
-            self.output.payload.eq(sent),
-            moves[3].eq(~sent_valid | self.fire),
+            self.fire.eq(waiting_valid & all_room & self.output.ready),
+            self.output.valid.eq(waiting_valid & all_room),
+            self.output.payload.eq(waiting),
+            Cat(self.output.payload.asked).eq(Cat(self.asked)),
+            self.load.eq(~waiting_valid | self.fire),
+            moves[3].eq(~sent_valid | self.load),
             moves[2].eq(~cut[0] | (moves[3] & done)),
             moves[1].eq(~ranked[0] | moves[2]),
             moves[0].eq(~paired[0] | moves[1]),
             self.input.ready.eq(moves[0]),
             self.split.eq(cut[0] & moves[3] & ~done),
-            self.stalled.eq(sent_valid & ~all_room),
+            self.stalled.eq(waiting_valid & ~all_room),
         ]
-        m.d.comb += [self.output.payload.lanes[lane].tag.eq(self.tags[lane]) for lane in lanes]
+        with m.If(self.load):
+            m.d.sync += [waiting_valid.eq(sent_valid), waiting.eq(sent)]
+            m.d.sync += [waiting.lanes[lane].tag.eq(self.tags[lane]) for lane in lanes]
         with m.If(moves[3]):
             m.d.sync += [
                 sent_valid.eq(cut[0]),

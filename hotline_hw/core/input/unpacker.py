@@ -171,22 +171,18 @@ class Unpacker(wiring.Component):
             delay(m, "counts_late", counts, latency - cycles, step),
             delay(m, "rest_late", rest, latency - rest_cycles, step),
         )
-        now = stage(m, "counted", step, counts=counts, left=(g.max_lookups - rest)[: _bits(g.max_lookups)],
-                    overflow=(g.max_lookups - counts[-1])[: _bits(g.max_lookups)], **now)  # fmt: skip
+        left = (g.max_lookups - rest)[: _bits(g.max_lookups)]
+        now = stage(m, "counted", step, counts=counts,
+                    overflow=(g.max_lookups - counts[-1])[: _bits(g.max_lookups)], fresh=now["end"] | now["marks"],
+                    begins=Mux(now["end"], g.max_lookups, left), **now)  # fmt: skip
         here = follow(m, "here", offered, latency + 2, step)
 
         # Fill: `room` is what the open sample may still take. A sample that has taken all ends there.
         room = Signal(range(g.max_lookups + 1), init=g.max_lookups)
         forced = [now["head"][lane] & (now["counts"][lane] == room) for lane in lanes]
+        more, less = room + now["overflow"], room - now["counts"][-1]
         with m.If(step & here[latency + 1]):
-            with m.If(now["end"]):
-                m.d.sync += room.eq(g.max_lookups)
-            with m.Elif(now["marks"]):
-                m.d.sync += room.eq(now["left"])
-            with m.Elif(room <= now["counts"][-1]):
-                m.d.sync += room.eq(room + now["overflow"])
-            with m.Else():
-                m.d.sync += room.eq(room - now["counts"][-1])
+            m.d.sync += room.eq(Mux(now["fresh"], now["begins"], Mux(room <= now["counts"][-1], more, less)))
         now = stage(m, "filled", step, forced=forced,
                     **{name: now[name] for name in ("lanes", "final", "bad", "empty", *flags)})  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, fifo, memory, stream, wiring
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import (
@@ -14,8 +14,8 @@ from hotline_hw.core.layouts import (
     verdict_depth,
     verdict_id_bits,
 )
+from hotline_hw.lib.queues import StreamQueue
 from hotline_hw.spec.params import Geometry
-from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
 from .judge import SampleJudge, judgement
 
@@ -37,7 +37,7 @@ class SampleClassifier(wiring.Component):
     beats, so waiting cannot lock up. SampleJudge never waits: the FIFO has a place for each of its beats.
 
     Ports:
-        input: Stream of `result_beat`. `ready` is a register.
+        input: Stream of `result_beat`. `ready` comes from a register.
         output: Stream of `verdict_beat`. No lane of a LEARN mini-batch is `valid`.
         samples, popular, lookups, hits, bad: For the counters. How many of each are added in this cycle.
         batch_too_long: Error pulse.
@@ -62,24 +62,23 @@ class SampleClassifier(wiring.Component):
         g = self.geometry
         depth = verdict_depth(g)
         m.submodules.judge = judge = SampleJudge(g)
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=result_beat(g).size, depth=depth)
-        m.submodules.judged = judged = fifo.SyncFIFOBuffered(width=judgement(g).size, depth=depth)
-        m.submodules.table = table = memory.Memory(shape=MISS_BITS, depth=1 << verdict_id_bits(g), init=[])
+        m.submodules.beats = beats = StreamQueue(result_beat(g), depth=depth)
+        m.submodules.judged = judged = StreamQueue(judgement(g), depth=depth)
+        m.submodules.table = table = memory.Memory(
+            shape=MISS_BITS, depth=1 << verdict_id_bits(g), init=[], attrs={"ram_style": "block"}
+        )
         write = table.write_port()
 
-        # Intake. `ready` is a register, so it leaves room for a beat that is taken while it falls.
-        taken = Signal()
+        # Intake. As many judgements are here as beats, or fewer: there is room for one if there is for its beat.
         popped = Signal()
-        inside = Signal(range(depth + 1))
         m.d.comb += [
-            taken.eq(self.input.valid & self.input.ready),
-            beats.w_en.eq(taken), beats.w_data.eq(self.input.payload),
-            judge.taken.eq(taken), judge.beat.eq(self.input.payload),
-            judged.w_en.eq(judge.output_valid), judged.w_data.eq(judge.output),
+            beats.input.valid.eq(self.input.valid), beats.input.payload.eq(self.input.payload),
+            self.input.ready.eq(beats.input.ready),
+            judge.taken.eq(self.input.valid & beats.input.ready), judge.beat.eq(self.input.payload),
+            judged.input.valid.eq(judge.output_valid), judged.input.payload.eq(judge.output),
             write.addr.eq(judge.ended), write.data.eq(judge.straddler_misses), write.en.eq(judge.straddler),
             *(getattr(self, name).eq(getattr(judge, name)) for name in (*_COUNTS, "batch_too_long")),
         ]  # fmt: skip
-        m.d.sync += [inside.eq(inside + taken - popped), self.input.ready.eq(inside <= depth - 2)]
 
         # A beat with a tail waits for the tail's verdict.
         waiting = Signal(result_beat(g), reset_less=True)
@@ -87,23 +86,24 @@ class SampleClassifier(wiring.Component):
         waits = Signal()
         tail_known = Signal()
         goes = Signal()
-        coming = data.View(judgement(g), judged.r_data)
-        oldest = Signal(judgement(g))
+        coming = judged.output.payload
+
+        def known(of: data.View) -> Value:
+            return ~of.has_tail | (of.tail_id != judge.ended)
+
         m.d.comb += [
-            oldest.eq(Mux(popped, coming, verdict)),
             goes.eq(waits & tail_known & (~self.output.valid | self.output.ready)),
-            popped.eq(beats.r_rdy & judged.r_rdy & (~waits | goes)),
-            beats.r_en.eq(popped), judged.r_en.eq(popped),
+            popped.eq(beats.output.valid & judged.output.valid & (~waits | goes)),
+            beats.output.ready.eq(popped), judged.output.ready.eq(popped),
         ]  # fmt: skip
-        m.d.sync += tail_known.eq(~oldest.has_tail | (oldest.tail_id != judge.ended))
+        m.d.sync += tail_known.eq(Mux(popped, known(coming), known(verdict)))
         with m.If(popped):
-            m.d.sync += [waiting.eq(beats.r_data), verdict.eq(coming)]
-        with m.If(popped):
-            m.d.sync += waits.eq(1)
+            m.d.sync += [waiting.eq(beats.output.payload), verdict.eq(coming), waits.eq(1)]
         with m.Elif(goes):
             m.d.sync += waits.eq(0)
-        read = table.read_port(domain="comb")
-        m.d.comb += read.addr.eq(verdict.tail_id)
+        # The entry is read in the cycle in which it is seen whether it is there.
+        read = table.read_port()
+        m.d.comb += read.addr.eq(Mux(popped, coming.tail_id, verdict.tail_id))
         self._release(m, goes, waiting, verdict, read.data)
         return m
 
@@ -113,16 +113,11 @@ class SampleClassifier(wiring.Component):
         beat = Signal(verdict_beat(g))
         for lane in range(g.lanes):
             source, judged, target = waiting.lanes[lane], verdict.lanes[lane], beat.lanes[lane]
-            row = Mux(source.hit, source.slot, source.payload[ROW_FIELD.low : ROW_FIELD.high + 1])
             m.d.comb += [
-                target.payload[ROW_FIELD.low : ROW_FIELD.high + 1].eq(row),
-                target.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1].eq(
-                    source.payload[TABLE_FIELD.low : TABLE_FIELD.high + 1]
-                ),
                 target.valid.eq(source.valid & waiting.classify),
                 target.misses.eq(Mux(judged.tail, tail_misses, judged.misses)),
                 target.ordinal.eq(judged.ordinal),
-                *(target[name].eq(source[name]) for name in ("last", "hit", *update_lane(g))),
+                *(target[name].eq(source[name]) for name in ("payload", "last", "hit", *update_lane(g))),
             ]
         m.d.comb += [beat.sample.eq(verdict.sample), beat.learn.eq(waiting.learn), beat.end.eq(waiting.end)]
         with m.If(goes):

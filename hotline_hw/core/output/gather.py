@@ -6,18 +6,25 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.bank.bank import bank_heads
+from hotline_hw.core.bank.bank import answer_layout, bank_heads
 from hotline_hw.core.bank.working import place_layout
-from hotline_hw.core.layouts import pass_beat, result_beat, select_one, update_lane
+from hotline_hw.core.layouts import pass_beat, result_beat, update_lane
 from hotline_hw.spec.descriptors import COLD_BANK, COLD_HELD, NOT_LISTED, VALUE_FIELD
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD
 
 __all__ = ["BankGather"]
 
+_GROUP = 8  # banks that are chosen from in one cycle
+_TOLD = 4  # lanes that are chosen from in one cycle
+
 
 class BankGather(wiring.Component):
     """Takes passes in the order in which they went to the banks. A pass leaves when all its answers are there.
+
+        input -> next -> current -> fetched -> chosen -> output
+                            |          '---- answers of the banks, in groups
+                            '-> all its answers are there: the banks put them into registers
 
     Banks answer in order, so a lane's answer is the `rank`-th oldest of its bank. Re-ordering needs neither addresses
     nor tags, only the pass itself. A lane that the front table answers takes its row's slot from there. When a bank
@@ -26,16 +33,15 @@ class BankGather(wiring.Component):
     Ports:
         input: Stream of `pass_beat`.
         output: Stream of `result_beat`.
-        from_bank: For each bank, the lanes of the next pass that wait for it.
-        rank_is: For each rank, the lanes that have it.
-        load: That pass becomes the current one.
+        awaited: For each bank, how many answers the next pass waits for.
+        advance: That pass becomes the current one.
         ready: For each bank, whether it holds all answers to the current pass.
         fetch: The answers are taken.
-        heads: Each bank's oldest answers.
+        heads: Each bank's answers to the pass that was fetched last.
         slots: Slots of the front table's rows.
         answer_valid, answer_front, answer_slot: A bank said that this row of the front table is hot and has this slot.
 
-    Throughput: one pass a cycle. Latency: two cycles once the answers are there.
+    Throughput: one pass a cycle. Latency: five cycles, if the answers are there.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -44,9 +50,8 @@ class BankGather(wiring.Component):
             {
                 "input": In(stream.Signature(pass_beat(geometry))),
                 "output": Out(stream.Signature(result_beat(geometry))),
-                "from_bank": Out(geometry.lanes).array(geometry.banks),
-                "rank_is": Out(geometry.lanes).array(geometry.bank_ports),
-                "load": Out(1),
+                "awaited": Out(range(geometry.bank_ports + 1)).array(geometry.banks),
+                "advance": Out(1),
                 "ready": In(geometry.banks),
                 "fetch": Out(1),
                 "heads": In(bank_heads(geometry)).array(geometry.banks),
@@ -60,71 +65,114 @@ class BankGather(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        current = Signal(pass_beat(g), reset_less=True)
-        current_valid = Signal()
+        lanes = range(g.lanes)
+        beats = [Signal(pass_beat(g), name=name, reset_less=True) for name in ("next", "current", "fetched", "chosen")]
+        valids = [Signal(name=f"{name}_valid") for name in ("next", "current", "fetched", "chosen")]
+        moves = [Signal(name=f"{name}_moves") for name in ("next", "current", "fetched", "chosen")]
+        next_, current, fetched, chosen = beats
         m.d.comb += [
-            self.fetch.eq(current_valid & self.ready.all() & (~self.output.valid | self.output.ready)),
-            self.input.ready.eq(~current_valid | self.fetch),
-            self.load.eq(self.input.ready & self.input.valid),
+            moves[3].eq(~self.output.valid | self.output.ready),
+            moves[2].eq(~valids[3] | moves[3]),
+            moves[1].eq(self.fetch),
+            moves[0].eq(self.advance),
+            self.fetch.eq(valids[1] & self.ready.all() & (~valids[2] | moves[2])),
+            self.advance.eq(~valids[1] | self.fetch),
+            self.input.ready.eq(~valids[0] | self.advance),
         ]
-        upcoming = self.input.payload.lanes
-        sources = []  # for each lane, its bank in one-hot
-        for lane in range(g.lanes):
-            source = Signal(g.banks, name=f"source{lane}")
-            m.d.comb += source.eq(Mux(upcoming[lane].routed, Const(1, g.banks) << upcoming[lane].bank, 0))
-            sources.append(source)
-        for bank, lanes_from in enumerate(self.from_bank):
-            m.d.comb += lanes_from.eq(Cat(source[bank] for source in sources))
-        for rank, lanes_with in enumerate(self.rank_is):
-            m.d.comb += lanes_with.eq(Cat(upcoming[lane].rank == rank for lane in range(g.lanes)))
         with m.If(self.input.ready):
-            m.d.sync += [current_valid.eq(self.input.valid), current.eq(self.input.payload)]
+            m.d.sync += [valids[0].eq(self.input.valid), next_.eq(self.input.payload)]
+            for number, awaited in enumerate(self.awaited):
+                m.d.sync += awaited.eq(Mux(self.input.valid, self.input.payload.asked[number], 0))
+        with m.If(self.advance):
+            m.d.sync += [valids[1].eq(valids[0]), current.eq(next_)]
+        with m.If(self.fetch):
+            m.d.sync += [valids[2].eq(1), fetched.eq(current)]
+        with m.Elif(moves[2]):
+            m.d.sync += valids[2].eq(0)
+
+        # Choose: for each lane the answer of its bank, in each group of banks.
+        groups = range(0, g.banks, _GROUP)
+        answers = [
+            [Signal(answer_layout(g), name=f"answer{lane}_{first}", reset_less=True) for first in groups]
+            for lane in lanes
+        ]
+        front_slots = [Signal(g.slot_bits, name=f"front_slot{lane}", reset_less=True) for lane in lanes]
+        with m.If(moves[2]):
+            m.d.sync += [valids[3].eq(valids[2]), chosen.eq(fetched)]
+            for lane in lanes:
+                source = fetched.lanes[lane]
+                m.d.sync += front_slots[lane].eq(Array(self.slots)[source.front])
+                for first, answer in zip(groups, answers[lane], strict=True):
+                    heads = [head.as_value() for bank in self.heads[first : first + _GROUP] for head in bank]
+                    within = source.bank[: (min(g.banks, _GROUP) - 1).bit_length()]
+                    at = Cat(source.rank[: (g.bank_ports - 1).bit_length()], within)
+                    m.d.sync += answer.eq(Array(heads)[at])
 
         out = self.output.payload
         told = Signal(g.lanes)  # lanes of the output whose bank told of a row of the front table
-        with m.If(self.fetch):
+        with m.If(moves[3]):
             m.d.sync += [
-                self.output.valid.eq(1),
-                out.learn.eq(current.learn),
-                out.classify.eq(current.classify),
-                out.end.eq(current.end),
-            ]
-            for lane in range(g.lanes):
-                source = current.lanes[lane]
-                heads = Signal(bank_heads(g), name=f"heads{lane}")
-                with m.Switch(source.bank):
-                    for bank, those in enumerate(self.heads):
-                        with m.Case(bank):
-                            m.d.comb += heads.eq(those)
-                answer = heads[source.rank]
-                payload = source.payload
+                self.output.valid.eq(valids[3]), out.learn.eq(chosen.learn), out.classify.eq(chosen.classify),
+                out.end.eq(chosen.end),
+            ]  # fmt: skip
+            for lane in lanes:
+                source = chosen.lanes[lane]
+                answer = Signal(answer_layout(g), name=f"answer{lane}")
+                group = source.bank[(_GROUP - 1).bit_length() :]
+                of_groups = [of_group.as_value() for of_group in answers[lane]]
+                m.d.comb += answer.eq(Array(of_groups)[group] if len(group) else of_groups[0])
                 hit = Signal(name=f"hit{lane}")
                 m.d.comb += hit.eq(Mux(source.routed, answer.hit, source.fronted))
-                if g.working_rows:
-                    payload = Mux(hit, payload, self._with_place(source, answer.slot))
                 m.d.sync += [
-                    out.lanes[lane].payload.eq(payload),
+                    out.lanes[lane].payload.eq(self._payload(source, hit, answer.slot, front_slots[lane])),
                     out.lanes[lane].valid.eq(source.valid),
                     out.lanes[lane].last.eq(source.last),
                     out.lanes[lane].bad.eq(source.bad),
                     out.lanes[lane].hit.eq(hit),
-                    out.lanes[lane].slot.eq(Mux(source.routed, answer.slot, Array(self.slots)[source.front])),
                     *(out.lanes[lane][name].eq(source[name]) for name in update_lane(g)),
                     out.lanes[lane].fronted.eq(source.fronted & hit),
                     told[lane].eq(source.routed & source.fronted & answer.hit),
                 ]
-        with m.Elif(self.output.ready):
-            m.d.sync += self.output.valid.eq(0)
-
-        # One of them is enough: it is no loss if the table hears of a row later.
-        first = Signal(g.lanes)
-        m.d.comb += first.eq(told & (~told + 1)[: g.lanes])
-        m.d.sync += [
-            self.answer_valid.eq(self.output.valid & told.any()),
-            self.answer_front.eq(select_one(first, [out.lanes[lane].front for lane in range(g.lanes)])),
-            self.answer_slot.eq(select_one(first, [out.lanes[lane].slot for lane in range(g.lanes)])),
-        ]
+        self._tell(m, told)
         return m
+
+    def _tell(self, m: Module, told: Signal) -> None:
+        """Tells the front table of a slot: that of the first lane of four, and then of the first four.
+
+        One lane is enough: it is no loss if the table hears of a row later.
+        """
+        out = self.output.payload
+        told_now = Mux(self.output.valid, told, 0)
+        candidates = [
+            (told_now[lane], out.lanes[lane].front, out.lanes[lane].payload[: self.geometry.slot_bits])
+            for lane in range(self.geometry.lanes)
+        ]
+        turn = 0
+        while turn == 0 or len(candidates) > 1:
+            best = []
+            for first in range(0, len(candidates), _TOLD):
+                group = candidates[first : first + _TOLD]
+                valid = Signal(name=f"told{turn}_{first}")
+                values = [Signal(len(part), name=f"told{turn}_{first}_{name}", reset_less=True)
+                          for name, part in zip(("front", "slot"), group[0][1:], strict=True)]  # fmt: skip
+                m.d.sync += valid.eq(Cat(item[0] for item in group).any())
+                for item in reversed(group):
+                    with m.If(item[0]):
+                        m.d.sync += [value.eq(part) for value, part in zip(values, item[1:], strict=True)]
+                best.append((valid, *values))
+            candidates, turn = best, turn + 1
+        m.d.comb += [
+            self.answer_valid.eq(candidates[0][0]), self.answer_front.eq(candidates[0][1]),
+            self.answer_slot.eq(candidates[0][2]),
+        ]  # fmt: skip
+
+    def _payload(self, lane, hit, answer, front_slot):
+        """The payload of a lookup. Its slot replaces the row, or with a shell in a miss its place does."""
+        row = lane.payload[ROW_FIELD.low : ROW_FIELD.high + 1]
+        missed = self._with_place(lane, answer) if self.geometry.working_rows else lane.payload
+        slot = Mux(lane.routed, answer[: self.geometry.slot_bits], front_slot)
+        found = Cat(slot, Const(0, len(row) - len(slot)), lane.payload[ROW_FIELD.width :])
+        return Mux(hit, found, missed)
 
     def _with_place(self, lane, answer):
         """The payload of a missed lookup. Its row's place (`spec.descriptors`) replaces the row."""

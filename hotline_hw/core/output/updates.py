@@ -35,13 +35,14 @@ class UpdateScatter(wiring.Component):
         to_bank: For each bank, the lanes that go to it.
         rank_is: For each rank, the lanes that have it.
         tags, lane_weights, hot: Each lane's update, and whether its key is hot.
-        fire: The beat goes.
-        room: For each bank, whether it can take its updates of the beat.
+        load: That beat becomes the one that waits, and the banks choose their updates.
+        fire: The beat that waits goes.
+        room: For each bank, whether it can take its updates of it.
         busy: A beat is here, or a gain that has not gone.
         over: Pulse. A mini-batch has ended, and all its updates have gone.
 
     Throughput: one beat a cycle; `front_rows` and a few cycles more for each mini-batch that is learned from. Latency:
-    two cycles.
+    three cycles.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -56,6 +57,7 @@ class UpdateScatter(wiring.Component):
                 "tags": Out(g.tag_bits).array(g.lanes),
                 "lane_weights": Out(g.weight_bits).array(g.lanes),
                 "hot": Out(g.lanes),
+                "load": Out(1),
                 "fire": Out(1),
                 "room": In(g.banks),
                 "busy": Out(1),
@@ -71,14 +73,18 @@ class UpdateScatter(wiring.Component):
         weights = Array(self.weights)
         m.submodules.gains = gains = FrontGains(g)
         counted_valid = Signal()
-        held = Signal()  # updates wait to go
+        held = Signal()  # updates are there for the banks to choose from
+        waits = Signal()  # the banks have chosen their updates
         move = Signal()  # what was counted moves on
         m.d.comb += [
-            self.fire.eq(held & self.room.all()),
-            move.eq((~held | self.fire) & ~gains.stop),
+            self.fire.eq(waits & self.room.all()),
+            self.load.eq(~waits | self.fire),
+            move.eq((~held | self.load) & ~gains.stop),
             self.input.ready.eq(~counted_valid | move),
-            self.busy.eq(counted_valid | held | gains.busy),
+            self.busy.eq(counted_valid | held | waits | gains.busy),
         ]
+        with m.If(self.load):
+            m.d.sync += waits.eq(held)
 
         # Count the others.
         counted = Signal(verdict_beat(g), reset_less=True)
@@ -98,7 +104,7 @@ class UpdateScatter(wiring.Component):
             learns.eq(counted_valid & counted.learn),
             gains.valid.eq(learns & move),
             gains.end.eq(counted_valid & counted.end & move),
-            gains.go.eq(gains.stop & (~held | self.fire)),
+            gains.go.eq(gains.stop & (~held | self.load)),
             self.over.eq(gains.over),
             *(there.eq(here) for there, here in zip(gains.keys, self.keys, strict=True)),
         ]

@@ -22,6 +22,7 @@ from hotline_sim.model.working import WorkingLists
 
 TINY_EPOCH_BITS = 2  # each table is walked every third mini-batch
 ANSWER_LATENCY = 3  # of a tracker
+LATENCY = ANSWER_LATENCY + 7  # of the first answer
 
 
 def geometry(places: int, *, key_bits: int = 14, queue_depth: int = 8) -> Geometry:
@@ -93,7 +94,7 @@ def run(dut: WorkingList, batches: list[Batch], *, seed: int = 1, calm: bool = F
             assert cycles < 100 * (len(batch.tags) + 2), "answers come"
             await ctx.tick()
         ctx.set(dut.answer_valid, 0)
-        for _ in range(ANSWER_LATENCY + 2):
+        for _ in range(LATENCY):
             assert not ctx.get(dut.output_valid), "no answer too many"
             await ctx.tick()
         lists = []
@@ -239,12 +240,22 @@ def test_an_answer_a_cycle():
     for tags, slots in ((new * 4, [None] * 256), (new * 4, [1] * 256), (new * 2, [None, 2] * 64)):
         seen = compare(WorkingList(g), [Batch(tags, slots), Batch(tags, slots)], calm=True)
         for found in seen:
-            assert found.cycles <= len(tags) + ANSWER_LATENCY + 4
+            assert found.cycles <= len(tags) + LATENCY
 
 
-def test_a_further_probe_takes_a_cycle():
+def test_what_a_further_probe_takes():
     g = geometry(16, queue_depth=32)
     tags = same_home(g, 16)
-    [first, again] = compare(WorkingList(g), [Batch(tags, [None] * 16), Batch(tags, [None] * 16)], calm=True)
-    assert first.cycles <= sum(range(1, 17)) + ANSWER_LATENCY + 4
-    assert again.cycles <= sum(range(1, 17)) + ANSWER_LATENCY + 4
+    further = sum(range(16))
+    for seen in compare(WorkingList(g), [Batch(tags, [None] * 16), Batch(tags, [None] * 16)], calm=True):
+        assert seen.cycles <= len(tags) + WorkingList.PROBE * further + LATENCY
+
+
+def test_the_same_row_again_takes_no_longer():
+    """Rows that come again while they are being written, with one, two, and up to six others between."""
+    g = geometry(64, queue_depth=32)
+    for between in range(1, 8):
+        tags = [tag for first in range(0, 64, between) for tag in 2 * list(range(2 * first, 2 * (first + between), 2))]
+        tags = tags[: 2 * 56 // between * between]
+        [seen] = compare(WorkingList(g), [Batch(tags, [None] * len(tags))], calm=True)
+        assert seen.cycles <= len(tags) + LATENCY
