@@ -43,13 +43,13 @@ def _convert(rtlil_text: str) -> str:
 
     Attributes and locations are left out, so that equal designs give equal text.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # where Yosys runs, as its scripts have no paths with spaces
         source, target, script = Path(folder, "core.il"), Path(folder, "core.v"), Path(folder, "core.ys")
         source.write_text(rtlil_text)
-        script.write_text(_SCRIPT.format(source=source, target=target))
+        script.write_text(_SCRIPT.format(source=source.name, target=target.name))
         # In a process of its own: Yosys ends the process it runs in when it meets an error.
         run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
-        done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", run, script.name], cwd=folder, capture_output=True, text=True)
         if done.returncode or not target.exists():
             raise RuntimeError(f"Yosys could not convert the design: {(done.stdout + done.stderr)[-2000:]}")
         return _started_at_time_zero(target.read_text())

@@ -77,13 +77,13 @@ def fpga_cells(geometry: Geometry, top: str = "hotline_core") -> dict[str, int]:
     Raises:
         RuntimeError: Yosys failed. The message has the end of its output.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # where Yosys runs, as its scripts have no paths with spaces
         source, target, script = Path(folder, "core.v"), Path(folder, "stat.json"), Path(folder, "synth.ys")
         source.write_text(generate_verilog(geometry, top))
-        script.write_text(_SYNTHESIS.format(source=source, target=target, top=top))
+        script.write_text(_SYNTHESIS.format(source=source.name, target=target.name, top=top))
         # In a process of its own: Yosys ends the process it runs in when it meets an error.
         run = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
-        done = subprocess.run([sys.executable, "-c", run, str(script)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", run, script.name], cwd=folder, capture_output=True, text=True)
         if done.returncode or not target.exists():
             raise RuntimeError(f"Yosys could not synthesize the design: {(done.stdout + done.stderr)[-2000:]}")
         text = target.read_text()

@@ -33,9 +33,14 @@ def synthesize(verilog: str, top: str, command: str, folder: Path) -> Path:
     """
     source, script, log, target = (folder / f"{top}.{suffix}" for suffix in ("v", "ys", "log", "json"))
     source.write_text(verilog)
-    script.write_text(f"read_verilog {source}\n{command.format(top=top)}\nblackbox =A:whitebox\nwrite_json {target}\n")
+    # Names alone: a script has no paths with spaces.
+    script.write_text(
+        f"read_verilog {source.name}\n{command.format(top=top)}\nblackbox =A:whitebox\nwrite_json {target.name}\n"
+    )
     with log.open("w") as output:
-        done = subprocess.run([sys.executable, "-c", _RUN, str(script)], stdout=output, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN, script.name], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
     if done.returncode or not target.exists():
         said = log.read_text(errors="replace")
         error = re.findall(r"^ERROR: .*", said, flags=re.MULTILINE) or said.strip().splitlines()[-1:]

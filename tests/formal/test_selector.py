@@ -124,8 +124,14 @@ class SlotsAreUnique(wiring.Component):
         return m
 
 
+@pytest.mark.slow
 def test_slots_are_unique(tmp_path):
-    prove(SlotsAreUnique(GEOMETRY), tmp_path / "prove")
+    prove(SlotsAreUnique(GEOMETRY), tmp_path, seconds=900)
+
+
+def test_slots_are_unique_for_some_time(tmp_path):
+    """Long enough for every mutant below to be caught."""
+    check(SlotsAreUnique(GEOMETRY), tmp_path / "check", cycles=52)
     cover(SlotsAreUnique(GEOMETRY), tmp_path / "cover", cycles=80)
 
 

@@ -114,8 +114,13 @@ class RowsAreOfTheirTables(wiring.Component):
         return m
 
 
+@pytest.mark.slow
 def test_rows_are_of_their_tables(tmp_path):
-    prove(RowsAreOfTheirTables(), tmp_path / "prove")
+    prove(RowsAreOfTheirTables(), tmp_path, seconds=900)
+
+
+def test_rows_are_of_their_tables_for_some_time(tmp_path):
+    check(RowsAreOfTheirTables(), tmp_path / "check", cycles=16)
     cover(RowsAreOfTheirTables(), tmp_path / "cover", cycles=16)
 
 

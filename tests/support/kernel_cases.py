@@ -1,9 +1,11 @@
 """Mini-batches for tests of kernels, and the comparison of Triton's kernels with torch's.
 
-`python -m tests.support.kernel_cases`, with TRITON_INTERPRET=1 in the environment, runs the comparison on the CPU.
+`python -m tests.support.kernel_cases BAGS`, with TRITON_INTERPRET=1 in the environment, runs the comparison on the CPU.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import torch
@@ -116,5 +118,5 @@ def _updated(
 if __name__ == "__main__":
     for dimension in (16, 40, 128):
         for dtype in (torch.float32, torch.float64):
-            compare("cpu", dimension, dtype)
+            compare("cpu", dimension, dtype, bags=int(sys.argv[1]))
             print(f"D {dimension} {dtype} agrees")

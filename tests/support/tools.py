@@ -43,9 +43,12 @@ def needs(*tools: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(reasons), reason="; ".join(reasons))
 
 
-def simulators(*names: str) -> list:
-    """cocotb's simulators as parameters of a test."""
-    return [pytest.param(name, marks=needs(TOOL_OF[name])) for name in names]
+def simulators(*names: str, slow: tuple[str, ...] = ()) -> list:
+    """cocotb's simulators as parameters of a test. Those in `slow` are marked slow."""
+    return [
+        pytest.param(name, marks=[needs(TOOL_OF[name]), *([pytest.mark.slow] if name in slow else [])])
+        for name in (*names, *slow)
+    ]
 
 
 def backends(*names: str, slow: tuple[str, ...] = ()) -> list:

@@ -208,13 +208,13 @@ def test_goes_on_after_an_interruption(opened):
         device.write(CONTROL, CORE_ON)
 
 
-@needs_standin
-def test_waves(opened, tmp_path):
-    path = tmp_path / ("waves.fst" if STANDIN_SIMULATOR == "icarus" else "waves.vcd")
-    device = opened(waves=path)
-    region = device.memory.allocate("first", PAGE_BYTES)
-    copy(device, region.address, region.address, 1)
-    device.close()
+@pytest.mark.parametrize("simulator", simulators("icarus", slow=("verilator",)))
+def test_waves(monkeypatch, tmp_path, simulator):
+    monkeypatch.setattr(build, "core_verilog", lambda geometry, top: STANDIN)
+    path = tmp_path / ("waves.fst" if simulator == "icarus" else "waves.vcd")
+    with CocotbDevice(TINY, simulator, timing="ideal", waves=path) as device:
+        region = device.memory.allocate("first", PAGE_BYTES)
+        copy(device, region.address, region.address, 1)
     assert path.stat().st_size > 100
 
 
@@ -236,7 +236,7 @@ def test_stream_core_is_no_device():
 # The RTL
 
 
-@pytest.fixture(params=[*simulators("icarus"), pytest.param("verilator", marks=[pytest.mark.slow, needs("verilator")])])
+@pytest.fixture(params=simulators("icarus", slow=("verilator",)))
 def simulator(request) -> str:
     return request.param
 

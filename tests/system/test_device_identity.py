@@ -36,12 +36,14 @@ from hotline_hw.spec.descriptors import (
     Status,
 )
 from hotline_hw.spec.params import PRESETS, Geometry
+from hotline_hw.spec.shell_registers import shell_register
 from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.memory.timing import PRESETS as TIMINGS
 from hotline_sim.memory.timing import Latency, MemoryTiming
 from hotline_sim.model.device import ModelDevice
+from tests.support.gathering_runs import ROOMY
 from tests.support.tools import needs
-from tests.system.device_programs import RING_LOG2, Bench, check_equal, random_programme
+from tests.system.device_programs import RING_LOG2, Bench, Seen, check_equal, random_programme
 
 TINY = PRESETS["tiny"]
 CANARY = 0xA5
@@ -67,6 +69,23 @@ def test_random_programmes_as_on_the_model(memory: str, seed: int) -> None:
         bench = Bench(device, TINY, seed)
         random_programme(bench, 40)
         check_equal(bench.seen(), expected)
+
+
+@needs("verilator")
+def test_two_geometries_in_one_process() -> None:
+    """Their libraries have classes of the same names."""
+
+    def seen(device: Device, geometry: Geometry) -> Seen:
+        assert device.read(shell_register("CAP_WORKING").offset) == geometry.working_rows
+        bench = Bench(device, geometry, 3)
+        random_programme(bench, 4)
+        return bench.seen()
+
+    with open_device("verilated", TINY) as one, open_device("verilated", ROOMY) as other:
+        with open_device("verilated", TINY) as third:
+            for device, geometry in ((one, TINY), (other, ROOMY), (third, TINY)):
+                with ModelDevice(geometry) as model:
+                    check_equal(seen(device, geometry), seen(model, geometry))
 
 
 @needs("verilator")

@@ -1,72 +1,150 @@
-"""Makes a shared library of Verilog and a C++ harness, with Verilator, make and the compiler."""
+"""Makes a library or a program of Verilog and C++ files, with Verilator, make and the compiler."""
 
 from __future__ import annotations
 
+import functools
+import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import hotline_sim
+from .cache import cached_build, digest, run_logged
+from .sources import write_sources
+from .tools import find_compiler, find_make
+from .verilator import Verilator, find_verilator
 
-from .cache import run_logged
-from .tools import find_make
-from .verilator import Verilator
+__all__ = ["Toolchain", "build_verilated", "compiler_version", "find_toolchain"]
 
-__all__ = ["build_library"]
-
-_PACKAGE = Path(hotline_sim.__file__).parent
+_SOURCES, _ROOT, _OBJECTS = "sources", "verilator_root", "obj"
 _JOBS = 2
 
 
-def build_library(
+@dataclass(frozen=True)
+class Toolchain:
+    """What Verilates and compiles.
+
+    Attributes:
+        compiler: its command, in words.
+        native: what the compiler detects of this processor with -march=native; empty if it does not know that option.
+    """
+
+    verilator: Verilator
+    compiler: tuple[str, ...]
+    native: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a build's name contains of it, without `native`."""
+        return str(self.verilator.version), compiler_version(self.compiler), platform.machine()
+
+
+def find_toolchain() -> Toolchain:
+    """Raises DeviceError if a tool is missing; the message says how to install it."""
+    verilator, compiler, _ = find_verilator(), tuple(find_compiler()), find_make()
+    return Toolchain(verilator, compiler, _native(compiler))
+
+
+@functools.cache
+def compiler_version(compiler: tuple[str, ...]) -> str:
+    """The first line of `--version`."""
+    run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
+    return run.stdout.partition("\n")[0]
+
+
+@functools.cache
+def _native(compiler: tuple[str, ...]) -> str:
+    command = [*compiler, "-march=native", "-E", "-v", "-x", "c++", os.devnull]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return "" if run.returncode else run.stderr
+
+
+def build_verilated(
     folder: Path,
     name: str,
     what: str,
     *,
-    verilator: Verilator,
-    compiler: list[str],
+    tools: Toolchain,
     inputs: Sequence[str],
-    sources: Sequence[Path],
+    sources: Mapping[str, str],
+    compiled: Sequence[str],
     flags: Sequence[str],
     compiler_flags: Sequence[str],
-    optimisation: Sequence[str],
+    linker_flags: Sequence[str],
+    optimisation: Mapping[str, str],
+    links: Mapping[str, Path] | None = None,
 ) -> None:
-    """Makes the library `name` in `folder`.
+    """Makes the library or program `name` in `folder`.
 
-    make takes a space in a path for the end of it. So both tools see relative paths alone, through links to the sources
-    and to Verilator's own files.
+    make takes a space in a path for the end of it. So both tools see relative paths alone, through links to what is not
+    in `folder`. The compiler runs in a folder below it.
 
     Args:
-        folder: holds the Verilog. Its path, and those of the sources and of Verilator, may contain spaces.
+        folder: holds the Verilog. Its path, and those of `links` and of Verilator, may contain spaces.
         what: is Verilated, for messages.
         inputs: names of Verilog and control files in `folder`.
-        sources: C++ files of this package; they find each other's headers.
+        sources: texts of the C++ files by path, with headers.
+        compiled: those of `sources` that are compiled.
         flags: of Verilator, with `--prefix` among them.
-        optimisation: settings of Verilator's Makefile.
+        optimisation: options of the compiler by the name that Verilator's Makefile has for them. OPT_FAST is for code
+            that runs every cycle, OPT_SLOW for code that runs once, OPT_GLOBAL for Verilator's own library.
+        links: folders by the name that they have in `folder`, for `linker_flags`.
 
     Raises:
         DeviceError: a step failed; the message says where its log is.
     """
-    env = verilator.environment()
-    root = subprocess.run([verilator.path, "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True)
-    links = {"sources": _PACKAGE, "verilator_root": Path(root.stdout.strip())}
+    env = tools.verilator.environment()
+    root = subprocess.run([tools.verilator.path, "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True)
+    links = {_ROOT: Path(root.stdout.strip()), **(links or {})}
     for link, target in links.items():
         (folder / link).symlink_to(target)
+    write_sources(sources, folder / _SOURCES)
     prefix = flags[flags.index("--prefix") + 1]
     verilate: list[str | Path] = [
-        verilator.path, *flags, "-o", name, "-Mdir", "obj", "-CFLAGS", " ".join(compiler_flags), "-LDFLAGS", "-shared",
-        *inputs, *(f"sources/{path.relative_to(_PACKAGE)}" for path in sources),
+        tools.verilator.path, *flags, "-o", name, "-Mdir", _OBJECTS,
+        *(["-CFLAGS", " ".join(compiler_flags)] if compiler_flags else []), "-LDFLAGS", " ".join(linker_flags),
+        *inputs, *(f"{_SOURCES}/{path}" for path in compiled),
     ]  # fmt: skip
     run_logged(verilate, folder, env, f"Verilator on {what}")
-    program = shlex.join(compiler)
+    program = shlex.join(tools.compiler)
     make: list[str | Path] = [
-        find_make(), "-C", "obj", "-f", f"{prefix}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
-        "VERILATOR_ROOT=../verilator_root", "CURDIR=.", *optimisation,
+        find_make(), "-C", _OBJECTS, "-f", f"{prefix}.mk", f"-j{_JOBS}", f"CXX={program}", f"LINK={program}",
+        f"VERILATOR_ROOT=../{_ROOT}", "CURDIR=.", *(f"{name}={options}" for name, options in optimisation.items()),
     ]  # fmt: skip
+    key = (*tools.key, *compiler_flags, optimisation["OPT_GLOBAL"])
+    _add_runtime(folder, prefix, make, env, key if "-march=native" not in compiler_flags else (*key, tools.native))
     run_logged(make, folder, env, f"compiling the Verilated {what}")
-    (folder / "obj" / name).rename(folder / name)
-    shutil.rmtree(folder / "obj")
+    (folder / _OBJECTS / name).rename(folder / name)
+    for made in (_OBJECTS, _SOURCES):
+        shutil.rmtree(folder / made)
     for link in links:
         (folder / link).unlink()
+
+
+def _add_runtime(
+    folder: Path, prefix: str, make: Sequence[str | Path], env: Mapping[str, str], key: Sequence[str]
+) -> None:
+    """Puts Verilator's own library, compiled once for all designs, among the object files.
+
+    Args:
+        key: of the tools and of the options that it is compiled with.
+    """
+    objects = folder / _OBJECTS
+    classes = (objects / f"{prefix}_classes.mk").read_text()
+    names = [f"{name}.o" for name in re.findall(r"^  (verilated\w*) \\$", classes, re.MULTILINE)]
+    settings = re.findall(r"^VM_\w+ = \w+$", classes, re.MULTILINE)
+
+    def build(kept: Path) -> None:
+        run_logged([*make, *names], folder, env, "compiling Verilator's own library")
+        for name in names:
+            shutil.copyfile(objects / name, kept / name)
+
+    what = "Verilator's own library (seconds, once)"
+    runtime = cached_build(f"verilator-library-{digest(*names, *settings, *key)}", what, build)
+    for name in names:
+        if not (objects / name).exists():
+            shutil.copyfile(runtime / name, objects / name)  # newer than what it is made of, so make leaves it

@@ -7,6 +7,7 @@ system Verilator.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -53,11 +54,18 @@ def _clean_environment() -> dict[str, str]:
 def _version(path: Path, env: dict[str, str]) -> tuple[int, int] | None:
     """The version that `path --version` prints; None if it does not run or prints something else."""
     try:
-        run = subprocess.run([path, "--version"], env=env, capture_output=True, text=True, timeout=60)
+        said = _said(path, path.stat().st_mtime_ns, env.get("VERILATOR_ROOT"))
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.match(r"Verilator (\d+)\.(\d+)", run.stdout)
+    found = re.match(r"Verilator (\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else None
+
+
+@functools.cache
+def _said(path: Path, changed: int, root: str | None) -> str:
+    """What `path --version` prints, asked once for a file that was `changed` then."""
+    env = _clean_environment() | ({} if root is None else {"VERILATOR_ROOT": root})
+    return subprocess.run([path, "--version"], env=env, capture_output=True, text=True, timeout=60).stdout
 
 
 def _packaged() -> Path | None:

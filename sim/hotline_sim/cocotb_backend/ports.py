@@ -1,8 +1,10 @@
-"""Names of the ports that cocotb must see, by top module."""
+"""Names of the ports that cocotb must see, by top module, and the unit of time."""
 
 from __future__ import annotations
 
-__all__ = ["PORT_NAMES"]
+__all__ = ["PORT_NAMES", "TIMESCALE"]
+
+TIMESCALE = ("1ns", "1ps")
 
 _LITE = {
     "aw": ("addr", "prot", "valid", "ready"),

@@ -11,48 +11,30 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cocotb_tools import runner
+from cocotb_tools import config, runner
 
-from hotline_sim.build.tools import SAFE_OPTIMISATION
+from .ports import PORT_NAMES, TIMESCALE
 
-from .ports import PORT_NAMES
-
-TIMESCALE = ("1ns", "1ps")
 SERVER = "hotline_sim.cocotb_backend.device_server"
 
 
-class PortsOnlyVerilator(runner.Verilator):
-    """cocotb's Verilator with only the ports public, instead of all signals. It is twice as fast."""
+class LinkedVerilator(runner.Verilator):
+    """Runs what `build._build_with_verilator` makes: this environment's libraries of cocotb go with it."""
 
-    def _build_command(self) -> list[list[str]]:
-        public = "--public-flat-rw"
-        return [[word for word in command if word != public] for command in super()._build_command()]
-
-
-def control_file(top: str) -> str:
-    """A Verilator control file that lets cocotb see the ports of the top module."""
-    lines = ["`verilator_config"]
-    lines += [f'public_flat_rw -module "{top}" -var "{name}"' for name in PORT_NAMES[top]]
-    return "\n".join(lines) + "\n"
+    def _set_env_test(self) -> None:
+        super()._set_env_test()
+        folders = [str(config.libs_dir), self.env.get("LD_LIBRARY_PATH")]
+        self.env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
 
 
 def get_runner(simulator: str) -> runner.Runner:
-    return PortsOnlyVerilator() if simulator == "verilator" else runner.get_runner(simulator)
+    return LinkedVerilator() if simulator == "verilator" else runner.get_runner(simulator)
 
 
 def build(simulator: str, folder: Path, *, top: str, waves: bool) -> None:
-    """Builds a simulator of the module `top` from `top`.v in `folder`. Verilator also gets the control files (*.vlt)
-    there."""
-    sources: list[Path] = [folder / f"{top}.v"]
-    arguments: list[str] = []
-    if simulator == "verilator":
-        (folder / "ports.vlt").write_text(control_file(top))
-        sources = [*sorted(folder.glob("*.vlt")), *sources]
-        arguments = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing", "-Wno-fatal",
-                     "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped",
-                     "-CFLAGS", " ".join(("-O2", *SAFE_OPTIMISATION))]  # fmt: skip
+    """Builds a simulator of the module `top` from `top`.v in `folder`. For Verilator see build.py."""
     get_runner(simulator).build(
-        sources=sources, hdl_toplevel=top, build_args=arguments, build_dir=folder, timescale=TIMESCALE, waves=waves
+        sources=[folder / f"{top}.v"], hdl_toplevel=top, build_dir=folder, timescale=TIMESCALE, waves=waves
     )
 
 

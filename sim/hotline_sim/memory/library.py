@@ -6,11 +6,13 @@ import ctypes
 import functools
 import os
 import platform
-import subprocess
+import shutil
 from pathlib import Path
 
 from hotline_device.device import DeviceError
 from hotline_sim.build.cache import cached_build, digest, run_logged
+from hotline_sim.build.library import compiler_version
+from hotline_sim.build.sources import digest_sources, read_sources, write_sources
 from hotline_sim.build.tools import SAFE_OPTIMISATION, find_compiler
 
 from .timing import TAILS, Latency, MemoryTiming
@@ -163,12 +165,14 @@ def memory_library() -> ctypes.CDLL:
         DeviceError: there is no compiler, or it failed; the message says what to install, or where its log is.
     """
     compiler = find_compiler()
-    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
-    key = digest(*(path.read_text() for path in memory_sources()), version, platform.machine(), *_FLAGS)
+    sources = read_sources(_FOLDER, memory_sources())
+    key = digest(digest_sources(sources), compiler_version(tuple(compiler)), platform.machine(), *_FLAGS)
 
     def build(folder: Path) -> None:
-        command = [*compiler, *_FLAGS, str(memory_sources()[0]), "-o", _LIBRARY_NAME]
+        write_sources(sources, folder / "sources")
+        command = [*compiler, *_FLAGS, f"sources/{memory_sources()[0].name}", "-o", _LIBRARY_NAME]
         run_logged(command, folder, os.environ, "compiling the memory model")
+        shutil.rmtree(folder / "sources")
 
     folder = cached_build(f"memory-{key}", "the memory model (seconds, once)", build)
     return type_calls(ctypes.CDLL(str(folder / _LIBRARY_NAME)))

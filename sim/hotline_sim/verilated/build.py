@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import hotline_sim
 from hotline_hw.spec.params import Geometry
 from hotline_sim.build.cache import cached_build, digest
-from hotline_sim.build.library import build_library as make_library
+from hotline_sim.build.library import build_verilated, find_toolchain
 from hotline_sim.build.memories import interleave_memories
 from hotline_sim.build.sharing import share_instances
-from hotline_sim.build.tools import SAFE_OPTIMISATION, find_compiler, find_make
-from hotline_sim.build.verilator import find_verilator
+from hotline_sim.build.sources import digest_sources, read_sources
+from hotline_sim.build.tools import SAFE_OPTIMISATION
 from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
 from hotline_sim.memory.library import memory_sources
 
 __all__ = ["CORE", "DEVICE", "Top", "build_library", "trace_format"]
 
+_PACKAGE = Path(hotline_sim.__file__).parent
 _FOLDER = Path(__file__).parent
 _HEADERS = tuple(sorted(_FOLDER.glob("*.hpp")))
 
@@ -56,10 +55,6 @@ _VERILATOR_FLAGS = (
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", *SAFE_OPTIMISATION)
 # The library runs on the processor that builds it.
 _FOR_THIS_PROCESSOR = "-march=native"
-# Verilator's Makefile distinguishes code that runs every cycle, code that runs once, and Verilator's own library,
-# which runs in a cycle only if waves are recorded.
-_OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0")
-_OPTIMISE_LIBRARY, _OPTIMISE_TRACING_LIBRARY = "OPT_GLOBAL=-O0", "OPT_GLOBAL=-O1"
 
 
 def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = None) -> Path:
@@ -73,16 +68,17 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     Raises:
         DeviceError: a tool is missing, or the build failed; the message says what to install, or where its log is.
     """
-    verilator, compiler, _ = find_verilator(), find_compiler(), find_make()
+    tools = find_toolchain()
+    sources = read_sources(_PACKAGE, (*top.compiled, *top.included))
     verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
     named = ("--top-module", top.name, "--prefix", f"V{top.name}")
-    target = _target(compiler)
-    compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if target else [])]
+    compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if tools.native else [])]
     flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
-    optimisation = [*_OPTIMISATION, _OPTIMISE_TRACING_LIBRARY if trace else _OPTIMISE_LIBRARY]
+    # Verilator's own library runs in a cycle only if waves are recorded.
+    optimisation = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O1" if trace else "-O0"}
     key = digest(
-        verilog, sharing, *(path.read_text() for path in (*top.compiled, *top.included)), str(verilator.version),
-        _compiler_version(compiler), platform.machine(), target, *flags, *compiler_flags, *optimisation,
+        verilog, sharing, digest_sources(sources), *tools.key, tools.native, *flags, *compiler_flags,
+        *optimisation.values(),
     )  # fmt: skip
     kind = top.name.removeprefix("hotline_")
     name = f"verilated-{kind}-{geometry.name}{f'-{trace}' if trace else ''}-{key}"
@@ -90,10 +86,10 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     def build(folder: Path) -> None:
         (folder / f"{top.name}.v").write_text(verilog)
         (folder / "sharing.vlt").write_text(sharing)
-        make_library(
-            folder, top.library_name, geometry.name, verilator=verilator, compiler=compiler, flags=flags,
-            inputs=("sharing.vlt", f"{top.name}.v"), sources=top.compiled, compiler_flags=compiler_flags,
-            optimisation=optimisation,
+        build_verilated(
+            folder, top.library_name, geometry.name, tools=tools, inputs=("sharing.vlt", f"{top.name}.v"),
+            sources=sources, compiled=[path.relative_to(_PACKAGE).as_posix() for path in top.compiled], flags=flags,
+            compiler_flags=compiler_flags, linker_flags=["-shared"], optimisation=optimisation,
         )  # fmt: skip
 
     what = f"the Verilated {kind} of {geometry.name} (seconds for a small one, a minute or so for a large one, once)"
@@ -111,16 +107,3 @@ def trace_format(waves: Path | None) -> str | None:
     if waves.suffix not in (".fst", ".vcd"):
         raise ValueError(f"waves={waves} must end in .fst or .vcd")
     return waves.suffix[1:]
-
-
-def _compiler_version(compiler: list[str]) -> str:
-    """The first line of `--version`."""
-    run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
-    return run.stdout.partition("\n")[0]
-
-
-def _target(compiler: list[str]) -> str:
-    """What the compiler detects of this processor; empty if it does not support `_FOR_THIS_PROCESSOR`."""
-    command = [*compiler, _FOR_THIS_PROCESSOR, "-E", "-v", "-x", "c++", os.devnull]
-    run = subprocess.run(command, capture_output=True, text=True)
-    return "" if run.returncode else run.stderr

@@ -16,11 +16,12 @@ needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Tri
 
 
 @needs_triton
-def test_interpreted() -> None:
+@pytest.mark.parametrize("bags", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_interpreted(bags: int) -> None:
     """In a process of its own, as Triton reads the setting when it is imported."""
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run(
-        [sys.executable, "-m", "tests.support.kernel_cases"], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "tests.support.kernel_cases", str(bags)], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("agrees") == 6

@@ -170,6 +170,7 @@ def fusesoc(folder: Path, target: str, prefix: str = "hotline_tiny") -> subproce
     environment = dict(verilator.environment() or os.environ)
     programs = [str(Path(sys.executable).parent), str(Path(verilator.path).parent)]
     environment["PATH"] = os.pathsep.join([*programs, environment.get("PATH", os.environ["PATH"])])
+    environment["MAKEFLAGS"] = "OPT_FAST=-O0 OPT_GLOBAL=-O0"  # soon compiled, and run for some cycles only
     for name in ("CONFIG", "CACHE", "DATA"):
         environment[f"XDG_{name}_HOME"] = str(folder / "home")
     command = [sys.executable, "-m", "fusesoc.main", "--cores-root", ".", "run", f"--target={target}",

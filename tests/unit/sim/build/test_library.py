@@ -2,7 +2,6 @@
 
 import pytest
 
-from hotline_device.device import DeviceError
 from hotline_device.registry import open_device
 from hotline_hw.spec.params import PRESETS
 from hotline_hw.spec.regmap import ID_VALUE, register
@@ -21,9 +20,9 @@ def test_spaces_in_the_path_of_the_cache():
         assert device.read(register("ID").offset) == ID_VALUE
 
 
-def test_cocotb_says_what_to_do():
+@needs("verilator")
+@pytest.mark.slow
+def test_under_cocotb_too():
     pytest.importorskip("cocotb_tools")
-    from hotline_sim.cocotb_backend.build import _check_paths
-
-    with pytest.raises(DeviceError, match="a cache/of builds/builds contains a space.*Set HOTLINE_CACHE to a folder"):
-        _check_paths()
+    with open_device("cocotb:verilator", PRESETS["tiny"], timing="ideal") as device:
+        assert device.read(register("ID").offset) == ID_VALUE
