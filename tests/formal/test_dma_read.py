@@ -227,8 +227,7 @@ MUTANTS = {
     "an address is withdrawn": ("with m.If(~offered | self.arready):", "with m.If(1):"),
     "beats in the order they came": ("(marked.data != oldest[-1])", "1"),
     "a place stays filled": ("(marked.data != oldest[-1])", "marked.data"),
-    "a place is filled from before a reset": ("quiescing & (clearing | (due != 0))", "quiescing & (due != 0)"),
-    "an id's beats all in one place": ("after.data.eq(place + 1)", "after.data.eq(place)"),
+    "an id's beats all in one place": ("after.data.place.eq(place + 1)", "after.data.place.eq(place)"),
     "an id begins where it ended": ("first.data.turn.eq(~turn_read.data)", "first.data.turn.eq(turn_read.data)"),
     "an id begins anew with each beat": ("after.data.turn.eq(first_read.data.turn)", "after.data.turn.eq(0)"),
     "a refused burst takes places": ("freed.eq(going & ~head.data.refused)", "freed.eq(going)"),
@@ -249,3 +248,9 @@ def test_a_broken_reorder_buffer_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
         # With four ids the buffer is full before they are used up.
         check(ReadsAreInOrder(geometry(256, read_tags=4), mutated(ReadEngine, *MUTANTS[mutant])), tmp_path, cycles=21)
+
+
+def test_a_buffer_that_is_filled_while_it_is_cleared_is_caught(tmp_path):
+    broken = mutated(ReadEngine, "quiescing & (clearing | (due != 0))", "quiescing & (due != 0)")
+    with pytest.raises(PropertyFailed):
+        check(ReadsAreInOrder(geometry(128, read_beats=8), broken), tmp_path, cycles=18)

@@ -14,12 +14,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.lib.blocks import flat_ports
+from hotline_hw.lib.pipelines import delay
 from hotline_hw.shell.bus.judge import BurstJudge
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.windows import WindowCheck
 from hotline_hw.shell.bus.write import WriteEngine
 from hotline_hw.spec.params import preset
-from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, induct, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
@@ -53,25 +54,22 @@ def by_sum(windows: data.View, page: Value, write: Value) -> Value:
 
 
 class CheckIsRight(wiring.Component):
-    """Windows with free rights, and a free page."""
+    """Windows with free rights, and a free page. The check moves in every cycle. It is a pipeline and nothing else: its
+    enable only stops it."""
 
     def __init__(self, dut: type[WindowCheck] = WindowCheck) -> None:
         self.dut = dut
-        super().__init__(
-            {"windows": In(data.ArrayLayout(WINDOW, 2)), "page": In(52), "write": In(1), "enable": In(1)}
-        )
+        super().__init__({"windows": In(data.ArrayLayout(WINDOW, 2)), "page": In(52), "write": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.dut = dut = self.dut(2)
         windows = hold_places(m, self.windows)
         connect_windows(m, dut.windows, windows)
-        m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write), dut.enable.eq(self.enable)]
-        pages, known = [Signal(52, name=f"page{stage}") for stage in range(dut.LATENCY)], Signal(dut.LATENCY)
-        with m.If(self.enable):
-            m.d.sync += [later.eq(sooner) for later, sooner in zip(pages, [self.page, *pages], strict=False)]
-            m.d.sync += known.eq(Cat(1, known))
-        page = pages[-1]
+        m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write), dut.enable.eq(1)]
+        known = Signal(dut.LATENCY)
+        page = delay(m, "page", self.page, dut.LATENCY)
+        m.d.sync += known.eq(Cat(1, known))
         m.d.sync += [
             Assert(~known[-1] | (dut.inside == by_sum(windows, page, self.write)), "inside a window with the right"),
             Cover(known[-1] & dut.inside & page.all() & ~windows[0].read & (windows[1].pages > 1), "the last page"),
@@ -156,8 +154,8 @@ class AddressesAreAllowed(wiring.Component):
 
 
 def test_the_check_is_right(tmp_path):
-    prove(CheckIsRight(), tmp_path / "prove")
-    cover(CheckIsRight(), tmp_path / "cover", cycles=2)
+    induct(CheckIsRight(), tmp_path / "prove", cycles=WindowCheck.LATENCY + 2)
+    cover(CheckIsRight(), tmp_path / "cover", cycles=WindowCheck.LATENCY + 2)
 
 
 def allowed(engine: type, axi: str, check: type[WindowCheck], allows: Allows) -> AddressesAreAllowed:
@@ -196,7 +194,7 @@ CHECK_MUTANTS = {
 @pytest.mark.parametrize("mutant", CHECK_MUTANTS)
 def test_a_broken_check_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        prove(CheckIsRight(mutated(WindowCheck, *CHECK_MUTANTS[mutant])), tmp_path)
+        check(CheckIsRight(mutated(WindowCheck, *CHECK_MUTANTS[mutant])), tmp_path, cycles=WindowCheck.LATENCY + 2)
 
 
 ENGINE_MUTANTS = {
