@@ -112,7 +112,7 @@ class WriteBuffer(wiring.Component):
         m.d.comb += form.eq(due & ~changed & ~self.burst_valid)
         m.d.sync += [
             whole.eq(reached), final.eq(ending & (waiting <= room + 1)), due.eq(reached | (ending & (waiting != 0))),
-            length.eq(Mux(reached, room, waiting - 1)), changed.eq(form),
+            length.eq(Mux(reached, room, waiting - 1)), changed.eq(form | self.load),
         ]  # fmt: skip
         with m.If(form):
             m.d.sync += [
