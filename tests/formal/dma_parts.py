@@ -7,7 +7,6 @@ from unittest import mock
 
 from amaranth.hdl import Module
 
-from hotline_hw.shell.bus.windows import WindowCheck
 from hotline_hw.spec.params import Geometry
 
 T = TypeVar("T")
@@ -27,16 +26,6 @@ def geometry(axi_bits: int, *, read_tags: int = 2, read_beats: int = 4) -> Geome
         lanes=8, banks=2, sets=2, ways=8, table_bits=1, row_bits=5, bank_ports=1, queue_depth=2, beat_depth=4,
         axi_bits=axi_bits, working_rows=4, read_tags=read_tags, read_beats=read_beats,
     )  # fmt: skip
-
-
-class PageCheck(WindowCheck):
-    """Stands in for WindowCheck, which is proven in test_dma_windows.py. There are two pages. Bit p of the first
-    window's `pages` says whether page p may be touched."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.d.comb += self.inside.eq(self.windows[0].pages.bit_select(self.page[0], 1))
-        return m
 
 
 def with_parts(block: type[T], **parts: object) -> type[T]:

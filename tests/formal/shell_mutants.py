@@ -138,11 +138,13 @@ RINGS: Mutants = {
         "beyond | (more > most_more)", "(more > most_more)",
     ),
     "a generation an entry": ("(self.cpl_producer & size) == 0", "(self.cpl_producer & mask) == 0"),
-    "by number one too late": ("enough.eq(waiting + 1 >= self.coalesce)", "enough.eq(waiting >= self.coalesce)"),
+    "by number one too late": ("enough.eq(waiting >= goal)", "enough.eq(waiting > goal)"),
     "never by time": ("(timer >= self.delay)", "(timer > self.delay)"),
     "by time again and again": ("& late & ~told)", "& late)"),
     "by time once for all": (
         "late.eq(0), told.eq(0), some.eq(0)]\n        m.d.sync", "late.eq(0), some.eq(0)]\n        m.d.sync",
     ),
+    "a completion goes uncounted": ("- fewer + self.completed", "- fewer"),
+    "a fetched descriptor stays": ("ready + more - self.fetched", "ready + more"),
     "nothing is urgent": ("self.urgent | enough", "enough"),
 }  # fmt: skip

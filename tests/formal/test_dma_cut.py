@@ -122,10 +122,10 @@ MUTANTS = {
     "beats of the end in every burst": ("Mux(last, final, g.burst_beats - 1)", "final"),
     "a burst as long as from its beginning": (" - low[:burst_shift]),", "),"),
     "the next burst begins in mid-beat": ("                first.eq(0),\n", ""),
-    "a granule lost": ("request.granules + (offset - 1)", "request.granules + offset"),
+    "a granule lost": ("comes.address[4 : 4 + near] - 1)", "comes.address[4 : 4 + near])"),
     "every burst ends as the request does": ("burst.end.eq(Mux(last, end, g.granules - 1))", "burst.end.eq(end)"),
-    "a burst that waits is overwritten": ("offered.eq(cutting & (~self.burst.valid | self.burst.ready))",
-                                          "offered.eq(cutting)"),
+    "a burst that waits is overwritten": ("offered.eq(cutting & bursts.input.ready)", "offered.eq(cutting)"),
+    "an extent's carry is lost": (" + reach[near:].as_signed()", ""),
     "a request is overwritten": ("~cutting | (offered & last)", "~cutting | offered"),
 }  # fmt: skip
 

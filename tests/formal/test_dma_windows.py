@@ -1,24 +1,31 @@
 """Nothing outside the memory windows: WindowCheck says what they allow, and the engines ask for nothing else.
 
-The user, the memory and the windows' registers may do anything. An address that is offered was allowed by the windows
-as they were in the cycle before. It stays until it is taken. No burst leaves its page.
+The user, the memory and the windows' rights may do anything; where windows are stays. An address that is offered was
+allowed by the rights as they were in the cycle before. It stays until it is taken. No burst leaves its page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from amaranth.hdl import Assert, Cat, Cover, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Assert, Cat, Const, Cover, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.lib.blocks import flat_ports
+from hotline_hw.lib.pipelines import delay
+from hotline_hw.shell.bus.judge import BurstJudge
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.shell.bus.windows import WindowCheck
 from hotline_hw.shell.bus.write import WriteEngine
 from hotline_hw.spec.params import preset
-from hotline_sim.formal import PropertyFailed, check, cover, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, induct, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
+
+Allows = Callable[[data.View, Value, Value], Value]
+"""Whether windows allow access to a page: to write it, or to read it."""
 
 WINDOW = data.StructLayout({"page": 52, "pages": 32, "read": 1, "write": 1})
 
@@ -28,8 +35,27 @@ def connect_windows(m: Module, there, here: data.View) -> None:
         m.d.comb += [getattr(window, name).eq(source[name]) for name in ("page", "pages", "read", "write")]
 
 
+def hold_places(m: Module, now: data.View) -> data.View:
+    """Windows with the places that they have at first, and the rights that they have now."""
+    windows = Signal(now.shape())
+    first = first_value(m, now.as_value())
+    m.d.comb += windows.eq(first)
+    for window, source in zip(windows, now, strict=True):
+        m.d.comb += [window.read.eq(source.read), window.write.eq(source.write)]
+    return windows
+
+
+def by_sum(windows: data.View, page: Value, write: Value) -> Value:
+    """Whether a page is in a window with the right: by the sum of `page` and `pages`, which has 53 bits."""
+    return Cat(
+        (page >= window.page) & (page < window.page + window.pages) & Mux(write, window.write, window.read)
+        for window in windows
+    ).any()
+
+
 class CheckIsRight(wiring.Component):
-    """Free windows and a free page. A page is inside by the sum of a window's `page` and `pages`."""
+    """Windows with free rights, and a free page. The check moves in every cycle. It is a pipeline and nothing else: its
+    enable only stops it."""
 
     def __init__(self, dut: type[WindowCheck] = WindowCheck) -> None:
         self.dut = dut
@@ -38,17 +64,15 @@ class CheckIsRight(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.dut = dut = self.dut(2)
-        connect_windows(m, dut.windows, self.windows)
-        m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write)]
-        inside = []
-        for window in self.windows:
-            end = window.page + window.pages  # 53 bits
-            inside.append(
-                (self.page >= window.page) & (self.page < end) & window.as_value()[84:].bit_select(self.write, 1)
-            )
+        windows = hold_places(m, self.windows)
+        connect_windows(m, dut.windows, windows)
+        m.d.comb += [dut.page.eq(self.page), dut.write.eq(self.write), dut.enable.eq(1)]
+        known = Signal(dut.LATENCY)
+        page = delay(m, "page", self.page, dut.LATENCY)
+        m.d.sync += known.eq(Cat(1, known))
         m.d.sync += [
-            Assert(dut.inside == Cat(inside).any(), "inside a window with the right"),
-            Cover(dut.inside & self.page.all() & ~self.windows[0].read & (self.windows[1].pages > 1), "the last page"),
+            Assert(~known[-1] | (dut.inside == by_sum(windows, page, self.write)), "inside a window with the right"),
+            Cover(known[-1] & dut.inside & page.all() & ~windows[0].read & (windows[1].pages > 1), "the last page"),
         ]
         return m
 
@@ -60,21 +84,35 @@ def bit_check(bit: int) -> type[WindowCheck]:
     class BitCheck(WindowCheck):
         def elaborate(self, platform: object) -> Module:
             m = Module()
-            window = self.windows[0]
+            window, chosen = self.windows[0], self.page[bit]
+            for stage in range(self.LATENCY):
+                held = Signal(name=f"chosen{stage}")
+                with m.If(self.enable):
+                    m.d.sync += held.eq(chosen)
+                chosen = held
             right = Mux(self.write, window.write, window.read)
-            m.d.comb += self.inside.eq(right & window.pages.bit_select(self.page[bit], 1))
+            m.d.comb += self.inside.eq(right & window.pages.bit_select(chosen, 1))
             return m
 
     return BitCheck
 
 
-class AddressesAreAllowed(wiring.Component):
-    """An engine in free surroundings. This component has the engine's ports; its `windows` are the windows. `check` is
-    the check that the engine uses, `axi` is the channel of addresses, "ar" or "aw". The engine may be reset at any
-    time."""
+def by_bit(bit: int) -> Allows:
+    """What `bit_check(bit)` allows."""
 
-    def __init__(self, engine: wiring.Component, axi: str, check: type[WindowCheck]) -> None:
-        self.engine, self.axi, self.check = engine, axi, check
+    def allows(windows: data.View, page: Value, write: Value) -> Value:
+        return Mux(write, windows[0].write, windows[0].read) & windows[0].pages.bit_select(page[bit], 1)
+
+    return allows
+
+
+class AddressesAreAllowed(wiring.Component):
+    """An engine in free surroundings. This component has the engine's ports; its `windows` are the windows. `allows`
+    says what the check allows that the engine uses, `axi` is the channel of addresses, "ar" or "aw". The engine may be
+    reset at any time."""
+
+    def __init__(self, engine: wiring.Component, axi: str, allows: Allows) -> None:
+        self.engine, self.axi, self.allows = engine, axi, allows
         self.free = {
             name: value
             for name, (value, flow) in flat_ports(engine).items()
@@ -87,21 +125,21 @@ class AddressesAreAllowed(wiring.Component):
         m = Module()
         dut = self.engine
         m.submodules.dut = ResetInserter(self.reset)(dut)  # what is outstanding outlives it
-        connect_windows(m, dut.windows, self.windows)
+        windows = hold_places(m, self.windows)
+        connect_windows(m, dut.windows, windows)
         for name, value in self.free.items():
             m.d.comb += value.eq(getattr(self, name))
         before, allowed, abort = Signal(self.windows.shape()), Signal(), Signal()
-        m.submodules.judge = judge = self.check(len(dut.windows))
-        connect_windows(m, judge.windows, before)
+        inside = Signal()
         fields = {name: getattr(dut, self.axi + name) for name in ("id", "addr", "len", "valid", "ready")}
         now = Cat(fields["id"], fields["addr"], fields["len"])
         waiting, kept = Signal(), Signal(len(now))
         shift = (dut.geometry.axi_bits // 8).bit_length() - 1
         m.d.comb += [
-            judge.page.eq(fields["addr"][12:]), judge.write.eq(self.axi == "aw"), allowed.eq(judge.inside & ~abort),
+            inside.eq(self.allows(before, fields["addr"][12:], Const(self.axi == "aw"))), allowed.eq(inside & ~abort),
         ]  # fmt: skip
         m.d.sync += [
-            before.eq(self.windows), abort.eq(dut.abort),
+            before.eq(windows), abort.eq(dut.abort),
             waiting.eq(fields["valid"] & ~fields["ready"]), kept.eq(now),
             Assert(~fields["valid"] | waiting | allowed, "an address that is new was allowed in the cycle before"),
             Assert(~waiting | (fields["valid"] & (now == kept)), "an address that is offered stays"),
@@ -110,20 +148,23 @@ class AddressesAreAllowed(wiring.Component):
             Assert(fields["addr"][shift:12] + fields["len"] < (1 << (12 - shift)), "no burst leaves its page"),
             Assert(getattr(dut, self.axi + "size") == shift, "beats are full"),
             Assert(getattr(dut, self.axi + "burst") == 1, "INCR"),
-            Cover(waiting & ~judge.inside & abort & fields["len"].any(), "an address waits, the window is gone"),
+            Cover(waiting & ~inside & abort & fields["len"].any(), "an address waits, the window is gone"),
         ]  # fmt: skip
         return m
 
 
 def test_the_check_is_right(tmp_path):
-    prove(CheckIsRight(), tmp_path / "prove")
-    cover(CheckIsRight(), tmp_path / "cover", cycles=2)
+    induct(CheckIsRight(), tmp_path / "prove", cycles=WindowCheck.LATENCY + 2)
+    cover(CheckIsRight(), tmp_path / "cover", cycles=WindowCheck.LATENCY + 2)
 
 
-def allowed(engine: type, axi: str, check: type[WindowCheck]) -> AddressesAreAllowed:
+def allowed(engine: type, axi: str, check: type[WindowCheck], allows: Allows) -> AddressesAreAllowed:
     g = preset("tiny")  # bursts of 16 beats
     dut = with_parts(engine, WindowCheck=check)
-    return AddressesAreAllowed(dut(g, windows=1) if axi == "ar" else dut(g, 1, windows=1), axi, check)
+    return AddressesAreAllowed(dut(g, windows=1) if axi == "ar" else dut(g, 1, windows=1), axi, allows)
+
+
+READY = 34  # cycles after a reset in which ReadEngine clears its buffer
 
 
 ENGINES = [(ReadEngine, "ar"), (WriteEngine, "aw")]
@@ -132,32 +173,33 @@ ENGINES = [(ReadEngine, "ar"), (WriteEngine, "aw")]
 @pytest.mark.parametrize("bit", [0, 51])
 @pytest.mark.parametrize(("engine", "axi"), ENGINES)
 def test_addresses_are_allowed(engine, axi, bit, tmp_path):
-    prove(allowed(engine, axi, bit_check(bit)), tmp_path)
+    prove(allowed(engine, axi, bit_check(bit), by_bit(bit)), tmp_path)
 
 
 @pytest.mark.parametrize(("engine", "axi"), ENGINES)
 def test_addresses_are_allowed_by_the_check_itself(engine, axi, tmp_path):
-    cover(allowed(engine, axi, WindowCheck), tmp_path / "cover", cycles=10)
-    check(allowed(engine, axi, WindowCheck), tmp_path / "check", cycles=8)
+    cover(allowed(engine, axi, WindowCheck, by_sum), tmp_path / "cover", cycles=READY + 12)
+    check(allowed(engine, axi, WindowCheck, by_sum), tmp_path / "check", cycles=READY + 10)
 
 
 CHECK_MUTANTS = {
-    "any right": ("right = Mux(self.write, window.write, window.read)", "right = window.write | window.read"),
-    "pages before the window": ("right & ~beyond[-1]", "right"),
-    "a page too many": ("beyond[:-1] < window.pages", "beyond[:-1] <= window.pages"),
+    "any right": ("Mux(self.write, window.write, window.read)", "(window.write | window.read)"),
+    "pages before the window": ("(near <= most) & (near != 0)", "near <= most"),
+    "pages far beyond it": ("~far & Mux(borrow, (near", "Mux(borrow, (near"),
+    "a page too many": ("low[:_LOW] < window.pages[:_LOW]", "low[:_LOW] <= window.pages[:_LOW]"),
+    "a borrow is lost": ("Mux(borrow, most + 1, most)", "most"),
 }
 
 
 @pytest.mark.parametrize("mutant", CHECK_MUTANTS)
 def test_a_broken_check_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        prove(CheckIsRight(mutated(WindowCheck, *CHECK_MUTANTS[mutant])), tmp_path)
+        check(CheckIsRight(mutated(WindowCheck, *CHECK_MUTANTS[mutant])), tmp_path, cycles=WindowCheck.LATENCY + 2)
 
 
 ENGINE_MUTANTS = {
-    "issued under abort": ("may.eq(check.inside & ~self.abort)", "may.eq(check.inside)"),
-    "issued outside": ("may.eq(check.inside & ~self.abort)", "may.eq(~self.abort)"),
-    "another page is judged": ("check.page.eq(burst.at[PAGE_BITS -", "check.page.eq(burst.at[PAGE_BITS + 1 -"),
+    "issued under abort": ("may.eq(judge.inside & ~self.abort)", "may.eq(judge.inside)"),
+    "issued outside": ("may.eq(judge.inside & ~self.abort)", "may.eq(~self.abort)"),
 }
 
 
@@ -165,4 +207,19 @@ ENGINE_MUTANTS = {
 @pytest.mark.parametrize(("engine", "axi"), ENGINES)
 def test_an_engine_that_does_not_ask_is_caught(engine, axi, mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        check(allowed(mutated(engine, *ENGINE_MUTANTS[mutant]), axi, bit_check(0)), tmp_path, cycles=12)
+        dut = mutated(engine, *ENGINE_MUTANTS[mutant])
+        check(allowed(dut, axi, bit_check(0), by_bit(0)), tmp_path, cycles=READY + 14)
+
+
+JUDGE_MUTANTS = {
+    "another page is judged": ("at[len(at) - (64 - PAGE_BITS) :]", "at[len(at) - (64 - PAGE_BITS) + 1 :]"),
+    "the verdict on another burst": ("check.enable.eq(move)", "check.enable.eq(1)"),
+}
+
+
+@pytest.mark.parametrize("mutant", JUDGE_MUTANTS)
+def test_a_broken_judge_is_caught(mutant, tmp_path):
+    judge = mutated(BurstJudge, *JUDGE_MUTANTS[mutant])
+    with pytest.raises(PropertyFailed):
+        dut = with_parts(WriteEngine, BurstJudge=judge)
+        check(allowed(dut, "aw", bit_check(0), by_bit(0)), tmp_path, cycles=18)

@@ -15,6 +15,7 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Elaboratable, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from hotline_hw.shell.bus.judge import BurstJudge
 from hotline_hw.shell.bus.windows import WindowCheck
 from hotline_hw.shell.bus.write import WriteBuffer, WriteEngine
 from hotline_hw.shell.layouts import Fault
@@ -25,6 +26,7 @@ from tests.formal.mutants import mutated
 GEOMETRY = geometry(128)
 SHIFT = 4  # log2 of a beat's bytes
 WORDS = 4
+SOON = 2  # cycles until a burst is offered
 LOW = 3  # bits of a beat's number that are checked
 MOST = 2  # bursts outstanding
 
@@ -59,10 +61,19 @@ class BeatsBecomeBursts(wiring.Component):
             pushed.eq(taken & (self.words != 0)), picked.eq(Mux(dut.pick, burst.len + 1, 0)),
             watched_now.eq(pushed & self.watch & ~watching),
         ]  # fmt: skip
-        opened, stuck = Signal(), Signal(2)
+        opened, stuck = Signal(), Signal(range(SOON + 3))
+        was_offered, before = Signal(), Signal.like(burst.as_value())
         with m.If(taken):
             m.d.sync += opened.eq(~self.last)
         finished = ~opened & (waiting == 0)
+        new = dut.burst_valid & ~was_offered
+        idle_for, unoffered = Signal(range(SOON + 2)), Signal(range(SOON + 2))  # cycles without a burst that should be
+        m.d.sync += [
+            idle_for.eq(Mux(dut.burst_valid | opened | (waiting == 0), 0, idle_for + (idle_for <= SOON))),
+            unoffered.eq(Mux(dut.burst_valid | (waiting < 2), 0, unoffered + (unoffered <= SOON))),
+            Assert(idle_for <= SOON, "a packet that has ended is offered"),
+            Assert(unoffered <= SOON, "a whole burst is offered"),
+        ]
         end = (burst.at + burst.len)[0]
         m.d.sync += [
             Assume(~self.load | dut.idle, "a channel is loaded while it is idle"),
@@ -73,13 +84,13 @@ class BeatsBecomeBursts(wiring.Component):
             Assert((inside <= 4) & (waiting <= inside), "no more beats than there is room for"),
             Assert(~dut.burst_valid | (burst.len < waiting), "no more beats in a burst than there are"),
             Assert(~(dut.burst_valid & burst.at[0] & burst.len[0]), "a burst ends where it has to"),
-            Assert(~dut.burst_valid | end | (~opened & (burst.len + 1 == waiting)), "or with the packet"),
-            Assert(dut.burst_valid | opened | (waiting == 0), "a packet that has ended is offered"),
-            Assert(dut.burst_valid | (waiting < 2), "a whole burst is offered"),
+            Assert(~new | end | (~opened & (burst.len + 1 == waiting)), "or with the packet"),
+            was_offered.eq(dut.burst_valid & ~dut.pick), before.eq(burst),
+            Assert(~was_offered | (dut.burst_valid & (burst.as_value() == before)), "a burst that is offered stays"),
             Assert(~dut.idle | (finished & (bursts == 0)), "idle means that all is done"),
             Assert(dut.beats.ready | (inside == 4) | ~opened, "within a packet beats are taken while there is room"),
-            stuck.eq(Mux(finished & (bursts == 0) & (inside == 0) & ~taken, stuck + (stuck != 3), 0)),
-            Assert((stuck < 2) | (dut.idle & dut.beats.ready), "what is done is idle, and takes the next packet"),
+            stuck.eq(Mux(finished & (bursts == 0) & (inside == 0) & ~taken, stuck + (stuck != SOON + 2), 0)),
+            Assert((stuck <= SOON) | (dut.idle & dut.beats.ready), "what is done is idle, and takes the next packet"),
         ]  # fmt: skip
 
         # The watched beat: where it goes, and how many beats are to be picked, and to be read, before it.
@@ -116,17 +127,21 @@ class BeatsBecomeBursts(wiring.Component):
 
 def test_beats_become_bursts(tmp_path):
     prove(BeatsBecomeBursts(), tmp_path / "prove")
-    cover(BeatsBecomeBursts(), tmp_path / "cover", cycles=12)
+    cover(BeatsBecomeBursts(), tmp_path / "cover", cycles=18)
 
 
 BUFFER_MUTANTS = {
     "beats beyond the memory": ("(level != depth) & ~ending", "~ending"),
     "packets run together": ("(level != depth) & ~ending", "(level != depth)"),
     "an empty last beat is written": ("pushed.eq(taken & ~(beat.last & (beat.words == 0)))", "pushed.eq(taken)"),
-    "a burst too early": ("whole.eq(waiting > room)", "whole.eq(waiting >= room)"),
+    "a burst too early": ("reached = waiting > room", "reached = waiting >= room"),
+    "what was found before the last burst": ("form.eq(due & ~changed & ~self.burst_valid)",
+                                             "form.eq(due & ~self.burst_valid)"),
+    "a burst that waits is overwritten": ("form.eq(due & ~changed & ~self.burst_valid)", "form.eq(due & ~changed)"),
     "words of the end in every burst": ("Mux(final, tail, all_words)", "tail"),
-    "an end forgotten": ("ending.eq(~final)", "ending.eq(0)"),
-    "idle before the response": ("~begun & ~ending & (unfinished == 0)", "~begun & ~ending"),
+    "an end forgotten": ("(form & final) |", "form |"),
+    "idle before the response": ("~self.burst_valid & (unfinished == 0)", "~self.burst_valid"),
+    "idle before the last burst": ("~ending & ~self.burst_valid & (unf", "~ending & (unf"),
     "an empty last beat's words": ("Mux(beat.last & beat.words.any(), beat.words, all_words)", "beat.words"),
 }
 
@@ -134,14 +149,21 @@ BUFFER_MUTANTS = {
 @pytest.mark.parametrize("mutant", BUFFER_MUTANTS)
 def test_a_broken_buffer_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        check(BeatsBecomeBursts(mutated(WriteBuffer, *BUFFER_MUTANTS[mutant])), tmp_path, cycles=12)
+        check(BeatsBecomeBursts(mutated(WriteBuffer, *BUFFER_MUTANTS[mutant])), tmp_path, cycles=16)
 
 
-class FreeCheck(WindowCheck):
-    """Stands in for the check. The first window's right is the answer."""
+class NoCheck(WindowCheck):
+    """Stands in for the check, which nobody asks."""
+
+    _MustUse__silence = True
+
+
+class FreeJudge(BurstJudge):
+    """Stands in for the judge. It passes bursts on at once. The first window's right is the answer."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        wiring.connect(m, wiring.flipped(self.input), wiring.flipped(self.output))
         m.d.comb += self.inside.eq(self.windows[0].write & self.write)
         return m
 
@@ -192,7 +214,7 @@ class BurstsAreWritten(wiring.Component):
         m = Module()
         buffers = [FreeBuffer(number) for number in range(self.channels)]
         left = iter(buffers)
-        parts = {"WindowCheck": FreeCheck, "_QUEUE": 2, "WriteBuffer": lambda *_, **__: next(left)}
+        parts = {"BurstJudge": FreeJudge, "WindowCheck": NoCheck, "_QUEUE": 2, "WriteBuffer": lambda *_, **__: next(left)}
         m.submodules.dut = dut = with_parts(self.dut, **parts)(GEOMETRY, self.channels, windows=1, most_bursts=MOST)
         watching, watch_now, home = Signal(), Signal(), buffers[0]
         m.d.comb += [
@@ -334,12 +356,12 @@ class BurstsAreWritten(wiring.Component):
                 held.eq(valid & ~ready & ~(self.reset & self.forget)), before.eq(Cat(fields)),
                 Assert(~held | (valid & (Cat(fields) == before)), f"what {name} offers stays"),
             ]  # fmt: skip
-        failed, abort, inside, kind = Signal(), Signal(), Signal(), dut.fault.kind
+        failed, abort, inside, kind = Signal(2), Signal(), Signal(), dut.fault.kind
         passed = Signal(2)
         others = Cat(buffer.pick for buffer in buffers[1:]).any()
         m.d.sync += [
-            failed.eq(dut.bvalid & self.failed & ~late), abort.eq(self.abort), inside.eq(self.inside),
-            Assert(failed == (kind == Fault.BUS), "SLVERR is told, and nothing else as that"),
+            failed.eq(Cat(dut.bvalid & self.failed & ~late, failed)), abort.eq(self.abort), inside.eq(self.inside),
+            Assert(failed[1] == (kind == Fault.BUS), "SLVERR is told, and nothing else as that"),
             Assert((kind != Fault.ABORT) | abort, "abort"),
             Assert((kind != Fault.WINDOW) | (~inside & ~abort), "outside the windows"),
             Assert(dut.fault.known == (kind != Fault.BUS), "the address is known where it is"),
@@ -365,9 +387,9 @@ ENGINE_MUTANTS = {
         "going.eq(queued != 0)",
     ),
     "refused data is sent": ("offered.eq(going & ~head.data.drop)", "offered.eq(going)"),
-    "a queue beyond its end": ("burst_valid & (queued != _QUEUE)", "burst_valid"),
+    "a queue beyond its end": ("judge.output.valid & (queued != _QUEUE)", "judge.output.valid"),
     "words of the end in every beat": ("~ended | (word < head.data.words)", "word < head.data.words"),
-    "another channel's response": ("came & (self.bid == number)", "came"),
+    "another channel's response": ("came & (answered == number)", "came"),
     "the same channel again and again": ("m.d.sync += [turn.eq(number), ", "m.d.sync += ["),
     "a fault untold": ("buffer.idle & told", "buffer.idle"),
     "late responses count": ("came.eq(self.bvalid & ~self.quiescing)", "came.eq(self.bvalid)"),

@@ -52,6 +52,7 @@ class Rings(wiring.Component):
         coalesce, delay = first_value(m, self.coalesce), first_value(m, self.delay)
         size = Signal(BITS)
         reading = Signal()  # a descriptor is on its way
+        begun = Signal()
         m.d.comb += [
             size.eq(1 << log2_size), dut.log2_size.eq(log2_size), dut.coalesce.eq(coalesce), dut.delay.eq(delay),
             dut.producer_write.eq(self.producer_write), dut.cpl_consumer_write.eq(self.cpl_consumer_write),
@@ -71,6 +72,7 @@ class Rings(wiring.Component):
             m.d.sync += reading.eq(1)
         m.d.sync += [
             Assume(log2_size <= MOST_LOG2, "no larger rings"),
+            begun.eq(1), Assume(begun | ~(self.producer_write | self.cpl_consumer_write), "the size comes before"),
             Assume(~(self.producer_write & self.cpl_consumer_write), "one register is written at a time"),
             Assume(~(rung & (self.producer_write | self.cpl_consumer_write)), "and not in the cycle after"),
             Assume(~(completed & self.complete), "completions take their time"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.layouts import EXTENT_BITS, ReadTarget, read_request
 from hotline_hw.spec.params import Geometry
 
@@ -42,10 +43,12 @@ class BurstCutter(wiring.Component):
         burst: payload `read_burst`.
         busy: it holds a request whose last burst was not taken.
 
-    Throughput: a burst a cycle. Requests follow each other without a gap. Latency: 3 cycles.
+    Throughput: a burst a cycle. Requests follow each other without a gap. Latency: 3 cycles. `request.ready` does not
+    follow `burst.ready` in the same cycle.
 
     A request is shorter than 4 GiB, so the upper half of its addresses has one of two values. The larger one is
     computed beside the first burst. What is counted down is bursts, so that nothing is compared with the beats left.
+    The extent is added up in two steps: its lowest granules when the request comes, the rest when it is cut.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -62,32 +65,41 @@ class BurstCutter(wiring.Component):
         m = Module()
         g = self.geometry
         beat_shift, split, burst_shift = _shifts(g)
-        burst = self.burst.payload
+        m.submodules.bursts = bursts = SkidBuffer(read_burst(g))
+        wiring.connect(m, bursts.output, wiring.flipped(self.burst))
+        burst = bursts.input.payload
         held = Signal()  # a request waits to be cut
         request = Signal(self.request.payload.shape())
         cutting = Signal()
         load = Signal()
         offered = Signal()
         m.d.comb += [
-            offered.eq(cutting & (~self.burst.valid | self.burst.ready)),
+            bursts.input.valid.eq(cutting),
+            offered.eq(cutting & bursts.input.ready),
             self.request.ready.eq(~held | load),
             self.busy.eq(held | cutting | self.burst.valid),
         ]
-        with m.If(self.request.ready):
-            m.d.sync += [held.eq(self.request.valid), request.eq(self.request.payload)]
-            with m.If(self.request.payload.granules == 0):  # so that no request makes a burst leave its page
-                m.d.sync += request.granules.eq(1)
 
-        # The extent, counted from where its first burst could have begun.
-        offset = request.address[4 : 4 + split + burst_shift]  # granules before the first
-        reach = Signal(EXTENT_BITS + 1)  # granules up to the last, exclusive
-        m.d.comb += reach.eq(request.granules + (offset - 1))
+        # The extent, counted from where its first burst could have begun: the last granule.
+        near = split + burst_shift  # log2 of the granules of a burst
+        comes = self.request.payload
+        granules = comes.granules[:EXTENT_BITS]
+        reach = Signal(signed(near + 2))  # with a carry, or a borrow
+        none = Signal()  # such a request has one granule, so that it makes no burst that leaves its page
+        with m.If(self.request.ready):
+            m.d.sync += [
+                held.eq(self.request.valid), request.eq(comes), none.eq(granules == 0),
+                reach.eq(granules[:near] + comes.address[4 : 4 + near] - 1),
+            ]  # fmt: skip
+        offset = request.address[4 : 4 + near]  # granules before the first
+        final_granule = Signal(near)
+        m.d.comb += final_granule.eq(Mux(none, offset, reach[:near]))
 
         low = Signal(_LOW_BITS - beat_shift)
         high = Signal(64 - _LOW_BITS)
         next_high = Signal.like(high)
         carried = Signal()
-        left = Signal(len(reach[split + burst_shift :]))  # bursts after this one
+        left = Signal(EXTENT_BITS - near + 1)  # bursts after this one
         final = Signal(burst_shift)  # the last beat, from where its burst could have begun
         first = Signal.like(burst.first)
         end = Signal.like(burst.end)
@@ -101,10 +113,10 @@ class BurstCutter(wiring.Component):
                 cutting.eq(held),
                 Cat(low, high).eq(request.address[beat_shift:]),
                 carried.eq(0),
-                left.eq(reach[split + burst_shift :]),
-                final.eq(reach[split : split + burst_shift]),
+                left.eq(Mux(none, 0, request.granules[near:EXTENT_BITS] + reach[near:].as_signed())),
+                final.eq(final_granule[split:]),
                 first.eq(offset[:split]),
-                end.eq(reach[:split]),
+                end.eq(final_granule[:split]),
                 target.eq(request.target),
             ]
         with m.Elif(offered):
@@ -114,15 +126,12 @@ class BurstCutter(wiring.Component):
                 left.eq(left - 1),
                 first.eq(0),
             ]
-        with m.If(~self.burst.valid | self.burst.ready):
-            m.d.sync += self.burst.valid.eq(cutting)
-        with m.If(offered):
-            m.d.sync += [
-                burst.at.eq(Cat(low, Mux(carried, next_high, high))),
-                burst.len.eq(Mux(last, final, g.burst_beats - 1) - low[:burst_shift]),
-                burst.first.eq(first),
-                burst.end.eq(Mux(last, end, g.granules - 1)),
-                burst.target.eq(target),
-                burst.last.eq(last),
-            ]
+        m.d.comb += [
+            burst.at.eq(Cat(low, Mux(carried, next_high, high))),
+            burst.len.eq(Mux(last, final, g.burst_beats - 1) - low[:burst_shift]),
+            burst.first.eq(first),
+            burst.end.eq(Mux(last, end, g.granules - 1)),
+            burst.target.eq(target),
+            burst.last.eq(last),
+        ]
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,8 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
 
 from .cut import BurstCutter, read_burst
-from .windows import PAGE_BITS, WindowCheck, share_windows
+from .judge import BurstJudge
+from .windows import WindowCheck, share_windows
 
 __all__ = ["ReadEngine"]
 
@@ -24,12 +25,14 @@ class ReadEngine(wiring.Component):
     different ids in any order. They wait for their turn in a buffer of `read_beats` beats. A burst is issued once it
     has its places there, so `rready` is always 1.
 
-    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. Its beats are
+    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. A window counts
+    as it was when the burst came to the check, and its right to read as it is now. Its beats are
     delivered all the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
     So every request brings all its beats.
 
     A reset ends requests, but not the bursts that memory knows of. The engine then keeps an address that it offers
-    until memory takes it, and drops the beats that are still due. The next burst is issued when all of them have come.
+    until memory takes it, and drops the beats that are still due. The next burst is issued when all of them have come,
+    and after `read_beats` cycles, in which the engine clears its buffer.
 
     Ports:
         request: payload `read_request`.
@@ -40,11 +43,11 @@ class ReadEngine(wiring.Component):
             the burst, of a whole beat. The fault comes before the beat does.
         idle: every request has returned its last beat.
         outstanding: AXI reads are outstanding. Those from before a reset count too.
-        quiescing: bursts from before a reset may be outstanding, and none is issued.
+        quiescing: bursts from before a reset may be outstanding, or the buffer is being cleared, and none is issued.
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
-    Throughput: a burst and a beat a cycle. Latency: 4 cycles from a request to arvalid, 2 from a beat to data.
+    Throughput: a burst and a beat a cycle. Latency: 6 cycles from a request to arvalid, 3 from a beat to data.
     """
 
     def __init__(self, geometry: Geometry, *, windows: int = WINDOWS) -> None:
@@ -70,68 +73,84 @@ class ReadEngine(wiring.Component):
         m = Module()
         g = self.geometry
         m.submodules.cutter = cutter = BurstCutter(g)
+        m.submodules.judge = judge = BurstJudge(read_burst(g), WindowCheck(len(self.windows)), write=False)
         wiring.connect(m, wiring.flipped(self.request), cutter.request)
-        burst, part = cutter.burst.payload, dict(read_burst(g).members)
+        wiring.connect(m, cutter.burst, judge.input)
+        share_windows(m, self.windows, judge.windows)
+        burst, part = judge.output.payload, dict(read_burst(g).members)
         del part["at"]
 
-        # Bursts under way, in order. A burst's id is its place here.
+        # Bursts under way, in order. A burst's id is its place here. Pointers have a bit more, which tells rounds apart.
         m.submodules.order = order = memory.Memory(
             shape=data.StructLayout({**part, "refused": 1}), depth=g.read_tags, init=[]
         )
         push = order.write_port()
         head = order.read_port(domain="comb")
-        tail = Signal(g.tag_id_bits)
-        bursts = Signal(range(g.read_tags + 1))
+        newest = Signal(g.tag_id_bits + 1)
+        oldest_burst = Signal(g.tag_id_bits + 1)
+        tail = newest[:-1]
         popped = Signal()
 
         issue = Signal()
         refuse = Signal()
-        bus_fault = Signal()
+        bus_fault = Signal()  # of the cycle before
         places = Signal(range(g.read_beats + 1))  # of the buffer, that are taken
-        m.submodules.check = check = WindowCheck(len(self.windows))
-        share_windows(m, self.windows, check.windows)
         may = Signal()
         ready = Signal()
         m.d.comb += [
-            check.page.eq(burst.at[PAGE_BITS - self._beat_shift :]),
-            may.eq(check.inside & ~self.abort),
-            ready.eq(cutter.burst.valid & (bursts != g.read_tags) & ~self.quiescing),
+            may.eq(judge.inside & ~self.abort),
+            ready.eq(judge.output.valid & ((newest ^ oldest_burst) != g.read_tags) & ~self.quiescing),
             issue.eq(ready & may & (places + burst.len < g.read_beats) & (~self.arvalid | self.arready)),
             refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
-            cutter.burst.ready.eq(issue | refuse),
+            judge.output.ready.eq(issue | refuse),
             push.en.eq(issue | refuse),
             push.addr.eq(tail),
             push.data.refused.eq(refuse),
             *(push.data[name].eq(burst[name]) for name in part),
         ]
-        m.d.sync += [tail.eq(tail + push.en), bursts.eq(bursts + push.en - popped)]
+        with m.If(push.en):
+            m.d.sync += newest.eq(newest + 1)
         self._address(m, burst, issue, tail)
-        self._faults(m, burst, issue, refuse, bus_fault, tail)
 
-        # The buffer. Its places are given out and given back in order. A place is `filled` or not.
+        # The buffer. Its places are given out and given back in order. Places are counted with a bit that tells rounds
+        # apart, and whoever fills a place leaves that bit there. So it is known to be filled in this round.
         m.submodules.store = store = memory.Memory(
             shape=data.StructLayout({"data": g.axi_bits, "fault": 1}), depth=g.read_beats, init=[]
         )
+        m.submodules.rounds = rounds = memory.Memory(shape=1, depth=g.read_beats, init=[])
         fill = store.write_port()
         fetch = store.read_port()
+        mark = rounds.write_port()
+        marked = rounds.read_port(domain="comb")
         came = Signal()  # a beat that is waited for; others are from before a reset
         m.d.comb += came.eq(self.rvalid & ~self.quiescing)
-        place = self._fill(m, fill, issue, burst, tail, came, bus_fault)
-        filled = Signal(g.read_beats)
-        oldest = Signal(range(g.read_beats))
+        place = self._fill(m, fill, issue, burst, tail, came)
+        self._faults(m, burst, issue, refuse, bus_fault, came, tail)
+        oldest = Signal.like(place)
         freed = Signal()
+        given_back = Signal()  # in the cycle before
         due = Signal.like(places, reset_less=True)
-        # Masks, as synthesis does not get through a case over all places.
-        filled_now = Mux(came, Const(1, g.read_beats) << place, 0)[: g.read_beats]
-        freed_now = Mux(freed, Const(1, g.read_beats) << oldest, 0)[: g.read_beats]
-        m.d.sync += filled.eq((filled | filled_now) & ~freed_now)
-        asked = Mux(issue, burst.len + 1, 0)
-        m.d.sync += [
-            oldest.eq(oldest + freed),
-            places.eq(places + asked - freed),
-            due.eq(due + asked - self.rvalid),
-            self.quiescing.eq(self.quiescing & (due != 0)),
+        cleared = Signal(range(g.read_beats + 1))  # places, since a reset
+        clearing = ~cleared[-1]
+        filled = Signal()
+        filled_place = Signal.like(place, reset_less=True)
+        m.d.sync += [filled.eq(came), filled_place.eq(place), given_back.eq(freed)]
+        m.d.comb += [
+            mark.en.eq(filled | clearing),
+            mark.addr.eq(Mux(clearing, cleared[:-1], filled_place[:-1])),
+            mark.data.eq(~clearing & ~filled_place[-1]),
+            marked.addr.eq(oldest[:-1]),
         ]
+        with m.If(clearing):
+            m.d.sync += cleared.eq(cleared + 1)
+        # One sum for a burst, one without: so that a sum does not wait for the decision.
+        m.d.sync += [
+            places.eq(Mux(issue, places + (burst.len + 1) - given_back, places - given_back)),
+            due.eq(Mux(issue, due + (burst.len + 1) - self.rvalid, due - self.rvalid)),
+            self.quiescing.eq(self.quiescing & (clearing | (due != 0))),
+        ]
+        with m.If(freed):
+            m.d.sync += oldest.eq(oldest + 1)
         with m.If(self.bus_rst):
             m.d.sync += due.eq(0)
 
@@ -139,40 +158,40 @@ class ReadEngine(wiring.Component):
         going = Signal()
         ended = Signal()
         number = Signal.like(burst.len)
-        oldest_burst = Signal(g.tag_id_bits)
+        some = Signal()
         out = self.data.payload
         refused = Signal()
         first = Signal.like(out.first)
         end = Signal.like(out.first)
         m.d.comb += [
-            head.addr.eq(oldest_burst),
+            head.addr.eq(oldest_burst[:-1]),
+            some.eq(newest != oldest_burst),
             going.eq(
-                (bursts != 0)
-                & (head.data.refused | filled.bit_select(oldest, 1))
-                & (~self.data.valid | self.data.ready)
+                some & (head.data.refused | (marked.data != oldest[-1])) & (~self.data.valid | self.data.ready)
             ),
             freed.eq(going & ~head.data.refused),
             ended.eq(number == head.data.len),
             popped.eq(going & ended),
             first.eq(Mux(number == 0, head.data.first, 0)),
             end.eq(Mux(ended, head.data.end, g.granules - 1)),
-            fetch.addr.eq(oldest),
+            fetch.addr.eq(oldest[:-1]),
             fetch.en.eq(going),
             out.fault.eq(refused | fetch.data.fault),
             out.data.eq(Mux(out.fault, 0, fetch.data.data)),
-            self.idle.eq(~cutter.busy & (bursts == 0) & ~self.data.valid),
+            self.idle.eq(~cutter.busy & ~judge.busy & ~some & ~self.data.valid),
             self.outstanding.eq(due != 0),
         ]
         with m.If(going):
             m.d.sync += [
                 number.eq(Mux(ended, 0, number + 1)),
-                oldest_burst.eq(oldest_burst + ended),
                 out.first.eq(first),
                 out.count.eq(end - first + 1),
                 out.target.eq(head.data.target),
                 out.last.eq(ended & head.data.last),
                 refused.eq(head.data.refused),
             ]
+        with m.If(popped):
+            m.d.sync += oldest_burst.eq(oldest_burst + 1)
         with m.If(~self.data.valid | self.data.ready):
             m.d.sync += self.data.valid.eq(going)
         return m
@@ -199,57 +218,63 @@ class ReadEngine(wiring.Component):
             m.d.sync += [tag.eq(tail), at.eq(burst.at), length.eq(burst.len)]
 
     def _fill(
-        self,
-        m: Module,
-        fill: memory.WritePort,
-        issue: Signal,
-        burst: data.View,
-        tail: Signal,
-        came: Signal,
-        bus_fault: Signal,
+        self, m: Module, fill: memory.WritePort, issue: Signal, burst: data.View, tail: Signal, came: Signal
     ) -> Signal:
         """The R channel. Writes each beat to its place in the buffer, and returns that place.
 
         The first place of a burst is stored when the burst is issued. Each beat then stores the place after its own.
-        These are two memories, so that each has one writer. A bit an id tells which of them is valid.
+        These are two memories, so that each has one writer. A third keeps, for each id, a bit that its beats leave
+        there. The burst that is issued has the other value, and so its first beat is known.
         """
         g = self.geometry
-        begin = Signal(range(g.read_beats))
-        place = Signal(range(g.read_beats))
-        fresh = Signal(g.read_tags)
+        entry = data.StructLayout({"place": range(2 * g.read_beats), "turn": 1})
+        begin = Signal(range(2 * g.read_beats))
+        place = Signal(range(2 * g.read_beats))
         ports = []
-        for name in ("first_place", "next_place"):
-            places = memory.Memory(shape=range(g.read_beats), depth=g.read_tags, init=[])
+        for name, shape in (("first_place", entry), ("next_place", entry), ("turns", 1)):
+            places = memory.Memory(shape=shape, depth=g.read_tags, init=[])
             m.submodules[name] = places
             ports.append((places.write_port(), places.read_port(domain="comb")))
-        (first, first_read), (after, after_read) = ports
+        (first, first_read), (after, after_read), (turn, turn_read) = ports
         m.d.comb += [
-            first.addr.eq(tail), first.data.eq(begin), first.en.eq(issue), first_read.addr.eq(self.rid),
-            after.addr.eq(self.rid), after.data.eq(place + 1), after.en.eq(came), after_read.addr.eq(self.rid),
-            place.eq(Mux(fresh.bit_select(self.rid, 1), first_read.data, after_read.data)),
+            turn_read.addr.eq(tail), first.addr.eq(tail), first.en.eq(issue), first_read.addr.eq(self.rid),
+            first.data.place.eq(begin), first.data.turn.eq(~turn_read.data),
+            after.addr.eq(self.rid), after.en.eq(came), after_read.addr.eq(self.rid),
+            after.data.place.eq(place + 1), after.data.turn.eq(first_read.data.turn),
+            turn.addr.eq(self.rid), turn.en.eq(came), turn.data.eq(first_read.data.turn),
+            place.eq(Mux(first_read.data.turn == after_read.data.turn, after_read.data.place, first_read.data.place)),
             self.rready.eq(1),
-            fill.en.eq(came), fill.addr.eq(place), fill.data.data.eq(self.rdata), fill.data.fault.eq(bus_fault),
+            fill.en.eq(came), fill.addr.eq(place[:-1]), fill.data.data.eq(self.rdata),
+            fill.data.fault.eq(self.rresp[1]),  # SLVERR or DECERR
         ]  # fmt: skip
-        begun = Mux(came, Const(1, g.read_tags) << self.rid, 0)[: g.read_tags]
-        issued = Mux(issue, Const(1, g.read_tags) << tail, 0)[: g.read_tags]
-        m.d.sync += fresh.eq((fresh & ~begun) | issued)
         with m.If(issue):
             m.d.sync += begin.eq(begin + burst.len + 1)
         return place
 
     def _faults(
-        self, m: Module, burst: data.View, issue: Signal, refuse: Signal, bus_fault: Signal, tail: Signal
+        self,
+        m: Module,
+        burst: data.View,
+        issue: Signal,
+        refuse: Signal,
+        bus_fault: Signal,
+        came: Signal,
+        tail: Signal,
     ) -> None:
-        """Reports failed accesses, a cycle later. The addresses of all outstanding bursts are kept for it."""
+        """Reports failed accesses: refused ones a cycle later, and beats that the bus answers with an error two.
+
+        The addresses of all outstanding bursts are kept for it.
+        """
         width = 64 - self._beat_shift
         m.submodules.addresses = addresses = memory.Memory(shape=width, depth=self.geometry.read_tags, init=[])
         write = addresses.write_port()
         read = addresses.read_port()
         refused_at = Signal(width)
+        failed_id = Signal.like(self.rid)
+        m.d.sync += [bus_fault.eq(came & self.rresp[1]), failed_id.eq(self.rid)]
         m.d.comb += [
-            bus_fault.eq(self.rvalid & self.rresp[1] & ~self.quiescing),  # SLVERR or DECERR
             write.addr.eq(tail), write.data.eq(burst.at), write.en.eq(issue),
-            read.addr.eq(self.rid), read.en.eq(bus_fault),
+            read.addr.eq(failed_id), read.en.eq(bus_fault),
             self.fault.known.eq(1),
             self.fault.address[self._beat_shift :].eq(Mux(self.fault.kind == Fault.BUS, read.data, refused_at)),
         ]  # fmt: skip

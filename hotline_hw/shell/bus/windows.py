@@ -14,6 +14,8 @@ __all__ = ["PAGE_BITS", "WindowCheck", "share_windows"]
 PAGE_BITS = 12
 """log2 of a page's bytes. A burst never leaves a page, so it is inside a window if and only if its page is."""
 
+_LOW = 26  # bits of a page's number that are compared as one; those above as another
+
 
 class WindowCheck(wiring.Component):
     """Tells whether `page` is in a window with the right to write (if `write` is high) or to read (if it is low).
@@ -22,26 +24,52 @@ class WindowCheck(wiring.Component):
 
     Ports:
         windows: payload `window_signature`.
+        enable: the pipeline moves.
         page: number of a page of 4 KiB.
         write: the right to write is asked for. Low: the right to read.
-        inside: the page is in a window with that right.
+        inside: the page of LATENCY enabled cycles ago was in a window, and the window has that right now. So a right
+            that is taken away counts at once.
 
-    Latency: none, combinational.
+    Throughput: a page a cycle.
     """
+
+    LATENCY = 2
 
     def __init__(self, windows: int = WINDOWS) -> None:
         super().__init__(
-            {"windows": In(window_signature()).array(windows), "page": In(52), "write": In(1), "inside": Out(1)}
+            {
+                "windows": In(window_signature()).array(windows),
+                "enable": In(1),
+                "page": In(52),
+                "write": In(1),
+                "inside": Out(1),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         within = []
         for index, window in enumerate(self.windows):
-            beyond = Signal(53, name=f"beyond{index}")  # how far into the window; the top bit: before it
-            right = Mux(self.write, window.write, window.read)
-            m.d.comb += beyond.eq(self.page - window.page)
-            within.append(right & ~beyond[-1] & (beyond[:-1] < window.pages))
+            # How far into the window, by halves. The top bit of each is its borrow.
+            low = Signal(_LOW + 1, name=f"low{index}")
+            high = Signal(52 - _LOW + 1, name=f"high{index}")
+            borrow = low[-1]
+            # The upper half, less the borrow, against that of `pages`, which has few bits.
+            most = window.pages[_LOW:]
+            near = high[: len(most) + 1]
+            far = high[len(most) + 1 :].any()  # or before the window
+            less = Signal(name=f"less{index}")
+            same = Signal(name=f"same{index}")
+            low_less = Signal(name=f"low_less{index}")
+            with m.If(self.enable):
+                m.d.sync += [
+                    low.eq(self.page[:_LOW] - window.page[:_LOW]),
+                    high.eq(self.page[_LOW:] - window.page[_LOW:]),
+                    less.eq(~far & Mux(borrow, (near <= most) & (near != 0), near < most)),
+                    same.eq(~far & (near == Mux(borrow, most + 1, most))),
+                    low_less.eq(low[:_LOW] < window.pages[:_LOW]),
+                ]
+            within.append(Mux(self.write, window.write, window.read) & (less | (same & low_less)))
         m.d.comb += self.inside.eq(Cat(within).any())
         return m
 

@@ -10,11 +10,13 @@ from hotline_hw.shell.layouts import Fault, axi_signature, fault_signature, wind
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
 
-from .windows import PAGE_BITS, WindowCheck, share_windows
+from .judge import BurstJudge
+from .windows import WindowCheck, share_windows
 
 __all__ = ["WriteBuffer", "WriteEngine"]
 
 _QUEUE = 4  # bursts whose data waits for that of others
+_LOW_BITS = 32  # of an address, that change by counting; the rest by the carry
 
 
 def _shifts(geometry: Geometry) -> tuple[int, int]:
@@ -35,7 +37,7 @@ class WriteBuffer(wiring.Component):
     Ports:
         target: where the next beat goes, a multiple of the bytes of a beat.
         load: `target` is taken. This is allowed only while idle. Without it the next beat follows the last one.
-        beats: payload `write_beat`. It is not ready from a packet's last beat until all of the packet was picked.
+        beats: payload `write_beat`. It is not ready from a packet's last beat until all of the packet is in bursts.
         burst: the burst that is due, of beats from address `at` (in beats).
         burst_valid: a burst is due.
         pick: the burst is taken.
@@ -44,7 +46,8 @@ class WriteBuffer(wiring.Component):
         written, dropped: a picked burst is done. Both may be high in one cycle.
         idle: every packet has ended, and all bursts are done.
 
-    Throughput: a beat in, a beat out and a burst a cycle. A beat is part of a burst a cycle after it came.
+    Throughput: a beat in and a beat out a cycle, and a burst in three. A beat is part of a burst three cycles after it
+    came, at the earliest.
     """
 
     def __init__(self, geometry: Geometry, *, most_bursts: int) -> None:
@@ -74,48 +77,68 @@ class WriteBuffer(wiring.Component):
         fill = store.write_port()
         fetch = store.read_port()
         beat = self.beats.payload
-        burst = self.burst
-        at = Signal(64 - beat_shift)
+        low = Signal(_LOW_BITS - beat_shift)  # of the address, in beats
+        high = Signal(64 - _LOW_BITS)
+        carry = Signal()  # of the lower half
         taken = Signal()
         pushed = Signal()
         newest = Signal(range(depth))
         oldest = Signal(range(depth))
         level = Signal(range(depth + 1))  # beats here
-        waiting = Signal(range(depth + 1))  # those of them that are not picked
+        waiting = Signal(range(depth + 1))  # those of them that are in no burst
         begun = Signal()
         ending = Signal()
         tail = Signal.like(beat.words)
         room = Signal(burst_shift)
-        picked = Signal(range(g.burst_beats + 1))
         unfinished = Signal(range(self.most_bursts + 1))
-        whole = Signal()
-        final = Signal()
         m.d.comb += [
             self.beats.ready.eq((level != depth) & ~ending),
             taken.eq(self.beats.valid & self.beats.ready),
             pushed.eq(taken & ~(beat.last & (beat.words == 0))),
             fill.addr.eq(newest), fill.data.eq(beat.data), fill.en.eq(pushed),
             fetch.addr.eq(oldest), fetch.en.eq(self.read), self.data.eq(fetch.data),
-            room.eq(~at[:burst_shift]),  # beats up to where a burst has to end, less one
-            whole.eq(waiting > room),
-            final.eq(ending & (waiting <= room + 1)),
-            burst.at.eq(at),
-            burst.len.eq(Mux(whole, room, waiting - 1)),
-            burst.words.eq(Mux(final, tail, all_words)),
-            self.burst_valid.eq(whole | (ending & (waiting != 0))),
-            picked.eq(Mux(self.pick, burst.len + 1, 0)),
-            self.idle.eq(~begun & ~ending & (unfinished == 0)),
+            room.eq(~low[:burst_shift]),  # beats up to where a burst has to end, less one
+            self.idle.eq(~begun & ~ending & ~self.burst_valid & (unfinished == 0)),
         ]  # fmt: skip
+
+        # What the next burst would be is found in a cycle, and the burst is formed in the next, if nothing has changed.
+        whole = Signal()
+        final = Signal()
+        due = Signal()
+        length = Signal(burst_shift)
+        changed = Signal()  # what was found is of before
+        form = Signal()
+        reached = waiting > room
+        m.d.comb += form.eq(due & ~changed & ~self.burst_valid)
+        m.d.sync += [
+            whole.eq(reached), final.eq(ending & (waiting <= room + 1)), due.eq(reached | (ending & (waiting != 0))),
+            length.eq(Mux(reached, room, waiting - 1)), changed.eq(form | self.load),
+        ]  # fmt: skip
+        with m.If(form):
+            m.d.sync += [
+                self.burst_valid.eq(1), self.burst.at.eq(Cat(low, high)), self.burst.len.eq(length),
+                self.burst.words.eq(Mux(final, tail, all_words)),
+            ]  # fmt: skip
+        with m.Elif(self.pick):
+            m.d.sync += self.burst_valid.eq(0)
+
         m.d.sync += [
             newest.eq(newest + pushed),
             oldest.eq(oldest + self.read),
             level.eq(level + pushed - self.read),
-            waiting.eq(waiting + pushed - picked),
-            at.eq(Mux(self.load, self.target[beat_shift:], at + picked)),
+            waiting.eq(Mux(form, waiting + pushed - (length + 1), waiting + pushed)),
             unfinished.eq(unfinished + self.pick - self.written - self.dropped),
-        ]
-        with m.If(ending & (self.pick | (waiting == 0))):
-            m.d.sync += ending.eq(~final)
+            carry.eq(0), high.eq(high + carry),
+        ]  # fmt: skip
+        with m.If(self.load):
+            m.d.sync += Cat(low, high).eq(self.target[beat_shift:])
+        with m.Elif(form & whole):
+            m.d.sync += Cat(low[burst_shift:], carry).eq(low[burst_shift:] + 1)
+            m.d.sync += low[:burst_shift].eq(0)
+        with m.Elif(form):
+            m.d.sync += low[:burst_shift].eq(low[:burst_shift] + length + 1)
+        with m.If((form & final) | (ending & (waiting == 0))):
+            m.d.sync += ending.eq(0)
         with m.If(taken):
             m.d.sync += [begun.eq(~beat.last), ending.eq(beat.last)]
             m.d.sync += tail.eq(Mux(beat.last & beat.words.any(), beat.words, all_words))
@@ -125,8 +148,8 @@ class WriteBuffer(wiring.Component):
 class WriteEngine(wiring.Component):
     """Writes the packets of several channels. The bursts of the channels take turns.
 
-    A burst is not issued if its page is in no writable window, or if `abort` is high when its turn comes. Its beats are
-    thrown away. So every packet that ends is finished in the end.
+    A burst is not issued if its page is in no writable window, or if `abort` is high when its turn comes. A window
+    counts as it was when the burst came to the check, and its right to write as it is now. Its beats are thrown away. So every packet that ends is finished in the end.
 
     A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in the order in which the addresses
     were issued. The data of a burst comes after its address was offered. `bready` is always 1.
@@ -139,7 +162,7 @@ class WriteEngine(wiring.Component):
         channels[c].target: where the channel's next beat goes, a multiple of BUFFER_ALIGN.
         channels[c].load: `target` is taken. This is allowed only while idle.
         channels[c].beats: payload `write_beat`. `last` ends a packet, which is written as far as it came: of the
-            last beat, `words` from the bottom. It is not ready from then until the packet's last burst took its turn.
+            last beat, `words` from the bottom. It is not ready from then until the packet's last burst is due.
         channel_idle[c]: every packet has ended, and was written (BRESP came) or thrown away.
         windows: memory that may be written.
         abort: bursts are refused.
@@ -151,7 +174,7 @@ class WriteEngine(wiring.Component):
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         aw*, w*, b*: those members of `axi_signature`.
 
-    Throughput: a beat a cycle, and a burst a cycle.
+    Throughput: a beat a cycle, and a burst in two.
     """
 
     def __init__(self, geometry: Geometry, channels: int, *, windows: int = WINDOWS, most_bursts: int = 16) -> None:
@@ -183,38 +206,36 @@ class WriteEngine(wiring.Component):
         beat_shift, _ = _shifts(g)
         buffers = []
         for number, channel in enumerate(self.channels):
-            # These may be unfinished: issued bursts, bursts in the queue to be thrown away, and the one to be judged.
-            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1)
+            # These may be unfinished: issued bursts, bursts in the queue to be thrown away, and those to be judged.
+            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1 + WindowCheck.LATENCY)
             m.submodules[f"buffer{number}"] = buffer
             m.d.comb += [buffer.target.eq(channel.target), buffer.load.eq(channel.load)]
             wiring.connect(m, wiring.flipped(channel.beats), buffer.beats)
             buffers.append(buffer)
 
-        # The burst to be judged, and the decision on it.
+        # The bursts to be judged, and the decision on them.
         index = range(max(2, len(buffers)))
-        burst = Signal(data.StructLayout({"channel": index, "at": 64 - beat_shift, **_burst(g)}))
-        burst_valid = Signal()
+        layout = data.StructLayout({"channel": index, "at": 64 - beat_shift, **_burst(g)})
+        m.submodules.judge = judge = BurstJudge(layout, WindowCheck(len(self.windows)), write=True)
+        share_windows(m, self.windows, judge.windows)
+        burst = judge.output.payload
         issue = Signal()
         refuse = Signal()
-        bus_fault = Signal()
-        self._choose(m, buffers, burst, burst_valid, issue | refuse)
+        bus_fault = Signal()  # of the cycle before
+        self._choose(m, buffers, judge.input)
         queued = Signal(range(_QUEUE + 1), reset_less=True)
         due = Signal(range(self.most_bursts + 1), reset_less=True)
-        came = Signal()  # a response that is waited for; others are from before a reset
-        m.submodules.check = check = WindowCheck(len(self.windows))
-        share_windows(m, self.windows, check.windows)
+        came = Signal()  # in the cycle before, a response that is waited for; others are from before a reset
+        answered = Signal.like(self.bid)
         may = Signal()
         ready = Signal()
         told = Signal()
         m.d.comb += [
-            check.page.eq(burst.at[PAGE_BITS - beat_shift :]),
-            check.write.eq(1),
-            may.eq(check.inside & ~self.abort),
-            ready.eq(burst_valid & (queued != _QUEUE) & ~self.quiescing),
+            may.eq(judge.inside & ~self.abort),
+            ready.eq(judge.output.valid & (queued != _QUEUE) & ~self.quiescing),
             issue.eq(ready & may & (due != self.most_bursts) & (~self.awvalid | self.awready)),
             refuse.eq(ready & ~may & ~bus_fault),  # one fault a cycle can be told
-            came.eq(self.bvalid & ~self.quiescing),
-            bus_fault.eq(came & self.bresp[1]),  # SLVERR or DECERR
+            judge.output.ready.eq(issue | refuse),
             self.bready.eq(1),
             self.outstanding.eq(due != 0),
             told.eq(self.fault.kind == Fault.NONE),
@@ -223,6 +244,8 @@ class WriteEngine(wiring.Component):
             self.fault.known.eq(self.fault.kind != Fault.BUS),
         ]
         m.d.sync += [
+            came.eq(self.bvalid & ~self.quiescing), answered.eq(self.bid),
+            bus_fault.eq(self.bvalid & ~self.quiescing & self.bresp[1]),  # SLVERR or DECERR
             due.eq(due + issue - self.bvalid),
             self.quiescing.eq(self.quiescing & ((due != 0) | (queued != 0))),
             self.fault.kind.eq(
@@ -237,18 +260,17 @@ class WriteEngine(wiring.Component):
         dropped = self._send(m, buffers, burst, issue, refuse, queued)
         for number, buffer in enumerate(buffers):
             m.d.comb += [
-                buffer.written.eq(came & (self.bid == number)),
+                buffer.written.eq(came & (answered == number)),
                 buffer.dropped.eq(dropped[number]),
             ]
         return m
 
-    def _choose(self, m: Module, buffers: list, burst: data.View, valid: Signal, taken) -> None:
+    def _choose(self, m: Module, buffers: list, output: stream.Interface) -> None:
         """Takes the channels' bursts in turn."""
-        turn = Signal.like(burst.channel)
-        free = Signal()
+        chosen = output.payload
+        turn = Signal.like(chosen.channel)
         found = Signal()
         picked = Signal(len(buffers))
-        m.d.comb += free.eq(~valid | taken)
         count = len(buffers)
         with m.Switch(turn):  # the channel that went last
             for last in range(count):
@@ -257,13 +279,15 @@ class WriteEngine(wiring.Component):
                         number = (last + distance) % count
                         with m.If(buffers[number].burst_valid):
                             m.d.comb += [picked.eq(1 << number), found.eq(1)]
-        with m.If(free):
-            m.d.sync += valid.eq(found)
-        for number, buffer in enumerate(buffers):
-            m.d.comb += buffer.pick.eq(free & picked[number])
-            with m.If(buffer.pick):
-                m.d.sync += [turn.eq(number), burst.channel.eq(number)]
-                m.d.sync += [burst[name].eq(buffer.burst[name]) for name in ("at", "len", "words")]
+        with m.If(~output.valid):
+            m.d.sync += output.valid.eq(found)
+            for number, buffer in enumerate(buffers):
+                m.d.comb += buffer.pick.eq(picked[number])
+                with m.If(picked[number]):
+                    m.d.sync += [turn.eq(number), chosen.channel.eq(number)]
+                    m.d.sync += [chosen[name].eq(buffer.burst[name]) for name in buffer.burst.shape().members]
+        with m.Elif(output.ready):
+            m.d.sync += output.valid.eq(0)
 
     def _address(self, m: Module, burst: data.View, issue: Signal) -> None:
         """The AW channel. Only `issue` loads its registers, and `issue` means that the windows allow the burst."""

@@ -29,8 +29,8 @@ __all__ = ["Decoder"]
 
 _EXTENT_BITS = 40
 _HALF = 32  # addresses are added in two halves
-_SUM_CYCLES = 6  # until the sums of a buffer, and the verdict on its first page, are there
-_CHECK_CYCLES = 5  # until the verdict on its last page is
+_SUM_CYCLES = 6 + WindowCheck.LATENCY  # until the sums of a buffer, and the verdict on its first page, are there
+_CHECK_CYCLES = 5 + WindowCheck.LATENCY  # until the verdict on its last page is
 _ALIGN_BITS = BUFFER_ALIGN.bit_length() - 1
 _GRANULE_BITS = GRANULE_BYTES.bit_length() - 1
 
@@ -51,7 +51,7 @@ class Decoder(wiring.Component):
         done: high for a cycle.
         status: the verdict.
 
-    Latency: 8 cycles, and 11 for each buffer. It takes 27 more if `count` is divided by a number of tables. The
+    Latency: 8 cycles, and 15 for each buffer. It takes 27 more if `count` is divided by a number of tables. The
     descriptor stays, so sums and comparisons have a cycle each.
     """
 
@@ -168,7 +168,7 @@ class Decoder(wiring.Component):
             page.eq(Mux(end_of_it, Cat(low[PAGE_BITS:_HALF], high[:-1]), first[PAGE_BITS:])),
             inside.eq(check.inside),
         ]
-        m.d.comb += [check.page.eq(page), check.write.eq(slot != SLOTS.index("source"))]
+        m.d.comb += [check.page.eq(page), check.enable.eq(1), check.write.eq(slot != SLOTS.index("source"))]
 
         left = Signal(range(COUNT_BITS + 1))
         bits = Signal(COUNT_BITS)

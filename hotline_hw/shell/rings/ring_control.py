@@ -22,7 +22,7 @@ class RingControl(wiring.Component):
     whether a completion may be written.
 
     Ports:
-        log2_size: log2 of the entries of either ring.
+        log2_size: log2 of the entries of either ring. It changes while `clear` is high, two cycles before that ends.
         clear: all indexes become 0.
         producer_write, cpl_consumer_write, write_data: the host's doorbells. No two come in cycles one after the other.
             They are carried out a cycle later.
@@ -72,15 +72,16 @@ class RingControl(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = INDEX_BITS
-
-        def distance(ahead, behind) -> Signal:
-            value = Signal(bits)
-            m.d.comb += value.eq(ahead - behind)
-            return value
-
-        size = Signal(bits)
+        # Descriptors that are available and completions that wait are counted, so that no difference is on the way.
+        ready = Signal(bits)
+        waiting = Signal(bits)
+        size = Signal(bits, init=1)
         mask = Signal(bits)
-        m.d.comb += [size.eq(1 << self.log2_size), mask.eq(size - 1)]
+        goal = Signal(bits)  # one less than so many completions interrupt
+        m.d.sync += [
+            size.eq(1 << self.log2_size), mask.eq((1 << self.log2_size) - 1),
+            goal.eq(Mux(self.coalesce == 0, 0, self.coalesce - 1)),
+        ]  # fmt: skip
         # What a doorbell asks for is found in one cycle, and judged in the next.
         new = Signal(bits)
         beyond = Signal()
@@ -91,8 +92,6 @@ class RingControl(wiring.Component):
         fewer = Signal(bits)
         most_more = Signal(bits)
         most_fewer = Signal(bits)
-        ready = distance(self.producer, self.consumer)
-        waiting = distance(self.cpl_producer, self.cpl_consumer)
         m.d.comb += [
             self.available.eq(ready != 0),
             self.room.eq(waiting < size),
@@ -121,16 +120,18 @@ class RingControl(wiring.Component):
                 timer.eq(Mux(late | ~timed, timer, timer + 1)), late.eq(timed & (timer >= self.delay)),
                 told.eq(told | due),
             ]  # fmt: skip
+        m.d.sync += [ready.eq(ready - self.fetched), waiting.eq(waiting + self.completed)]
         with m.If(rung):
             with m.If(beyond | (more > most_more)):
                 m.d.comb += self.doorbell_error.eq(1)
             with m.Elif(~cleared):
-                m.d.sync += self.producer.eq(new)
+                m.d.sync += [self.producer.eq(new), ready.eq(ready + more - self.fetched)]
         with m.If(freed):
             with m.If(beyond | (fewer > most_fewer)):
                 m.d.comb += self.doorbell_error.eq(1)
             with m.Elif(~cleared):
-                m.d.sync += [self.cpl_consumer.eq(new), timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
+                m.d.sync += [self.cpl_consumer.eq(new), waiting.eq(waiting - fewer + self.completed)]
+                m.d.sync += [timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
         m.d.sync += [
             self.consumer.eq(self.consumer + self.fetched),
             self.cpl_producer.eq(self.cpl_producer + self.completed),
@@ -138,10 +139,10 @@ class RingControl(wiring.Component):
 
         with m.If(self.clear):
             m.d.sync += [index.eq(0) for index in (self.producer, self.consumer, self.cpl_producer, self.cpl_consumer)]
-            m.d.sync += [timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
+            m.d.sync += [ready.eq(0), waiting.eq(0), timer.eq(0), late.eq(0), told.eq(0), some.eq(0)]
 
         # A completion interrupts if it makes the number full. The delay interrupts once.
         enough = Signal()  # as of the cycle before
-        m.d.sync += enough.eq(waiting + 1 >= self.coalesce)  # 0 and 1 are at the first
+        m.d.sync += enough.eq(waiting >= goal)  # 0 and 1 are at the first
         m.d.comb += self.interrupt.eq((self.completed & (self.urgent | enough)) | due)
         return m

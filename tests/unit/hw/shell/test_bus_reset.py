@@ -25,6 +25,8 @@ from tests.unit.hw.shell.test_bus_engines import (
     simulate,
 )
 
+CLEARED = GEOMETRIES[128].read_beats  # cycles until ReadEngine has cleared its buffer
+
 
 def test_a_beat_from_before_the_reset():
     dut, rst, seen = ReadEngine(GEOMETRIES[128]), Signal(), []
@@ -102,7 +104,7 @@ def test_when_memory_is_reset_too_nothing_is_awaited(engine):
             ctx.set(dut.channels[0].load, 0)
             ctx.set(dut.channels[0].beats.payload, {"data": 1, "words": 4, "last": 0})
             ctx.set(dut.channels[0].beats.valid, 1)
-        await ctx.tick().repeat(40)
+        await ctx.tick().repeat(40 + CLEARED)
         assert ctx.get(dut.outstanding) and ctx.get(dut.arvalid if engine == "read" else dut.awvalid)
         ctx.set(rst, 1)
         ctx.set(dut.bus_rst, 1)
@@ -111,7 +113,7 @@ def test_when_memory_is_reset_too_nothing_is_awaited(engine):
         assert not ctx.get(dut.arvalid if engine == "read" else dut.awvalid | dut.wvalid)
         ctx.set(rst, 0)
         ctx.set(dut.bus_rst, 0)
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(2 + (CLEARED if engine == "read" else 0))
         assert not ctx.get(dut.quiescing)
 
     simulate(ResetInserter(rst)(dut), bench)
@@ -132,7 +134,7 @@ def test_reads_after_resets_are_whole(bits, seed):
         for number in range(rounds):
             requests = random_requests(draw, 12)
             expected = expected_beats(bits // 8, requests)
-            stop = draw.randint(1, 90) if number < rounds - 1 else 100_000
+            stop = CLEARED + draw.randint(1, 90) if number < rounds - 1 else 100_000
             waiting, beats, offered = list(requests), [], False
             for _ in range(stop):
                 if len(beats) == len(expected):
@@ -164,7 +166,7 @@ def test_reads_after_resets_are_whole(bits, seed):
                 await ctx.tick()
             ctx.set(rst, 0)
             late.append(sum(map(len, memory.under_way.values())))
-        while ctx.get(dut.outstanding):
+        while ctx.get(dut.outstanding) or ctx.get(dut.quiescing):
             memory.drive(ctx)
             memory.watch(ctx)
             await ctx.tick()
