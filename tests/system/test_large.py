@@ -83,7 +83,7 @@ def test_tables_larger_than_memory_train_from_a_file(tmp_path: Path, pipeline: s
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
-    """The limit of a file's size stands for a full disk. It would be one of shared memory too, so there is none here."""
+    """The limit of a file's size stands for a full disk. It limits shared memory too, so none is used."""
     write_skewed_log(tmp_path / "log.npz")
     save = tmp_path / "kept"
     run = (*BASE, "--data", f"npz:{tmp_path / 'log.npz'}", "--steps", "9", "--save", save, "--save-every", "4",
