@@ -165,18 +165,18 @@ class PipelinesAreSequential(wiring.Component):
                 m.d.sync += Assert(~both | (row.tag[low] != row.tag[high]), "no tag twice in a set")
 
         # What the memories and all stages hold.
-        states, hots, slot_store, *tag_stores = stores
+        states, slot_store, *tag_stores = stores
         kept = [row.valid, row.referenced, row.age, *(row.counter[way] for way in ways)]
-        m.d.sync += [
-            Assert(states.rows[self.watched] == Cat(kept), "the memory has the state"),
-            Assert(hots.rows[self.watched] == row.hot, "the memory has the hot bits"),
-        ]
+        m.d.sync += Assert(states.rows[self.watched] == Cat(kept), "the memory has the state")
         for way in ways:
             empty = (row.counter[way] == 0) & ~row.hot[way] & ~row.referenced[way]
             m.d.sync += [
                 Assert(row.valid[way] | empty, f"way {way} is zero if it is invalid"),
                 Assert(~row.valid[way] | usable[way], f"way {way} is in the budget if it is valid"),
-                Assert(tag_stores[way].rows[self.watched] == row.tag[way], f"the memory has tag {way}"),
+                Assert(
+                    tag_stores[way].rows[self.watched] == Cat(row.tag[way], row.hot[way]),
+                    f"the memory has tag {way}, and whether it is hot",
+                ),
                 Assert(slot_store.rows[self.watched << g.way_bits | way] == slots[way], f"the memory has slot {way}"),
             ]
         m.d.sync += Assert(~mine | (updates.fill == rule.fill), "the way that takes the key in")
@@ -297,6 +297,7 @@ class PipelinesAreSequential(wiring.Component):
             Assert(read == (addressed & (last_set == self.watched)), "the watched set was read"),
             Assert(~noted | right, "who is left, and who is hot"),
             Assert(~noted | ((current & ~row.valid) == 0), "who is left is there"),
+            Assert(~noted | (before.tag.as_value() == row.tag.as_value()), "the tags as they are"),
             Assert(~read | changed | (before.as_value() == row.as_value()), "the row as it is"),
         ]
         m.d.sync += [

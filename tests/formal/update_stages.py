@@ -139,7 +139,9 @@ class Stages:
 
     def _latched(self) -> None:
         u = self.u
-        self._tags("latched", u.latched, u.follows[0], [port.data for port in u.tag_reads], self.row.valid)
+        self._tags("latched", u.latched, u.follows[0], [port.data[:-1] for port in u.tag_reads], self.row.valid)
+        hot = Cat(port.data[-1] for port in u.tag_reads)
+        self.hold(~self.mine(u.latched) | (hot == self.row.hot), "latched: hot ways")
 
     def _compared(self) -> None:
         u = self.u
@@ -149,7 +151,7 @@ class Stages:
         mine = self.mine(u.compared)
         self.hold(~mine | (Mux(u.below, *self.ways_in_use) == self.usable), "compared: ways in the budget")
         self.hold(~self._alone(u.compared, u.follows[1]) | self.same_cold(state), "compared: cold ways")
-        self.hold(~mine | (u.hot_read.data == self.row.hot), "compared: hot ways")
+        self.hold(~mine | (u.hot_word == self.row.hot), "compared: hot ways")
         newer = self.mine(u.written) | u.same[1][3]
         self.hold(~mine | newer | self.same_state(state, self.row), "compared: the state read")
 
@@ -210,7 +212,7 @@ class Stages:
         lookups, row = self.l, self.row
         tags = [stage.tag for stage in lookups.stages]
         words = [
-            Cat(port.data == tags[0] for port in lookups.tag_reads) & lookups.hot_read.data,
+            Cat((port.data[:-1] == tags[0]) & port.data[-1] for port in lookups.tag_reads),
             Cat(word == tags[1] for word in lookups.words) & lookups.hot_word,
             Cat(part.all() for part in lookups.parts) & lookups.hot_ways,
             lookups.hit_ways,

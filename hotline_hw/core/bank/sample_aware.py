@@ -100,23 +100,22 @@ class SampleAwareTracker(wiring.Component):
             return store
 
         states = sets("states", set_state(g).size, attrs=deep(g))
-        hots = sets("hots", g.ways)
         slots = sets("slots", g.slot_bits, g.sets << g.way_bits, attrs=deep(g))
-        tags = [sets(f"tags{way}", g.tag_bits) for way in range(g.ways)]
+        tags = [sets(f"tags{way}", g.tag_bits + 1) for way in range(g.ways)]  # above a tag is whether its row is hot
 
-        self._lookups(m, [store.read_port() for store in tags], hots.read_port(), slots.read_port())
+        self._lookups(m, [store.read_port() for store in tags], slots.read_port())
         state_read = states.read_port()
-        hot_read = hots.read_port()
         state_write = states.write_port()
-        hot_write = hots.write_port()
         slot_write = slots.write_port()
         tag_reads = [store.read_port() for store in tags]
         tag_writes = [store.write_port() for store in tags]
-        self._updates(m, tag_reads, tag_writes, state_read, state_write, hot_read)
-        self._rows(m, state_read, hot_read, tag_reads, hot_write, slot_write)
+        taken = Signal(g.ways)  # entries that SELECT takes
+        taken_hot = Signal(g.ways)  # hot bits of their set when they are taken
+        self._updates(m, tag_reads, tag_writes, state_read, state_write, taken, taken_hot)
+        self._rows(m, state_read, tag_reads, slot_write, taken, taken_hot)
         return m
 
-    def _lookups(self, m: Module, tag_reads: list, hot_read, slot_read) -> None:
+    def _lookups(self, m: Module, tag_reads: list, slot_read) -> None:
         """Lookups: nothing but reading."""
         g = self.geometry
         layout = data.StructLayout({"set": g.set_bits, "tag": g.tag_bits})
@@ -129,7 +128,7 @@ class SampleAwareTracker(wiring.Component):
             latched.tag.eq(self.tag),
             *(stage.eq(before) for before, stage in pairwise(stages)),
         ]
-        m.d.comb += [port.addr.eq(self.tag[: g.set_bits] & self.budget.set_mask) for port in (hot_read, *tag_reads)]
+        m.d.comb += [port.addr.eq(self.tag[: g.set_bits] & self.budget.set_mask) for port in tag_reads]
 
         words = [Signal(g.tag_bits, name=f"lookup_word{way}") for way in range(g.ways)]
         parts = [Signal(len(equal_parts(self.tag, self.tag)), name=f"lookup_equal{way}") for way in range(g.ways)]
@@ -137,8 +136,8 @@ class SampleAwareTracker(wiring.Component):
         hot_ways = Signal(g.ways)
         hit_ways = Signal(g.ways)
         m.d.sync += [
-            hot_word.eq(hot_read.data), hot_ways.eq(hot_word),
-            *(word.eq(port.data) for word, port in zip(words, tag_reads, strict=True)),
+            hot_word.eq(Cat(port.data[-1] for port in tag_reads)), hot_ways.eq(hot_word),
+            *(word.eq(port.data[:-1]) for word, port in zip(words, tag_reads, strict=True)),
             *(part.eq(equal_parts(word, compared.tag)) for part, word in zip(parts, words, strict=True)),
             hit_ways.eq(Cat(part.all() for part in parts) & hot_ways),
         ]  # fmt: skip
@@ -154,7 +153,9 @@ class SampleAwareTracker(wiring.Component):
             self.slot_out.eq(slot_read.data),
         ]
 
-    def _updates(self, m: Module, tag_reads: list, tag_writes: list, state_read, state_write, hot_read) -> None:
+    def _updates(
+        self, m: Module, tag_reads: list, tag_writes: list, state_read, state_write, taken: Signal, taken_hot: Signal
+    ) -> None:  # fmt: skip
         g = self.geometry
         flight = data.StructLayout(
             {"valid": 1, "hot": 1, "tag": g.tag_bits, "set": g.set_bits, "weight": g.weight_bits}
@@ -212,19 +213,20 @@ class SampleAwareTracker(wiring.Component):
             state_address.eq(Mux(self.row_access, self.row_set, latched.set)),
             *(port.addr.eq(tag_address) for port in (*tag_reads, *tag_writes)),
             state_read.addr.eq(state_address),
-            hot_read.addr.eq(state_address),
         ]
         words = [Signal(g.tag_bits, name=f"update_word{way}") for way in range(g.ways)]
         parts = [Signal(len(equal_parts(entry.tag, entry.tag)), name=f"update_equal{way}") for way in range(g.ways)]
         read_state = Signal(set_state(g))
+        hot_word = Signal(g.ways)
         read_hot = Signal(g.ways)
         below = Signal()  # the set is below the budget's boundary
         usable = Signal(g.ways)
         m.d.sync += [
-            *(word.eq(port.data) for word, port in zip(words, tag_reads, strict=True)),
+            *(word.eq(port.data[:-1]) for word, port in zip(words, tag_reads, strict=True)),
             *(part.eq(equal_parts(word, compared.tag)) for part, word in zip(parts, words, strict=True)),
             read_state.eq(state_read.data),
-            read_hot.eq(hot_read.data),
+            hot_word.eq(Cat(port.data[-1] for port in tag_reads)),
+            read_hot.eq(hot_word),
             below.eq(Cat(self.bank, latched.set) < self.budget.boundary),
             usable.eq(Mux(below, self.budget.ways_high, self.budget.ways_low)),
         ]
@@ -305,24 +307,22 @@ class SampleAwareTracker(wiring.Component):
             state_write.data.eq(Mux(self.row_access, Mux(self.clear, 0, whole_row), now.state)),
             state_write.en.eq(Mux(self.row_access, self.row_write, written.valid)),
         ]
-        for way, port in enumerate(tag_writes):
+        for way, (port, read) in enumerate(zip(tag_writes, tag_reads, strict=True)):
+            whole = Cat(row.tags.word_select(way, g.tag_bits), row.hot[way] & ~self.clear)
+            flipped = Cat(read.data[:-1], ~taken_hot[way])
             m.d.comb += [
-                port.data.eq(Mux(self.row_access, row.tags.word_select(way, g.tag_bits), written.tag)),
-                port.en.eq(Mux(self.row_access, self.row_write, fill[way])),
+                port.data.eq(Mux(self.row_access, Mux(self.row_write, whole, flipped), written.tag)),
+                port.en.eq(Mux(self.row_access, self.row_write | taken[way], fill[way])),
             ]
 
-    def _rows(self, m: Module, state_read, hot_read, tag_reads: list, hot_write, slot_write) -> None:
+    def _rows(self, m: Module, state_read, tag_reads: list, slot_write, taken: Signal, taken_hot: Signal) -> None:
         """Whole sets, in and out, and the choice of entries."""
         g = self.geometry
-        row = self.row_in
-        taken = Signal(g.ways)
         current_hot = Signal(g.ways)  # hot bits of the set being picked from
         current = Signal(g.ways)  # who is left
         m.d.comb += [
             taken.eq(Mux(self.pick_take, Const(1, g.ways) << self.row_way, 0)),
-            hot_write.addr.eq(self.row_set),
-            hot_write.data.eq(Mux(self.pick_take, current_hot ^ taken, Mux(self.clear, 0, row.hot))),
-            hot_write.en.eq(self.row_write | self.pick_take),
+            taken_hot.eq(current_hot),
             slot_write.addr.eq(Cat(self.row_way, self.row_set)),
             slot_write.data.eq(self.slot_in),
             slot_write.en.eq(self.slot_write | (self.pick_take & self.make_hot)),
@@ -334,8 +334,8 @@ class SampleAwareTracker(wiring.Component):
             self.row_out.referenced.eq(read.referenced),
             self.row_out.age.eq(read.age),
             self.row_out.counters.eq(read.counters),
-            self.row_out.hot.eq(hot_read.data),
-            self.row_out.tags.eq(Cat(port.data for port in tag_reads)),
+            self.row_out.hot.eq(Cat(port.data[-1] for port in tag_reads)),
+            self.row_out.tags.eq(Cat(port.data[:-1] for port in tag_reads)),
         ]
         reaches = Signal(g.ways)
         eligible = Signal(g.ways)
@@ -363,7 +363,7 @@ class SampleAwareTracker(wiring.Component):
         with m.Switch(self.pick_way):
             for way, port in enumerate(tag_reads):
                 with m.Case(way):
-                    m.d.comb += self.pick_tag.eq(port.data)
+                    m.d.comb += self.pick_tag.eq(port.data[:-1])
 
 
 def row_ports(geometry: Geometry) -> dict[str, wiring.Member]:
