@@ -184,10 +184,10 @@ def test_addresses_are_allowed_by_the_check_itself(engine, axi, tmp_path):
 
 CHECK_MUTANTS = {
     "any right": ("Mux(self.write, window.write, window.read)", "(window.write | window.read)"),
-    "pages before the window": ("(near <= most) & (near != 0)", "near <= most"),
-    "pages far beyond it": ("~far & Mux(borrow, (near", "Mux(borrow, (near"),
+    "pages before the window": ("high[len(most) + 1 :].any() | (borrow & (near == 0))", "high[len(most) + 1 :].any()"),
+    "pages far beyond it": ("less.eq(~far & (beyond < 0))", "less.eq(beyond < 0)"),
     "a page too many": ("low[:_LOW] < window.pages[:_LOW]", "low[:_LOW] <= window.pages[:_LOW]"),
-    "a borrow is lost": ("Mux(borrow, most + 1, most)", "most"),
+    "a borrow is lost": ("Cat(~borrow, near)", "Cat(1, near)"),
 }
 
 

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.layouts import Fault, axi_signature, fault_signature, read_beat, read_request, window_signature
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
@@ -47,7 +48,7 @@ class ReadEngine(wiring.Component):
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
-    Throughput: a burst and a beat a cycle. Latency: 6 cycles from a request to arvalid, 3 from a beat to data.
+    Throughput: a burst and a beat a cycle. Latency: 7 cycles from a request to arvalid, 3 from a beat to data.
     """
 
     def __init__(self, geometry: Geometry, *, windows: int = WINDOWS) -> None:
@@ -74,7 +75,9 @@ class ReadEngine(wiring.Component):
         g = self.geometry
         m.submodules.cutter = cutter = BurstCutter(g)
         m.submodules.judge = judge = BurstJudge(read_burst(g), WindowCheck(len(self.windows)), write=False)
-        wiring.connect(m, wiring.flipped(self.request), cutter.request)
+        m.submodules.requests = requests = SkidBuffer(read_request(g))
+        wiring.connect(m, wiring.flipped(self.request), requests.input)
+        wiring.connect(m, requests.output, cutter.request)
         wiring.connect(m, cutter.burst, judge.input)
         share_windows(m, self.windows, judge.windows)
         burst, part = judge.output.payload, dict(read_burst(g).members)
@@ -178,7 +181,7 @@ class ReadEngine(wiring.Component):
             fetch.en.eq(going),
             out.fault.eq(refused | fetch.data.fault),
             out.data.eq(Mux(out.fault, 0, fetch.data.data)),
-            self.idle.eq(~cutter.busy & ~judge.busy & ~some & ~self.data.valid),
+            self.idle.eq(~requests.output.valid & ~cutter.busy & ~judge.busy & ~some & ~self.data.valid),
             self.outstanding.eq(due != 0),
         ]
         with m.If(going):

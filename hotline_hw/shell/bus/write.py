@@ -319,7 +319,7 @@ class WriteEngine(wiring.Component):
         A reset does not reach what is here, as memory knows of these bursts. While `quiescing` is high, their data
         comes from nowhere: it is sent without strobes.
 
-        Returns a bit a channel: a burst of it was thrown away.
+        Returns a bit a channel: a burst of it was thrown away, in the cycle before.
         """
         g = self.geometry
         entry = data.StructLayout({"channel": burst.shape()["channel"].shape, **_burst(g), "drop": 1})
@@ -345,9 +345,9 @@ class WriteEngine(wiring.Component):
             read.eq(going & ~self.quiescing),
             ended.eq(number == head.data.len),
             *(buffer.read.eq(read & (head.data.channel == n)) for n, buffer in enumerate(buffers)),
-            *(drop.eq(read & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
         ]
         m.d.sync += [
+            *(drop.eq(read & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
             newest.eq(newest + push.en),
             oldest.eq(oldest + (going & ended)),
             queued.eq(queued + push.en - (going & ended)),

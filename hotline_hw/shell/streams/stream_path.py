@@ -57,7 +57,7 @@ class StreamPath(wiring.Component):
         list_count, list_held, list_push, list_last, list_ready: a word of the summary.
         completion_words: payload `single_word`.
         channels: to WriteEngine.
-        done: all data of the descriptor has moved.
+        done: all data of the descriptor has moved, as of the cycle before. It is right two cycles after `begin`.
         state_moved: a beat of state moved.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
     """
@@ -108,15 +108,13 @@ class StreamPath(wiring.Component):
                             ("verdicts", verdicts_last)):  # fmt: skip
             ended[name] = Signal(name=f"{name}_ended")
             m.d.sync += ended[name].eq((ended[name] | event) & ~self.begin)
-        with m.Switch(self.it.opcode):
-            with m.Case(Opcode.LEARN, Opcode.FRONT):
-                m.d.comb += self.done.eq(feeder.done & ended["batch"])
-            with m.Case(Opcode.CLASSIFY):
-                m.d.comb += self.done.eq(feeder.done & ended["batch"] & ended["verdicts"])
-            with m.Case(Opcode.DUMP, Opcode.SELECT):
-                m.d.comb += self.done.eq(ended["command"] & ended["state"])
-            with m.Case(Opcode.RESTORE):
-                m.d.comb += self.done.eq(ended["command"] & (state_left == 0))
+        batch = feeder.done & ended["batch"]
+        m.d.sync += self.done.eq(
+            ((is_[Opcode.LEARN] | is_[Opcode.FRONT]) & batch)
+            | (is_[Opcode.CLASSIFY] & batch & ended["verdicts"])
+            | ((is_[Opcode.DUMP] | is_[Opcode.SELECT]) & ended["command"] & ended["state"])
+            | (is_[Opcode.RESTORE] & ended["command"] & (state_left == 0))
+        )
         return m
 
     def _to_core(self, m: Module, is_) -> tuple[LookupFeeder, Signal]:
