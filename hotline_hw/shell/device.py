@@ -151,7 +151,7 @@ class HotlineDevice(wiring.Component):
             sequencer.beyond_table.eq(rows.beyond_table & gathers),
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
-        self._reset(m, split, registers, resetting)
+        self._reset(m, split, registers, rows, resetting)
         self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows, data)
         self._clock(m, core, split, sequencer, streams, rows, resetting)
         interrupt = InterruptLine()
@@ -298,11 +298,11 @@ class HotlineDevice(wiring.Component):
         # A cycle later: what happens far apart is counted without a path from there.
         m.d.sync += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
-    def _reset(self, m, split, registers, resetting) -> None:
-        """Carries out RESET, between two accesses to registers."""
+    def _reset(self, m, split, registers, rows, resetting) -> None:
+        """Carries out RESET, between two accesses to registers. The next access waits until no table is known."""
         wanted = Signal()
         left = Signal(range(_RESETTING))
-        m.d.comb += split.hold.eq(resetting)
+        m.d.comb += split.hold.eq(resetting | rows.clearing)
         with m.If(registers.reset):
             m.d.sync += wanted.eq(1)
         with m.If(wanted & ~split.busy):

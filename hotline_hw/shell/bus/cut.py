@@ -86,11 +86,9 @@ class BurstCutter(wiring.Component):
         granules = comes.granules[:EXTENT_BITS]
         reach = Signal(signed(near + 2))  # with a carry, or a borrow
         none = Signal()  # such a request has one granule, so that it makes no burst that leaves its page
-        upper_is = Signal(2)  # the rest of the granules is 0, or 1
         with m.If(self.request.ready):
             m.d.sync += [
                 held.eq(self.request.valid), request.eq(comes), none.eq(granules == 0),
-                upper_is.eq(Cat(granules[near:] == 0, granules[near:] == 1)),
                 reach.eq(granules[:near] + comes.address[4 : 4 + near] - 1),
             ]  # fmt: skip
         offset = request.address[4 : 4 + near]  # granules before the first
@@ -108,7 +106,7 @@ class BurstCutter(wiring.Component):
         target = Signal.like(burst.target)
         last = Signal()
         block = low[burst_shift:] + 1
-        m.d.comb += load.eq(~cutting | (offered & last))
+        m.d.comb += [last.eq(left == 0), load.eq(~cutting | (offered & last))]
         m.d.sync += next_high.eq(high + 1)
         with m.If(load):
             m.d.sync += [
@@ -116,7 +114,6 @@ class BurstCutter(wiring.Component):
                 Cat(low, high).eq(request.address[beat_shift:]),
                 carried.eq(0),
                 left.eq(Mux(none, 0, request.granules[near:EXTENT_BITS] + reach[near:].as_signed())),
-                last.eq(none | Mux(reach[-1], upper_is[1], upper_is[0] & ~reach[near])),
                 final.eq(final_granule[split:]),
                 first.eq(offset[:split]),
                 end.eq(final_granule[:split]),
@@ -127,7 +124,6 @@ class BurstCutter(wiring.Component):
                 low.eq(Cat(Const(0, burst_shift), block[:-1])),
                 carried.eq(carried | block[-1]),
                 left.eq(left - 1),
-                last.eq(left == 1),
                 first.eq(0),
             ]
         m.d.comb += [

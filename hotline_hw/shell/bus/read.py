@@ -26,9 +26,9 @@ class ReadEngine(wiring.Component):
     different ids in any order. They wait for their turn in a buffer of `read_beats` beats. A burst is issued once it
     has its places there, so `rready` is always 1.
 
-    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. A window counts
-    as it was when the burst came to the check, and its right to read as it is now. Its beats are
-    delivered all the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
+    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. A window
+    counts as it was when the burst came to the check, and its right to read as it is now. The beats are delivered all
+    the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
     So every request brings all its beats.
 
     A reset ends requests, but not the bursts that memory knows of. The engine then keeps an address that it offers
@@ -44,7 +44,7 @@ class ReadEngine(wiring.Component):
             the burst, of a whole beat. The fault comes before the beat does.
         idle: every request has returned its last beat.
         outstanding: AXI reads are outstanding. Those from before a reset count too.
-        quiescing: bursts from before a reset may be outstanding, or the buffer is being cleared, and none is issued.
+        quiescing: bursts from before a reset may be outstanding, or the buffer is being cleared. None is issued.
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
@@ -169,9 +169,7 @@ class ReadEngine(wiring.Component):
         m.d.comb += [
             head.addr.eq(oldest_burst[:-1]),
             some.eq(newest != oldest_burst),
-            going.eq(
-                some & (head.data.refused | (marked.data != oldest[-1])) & (~self.data.valid | self.data.ready)
-            ),
+            going.eq(some & (head.data.refused | (marked.data != oldest[-1])) & (~self.data.valid | self.data.ready)),
             freed.eq(going & ~head.data.refused),
             ended.eq(number == head.data.len),
             popped.eq(going & ended),

@@ -149,7 +149,8 @@ class WriteEngine(wiring.Component):
     """Writes the packets of several channels. The bursts of the channels take turns.
 
     A burst is not issued if its page is in no writable window, or if `abort` is high when its turn comes. A window
-    counts as it was when the burst came to the check, and its right to write as it is now. Its beats are thrown away. So every packet that ends is finished in the end.
+    counts as it was when the burst came to the check, and its right to write as it is now. The beats are thrown away.
+    So every packet that ends is finished in the end.
 
     A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in the order in which the addresses
     were issued. The data of a burst comes after its address was offered. `bready` is always 1.
@@ -244,7 +245,8 @@ class WriteEngine(wiring.Component):
             self.fault.known.eq(self.fault.kind != Fault.BUS),
         ]
         m.d.sync += [
-            came.eq(self.bvalid & ~self.quiescing), answered.eq(self.bid),
+            came.eq(self.bvalid & ~self.quiescing),
+            answered.eq(self.bid),
             bus_fault.eq(self.bvalid & ~self.quiescing & self.bresp[1]),  # SLVERR or DECERR
             due.eq(due + issue - self.bvalid),
             self.quiescing.eq(self.quiescing & ((due != 0) | (queued != 0))),

@@ -34,7 +34,7 @@ class RowPath(wiring.Component):
         start: begins it.
         stop: names are dropped from now on.
         list_*: HotlineCore's lists of cold rows.
-        table_*: as in RowWalker.
+        table_*, clearing: as in RowWalker.
         list_request: reads of a list in memory: payload `read_request`.
         list_data: the answers: payload `read_beat`.
         row_request: reads of rows: payload `read_request`.
@@ -63,6 +63,7 @@ class RowPath(wiring.Component):
                 "table_write": In(1),
                 "table_index": In(TABLE_FIELD.width),
                 "table": In(table_entry()),
+                "clearing": Out(1, init=1),
                 "list_request": request,
                 "row_request": request,
                 "list_data": beats,
@@ -120,7 +121,7 @@ class RowPath(wiring.Component):
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
             walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
-            walker.table.eq(self.table),
+            walker.table.eq(self.table), self.clearing.eq(walker.clearing),
             self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
             self.row_request.payload.eq(walker.output.payload),
             self.row_request.valid.eq(walker.output.valid & room),

@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import axis_beat
 from hotline_hw.core.output.verdicts import verdict_bits
 from hotline_hw.lib.axi import axis_signature
 from hotline_hw.lib.streams import SkidBuffer, forward
@@ -27,7 +26,7 @@ from hotline_hw.spec.descriptors import COUNTS, EVENT_BYTES, Opcode
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
-from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
+from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, cut_result, result_beat
 from .lookups import LookupFeeder
 from .verdicts import VerdictPacker
 
@@ -148,7 +147,7 @@ class StreamPath(wiring.Component):
         g = self.geometry
         packer = ResultPacker(g)
         m.submodules[f"{name}_packer"] = packer
-        m.submodules[f"{name}_entry"] = entry = SkidBuffer(axis_beat(g.lanes))
+        m.submodules[f"{name}_entry"] = entry = SkidBuffer(result_beat(g.lanes))
         source = getattr(self, f"m_axis_{name}")
         count = Signal(range(g.lanes + 1), name=f"{name}_count")
         # tkeep is dense, so the last word that is there tells the number.
@@ -159,7 +158,8 @@ class StreamPath(wiring.Component):
             count.eq(Cat(
                 Cat(end for lane, end in enumerate(ends) if lane + 1 >> bit & 1).any() for bit in range(len(count))
             )),
-            into.words.eq(source.tdata), into.count.eq(count), into.last.eq(source.tlast),
+            *(into.words[lane].eq(cut_result(source.tdata.word_select(lane, WORD_BITS))) for lane in range(g.lanes)),
+            into.count.eq(count), into.last.eq(source.tlast),
             entry.input.valid.eq(source.tvalid), source.tready.eq(entry.input.ready),
         ]  # fmt: skip
         wiring.connect(m, entry.output, packer.input)
