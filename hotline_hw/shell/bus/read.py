@@ -83,7 +83,7 @@ class ReadEngine(wiring.Component):
         burst, part = judge.output.payload, dict(read_burst(g).members)
         del part["at"]
 
-        # Bursts under way, in order. A burst's id is its place here. Pointers have a bit more, which tells rounds apart.
+        # Bursts under way, in order. A burst's id is its place here. Pointers have a bit more, to tell rounds apart.
         m.submodules.order = order = memory.Memory(
             shape=data.StructLayout({**part, "refused": 1}), depth=g.read_tags, init=[]
         )
