@@ -192,7 +192,7 @@ CHECK_MUTANTS = {
     "pages before the window": ("high[len(most) + 1 :].any() | (borrow & (near == 0))", "high[len(most) + 1 :].any()"),
     "pages far beyond it": ("less.eq(~far & (beyond < 0))", "less.eq(beyond < 0)"),
     "a page too many": ("low[:_LOW] < window.pages[:_LOW]", "low[:_LOW] <= window.pages[:_LOW]"),
-    "a borrow is lost": ("Cat(~borrow, near)", "Cat(1, near)"),
+    "a borrow is lost": ("borrow = low[-1]", "borrow = Const(0)"),
 }
 
 
