@@ -129,12 +129,14 @@ class HotlineDevice(wiring.Component):
             engine = read if name.startswith(("ar", "r")) else write
             ours, theirs = getattr(self.m_axi, name), getattr(engine, name)
             m.d.comb += ours.eq(theirs) if engine.signature.members[name].flow == Out else theirs.eq(ours)
+        gathers = Signal()  # it is right long before it counts
+        m.d.sync += gathers.eq(sequencer.it.opcode == Opcode.GATHER)
         m.d.comb += [
             read.bus_rst.eq(self.bus_rst), write.bus_rst.eq(self.bus_rst),
             read.abort.eq(sequencer.abort), write.abort.eq(sequencer.abort),
             streams.it.eq(sequencer.it), streams.begin.eq(sequencer.begin), streams.flush.eq(sequencer.flush),
             rows.it.eq(sequencer.it), rows.stop.eq(sequencer.abort),
-            rows.start.eq(sequencer.begin & (sequencer.it.opcode == Opcode.GATHER)),
+            rows.start.eq(sequencer.begin & gathers),
             rows.table_write.eq(registers.table_write), rows.table_index.eq(registers.table_index),
             rows.table.eq(registers.table),
         ]  # fmt: skip
@@ -144,12 +146,12 @@ class HotlineDevice(wiring.Component):
         data = self._reads(m, read, sequencer, fetch, streams, rows)
         self._writes(m, write, sequencer, streams, rows)
         m.d.comb += [
-            sequencer.moved.eq(Mux(sequencer.it.opcode == Opcode.GATHER, rows.done, streams.done)),
-            sequencer.unknown_table.eq(rows.unknown_table & (sequencer.it.opcode == Opcode.GATHER)),
-            sequencer.beyond_table.eq(rows.beyond_table & (sequencer.it.opcode == Opcode.GATHER)),
+            sequencer.moved.eq(Mux(gathers, rows.done, streams.done)),
+            sequencer.unknown_table.eq(rows.unknown_table & gathers),
+            sequencer.beyond_table.eq(rows.beyond_table & gathers),
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
-        self._reset(m, split, registers, resetting)
+        self._reset(m, split, registers, rows, resetting)
         self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows, data)
         self._clock(m, core, split, sequencer, streams, rows, resetting)
         interrupt = InterruptLine()
@@ -243,12 +245,13 @@ class HotlineDevice(wiring.Component):
                 with m.Case(target):
                     m.d.comb += [sink.valid.eq(data.valid), data.ready.eq(sink.ready)]
         # The faults of a descriptor that is read ahead do not count for the one under way.
-        ahead = fetch.asked & (read.fault.address == fetch.address)
+        kind = Signal(Fault, name="read_fault_kind")
+        address = Signal(64, name="read_fault_address")
         m.d.sync += [
-            sequencer.read_fault.kind.eq(Mux(ahead, Fault.NONE, read.fault.kind)),
-            sequencer.read_fault.address.eq(read.fault.address),
-            sequencer.read_fault.known.eq(read.fault.known),
-        ]
+            kind.eq(read.fault.kind), address.eq(read.fault.address),
+            sequencer.read_fault.kind.eq(Mux(fetch.asked & (address == fetch.address), Fault.NONE, kind)),
+            sequencer.read_fault.address.eq(address), sequencer.read_fault.known.eq(1),
+        ]  # fmt: skip
         return data
 
     def _writes(self, m, write, sequencer, streams, rows) -> None:
@@ -295,11 +298,11 @@ class HotlineDevice(wiring.Component):
         # A cycle later: what happens far apart is counted without a path from there.
         m.d.sync += [getattr(registers, f"event_{name}").eq(event) for name, event in events.items()]
 
-    def _reset(self, m, split, registers, resetting) -> None:
-        """Carries out RESET, between two accesses to registers."""
+    def _reset(self, m, split, registers, rows, resetting) -> None:
+        """Carries out RESET, between two accesses to registers. The next access waits until no table is known."""
         wanted = Signal()
         left = Signal(range(_RESETTING))
-        m.d.comb += split.hold.eq(resetting)
+        m.d.comb += split.hold.eq(resetting | rows.clearing)
         with m.If(registers.reset):
             m.d.sync += wanted.eq(1)
         with m.If(wanted & ~split.busy):

@@ -60,6 +60,8 @@ class GranulePacker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size = self.geometry.granules
+        if size == 1:
+            return self._pass_on()
         piece, out = self.input.payload, self.output.payload
         places = range(size)
         hold = Signal(size * _BITS, reset_less=True)
@@ -107,4 +109,16 @@ class GranulePacker(wiring.Component):
                     ]
                 with m.Else():
                     m.d.sync += [hold.eq(merged[: size * _BITS]), level.eq(Mux(piece.end, 0, total))]
+        return m
+
+    def _pass_on(self) -> Module:
+        """Used if a beat has one granule: pieces without one are dropped, unless they end something."""
+        m = Module()
+        piece, out = self.input.payload, self.output.payload
+        m.d.comb += [self.input.ready.eq(~self.output.valid | self.output.ready), self.busy.eq(self.output.valid)]
+        with m.If(self.input.ready):
+            m.d.sync += [
+                self.output.valid.eq(self.input.valid & (piece.end | (piece.count != 0))),
+                out.data.eq(piece.data), out.count.eq(piece.count), out.end.eq(piece.end),
+            ]  # fmt: skip
         return m

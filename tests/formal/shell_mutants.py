@@ -96,7 +96,7 @@ WALKER: Mutants = {
     "a row too far": ("(rows[1] >= entry.rows)", "(rows[1] > entry.rows)"),
     "rows behind a bad one": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~unknown & ~beyond"),
     "unknown tables are read": ("valid[2] & ~unknown & ~beyond & ~ended", "valid[2] & ~beyond & ~ended"),
-    "a table that was taken away": ("self.table.rows != 0", "1"),
+    "a table that was taken away": ("some = entry.rows != 0", "some = Const(1)"),
     "a request that waits is overwritten": (
         "move.eq(~valid[-1] | self.output.ready)", "move.eq(~valid[-1] | self.output.ready | valid[0])",
     ),

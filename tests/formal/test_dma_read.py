@@ -3,7 +3,8 @@
 The engine may be reset at any time, and the memory with it or not. No beat of a burst from before a reset leaves
 afterwards: the data of these beats is 1, as that of the watched beat. They count as outstanding until they have come.
 
-Free bursts stand in for BurstCutter and BurstJudge, which are proven in test_dma_cut.py and test_dma_windows.py. One burst is watched, chosen freely among
+Free bursts stand in for BurstCutter and BurstJudge, which are proven in test_dma_cut.py and test_dma_windows.py. One
+burst is watched, chosen freely among
 all, and one beat of it. The data of this beat is 1, that of all others is 0. The engine does not look at data, so the
 proof holds for every beat.
 """
@@ -197,7 +198,8 @@ class ReadsAreInOrder(wiring.Component):
             held.eq(dut.data.valid & ~dut.data.ready),
             before.eq(seen),
             Assert(~held | (dut.data.valid & (seen == before)), "a beat that is offered stays"),
-            late.eq(failed), late_mine.eq(failed_mine),
+            late.eq(failed),
+            late_mine.eq(failed_mine),
             kind.eq(Mux(late, Fault.BUS, Mux(refused, Mux(self.abort, Fault.ABORT, Fault.WINDOW), Fault.NONE))),
             mine.eq(Mux(late, late_mine, refused_mine)),
             Assert(~(late & refused), "one fault at a time"),

@@ -135,8 +135,10 @@ BUFFER_MUTANTS = {
     "packets run together": ("(level != depth) & ~ending", "(level != depth)"),
     "an empty last beat is written": ("pushed.eq(taken & ~(beat.last & (beat.words == 0)))", "pushed.eq(taken)"),
     "a burst too early": ("reached = waiting > room", "reached = waiting >= room"),
-    "what was found before the last burst": ("form.eq(due & ~changed & ~self.burst_valid)",
-                                             "form.eq(due & ~self.burst_valid)"),
+    "what was found before the last burst": (
+        "form.eq(due & ~changed & ~self.burst_valid)",
+        "form.eq(due & ~self.burst_valid)",
+    ),
     "a burst that waits is overwritten": ("form.eq(due & ~changed & ~self.burst_valid)", "form.eq(due & ~changed)"),
     "words of the end in every burst": ("Mux(final, tail, all_words)", "tail"),
     "an end forgotten": ("(form & final) |", "form |"),
@@ -214,7 +216,12 @@ class BurstsAreWritten(wiring.Component):
         m = Module()
         buffers = [FreeBuffer(number) for number in range(self.channels)]
         left = iter(buffers)
-        parts = {"BurstJudge": FreeJudge, "WindowCheck": NoCheck, "_QUEUE": 2, "WriteBuffer": lambda *_, **__: next(left)}
+        parts = {
+            "BurstJudge": FreeJudge,
+            "WindowCheck": NoCheck,
+            "_QUEUE": 2,
+            "WriteBuffer": lambda *_, **__: next(left),
+        }
         m.submodules.dut = dut = with_parts(self.dut, **parts)(GEOMETRY, self.channels, windows=1, most_bursts=MOST)
         watching, watch_now, home = Signal(), Signal(), buffers[0]
         m.d.comb += [

@@ -72,7 +72,8 @@ class Rings(wiring.Component):
             m.d.sync += reading.eq(1)
         m.d.sync += [
             Assume(log2_size <= MOST_LOG2, "no larger rings"),
-            begun.eq(1), Assume(begun | ~(self.producer_write | self.cpl_consumer_write), "the size comes before"),
+            begun.eq(1),
+            Assume(begun | ~(self.producer_write | self.cpl_consumer_write), "the size comes before"),
             Assume(~(self.producer_write & self.cpl_consumer_write), "one register is written at a time"),
             Assume(~(rung & (self.producer_write | self.cpl_consumer_write)), "and not in the cycle after"),
             Assume(~(completed & self.complete), "completions take their time"),

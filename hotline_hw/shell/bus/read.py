@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.shell.layouts import Fault, axi_signature, fault_signature, read_beat, read_request, window_signature
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.shell_registers import WINDOWS
@@ -25,9 +26,9 @@ class ReadEngine(wiring.Component):
     different ids in any order. They wait for their turn in a buffer of `read_beats` beats. A burst is issued once it
     has its places there, so `rready` is always 1.
 
-    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. A window counts
-    as it was when the burst came to the check, and its right to read as it is now. Its beats are
-    delivered all the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
+    A burst is not issued if its page is in no readable window, or if `abort` is high when its turn comes. A window
+    counts as it was when the burst came to the check, and its right to read as it is now. The beats are delivered all
+    the same: their data is zero, with `fault`. So are beats that the bus answers with SLVERR or DECERR.
     So every request brings all its beats.
 
     A reset ends requests, but not the bursts that memory knows of. The engine then keeps an address that it offers
@@ -43,11 +44,11 @@ class ReadEngine(wiring.Component):
             the burst, of a whole beat. The fault comes before the beat does.
         idle: every request has returned its last beat.
         outstanding: AXI reads are outstanding. Those from before a reset count too.
-        quiescing: bursts from before a reset may be outstanding, or the buffer is being cleared, and none is issued.
+        quiescing: bursts from before a reset may be outstanding, or the buffer is being cleared. None is issued.
         bus_rst: memory is reset too, so nothing is outstanding. It comes with a reset of the engine.
         ar*, r*: those members of `axi_signature`.
 
-    Throughput: a burst and a beat a cycle. Latency: 6 cycles from a request to arvalid, 3 from a beat to data.
+    Throughput: a burst and a beat a cycle. Latency: 7 cycles from a request to arvalid, 3 from a beat to data.
     """
 
     def __init__(self, geometry: Geometry, *, windows: int = WINDOWS) -> None:
@@ -74,13 +75,15 @@ class ReadEngine(wiring.Component):
         g = self.geometry
         m.submodules.cutter = cutter = BurstCutter(g)
         m.submodules.judge = judge = BurstJudge(read_burst(g), WindowCheck(len(self.windows)), write=False)
-        wiring.connect(m, wiring.flipped(self.request), cutter.request)
+        m.submodules.requests = requests = SkidBuffer(read_request(g))
+        wiring.connect(m, wiring.flipped(self.request), requests.input)
+        wiring.connect(m, requests.output, cutter.request)
         wiring.connect(m, cutter.burst, judge.input)
         share_windows(m, self.windows, judge.windows)
         burst, part = judge.output.payload, dict(read_burst(g).members)
         del part["at"]
 
-        # Bursts under way, in order. A burst's id is its place here. Pointers have a bit more, which tells rounds apart.
+        # Bursts under way, in order. A burst's id is its place here. Pointers have a bit more, to tell rounds apart.
         m.submodules.order = order = memory.Memory(
             shape=data.StructLayout({**part, "refused": 1}), depth=g.read_tags, init=[]
         )
@@ -166,9 +169,7 @@ class ReadEngine(wiring.Component):
         m.d.comb += [
             head.addr.eq(oldest_burst[:-1]),
             some.eq(newest != oldest_burst),
-            going.eq(
-                some & (head.data.refused | (marked.data != oldest[-1])) & (~self.data.valid | self.data.ready)
-            ),
+            going.eq(some & (head.data.refused | (marked.data != oldest[-1])) & (~self.data.valid | self.data.ready)),
             freed.eq(going & ~head.data.refused),
             ended.eq(number == head.data.len),
             popped.eq(going & ended),
@@ -178,7 +179,7 @@ class ReadEngine(wiring.Component):
             fetch.en.eq(going),
             out.fault.eq(refused | fetch.data.fault),
             out.data.eq(Mux(out.fault, 0, fetch.data.data)),
-            self.idle.eq(~cutter.busy & ~judge.busy & ~some & ~self.data.valid),
+            self.idle.eq(~requests.output.valid & ~cutter.busy & ~judge.busy & ~some & ~self.data.valid),
             self.outstanding.eq(due != 0),
         ]
         with m.If(going):

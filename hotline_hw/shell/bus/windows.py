@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,10 +54,12 @@ class WindowCheck(wiring.Component):
             low = Signal(_LOW + 1, name=f"low{index}")
             high = Signal(52 - _LOW + 1, name=f"high{index}")
             borrow = low[-1]
-            # The upper half, less the borrow, against that of `pages`, which has few bits.
+            # The upper half, less the borrow, against that of `pages`, which has few bits: by one sum.
             most = window.pages[_LOW:]
             near = high[: len(most) + 1]
-            far = high[len(most) + 1 :].any()  # or before the window
+            far = high[len(most) + 1 :].any() | (borrow & (near == 0))  # or before the window
+            beyond = Signal(signed(len(near) + 1), name=f"beyond{index}")  # near - borrow - most
+            m.d.comb += beyond.eq((Cat(~borrow, near) + Cat(~borrow, ~Cat(most, Const(0, 2)))) >> 1)
             less = Signal(name=f"less{index}")
             same = Signal(name=f"same{index}")
             low_less = Signal(name=f"low_less{index}")
@@ -65,8 +67,8 @@ class WindowCheck(wiring.Component):
                 m.d.sync += [
                     low.eq(self.page[:_LOW] - window.page[:_LOW]),
                     high.eq(self.page[_LOW:] - window.page[_LOW:]),
-                    less.eq(~far & Mux(borrow, (near <= most) & (near != 0), near < most)),
-                    same.eq(~far & (near == Mux(borrow, most + 1, most))),
+                    less.eq(~far & (beyond < 0)),
+                    same.eq(~far & (beyond == 0)),
                     low_less.eq(low[:_LOW] < window.pages[:_LOW]),
                 ]
             within.append(Mux(self.write, window.write, window.read) & (less | (same & low_less)))

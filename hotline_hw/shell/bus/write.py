@@ -149,7 +149,8 @@ class WriteEngine(wiring.Component):
     """Writes the packets of several channels. The bursts of the channels take turns.
 
     A burst is not issued if its page is in no writable window, or if `abort` is high when its turn comes. A window
-    counts as it was when the burst came to the check, and its right to write as it is now. Its beats are thrown away. So every packet that ends is finished in the end.
+    counts as it was when the burst came to the check, and its right to write as it is now. The beats are thrown away.
+    So every packet that ends is finished in the end.
 
     A burst's id is its channel. Up to `most_bursts` are outstanding. Data follows in the order in which the addresses
     were issued. The data of a burst comes after its address was offered. `bready` is always 1.
@@ -244,7 +245,8 @@ class WriteEngine(wiring.Component):
             self.fault.known.eq(self.fault.kind != Fault.BUS),
         ]
         m.d.sync += [
-            came.eq(self.bvalid & ~self.quiescing), answered.eq(self.bid),
+            came.eq(self.bvalid & ~self.quiescing),
+            answered.eq(self.bid),
             bus_fault.eq(self.bvalid & ~self.quiescing & self.bresp[1]),  # SLVERR or DECERR
             due.eq(due + issue - self.bvalid),
             self.quiescing.eq(self.quiescing & ((due != 0) | (queued != 0))),
@@ -319,7 +321,7 @@ class WriteEngine(wiring.Component):
         A reset does not reach what is here, as memory knows of these bursts. While `quiescing` is high, their data
         comes from nowhere: it is sent without strobes.
 
-        Returns a bit a channel: a burst of it was thrown away.
+        Returns a bit a channel: a burst of it was thrown away, in the cycle before.
         """
         g = self.geometry
         entry = data.StructLayout({"channel": burst.shape()["channel"].shape, **_burst(g), "drop": 1})
@@ -345,9 +347,9 @@ class WriteEngine(wiring.Component):
             read.eq(going & ~self.quiescing),
             ended.eq(number == head.data.len),
             *(buffer.read.eq(read & (head.data.channel == n)) for n, buffer in enumerate(buffers)),
-            *(drop.eq(read & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
         ]
         m.d.sync += [
+            *(drop.eq(read & ended & head.data.drop & (head.data.channel == n)) for n, drop in enumerate(dropped)),
             newest.eq(newest + push.en),
             oldest.eq(oldest + (going & ended)),
             queued.eq(queued + push.en - (going & ended)),

@@ -93,7 +93,7 @@ class Decoder(wiring.Component):
                          (g.max_moves + 1) * EVENT_BYTES)  # fmt: skip
         uses = Signal(len(SLOTS))
         sizes = [Signal(_EXTENT_BITS, name=f"bytes{slot}") for slot in range(len(SLOTS))]
-        m.d.sync += [size.eq(0) for size in sizes]
+        m.d.sync += [uses.eq(0), *(size.eq(0) for size in sizes)]
         with m.Switch(it.opcode):
             for opcode, rule in OPCODES.items():
                 first_flag, other_flags = rule.conflict
@@ -109,7 +109,7 @@ class Decoder(wiring.Component):
                     ]
                     for buffer in rule.buffers:
                         slot = SLOTS.index(buffer.slot)
-                        m.d.comb += uses[slot].eq(needs(buffer.flag))
+                        m.d.sync += uses[slot].eq(needs(buffer.flag))
                         m.d.sync += sizes[slot].eq(buffer.size(of))
 
         addresses = [it.source, *it.targets]
@@ -118,7 +118,7 @@ class Decoder(wiring.Component):
         bad_alignment = Signal()
         bad_length = Signal()
 
-        # Each verdict has two cycles: what its fields are, and what follows.
+        # Each verdict has two cycles: what its fields are, and what follows. Which buffers there are takes one more.
         def found(name: str, value: Value) -> Signal:
             signal = Signal(name=name)
             m.d.sync += signal.eq(value)

@@ -219,7 +219,8 @@ class Sequencer(wiring.Component):
         wait = Signal(range(_SETTLE + 1))
         halted = Signal()
         writing_fault = Signal()
-        m.d.comb += [self.working.eq(at_work), self.abort.eq(at_work & ~self.enable)]
+        m.d.comb += self.working.eq(at_work)
+        m.d.sync += self.abort.eq(at_work & ~self.enable)
         with m.If(self.running):
             m.d.sync += cycles.eq(cycles + 1)
 

@@ -119,7 +119,7 @@ class MemoryNames(wiring.Component):
         output: payload `named_row`.
         done: all names have been taken, and no data is due.
 
-    Throughput: a name a cycle. A cycle passes between requests.
+    Throughput: a name a cycle. Three cycles pass between requests.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -151,7 +151,9 @@ class MemoryNames(wiring.Component):
         due = Signal(range(depth + 1))  # beats that were, and have not come
         chunk = Signal(range(_CHUNK_WORDS + 1))
         beats = Signal(range(_CHUNK_WORDS // per_beat + 1))
-        settled = Signal()  # `chunk`, `beats` and the address are those of `to_ask`
+        settled = Signal(2)  # `chunk` and the address are those of `to_ask`; a cycle later so are `beats` and `rest`
+        rest = Signal(COUNT_BITS)  # of to_ask, behind the chunk
+        full = Signal()  # there may be no room for a chunk
         carry = Signal()  # of the address's lower half
         asked = Signal()
         came = Signal()
@@ -161,8 +163,6 @@ class MemoryNames(wiring.Component):
         request, out = self.request.payload, self.output.payload
         word = Signal(WORD_BITS)
         m.d.comb += [
-            beats.eq((chunk + per_beat - 1) >> (per_beat - 1).bit_length()),
-            self.request.valid.eq(settled & (chunk != 0) & (room >= _CHUNK_WORDS // per_beat)),
             request.granules.eq((chunk + 1) >> 1),
             request.target.eq(ReadTarget.LIST),
             asked.eq(self.request.valid & self.request.ready),
@@ -177,28 +177,36 @@ class MemoryNames(wiring.Component):
             taken.eq(self.output.valid & self.output.ready),
             words.r_en.eq((taken & ((place == per_beat - 1) | final)) | ~some),
             popped.eq(words.r_en & words.r_rdy),
-            self.done.eq(~some & (to_ask == 0) & (due == 0) & (room == depth)),
         ]
+        stopping = self.stop | (came & self.data.payload.fault)
         step = _CHUNK_WORDS * WORD_BITS // 8
         address = request.address
         low, high = address[step.bit_length() - 1 : _HALF], address[_HALF:]
         m.d.sync += [
-            settled.eq(~self.start & ~asked),
+            settled.eq(Cat(1, settled)),
+            beats.eq((chunk + per_beat - 1) >> (per_beat - 1).bit_length()),
+            rest.eq(to_ask - chunk),
+            full.eq(room < _CHUNK_WORDS // per_beat),
             carry.eq(0),
             high.eq(high + carry),
+            self.done.eq(~self.start & ~some & (to_ask == 0) & (due == 0) & (room == depth)),
             chunk.eq(Mux(to_ask[_CHUNK_BITS:].any(), _CHUNK_WORDS, to_ask[:_CHUNK_BITS])),
             room.eq(room - Mux(asked, beats, 0) + popped),
             due.eq(due + Mux(asked, beats, 0) - came),
         ]
+        with m.If(self.start | asked):
+            m.d.sync += [settled.eq(0), self.request.valid.eq(0)]
+        with m.Elif(settled.all() & (chunk != 0) & ~full & ~stopping):
+            m.d.sync += self.request.valid.eq(1)
         with m.If(self.start):
             m.d.sync += [request.address.eq(self.source), to_ask.eq(self.count), left.eq(self.count), place.eq(0)]
             m.d.sync += [some.eq(self.count != 0), final.eq(self.count == 1)]
-        with m.Elif(self.stop | (came & self.data.payload.fault)):
+        with m.Elif(stopping):
             # A request that is offered stays until it is taken.
-            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), left.eq(0), some.eq(0)]
+            m.d.sync += [to_ask.eq(Mux(self.request.valid & ~asked, chunk, 0)), rest.eq(0), left.eq(0), some.eq(0)]
         with m.Else():
             with m.If(asked):
-                m.d.sync += [Cat(low, carry).eq(low + 1), to_ask.eq(to_ask - chunk)]
+                m.d.sync += [Cat(low, carry).eq(low + 1), to_ask.eq(rest)]
             with m.If(taken):
                 m.d.sync += [some.eq(~final), final.eq(left == 2)]
                 m.d.sync += [left.eq(left - 1), place.eq(Mux(place == per_beat - 1, 0, place + 1))]

@@ -27,14 +27,14 @@ class RowPath(wiring.Component):
         ListNames, MemoryNames --names--> RowWalker --> row_request
         rows --> GranulePacker (a row begins at granule 0) --> output
 
-    Requests and keys leave through skid buffers: so the walker does not wait for who takes them in the same cycle.
+    Keys leave through a skid buffer: so the walker does not wait for who takes them in the same cycle.
 
     Ports:
         it: the descriptor, a GATHER.
         start: begins it.
         stop: names are dropped from now on.
         list_*: HotlineCore's lists of cold rows.
-        table_*: as in RowWalker.
+        table_*, clearing: as in RowWalker.
         list_request: reads of a list in memory: payload `read_request`.
         list_data: the answers: payload `read_beat`.
         row_request: reads of rows: payload `read_request`.
@@ -42,7 +42,7 @@ class RowPath(wiring.Component):
         keys: the names of the rows, if the descriptor wants them: payload `named_row`.
         output: the rows: payload `row_beat`.
         row_came: high for a cycle when the last beat of a row leaves.
-        done: every row that was asked for has left.
+        done: every row that was asked for has left, as of the cycle before. It is right three cycles after `start`.
         unknown_table, beyond_table: as in RowWalker.
     """
 
@@ -63,6 +63,7 @@ class RowPath(wiring.Component):
                 "table_write": In(1),
                 "table_index": In(TABLE_FIELD.width),
                 "table": In(table_entry()),
+                "clearing": Out(1, init=1),
                 "list_request": request,
                 "row_request": request,
                 "list_data": beats,
@@ -84,7 +85,6 @@ class RowPath(wiring.Component):
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
         m.submodules.key_slice = keys = SkidBuffer(named_row())
-        m.submodules.request_slice = requests = SkidBuffer(read_request(g))
         flags = self.it.flags
 
         def has(flag: Flag):
@@ -110,7 +110,6 @@ class RowPath(wiring.Component):
         wiring.connect(m, wiring.flipped(self.list_data), in_memory.data)
         wiring.connect(m, walker.keys, keys.input)
         wiring.connect(m, keys.output, wiring.flipped(self.keys))
-        wiring.connect(m, walker.output, requests.input)
 
         # Requests. At most `limit` rows are due. Some of their reads are outstanding, and the others wait behind them.
         limit = 2 * g.read_tags
@@ -122,14 +121,14 @@ class RowPath(wiring.Component):
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
             walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
-            walker.table.eq(self.table),
+            walker.table.eq(self.table), self.clearing.eq(walker.clearing),
             self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
-            self.row_request.payload.eq(requests.output.payload),
-            self.row_request.valid.eq(requests.output.valid & room),
-            requests.output.ready.eq(self.row_request.ready & room),
+            self.row_request.payload.eq(walker.output.payload),
+            self.row_request.valid.eq(walker.output.valid & room),
+            walker.output.ready.eq(self.row_request.ready & room),
             asked.eq(self.row_request.valid & self.row_request.ready),
         ]  # fmt: skip
-        m.d.sync += [due.eq(due + asked - came), room.eq(due + asked != limit)]
+        m.d.sync += [due.eq(due + asked - came), room.eq(due < limit - 1)]  # whether or not one is asked for now
 
         # Data
         m.submodules.row_slice = rows = SkidBuffer(row_beat(g))
@@ -144,7 +143,8 @@ class RowPath(wiring.Component):
             row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
             came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
-            self.done.eq(lists.done & in_memory.done & walker.idle & ~requests.output.valid & ~keys.output.valid
-                         & (due == 0) & ~aligner.busy),
         ]  # fmt: skip
+        m.d.sync += self.done.eq(
+            lists.done & in_memory.done & walker.idle & ~keys.output.valid & (due == 0) & ~aligner.busy
+        )
         return m

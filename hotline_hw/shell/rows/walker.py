@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,6 @@ __all__ = ["RowWalker"]
 
 _TABLES = 1 << TABLE_FIELD.width
 _STAGES = 6
-_GROUPS = 16  # of known tables: one of each group is chosen, and then one of those
 _HALF = 32  # granules of an address are added in two halves
 
 
@@ -32,6 +31,7 @@ class RowWalker(wiring.Component):
         row_granules: granules of a row.
         want_keys: names go to `keys` too.
         table_write, table_index, table: sets up an embedding table. A table of 0 rows is unknown.
+        clearing: after a reset, every table becomes unknown, one a cycle. None is set up, and no walk starts meanwhile.
         names: payload `named_row`.
         keys: payload `named_row`. It is withdrawn while no request can leave.
         output: payload `read_request`.
@@ -52,6 +52,7 @@ class RowWalker(wiring.Component):
                 "table_write": In(1),
                 "table_index": In(TABLE_FIELD.width),
                 "table": In(table_entry()),
+                "clearing": Out(1, init=1),
                 "names": In(stream.Signature(named_row())),
                 "keys": Out(stream.Signature(named_row())),
                 "output": Out(stream.Signature(read_request(geometry))),
@@ -66,12 +67,15 @@ class RowWalker(wiring.Component):
         m.submodules.tables = store = memory.Memory(shape=table_entry(), depth=_TABLES, init=[])
         write = store.write_port()
         read = store.read_port()
-        known = Signal(_TABLES)
-        inside = max(1, _TABLES // _GROUPS)  # tables of a group
-        inside_bits = (inside - 1).bit_length()
-        m.d.comb += [write.addr.eq(self.table_index), write.data.eq(self.table), write.en.eq(self.table_write)]
-        with m.If(self.table_write):
-            m.d.sync += known.bit_select(self.table_index, 1).eq(self.table.rows != 0)
+        cleared = Signal(range(_TABLES + 1))  # tables, since a reset
+        m.d.comb += [
+            self.clearing.eq(~cleared[-1]),
+            write.en.eq(self.table_write | self.clearing),
+            write.addr.eq(Mux(self.clearing, cleared[:-1], self.table_index)),
+            write.data.eq(Mux(self.clearing, 0, self.table.as_value())),
+        ]
+        with m.If(self.clearing):
+            m.d.sync += cleared.eq(cleared + 1)
 
         move = Signal()
         take = Signal()
@@ -94,12 +98,9 @@ class RowWalker(wiring.Component):
             self.output.payload.target.eq(ReadTarget.ROW),
         ]
 
-        # Stage 0: the memory's entry. 1: the entry, and whether the table is known. 2: row times stride, by halves, and
-        # whether there is such a row. 3: the sum of the halves. 4: the lower half of the address. 5: all of it.
+        # Stage 0: the memory's entry. 1: the entry. 2: row times stride, by halves, and whether there is such a table
+        # and such a row. 3: the sum of the halves. 4: the lower half of the address. 5: all of it.
         rows = [Signal(32, name=f"row{stage}") for stage in range(2)]
-        group = Signal(range(_GROUPS))
-        chosen = Signal(_GROUPS)  # of each group of tables the bit that may be wanted
-        is_known = Signal()
         entry = Signal(table_entry())
         low = Signal(32)
         high = Signal(32)
@@ -109,16 +110,14 @@ class RowWalker(wiring.Component):
         bases = [Signal(60, name=f"base{stage}") for stage in range(2)]
         lower = Signal(_HALF + 1)
         upper = [Signal(60 - _HALF, name=name) for name in ("base_upper", "product_upper")]
+        some = entry.rows != 0
         with m.If(move):
             m.d.sync += [
                 valid.eq(Cat(take, valid[:2], valid[2] & ~unknown & ~beyond & ~ended, valid[3:-1])),
                 rows[0].eq(name.row),
-                group.eq(name.table >> inside_bits),
-                *(chosen[index].eq(known.word_select(index, inside).bit_select(name.table[:inside_bits], 1))
-                  for index in range(_TABLES // inside)),
-                rows[1].eq(rows[0]), entry.eq(read.data), is_known.eq(chosen.bit_select(group, 1)),
+                rows[1].eq(rows[0]), entry.eq(read.data),
                 low.eq(rows[1][:16] * entry.stride), high.eq(rows[1][16:] * entry.stride), bases[0].eq(entry.base),
-                unknown.eq(valid[1] & ~is_known), beyond.eq(valid[1] & is_known & (rows[1] >= entry.rows)),
+                unknown.eq(valid[1] & ~some), beyond.eq(valid[1] & some & (rows[1] >= entry.rows)),
                 product.eq(low + Cat(Const(0, 16), high)), bases[1].eq(bases[0]),
                 lower.eq(bases[1][:_HALF] + product[:_HALF]),
                 upper[0].eq(bases[1][_HALF:]), upper[1].eq(product[_HALF:]),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import axis_beat, state_beat
+from hotline_hw.core.layouts import state_beat
 from hotline_hw.shell.layouts import read_beat, single_word, write_beat
 from hotline_hw.spec.descriptors import VALUE_FIELD
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import HIT_FIELD, LAST_FIELD, WORD_BITS
 
-__all__ = ["BeatFiller", "ResultPacker", "StateJoiner", "StateSplitter"]
+__all__ = ["BeatFiller", "ResultPacker", "StateJoiner", "StateSplitter", "cut_result", "result_beat"]
 
 _RESULT_BITS = 32
 
@@ -57,11 +57,21 @@ class BeatFiller(wiring.Component):
         return m
 
 
+def result_beat(words: int) -> data.StructLayout:
+    """Result words of a beat, as `spec.descriptors` says. The first `count` are there. `last` ends the packet."""
+    return data.StructLayout({"words": data.ArrayLayout(_RESULT_BITS, words), "count": range(words + 1), "last": 1})
+
+
+def cut_result(word: Value) -> Value:
+    """A result word of the core, cut to the 32 bits of `spec.descriptors`."""
+    return Cat(word[VALUE_FIELD.low : VALUE_FIELD.high + 1], word[HIT_FIELD.low], word[LAST_FIELD.low])
+
+
 class ResultPacker(wiring.Component):
-    """Cuts result words of 64 bits to the 32 bits of `spec.descriptors`, in beats of the bus.
+    """Puts result words in beats of the bus.
 
     Ports:
-        input: payload `axis_beat`. It is dense: every beat but the packet's last is full.
+        input: payload `result_beat`. It is dense: every beat but the packet's last is full.
         output: payload `write_beat`.
 
     Throughput: a beat of the narrower side a cycle.
@@ -71,7 +81,7 @@ class ResultPacker(wiring.Component):
         self.geometry = geometry
         super().__init__(
             {
-                "input": In(stream.Signature(axis_beat(geometry.lanes))),
+                "input": In(stream.Signature(result_beat(geometry.lanes))),
                 "output": Out(stream.Signature(write_beat(geometry))),
             }
         )
@@ -80,10 +90,7 @@ class ResultPacker(wiring.Component):
         m = Module()
         g = self.geometry
         beat, out = self.input.payload, self.output.payload
-        results = Cat(
-            Cat(word[VALUE_FIELD.low : VALUE_FIELD.high + 1], word[HIT_FIELD.low], word[LAST_FIELD.low])
-            for word in (beat.words[lane] for lane in range(g.lanes))
-        )
+        results = beat.words.as_value()
         room = g.axi_bits // _RESULT_BITS
         if room > g.lanes:
             self._collect(m, results, room // g.lanes)

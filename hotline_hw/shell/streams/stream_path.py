@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hotline_hw.core.layouts import axis_beat
 from hotline_hw.core.output.verdicts import verdict_bits
 from hotline_hw.lib.axi import axis_signature
 from hotline_hw.lib.streams import SkidBuffer, forward
@@ -27,7 +26,7 @@ from hotline_hw.spec.descriptors import COUNTS, EVENT_BYTES, Opcode
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import WORD_BITS, WORD_BYTES
 
-from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
+from .beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, cut_result, result_beat
 from .lookups import LookupFeeder
 from .verdicts import VerdictPacker
 
@@ -57,7 +56,7 @@ class StreamPath(wiring.Component):
         list_count, list_held, list_push, list_last, list_ready: a word of the summary.
         completion_words: payload `single_word`.
         channels: to WriteEngine.
-        done: all data of the descriptor has moved.
+        done: all data of the descriptor has moved, as of the cycle before. It is right two cycles after `begin`.
         state_moved: a beat of state moved.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
     """
@@ -108,15 +107,13 @@ class StreamPath(wiring.Component):
                             ("verdicts", verdicts_last)):  # fmt: skip
             ended[name] = Signal(name=f"{name}_ended")
             m.d.sync += ended[name].eq((ended[name] | event) & ~self.begin)
-        with m.Switch(self.it.opcode):
-            with m.Case(Opcode.LEARN, Opcode.FRONT):
-                m.d.comb += self.done.eq(feeder.done & ended["batch"])
-            with m.Case(Opcode.CLASSIFY):
-                m.d.comb += self.done.eq(feeder.done & ended["batch"] & ended["verdicts"])
-            with m.Case(Opcode.DUMP, Opcode.SELECT):
-                m.d.comb += self.done.eq(ended["command"] & ended["state"])
-            with m.Case(Opcode.RESTORE):
-                m.d.comb += self.done.eq(ended["command"] & (state_left == 0))
+        batch = feeder.done & ended["batch"]
+        m.d.sync += self.done.eq(
+            ((is_[Opcode.LEARN] | is_[Opcode.FRONT]) & batch)
+            | (is_[Opcode.CLASSIFY] & batch & ended["verdicts"])
+            | ((is_[Opcode.DUMP] | is_[Opcode.SELECT]) & ended["command"] & ended["state"])
+            | (is_[Opcode.RESTORE] & ended["command"] & (state_left == 0))
+        )
         return m
 
     def _to_core(self, m: Module, is_) -> tuple[LookupFeeder, Signal]:
@@ -150,7 +147,7 @@ class StreamPath(wiring.Component):
         g = self.geometry
         packer = ResultPacker(g)
         m.submodules[f"{name}_packer"] = packer
-        m.submodules[f"{name}_entry"] = entry = SkidBuffer(axis_beat(g.lanes))
+        m.submodules[f"{name}_entry"] = entry = SkidBuffer(result_beat(g.lanes))
         source = getattr(self, f"m_axis_{name}")
         count = Signal(range(g.lanes + 1), name=f"{name}_count")
         # tkeep is dense, so the last word that is there tells the number.
@@ -161,7 +158,8 @@ class StreamPath(wiring.Component):
             count.eq(Cat(
                 Cat(end for lane, end in enumerate(ends) if lane + 1 >> bit & 1).any() for bit in range(len(count))
             )),
-            into.words.eq(source.tdata), into.count.eq(count), into.last.eq(source.tlast),
+            *(into.words[lane].eq(cut_result(source.tdata.word_select(lane, WORD_BITS))) for lane in range(g.lanes)),
+            into.count.eq(count), into.last.eq(source.tlast),
             entry.input.valid.eq(source.tvalid), source.tready.eq(entry.input.ready),
         ]  # fmt: skip
         wiring.connect(m, entry.output, packer.input)

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In
 
+from hotline_hw.core.layouts import axis_beat
 from hotline_hw.core.output.verdicts import VerdictTap
 from hotline_hw.shell.granules import GranulePacker
-from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter
+from hotline_hw.shell.streams.beats import BeatFiller, ResultPacker, StateJoiner, StateSplitter, cut_result
 from hotline_hw.shell.streams.lookups import LookupFeeder
 from hotline_hw.shell.streams.verdicts import VerdictPacker
 from hotline_hw.spec.descriptors import GRANULE_BYTES
@@ -109,6 +113,31 @@ def test_words(bits, geometry, stall, draw):
     assert packets(found, 32, geometry.axi_bits // 32, "words", "last") == words
 
 
+class CutResults(wiring.Component):
+    """A ResultPacker behind words of the core."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.packer = ResultPacker(geometry)
+        super().__init__(
+            {
+                "input": In(stream.Signature(axis_beat(geometry.lanes))),
+                "output": self.packer.signature.members["output"],
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.packer = packer = self.packer
+        into, words = packer.input.payload, self.input.payload.words
+        wiring.connect(m, packer.output, wiring.flipped(self.output))
+        m.d.comb += [
+            *(into.words[lane].eq(cut_result(words[lane])) for lane in range(packer.geometry.lanes)),
+            into.count.eq(self.input.payload.count), into.last.eq(self.input.payload.last),
+            packer.input.valid.eq(self.input.valid), self.input.ready.eq(packer.input.ready),
+        ]  # fmt: skip
+        return m
+
+
 def test_results(geometry, stall, draw):
     lanes = geometry.lanes
     results = lists(draw, 30, 4 * lanes, 64)
@@ -119,7 +148,7 @@ def test_results(geometry, stall, draw):
             part = packet[at : at + lanes]
             words = part + [draw.getrandbits(64) for _ in range(lanes - len(part))]
             sends.append({"words": words, "count": len(part), "last": at + lanes >= len(packet)})
-    found = through(ResultPacker(geometry), sends, draw, stall)
+    found = through(CutResults(geometry), sends, draw, stall)
     expected = [[(w & (1 << 30) - 1) | (w >> 62 & 1) << 30 | w >> 63 << 31 for w in packet] for packet in results]
     assert packets(found, 32, geometry.axi_bits // 32, "words", "last") == expected
 

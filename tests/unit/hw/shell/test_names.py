@@ -194,6 +194,8 @@ def test_where_rows_lie(bad, want_keys, stall):
         await pulse(ctx, dut.table_write, index=(dut.table_index, table), table=(dut.table, entry))
 
     async def drive(ctx):
+        while ctx.get(dut.clearing):
+            await ctx.tick()
         await set_up(ctx, 255, 1, 9, 1)
         await set_up(ctx, 255, 1, 0, 1)
         for table, entry in tables.items():
