@@ -40,7 +40,7 @@ class Toolchain:
     @property
     def key(self) -> tuple[str, ...]:
         """What a build's name contains of it, without `native`."""
-        return str(self.verilator.version), compiler_version(self.compiler), platform.machine()
+        return str(self.verilator.version), compiler_version(self.compiler), *self.compiler[1:], platform.machine()
 
 
 def find_toolchain() -> Toolchain:
