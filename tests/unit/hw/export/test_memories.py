@@ -35,6 +35,7 @@ def test_every_vendor_is_told() -> None:
     assert text.index('syn_ramstyle "distributed"') < text.index("\\table")
 
 
+@pytest.mark.long
 def test_the_attributes_arrive_in_the_verilog() -> None:
     verilog = core_verilog(preset("tiny"))
     table = re.search(r"((?:^  \(\*.*\*\)\n)+)  reg \[4:0\] \\table  \[255:0\];", verilog, flags=re.MULTILINE)

@@ -68,6 +68,7 @@ def test_names_stay_different() -> None:
     assert parent.count("\\u_fetch_data_8_ [0]") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("top", ["hotline_core", "hotline_device"])
 def test_the_generated_verilog(top: str) -> None:
     verilog = core_verilog(preset("tiny"), top)

@@ -24,6 +24,7 @@ def memory_bits(verilog: str) -> dict[str, int]:
     return bits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{}, {"entries_per_hot_row": 4, "counter_bits": 5}])
 def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     geometry = preset("tiny").override(settings)
@@ -36,6 +37,7 @@ def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     assert 0.9 * beside < rest < 1.1 * beside, "less the output registers of FIFOs, and a small table of verdicts"
 
 
+@pytest.mark.long
 def test_bits_of_the_shell() -> None:
     geometry = preset("tiny")
     core, device = (sum(memory_bits_placed(geometry, name).values()) for name in ("hotline_core", "hotline_device"))

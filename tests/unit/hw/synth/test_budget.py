@@ -24,6 +24,7 @@ def tiny() -> Design:
     return read_design(core_verilog(preset("tiny"), TOP))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", budget.ALONE["tiny", "ecp5-85k"])
 def test_modules_alone(tiny: Design, module: str) -> None:
     allowed = budget.read()["alone"]["tiny on ecp5-85k"]
