@@ -42,7 +42,7 @@ test-all: lint  ## the slow tests too: mutants, long random runs, wide geometrie
 	$(PYTEST) $(PYTEST_OPTIONS)
 
 check: lint  ## what to run while you edit: lint, types and the quick unit tests
-	$(PYTEST) -m "not slow" tests/unit $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not slow and not long" tests/unit $(PYTEST_OPTIONS)
 
 lint: $(STAMP)  ## style, format, types, and which part may import which
 	$(BIN)/ruff check .

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-# A shell that starts a command in the background makes it ignore SIGINT, and so all that the command starts: the tests
-# of Ctrl-C would wait for ever. A handler of our own is not inherited; a child starts with the default.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts a command in the background makes it ignore SIGINT, and nohup makes it ignore SIGHUP, and so all
+# that the command starts: the tests of Ctrl-C and of a hang-up would wait for ever. A handler of our own is not
+# inherited; a child starts with the default.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda *_: None)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

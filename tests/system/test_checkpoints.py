@@ -132,7 +132,7 @@ def command(path: Path, folder: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("more", [(), ("--lazy", "--tables", "TABLES")], ids=["drawn", "lazy"])
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(path, tmp_path, kills, more):
     """kill -9, resume, and again: the losses are those of a run that nobody killed."""
     whole, kept = tmp_path / "whole", tmp_path / "kept"

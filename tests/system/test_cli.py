@@ -123,9 +123,8 @@ def test_skip_bad():
     assert figures["skipped_lines"] == 1 and figures["log_samples"] == 10
 
 
-@pytest.mark.parametrize("option", ["--out", "--output"])
-def test_generate(option):
-    run = hotline("generate", "--preset", "tiny", option, "rtl/tiny", "--set", "sets=4")
+def test_generate():
+    run = hotline("generate", "--preset", "tiny", "--out", "rtl/tiny", "--set", "sets=4")
     assert run.exit_code == 0, run.output
     tops = ("hotline_tiny_custom_core", "hotline_tiny_custom_device")
     files = package_names(preset("tiny").override({"sets": 4}))
@@ -139,7 +138,7 @@ def test_generate(option):
 def test_generate_without_a_manager():
     settings = ("axi_bits=0", "working_rows=0", "read_tags=0", "read_beats=0")
     sets = [f"--set={one}" for one in settings]
-    run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", "--prefix", "mine", *sets)
+    run = hotline("generate", "--preset", "tiny", "--output", "rtl/core", "--prefix", "mine", *sets)
     assert run.exit_code == 0, run.output
     assert [path.name for path in sorted(Path("rtl/core").iterdir())] == [
         "component.xml", "mine.core", "mine.lpf", "mine.sdc", "mine.xdc", "mine_core.json", "mine_core.v", "mine_tb.v",

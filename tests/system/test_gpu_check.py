@@ -49,6 +49,7 @@ def test_the_packages_are_missing_there(environment):
         assert run.returncode == 1 and f"No module named '{name}'" in run.stderr
 
 
+@pytest.mark.slow
 def test_everything_runs(environment, tmp_path):
     recordings = tmp_path / "recordings"
     made = script("gpu_recordings.sh", recordings, environment=environment | {"BACKEND": "model"})

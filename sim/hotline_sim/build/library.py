@@ -40,7 +40,7 @@ class Toolchain:
     @property
     def key(self) -> tuple[str, ...]:
         """What a build's name contains of it, without `native`."""
-        return str(self.verilator.version), compiler_version(self.compiler), platform.machine()
+        return str(self.verilator.version), compiler_version(self.compiler), *self.compiler[1:], platform.machine()
 
 
 def find_toolchain() -> Toolchain:
@@ -136,7 +136,7 @@ def _add_runtime(
     objects = folder / _OBJECTS
     classes = (objects / f"{prefix}_classes.mk").read_text()
     names = [f"{name}.o" for name in re.findall(r"^  (verilated\w*) \\$", classes, re.MULTILINE)]
-    settings = re.findall(r"^VM_\w+ = \w+$", classes, re.MULTILINE)
+    settings = re.findall(r"^VM_(?!PARALLEL_BUILDS)\w+ = \w+$", classes, re.MULTILINE)  # that is about the design alone
 
     def build(kept: Path) -> None:
         run_logged([*make, *names], folder, env, "compiling Verilator's own library")

@@ -79,7 +79,7 @@ def _hardware() -> dict[str, str]:
 
 
 def _generator_versions() -> list[str]:
-    found = []
+    found = ["python {}.{}".format(*sys.version_info)]  # Amaranth reads names of signals out of its bytecode
     for name in _GENERATORS:
         try:
             found.append(f"{name} {version(name)}")

@@ -27,8 +27,8 @@ __all__ = ["build_simulator", "default_simulator", "runner_command", "runner_env
 _HERE = Path(__file__).parent
 _RUNNER = "hotline_sim.cocotb_backend.runner"
 _BUILDER = (_HERE / "runner.py", _HERE / "ports.py")  # the sources that affect a build; the server does not
-# Verilator's code that VPI calls runs in every cycle.
-_OPTIMISATION = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O2"}
+# Most of the time is Python's. Verilator's code that VPI calls runs in every cycle.
+_OPTIMISATION = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O1"}
 _VERILATOR_FLAGS = (
     "--cc", "--exe", "--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
     "--no-timing", "-Wno-fatal", "-Wno-lint", "--output-split", "20000", "-fno-dfg-scoped",

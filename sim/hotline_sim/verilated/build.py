@@ -55,6 +55,8 @@ _VERILATOR_FLAGS = (
 _COMPILER_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", *SAFE_OPTIMISATION)
 # The library runs on the processor that builds it.
 _FOR_THIS_PROCESSOR = "-march=native"
+# Bytes of Verilog. What is smaller is as fast with -O1 (measured with `tiny`), and compiled in two thirds of the time.
+_SMALL = 1_150_000
 
 
 def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = None) -> Path:
@@ -75,7 +77,11 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if tools.native else [])]
     flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
     # Verilator's own library runs in a cycle only if waves are recorded.
-    optimisation = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O1" if trace else "-O0"}
+    optimisation = {
+        "OPT_FAST": "-O1" if len(verilog) < _SMALL else "-O2",
+        "OPT_SLOW": "-O0",
+        "OPT_GLOBAL": "-O1" if trace else "-O0",
+    }
     key = digest(
         verilog, sharing, digest_sources(sources), *tools.key, tools.native, *flags, *compiler_flags,
         *optimisation.values(),

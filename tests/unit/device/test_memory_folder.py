@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +17,7 @@ from hotline_device.memory_folder import MemoryFolder, map_file
 CHILD = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from hotline_device.memory_folder import MemoryFolder, map_file
 folder = MemoryFolder(Path(sys.argv[1]))
 map_file(folder.path / "region", 4096, "region")
@@ -59,7 +60,7 @@ def test_no_room_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(64 << 20, 0, 64 << 20))
+    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_bavail=64 << 10, f_frsize=1 << 10))
     memory = HostMemory()
     with pytest.raises(OSError, match=r"region 'tables' needs 6.4 GB, and 67.1 MB are free: '.*hotline-memory-"):
         memory.allocate("tables", 6_400_000_000, tmp_path)

@@ -41,6 +41,7 @@ def test_torch_and_host_are_on_one_clock():
         look.merge([kernel], 0, [])
 
 
+@pytest.mark.long
 def test_the_command_writes_as_it_goes(tmp_path):
     begin = perf_counter_ns() / 1000
     run = CliRunner().invoke(app, [

@@ -105,7 +105,7 @@ def test_a_driver_that_grants_too_much_is_caught(mutant: str, monkeypatch: pytes
 # The device itself refuses
 
 
-@pytest.fixture(params=["model", pytest.param("verilated", marks=needs("verilator"))])
+@pytest.fixture(params=["model", pytest.param("verilated", marks=[needs("verilator"), pytest.mark.long])])
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     with open_device(request.param, preset("tiny")) as device:
         yield everything(device)

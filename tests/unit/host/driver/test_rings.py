@@ -53,6 +53,7 @@ def test_many_more_descriptors_than_a_ring_holds(device, poll, log2_size):
         assert device.read(shell_register("DMA_IRQ_ENABLE").offset) == 0
 
 
+@pytest.mark.long
 def test_indexes_go_round(device):
     rings = Rings(device, log2_size=12, timeout=5)
     for _ in range(17):

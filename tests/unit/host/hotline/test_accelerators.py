@@ -134,6 +134,7 @@ def test_a_sample_beyond_the_accelerator_is_named() -> None:
 
 
 @needs("verilator")
+@pytest.mark.long
 def test_the_rtl_in_the_loop() -> None:
     """The Verilated accelerator gives the losses of the golden model, to the bit, and those of `nn.EmbeddingBag`."""
     runs = []

@@ -108,6 +108,7 @@ def test_it_starts_over(path):
         assert_same(replayed.split(batch), followed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", backends("verilated"))
 def test_the_rtl_answers_as_the_model_does_and_takes_cycles(path, backend, tmp_path):
     recorded, model = record_with(backend, tmp_path / "rtl.npz"), read_recording(path)

@@ -82,6 +82,7 @@ print(float(table[1_999_999, 15]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.long
 def test_a_table_in_a_file_may_exceed_memory(tmp_path: Path) -> None:
     """The table is twice as large as what the process may have."""
     run = [sys.executable, "-c", LIMITED]

@@ -16,6 +16,7 @@ needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Tri
 
 
 @needs_triton
+@pytest.mark.long
 @pytest.mark.parametrize("bags", [300, pytest.param(2000, marks=pytest.mark.slow)])
 def test_interpreted(bags: int) -> None:
     """In a process of its own, as Triton reads the setting when it is imported."""

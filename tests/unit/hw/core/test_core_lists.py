@@ -219,6 +219,7 @@ def compare(name: str, stalls: float) -> None:
     assert any(seen.full for seen in classified) or name != "little-room"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "tiny" else pytest.mark.slow) for name in GEOMETRIES]

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hotline_hw.export.generate import generate_verilog
 from hotline_hw.export.memories import kind_of, place_memories
 from hotline_hw.spec.params import preset
+from hotline_sim.build.verilog import core_verilog
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,9 @@ def test_every_vendor_is_told() -> None:
     assert text.index('syn_ramstyle "distributed"') < text.index("\\table")
 
 
+@pytest.mark.long
 def test_the_attributes_arrive_in_the_verilog() -> None:
-    verilog = generate_verilog(preset("tiny"))
+    verilog = core_verilog(preset("tiny"))
     table = re.search(r"((?:^  \(\*.*\*\)\n)+)  reg \[4:0\] \\table  \[255:0\];", verilog, flags=re.MULTILINE)
     assert table is not None, "the classifier's, which is read without a clock"
     assert '(* ram_style = "distributed" *)' in table[1] and '(* syn_ramstyle = "distributed" *)' in table[1]

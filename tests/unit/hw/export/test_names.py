@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hotline_hw.export.generate import generate_verilog
 from hotline_hw.export.names import name_wires
 from hotline_hw.spec.params import preset
+from hotline_sim.build.verilog import core_verilog
 
 CHILD = r"""attribute \generator "Amaranth"
 module \top.fetch
@@ -68,9 +68,10 @@ def test_names_stay_different() -> None:
     assert parent.count("\\u_fetch_data_8_ [0]") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("top", ["hotline_core", "hotline_device"])
 def test_the_generated_verilog(top: str) -> None:
-    verilog = generate_verilog(preset("tiny"), top)
+    verilog = core_verilog(preset("tiny"), top)
     assert "verilog_backend" not in verilog
     made_up = set(re.findall(r"\\port\$\S+", verilog))
     assert not made_up, "a port that is named after a number"

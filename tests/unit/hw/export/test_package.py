@@ -24,6 +24,9 @@ from tests.support.tools import needs
 
 TINY = preset("tiny")
 NAMES = {"spirit": SPIRIT}
+
+pytestmark = pytest.mark.long
+
 _YOSYS = "import sys; from pyosys import libyosys; libyosys.run_pass(f'script {sys.argv[1]}', libyosys.Design())"
 
 

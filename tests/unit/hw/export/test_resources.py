@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hotline_hw.export.generate import generate_verilog
 from hotline_hw.export.resources import shell_bits, sram_bits
 from hotline_hw.spec.params import preset
+from hotline_sim.build.verilog import core_verilog
 
 OUTSIDE_BANKS = ("beats in flight", "slots that SELECT vacates")
 
@@ -24,10 +24,11 @@ def memory_bits(verilog: str) -> dict[str, int]:
     return bits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{}, {"entries_per_hot_row": 4, "counter_bits": 5}])
 def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     geometry = preset("tiny").override(settings)
-    declared = memory_bits(generate_verilog(geometry))
+    declared = memory_bits(core_verilog(geometry))
     bank = sum(bits for name, bits in declared.items() if "bank" in name)
     told = {name: bits for name, bits in sram_bits(geometry).items() if name not in OUTSIDE_BANKS}
     assert sum(told.values()) == geometry.banks * bank
@@ -36,6 +37,7 @@ def test_sram_bits_of_the_banks(settings: dict[str, int]) -> None:
     assert 0.9 * beside < rest < 1.1 * beside, "less the output registers of FIFOs, and a small table of verdicts"
 
 
+@pytest.mark.long
 def test_bits_of_the_shell() -> None:
     geometry = preset("tiny")
     core, device = (sum(memory_bits_placed(geometry, name).values()) for name in ("hotline_core", "hotline_device"))
@@ -45,5 +47,5 @@ def test_bits_of_the_shell() -> None:
 
 def memory_bits_placed(geometry, name: str) -> dict[str, int]:
     """Bits of memory by module. Banks count as often as there are."""
-    bits = memory_bits(generate_verilog(geometry, name))
+    bits = memory_bits(core_verilog(geometry, name))
     return {module: count * (geometry.banks if "bank" in module else 1) for module, count in bits.items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hotline_hw.export.generate import generate_verilog
 from hotline_hw.spec.params import preset
 from hotline_hw.synth import budget
 from hotline_hw.synth.flow import synthesize_design
 from hotline_hw.synth.paths import Path, Step
 from hotline_hw.synth.targets import find_target
 from hotline_hw.synth.verilog import Design, read_design
+from hotline_sim.build.verilog import core_verilog
 
 TOP = "hotline_device"
 
@@ -21,9 +21,10 @@ def silent(what: str, done: int, total: int) -> None:
 
 @pytest.fixture(scope="module")
 def tiny() -> Design:
-    return read_design(generate_verilog(preset("tiny"), TOP))
+    return read_design(core_verilog(preset("tiny"), TOP))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", budget.ALONE["tiny", "ecp5-85k"])
 def test_modules_alone(tiny: Design, module: str) -> None:
     allowed = budget.read()["alone"]["tiny on ecp5-85k"]
@@ -40,7 +41,7 @@ def test_whole_presets(name: str, target: str) -> None:
     allowed = budget.read()["whole"].get(budget.setting(name, target))
     if allowed is None:
         pytest.skip(f"budget.json has no {budget.setting(name, target)}: make synth-budget")
-    design = read_design(generate_verilog(preset(name), TOP))
+    design = read_design(core_verilog(preset(name), TOP))
     found = synthesize_design(design, TOP, find_target(target), silent, levels_only=True)
     excess = budget.excesses(allowed, found.timings.modules)
     assert not excess, "\n\n".join(excess)
