@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class EmbeddingBagCollection(nn.Module):
         device: of the vectors, and of the hot rows.
         dtype: of rows and vectors. None: torch's default.
         seed: of the initial rows.
+        folder: keep the rows in files there, mapped, so that they may be larger than memory. None: in memory.
+        lazy: draw a row when it is first looked up, and take no space before. Its value is the same.
         check: poison storage that owns no row, so that a row read where it does not live shows. Slow.
         ranks: who trains these tables, each process on its part of every batch: `hotline.Alone()` or
             `hotline.Together()`. None: all processes of torch.distributed where it is initialised, else this one.
@@ -75,6 +78,8 @@ class EmbeddingBagCollection(nn.Module):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         seed: int = 0,
+        folder: Path | str | None = None,
+        lazy: bool = False,
         check: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
@@ -82,6 +87,12 @@ class EmbeddingBagCollection(nn.Module):
         if accumulate < 1:
             raise SettingsError(f"accumulate is {accumulate}; it must be at least 1")
         dtype = dtype or torch.get_default_dtype()
+        if accelerator is None and (folder or lazy):
+            raise SettingsError(
+                "folder or lazy is given, but without an accelerator all rows are on the device; name one"
+            )
+        if lazy and dtype not in (torch.float32, torch.float64):
+            raise SettingsError(f"dtype is {dtype} with lazy; with lazy it must be torch.float32 or torch.float64")
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
         try:
             optimizer.to(torch.device(device))
@@ -91,7 +102,7 @@ class EmbeddingBagCollection(nn.Module):
         self._ranks = ranks or present_ranks(torch.device(device))
         self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
         try:
-            host: dict[str, Any] = {"check": check}
+            host: dict[str, Any] = {"check": check, "folder": Path(folder) if folder else None, "lazy": lazy}
             if len(self._tables.groups) == 1 and self._ranks.count == 1:
                 host["memory"] = self._splitting.memory
             self._rows = self._ranks.embeddings(

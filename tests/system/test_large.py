@@ -103,7 +103,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
     for change, message in (
         (("--rate", "0.5"), "step-00000009 is of another run: its rate is 0.005, and here it is 0.5"),
         (("--model", "kaggle"), "step-00000009 is of another run: its model is small, and here it is kaggle"),
-        (("--set", "working_rows=64"), "is of another run: its working_rows is"),
+        (("--set", "working_rows=64"), "is of another run: its working_rows is 32, and here it is 64"),
     ):
         done = limited(*again, *change)
         assert done.returncode == 2 and message in done.stderr, done.stderr

@@ -59,7 +59,7 @@ def add_command(app: typer.Typer, load: Load) -> None:
         """Compare how well trackers of popularity choose the hot rows.
 
         Each learns from the front of the log. Then every sample is classified before it is learned from: it is
-        popular if all of its lookups hit a hot row.
+        popular if all of its lookups hit a hot row. The whole log is held in memory, as hindsight needs it.
         """
         with plain_errors() as progress:
             picture = report / "popularity.png" if report else None

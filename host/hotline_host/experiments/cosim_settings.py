@@ -130,7 +130,9 @@ class CosimSettings(Settings):
             "dimension": setup.config.model.dimension, "hot_rows": setup.hot_rows,
         }  # fmt: skip
         if options:
-            plain |= options.geometry.as_dict() | asdict(options.follow)
+            geometry = options.geometry.as_dict()
+            preset = geometry.pop("name")
+            plain |= geometry | {"preset": preset} | asdict(options.follow)
         return plain
 
     def train_config(self, dense_features: int) -> TrainConfig:

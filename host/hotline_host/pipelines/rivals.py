@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
+
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
+from hotline_host.errors import SettingsError
 from hotline_host.splitters.set_cache import SetCache
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.splitters.static_hot import AllHot, StaticHot
@@ -44,6 +47,11 @@ class ZeroCopyPipeline(PooledPipeline):
     """No row is hot: the device reads all unique rows of a mini-batch from host memory, beside the step before."""
 
     def __init__(self, setup: Setup) -> None:
+        if setup.lazy and torch.device(setup.device).type != "cpu":
+            raise SettingsError(
+                "zero-copy is given with lazy, but the device reads rows in pinned memory, which is there as a whole; "
+                "leave one of them out"
+            )
         super().__init__(setup, _trainer(setup, 0, 0, zero_copy=True))
 
     def _open_gatherer(self) -> Gatherer:

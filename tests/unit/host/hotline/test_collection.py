@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,6 +244,28 @@ def test_a_model_is_saved_and_goes_on(earlier: str | None, later: str | None, op
     other = collection(ONE_D)
     with pytest.raises(SettingsError, match="rows of table a: missing"):
         other.set_extra_state(second["emb"].get_extra_state())
+
+
+@pytest.mark.parametrize("tables", [ONE_D, ALL_KINDS], ids=["one D", "several D"])
+def test_rows_in_files_that_are_drawn_when_they_are_needed(tables: list[Config], tmp_path: Path) -> None:
+    feed = list(batches(tables, 12))
+    plain, lazy = collection(tables), collection(tables, folder=tmp_path, lazy=True)
+    expected = train(plain, hotline.prefetch(feed, plain))
+    assert train(lazy, hotline.prefetch(feed, lazy)) == expected
+    for name, weight in plain.weights().items():
+        assert torch.equal(lazy.weights()[name], weight), name
+    later = collection(tables, folder=tmp_path, lazy=True, seed=12)
+    later.set_extra_state(lazy.get_extra_state())
+    for features in feed[:3]:
+        assert loss_of(later.eval()(features)) == loss_of(plain.eval()(features))
+
+
+def test_rows_on_the_device_are_in_no_file(tmp_path: Path) -> None:
+    for options in ({"folder": tmp_path}, {"lazy": True}):
+        with pytest.raises(SettingsError, match="without an accelerator all rows are on the device"):
+            collection(ONE_D, accelerator=None, **options)
+    with pytest.raises(SettingsError, match="float16 with lazy"):
+        collection(ONE_D, lazy=True, dtype=torch.float16)
 
 
 def test_without_an_accelerator_every_row_is_there_once() -> None:
