@@ -57,7 +57,8 @@ def train_all(cases: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[list[f
     """For each case losses of this rank, state, and the rows in the hot slots of the pools."""
     done = []
     for kind, rule, options in cases:
-        emb = collection(KINDS[kind], optimizer=RULES[rule](), **options)
+        ranks = hotline.Together(accelerators=options.pop("accelerators", "node"))
+        emb = collection(KINDS[kind], optimizer=RULES[rule](), ranks=ranks, **options)
         losses = train(emb, hotline.prefetch(feed_of(dist.get_rank(), kind), emb))
         used = torch.from_numpy((emb._rows.hot_keys >= 0).nonzero()[0])
         hot = torch.cat(
