@@ -19,6 +19,7 @@ __all__ = [
     "KINDS",
     "RULES",
     "alone_with_a_break",
+    "fails_in_the_loop",
     "feed_of",
     "interleaved",
     "mistakes",
@@ -140,3 +141,12 @@ def resumed(state: dict[str, Any], steps: int) -> dict[str, Any]:
     emb.set_extra_state(state)
     train(emb, hotline.prefetch(islice(batches(ALL_KINDS, 99, seed=77), steps), emb))
     return emb.get_extra_state()
+
+
+def fails_in_the_loop() -> None:
+    """The loop's own code fails on rank 1."""
+    emb, rank = collection(ONE_D), dist.get_rank()
+    for number, features in enumerate(hotline.prefetch(feed_of(rank, "one D"), emb)):
+        if rank and number == 3:
+            raise ValueError("the model of rank 1 is wrong")
+        loss_of(emb(features)).backward()
