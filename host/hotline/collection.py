@@ -100,7 +100,9 @@ class EmbeddingBagCollection(nn.Module):
             raise SettingsError(str(error)) from None
         hot_rows = _hot_rows(self._tables, optimizer, dtype, hot_rows, hot_bytes)
         self._ranks = ranks or present_ranks(torch.device(device))
-        self._splitting = Splitting(accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {})
+        self._splitting = Splitting(
+            accelerator, self._tables, hot_rows, preset, follow or FOLLOW, options or {}, self._ranks
+        )
         try:
             host: dict[str, Any] = {"check": check, "folder": Path(folder) if folder else None, "lazy": lazy}
             if len(self._tables.groups) == 1 and self._ranks.count == 1:

@@ -8,13 +8,15 @@ from typing import Any
 from hotline_device.host_memory import HostMemory
 from hotline_device.registry import find_backend
 from hotline_host.driver.follow import FollowOptions
-from hotline_host.pipelines.accelerators import Accelerator, open_accelerator
+from hotline_host.pipelines.accelerators import Accelerator
 from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer, RanksGatherer
 from hotline_host.pipelines.pipeline import AcceleratorOptions
+from hotline_host.pipelines.shared_accelerator import open_for
 from hotline_host.splitters.replayed import recording_of
 from hotline_host.splitters.splitter import Splitter
 from hotline_host.splitters.static_hot import AllHot
 from hotline_host.training.embeddings import PooledEmbeddings
+from hotline_host.training.ranks import Ranks
 from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
 from hotline_hw.spec.params import Geometry, preset
@@ -38,6 +40,7 @@ class Splitting:
         geometry: of an accelerator that is simulated, or the name of a preset.
         follow: how the hot rows follow popularity.
         options: of the backend.
+        ranks: who trains.
 
     Attributes:
         hot_rows: slots of the hot table.
@@ -50,7 +53,7 @@ class Splitting:
 
     def __init__(
         self, accelerator: str | None, tables: Tables, hot_rows: int | None, geometry: str | Geometry,
-        follow: FollowOptions, options: Mapping[str, Any],
+        follow: FollowOptions, options: Mapping[str, Any], ranks: Ranks,
     ) -> None:  # fmt: skip
         self._accelerator: Accelerator | None = None
         self.memory: HostMemory | None = None
@@ -64,7 +67,7 @@ class Splitting:
         if not recording_of(accelerator):
             find_backend(accelerator)
         opened = AcceleratorOptions(backend=accelerator, geometry=built, options=dict(options), follow=follow)
-        self._accelerator = open_accelerator(opened, hot_rows)
+        self._accelerator = open_for(ranks, opened, hot_rows)
         self.hot_rows, self.most_moves = self._accelerator.hot_rows, self._accelerator.most_moves
         self.memory = self._accelerator.memory
 

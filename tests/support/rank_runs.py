@@ -19,6 +19,7 @@ __all__ = [
     "KINDS",
     "RULES",
     "alone_with_a_break",
+    "fails_in_the_loop",
     "feed_of",
     "interleaved",
     "mistakes",
@@ -57,7 +58,8 @@ def train_all(cases: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[list[f
     """For each case losses of this rank, state, and the rows in the hot slots of the pools."""
     done = []
     for kind, rule, options in cases:
-        emb = collection(KINDS[kind], optimizer=RULES[rule](), **options)
+        ranks = hotline.Together(accelerators=options.pop("accelerators", "node"))
+        emb = collection(KINDS[kind], optimizer=RULES[rule](), ranks=ranks, **options)
         losses = train(emb, hotline.prefetch(feed_of(dist.get_rank(), kind), emb))
         used = torch.from_numpy((emb._rows.hot_keys >= 0).nonzero()[0])
         hot = torch.cat(
@@ -139,3 +141,12 @@ def resumed(state: dict[str, Any], steps: int) -> dict[str, Any]:
     emb.set_extra_state(state)
     train(emb, hotline.prefetch(islice(batches(ALL_KINDS, 99, seed=77), steps), emb))
     return emb.get_extra_state()
+
+
+def fails_in_the_loop() -> None:
+    """The loop's own code fails on rank 1."""
+    emb, rank = collection(ONE_D), dist.get_rank()
+    for number, features in enumerate(hotline.prefetch(feed_of(rank, "one D"), emb)):
+        if rank and number == 3:
+            raise ValueError("the model of rank 1 is wrong")
+        loss_of(emb(features)).backward()

@@ -118,6 +118,9 @@ def cosim_command(
     patience: Annotated[
         float, typer.Option(help="Seconds that a process under torchrun waits for another one, before it ends.")
     ] = 300.0,
+    accelerators: Annotated[
+        str, typer.Option(help="Under torchrun: one for the processes of a node (node), or each its own (rank).")
+    ] = "node",
     pipelines: Annotated[
         str, typer.Option(help=f"Ways to train, with commas between: {PIPELINE_NAMES}. Compared to the first.")
     ] = "hotline",
@@ -161,7 +164,7 @@ def cosim_command(
             pipelines=_names(pipelines, *(["ordinary"] if baseline else [])),
         )  # fmt: skip
         log, seconds = _open(data, skip_bad, samples, seed, progress)
-        with launched_ranks(settings.torch_device(), patience) as ranks:
+        with launched_ranks(settings.torch_device(), patience, accelerators) as ranks:
             result = replace(cosim(log, geometry, backend, settings, progress, ranks), load_seconds=seconds)
             progress("writing results", 0, 1)
             if ranks.number == 0:

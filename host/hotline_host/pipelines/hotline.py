@@ -16,10 +16,11 @@ from hotline_host.training.checkpoint import Checkpoint
 from hotline_host.training.pool_trainer import PoolTrainer
 from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 
-from .accelerators import DrivenAccelerator, open_accelerator
+from .accelerators import DrivenAccelerator
 from .gatherers import Gatherer, RanksGatherer
 from .pipeline import Setup
 from .pooled import PooledPipeline, size_of
+from .shared_accelerator import open_for
 
 __all__ = ["HotlinePipeline", "HotlineSplitPipeline"]
 
@@ -44,7 +45,7 @@ class HotlinePipeline(PooledPipeline):
                 f"the schedule is split, which trains in one process, and there are {setup.ranks.count}; give "
                 "--schedule pool, and no pipeline hotline-split"
             )
-        self.accelerator = open_accelerator(setup.accelerator, setup.hot_rows, schedule=setup.schedule)
+        self.accelerator = open_for(setup.ranks, setup.accelerator, setup.hot_rows, schedule=setup.schedule)
         watch.lap("build")
         try:
             trainer = PoolTrainer(

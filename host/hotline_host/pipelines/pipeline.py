@@ -173,8 +173,8 @@ class Pipeline(ABC):
         """
         self.saved()
         rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
+        state = self.trainer.dense_state() | self.splitter_state() | more
         if writes:
-            state = self.trainer.dense_state() | self.splitter_state() | more
             self._saving = Saving(folder, step, state, self.trainer.shards(rows))
         if self.trainer.saves_beside:
             return

@@ -27,8 +27,8 @@ def launched_device(name: str) -> str:
 
 
 @contextmanager
-def launched_ranks(device: torch.device, timeout: float) -> Iterator[Ranks]:
-    """Who trains: all processes that a launcher started, else this one alone.
+def launched_ranks(device: torch.device, timeout: float, accelerators: str) -> Iterator[Ranks]:
+    """Who trains: all processes that a launcher started, else this one alone. Arguments as `Together`.
 
     Raises:
         RanksError: not all of them have come within `timeout` seconds, or one is gone. DistributedDataParallel says so
@@ -43,7 +43,7 @@ def launched_ranks(device: torch.device, timeout: float) -> Iterator[Ranks]:
     try:
         backend = "cpu:gloo,cuda:nccl" if on_gpu and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-        ranks = Together(device=device, timeout=timeout)
+        ranks = Together(device=device, timeout=timeout, accelerators=accelerators)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise RanksError(f"the {os.environ['WORLD_SIZE']} processes have not found each other: {reason}") from None

@@ -7,12 +7,16 @@ never in the way of another, and the calls over one group have one order on all 
     lookups    the thread that splits: the lookups of every rank
     rows       the thread that gathers: cold rows, from host memory to host memory
     step       gradients, and rows that the step before updated: where the device is a GPU, NCCL if torch has it
+    node       the thread that splits, and that of the loop while nothing is split: what a node's accelerator answers
 """
 
 from __future__ import annotations
 
+import socket
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hotline_host.data.log import Batch
-from hotline_host.errors import RanksError
+from hotline_host.errors import RanksError, SettingsError
 from hotline_host.training.embeddings import PooledEmbeddings
 
 from .ranks import Ranks, SharedBatch, Traffic
@@ -42,23 +46,43 @@ class Together(Ranks):
         group: None: all processes.
         device: where the pool is.
         timeout: seconds that one waits for another that neither answers nor ends.
+        accelerators: "node", the processes of a node share one, or "rank", each has its own. The results are the same.
+
+    Attributes:
+        node: the ranks of this node, as torch.distributed numbers all of its processes.
 
     Raises:
+        SettingsError: `accelerators` is neither.
         RanksError: another process is gone.
     """
 
     def __init__(
-        self, group: dist.ProcessGroup | None = None, *, device: torch.device | str = "cpu", timeout: float = TIMEOUT
-    ) -> None:
+        self, group: dist.ProcessGroup | None = None, *, device: torch.device | str = "cpu", timeout: float = TIMEOUT,
+        accelerators: str = "node",
+    ) -> None:  # fmt: skip
+        if accelerators not in ("node", "rank"):
+            raise SettingsError(f"accelerators is {accelerators!r}; it must be node or rank")
         self.number, self.count = dist.get_rank(group), dist.get_world_size(group)
         self._device, self._timeout, self._traffic = torch.device(device), timeout, Traffic()
         members = dist.get_process_group_ranks(group or dist.group.WORLD)
         on_gpu = self._device.type == "cuda" and "nccl" in str(dist.get_backend_config(group))
         backends = {"loop": "gloo", "lookups": "gloo", "rows": "gloo", "step": "nccl" if on_gpu else "gloo"}
-        self._groups: dict[str, Any] = {
-            name: dist.new_group(members, timedelta(seconds=timeout), backend) for name, backend in backends.items()
-        }
+        # With use_local_synchronization, processes that are not of the group need not be here.
+        make = partial(dist.new_group, timeout=timedelta(seconds=timeout), use_local_synchronization=group is not None)
+        self._groups: dict[str, Any] = {name: make(members, backend=backend) for name, backend in backends.items()}
         self._dense = group
+        hosts = self.agree([zlib.crc32(socket.gethostname().encode())])[:, 0]
+        self.node = [members[self.number]]
+        for host in dict.fromkeys(hosts.tolist() if accelerators == "node" else []):
+            ranks = [rank for rank, there in zip(members, hosts, strict=True) if there == host]
+            made = make(ranks, backend="gloo")
+            if host == hosts[self.number]:
+                self.node, self._groups["node"] = ranks, made
+
+    @property
+    def leads_node(self) -> bool:
+        """This is the first rank of its node, or has an accelerator of its own."""
+        return dist.get_rank() == self.node[0]
 
     @property
     def traffic(self) -> Traffic:
@@ -95,6 +119,23 @@ class Together(Ranks):
         """[sum of counts, ...]: the rows of every rank, those of rank 0 first. This one gives `part`."""
         copies = part.repeat(self.count, *[1] * (part.dim() - 1))
         return self.exchange(group, what, copies, [len(part)] * self.count, counts)
+
+    def tell(self, value: Any = None, *, failed: bool = False) -> Any:
+        """What the first rank of the node gives as `value`. It may say instead that it has failed.
+
+        Raises:
+            RanksError: on the others, if it has failed; or it is gone.
+        """
+        if len(self.node) == 1:
+            return value
+        box = [(failed, value)]
+        try:
+            dist.broadcast_object_list(box, self.node[0], self._groups["node"])
+        except RuntimeError as error:
+            raise (self.lost("answers of the accelerator", error) or error) from None
+        if box[0][0] and not self.leads_node:
+            raise RanksError("the accelerator of this node has failed; see the message of its first rank")
+        return box[0][1]
 
     def agree(self, numbers: Sequence[int]) -> np.ndarray:
         return self._agree("loop", "counts", numbers)

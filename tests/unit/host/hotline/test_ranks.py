@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,26 +12,31 @@ import torch
 from tests.support.collections_of_bags import EXACT
 from tests.support.rank_runs import (
     alone_with_a_break,
+    fails_in_the_loop,
     mistakes,
     resumed,
     train_all,
     trained_alone,
     ways_of_use,
 )  # fmt: skip
-from tests.support.ranks import run_ranks
+from tests.support.ranks import run_ranks, start_ranks
 
 CASES = [
-    ("one D", "SGD", {}), ("one D", "RowwiseAdagrad", {}), ("all kinds", "RowwiseAdagrad", {}),
+    ("one D", "SGD", {}), ("one D", "RowwiseAdagrad", {"accelerators": "rank"}), ("all kinds", "RowwiseAdagrad", {}),
     ("all kinds", "Adam", {}), ("all kinds", "Adagrad", {"accelerator": None}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_ranks_train_as_one_process_does(count: int) -> None:
-    ranks = run_ranks(train_all, count, CASES)
-    for case, (kind, rule, options) in enumerate(CASES):
+    cases = copy.deepcopy(CASES)
+    ranks = run_ranks(train_all, count, cases)
+    for case, (kind, rule, options) in enumerate(cases):
+        options.pop("accelerators", None)
         losses, alone = trained_alone(count, kind, rule, **options)
         assert alone["figures"]["moved"] > 0 or "accelerator" in options
+        network = [done[case][1]["figures"] for done in ranks]
+        assert sum(figures["network_sent"] for figures in network) > network[0]["network_least"] > 0
         for number, done in enumerate(ranks):
             own, state, hot = done[case]
             np.testing.assert_allclose(own, losses[number::count], **EXACT)
@@ -68,6 +76,12 @@ def test_a_mistake_of_one_rank_ends_the_loop_of_all_and_the_next_loop_works() ->
     assert steps == more == 14
     for name, values in rows.items():
         assert torch.equal(values, other[name]) and values.isfinite().all()
+
+
+def test_a_rank_whose_loop_fails_ends_and_so_do_the_others(tmp_path: Path) -> None:
+    zero, one = (process.communicate(timeout=120)[1] for process in start_ranks(tmp_path, fails_in_the_loop, 2))
+    assert "ValueError: the model of rank 1 is wrong" in one.splitlines()[-1]
+    assert "RanksError: another of the 2 processes is gone, or did not answer within 300 s" in zero.splitlines()[-1]
 
 
 def test_a_state_goes_on_with_another_number_of_ranks() -> None:
