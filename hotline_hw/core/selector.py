@@ -32,7 +32,7 @@ class HotSetSelector(wiring.Component):
         done: Pulse. SELECT has ended.
         hot_rows, set_mask: The budget.
         hysteresis, move_limit, select_start: Register values, as in `regmap`.
-        clear: Nothing is hot any more.
+        clear: Nothing is hot any more; `hot_count` says so two cycles later. `start` and `restored` come no earlier.
         restored: So many entries of a restored set are hot.
         hot_count, threshold: Register values.
         promoted, demoted: Event pulses.

@@ -68,11 +68,15 @@ class SlotsAreUnique(wiring.Component):
             demotes.eq(dut.take.any() & ~dut.make_hot),
             begins.eq(self.start & ~dut.running),
         ]
-        takes_over = Signal()
+        takes_over, cleared, lasted = Signal(), Signal(), Signal()
         m.d.comb += takes_over.eq(promotes & (vacant != 0))
         m.d.sync += [
             Assume(hot_rows <= g.hot_capacity, "a budget there is"),
             Assume(~(self.start | dut.running) | ~(self.clear | self.restored.any()), "one command at a time"),
+            cleared.eq(self.clear),
+            lasted.eq(self.clear & cleared),
+            Assume(~cleared | lasted | ~self.start, "a CLEAR lasts two cycles, or RESTORE goes on after it"),
+            Assume(~cleared | ~self.restored.any(), "what is restored comes two cycles after"),
             Assume(
                 ~self.restored.any() | (dut.hot_count + self.restored <= hot_rows),
                 "no more rows are restored than may be hot",
@@ -138,7 +142,7 @@ def test_slots_are_unique_for_some_time(tmp_path):
 MUTANTS = {
     "rows leave though slots are free": ("Mux(to_promote > free, to_promote - free, 0)", "to_promote"),
     "more free slots are taken than there are": ("Mux(to_promote > free, free, to_promote)", "to_promote"),
-    "a slot that was given up is given twice": ("vacated.r_en.eq(promoting)", "vacated.r_en.eq(0)"),
+    "a slot that was given up is given twice": ("vacated.r_en.eq(takes)", "vacated.r_en.eq(0)"),
     "each move counts as one more": ("with m.If(promoting & ~vacated.r_rdy)", "with m.If(promoting)"),
     "MOVE_LIMIT is ignored": ("Mux(self.move_limit < g.max_moves, self.move_limit, g.max_moves)", "g.max_moves"),
     "an event has the next slot": ("event_word(mixed, slot)", "event_word(mixed, self.hot_count)"),
