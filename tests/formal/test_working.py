@@ -20,7 +20,7 @@ from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.working import LIST_DOMAIN, WorkingList, place_layout
 from hotline_hw.spec.params import Geometry
-from hotline_sim.formal import PropertyFailed, check, cover, first_value
+from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
