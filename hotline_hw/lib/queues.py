@@ -13,6 +13,8 @@ from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.memories import UNCHECKED
+
 __all__ = ["MultiPopQueue", "MultiPushQueue", "StreamQueue"]
 
 
@@ -37,7 +39,7 @@ class StreamQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = (self.depth - 1).bit_length()
-        m.submodules.storage = store = memory.Memory(shape=self.shape, depth=1 << bits, init=[])
+        m.submodules.storage = store = memory.Memory(shape=self.shape, depth=1 << bits, init=[], attrs=UNCHECKED)
         write = store.write_port()
         read = store.read_port()
         write_pointer = Signal(bits + 1)

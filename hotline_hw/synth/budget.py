@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("budget.json")
 
 ALONE = {
     ("tiny", "ecp5-85k"): [
-        "hotline_key_hash", "hotline_popularity_bank_queue", "hotline_popularity_bank_tracker_update",
+        "hotline_key_hash", "hotline_popularity_bank_lookups_queue", "hotline_popularity_bank_tracker_update",
         "hotline_rows_aligner", "hotline_stream_core_dispatcher", "hotline_stream_core_scatter",
     ],
 }  # fmt: skip

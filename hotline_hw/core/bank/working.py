@@ -9,7 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import select_one
-from hotline_hw.lib.memories import deep
+from hotline_hw.lib.memories import UNCHECKED, deep
 from hotline_hw.spec.params import Geometry
 
 __all__ = ["LIST_DOMAIN", "WorkingList", "answer_bits", "place_layout", "table_bits"]
@@ -126,9 +126,10 @@ class WorkingList(wiring.Component):
         here, before, same_target, same_row = self._look(m, stages, tables, current, epochs)
         wrote = Signal(self.PROBE)  # for each distance, whether the search so far ahead of `decided` has written
         follows = same_row & wrote
-        self._decide(m, stages, here, before, follows, same_target & wrote, insert, back, done)
+        occupied = same_target & wrote
+        self._decide(m, stages, here, before, follows, occupied, insert, back, done)
         m.d.sync += [wrote.eq(Cat(insert, wrote)), stages[4].valid.eq(done)]
-        place = self._answer(m, stages[4], here, before, follows, insert)
+        place = self._answer(m, stages[4], here, before, follows, occupied, insert)
         m.d.comb += [
             written.tag.eq(stages[-1].tag), written.epoch.eq(Mux(current, epochs[1], epochs[0])),
             written.place.eq(place),
@@ -147,7 +148,7 @@ class WorkingList(wiring.Component):
         m.d.sync += [walk.eq(walk + 1), writes.eq(insert)]
         for side in range(2):
             m.submodules[f"table{side}"] = store = memory.Memory(
-                shape=_entry_layout(g), depth=1 << index_bits, init=[], attrs=deep(g)
+                shape=_entry_layout(g), depth=1 << index_bits, init=[], attrs=UNCHECKED | deep(g)
             )
             write = store.write_port()
             read = store.read_port()
@@ -273,7 +274,7 @@ class WorkingList(wiring.Component):
         total = Signal(self.geometry.local_bits + 1)  # rows in both lists
         m.d.sync += passes.eq(compared.hit | ~self.enable)
         m.d.comb += [
-            known.eq(here.match | follows.any()),
+            known.eq(here.match & ~occupied[-1] | follows.any()),  # what is read while it is written says nothing
             free.eq(~(here.used | occupied.any())),
             room.eq(~total[-1]),
             done.eq(decided.valid & (passes | known | (free & before.known))),
@@ -291,7 +292,9 @@ class WorkingList(wiring.Component):
         with m.If(self.start):
             m.d.sync += [count.eq(0) for count in (self.count, self.held_count, total, self.full)]
 
-    def _answer(self, m: Module, placed, here, before, follows: Value, insert: Signal) -> data.View:
+    def _answer(
+        self, m: Module, placed, here, before, follows: Value, occupied: Value, insert: Signal
+    ) -> data.View:  # fmt: skip
         """Answers for the search in `placed`, and puts a new row into a list. Returns the place of a new row."""
         g = self.geometry
         layout = place_layout(g)
@@ -301,7 +304,7 @@ class WorkingList(wiring.Component):
         past = [Signal(layout, name=f"place{ago}") for ago in range(1, self.PROBE + 1)]
         m.d.sync += [
             own.number.eq(Mux(before.held, self.held_count, self.count)), own.held.eq(before.held),
-            own.listed.eq(insert), known.eq(here.place), is_known.eq(here.match), followed.eq(follows),
+            own.listed.eq(insert), known.eq(here.place), is_known.eq(here.match & ~occupied[-1]), followed.eq(follows),
             past[0].eq(place), *(later.eq(sooner) for sooner, later in pairwise(past)),
         ]  # fmt: skip
         m.d.comb += [
@@ -311,7 +314,7 @@ class WorkingList(wiring.Component):
             self.output.eq(Mux(placed.hit, placed.slot, Mux(self.enable, place.as_value(), 0))),
         ]  # fmt: skip
 
-        m.submodules.list = store = memory.Memory(shape=g.tag_bits, depth=1 << g.local_bits, init=[])
+        m.submodules.list = store = memory.Memory(shape=g.tag_bits, depth=1 << g.local_bits, init=[], attrs=UNCHECKED)
         write = store.write_port()
         read = store.read_port(domain=LIST_DOMAIN)
 

@@ -14,6 +14,7 @@ from hotline_hw.core.layouts import (
     verdict_depth,
     verdict_id_bits,
 )
+from hotline_hw.lib.memories import UNCHECKED
 from hotline_hw.lib.queues import StreamQueue
 from hotline_hw.spec.params import Geometry
 
@@ -65,7 +66,7 @@ class SampleClassifier(wiring.Component):
         m.submodules.beats = beats = StreamQueue(result_beat(g), depth=depth)
         m.submodules.judged = judged = StreamQueue(judgement(g), depth=depth)
         m.submodules.table = table = memory.Memory(
-            shape=MISS_BITS, depth=1 << verdict_id_bits(g), init=[], attrs={"ram_style": "block"}
+            shape=MISS_BITS, depth=1 << verdict_id_bits(g), init=[], attrs=UNCHECKED | {"ram_style": "block"}
         )
         write = table.write_port()
 
