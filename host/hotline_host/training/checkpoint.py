@@ -110,6 +110,11 @@ class Saving:
         self._done = self._thread.submit(_write, folder, step, plain, tensors, rows, keep, self._given_up)
         self._thread.shutdown(wait=False)
 
+    @property
+    def ended(self) -> bool:
+        """It is on the disk, or cannot be written."""
+        return self._done.done()
+
     def result(self) -> Path:
         """Waits for its end. Raises OSError, as `save_checkpoint`."""
         return self._done.result()
