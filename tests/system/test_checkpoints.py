@@ -97,9 +97,18 @@ def test_a_full_disk_ends_the_run_and_it_can_go_on(log, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device", str(path))
         return save(path, tensors)
 
+    last = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if "steps" in what:
+            last.append(done)
+            while done == 9 and any(thread.name.startswith("save") for thread in threading.enumerate()):
+                time.sleep(0.01)
+
     monkeypatch.setattr(checkpoint, "_save", full)
     with pytest.raises(OSError, match="the checkpoint of step 8 cannot be written .*; older ones are whole"):
-        run(log, 14, pipelines=("hotline",), save=tmp_path, save_every=4)
+        run(log, 14, progress, pipelines=("hotline",), save=tmp_path, save_every=4)
+    assert last[-1] <= 9, "the run ends at once, not when the next checkpoint is due"
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "hotline").iterdir()] == ["step-00000004"]
     again = run(log, 14, pipelines=("hotline",), resume=tmp_path)

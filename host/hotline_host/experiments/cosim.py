@@ -145,6 +145,7 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, keeper: Keeper, p
             feed = (parts.train[step % len(parts.train)] for step in segment)
             for step in segment:
                 done.steps.append(pipeline.progress(feed))
+                pipeline.saved(wait=False)
                 progress(f"training {name}, steps", step + 1, steps)
             done.losses += pipeline.losses().tolist()
             watch.lap("train")

@@ -184,14 +184,18 @@ class Pipeline(ABC):
             for _ in self.trainer.shards(rows):
                 pass
 
-    def saved(self) -> None:
+    def saved(self, *, wait: bool = True) -> None:
         """Returns when the checkpoint is on the disk, if one is being written.
+
+        Args:
+            wait: or only look whether it has ended.
 
         Raises:
             OSError: it cannot be written. Older checkpoints are there still.
         """
-        saving, self._saving = self._saving, None
-        if saving:
+        saving = self._saving
+        if saving and (wait or saving.ended):
+            self._saving = None
             saving.result()
 
     def resume(self, checkpoint: Checkpoint) -> None:

@@ -110,6 +110,11 @@ class Saving:
         self._done = self._thread.submit(_write, folder, step, plain, tensors, rows, keep, self._given_up)
         self._thread.shutdown(wait=False)
 
+    @property
+    def ended(self) -> bool:
+        """It is on the disk, or cannot be written."""
+        return self._done.done()
+
     def result(self) -> Path:
         """Waits for its end. Raises OSError, as `save_checkpoint`."""
         return self._done.result()
@@ -145,11 +150,13 @@ def _write_all(
     partial.mkdir()
     try:
         sizes = {_STATE: _save(partial / _STATE, tensors)}
-        for number, each in enumerate(rows):
+        shards = iter(rows)
+        while (each := next(shards, None)) is not None:
             if given_up.is_set():
                 raise InterruptedError("the checkpoint was given up")
-            name = f"rows-{number:05}.safetensors"
+            name = f"rows-{len(sizes) - 1:05}.safetensors"
             sizes[name] = _save(partial / name, {_FIRST: torch.tensor(each.first), **each.tensors})
+            del each  # before the next one is made
         manifest = {"format": _FORMAT, "step": step, "bytes": sizes, "state": plain}
         with (partial / "manifest.json").open("w") as file:
             json.dump(manifest, file)

@@ -8,6 +8,7 @@ mini-batch is known, all but the step itself runs in threads beside the step bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -308,8 +309,7 @@ def _joined(parts: list[tuple[int, Iterator[Rows]]]) -> Iterator[Rows]:
     """The shards of several pools, each with the key of its first row."""
     try:
         for first, shards in parts:
-            for shard in shards:
-                yield _moved(shard, first)
+            yield from map(partial(_moved, by=first), shards)  # a loop would hold a shard while the next is made
     finally:
         for _, shards in parts:
             shards.close()  # type: ignore[attr-defined]  # what is not read any more is not kept any more

@@ -54,22 +54,24 @@ class Snapshot:
 
     def shards(self, size: int) -> Iterator[Rows]:
         """All rows, `size` keys a shard. Where only some rows of a shard have values, "keys" says which."""
-        count = len(self._seen)
-        for first in range(0, count, size):
-            end = min(first + size, count)
-            keys = self._drawn_keys(first, end)
-            if keys is None:
-                values = tuple(each[first:end].clone() for each in self._of)
-            else:
-                values = tuple(each.index_select(0, torch.from_numpy(keys)) for each in self._of)
-            for changed, old in self._read_up_to(end):
-                _replace(values, first, keys, changed, old)
-            begin, stop = np.searchsorted(self._hot, (first, end))
-            hot = tuple(each[begin:stop] for each in self._hot_values)
-            _replace(values, first, keys, self._hot[begin:stop], hot)
+        for first in range(0, len(self._seen), size):
+            keys = self._drawn_keys(first, min(first + size, len(self._seen)))
             if keys is None or len(keys):
-                named = {} if keys is None else {"keys": torch.from_numpy(keys)}
-                yield Rows(first, dict(zip(("rows", "state"), values, strict=True)) | named)
+                yield self._shard(first, size, keys)  # has no name here, so that it is gone before the next is made
+
+    def _shard(self, first: int, size: int, keys: np.ndarray | None) -> Rows:
+        end = min(first + size, len(self._seen))
+        if keys is None:
+            values = tuple(each[first:end].clone() for each in self._of)
+        else:
+            values = tuple(each.index_select(0, torch.from_numpy(keys)) for each in self._of)
+        for changed, old in self._read_up_to(end):
+            _replace(values, first, keys, changed, old)
+        begin, stop = np.searchsorted(self._hot, (first, end))
+        hot = tuple(each[begin:stop] for each in self._hot_values)
+        _replace(values, first, keys, self._hot[begin:stop], hot)
+        named = {} if keys is None else {"keys": torch.from_numpy(keys)}
+        return Rows(first, dict(zip(("rows", "state"), values, strict=True)) | named)
 
     def _drawn_keys(self, first: int, end: int) -> np.ndarray | None:
         """The rows of a shard that have values; None if all have."""
@@ -86,16 +88,19 @@ class Snapshot:
         with self._lock:
             self._front = end
             kept, self._kept = self._kept, []
-            taken: list[tuple[np.ndarray, _Values]] = []
-            for keys, values in kept:
-                here = keys < end
-                for chosen, into in ((here, taken), (~here, self._kept)):
-                    if chosen.all():
-                        into.append((keys, values))
-                    elif chosen.any():
-                        at = torch.from_numpy(np.flatnonzero(chosen))
-                        into.append((keys[chosen], tuple(each.index_select(0, at) for each in values)))
-            return taken
+        taken: list[tuple[np.ndarray, _Values]] = []
+        left: list[tuple[np.ndarray, _Values]] = []
+        for keys, values in kept:  # without the lock: training goes on
+            here = keys < end
+            for chosen, into in ((here, taken), (~here, left)):
+                if chosen.all():
+                    into.append((keys, values))
+                elif chosen.any():
+                    at = torch.from_numpy(np.flatnonzero(chosen))
+                    into.append((keys[chosen], tuple(each.index_select(0, at) for each in values)))
+        with self._lock:
+            self._kept += left
+        return taken
 
 
 def _replace(values: _Values, first: int, keys: np.ndarray | None, changed: np.ndarray, old: _Values) -> None:
