@@ -265,8 +265,8 @@ class HotlineDevice(wiring.Component):
                 channel.beats.payload.eq(source.payload), channel.beats.valid.eq(source.valid),
                 source.ready.eq(channel.beats.ready),
             ]  # fmt: skip
+        m.d.sync += sequencer.channel_idle.eq(write.channel_idle)  # it is waited for, and never asked for at once
         m.d.comb += [
-            sequencer.channel_idle.eq(write.channel_idle),
             sequencer.write_fault.kind.eq(write.fault.kind),
             sequencer.write_fault.address.eq(write.fault.address),
             sequencer.write_fault.known.eq(write.fault.known),

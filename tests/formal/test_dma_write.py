@@ -135,11 +135,7 @@ BUFFER_MUTANTS = {
     "packets run together": ("(level != depth) & ~ending", "(level != depth)"),
     "an empty last beat is written": ("pushed.eq(taken & ~(beat.last & (beat.words == 0)))", "pushed.eq(taken)"),
     "a burst too early": ("reached = waiting > room", "reached = waiting >= room"),
-    "what was found before the last burst": (
-        "form.eq(due & ~changed & ~self.burst_valid)",
-        "form.eq(due & ~self.burst_valid)",
-    ),
-    "a burst that waits is overwritten": ("form.eq(due & ~changed & ~self.burst_valid)", "form.eq(due & ~changed)"),
+    "a burst that waits is overwritten": ("form.eq(due & ~loaded & ~self.burst_valid)", "form.eq(due & ~loaded)"),
     "words of the end in every burst": ("Mux(final, tail, all_words)", "tail"),
     "an end forgotten": ("(form & final) |", "form |"),
     "idle before the response": ("~self.burst_valid & (unfinished == 0)", "~self.burst_valid"),

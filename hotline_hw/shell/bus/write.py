@@ -101,18 +101,19 @@ class WriteBuffer(wiring.Component):
             self.idle.eq(~begun & ~ending & ~self.burst_valid & (unfinished == 0)),
         ]  # fmt: skip
 
-        # What the next burst would be is found in a cycle, and the burst is formed in the next, if nothing has changed.
+        # What the next burst would be is found in a cycle, and the burst is formed in the next. The packet may
+        # grow meanwhile, which changes neither a whole burst nor one that ends the packet.
         whole = Signal()
         final = Signal()
         due = Signal()
         length = Signal(burst_shift)
-        changed = Signal()  # what was found is of before
+        loaded = Signal()  # what was found is of another address
         form = Signal()
         reached = waiting > room
-        m.d.comb += form.eq(due & ~changed & ~self.burst_valid)
+        m.d.comb += form.eq(due & ~loaded & ~self.burst_valid)
         m.d.sync += [
             whole.eq(reached), final.eq(ending & (waiting <= room + 1)), due.eq(reached | (ending & (waiting != 0))),
-            length.eq(Mux(reached, room, waiting - 1)), changed.eq(form | self.load),
+            length.eq(Mux(reached, room, waiting - 1)), loaded.eq(self.load),
         ]  # fmt: skip
         with m.If(form):
             m.d.sync += [
