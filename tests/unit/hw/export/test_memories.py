@@ -38,7 +38,9 @@ def test_every_vendor_is_told() -> None:
 @pytest.mark.long
 def test_the_attributes_arrive_in_the_verilog() -> None:
     verilog = core_verilog(preset("tiny"))
+    lane = re.search(r"((?:^  \(\*.*\*\)\n)+)  reg \[\d+:0\] lane0 \[15:0\];", verilog, flags=re.MULTILINE)
+    assert lane is not None, "of a bank's queue, which is read without a clock"
+    assert '(* ram_style = "distributed" *)' in lane[1] and '(* syn_ramstyle = "distributed" *)' in lane[1]
     table = re.search(r"((?:^  \(\*.*\*\)\n)+)  reg \[4:0\] \\table  \[255:0\];", verilog, flags=re.MULTILINE)
-    assert table is not None, "the classifier's, which is read without a clock"
-    assert '(* ram_style = "distributed" *)' in table[1] and '(* syn_ramstyle = "distributed" *)' in table[1]
+    assert table is not None and '(* ram_style = "block" *)' in table[1], "the classifier's"
     assert re.search(r"\*\)\n  reg \[\d+:0\] tags0 ", verilog) is None, "8 sets: as the tool likes"
