@@ -86,7 +86,7 @@ def connect_updates(m: Module, updates: UpdateScatter, banks: list[PopularityBan
             *(there.eq(here) for there, here in zip(bank.update_rank_is, updates.rank_is, strict=True)),
             *(there.eq(here) for there, here in zip(bank.update_tags, updates.tags, strict=True)),
             *(there.eq(here) for there, here in zip(bank.update_weights, updates.lane_weights, strict=True)),
-            bank.update_hot.eq(updates.hot),
+            *(there.eq(here) for there, here in zip(bank.update_hot, updates.hot, strict=True)),
             bank.update_load.eq(updates.load),
             bank.update_take.eq(updates.fire),
             updates.room[number].eq(bank.update_room),

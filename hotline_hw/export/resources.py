@@ -33,6 +33,11 @@ _CELLS = {
 }
 
 
+def _rows(depth: int) -> int:
+    """Rows of the memory of a `StreamQueue`."""
+    return 1 << (depth - 1).bit_length()
+
+
 def sram_bits(geometry: Geometry) -> dict[str, int]:
     """Bits of memory of the whole core, by content.
 
@@ -51,7 +56,7 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
         "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
         "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
         "bank queues": g.banks * g.queue_depth * (lookup + answer + update),
-        "beats in flight": g.beat_depth * pass_beat(g).size + verdict_depth(g) * verdict_beat(g).size,
+        "beats in flight": _rows(g.beat_depth) * pass_beat(g).size + _rows(verdict_depth(g)) * verdict_beat(g).size,
     }
 
 

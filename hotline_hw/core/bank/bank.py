@@ -93,7 +93,7 @@ class PopularityBank(wiring.Component):
                 "update_rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "update_tags": In(geometry.tag_bits).array(geometry.lanes),
                 "update_weights": In(geometry.weight_bits).array(geometry.lanes),
-                "update_hot": In(geometry.lanes),
+                "update_hot": In(1).array(geometry.lanes),
                 "update_load": In(1),
                 "update_room": Out(1),
                 "update_take": In(1),
