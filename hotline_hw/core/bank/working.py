@@ -230,7 +230,8 @@ class WorkingList(wiring.Component):
         here = Signal(data.StructLayout({"used": 1, "match": 1, "place": place_layout(self.geometry)}))
         before = Signal(data.StructLayout({"known": 1, "held": 1}))
         begun = Signal(2)  # tables that were a mini-batch's
-        used, match = Signal(2), Signal(2)
+        used = Signal(2)
+        match = Signal(2)
         m.d.sync += begun.eq(Cat(epoch != 0 for epoch in epochs))
         for side, (word, read) in enumerate(zip(words, tables, strict=True)):
             m.d.sync += word.eq(read)
