@@ -1008,21 +1008,21 @@ module hotline_edge_beat_compactor(input_valid, output_ready, clk, rst, input_re
   assign merged[63:0] = \$37 ;
 endmodule
 
-module hotline_edge_classifier(rst, output__ready, input__valid, w_data, input__ready, output__payload, output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
+module hotline_edge_classifier(rst, output__ready, input__ready, input__valid, input__payload, \output__payload$49 , output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
+  output input__ready;
+  wire input__ready;
   input input__valid;
   wire input__valid;
-  input [398:0] w_data;
-  wire [398:0] w_data;
-  output input__ready;
-  reg input__ready = 1'h0;
-  output [391:0] output__payload;
-  reg [391:0] output__payload = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  input [346:0] input__payload;
+  wire [346:0] input__payload;
+  output [391:0] \output__payload$49 ;
+  reg [391:0] \output__payload$49  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   output output__valid;
   reg output__valid = 1'h0;
   output batch_too_long;
@@ -1040,125 +1040,116 @@ module hotline_edge_classifier(rst, output__ready, input__valid, w_data, input__
   input clk;
   wire clk;
   wire \$1 ;
-  wire [31:0] \$10 ;
+  wire [4:0] \$10 ;
   wire \$11 ;
   wire [4:0] \$12 ;
-  wire [31:0] \$13 ;
-  wire \$14 ;
-  wire [4:0] \$15 ;
-  wire [31:0] \$16 ;
+  wire \$13 ;
+  wire [4:0] \$14 ;
+  wire \$15 ;
+  wire \$16 ;
   wire \$17 ;
-  wire [4:0] \$18 ;
-  wire [7:0] \$19 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [8:0] \$20 ;
+  wire \$20 ;
   wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  reg [6:0] \$25 ;
-  reg \$26 ;
+  reg \$22 ;
+  reg [346:0] \$23 ;
+  reg [62:0] \$24 ;
+  reg \$25 ;
+  reg [391:0] \$26 ;
   reg \$27 ;
-  reg [398:0] \$28 ;
-  reg [62:0] \$29 ;
+  wire [54:0] \$28 ;
   wire \$3 ;
-  reg \$30 ;
-  reg [391:0] \$31 ;
-  reg \$32 ;
-  wire [54:0] \$33 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
-  wire [31:0] \$7 ;
-  wire \$8 ;
-  wire [4:0] \$9 ;
-  wire [398:0] beat;
-  wire [391:0] \beat$44 ;
-  wire [398:0] beats_r_data;
+  wire \$7 ;
+  wire [4:0] \$8 ;
+  wire \$9 ;
+  wire [346:0] beat;
+  wire [391:0] \beat$43 ;
+  wire [346:0] beats_output__payload;
+  wire beats_output__valid;
   wire goes;
-  reg [6:0] \inside  = 7'h00;
   wire judge_here5;
-  wire judged_r_rdy;
-  wire [62:0] oldest;
+  wire judged_output__valid;
+  wire [62:0] output__payload;
   wire popped;
-  wire [62:0] r_data;
-  wire r_rdy;
+  wire [7:0] read__addr;
   wire [4:0] read__data;
   reg tail_known = 1'h0;
   wire taken;
   reg [62:0] verdict = 63'h0000000000000000;
-  reg [398:0] waiting = 399'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [346:0] waiting = 347'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg waits = 1'h0;
   wire [7:0] write__addr;
   wire [4:0] write__data;
   wire write__en;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
+  (* no_rw_check = 32'd1 *)
+  (* ram_style = "block" *)
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (write__en)
       \table [write__addr] <= write__data;
   end
-  assign read__data = \table [verdict[62:55]];
+  reg [4:0] _0_;
+  always @(posedge clk) begin
+    _0_ <= \table [read__addr];
+  end
+  assign read__data = _0_;
   assign taken = input__valid & input__ready;
-  assign oldest = popped ? r_data : verdict;
   assign \$1  = waits & tail_known;
   assign \$2  = ~ output__valid;
   assign \$3  = \$2  | output__ready;
   assign goes = \$1  & \$3 ;
-  assign \$4  = r_rdy & judged_r_rdy;
+  assign \$4  = beats_output__valid & judged_output__valid;
   assign \$5  = ~ waits;
   assign \$6  = \$5  | goes;
   assign popped = \$4  & \$6 ;
-  assign \$7  = waiting[43] ? { 19'h00000, waiting[56:44] } : waiting[31:0];
-  assign \$8  = waiting[40] & waiting[397];
-  assign \$9  = verdict[5] ? read__data : verdict[4:0];
-  assign \$10  = waiting[142] ? { 19'h00000, waiting[155:143] } : waiting[130:99];
-  assign \$11  = waiting[139] & waiting[397];
-  assign \$12  = verdict[13] ? read__data : verdict[12:8];
-  assign \$13  = waiting[241] ? { 19'h00000, waiting[254:242] } : waiting[229:198];
-  assign \$14  = waiting[238] & waiting[397];
-  assign \$15  = verdict[21] ? read__data : verdict[20:16];
-  assign \$16  = waiting[340] ? { 19'h00000, waiting[353:341] } : waiting[328:297];
-  assign \$17  = waiting[337] & waiting[397];
-  assign \$18  = verdict[29] ? read__data : verdict[28:24];
-  assign \$19  = \inside  + taken;
-  assign \$20  = \$19  - popped;
-  assign \$21  = \inside  <= 7'h40;
-  assign \$22  = ~ oldest[54];
-  assign \$23  = oldest[62:55] != write__addr;
-  assign \$24  = \$22  | \$23 ;
+  assign read__addr = popped ? output__payload[62:55] : verdict[62:55];
+  assign \$7  = waiting[40] & waiting[345];
+  assign \$8  = verdict[5] ? read__data : verdict[4:0];
+  assign \$9  = waiting[126] & waiting[345];
+  assign \$10  = verdict[13] ? read__data : verdict[12:8];
+  assign \$11  = waiting[212] & waiting[345];
+  assign \$12  = verdict[21] ? read__data : verdict[20:16];
+  assign \$13  = waiting[298] & waiting[345];
+  assign \$14  = verdict[29] ? read__data : verdict[28:24];
+  assign \$15  = ~ output__payload[54];
+  assign \$16  = output__payload[62:55] != write__addr;
+  assign \$17  = \$15  | \$16 ;
+  assign \$18  = ~ verdict[54];
+  assign \$19  = verdict[62:55] != write__addr;
+  assign \$20  = \$18  | \$19 ;
+  assign \$21  = popped ? \$17  : \$20 ;
   always @(posedge clk)
-    \inside  <= \$25 ;
+    tail_known <= \$22 ;
   always @(posedge clk)
-    input__ready <= \$26 ;
+    waiting <= \$23 ;
   always @(posedge clk)
-    tail_known <= \$27 ;
+    verdict <= \$24 ;
   always @(posedge clk)
-    waiting <= \$28 ;
+    waits <= \$25 ;
   always @(posedge clk)
-    verdict <= \$29 ;
+    \output__payload$49  <= \$26 ;
   always @(posedge clk)
-    waits <= \$30 ;
-  always @(posedge clk)
-    output__payload <= \$31 ;
-  always @(posedge clk)
-    output__valid <= \$32 ;
+    output__valid <= \$27 ;
   hotline_edge_classifier_beats beats (
     .clk(clk),
-    .r_data(beats_r_data),
-    .r_en(popped),
-    .r_rdy(r_rdy),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(popped),
+    .output__valid(beats_output__valid),
     .rst(rst),
-    .w_en(taken),
-    .w_port__data(w_data)
+    .write__data(input__payload)
   );
   hotline_edge_classifier_judge judge (
-    .\213_54_0 (\$33 ),
+    .\213_54_0 (\$28 ),
     .bad(bad),
     .batch_too_long(batch_too_long),
-    .beat(w_data),
+    .beat(input__payload),
     .carried_head(write__data),
     .carried_straddler(write__en),
     .clk(clk),
@@ -1173,298 +1164,241 @@ module hotline_edge_classifier(rst, output__ready, input__valid, w_data, input__
   );
   hotline_edge_classifier_judged judged (
     .clk(clk),
-    .r_data(r_data),
-    .r_en(popped),
-    .r_rdy(judged_r_rdy),
+    .input__valid(judge_here5),
+    .output__payload(output__payload),
+    .output__ready(popped),
+    .output__valid(judged_output__valid),
     .rst(rst),
-    .w_en(judge_here5),
-    .w_port__data_54_0(\$33 ),
-    .w_port__data_62_55(write__addr)
+    .write__data_54_0(\$28 ),
+    .write__data_tail_id(write__addr)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$25  = \$20 [6:0];
+    \$22  = \$21 ;
     if (rst) begin
-      \$25  = 7'h00;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$26  = \$21 ;
-    if (rst) begin
-      \$26  = 1'h0;
+    \$23  = waiting;
+    if (popped) begin
+      \$23  = beats_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$27  = \$24 ;
+    \$24  = verdict;
+    if (popped) begin
+      \$24  = output__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = waits;
+    if (popped) begin
+      \$25  = 1'h1;
+    end else if (goes) begin
+      \$25  = 1'h0;
+    end
+    if (rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = \output__payload$49 ;
+    if (goes) begin
+      \$26  = \beat$43 ;
+    end
+    if (rst) begin
+      \$26  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$27  = output__valid;
+    if (goes) begin
+      \$27  = 1'h1;
+    end else if (output__ready) begin
+      \$27  = 1'h0;
+    end
     if (rst) begin
       \$27  = 1'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$28  = waiting;
-    if (popped) begin
-      \$28  = beats_r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$29  = verdict;
-    if (popped) begin
-      \$29  = r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$30  = waits;
-    if (popped) begin
-      \$30  = 1'h1;
-    end else if (goes) begin
-      \$30  = 1'h0;
-    end
-    if (rst) begin
-      \$30  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$31  = output__payload;
-    if (goes) begin
-      \$31  = \beat$44 ;
-    end
-    if (rst) begin
-      \$31  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$32  = output__valid;
-    if (goes) begin
-      \$32  = 1'h1;
-    end else if (output__ready) begin
-      \$32  = 1'h0;
-    end
-    if (rst) begin
-      \$32  = 1'h0;
-    end
-  end
-  assign beat = w_data;
-  assign \beat$44 [391] = waiting[398];
-  assign \beat$44 [390] = waiting[396];
-  assign \beat$44 [389:368] = verdict[53:32];
-  assign \beat$44 [367:365] = waiting[395:393];
-  assign \beat$44 [364] = waiting[392];
-  assign \beat$44 [363:331] = waiting[391:359];
-  assign \beat$44 [330] = waiting[358];
-  assign \beat$44 [329:327] = waiting[357:355];
-  assign \beat$44 [326] = waiting[354];
-  assign \beat$44 [318] = waiting[340];
-  assign \beat$44 [317] = waiting[338];
-  assign \beat$44 [325:324] = verdict[31:30];
-  assign \beat$44 [323:319] = \$18 ;
-  assign \beat$44 [316] = \$17 ;
-  assign \beat$44 [315:308] = waiting[336:329];
-  assign \beat$44 [307:276] = \$16 ;
-  assign \beat$44 [275:273] = waiting[296:294];
-  assign \beat$44 [272] = waiting[293];
-  assign \beat$44 [271:239] = waiting[292:260];
-  assign \beat$44 [238] = waiting[259];
-  assign \beat$44 [237:235] = waiting[258:256];
-  assign \beat$44 [234] = waiting[255];
-  assign \beat$44 [226] = waiting[241];
-  assign \beat$44 [225] = waiting[239];
-  assign \beat$44 [233:232] = verdict[23:22];
-  assign \beat$44 [231:227] = \$15 ;
-  assign \beat$44 [224] = \$14 ;
-  assign \beat$44 [223:216] = waiting[237:230];
-  assign \beat$44 [215:184] = \$13 ;
-  assign \beat$44 [183:181] = waiting[197:195];
-  assign \beat$44 [180] = waiting[194];
-  assign \beat$44 [179:147] = waiting[193:161];
-  assign \beat$44 [146] = waiting[160];
-  assign \beat$44 [145:143] = waiting[159:157];
-  assign \beat$44 [142] = waiting[156];
-  assign \beat$44 [134] = waiting[142];
-  assign \beat$44 [133] = waiting[140];
-  assign \beat$44 [141:140] = verdict[15:14];
-  assign \beat$44 [139:135] = \$12 ;
-  assign \beat$44 [132] = \$11 ;
-  assign \beat$44 [131:124] = waiting[138:131];
-  assign \beat$44 [123:92] = \$10 ;
-  assign \beat$44 [91:89] = waiting[98:96];
-  assign \beat$44 [88] = waiting[95];
-  assign \beat$44 [87:55] = waiting[94:62];
-  assign \beat$44 [54] = waiting[61];
-  assign \beat$44 [53:51] = waiting[60:58];
-  assign \beat$44 [50] = waiting[57];
-  assign \beat$44 [42] = waiting[43];
-  assign \beat$44 [41] = waiting[41];
-  assign \beat$44 [49:48] = verdict[7:6];
-  assign \beat$44 [47:43] = \$9 ;
-  assign \beat$44 [40] = \$8 ;
-  assign \beat$44 [39:32] = waiting[39:32];
-  assign \beat$44 [31:0] = \$7 ;
+  assign beat = input__payload;
+  assign \beat$43 [391] = waiting[346];
+  assign \beat$43 [390] = waiting[344];
+  assign \beat$43 [389:368] = verdict[53:32];
+  assign \beat$43 [367:365] = waiting[343:341];
+  assign \beat$43 [364] = waiting[340];
+  assign \beat$43 [363:331] = waiting[339:307];
+  assign \beat$43 [330] = waiting[306];
+  assign \beat$43 [329:327] = waiting[305:303];
+  assign \beat$43 [326] = waiting[302];
+  assign \beat$43 [318] = waiting[301];
+  assign \beat$43 [317] = waiting[299];
+  assign \beat$43 [315:276] = waiting[297:258];
+  assign \beat$43 [325:324] = verdict[31:30];
+  assign \beat$43 [323:319] = \$14 ;
+  assign \beat$43 [316] = \$13 ;
+  assign \beat$43 [275:273] = waiting[257:255];
+  assign \beat$43 [272] = waiting[254];
+  assign \beat$43 [271:239] = waiting[253:221];
+  assign \beat$43 [238] = waiting[220];
+  assign \beat$43 [237:235] = waiting[219:217];
+  assign \beat$43 [234] = waiting[216];
+  assign \beat$43 [226] = waiting[215];
+  assign \beat$43 [225] = waiting[213];
+  assign \beat$43 [223:184] = waiting[211:172];
+  assign \beat$43 [233:232] = verdict[23:22];
+  assign \beat$43 [231:227] = \$12 ;
+  assign \beat$43 [224] = \$11 ;
+  assign \beat$43 [183:181] = waiting[171:169];
+  assign \beat$43 [180] = waiting[168];
+  assign \beat$43 [179:147] = waiting[167:135];
+  assign \beat$43 [146] = waiting[134];
+  assign \beat$43 [145:143] = waiting[133:131];
+  assign \beat$43 [142] = waiting[130];
+  assign \beat$43 [134] = waiting[129];
+  assign \beat$43 [133] = waiting[127];
+  assign \beat$43 [131:92] = waiting[125:86];
+  assign \beat$43 [141:140] = verdict[15:14];
+  assign \beat$43 [139:135] = \$10 ;
+  assign \beat$43 [132] = \$9 ;
+  assign \beat$43 [91:89] = waiting[85:83];
+  assign \beat$43 [88] = waiting[82];
+  assign \beat$43 [87:55] = waiting[81:49];
+  assign \beat$43 [54] = waiting[48];
+  assign \beat$43 [53:51] = waiting[47:45];
+  assign \beat$43 [50] = waiting[44];
+  assign \beat$43 [42] = waiting[43];
+  assign \beat$43 [41] = waiting[41];
+  assign \beat$43 [39:0] = waiting[39:0];
+  assign \beat$43 [49:48] = verdict[7:6];
+  assign \beat$43 [47:43] = \$8 ;
+  assign \beat$43 [40] = \$7 ;
 endmodule
 
-module hotline_edge_classifier_beats(rst, w_en, r_en, r_data, w_port__data, r_rdy, clk);
+module hotline_edge_classifier_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  input r_en;
-  wire r_en;
-  output [398:0] r_data;
-  wire [398:0] r_data;
-  input [398:0] w_port__data;
-  wire [398:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [346:0] output__payload;
+  wire [346:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [346:0] write__data;
+  wire [346:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [398:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [346:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[6:0]] <= write__data;
   end
-  reg [398:0] _0_;
+  reg [346:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -1476,8 +1410,8 @@ module hotline_edge_classifier_judge(rst, taken, beat, here5, carried_head, carr
   wire rst;
   input taken;
   wire taken;
-  input [398:0] beat;
-  wire [398:0] beat;
+  input [346:0] beat;
+  wire [346:0] beat;
   output here5;
   reg here5 = 1'h0;
   output [4:0] carried_head;
@@ -2070,39 +2004,39 @@ module hotline_edge_classifier_judge(rst, taken, beat, here5, carried_head, carr
   assign \$200  = \$198  & \$199 ;
   assign \$201  = popular_counted0_0 + first;
   always @(posedge clk)
-    flags_end <= beat[398];
+    flags_end <= beat[346];
   always @(posedge clk)
     flags_valid_0 <= beat[40];
   always @(posedge clk)
-    flags_valid_1 <= beat[139];
+    flags_valid_1 <= beat[126];
   always @(posedge clk)
-    flags_valid_2 <= beat[238];
+    flags_valid_2 <= beat[212];
   always @(posedge clk)
-    flags_valid_3 <= beat[337];
+    flags_valid_3 <= beat[298];
   always @(posedge clk)
     flags_last_0 <= beat[41];
   always @(posedge clk)
-    flags_last_1 <= beat[140];
+    flags_last_1 <= beat[127];
   always @(posedge clk)
-    flags_last_2 <= beat[239];
+    flags_last_2 <= beat[213];
   always @(posedge clk)
-    flags_last_3 <= beat[338];
+    flags_last_3 <= beat[299];
   always @(posedge clk)
     flags_hit_0 <= beat[43];
   always @(posedge clk)
-    flags_hit_1 <= beat[142];
+    flags_hit_1 <= beat[129];
   always @(posedge clk)
-    flags_hit_2 <= beat[241];
+    flags_hit_2 <= beat[215];
   always @(posedge clk)
-    flags_hit_3 <= beat[340];
+    flags_hit_3 <= beat[301];
   always @(posedge clk)
     flags_bad_0 <= beat[42];
   always @(posedge clk)
-    flags_bad_1 <= beat[141];
+    flags_bad_1 <= beat[128];
   always @(posedge clk)
-    flags_bad_2 <= beat[240];
+    flags_bad_2 <= beat[214];
   always @(posedge clk)
-    flags_bad_3 <= beat[339];
+    flags_bad_3 <= beat[300];
   always @(posedge clk)
     misses2_0_0 <= \$2 ;
   always @(posedge clk)
@@ -2553,174 +2487,134 @@ module hotline_edge_classifier_judge(rst, taken, beat, here5, carried_head, carr
   assign \$62  = flags_last_0;
 endmodule
 
-module hotline_edge_classifier_judged(rst, r_en, r_data, w_en, w_port__data_62_55, w_port__data_54_0, r_rdy, clk);
+module hotline_edge_classifier_judged(rst, output__ready, output__payload, input__valid, write__data_tail_id, write__data_54_0, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input r_en;
-  wire r_en;
-  output [62:0] r_data;
-  wire [62:0] r_data;
-  input w_en;
-  wire w_en;
-  input [7:0] w_port__data_62_55;
-  wire [7:0] w_port__data_62_55;
-  input [54:0] w_port__data_54_0;
-  wire [54:0] w_port__data_54_0;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output [62:0] output__payload;
+  wire [62:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [7:0] write__data_tail_id;
+  wire [7:0] write__data_tail_id;
+  input [54:0] write__data_54_0;
+  wire [54:0] write__data_54_0;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [62:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [62:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { w_port__data_62_55, w_port__data_54_0 };
+    if (taken)
+      storage[write_pointer[6:0]] <= { write__data_tail_id, write__data_54_0 };
   end
   reg [62:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
 
-module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, row_out__2__valid, row_out__2__hot
-, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4, row_out__5__valid, row_out__5__hot
-, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7, selecting, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_length, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, row_out__2__valid
+, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4, row_out__5__valid
+, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7, dump__ready
+, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -2731,8 +2625,10 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire busy;
   output [3:0] index_bits;
   wire [3:0] index_bits;
-  output hold;
-  wire hold;
+  output [8:0] row_set;
+  wire [8:0] row_set;
+  output running;
+  wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
   input [3:0] row_out__0__hot;
@@ -2845,8 +2741,6 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire [131:0] row_out__7__tags;
   input [12:0] slot_out__7;
   wire [12:0] slot_out__7;
-  input selecting;
-  wire selecting;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
@@ -2863,6 +2757,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg restore_entry = 1'h0;
   output [3:0] row_in__hot;
   reg [3:0] row_in__hot = 4'h0;
+  output accessing;
+  reg accessing = 1'h1;
   output [13:0] hot_rows;
   reg [13:0] hot_rows = 14'h2000;
   output [3:0] row_in__valid;
@@ -2875,10 +2771,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg [31:0] row_in__counters = 32'd0;
   output [131:0] row_in__tags;
   reg [131:0] row_in__tags = 132'h000000000000000000000000000000000;
-  output row_access;
-  reg row_access;
-  output [8:0] row_set;
-  reg [8:0] row_set;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [7:0] row_write;
   reg [7:0] row_write;
   output clear;
@@ -2897,10 +2791,6 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg command_code;
   output dump__valid;
   reg dump__valid;
-  output [1:0] row_way;
-  reg [1:0] row_way;
-  output [256:0] dump__payload;
-  reg [256:0] dump__payload;
   output restore__ready;
   reg restore__ready;
   output restore_length;
@@ -2909,10 +2799,15 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg [7:0] slot_write;
   output [12:0] slot_in;
   reg [12:0] slot_in;
+  output [256:0] dump__payload;
+  reg [256:0] dump__payload;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
+  input selecting;
+  wire selecting;
+  (* init = 1'h1 *)
   input restore__valid;
   wire restore__valid;
   wire [15:0] \$1 ;
@@ -2920,20 +2815,20 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire [32:0] \$103 ;
-  wire \$104 ;
-  wire [7:0] \$105 ;
-  wire \$106 ;
+  wire \$103 ;
+  wire [32:0] \$104 ;
+  wire \$105 ;
+  wire [7:0] \$106 ;
   wire \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [1:0] \$11 ;
   wire \$110 ;
   wire \$111 ;
-  wire [32:0] \$112 ;
-  wire \$113 ;
-  wire [7:0] \$114 ;
-  wire \$115 ;
+  wire \$112 ;
+  wire [32:0] \$113 ;
+  wire \$114 ;
+  wire [7:0] \$115 ;
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
@@ -2945,16 +2840,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
-  wire [3:0] \$126 ;
-  wire \$127 ;
-  wire [12:0] \$128 ;
+  wire \$126 ;
+  wire [3:0] \$127 ;
+  wire \$128 ;
   wire [12:0] \$129 ;
   wire [3:0] \$13 ;
-  wire \$130 ;
+  wire [12:0] \$130 ;
   wire \$131 ;
-  wire [4:0] \$132 ;
-  wire [7:0] \$133 ;
-  wire \$134 ;
+  wire \$132 ;
+  wire [4:0] \$133 ;
+  wire [7:0] \$134 ;
   wire \$135 ;
   wire \$136 ;
   wire \$137 ;
@@ -2963,24 +2858,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire [4:0] \$14 ;
   wire \$140 ;
   wire \$141 ;
-  wire [14:0] \$142 ;
-  reg [12:0] \$143 ;
-  wire [14:0] \$144 ;
+  wire \$142 ;
+  wire \$143 ;
+  wire \$144 ;
   wire \$145 ;
-  wire [63:0] \$146 ;
-  wire [63:0] \$147 ;
-  wire [63:0] \$148 ;
-  wire [63:0] \$149 ;
+  wire [14:0] \$146 ;
+  reg [12:0] \$147 ;
+  wire [14:0] \$148 ;
+  wire \$149 ;
   wire [5:0] \$15 ;
-  wire [12:0] \$150 ;
-  wire [12:0] \$151 ;
-  wire [12:0] \$152 ;
-  wire [12:0] \$153 ;
+  wire [63:0] \$150 ;
+  wire [63:0] \$151 ;
+  wire [63:0] \$152 ;
+  wire [63:0] \$153 ;
   wire \$154 ;
-  wire \$155 ;
-  wire \$156 ;
-  wire \$157 ;
-  wire \$158 ;
+  wire [12:0] \$155 ;
+  wire [12:0] \$156 ;
+  wire [12:0] \$157 ;
+  wire [12:0] \$158 ;
   wire \$159 ;
   wire [6:0] \$16 ;
   wire \$160 ;
@@ -3001,51 +2896,59 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$174 ;
   wire \$175 ;
   wire \$176 ;
-  reg [14:0] \$177 ;
-  reg [8:0] \$178 ;
-  reg [32:0] \$179 ;
+  wire \$177 ;
+  wire \$178 ;
+  wire \$179 ;
   wire [8:0] \$18 ;
-  reg [2:0] \$180 ;
-  reg [11:0] \$181 ;
-  reg \$182 ;
-  reg [3:0] \$183 ;
-  reg [3:0] \$184 ;
-  reg [3:0] \$185 ;
-  reg [3:0] \$186 ;
-  reg [7:0] \$187 ;
-  reg [31:0] \$188 ;
-  reg [131:0] \$189 ;
+  wire \$180 ;
+  wire \$181 ;
+  reg [14:0] \$182 ;
+  reg [8:0] \$183 ;
+  reg [32:0] \$184 ;
+  reg [2:0] \$185 ;
+  reg [11:0] \$186 ;
+  reg \$187 ;
+  reg [3:0] \$188 ;
+  reg [3:0] \$189 ;
   wire [9:0] \$19 ;
-  reg [12:0] \$190 ;
+  reg [3:0] \$190 ;
   reg [3:0] \$191 ;
-  reg \$192 ;
-  reg \$193 ;
-  reg \$194 ;
-  reg [2:0] \$195 ;
-  reg \$196 ;
+  reg [7:0] \$192 ;
+  reg [31:0] \$193 ;
+  reg [131:0] \$194 ;
+  reg [12:0] \$195 ;
+  reg [3:0] \$196 ;
   reg \$197 ;
-  reg [3:0] \$198 ;
-  reg [8:0] \$199 ;
+  reg \$198 ;
+  reg \$199 ;
   wire \$2 ;
   reg [8:0] \$20 ;
-  reg [11:0] \$200 ;
+  reg [2:0] \$200 ;
   reg \$201 ;
-  reg [3:0] \$202 ;
-  reg [13:0] \$203 ;
-  reg [3:0] \$204 ;
-  reg [3:0] \$205 ;
-  reg [7:0] \$206 ;
-  reg [31:0] \$207 ;
-  reg [131:0] \$208 ;
-  reg [2:0] \$209 ;
+  reg \$202 ;
+  reg [3:0] \$203 ;
+  reg \$204 ;
+  reg [8:0] \$205 ;
+  reg [11:0] \$206 ;
+  reg \$207 ;
+  reg \$208 ;
+  reg [3:0] \$209 ;
   wire [14:0] \$21 ;
-  reg [12:0] \$210 ;
-  reg [12:0] \$211 ;
-  reg [12:0] \$212 ;
-  reg [12:0] \$213 ;
-  reg [3:0] \$214 ;
-  reg \$215 ;
+  reg [13:0] \$210 ;
+  reg [3:0] \$211 ;
+  reg [3:0] \$212 ;
+  reg [7:0] \$213 ;
+  reg [31:0] \$214 ;
+  reg [131:0] \$215 ;
+  reg [2:0] \$216 ;
+  reg [12:0] \$217 ;
+  reg [12:0] \$218 ;
+  reg [12:0] \$219 ;
   wire [14:0] \$22 ;
+  reg [12:0] \$220 ;
+  reg \$221 ;
+  reg [3:0] \$222 ;
+  reg \$223 ;
   wire [14:0] \$23 ;
   wire [14:0] \$24 ;
   wire [14:0] \$25 ;
@@ -3090,44 +2993,44 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$60 ;
   wire \$61 ;
   wire \$62 ;
-  wire [9:0] \$63 ;
-  wire \$64 ;
+  wire \$63 ;
+  wire [9:0] \$64 ;
   wire \$65 ;
   wire \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
-  wire [3:0] \$70 ;
-  wire [12:0] \$71 ;
+  wire \$70 ;
+  wire [3:0] \$71 ;
   wire [12:0] \$72 ;
   wire [12:0] \$73 ;
   wire [12:0] \$74 ;
-  wire \$75 ;
-  wire [12:0] \$76 ;
+  wire [12:0] \$75 ;
+  wire \$76 ;
   wire [12:0] \$77 ;
-  wire [3:0] \$78 ;
+  wire [12:0] \$78 ;
   wire [3:0] \$79 ;
   wire \$8 ;
-  wire \$80 ;
+  wire [3:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
   wire \$84 ;
-  wire [32:0] \$85 ;
-  wire \$86 ;
-  wire [7:0] \$87 ;
-  wire \$88 ;
+  wire \$85 ;
+  wire [32:0] \$86 ;
+  wire \$87 ;
+  wire [7:0] \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
   wire \$93 ;
-  wire [32:0] \$94 ;
-  wire \$95 ;
-  wire [7:0] \$96 ;
-  wire \$97 ;
+  wire \$94 ;
+  wire [32:0] \$95 ;
+  wire \$96 ;
+  wire [7:0] \$97 ;
   wire \$98 ;
   wire \$99 ;
   reg [8:0] beyond = 9'h000;
@@ -3149,9 +3052,10 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [11:0] last = 12'h000;
+  reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
-  reg sending_slots;
+  reg sending_slots = 1'h0;
   reg [12:0] slot0 = 13'h0000;
   reg [12:0] slot1 = 14'h2000;
   reg [12:0] slot2 = 13'h0000;
@@ -3159,6 +3063,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [8:0] walk = 9'h000;
+  reg walking = 1'h1;
   reg [2:0] way = 3'h0;
   reg [3:0] \within  = 4'h0;
   assign \$1  = hot_rows * 2'h2;
@@ -3188,7 +3093,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   assign \$38  = quota >= 1'h1;
   assign \$39  = quota >= 2'h2;
   assign \$40  = quota >= 2'h3;
-  assign \$41  = 1'h1 << \$132 [3:0];
+  assign \$41  = 1'h1 << \$133 [3:0];
   assign \$42  = \$41  - 1'h1;
   assign \$43  = index == last;
   assign \$44  = index < budget[28:17];
@@ -3210,192 +3115,204 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   assign \$60  = | \$59 ;
   assign \$61  = judged & \$60 ;
   assign \$62  = \$61  | unusable;
-  assign \$63  = walk + 1'h1;
-  assign \$64  = walk == 9'h1ff;
-  assign \$65  = ~ busy;
-  assign \$66  = hot_rows_write_etc[0] & \$65 ;
-  assign \$67  = ~ busy;
-  assign \$68  = hot_rows_write_etc[1] & \$67 ;
-  assign \$69  = write_data > 14'h2000;
-  assign \$70  = way + 1'h1;
-  assign \$75  = way == 3'h5;
-  assign \$76  = index + 1'h1;
-  assign \$77  = \final  ? 13'h0000 : \$76 ;
-  assign \$78  = ~ usable;
-  assign \$79  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$78 ;
-  assign \$80  = | \$79 ;
-  assign \$81  = ~ restore__payload[256];
-  assign \$82  = \$80  & \$81 ;
-  assign \$83  = restore__payload[63] & usable[0];
+  assign \$63  = running | leaves;
+  assign \$64  = walk + 1'h1;
+  assign \$65  = walk == 9'h1ff;
+  assign \$66  = ~ busy;
+  assign \$67  = hot_rows_write_etc[0] & \$66 ;
+  assign \$68  = ~ busy;
+  assign \$69  = hot_rows_write_etc[1] & \$68 ;
+  assign \$70  = write_data > 14'h2000;
+  assign \$71  = way + 1'h1;
+  assign \$76  = way == 3'h5;
+  assign \$77  = index + 1'h1;
+  assign \$78  = \final  ? 13'h0000 : \$77 ;
+  assign \$79  = ~ usable;
+  assign \$80  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$79 ;
+  assign \$81  = | \$80 ;
+  assign \$82  = ~ restore__payload[256];
+  assign \$83  = \$81  & \$82 ;
   assign \$84  = restore__payload[63] & usable[0];
-  assign \$85  = \$84  ? restore__payload[32:0] : 33'h000000000;
-  assign \$86  = restore__payload[63] & usable[0];
-  assign \$87  = \$86  ? restore__payload[55:48] : 8'h00;
-  assign \$88  = restore__payload[63] & usable[0];
-  assign \$89  = \$88  ? restore__payload[61] : 1'h0;
-  assign \$90  = restore__payload[63] & usable[0];
-  assign \$91  = \$90  ? restore__payload[62] : 1'h0;
-  assign \$92  = restore__payload[127] & usable[1];
+  assign \$85  = restore__payload[63] & usable[0];
+  assign \$86  = \$85  ? restore__payload[32:0] : 33'h000000000;
+  assign \$87  = restore__payload[63] & usable[0];
+  assign \$88  = \$87  ? restore__payload[55:48] : 8'h00;
+  assign \$89  = restore__payload[63] & usable[0];
+  assign \$90  = \$89  ? restore__payload[61] : 1'h0;
+  assign \$91  = restore__payload[63] & usable[0];
+  assign \$92  = \$91  ? restore__payload[62] : 1'h0;
   assign \$93  = restore__payload[127] & usable[1];
-  assign \$94  = \$93  ? restore__payload[96:64] : 33'h000000000;
-  assign \$95  = restore__payload[127] & usable[1];
-  assign \$96  = \$95  ? restore__payload[119:112] : 8'h00;
-  assign \$97  = restore__payload[127] & usable[1];
-  assign \$98  = \$97  ? restore__payload[125] : 1'h0;
-  assign \$99  = restore__payload[127] & usable[1];
-  assign \$100  = \$99  ? restore__payload[126] : 1'h0;
-  assign \$101  = restore__payload[191] & usable[2];
+  assign \$94  = restore__payload[127] & usable[1];
+  assign \$95  = \$94  ? restore__payload[96:64] : 33'h000000000;
+  assign \$96  = restore__payload[127] & usable[1];
+  assign \$97  = \$96  ? restore__payload[119:112] : 8'h00;
+  assign \$98  = restore__payload[127] & usable[1];
+  assign \$99  = \$98  ? restore__payload[125] : 1'h0;
+  assign \$100  = restore__payload[127] & usable[1];
+  assign \$101  = \$100  ? restore__payload[126] : 1'h0;
   assign \$102  = restore__payload[191] & usable[2];
-  assign \$103  = \$102  ? restore__payload[160:128] : 33'h000000000;
-  assign \$104  = restore__payload[191] & usable[2];
-  assign \$105  = \$104  ? restore__payload[183:176] : 8'h00;
-  assign \$106  = restore__payload[191] & usable[2];
-  assign \$107  = \$106  ? restore__payload[189] : 1'h0;
-  assign \$108  = restore__payload[191] & usable[2];
-  assign \$109  = \$108  ? restore__payload[190] : 1'h0;
-  assign \$110  = restore__payload[255] & usable[3];
+  assign \$103  = restore__payload[191] & usable[2];
+  assign \$104  = \$103  ? restore__payload[160:128] : 33'h000000000;
+  assign \$105  = restore__payload[191] & usable[2];
+  assign \$106  = \$105  ? restore__payload[183:176] : 8'h00;
+  assign \$107  = restore__payload[191] & usable[2];
+  assign \$108  = \$107  ? restore__payload[189] : 1'h0;
+  assign \$109  = restore__payload[191] & usable[2];
+  assign \$110  = \$109  ? restore__payload[190] : 1'h0;
   assign \$111  = restore__payload[255] & usable[3];
-  assign \$112  = \$111  ? restore__payload[224:192] : 33'h000000000;
-  assign \$113  = restore__payload[255] & usable[3];
-  assign \$114  = \$113  ? restore__payload[247:240] : 8'h00;
-  assign \$115  = restore__payload[255] & usable[3];
-  assign \$116  = \$115  ? restore__payload[253] : 1'h0;
-  assign \$117  = restore__payload[255] & usable[3];
-  assign \$118  = \$117  ? restore__payload[254] : 1'h0;
-  assign \$120  = | restore__payload[31:13];
-  assign \$121  = | restore__payload[95:77];
-  assign \$122  = | restore__payload[159:141];
-  assign \$123  = | restore__payload[223:205];
-  assign \$124  = restore__payload[256] == \final ;
-  assign \$125  = restore__payload[256] != \final ;
-  assign \$126  = way + 1'h1;
-  assign \$127  = way == 2'h3;
-  assign \$128  = index + 1'h1;
-  assign \$129  = \final  ? 13'h0000 : \$128 ;
-  assign \$130  = restore__valid & restore__payload[256];
-  assign \$131  = ~ selecting;
-  assign \$132  = 2'h3 + budget[32:29];
+  assign \$112  = restore__payload[255] & usable[3];
+  assign \$113  = \$112  ? restore__payload[224:192] : 33'h000000000;
+  assign \$114  = restore__payload[255] & usable[3];
+  assign \$115  = \$114  ? restore__payload[247:240] : 8'h00;
+  assign \$116  = restore__payload[255] & usable[3];
+  assign \$117  = \$116  ? restore__payload[253] : 1'h0;
+  assign \$118  = restore__payload[255] & usable[3];
+  assign \$119  = \$118  ? restore__payload[254] : 1'h0;
+  assign \$121  = | restore__payload[31:13];
+  assign \$122  = | restore__payload[95:77];
+  assign \$123  = | restore__payload[159:141];
+  assign \$124  = | restore__payload[223:205];
+  assign \$125  = restore__payload[256] == \final ;
+  assign \$126  = restore__payload[256] != \final ;
+  assign \$127  = way + 1'h1;
+  assign \$128  = way == 2'h3;
+  assign \$129  = index + 1'h1;
+  assign \$130  = \final  ? 13'h0000 : \$129 ;
+  assign \$131  = restore__valid & restore__payload[256];
+  assign \$132  = ~ selecting;
+  assign \$133  = 2'h3 + budget[32:29];
+  assign row_set = walking ? walk : index[11:3];
   assign hot = row_in__hot & \within ;
-  assign hold = ~ \$162 ;
-  assign \$134  = walk == 9'h1ff;
-  assign \$135  = ~ busy;
-  assign \$136  = hot_rows_write_etc[0] & \$135 ;
+  assign running = ~ \$167 ;
+  assign \$135  = walk == 9'h1ff;
+  assign \$136  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
   assign \$137  = ~ busy;
-  assign \$138  = hot_rows_write_etc[1] & \$137 ;
-  assign \$139  = write_data > 14'h2000;
-  assign \$141  = restore__payload[256] != \final ;
-  assign \$142  = 1'h1 << index[2:0];
-  assign \$144  = 1'h1 << index[2:0];
-  assign \$145  = ~ selecting;
-  assign \$146  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
-  assign \$147  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
-  assign \$148  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
-  assign \$149  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
-  assign \$150  = row_in__hot[0] ? slot0 : 13'h0000;
-  assign \$151  = row_in__hot[1] ? slot1 : 13'h0000;
-  assign \$152  = row_in__hot[2] ? slot2 : 13'h0000;
-  assign \$153  = row_in__hot[3] ? slot3 : 13'h0000;
-  assign \$154  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$155  = busy | hold;
-  assign \$156  = \$154  & \$155 ;
-  assign \$157  = write_data == 3'h4;
-  assign \$158  = hot_rows_write_etc[1] & \$157 ;
-  assign \$159  = ~ \$158 ;
-  assign \$160  = write_data == 3'h4;
-  assign \$161  = hot_rows_write_etc[1] & \$160 ;
-  assign \$162  = ! fsm_state;
-  assign \$163  = fsm_state == 1'h1;
-  assign \$164  = fsm_state == 2'h2;
-  assign \$165  = fsm_state == 2'h3;
-  assign \$166  = fsm_state == 3'h4;
-  assign \$167  = fsm_state == 3'h5;
-  assign \$168  = fsm_state == 3'h6;
-  assign \$169  = fsm_state == 3'h7;
-  assign \$170  = fsm_state == 4'h8;
-  assign \$171  = fsm_state == 4'h9;
-  assign \$172  = fsm_state == 4'ha;
-  assign \$173  = fsm_state == 4'hb;
-  assign \$174  = fsm_state == 4'hc;
-  assign \$175  = fsm_state == 4'hd;
-  assign \$176  = fsm_state == 4'he;
+  assign \$138  = \$136  & \$137 ;
+  assign \$139  = ~ busy;
+  assign \$140  = hot_rows_write_etc[0] & \$139 ;
+  assign \$141  = ~ busy;
+  assign \$142  = hot_rows_write_etc[1] & \$141 ;
+  assign \$143  = write_data > 14'h2000;
+  assign \$145  = restore__payload[256] != \final ;
+  assign \$146  = 1'h1 << index[2:0];
+  assign \$148  = 1'h1 << index[2:0];
+  assign \$149  = ~ selecting;
+  assign \$150  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
+  assign \$151  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
+  assign \$152  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
+  assign \$153  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
+  assign \$154  = sending_slots & \final ;
+  assign \$155  = row_in__hot[0] ? slot0 : 13'h0000;
+  assign \$156  = row_in__hot[1] ? slot1 : 13'h0000;
+  assign \$157  = row_in__hot[2] ? slot2 : 13'h0000;
+  assign \$158  = row_in__hot[3] ? slot3 : 13'h0000;
+  assign \$159  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
+  assign \$160  = busy | running;
+  assign \$161  = \$159  & \$160 ;
+  assign \$162  = write_data == 3'h4;
+  assign \$163  = hot_rows_write_etc[1] & \$162 ;
+  assign \$164  = ~ \$163 ;
+  assign \$165  = write_data == 3'h4;
+  assign \$166  = hot_rows_write_etc[1] & \$165 ;
+  assign \$167  = ! fsm_state;
+  assign \$168  = fsm_state == 1'h1;
+  assign \$169  = fsm_state == 2'h2;
+  assign \$170  = fsm_state == 2'h3;
+  assign \$171  = fsm_state == 3'h4;
+  assign \$172  = fsm_state == 3'h5;
+  assign \$173  = fsm_state == 3'h6;
+  assign \$174  = fsm_state == 3'h7;
+  assign \$175  = fsm_state == 4'h8;
+  assign \$176  = fsm_state == 4'h9;
+  assign \$177  = fsm_state == 4'ha;
+  assign \$178  = fsm_state == 4'hb;
+  assign \$179  = fsm_state == 4'hc;
+  assign \$180  = fsm_state == 4'hd;
+  assign \$181  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$177 ;
+    entries <= \$182 ;
   always @(posedge clk)
-    beyond <= \$178 ;
+    beyond <= \$183 ;
   always @(posedge clk)
-    budget <= \$179 ;
+    budget <= \$184 ;
   always @(posedge clk)
-    quota <= \$180 ;
+    quota <= \$185 ;
   always @(posedge clk)
-    last <= \$181 ;
+    last <= \$186 ;
   always @(posedge clk)
-    \final  <= \$182 ;
+    \final  <= \$187 ;
   always @(posedge clk)
-    usable <= \$183 ;
+    usable <= \$188 ;
   always @(posedge clk)
-    group0_0 <= \$184 ;
+    group0_0 <= \$189 ;
   always @(posedge clk)
-    group0_1 <= \$185 ;
+    group0_1 <= \$190 ;
   always @(posedge clk)
-    group0_2 <= \$186 ;
+    group0_2 <= \$191 ;
   always @(posedge clk)
-    group0_3 <= \$187 ;
+    group0_3 <= \$192 ;
   always @(posedge clk)
-    group0_4 <= \$188 ;
+    group0_4 <= \$193 ;
   always @(posedge clk)
-    group0_5 <= \$189 ;
+    group0_5 <= \$194 ;
   always @(posedge clk)
-    group0_6 <= \$190 ;
+    group0_6 <= \$195 ;
   always @(posedge clk)
-    \within  <= \$191 ;
+    \within  <= \$196 ;
   always @(posedge clk)
-    judged <= \$192 ;
+    judged <= \$197 ;
   always @(posedge clk)
-    judge <= \$193 ;
+    judge <= \$198 ;
   always @(posedge clk)
-    counted <= \$194 ;
+    counted <= \$199 ;
   always @(posedge clk)
-    restored <= \$195 ;
+    restored <= \$200 ;
   always @(posedge clk)
-    restore_entry <= \$196 ;
+    restore_entry <= \$201 ;
   always @(posedge clk)
-    unusable <= \$197 ;
+    unusable <= \$202 ;
   always @(posedge clk)
-    row_in__hot <= \$198 ;
+    row_in__hot <= \$203 ;
   always @(posedge clk)
-    walk <= \$199 ;
+    accessing <= \$204 ;
   always @(posedge clk)
-    index <= \$200 ;
+    walk <= \$205 ;
   always @(posedge clk)
-    report <= \$201 ;
+    index <= \$206 ;
   always @(posedge clk)
-    fsm_state <= \$202 ;
+    walking <= \$207 ;
   always @(posedge clk)
-    hot_rows <= \$203 ;
+    report <= \$208 ;
   always @(posedge clk)
-    row_in__valid <= \$204 ;
+    fsm_state <= \$209 ;
   always @(posedge clk)
-    row_in__referenced <= \$205 ;
+    hot_rows <= \$210 ;
   always @(posedge clk)
-    row_in__age <= \$206 ;
+    row_in__valid <= \$211 ;
   always @(posedge clk)
-    row_in__counters <= \$207 ;
+    row_in__referenced <= \$212 ;
   always @(posedge clk)
-    row_in__tags <= \$208 ;
+    row_in__age <= \$213 ;
   always @(posedge clk)
-    way <= \$209 ;
+    row_in__counters <= \$214 ;
   always @(posedge clk)
-    slot0 <= \$210 ;
+    row_in__tags <= \$215 ;
   always @(posedge clk)
-    slot1 <= \$211 ;
+    way <= \$216 ;
   always @(posedge clk)
-    slot2 <= \$212 ;
+    slot0 <= \$217 ;
   always @(posedge clk)
-    slot3 <= \$213 ;
+    slot1 <= \$218 ;
   always @(posedge clk)
-    \beyond$76  <= \$214 ;
+    slot2 <= \$219 ;
   always @(posedge clk)
-    counts <= \$215 ;
+    slot3 <= \$220 ;
+  always @(posedge clk)
+    sending_slots <= \$221 ;
+  always @(posedge clk)
+    \beyond$76  <= \$222 ;
+  always @(posedge clk)
+    counts <= \$223 ;
   always @* begin
     if (starts_blocks) begin end
     \$20  = 9'h000;
@@ -3476,69 +3393,69 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = 13'h0000;
+    \$147  = 13'h0000;
     casez (way)
       3'h0:
-          \$143  = slot0;
+          \$147  = slot0;
       3'h1:
-          \$143  = slot1;
+          \$147  = slot1;
       3'h2:
-          \$143  = slot2;
+          \$147  = slot2;
       3'h3:
-          \$143  = slot3;
+          \$147  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$177  = \$1 [14:0];
+    \$182  = \$1 [14:0];
     if (rst) begin
-      \$177  = 15'h0000;
+      \$182  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$178  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$183  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$178  = 9'h000;
+      \$183  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179 [32:29] = \$19 [3:0];
-    \$179 [8:0] = \$20 ;
-    \$179 [28:17] = \$32 ;
-    \$179 [12:9] = { \$36 , \$35 , \$34 , \$33  };
-    \$179 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    \$184 [32:29] = \$19 [3:0];
+    \$184 [8:0] = \$20 ;
+    \$184 [28:17] = \$32 ;
+    \$184 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$184 [16:13] = { \$40 , \$39 , \$38 , \$37  };
     if (rst) begin
-      \$179  = 33'h000000000;
+      \$184  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$31 [2:0];
+    \$185  = \$31 [2:0];
     if (rst) begin
-      \$180  = 3'h0;
+      \$185  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = \$42 [11:0];
+    \$186  = \$42 [11:0];
     if (rst) begin
-      \$181  = 12'h000;
+      \$186  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$43 ;
+    \$187  = \$43 ;
     if (rst) begin
-      \$182  = 1'h0;
+      \$187  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = \$45 ;
+    \$188  = \$45 ;
     if (rst) begin
-      \$183  = 4'h0;
+      \$188  = 4'h0;
     end
   end
   always @* begin
@@ -3546,24 +3463,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$184  = row_out__0__valid;
+          \$189  = row_out__0__valid;
       3'h1:
-          \$184  = row_out__1__valid;
+          \$189  = row_out__1__valid;
       3'h2:
-          \$184  = row_out__2__valid;
+          \$189  = row_out__2__valid;
       3'h3:
-          \$184  = row_out__3__valid;
+          \$189  = row_out__3__valid;
       3'h4:
-          \$184  = row_out__4__valid;
+          \$189  = row_out__4__valid;
       3'h5:
-          \$184  = row_out__5__valid;
+          \$189  = row_out__5__valid;
       3'h6:
-          \$184  = row_out__6__valid;
+          \$189  = row_out__6__valid;
       3'h7:
-          \$184  = row_out__7__valid;
+          \$189  = row_out__7__valid;
     endcase
     if (rst) begin
-      \$184  = 4'h0;
+      \$189  = 4'h0;
     end
   end
   always @* begin
@@ -3571,24 +3488,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$185  = row_out__0__hot;
+          \$190  = row_out__0__hot;
       3'h1:
-          \$185  = row_out__1__hot;
+          \$190  = row_out__1__hot;
       3'h2:
-          \$185  = row_out__2__hot;
+          \$190  = row_out__2__hot;
       3'h3:
-          \$185  = row_out__3__hot;
+          \$190  = row_out__3__hot;
       3'h4:
-          \$185  = row_out__4__hot;
+          \$190  = row_out__4__hot;
       3'h5:
-          \$185  = row_out__5__hot;
+          \$190  = row_out__5__hot;
       3'h6:
-          \$185  = row_out__6__hot;
+          \$190  = row_out__6__hot;
       3'h7:
-          \$185  = row_out__7__hot;
+          \$190  = row_out__7__hot;
     endcase
     if (rst) begin
-      \$185  = 4'h0;
+      \$190  = 4'h0;
     end
   end
   always @* begin
@@ -3596,273 +3513,146 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$186  = row_out__0__referenced;
+          \$191  = row_out__0__referenced;
       3'h1:
-          \$186  = row_out__1__referenced;
+          \$191  = row_out__1__referenced;
       3'h2:
-          \$186  = row_out__2__referenced;
+          \$191  = row_out__2__referenced;
       3'h3:
-          \$186  = row_out__3__referenced;
+          \$191  = row_out__3__referenced;
       3'h4:
-          \$186  = row_out__4__referenced;
+          \$191  = row_out__4__referenced;
       3'h5:
-          \$186  = row_out__5__referenced;
+          \$191  = row_out__5__referenced;
       3'h6:
-          \$186  = row_out__6__referenced;
+          \$191  = row_out__6__referenced;
       3'h7:
-          \$186  = row_out__7__referenced;
+          \$191  = row_out__7__referenced;
     endcase
-    if (rst) begin
-      \$186  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$187  = row_out__0__age;
-      3'h1:
-          \$187  = row_out__1__age;
-      3'h2:
-          \$187  = row_out__2__age;
-      3'h3:
-          \$187  = row_out__3__age;
-      3'h4:
-          \$187  = row_out__4__age;
-      3'h5:
-          \$187  = row_out__5__age;
-      3'h6:
-          \$187  = row_out__6__age;
-      3'h7:
-          \$187  = row_out__7__age;
-    endcase
-    if (rst) begin
-      \$187  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$188  = row_out__0__counters;
-      3'h1:
-          \$188  = row_out__1__counters;
-      3'h2:
-          \$188  = row_out__2__counters;
-      3'h3:
-          \$188  = row_out__3__counters;
-      3'h4:
-          \$188  = row_out__4__counters;
-      3'h5:
-          \$188  = row_out__5__counters;
-      3'h6:
-          \$188  = row_out__6__counters;
-      3'h7:
-          \$188  = row_out__7__counters;
-    endcase
-    if (rst) begin
-      \$188  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$189  = row_out__0__tags;
-      3'h1:
-          \$189  = row_out__1__tags;
-      3'h2:
-          \$189  = row_out__2__tags;
-      3'h3:
-          \$189  = row_out__3__tags;
-      3'h4:
-          \$189  = row_out__4__tags;
-      3'h5:
-          \$189  = row_out__5__tags;
-      3'h6:
-          \$189  = row_out__6__tags;
-      3'h7:
-          \$189  = row_out__7__tags;
-    endcase
-    if (rst) begin
-      \$189  = 132'h000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$190  = slot_out__0;
-      3'h1:
-          \$190  = slot_out__1;
-      3'h2:
-          \$190  = slot_out__2;
-      3'h3:
-          \$190  = slot_out__3;
-      3'h4:
-          \$190  = slot_out__4;
-      3'h5:
-          \$190  = slot_out__5;
-      3'h6:
-          \$190  = slot_out__6;
-      3'h7:
-          \$190  = slot_out__7;
-    endcase
-    if (rst) begin
-      \$190  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$191  = \$51 ;
     if (rst) begin
       \$191  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$192  = judge;
-    if (rst) begin
-      \$192  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$193  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$193  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$192  = row_out__0__age;
+      3'h1:
+          \$192  = row_out__1__age;
+      3'h2:
+          \$192  = row_out__2__age;
+      3'h3:
+          \$192  = row_out__3__age;
+      3'h4:
+          \$192  = row_out__4__age;
+      3'h5:
+          \$192  = row_out__5__age;
+      3'h6:
+          \$192  = row_out__6__age;
+      3'h7:
+          \$192  = row_out__7__age;
     endcase
     if (rst) begin
-      \$193  = 1'h0;
+      \$192  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = \$52 ;
-    if (rst) begin
-      \$194  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$195  = \$57 [2:0];
-    if (rst) begin
-      \$195  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = \$62 ;
-    if (rst) begin
-      \$196  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$197  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$197  = \$82 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$193  = row_out__0__counters;
+      3'h1:
+          \$193  = row_out__1__counters;
+      3'h2:
+          \$193  = row_out__2__counters;
+      3'h3:
+          \$193  = row_out__3__counters;
+      3'h4:
+          \$193  = row_out__4__counters;
+      3'h5:
+          \$193  = row_out__5__counters;
+      3'h6:
+          \$193  = row_out__6__counters;
+      3'h7:
+          \$193  = row_out__7__counters;
     endcase
+    if (rst) begin
+      \$193  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$194  = row_out__0__tags;
+      3'h1:
+          \$194  = row_out__1__tags;
+      3'h2:
+          \$194  = row_out__2__tags;
+      3'h3:
+          \$194  = row_out__3__tags;
+      3'h4:
+          \$194  = row_out__4__tags;
+      3'h5:
+          \$194  = row_out__5__tags;
+      3'h6:
+          \$194  = row_out__6__tags;
+      3'h7:
+          \$194  = row_out__7__tags;
+    endcase
+    if (rst) begin
+      \$194  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$195  = slot_out__0;
+      3'h1:
+          \$195  = slot_out__1;
+      3'h2:
+          \$195  = slot_out__2;
+      3'h3:
+          \$195  = slot_out__3;
+      3'h4:
+          \$195  = slot_out__4;
+      3'h5:
+          \$195  = slot_out__5;
+      3'h6:
+          \$195  = slot_out__6;
+      3'h7:
+          \$195  = slot_out__7;
+    endcase
+    if (rst) begin
+      \$195  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$196  = \$51 ;
+    if (rst) begin
+      \$196  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = judge;
     if (rst) begin
       \$197  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = row_in__hot;
-    if (judged) begin
-      \$198  = hot;
-    end
+    \$198  = 1'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$198  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$198 [0] = \$91 ;
-            \$198 [1] = \$100 ;
-            \$198 [2] = \$109 ;
-            \$198 [3] = \$118 ;
-          end
-    endcase
-    if (rst) begin
-      \$198  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$199  = \$63 [8:0];
-    endcase
-    if (rst) begin
-      \$199  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$200  = index;
-    casez (fsm_state)
-      4'h1:
-          \$200  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -3876,188 +3666,386 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h8:
           /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$200  = \$77 [11:0];
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$200  = \$129 [11:0];
+          if (restore__valid) begin
+            \$198  = 1'h1;
+          end
     endcase
     if (rst) begin
-      \$200  = 12'h000;
+      \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$64 ) begin
-            \$201  = 1'h0;
-          end
-      4'h0:
-          if (\$66 ) begin
-            (* full_case = 32'd1 *)
-            if (\$69 ) begin
-            end else begin
-              \$201  = 1'h1;
-            end
-          end else if (\$68 ) begin
-            casez (write_data)
-              32'd1:
-                  \$201  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$119 ) begin
-              \$201  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$125 ) begin
-              \$201  = 1'h1;
-            end
-          end
-    endcase
+    \$199  = \$52 ;
+    if (rst) begin
+      \$199  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = \$57 [2:0];
+    if (rst) begin
+      \$200  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$201  = \$62 ;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = fsm_state;
+    \$202  = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$64 ) begin
-            \$202  = 4'h0;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$202  = \$83 ;
+          end
+    endcase
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = row_in__hot;
+    if (judged) begin
+      \$203  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          \$203  = group0_1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$203 [0] = \$92 ;
+            \$203 [1] = \$101 ;
+            \$203 [2] = \$110 ;
+            \$203 [3] = \$119 ;
+          end
+    endcase
+    if (rst) begin
+      \$203  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$63 ;
+    if (rst) begin
+      \$204  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$205  = \$64 [8:0];
+    endcase
+    if (rst) begin
+      \$205  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = index;
+    casez (fsm_state)
+      4'h1:
+          \$206  = 12'h000;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          if (dump__ready) begin
+            \$206  = \$78 [11:0];
+          end
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          \$206  = \$130 [11:0];
+    endcase
+    if (rst) begin
+      \$206  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$65 ) begin
+            \$207  = 1'h0;
           end
       4'h0:
-          if (\$66 ) begin
+          if (\$67 ) begin
             (* full_case = 32'd1 *)
-            if (\$69 ) begin
+            if (\$70 ) begin
             end else begin
-              \$202  = 4'h1;
+              \$207  = 1'h1;
             end
-          end else if (\$68 ) begin
+          end else if (\$69 ) begin
             casez (write_data)
               32'd1:
-                  \$202  = 4'h1;
-              32'd2:
-                  \$202  = 4'h2;
-              32'd3:
-                  \$202  = 4'h3;
-              32'd6:
-                  \$202  = 4'h4;
+                  \$207  = 1'h1;
             endcase
           end
       4'h2:
-          \$202  = 4'h5;
+          /* empty */;
       4'h5:
-          \$202  = 4'h6;
+          /* empty */;
       4'h6:
-          \$202  = 4'h7;
+          /* empty */;
       4'h7:
-          if (dump__ready) begin
-            \$202  = 4'h8;
-          end
+          /* empty */;
       4'h8:
-          if (\$75 ) begin
-            \$202  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$202  = 4'h2;
-            if (\final ) begin
-              \$202  = 4'h0;
-            end
-          end
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$202  = 4'ha;
-            if (\$119 ) begin
-              \$202  = 4'hb;
+            if (\$120 ) begin
               if (restore__payload[256]) begin
-                \$202  = 4'h1;
+                \$207  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$202  = 4'hc;
-            if (\$125 ) begin
-              \$202  = 4'hb;
+            if (\$126 ) begin
               if (restore__payload[256]) begin
-                \$202  = 4'h1;
+                \$207  = 1'h1;
               end
             end
           end
       4'hc:
-          if (\$127 ) begin
-            \$202  = 4'hd;
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$131 ) begin
+            \$207  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$207  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$65 ) begin
+            \$208  = 1'h0;
+          end
+      4'h0:
+          if (\$67 ) begin
+            (* full_case = 32'd1 *)
+            if (\$70 ) begin
+            end else begin
+              \$208  = 1'h1;
+            end
+          end else if (\$69 ) begin
+            casez (write_data)
+              32'd1:
+                  \$208  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$120 ) begin
+              \$208  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$126 ) begin
+              \$208  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$208  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$65 ) begin
+            \$209  = 4'h0;
+          end
+      4'h0:
+          if (\$67 ) begin
+            (* full_case = 32'd1 *)
+            if (\$70 ) begin
+            end else begin
+              \$209  = 4'h1;
+            end
+          end else if (\$69 ) begin
+            casez (write_data)
+              32'd1:
+                  \$209  = 4'h1;
+              32'd2:
+                  \$209  = 4'h2;
+              32'd3:
+                  \$209  = 4'h3;
+              32'd6:
+                  \$209  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$209  = 4'h5;
+      4'h5:
+          \$209  = 4'h6;
+      4'h6:
+          \$209  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$209  = 4'h8;
+          end
+      4'h8:
+          if (\$76 ) begin
+            \$209  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$209  = 4'h2;
+            if (\final ) begin
+              \$209  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$209  = 4'ha;
+            if (\$120 ) begin
+              \$209  = 4'hb;
+              if (restore__payload[256]) begin
+                \$209  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$209  = 4'hc;
+            if (\$126 ) begin
+              \$209  = 4'hb;
+              if (restore__payload[256]) begin
+                \$209  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$128 ) begin
+            \$209  = 4'hd;
           end
       4'hd:
         begin
-          \$202  = 4'he;
+          \$209  = 4'he;
           if (\final ) begin
-            \$202  = 4'h0;
+            \$209  = 4'h0;
           end
         end
       4'he:
-          \$202  = 4'h3;
+          \$209  = 4'h3;
       4'hb:
-          if (\$130 ) begin
-            \$202  = 4'h1;
+          if (\$131 ) begin
+            \$209  = 4'h1;
           end
       4'h4:
-          if (\$131 ) begin
-            \$202  = 4'h0;
+          if (\$132 ) begin
+            \$209  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$202  = 4'h1;
+      \$209  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = hot_rows;
+    \$210  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$66 ) begin
+          if (\$67 ) begin
             (* full_case = 32'd1 *)
-            if (\$69 ) begin
+            if (\$70 ) begin
             end else begin
-              \$203  = write_data[13:0];
+              \$210  = write_data[13:0];
             end
           end
     endcase
     if (rst) begin
-      \$203  = 14'h2000;
+      \$210  = 14'h2000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = row_in__valid;
+    \$211  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4068,7 +4056,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$204  = group0_0;
+          \$211  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -4077,19 +4065,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$204 [0] = \$83 ;
-            \$204 [1] = \$92 ;
-            \$204 [2] = \$101 ;
-            \$204 [3] = \$110 ;
+            \$211 [0] = \$84 ;
+            \$211 [1] = \$93 ;
+            \$211 [2] = \$102 ;
+            \$211 [3] = \$111 ;
           end
     endcase
     if (rst) begin
-      \$204  = 4'h0;
+      \$211  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = row_in__referenced;
+    \$212  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4100,7 +4088,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$205  = group0_2;
+          \$212  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -4109,19 +4097,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$205 [0] = \$89 ;
-            \$205 [1] = \$98 ;
-            \$205 [2] = \$107 ;
-            \$205 [3] = \$116 ;
+            \$212 [0] = \$90 ;
+            \$212 [1] = \$99 ;
+            \$212 [2] = \$108 ;
+            \$212 [3] = \$117 ;
           end
     endcase
     if (rst) begin
-      \$205  = 4'h0;
+      \$212  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = row_in__age;
+    \$213  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4132,7 +4120,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$206  = group0_3;
+          \$213  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -4143,16 +4131,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$206  = restore__payload[63:56];
+            \$213  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$206  = 8'h00;
+      \$213  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = row_in__counters;
+    \$214  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4163,7 +4151,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$207  = group0_4;
+          \$214  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -4172,19 +4160,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$207 [7:0] = \$87 ;
-            \$207 [15:8] = \$96 ;
-            \$207 [23:16] = \$105 ;
-            \$207 [31:24] = \$114 ;
+            \$214 [7:0] = \$88 ;
+            \$214 [15:8] = \$97 ;
+            \$214 [23:16] = \$106 ;
+            \$214 [31:24] = \$115 ;
           end
     endcase
     if (rst) begin
-      \$207  = 32'd0;
+      \$214  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = row_in__tags;
+    \$215  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4195,7 +4183,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$208  = group0_5;
+          \$215  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -4204,19 +4192,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$208 [32:0] = \$85 ;
-            \$208 [65:33] = \$94 ;
-            \$208 [98:66] = \$103 ;
-            \$208 [131:99] = \$112 ;
+            \$215 [32:0] = \$86 ;
+            \$215 [65:33] = \$95 ;
+            \$215 [98:66] = \$104 ;
+            \$215 [131:99] = \$113 ;
           end
     endcase
     if (rst) begin
-      \$208  = 132'h000000000000000000000000000000000;
+      \$215  = 132'h000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = way;
+    \$216  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4232,9 +4220,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h8:
         begin
-          \$209  = \$70 [2:0];
-          if (\$75 ) begin
-            \$209  = 3'h0;
+          \$216  = \$71 [2:0];
+          if (\$76 ) begin
+            \$216  = 3'h0;
           end
         end
       4'h9:
@@ -4245,19 +4233,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'hc:
         begin
-          \$209  = \$126 [2:0];
-          if (\$127 ) begin
-            \$209  = 3'h0;
+          \$216  = \$127 [2:0];
+          if (\$128 ) begin
+            \$216  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$209  = 3'h0;
+      \$216  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = slot0;
+    \$217  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4274,7 +4262,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h8:
           casez (way)
             3'h2:
-                \$210  = \$71 ;
+                \$217  = \$72 ;
           endcase
       4'h9:
           /* empty */;
@@ -4282,16 +4270,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$210  = restore__payload[12:0];
+            \$217  = restore__payload[12:0];
           end
     endcase
     if (rst) begin
-      \$210  = 13'h0000;
+      \$217  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = slot1;
+    \$218  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4310,7 +4298,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h2:
                 /* empty */;
             3'h3:
-                \$211  = \$72 ;
+                \$218  = \$73 ;
           endcase
       4'h9:
           /* empty */;
@@ -4318,16 +4306,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$211  = restore__payload[76:64];
+            \$218  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
-      \$211  = 13'h0000;
+      \$218  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = slot2;
+    \$219  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4348,7 +4336,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h3:
                 /* empty */;
             3'h4:
-                \$212  = \$73 ;
+                \$219  = \$74 ;
           endcase
       4'h9:
           /* empty */;
@@ -4356,16 +4344,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$212  = restore__payload[140:128];
+            \$219  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$212  = 13'h0000;
+      \$219  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = slot3;
+    \$220  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4388,7 +4376,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h4:
                 /* empty */;
             3'h5:
-                \$213  = \$74 ;
+                \$220  = \$75 ;
           endcase
       4'h9:
           /* empty */;
@@ -4396,16 +4384,45 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$213  = restore__payload[204:192];
+            \$220  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$213  = 13'h0000;
+      \$220  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = \beyond$76 ;
+    \$221  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          if (\$76 ) begin
+            \$221  = 1'h1;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$221  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = \beyond$76 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4427,19 +4444,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$214 [0] = \$120 ;
-            \$214 [1] = \$121 ;
-            \$214 [2] = \$122 ;
-            \$214 [3] = \$123 ;
+            \$222 [0] = \$121 ;
+            \$222 [1] = \$122 ;
+            \$222 [2] = \$123 ;
+            \$222 [3] = \$124 ;
           end
     endcase
     if (rst) begin
-      \$214  = 4'h0;
+      \$222  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = counts;
+    \$223  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4461,79 +4478,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$215  = \$124 ;
+            \$223  = \$125 ;
           end
     endcase
     if (rst) begin
-      \$215  = 1'h0;
+      \$223  = 1'h0;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_access = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          row_access = 1'h1;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_access = 1'h1;
-      4'h5:
-          row_access = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_access = 1'h1;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_access = 1'h1;
-      4'hd:
-          row_access = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_set = 9'h000;
-    casez (fsm_state)
-      4'h1:
-          row_set = walk;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_set = index[11:3];
-      4'h5:
-          row_set = index[11:3];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_set = index[11:3];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_set = index[11:3];
-      4'hd:
-          row_set = index[11:3];
-    endcase
   end
   always @* begin
     if (starts_blocks) begin end
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
-          row_write = \$133 ;
+          row_write = \$134 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -4555,7 +4512,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$144 [7:0];
+          row_write = \$148 [7:0];
     endcase
   end
   always @* begin
@@ -4571,12 +4528,12 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$134 ) begin
+          if (\$135 ) begin
             done = report;
           end
       4'h0:
-          if (\$136 ) begin
-          end else if (\$138 ) begin
+          if (\$140 ) begin
+          end else if (\$142 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -4619,13 +4576,23 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'hb:
           /* empty */;
       4'h4:
-          if (\$145 ) begin
+          if (\$149 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$161 ) begin
+    if (\$166 ) begin
       done = 1'h1;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    leaves = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          leaves = \$138 ;
+    endcase
   end
   always @* begin
     if (starts_blocks) begin end
@@ -4634,8 +4601,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$136 ) begin
-            if (\$139 ) begin
+          if (\$140 ) begin
+            if (\$143 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -4648,8 +4615,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$136 ) begin
-          end else if (\$138 ) begin
+          if (\$140 ) begin
+          end else if (\$142 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -4668,8 +4635,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$136 ) begin
-          end else if (\$138 ) begin
+          if (\$140 ) begin
+          end else if (\$142 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -4690,8 +4657,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$136 ) begin
-          end else if (\$138 ) begin
+          if (\$140 ) begin
+          end else if (\$142 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -4716,8 +4683,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$136 ) begin
-          end else if (\$138 ) begin
+          if (\$140 ) begin
+          end else if (\$142 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -4759,92 +4726,6 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h9:
           dump__valid = 1'h1;
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_way = way[1:0];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          sending_slots = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[256] = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          dump__payload[256] = \final ;
-    endcase
-    begin
-      begin
-        dump__payload[63:0] = \$146 ;
-        dump__payload[127:64] = \$147 ;
-        dump__payload[191:128] = \$148 ;
-        dump__payload[255:192] = \$149 ;
-      end
-    end
-    if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$150  };
-      dump__payload[127:64] = { 51'h0000000000000, \$151  };
-      dump__payload[191:128] = { 51'h0000000000000, \$152  };
-      dump__payload[255:192] = { 51'h0000000000000, \$153  };
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -4902,13 +4783,13 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$140 ) begin
+            if (\$144 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$141 ) begin
+            if (\$145 ) begin
               restore_length = 1'h1;
             end
           end
@@ -4939,7 +4820,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$142 [7:0];
+          slot_write = \$146 [7:0];
     endcase
   end
   always @* begin
@@ -4967,28 +4848,44 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$143 ;
+          slot_in = \$147 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
+    dump__payload[63:0] = \$150 ;
+    dump__payload[127:64] = \$151 ;
+    dump__payload[191:128] = \$152 ;
+    dump__payload[255:192] = \$153 ;
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$155  };
+      dump__payload[127:64] = { 51'h0000000000000, \$156  };
+      dump__payload[191:128] = { 51'h0000000000000, \$157  };
+      dump__payload[255:192] = { 51'h0000000000000, \$158  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$156 ) begin
-      command_busy = \$159 ;
+    if (\$161 ) begin
+      command_busy = \$164 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$161 ) begin
+    if (\$166 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$132 [3:0];
+  assign index_bits = \$133 [3:0];
+  assign row_way = way[1:0];
+  always @*
+    dump__payload[256] = \$154 ;
+  assign \$75  = group0_6;
   assign \$74  = group0_6;
   assign \$73  = group0_6;
   assign \$72  = group0_6;
-  assign \$71  = group0_6;
   assign \$21  = { 3'h0, entries[14:3] };
   assign \$22  = { 4'h0, entries[14:4] };
   assign \$23  = { 5'h00, entries[14:5] };
@@ -4999,9 +4896,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   assign \$28  = { 10'h000, entries[14:10] };
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
-  assign \$133  = 8'hff;
-  assign \$119  = restore__payload[256];
-  assign \$140  = restore__payload[256];
+  assign \$134  = 8'hff;
+  assign \$120  = restore__payload[256];
+  assign \$144  = restore__payload[256];
 endmodule
 
 module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -5155,58 +5052,54 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  wire [4:0] \$100 ;
-  wire [1:0] \$101 ;
-  wire [2:0] \$102 ;
-  wire [3:0] \$103 ;
-  wire [1:0] \$104 ;
-  wire [2:0] \$105 ;
-  wire [3:0] \$106 ;
-  wire [4:0] \$107 ;
-  wire [5:0] \$108 ;
-  wire [6:0] \$109 ;
+  wire [1:0] \$100 ;
+  wire [2:0] \$101 ;
+  wire [3:0] \$102 ;
+  wire [1:0] \$103 ;
+  wire [2:0] \$104 ;
+  wire [3:0] \$105 ;
+  wire [4:0] \$106 ;
+  wire [5:0] \$107 ;
+  wire [6:0] \$108 ;
+  wire [5:0] \$109 ;
   wire \$11 ;
-  wire [5:0] \$110 ;
-  wire [6:0] \$111 ;
-  wire [16:0] \$112 ;
-  wire [17:0] \$113 ;
+  wire [6:0] \$110 ;
+  wire [16:0] \$111 ;
+  wire [17:0] \$112 ;
+  wire \$113 ;
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
   wire \$117 ;
-  reg [3:0] \$118 ;
+  wire \$118 ;
   reg [3:0] \$119 ;
   wire \$12 ;
-  reg [4:0] \$120 ;
-  reg [3:0] \$121 ;
+  reg [3:0] \$120 ;
+  reg [4:0] \$121 ;
   reg [3:0] \$122 ;
-  reg [4:0] \$123 ;
-  reg [3:0] \$124 ;
+  reg [3:0] \$123 ;
+  reg [4:0] \$124 ;
   reg [3:0] \$125 ;
-  reg [4:0] \$126 ;
-  reg [3:0] \$127 ;
+  reg [3:0] \$126 ;
+  reg [4:0] \$127 ;
   reg [3:0] \$128 ;
-  reg [4:0] \$129 ;
+  reg [3:0] \$129 ;
   wire \$13 ;
   reg [4:0] \$130 ;
   reg [4:0] \$131 ;
-  reg [15:0] \$132 ;
+  reg [4:0] \$132 ;
   reg \$133 ;
   reg \$134 ;
-  wire [1:0] \$135 ;
-  wire [7:0] \$136 ;
-  wire [7:0] \$137 ;
-  wire [7:0] \$138 ;
-  wire [7:0] \$139 ;
+  reg [15:0] \$135 ;
+  reg \$136 ;
+  reg \$137 ;
+  reg \$138 ;
+  reg \$139 ;
   wire \$14 ;
-  wire \$140 ;
-  wire \$141 ;
-  wire \$142 ;
-  wire \$143 ;
-  wire \$144 ;
-  wire \$145 ;
-  wire \$146 ;
-  wire \$147 ;
+  reg \$140 ;
+  reg [10:0] \$141 ;
+  reg [2:0] \$142 ;
+  wire [1:0] \$143 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -5276,36 +5169,46 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire \$78 ;
-  wire [31:0] \$79 ;
+  wire [31:0] \$78 ;
+  wire [1:0] \$79 ;
   wire \$8 ;
-  wire [1:0] \$80 ;
-  wire [2:0] \$81 ;
-  wire [3:0] \$82 ;
-  wire [1:0] \$83 ;
-  wire [2:0] \$84 ;
-  wire [3:0] \$85 ;
-  wire [4:0] \$86 ;
-  wire [1:0] \$87 ;
-  wire [2:0] \$88 ;
-  wire [3:0] \$89 ;
+  wire [2:0] \$80 ;
+  wire [3:0] \$81 ;
+  wire [1:0] \$82 ;
+  wire [2:0] \$83 ;
+  wire [3:0] \$84 ;
+  wire [4:0] \$85 ;
+  wire [1:0] \$86 ;
+  wire [2:0] \$87 ;
+  wire [3:0] \$88 ;
+  wire [1:0] \$89 ;
   wire \$9 ;
-  wire [1:0] \$90 ;
-  wire [2:0] \$91 ;
-  wire [3:0] \$92 ;
-  wire [4:0] \$93 ;
-  wire [1:0] \$94 ;
-  wire [2:0] \$95 ;
-  wire [3:0] \$96 ;
-  wire [1:0] \$97 ;
-  wire [2:0] \$98 ;
-  wire [3:0] \$99 ;
+  wire [2:0] \$90 ;
+  wire [3:0] \$91 ;
+  wire [4:0] \$92 ;
+  wire [1:0] \$93 ;
+  wire [2:0] \$94 ;
+  wire [3:0] \$95 ;
+  wire [1:0] \$96 ;
+  wire [2:0] \$97 ;
+  wire [3:0] \$98 ;
+  wire [4:0] \$99 ;
   wire acknowledged;
+  wire advance;
   wire [7:0] age_period;
   wire [2:0] answer_front;
   wire [12:0] answer_slot;
   wire answer_valid;
   wire [7:0] any_left;
+  wire [1:0] asked__0;
+  wire [1:0] asked__1;
+  wire [1:0] asked__2;
+  wire [1:0] asked__3;
+  wire [1:0] asked__4;
+  wire [1:0] asked__5;
+  wire [1:0] asked__6;
+  wire [1:0] asked__7;
+  wire [1:0] awaited;
   wire [2:0] bank;
   wire bank0_any_left;
   wire bank0_ready;
@@ -5417,15 +5320,18 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$668  = 1'h0;
+  reg \busy$708  = 1'h0;
+  reg came = 1'h0;
   wire causes;
   wire [391:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
+  wire clear_counters;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
+  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [13:0] csr_hot_count_13_0;
   wire [31:0] csr_hysteresis;
@@ -5497,6 +5403,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__7;
   wire empty_batch;
+  reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -5514,8 +5421,17 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [339:0] front_slice_output__payload;
   wire front_slice_output__ready;
   wire front_slice_output__valid;
-  wire [3:0] gather;
-  wire gather_load;
+  wire [1:0] gather_awaited__1;
+  wire [1:0] gather_awaited__2;
+  wire [1:0] gather_awaited__3;
+  wire [1:0] gather_awaited__4;
+  wire [1:0] gather_awaited__5;
+  wire [1:0] gather_awaited__6;
+  wire [1:0] gather_awaited__7;
+  wire [346:0] gather_output__payload;
+  wire gather_output__ready;
+  wire gather_output__valid;
+  reg gone = 1'h0;
   wire hasher_enable;
   wire [175:0] hasher_input__payload;
   wire hasher_input__valid;
@@ -5530,6 +5446,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [27:0] heads__5;
   wire [27:0] heads__6;
   wire [27:0] heads__7;
+  wire [3:0] hot;
   wire [31:0] hot_count;
   wire [13:0] hot_rows;
   wire hot_rows_range;
@@ -5550,6 +5467,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
+  reg [2:0] irq_status_set = 3'h0;
   wire judged_input__ready;
   wire judged_input__valid;
   wire [35:0] keys__0;
@@ -5579,9 +5497,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire over;
-  wire [342:0] passes_r_data;
-  wire passes_r_rdy;
+  reg over = 1'h0;
+  wire pass_load;
+  wire [358:0] passes_output__payload;
+  wire passes_output__ready;
+  wire passes_output__valid;
   wire [1:0] phase;
   wire [32:0] pick_tag__0;
   wire [32:0] pick_tag__1;
@@ -5609,7 +5529,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* init = 5'h00 *)
   wire promotions;
   wire [63:0] promotions_value;
-  wire r_en;
   wire [3:0] rank_is__0;
   wire [3:0] rank_is__1;
   wire [7:0] ready;
@@ -5737,7 +5656,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [12:0] slots__5;
   wire [12:0] slots__6;
   wire [12:0] slots__7;
-  wire snapshot;
+  reg snapshot = 1'h0;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -5753,18 +5672,17 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire take;
   wire [31:0] threshold;
   wire too_many;
+  wire u_control_accessing;
   wire u_control_busy;
-  wire u_control_clear_counters;
-  wire u_control_row_access;
   wire [8:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [7:0] u_control_row_write;
   wire [12:0] u_control_slot_in;
   wire [7:0] u_control_slot_write;
-  wire [398:0] u_gather_output__payload;
-  wire u_gather_output__ready;
-  wire u_gather_output__valid;
+  wire u_control_snapshot;
+  wire [358:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
+  wire u_scatter_output__valid;
   wire [3:0] u_scatter_to_bank__1;
   wire [3:0] u_scatter_to_bank__2;
   wire [3:0] u_scatter_to_bank__3;
@@ -5776,7 +5694,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire unpacker_output__ready;
   wire unpacker_output__valid;
   wire [3:0] update;
-  wire [3:0] update_hot;
+  wire update_load;
   wire [3:0] update_rank_is__0;
   wire [3:0] update_rank_is__1;
   wire update_room;
@@ -5793,6 +5711,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [391:0] updates_input__payload;
   wire updates_input__ready;
   wire updates_input__valid;
+  wire updates_over;
   wire [7:0] updates_room;
   wire [3:0] updates_to_bank__1;
   wire [3:0] updates_to_bank__2;
@@ -5802,8 +5721,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] updates_to_bank__6;
   wire [3:0] updates_to_bank__7;
   reg updating = 1'h0;
-  wire [342:0] w_data;
-  wire w_en;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -5906,39 +5823,39 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$69  = \busy$668  | updates_input__valid;
+  assign \$69  = \busy$708  | updates_input__valid;
   assign \$70  = updating | updates_busy;
   assign busy = \$69  | \$70 ;
   assign selector_clear = clear | restore_start;
-  assign row_access = selecting | u_control_row_access;
+  assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank1_row_access = selecting | u_control_row_access;
+  assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank2_row_access = selecting | u_control_row_access;
+  assign bank2_row_access = selecting | u_control_accessing;
   assign bank2_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank2_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank2_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank3_row_access = selecting | u_control_row_access;
+  assign bank3_row_access = selecting | u_control_accessing;
   assign bank3_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank3_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank3_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank4_row_access = selecting | u_control_row_access;
+  assign bank4_row_access = selecting | u_control_accessing;
   assign bank4_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank4_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank4_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank5_row_access = selecting | u_control_row_access;
+  assign bank5_row_access = selecting | u_control_accessing;
   assign bank5_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank5_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank5_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank6_row_access = selecting | u_control_row_access;
+  assign bank6_row_access = selecting | u_control_accessing;
   assign bank6_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank6_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank6_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank7_row_access = selecting | u_control_row_access;
+  assign bank7_row_access = selecting | u_control_accessing;
   assign bank7_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank7_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank7_slot_in = selecting ? selector_slot_in : u_control_slot_in;
@@ -5953,84 +5870,102 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign output_stall = \$74  | \$76 ;
   assign \$77  = busy | csr_status_1;
   assign u_control_busy = busy | started;
-  assign \$78  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$79  = irq_status & irq_enable;
-  assign causes = | \$79 ;
-  assign \$80  = inserted + bank1_inserted;
-  assign \$81  = \$80  + bank2_inserted;
-  assign \$82  = \$81  + bank3_inserted;
-  assign \$83  = bank4_inserted + bank5_inserted;
-  assign \$84  = \$83  + bank6_inserted;
-  assign \$85  = \$84  + bank7_inserted;
-  assign \$86  = inserted_count0_0 + inserted_count0_1;
-  assign \$87  = evicted + bank1_evicted;
-  assign \$88  = \$87  + bank2_evicted;
-  assign \$89  = \$88  + bank3_evicted;
-  assign \$90  = bank4_evicted + bank5_evicted;
-  assign \$91  = \$90  + bank6_evicted;
-  assign \$92  = \$91  + bank7_evicted;
-  assign \$93  = evicted_count0_0 + evicted_count0_1;
-  assign \$94  = revived + bank1_revived;
-  assign \$95  = \$94  + bank2_revived;
-  assign \$96  = \$95  + bank3_revived;
-  assign \$97  = bank4_revived + bank5_revived;
-  assign \$98  = \$97  + bank6_revived;
-  assign \$99  = \$98  + bank7_revived;
-  assign \$100  = revived_count0_0 + revived_count0_1;
-  assign \$101  = returned + bank1_returned;
-  assign \$102  = \$101  + bank2_returned;
-  assign \$103  = \$102  + bank3_returned;
-  assign \$104  = bank4_returned + bank5_returned;
-  assign \$105  = \$104  + bank6_returned;
-  assign \$106  = \$105  + bank7_returned;
-  assign \$107  = returned_count0_0 + returned_count0_1;
-  assign \$108  = popular_ended + popular_sent;
-  assign \$109  = \$108  - finished;
-  assign \$110  = nonpopular_ended + nonpopular_sent;
-  assign \$111  = \$110  - finished;
-  assign \$112  = in_core + started;
-  assign \$113  = \$112  - finished;
+  assign \$78  = irq_status & irq_enable;
+  assign causes = | \$78 ;
+  assign \$79  = inserted + bank1_inserted;
+  assign \$80  = \$79  + bank2_inserted;
+  assign \$81  = \$80  + bank3_inserted;
+  assign \$82  = bank4_inserted + bank5_inserted;
+  assign \$83  = \$82  + bank6_inserted;
+  assign \$84  = \$83  + bank7_inserted;
+  assign \$85  = inserted_count0_0 + inserted_count0_1;
+  assign \$86  = evicted + bank1_evicted;
+  assign \$87  = \$86  + bank2_evicted;
+  assign \$88  = \$87  + bank3_evicted;
+  assign \$89  = bank4_evicted + bank5_evicted;
+  assign \$90  = \$89  + bank6_evicted;
+  assign \$91  = \$90  + bank7_evicted;
+  assign \$92  = evicted_count0_0 + evicted_count0_1;
+  assign \$93  = revived + bank1_revived;
+  assign \$94  = \$93  + bank2_revived;
+  assign \$95  = \$94  + bank3_revived;
+  assign \$96  = bank4_revived + bank5_revived;
+  assign \$97  = \$96  + bank6_revived;
+  assign \$98  = \$97  + bank7_revived;
+  assign \$99  = revived_count0_0 + revived_count0_1;
+  assign \$100  = returned + bank1_returned;
+  assign \$101  = \$100  + bank2_returned;
+  assign \$102  = \$101  + bank3_returned;
+  assign \$103  = bank4_returned + bank5_returned;
+  assign \$104  = \$103  + bank6_returned;
+  assign \$105  = \$104  + bank7_returned;
+  assign \$106  = returned_count0_0 + returned_count0_1;
+  assign \$107  = popular_ended + popular_sent;
+  assign \$108  = \$107  - finished;
+  assign \$109  = nonpopular_ended + nonpopular_sent;
+  assign \$110  = \$109  - finished;
+  assign \$111  = in_core + came;
+  assign \$112  = \$111  - gone;
+  assign \$113  = started | came;
   assign \$114  = | in_core;
-  assign \$115  = started | \$114 ;
+  assign \$115  = \$113  | \$114 ;
   assign \$116  = | { bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
   assign \$117  = updates_busy | \$116 ;
+  assign \$118  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   always @(posedge clk)
-    inserted_count0_0 <= \$118 ;
+    inserted_count0_0 <= \$119 ;
   always @(posedge clk)
-    inserted_count0_1 <= \$119 ;
+    inserted_count0_1 <= \$120 ;
   always @(posedge clk)
-    inserts <= \$120 ;
+    inserts <= \$121 ;
   always @(posedge clk)
-    evicted_count0_0 <= \$121 ;
+    evicted_count0_0 <= \$122 ;
   always @(posedge clk)
-    evicted_count0_1 <= \$122 ;
+    evicted_count0_1 <= \$123 ;
   always @(posedge clk)
-    evictions <= \$123 ;
+    evictions <= \$124 ;
   always @(posedge clk)
-    revived_count0_0 <= \$124 ;
+    revived_count0_0 <= \$125 ;
   always @(posedge clk)
-    revived_count0_1 <= \$125 ;
+    revived_count0_1 <= \$126 ;
   always @(posedge clk)
-    revivals <= \$126 ;
+    revivals <= \$127 ;
   always @(posedge clk)
-    returned_count0_0 <= \$127 ;
+    returned_count0_0 <= \$128 ;
   always @(posedge clk)
-    returned_count0_1 <= \$128 ;
+    returned_count0_1 <= \$129 ;
   always @(posedge clk)
-    returns <= \$129 ;
+    returns <= \$130 ;
   always @(posedge clk)
-    popular_ended <= \$130 ;
+    popular_ended <= \$131 ;
   always @(posedge clk)
-    nonpopular_ended <= \$131 ;
+    nonpopular_ended <= \$132 ;
   always @(posedge clk)
-    in_core <= \$132 ;
+    came <= \$133 ;
   always @(posedge clk)
-    \busy$668  <= \$133 ;
+    gone <= \$134 ;
   always @(posedge clk)
-    updating <= \$134 ;
+    in_core <= \$135 ;
+  always @(posedge clk)
+    \busy$708  <= \$136 ;
+  always @(posedge clk)
+    updating <= \$137 ;
+  always @(posedge clk)
+    over <= \$138 ;
+  always @(posedge clk)
+    snapshot <= \$139 ;
+  always @(posedge clk)
+    counters_clear <= \$140 ;
+  always @(posedge clk)
+    error_set <= \$141 ;
+  always @(posedge clk)
+    irq_status_set <= \$142 ;
   hotline_edge_popularity_bank bank0 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank0_any_left),
+    .asked(asked__0),
+    .awaited(awaited),
     .bank(3'h0),
     .budget(budget),
     .clear(clear),
@@ -6038,15 +5973,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$139 [0], \$138 [0], \$137 [0], \$136 [0] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__0),
     .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
@@ -6083,7 +6015,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(update),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(update_room),
@@ -6100,8 +6036,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank1 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank1_any_left),
+    .asked(asked__1),
+    .awaited(gather_awaited__1),
     .bank(3'h1),
     .budget(budget),
     .clear(clear),
@@ -6109,15 +6048,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__1),
     .evicted(bank1_evicted),
     .fetch(fetch),
-    .gather({ \$139 [1], \$138 [1], \$137 [1], \$136 [1] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__1),
     .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
@@ -6154,7 +6090,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__1),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank1_update_room),
@@ -6171,8 +6111,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank2 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank2_any_left),
+    .asked(asked__2),
+    .awaited(gather_awaited__2),
     .bank(3'h2),
     .budget(budget),
     .clear(clear),
@@ -6180,15 +6123,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__2),
     .evicted(bank2_evicted),
     .fetch(fetch),
-    .gather({ \$139 [2], \$138 [2], \$137 [2], \$136 [2] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__2),
     .inserted(bank2_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__2),
     .pick_take(selector_take[2]),
     .pick_way(pick_way__2),
@@ -6225,7 +6165,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__2),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank2_update_room),
@@ -6242,8 +6186,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank3 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank3_any_left),
+    .asked(asked__3),
+    .awaited(gather_awaited__3),
     .bank(3'h3),
     .budget(budget),
     .clear(clear),
@@ -6251,15 +6198,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__3),
     .evicted(bank3_evicted),
     .fetch(fetch),
-    .gather({ \$139 [3], \$138 [3], \$137 [3], \$136 [3] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__3),
     .inserted(bank3_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__3),
     .pick_take(selector_take[3]),
     .pick_way(pick_way__3),
@@ -6296,7 +6240,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__3),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank3_update_room),
@@ -6313,8 +6261,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank4 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank4_any_left),
+    .asked(asked__4),
+    .awaited(gather_awaited__4),
     .bank(3'h4),
     .budget(budget),
     .clear(clear),
@@ -6322,15 +6273,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__4),
     .evicted(bank4_evicted),
     .fetch(fetch),
-    .gather({ \$139 [4], \$138 [4], \$137 [4], \$136 [4] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__4),
     .inserted(bank4_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__4),
     .pick_take(selector_take[4]),
     .pick_way(pick_way__4),
@@ -6367,7 +6315,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__4),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank4_update_room),
@@ -6384,8 +6336,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank5 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank5_any_left),
+    .asked(asked__5),
+    .awaited(gather_awaited__5),
     .bank(3'h5),
     .budget(budget),
     .clear(clear),
@@ -6393,15 +6348,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__5),
     .evicted(bank5_evicted),
     .fetch(fetch),
-    .gather({ \$139 [5], \$138 [5], \$137 [5], \$136 [5] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__5),
     .inserted(bank5_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__5),
     .pick_take(selector_take[5]),
     .pick_way(pick_way__5),
@@ -6438,7 +6390,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__5),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank5_update_room),
@@ -6455,8 +6411,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank6 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank6_any_left),
+    .asked(asked__6),
+    .awaited(gather_awaited__6),
     .bank(3'h6),
     .budget(budget),
     .clear(clear),
@@ -6464,15 +6423,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__6),
     .evicted(bank6_evicted),
     .fetch(fetch),
-    .gather({ \$139 [6], \$138 [6], \$137 [6], \$136 [6] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__6),
     .inserted(bank6_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__6),
     .pick_take(selector_take[6]),
     .pick_way(pick_way__6),
@@ -6509,7 +6465,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__6),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank6_update_room),
@@ -6526,8 +6486,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_edge_popularity_bank bank7 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank7_any_left),
+    .asked(asked__7),
+    .awaited(gather_awaited__7),
     .bank(3'h7),
     .budget(budget),
     .clear(clear),
@@ -6535,15 +6498,12 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__7),
     .evicted(bank7_evicted),
     .fetch(fetch),
-    .gather({ \$139 [7], \$138 [7], \$137 [7], \$136 [7] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$143 , \$142 , \$141 , \$140  }),
-    .gather_rank_is_1({ \$147 , \$146 , \$145 , \$144  }),
     .heads(heads__7),
     .inserted(bank7_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__7),
     .pick_take(selector_take[7]),
     .pick_way(pick_way__7),
@@ -6580,7 +6540,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_3(tags__3),
     .take(take),
     .update(updates_to_bank__7),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_hot_2(hot[2]),
+    .update_hot_3(hot[3]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank7_update_room),
@@ -6601,23 +6565,23 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .batch_too_long(batch_too_long),
     .clk(clk),
     .hits(lookup_hits),
-    .input__ready(u_gather_output__ready),
-    .input__valid(u_gather_output__valid),
+    .input__payload(gather_output__payload),
+    .input__ready(gather_output__ready),
+    .input__valid(gather_output__valid),
     .lookups(lookups),
-    .output__payload(classifier_output__payload),
+    .\output__payload$49 (classifier_output__payload),
     .output__ready(classifier_output__ready),
     .output__valid(classifier_output__valid),
     .popular(popular_samples),
     .rst(rst),
-    .samples(samples),
-    .w_data(u_gather_output__payload)
+    .samples(samples)
   );
   hotline_edge_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(u_control_clear_counters),
+    .clear(counters_clear),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -6693,27 +6657,15 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set_0(index_range),
-    .error_set_1(sample_too_long),
-    .error_set_10(too_many),
-    .error_set_2(sample_open),
-    .error_set_3(batch_too_long),
-    .error_set_4(command_busy),
-    .error_set_5(command_code),
-    .error_set_6(hot_rows_range),
-    .error_set_7(restore_length),
-    .error_set_8(restore_entry),
-    .error_set_9(empty_batch),
-    .found_3_2(\$135 ),
+    .error_set(error_set),
+    .found_3_2(\$143 ),
     .hot_count_13_0(csr_hot_count_13_0),
     .hot_rows_13_0(hot_rows),
     .hysteresis(csr_hysteresis),
     .index_bits_3_0(csr_index_bits_3_0),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .irq_status_set_0(finished),
-    .irq_status_set_1(done),
-    .irq_status_set_2(\$78 ),
+    .irq_status_set(irq_status_set),
     .move_limit(move_limit),
     .rst(rst),
     .select_irq_status(acknowledged),
@@ -6784,6 +6736,46 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .output__valid(front_slice_output__valid),
     .rst(rst)
   );
+  hotline_edge_gather gather (
+    .answer_front(answer_front),
+    .answer_slot(answer_slot),
+    .answer_valid(answer_valid),
+    .awaited__0(awaited),
+    .awaited__1(gather_awaited__1),
+    .awaited__2(gather_awaited__2),
+    .awaited__3(gather_awaited__3),
+    .awaited__4(gather_awaited__4),
+    .awaited__5(gather_awaited__5),
+    .awaited__6(gather_awaited__6),
+    .awaited__7(gather_awaited__7),
+    .clk(clk),
+    .current_moves(fetch),
+    .heads__0(heads__0),
+    .heads__1(heads__1),
+    .heads__2(heads__2),
+    .heads__3(heads__3),
+    .heads__4(heads__4),
+    .heads__5(heads__5),
+    .heads__6(heads__6),
+    .heads__7(heads__7),
+    .input__payload(passes_output__payload),
+    .input__ready(passes_output__ready),
+    .input__valid(passes_output__valid),
+    .next_moves(advance),
+    .output__payload(gather_output__payload),
+    .output__ready(gather_output__ready),
+    .output__valid(gather_output__valid),
+    .ready(ready),
+    .rst(rst),
+    .slots__0(slots__0),
+    .slots__1(slots__1),
+    .slots__2(slots__2),
+    .slots__3(slots__3),
+    .slots__4(slots__4),
+    .slots__5(slots__5),
+    .slots__6(slots__6),
+    .slots__7(slots__7)
+  );
   hotline_edge_hasher hasher (
     .clk(clk),
     .enable(hasher_enable),
@@ -6833,13 +6825,13 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   );
   hotline_edge_passes passes (
     .clk(clk),
-    .r_data(passes_r_data),
-    .r_en(r_en),
-    .r_rdy(passes_r_rdy),
+    .input__ready(u_scatter_output__ready),
+    .input__valid(u_scatter_output__valid),
+    .output__payload(passes_output__payload),
+    .output__ready(passes_output__ready),
+    .output__valid(passes_output__valid),
     .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(u_scatter_output__ready)
+    .write__data(u_scatter_output__payload)
   );
   hotline_edge_popular_slice popular_slice (
     .clk(clk),
@@ -6923,10 +6915,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .rst(rst)
   );
   hotline_edge_control u_control (
+    .accessing(u_control_accessing),
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(u_control_clear_counters),
+    .clear_counters(clear_counters),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -6934,10 +6927,9 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(csr_status_1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$135 ),
+    .hot_rows_write_etc(\$143 ),
     .index_bits(csr_index_bits_3_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -6946,7 +6938,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(u_control_row_access),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -7005,6 +6996,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_way(u_control_row_way),
     .row_write(u_control_row_write),
     .rst(rst),
+    .running(csr_status_1),
     .select(start),
     .selecting(selecting),
     .slot_in(u_control_slot_in),
@@ -7017,62 +7009,27 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .slot_write(u_control_slot_write),
-    .snapshot(snapshot),
+    .snapshot(u_control_snapshot),
     .write_data(write_data)
   );
-  hotline_edge_gather u_gather (
-    .\14_0_0 (\$140 ),
-    .\15_0_0 (\$141 ),
-    .\16_0_0 (\$142 ),
-    .\17_0_0 (\$143 ),
-    .\18_0_0 (\$144 ),
-    .\19_0_0 (\$145 ),
-    .\20_0_0 (\$146 ),
-    .\21_0_0 (\$147 ),
-    .answer_front(answer_front),
-    .answer_slot(answer_slot),
-    .answer_valid(answer_valid),
-    .clk(clk),
-    .fetch(fetch),
-    .heads__0(heads__0),
-    .heads__1(heads__1),
-    .heads__2(heads__2),
-    .heads__3(heads__3),
-    .heads__4(heads__4),
-    .heads__5(heads__5),
-    .heads__6(heads__6),
-    .heads__7(heads__7),
-    .input__payload(passes_r_data),
-    .input__ready(r_en),
-    .input__valid(passes_r_rdy),
-    .load(gather_load),
-    .output__payload(u_gather_output__payload),
-    .output__ready(u_gather_output__ready),
-    .output__valid(u_gather_output__valid),
-    .ready(ready),
-    .rst(rst),
-    .slots__0(slots__0),
-    .slots__1(slots__1),
-    .slots__2(slots__2),
-    .slots__3(slots__3),
-    .slots__4(slots__4),
-    .slots__5(slots__5),
-    .slots__6(slots__6),
-    .slots__7(slots__7),
-    .source0(\$136 ),
-    .source1(\$137 ),
-    .source2(\$138 ),
-    .source3(\$139 )
-  );
   hotline_edge_scatter u_scatter (
+    .asked__0(asked__0),
+    .asked__1(asked__1),
+    .asked__2(asked__2),
+    .asked__3(asked__3),
+    .asked__4(asked__4),
+    .asked__5(asked__5),
+    .asked__6(asked__6),
+    .asked__7(asked__7),
     .clk(clk),
     .fire(take),
     .input__payload(front_slice_output__payload),
     .input__valid(front_slice_output__valid),
+    .load(pass_load),
     .move0(front_slice_output__ready),
-    .output__payload(w_data),
+    .output__payload(u_scatter_output__payload),
     .output__ready(u_scatter_output__ready),
-    .output__valid(w_en),
+    .output__valid(u_scatter_output__valid),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
     .room(room),
@@ -7105,7 +7062,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   hotline_edge_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(csr_status_1),
+    .hold(u_control_accessing),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -7124,7 +7081,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .busy(updates_busy),
     .clk(clk),
     .fire(update_take),
-    .hot(update_hot),
+    .hot(hot),
     .input__payload(updates_input__payload),
     .input__ready(updates_input__ready),
     .input__valid(updates_input__valid),
@@ -7140,7 +7097,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .lane_weights__1(update_weights__1),
     .lane_weights__2(update_weights__2),
     .lane_weights__3(update_weights__3),
-    .over(over),
+    .load(update_load),
+    .over(updates_over),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
     .room(updates_room),
@@ -7210,125 +7168,173 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = \$82 ;
-    if (rst) begin
-      \$118  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$119  = \$85 ;
+    \$119  = \$81 ;
     if (rst) begin
       \$119  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = \$86 ;
+    \$120  = \$84 ;
     if (rst) begin
-      \$120  = 5'h00;
+      \$120  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = \$89 ;
+    \$121  = \$85 ;
     if (rst) begin
-      \$121  = 4'h0;
+      \$121  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = \$92 ;
+    \$122  = \$88 ;
     if (rst) begin
       \$122  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$93 ;
+    \$123  = \$91 ;
     if (rst) begin
-      \$123  = 5'h00;
+      \$123  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = \$96 ;
+    \$124  = \$92 ;
     if (rst) begin
-      \$124  = 4'h0;
+      \$124  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = \$99 ;
+    \$125  = \$95 ;
     if (rst) begin
       \$125  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = \$100 ;
+    \$126  = \$98 ;
     if (rst) begin
-      \$126  = 5'h00;
+      \$126  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = \$103 ;
+    \$127  = \$99 ;
     if (rst) begin
-      \$127  = 4'h0;
+      \$127  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = \$106 ;
+    \$128  = \$102 ;
     if (rst) begin
       \$128  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$107 ;
+    \$129  = \$105 ;
     if (rst) begin
-      \$129  = 5'h00;
+      \$129  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$109 [4:0];
+    \$130  = \$106 ;
     if (rst) begin
       \$130  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = \$111 [4:0];
+    \$131  = \$108 [4:0];
     if (rst) begin
       \$131  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = \$113 [15:0];
+    \$132  = \$110 [4:0];
     if (rst) begin
-      \$132  = 16'h0000;
+      \$132  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = \$115 ;
+    \$133  = started;
     if (rst) begin
       \$133  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = \$117 ;
+    \$134  = finished;
     if (rst) begin
       \$134  = 1'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$135  = \$112 [15:0];
+    if (rst) begin
+      \$135  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$136  = \$115 ;
+    if (rst) begin
+      \$136  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = \$117 ;
+    if (rst) begin
+      \$137  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = updates_over;
+    if (rst) begin
+      \$138  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$139  = u_control_snapshot;
+    if (rst) begin
+      \$139  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$140  = clear_counters;
+    if (rst) begin
+      \$140  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$141  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$141  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$142  = { \$118 , done, finished };
+    if (rst) begin
+      \$142  = 3'h0;
+    end
+  end
   assign bank = 3'h0;
-  assign gather = { \$139 [0], \$138 [0], \$137 [0], \$136 [0] };
   assign row_write = u_control_row_write[0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -7426,7 +7432,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign lookup_slice_input__payload[255:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions
+module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -7444,8 +7450,6 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire split_beats;
   input bank_stall;
   wire bank_stall;
-  input select_cycles;
-  wire select_cycles;
   input [4:0] inserts;
   wire [4:0] inserts;
   input [4:0] evictions;
@@ -7454,10 +7458,10 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire [4:0] revivals;
   input [4:0] returns;
   wire [4:0] returns;
-  input clear;
-  wire clear;
   input snapshot;
   wire snapshot;
+  input clear;
+  wire clear;
   input [2:0] samples;
   wire [2:0] samples;
   input [2:0] lookups;
@@ -7472,6 +7476,8 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire promotions;
   input demotions;
   wire demotions;
+  input select_cycles;
+  wire select_cycles;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -9554,10 +9560,9 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   end
 endmodule
 
-module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, irq_status_set_0, status_0, irq_status_set_2, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, write_data, bus__bvalid, bus__bresp
-, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, error_set_8, hot_rows_13_0, irq_status_set_1, error_set_6, error_set_5
-, error_set_7, error_set_4, status_3_2, error_set_0, error_set_1, error_set_2, error_set_9, error_set_10, error_set_3, hot_count_13_0, threshold_8_0, counter_batches_lo_etc, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc
-, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
+module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, status_0, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, error_set, irq_status_set, write_data, bus__bvalid, bus__bresp
+, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, hot_rows_13_0, status_3_2, hot_count_13_0, threshold_8_0, counter_batches_lo_etc
+, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
   input bus__awvalid;
@@ -9580,12 +9585,8 @@ module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   wire clk;
   input rst;
   wire rst;
-  input irq_status_set_0;
-  wire irq_status_set_0;
   input status_0;
   wire status_0;
-  input irq_status_set_2;
-  wire irq_status_set_2;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -9596,6 +9597,10 @@ module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   wire [3:0] index_bits_3_0;
   input status_1;
   wire status_1;
+  input [10:0] error_set;
+  wire [10:0] error_set;
+  input [2:0] irq_status_set;
+  wire [2:0] irq_status_set;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -9634,34 +9639,10 @@ module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   reg [31:0] bus__rdata = 32'd0;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp = 2'h0;
-  input error_set_8;
-  wire error_set_8;
   input [13:0] hot_rows_13_0;
   wire [13:0] hot_rows_13_0;
-  input irq_status_set_1;
-  wire irq_status_set_1;
-  input error_set_6;
-  wire error_set_6;
-  input error_set_5;
-  wire error_set_5;
-  input error_set_7;
-  wire error_set_7;
-  input error_set_4;
-  wire error_set_4;
   input [1:0] status_3_2;
   wire [1:0] status_3_2;
-  input error_set_0;
-  wire error_set_0;
-  input error_set_1;
-  wire error_set_1;
-  input error_set_2;
-  wire error_set_2;
-  input error_set_9;
-  wire error_set_9;
-  input error_set_10;
-  wire error_set_10;
-  input error_set_3;
-  wire error_set_3;
   input [13:0] hot_count_13_0;
   wire [13:0] hot_count_13_0;
   input [8:0] threshold_8_0;
@@ -10090,7 +10071,7 @@ module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   assign \$34  = ~ write_data;
   assign \$35  = error & \$34 ;
   assign \$36  = found[4] ? \$35  : error;
-  assign \$37  = \$36  | { 21'h000000, error_set_10, error_set_9, error_set_8, error_set_7, error_set_6, error_set_5, error_set_4, error_set_3, error_set_2, error_set_1, error_set_0 };
+  assign \$37  = \$36  | { 21'h000000, error_set };
   assign \$38  = & strobes;
   assign \$39  = find & \$38 ;
   assign \$40  = address == 7'h58;
@@ -10098,7 +10079,7 @@ module hotline_edge_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   assign \$42  = ~ write_data;
   assign \$43  = irq_status & \$42 ;
   assign \$44  = found[5] ? \$43  : irq_status;
-  assign \$45  = \$44  | { 29'h00000000, irq_status_set_2, irq_status_set_1, irq_status_set_0 };
+  assign \$45  = \$44  | { 29'h00000000, irq_status_set };
   assign \$46  = & strobes;
   assign \$47  = find & \$46 ;
   assign \$48  = address == 7'h5c;
@@ -11196,8 +11177,8 @@ module hotline_edge_dispatcher_entry(rst, input__valid, output__ready, input__re
   end
 endmodule
 
-module hotline_edge_front(rst, clear, input__ready, output__ready, forget, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
-, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, over, clk);
+module hotline_edge_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
+, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -11208,8 +11189,8 @@ module hotline_edge_front(rst, clear, input__ready, output__ready, forget, input
   wire input__ready;
   input output__ready;
   wire output__ready;
-  input forget;
-  wire forget;
+  input over;
+  wire over;
   input [319:0] input__payload;
   wire [319:0] input__payload;
   input input__valid;
@@ -11258,8 +11239,8 @@ module hotline_edge_front(rst, clear, input__ready, output__ready, forget, input
   wire [2:0] answer_front;
   input [12:0] answer_slot;
   wire [12:0] answer_slot;
-  input over;
-  wire over;
+  input forget;
+  wire forget;
   input clk;
   wire clk;
   wire \$1 ;
@@ -13166,45 +13147,22 @@ module hotline_edge_front_slice(rst, input__ready, output__ready, input__valid, 
   end
 endmodule
 
-module hotline_edge_gather(rst, input__payload, fetch, input__ready, load, source0, source1, source2, source3, \14_0_0 , \15_0_0 , \16_0_0 , \17_0_0 , \18_0_0 , \19_0_0 , \20_0_0 , \21_0_0 , heads__0, heads__1, heads__2, heads__3
-, heads__4, heads__5, heads__6, heads__7, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5, slots__6, slots__7, input__valid, output__valid, output__payload, answer_valid, answer_front, answer_slot, output__ready, clk
-);
+module hotline_edge_gather(rst, input__payload, current_moves, next_moves, input__ready, output__ready, heads__0, heads__1, heads__2, heads__3, heads__4, heads__5, heads__6, heads__7, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5
+, slots__6, slots__7, input__valid, awaited__0, awaited__1, awaited__2, awaited__3, awaited__4, awaited__5, awaited__6, awaited__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input [342:0] input__payload;
-  wire [342:0] input__payload;
-  output fetch;
-  wire fetch;
+  input [358:0] input__payload;
+  wire [358:0] input__payload;
+  output current_moves;
+  wire current_moves;
+  output next_moves;
+  wire next_moves;
   output input__ready;
   wire input__ready;
-  output load;
-  wire load;
-  output [7:0] source0;
-  wire [7:0] source0;
-  output [7:0] source1;
-  wire [7:0] source1;
-  output [7:0] source2;
-  wire [7:0] source2;
-  output [7:0] source3;
-  wire [7:0] source3;
-  output \14_0_0 ;
-  wire \14_0_0 ;
-  output \15_0_0 ;
-  wire \15_0_0 ;
-  output \16_0_0 ;
-  wire \16_0_0 ;
-  output \17_0_0 ;
-  wire \17_0_0 ;
-  output \18_0_0 ;
-  wire \18_0_0 ;
-  output \19_0_0 ;
-  wire \19_0_0 ;
-  output \20_0_0 ;
-  wire \20_0_0 ;
-  output \21_0_0 ;
-  wire \21_0_0 ;
+  input output__ready;
+  wire output__ready;
   input [27:0] heads__0;
   wire [27:0] heads__0;
   input [27:0] heads__1;
@@ -13241,581 +13199,882 @@ module hotline_edge_gather(rst, input__payload, fetch, input__ready, load, sourc
   wire [12:0] slots__7;
   input input__valid;
   wire input__valid;
+  output [1:0] awaited__0;
+  reg [1:0] awaited__0 = 2'h0;
+  output [1:0] awaited__1;
+  reg [1:0] awaited__1 = 2'h0;
+  output [1:0] awaited__2;
+  reg [1:0] awaited__2 = 2'h0;
+  output [1:0] awaited__3;
+  reg [1:0] awaited__3 = 2'h0;
+  output [1:0] awaited__4;
+  reg [1:0] awaited__4 = 2'h0;
+  output [1:0] awaited__5;
+  reg [1:0] awaited__5 = 2'h0;
+  output [1:0] awaited__6;
+  reg [1:0] awaited__6 = 2'h0;
+  output [1:0] awaited__7;
+  reg [1:0] awaited__7 = 2'h0;
   output output__valid;
   reg output__valid = 1'h0;
-  output [398:0] output__payload;
-  reg [398:0] output__payload = 399'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  output [346:0] output__payload;
+  reg [346:0] output__payload = 347'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   output answer_valid;
   reg answer_valid = 1'h0;
   output [2:0] answer_front;
   reg [2:0] answer_front = 3'h0;
   output [12:0] answer_slot;
   reg [12:0] answer_slot = 13'h0000;
-  input output__ready;
-  wire output__ready;
   input clk;
   wire clk;
   wire \$1 ;
-  wire [14:0] \$10 ;
-  wire [4:0] \$108 ;
-  wire [14:0] \$11 ;
-  wire [4:0] \$112 ;
-  wire [4:0] \$116 ;
-  wire [14:0] \$12 ;
-  wire [4:0] \$120 ;
-  wire [4:0] \$127 ;
-  wire [14:0] \$13 ;
-  wire [4:0] \$134 ;
-  wire [4:0] \$138 ;
-  wire \$14 ;
-  wire [4:0] \$145 ;
-  wire [4:0] \$149 ;
-  wire \$15 ;
-  wire [4:0] \$156 ;
-  wire \$16 ;
-  wire [4:0] \$160 ;
-  wire [4:0] \$167 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire [1:0] \$13 ;
+  wire [1:0] \$14 ;
+  wire [1:0] \$15 ;
+  wire [1:0] \$16 ;
+  wire [1:0] \$17 ;
+  wire [1:0] \$18 ;
+  wire [1:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire [13:0] \$22 ;
-  wire \$23 ;
-  wire [13:0] \$24 ;
-  wire \$25 ;
-  wire [13:0] \$26 ;
-  wire \$27 ;
-  wire [13:0] \$28 ;
-  wire \$29 ;
+  wire [1:0] \$20 ;
+  reg [12:0] \$21 ;
+  reg [13:0] \$22 ;
+  reg [12:0] \$23 ;
+  reg [13:0] \$24 ;
+  reg [12:0] \$25 ;
+  reg [13:0] \$26 ;
+  reg [12:0] \$27 ;
+  reg [13:0] \$28 ;
+  wire [12:0] \$29 ;
   wire \$3 ;
-  wire [3:0] \$30 ;
-  wire [4:0] \$31 ;
-  wire [13:0] \$32 ;
-  reg [12:0] \$33 ;
+  wire [39:0] \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
   wire [12:0] \$34 ;
-  wire \$35 ;
+  wire [39:0] \$35 ;
   wire \$36 ;
-  wire [13:0] \$37 ;
+  wire \$37 ;
   wire \$38 ;
-  wire [13:0] \$39 ;
+  wire [12:0] \$39 ;
   wire \$4 ;
-  reg [12:0] \$40 ;
-  wire [12:0] \$41 ;
+  wire [39:0] \$40 ;
+  wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [13:0] \$44 ;
-  wire \$45 ;
-  wire [13:0] \$46 ;
-  reg [12:0] \$47 ;
-  wire [12:0] \$48 ;
-  wire \$49 ;
+  wire [12:0] \$44 ;
+  wire [39:0] \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire [3:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire [13:0] \$51 ;
-  wire \$52 ;
-  wire [13:0] \$53 ;
-  reg [12:0] \$54 ;
-  wire [12:0] \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire [13:0] \$58 ;
-  wire \$59 ;
-  wire [14:0] \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire [2:0] \$62 ;
-  wire [2:0] \$63 ;
-  wire [2:0] \$64 ;
-  wire [2:0] \$65 ;
-  wire [2:0] \$66 ;
-  wire [2:0] \$67 ;
-  wire [2:0] \$68 ;
-  wire [12:0] \$69 ;
-  wire [14:0] \$7 ;
-  wire [12:0] \$70 ;
-  wire [12:0] \$71 ;
-  wire [12:0] \$72 ;
-  wire [12:0] \$73 ;
-  wire [12:0] \$74 ;
-  wire [12:0] \$75 ;
-  reg \$76 ;
-  reg [342:0] \$77 ;
-  reg \$78 ;
-  reg [398:0] \$79 ;
-  wire [14:0] \$8 ;
-  reg [3:0] \$80 ;
-  reg \$81 ;
-  reg [2:0] \$82 ;
-  reg [12:0] \$83 ;
-  wire [14:0] \$9 ;
-  reg [342:0] current = 343'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  wire [3:0] \$50 ;
+  wire [3:0] \$51 ;
+  wire [3:0] \$52 ;
+  wire \$53 ;
+  wire [3:0] \$54 ;
+  wire [3:0] \$55 ;
+  wire [3:0] \$56 ;
+  wire [3:0] \$57 ;
+  reg \$58 ;
+  reg [358:0] \$59 ;
+  wire \$6 ;
+  reg [1:0] \$60 ;
+  reg [1:0] \$61 ;
+  reg [1:0] \$62 ;
+  reg [1:0] \$63 ;
+  reg [1:0] \$64 ;
+  reg [1:0] \$65 ;
+  reg [1:0] \$66 ;
+  reg [1:0] \$67 ;
+  reg \$68 ;
+  reg [358:0] \$69 ;
+  wire \$7 ;
+  reg \$70 ;
+  reg [358:0] \$71 ;
+  reg \$72 ;
+  reg [358:0] \$73 ;
+  reg [12:0] \$74 ;
+  reg [13:0] \$75 ;
+  reg [12:0] \$76 ;
+  reg [13:0] \$77 ;
+  reg [12:0] \$78 ;
+  reg [13:0] \$79 ;
+  wire \$8 ;
+  reg [12:0] \$80 ;
+  reg [13:0] \$81 ;
+  reg \$82 ;
+  reg [346:0] \$83 ;
+  reg [3:0] \$84 ;
+  reg \$85 ;
+  reg [2:0] \$86 ;
+  reg [12:0] \$87 ;
+  wire \$9 ;
+  reg [13:0] answer0;
+  reg [13:0] answer0_0 = 14'h0000;
+  reg [13:0] answer1;
+  reg [13:0] answer1_0 = 14'h0000;
+  reg [13:0] answer2;
+  reg [13:0] answer2_0 = 14'h0000;
+  reg [13:0] answer3;
+  reg [13:0] answer3_0 = 14'h0000;
+  reg [358:0] chosen = 359'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  wire chosen_moves;
+  reg chosen_valid = 1'h0;
+  reg [358:0] current = 359'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  wire [3:0] first;
-  reg [27:0] heads0;
-  reg [27:0] heads1;
-  reg [27:0] heads2;
-  reg [27:0] heads3;
+  reg [358:0] fetched = 359'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  wire fetched_moves;
+  reg fetched_valid = 1'h0;
+  reg [12:0] front_slot0 = 13'h0000;
+  reg [12:0] front_slot1 = 13'h0000;
+  reg [12:0] front_slot2 = 13'h0000;
+  reg [12:0] front_slot3 = 13'h0000;
   reg hit0;
   reg hit1;
   reg hit2;
   reg hit3;
+  reg [358:0] next = 1'h0;
+  reg next_valid = 1'h0;
   reg [3:0] told = 4'h0;
-  assign \$14  = ! input__payload[47];
-  assign \$15  = ! input__payload[132];
-  assign \$16  = ! input__payload[217];
-  assign \$17  = ! input__payload[302];
-  assign \$108  = current[47] * 4'he;
-  assign \$22  = heads0 >> \$108 ;
-  assign \$23  = current[43] ? \$22 [13] : current[81];
-  assign \$112  = current[132] * 4'he;
-  assign \$24  = heads1 >> \$112 ;
-  assign \$25  = current[128] ? \$24 [13] : current[166];
-  assign \$116  = current[217] * 4'he;
-  assign \$26  = heads2 >> \$116 ;
-  assign \$27  = current[213] ? \$26 [13] : current[251];
-  assign \$120  = current[302] * 4'he;
-  assign \$28  = heads3 >> \$120 ;
-  assign \$29  = current[298] ? \$28 [13] : current[336];
-  assign \$30  = ~ told;
-  assign \$31  = \$30  + 1'h1;
-  assign first = told & \$31 [3:0];
-  assign \$127  = current[47] * 4'he;
-  assign \$32  = heads0 >> \$127 ;
-  assign \$34  = current[43] ? \$32 [12:0] : \$33 ;
-  assign \$35  = current[81] & hit0;
-  assign \$36  = current[43] & current[81];
-  assign \$134  = current[47] * 4'he;
-  assign \$37  = heads0 >> \$134 ;
-  assign \$38  = \$36  & \$37 [13];
-  assign \$138  = current[132] * 4'he;
-  assign \$39  = heads1 >> \$138 ;
-  assign \$41  = current[128] ? \$39 [12:0] : \$40 ;
-  assign \$42  = current[166] & hit1;
-  assign \$43  = current[128] & current[166];
-  assign \$145  = current[132] * 4'he;
-  assign \$44  = heads1 >> \$145 ;
-  assign \$45  = \$43  & \$44 [13];
-  assign \$149  = current[217] * 4'he;
-  assign \$46  = heads2 >> \$149 ;
-  assign \$48  = current[213] ? \$46 [12:0] : \$47 ;
-  assign \$49  = current[251] & hit2;
-  assign \$50  = current[213] & current[251];
-  assign \$156  = current[217] * 4'he;
-  assign \$51  = heads2 >> \$156 ;
-  assign \$52  = \$50  & \$51 [13];
-  assign \$160  = current[302] * 4'he;
-  assign \$53  = heads3 >> \$160 ;
-  assign \$55  = current[298] ? \$53 [12:0] : \$54 ;
-  assign \$56  = current[336] & hit3;
-  assign \$57  = current[298] & current[336];
-  assign \$167  = current[302] * 4'he;
-  assign \$58  = heads3 >> \$167 ;
-  assign \$59  = \$57  & \$58 [13];
-  assign \$60  = | told;
-  assign \$61  = output__valid & \$60 ;
-  assign \$62  = first[0] ? output__payload[98:96] : 3'h0;
-  assign \$63  = first[1] ? output__payload[197:195] : 3'h0;
-  assign \$64  = \$62  | \$63 ;
-  assign \$65  = first[2] ? output__payload[296:294] : 3'h0;
-  assign \$66  = \$64  | \$65 ;
-  assign \$67  = first[3] ? output__payload[395:393] : 3'h0;
-  assign \$68  = \$66  | \$67 ;
-  assign \$69  = first[0] ? output__payload[56:44] : 13'h0000;
-  assign \$70  = first[1] ? output__payload[155:143] : 13'h0000;
-  assign \$71  = \$69  | \$70 ;
-  assign \$72  = first[2] ? output__payload[254:242] : 13'h0000;
-  assign \$73  = \$71  | \$72 ;
-  assign \$74  = first[3] ? output__payload[353:341] : 13'h0000;
-  assign \$75  = \$73  | \$74 ;
+  assign input__ready = \$8  | next_moves;
+  assign \$9  = chosen[43] ? answer0[13] : chosen[81];
+  assign \$10  = chosen[128] ? answer1[13] : chosen[166];
+  assign \$11  = chosen[213] ? answer2[13] : chosen[251];
+  assign \$12  = chosen[298] ? answer3[13] : chosen[336];
+  assign \$13  = input__valid ? input__payload[344:343] : 2'h0;
+  assign \$14  = input__valid ? input__payload[346:345] : 2'h0;
+  assign \$15  = input__valid ? input__payload[348:347] : 2'h0;
+  assign \$16  = input__valid ? input__payload[350:349] : 2'h0;
+  assign \$17  = input__valid ? input__payload[352:351] : 2'h0;
+  assign \$18  = input__valid ? input__payload[354:353] : 2'h0;
+  assign \$19  = input__valid ? input__payload[356:355] : 2'h0;
+  assign \$20  = input__valid ? input__payload[358:357] : 2'h0;
+  assign \$29  = chosen[43] ? answer0[12:0] : front_slot0;
+  assign \$30  = hit0 ? { chosen[39:32], 19'h00000, \$29  } : chosen[39:0];
+  assign \$31  = chosen[81] & hit0;
+  assign \$32  = chosen[43] & chosen[81];
+  assign \$33  = \$32  & answer0[13];
+  assign \$34  = chosen[128] ? answer1[12:0] : front_slot1;
+  assign \$35  = hit1 ? { chosen[124:117], 19'h00000, \$34  } : chosen[124:85];
+  assign \$36  = chosen[166] & hit1;
+  assign \$37  = chosen[128] & chosen[166];
+  assign \$38  = \$37  & answer1[13];
+  assign \$39  = chosen[213] ? answer2[12:0] : front_slot2;
+  assign \$40  = hit2 ? { chosen[209:202], 19'h00000, \$39  } : chosen[209:170];
+  assign \$41  = chosen[251] & hit2;
+  assign \$42  = chosen[213] & chosen[251];
+  assign \$43  = \$42  & answer2[13];
+  assign \$44  = chosen[298] ? answer3[12:0] : front_slot3;
+  assign \$45  = hit3 ? { chosen[294:287], 19'h00000, \$44  } : chosen[294:255];
+  assign \$46  = chosen[336] & hit3;
+  assign \$47  = chosen[298] & chosen[336];
+  assign \$48  = \$47  & answer3[13];
+  assign \$49  = output__valid ? told : 4'h0;
+  assign \$50  = output__valid ? told : 4'h0;
+  assign \$51  = output__valid ? told : 4'h0;
+  assign \$52  = output__valid ? told : 4'h0;
+  assign \$53  = | { \$52 [3], \$51 [2], \$50 [1], \$49 [0] };
+  assign \$54  = output__valid ? told : 4'h0;
+  assign \$55  = output__valid ? told : 4'h0;
+  assign \$56  = output__valid ? told : 4'h0;
+  assign \$57  = output__valid ? told : 4'h0;
   always @(posedge clk)
-    current_valid <= \$76 ;
+    next_valid <= \$58 ;
   always @(posedge clk)
-    current <= \$77 ;
+    next <= \$59 ;
   always @(posedge clk)
-    output__valid <= \$78 ;
+    awaited__0 <= \$60 ;
   always @(posedge clk)
-    output__payload <= \$79 ;
+    awaited__1 <= \$61 ;
   always @(posedge clk)
-    told <= \$80 ;
+    awaited__2 <= \$62 ;
   always @(posedge clk)
-    answer_valid <= \$81 ;
+    awaited__3 <= \$63 ;
   always @(posedge clk)
-    answer_front <= \$82 ;
+    awaited__4 <= \$64 ;
   always @(posedge clk)
-    answer_slot <= \$83 ;
-  assign \$1  = & ready;
-  assign \$2  = current_valid & \$1 ;
-  assign \$3  = ~ output__valid;
-  assign \$4  = \$3  | output__ready;
-  assign fetch = \$2  & \$4 ;
-  assign \$5  = ~ current_valid;
-  assign input__ready = \$5  | fetch;
-  assign load = input__ready & input__valid;
-  assign \$6  = 1'h1 << input__payload[46:44];
-  assign \$7  = input__payload[43] ? \$6  : 15'h0000;
-  assign \$8  = 1'h1 << input__payload[131:129];
-  assign \$9  = input__payload[128] ? \$8  : 15'h0000;
-  assign \$10  = 1'h1 << input__payload[216:214];
-  assign \$11  = input__payload[213] ? \$10  : 15'h0000;
-  assign \$12  = 1'h1 << input__payload[301:299];
-  assign \$13  = input__payload[298] ? \$12  : 15'h0000;
+    awaited__5 <= \$65 ;
+  always @(posedge clk)
+    awaited__6 <= \$66 ;
+  always @(posedge clk)
+    awaited__7 <= \$67 ;
+  always @(posedge clk)
+    current_valid <= \$68 ;
+  always @(posedge clk)
+    current <= \$69 ;
+  always @(posedge clk)
+    fetched_valid <= \$70 ;
+  always @(posedge clk)
+    fetched <= \$71 ;
+  always @(posedge clk)
+    chosen_valid <= \$72 ;
+  always @(posedge clk)
+    chosen <= \$73 ;
+  always @(posedge clk)
+    front_slot0 <= \$74 ;
+  always @(posedge clk)
+    answer0_0 <= \$75 ;
+  always @(posedge clk)
+    front_slot1 <= \$76 ;
+  always @(posedge clk)
+    answer1_0 <= \$77 ;
+  always @(posedge clk)
+    front_slot2 <= \$78 ;
+  always @(posedge clk)
+    answer2_0 <= \$79 ;
+  always @(posedge clk)
+    front_slot3 <= \$80 ;
+  always @(posedge clk)
+    answer3_0 <= \$81 ;
+  always @(posedge clk)
+    output__valid <= \$82 ;
+  always @(posedge clk)
+    output__payload <= \$83 ;
+  always @(posedge clk)
+    told <= \$84 ;
+  always @(posedge clk)
+    answer_valid <= \$85 ;
+  always @(posedge clk)
+    answer_front <= \$86 ;
+  always @(posedge clk)
+    answer_slot <= \$87 ;
+  assign \$1  = ~ output__valid;
+  assign chosen_moves = \$1  | output__ready;
+  assign \$2  = ~ chosen_valid;
+  assign fetched_moves = \$2  | chosen_moves;
+  assign \$3  = & ready;
+  assign \$4  = current_valid & \$3 ;
+  assign \$5  = ~ fetched_valid;
+  assign \$6  = \$5  | fetched_moves;
+  assign current_moves = \$4  & \$6 ;
+  assign \$7  = ~ current_valid;
+  assign next_moves = \$7  | current_moves;
+  assign \$8  = ~ next_valid;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[84:82])
+    casez (fetched[84:82])
       3'h0:
-          \$33  = slots__0;
+          \$21  = slots__0;
       3'h1:
-          \$33  = slots__1;
+          \$21  = slots__1;
       3'h2:
-          \$33  = slots__2;
+          \$21  = slots__2;
       3'h3:
-          \$33  = slots__3;
+          \$21  = slots__3;
       3'h4:
-          \$33  = slots__4;
+          \$21  = slots__4;
       3'h5:
-          \$33  = slots__5;
+          \$21  = slots__5;
       3'h6:
-          \$33  = slots__6;
+          \$21  = slots__6;
       3'h7:
-          \$33  = slots__7;
+          \$21  = slots__7;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[169:167])
-      3'h0:
-          \$40  = slots__0;
-      3'h1:
-          \$40  = slots__1;
-      3'h2:
-          \$40  = slots__2;
-      3'h3:
-          \$40  = slots__3;
-      3'h4:
-          \$40  = slots__4;
-      3'h5:
-          \$40  = slots__5;
-      3'h6:
-          \$40  = slots__6;
-      3'h7:
-          \$40  = slots__7;
+    casez ({ fetched[46:44], fetched[47] })
+      4'h0:
+          \$22  = heads__0[13:0];
+      4'h1:
+          \$22  = heads__0[27:14];
+      4'h2:
+          \$22  = heads__1[13:0];
+      4'h3:
+          \$22  = heads__1[27:14];
+      4'h4:
+          \$22  = heads__2[13:0];
+      4'h5:
+          \$22  = heads__2[27:14];
+      4'h6:
+          \$22  = heads__3[13:0];
+      4'h7:
+          \$22  = heads__3[27:14];
+      4'h8:
+          \$22  = heads__4[13:0];
+      4'h9:
+          \$22  = heads__4[27:14];
+      4'ha:
+          \$22  = heads__5[13:0];
+      4'hb:
+          \$22  = heads__5[27:14];
+      4'hc:
+          \$22  = heads__6[13:0];
+      4'hd:
+          \$22  = heads__6[27:14];
+      4'he:
+          \$22  = heads__7[13:0];
+      4'hf:
+          \$22  = heads__7[27:14];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[254:252])
+    casez (fetched[169:167])
       3'h0:
-          \$47  = slots__0;
+          \$23  = slots__0;
       3'h1:
-          \$47  = slots__1;
+          \$23  = slots__1;
       3'h2:
-          \$47  = slots__2;
+          \$23  = slots__2;
       3'h3:
-          \$47  = slots__3;
+          \$23  = slots__3;
       3'h4:
-          \$47  = slots__4;
+          \$23  = slots__4;
       3'h5:
-          \$47  = slots__5;
+          \$23  = slots__5;
       3'h6:
-          \$47  = slots__6;
+          \$23  = slots__6;
       3'h7:
-          \$47  = slots__7;
+          \$23  = slots__7;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[339:337])
-      3'h0:
-          \$54  = slots__0;
-      3'h1:
-          \$54  = slots__1;
-      3'h2:
-          \$54  = slots__2;
-      3'h3:
-          \$54  = slots__3;
-      3'h4:
-          \$54  = slots__4;
-      3'h5:
-          \$54  = slots__5;
-      3'h6:
-          \$54  = slots__6;
-      3'h7:
-          \$54  = slots__7;
+    casez ({ fetched[131:129], fetched[132] })
+      4'h0:
+          \$24  = heads__0[13:0];
+      4'h1:
+          \$24  = heads__0[27:14];
+      4'h2:
+          \$24  = heads__1[13:0];
+      4'h3:
+          \$24  = heads__1[27:14];
+      4'h4:
+          \$24  = heads__2[13:0];
+      4'h5:
+          \$24  = heads__2[27:14];
+      4'h6:
+          \$24  = heads__3[13:0];
+      4'h7:
+          \$24  = heads__3[27:14];
+      4'h8:
+          \$24  = heads__4[13:0];
+      4'h9:
+          \$24  = heads__4[27:14];
+      4'ha:
+          \$24  = heads__5[13:0];
+      4'hb:
+          \$24  = heads__5[27:14];
+      4'hc:
+          \$24  = heads__6[13:0];
+      4'hd:
+          \$24  = heads__6[27:14];
+      4'he:
+          \$24  = heads__7[13:0];
+      4'hf:
+          \$24  = heads__7[27:14];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    heads0 = 28'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[46:44])
-        3'h0:
-            heads0 = heads__0;
-        3'h1:
-            heads0 = heads__1;
-        3'h2:
-            heads0 = heads__2;
-        3'h3:
-            heads0 = heads__3;
-        3'h4:
-            heads0 = heads__4;
-        3'h5:
-            heads0 = heads__5;
-        3'h6:
-            heads0 = heads__6;
-        3'h7:
-            heads0 = heads__7;
-      endcase
+    (* full_case = 32'd1 *)
+    casez (fetched[254:252])
+      3'h0:
+          \$25  = slots__0;
+      3'h1:
+          \$25  = slots__1;
+      3'h2:
+          \$25  = slots__2;
+      3'h3:
+          \$25  = slots__3;
+      3'h4:
+          \$25  = slots__4;
+      3'h5:
+          \$25  = slots__5;
+      3'h6:
+          \$25  = slots__6;
+      3'h7:
+          \$25  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[216:214], fetched[217] })
+      4'h0:
+          \$26  = heads__0[13:0];
+      4'h1:
+          \$26  = heads__0[27:14];
+      4'h2:
+          \$26  = heads__1[13:0];
+      4'h3:
+          \$26  = heads__1[27:14];
+      4'h4:
+          \$26  = heads__2[13:0];
+      4'h5:
+          \$26  = heads__2[27:14];
+      4'h6:
+          \$26  = heads__3[13:0];
+      4'h7:
+          \$26  = heads__3[27:14];
+      4'h8:
+          \$26  = heads__4[13:0];
+      4'h9:
+          \$26  = heads__4[27:14];
+      4'ha:
+          \$26  = heads__5[13:0];
+      4'hb:
+          \$26  = heads__5[27:14];
+      4'hc:
+          \$26  = heads__6[13:0];
+      4'hd:
+          \$26  = heads__6[27:14];
+      4'he:
+          \$26  = heads__7[13:0];
+      4'hf:
+          \$26  = heads__7[27:14];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[339:337])
+      3'h0:
+          \$27  = slots__0;
+      3'h1:
+          \$27  = slots__1;
+      3'h2:
+          \$27  = slots__2;
+      3'h3:
+          \$27  = slots__3;
+      3'h4:
+          \$27  = slots__4;
+      3'h5:
+          \$27  = slots__5;
+      3'h6:
+          \$27  = slots__6;
+      3'h7:
+          \$27  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[301:299], fetched[302] })
+      4'h0:
+          \$28  = heads__0[13:0];
+      4'h1:
+          \$28  = heads__0[27:14];
+      4'h2:
+          \$28  = heads__1[13:0];
+      4'h3:
+          \$28  = heads__1[27:14];
+      4'h4:
+          \$28  = heads__2[13:0];
+      4'h5:
+          \$28  = heads__2[27:14];
+      4'h6:
+          \$28  = heads__3[13:0];
+      4'h7:
+          \$28  = heads__3[27:14];
+      4'h8:
+          \$28  = heads__4[13:0];
+      4'h9:
+          \$28  = heads__4[27:14];
+      4'ha:
+          \$28  = heads__5[13:0];
+      4'hb:
+          \$28  = heads__5[27:14];
+      4'hc:
+          \$28  = heads__6[13:0];
+      4'hd:
+          \$28  = heads__6[27:14];
+      4'he:
+          \$28  = heads__7[13:0];
+      4'hf:
+          \$28  = heads__7[27:14];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    answer0 = 14'h0000;
+    if (chosen_moves) begin
+      answer0 = answer0_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit0 = 1'h0;
-    if (fetch) begin
-      hit0 = \$23 ;
+    if (chosen_moves) begin
+      hit0 = \$9 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    heads1 = 28'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[131:129])
-        3'h0:
-            heads1 = heads__0;
-        3'h1:
-            heads1 = heads__1;
-        3'h2:
-            heads1 = heads__2;
-        3'h3:
-            heads1 = heads__3;
-        3'h4:
-            heads1 = heads__4;
-        3'h5:
-            heads1 = heads__5;
-        3'h6:
-            heads1 = heads__6;
-        3'h7:
-            heads1 = heads__7;
-      endcase
+    answer1 = 14'h0000;
+    if (chosen_moves) begin
+      answer1 = answer1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit1 = 1'h0;
-    if (fetch) begin
-      hit1 = \$25 ;
+    if (chosen_moves) begin
+      hit1 = \$10 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    heads2 = 28'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[216:214])
-        3'h0:
-            heads2 = heads__0;
-        3'h1:
-            heads2 = heads__1;
-        3'h2:
-            heads2 = heads__2;
-        3'h3:
-            heads2 = heads__3;
-        3'h4:
-            heads2 = heads__4;
-        3'h5:
-            heads2 = heads__5;
-        3'h6:
-            heads2 = heads__6;
-        3'h7:
-            heads2 = heads__7;
-      endcase
+    answer2 = 14'h0000;
+    if (chosen_moves) begin
+      answer2 = answer2_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit2 = 1'h0;
-    if (fetch) begin
-      hit2 = \$27 ;
+    if (chosen_moves) begin
+      hit2 = \$11 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    heads3 = 28'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[301:299])
-        3'h0:
-            heads3 = heads__0;
-        3'h1:
-            heads3 = heads__1;
-        3'h2:
-            heads3 = heads__2;
-        3'h3:
-            heads3 = heads__3;
-        3'h4:
-            heads3 = heads__4;
-        3'h5:
-            heads3 = heads__5;
-        3'h6:
-            heads3 = heads__6;
-        3'h7:
-            heads3 = heads__7;
-      endcase
+    answer3 = 14'h0000;
+    if (chosen_moves) begin
+      answer3 = answer3_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit3 = 1'h0;
-    if (fetch) begin
-      hit3 = \$29 ;
+    if (chosen_moves) begin
+      hit3 = \$12 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = current_valid;
+    \$58  = next_valid;
     if (input__ready) begin
-      \$76  = input__valid;
+      \$58  = input__valid;
     end
     if (rst) begin
-      \$76  = 1'h0;
+      \$58  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = current;
+    \$59  = next;
     if (input__ready) begin
-      \$77  = input__payload;
+      \$59  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = output__valid;
-    if (fetch) begin
-      \$78  = 1'h1;
-    end else if (output__ready) begin
-      \$78  = 1'h0;
+    \$60  = awaited__0;
+    if (input__ready) begin
+      \$60  = \$13 ;
     end
     if (rst) begin
-      \$78  = 1'h0;
+      \$60  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = output__payload;
-    if (fetch) begin
-      \$79 [396] = current[340];
-      \$79 [397] = current[341];
-      \$79 [398] = current[342];
-      \$79 [39:0] = current[39:0];
-      \$79 [40] = current[40];
-      \$79 [41] = current[41];
-      \$79 [42] = current[42];
-      \$79 [43] = hit0;
-      \$79 [56:44] = \$34 ;
-      \$79 [57] = current[43];
-      \$79 [60:58] = current[46:44];
-      \$79 [61] = current[47];
-      \$79 [94:62] = current[80:48];
-      \$79 [98:96] = current[84:82];
-      \$79 [95] = \$35 ;
-      \$79 [138:99] = current[124:85];
-      \$79 [139] = current[125];
-      \$79 [140] = current[126];
-      \$79 [141] = current[127];
-      \$79 [142] = hit1;
-      \$79 [155:143] = \$41 ;
-      \$79 [156] = current[128];
-      \$79 [159:157] = current[131:129];
-      \$79 [160] = current[132];
-      \$79 [193:161] = current[165:133];
-      \$79 [197:195] = current[169:167];
-      \$79 [194] = \$42 ;
-      \$79 [237:198] = current[209:170];
-      \$79 [238] = current[210];
-      \$79 [239] = current[211];
-      \$79 [240] = current[212];
-      \$79 [241] = hit2;
-      \$79 [254:242] = \$48 ;
-      \$79 [255] = current[213];
-      \$79 [258:256] = current[216:214];
-      \$79 [259] = current[217];
-      \$79 [292:260] = current[250:218];
-      \$79 [296:294] = current[254:252];
-      \$79 [293] = \$49 ;
-      \$79 [336:297] = current[294:255];
-      \$79 [337] = current[295];
-      \$79 [338] = current[296];
-      \$79 [339] = current[297];
-      \$79 [340] = hit3;
-      \$79 [353:341] = \$55 ;
-      \$79 [354] = current[298];
-      \$79 [357:355] = current[301:299];
-      \$79 [358] = current[302];
-      \$79 [391:359] = current[335:303];
-      \$79 [395:393] = current[339:337];
-      \$79 [392] = \$56 ;
+    \$61  = awaited__1;
+    if (input__ready) begin
+      \$61  = \$14 ;
     end
     if (rst) begin
-      \$79  = 399'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$61  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = told;
-    if (fetch) begin
-      \$80 [0] = \$38 ;
-      \$80 [1] = \$45 ;
-      \$80 [2] = \$52 ;
-      \$80 [3] = \$59 ;
+    \$62  = awaited__2;
+    if (input__ready) begin
+      \$62  = \$15 ;
     end
     if (rst) begin
-      \$80  = 4'h0;
+      \$62  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = \$61 ;
+    \$63  = awaited__3;
+    if (input__ready) begin
+      \$63  = \$16 ;
+    end
     if (rst) begin
-      \$81  = 1'h0;
+      \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = \$68 ;
+    \$64  = awaited__4;
+    if (input__ready) begin
+      \$64  = \$17 ;
+    end
     if (rst) begin
-      \$82  = 3'h0;
+      \$64  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = \$75 ;
+    \$65  = awaited__5;
+    if (input__ready) begin
+      \$65  = \$18 ;
+    end
     if (rst) begin
-      \$83  = 13'h0000;
+      \$65  = 2'h0;
     end
   end
-  assign source0 = \$7 [7:0];
-  assign source1 = \$9 [7:0];
-  assign source2 = \$11 [7:0];
-  assign source3 = \$13 [7:0];
-  assign \14_0_0  = \$14 ;
-  assign \15_0_0  = \$15 ;
-  assign \16_0_0  = \$16 ;
-  assign \17_0_0  = \$17 ;
-  assign \18_0_0  = \$18 ;
-  assign \19_0_0  = \$19 ;
-  assign \20_0_0  = \$20 ;
-  assign \21_0_0  = \$21 ;
-  assign \$18  = input__payload[47];
-  assign \$19  = input__payload[132];
-  assign \$20  = input__payload[217];
-  assign \$21  = input__payload[302];
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = awaited__6;
+    if (input__ready) begin
+      \$66  = \$19 ;
+    end
+    if (rst) begin
+      \$66  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = awaited__7;
+    if (input__ready) begin
+      \$67  = \$20 ;
+    end
+    if (rst) begin
+      \$67  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$68  = current_valid;
+    if (next_moves) begin
+      \$68  = next_valid;
+    end
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$69  = current;
+    if (next_moves) begin
+      \$69  = next;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = fetched_valid;
+    if (current_moves) begin
+      \$70  = 1'h1;
+    end else if (fetched_moves) begin
+      \$70  = 1'h0;
+    end
+    if (rst) begin
+      \$70  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = fetched;
+    if (current_moves) begin
+      \$71  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = chosen_valid;
+    if (fetched_moves) begin
+      \$72  = fetched_valid;
+    end
+    if (rst) begin
+      \$72  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = chosen;
+    if (fetched_moves) begin
+      \$73  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = front_slot0;
+    if (fetched_moves) begin
+      \$74  = \$21 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = answer0_0;
+    if (fetched_moves) begin
+      \$75  = \$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = front_slot1;
+    if (fetched_moves) begin
+      \$76  = \$23 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$77  = answer1_0;
+    if (fetched_moves) begin
+      \$77  = \$24 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = front_slot2;
+    if (fetched_moves) begin
+      \$78  = \$25 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$79  = answer2_0;
+    if (fetched_moves) begin
+      \$79  = \$26 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$80  = front_slot3;
+    if (fetched_moves) begin
+      \$80  = \$27 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = answer3_0;
+    if (fetched_moves) begin
+      \$81  = \$28 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = output__valid;
+    if (chosen_moves) begin
+      \$82  = chosen_valid;
+    end
+    if (rst) begin
+      \$82  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$83  = output__payload;
+    if (chosen_moves) begin
+      \$83 [344] = chosen[340];
+      \$83 [345] = chosen[341];
+      \$83 [346] = chosen[342];
+      \$83 [39:0] = \$30 ;
+      \$83 [40] = chosen[40];
+      \$83 [41] = chosen[41];
+      \$83 [42] = chosen[42];
+      \$83 [43] = hit0;
+      \$83 [44] = chosen[43];
+      \$83 [47:45] = chosen[46:44];
+      \$83 [48] = chosen[47];
+      \$83 [81:49] = chosen[80:48];
+      \$83 [85:83] = chosen[84:82];
+      \$83 [82] = \$31 ;
+      \$83 [125:86] = \$35 ;
+      \$83 [126] = chosen[125];
+      \$83 [127] = chosen[126];
+      \$83 [128] = chosen[127];
+      \$83 [129] = hit1;
+      \$83 [130] = chosen[128];
+      \$83 [133:131] = chosen[131:129];
+      \$83 [134] = chosen[132];
+      \$83 [167:135] = chosen[165:133];
+      \$83 [171:169] = chosen[169:167];
+      \$83 [168] = \$36 ;
+      \$83 [211:172] = \$40 ;
+      \$83 [212] = chosen[210];
+      \$83 [213] = chosen[211];
+      \$83 [214] = chosen[212];
+      \$83 [215] = hit2;
+      \$83 [216] = chosen[213];
+      \$83 [219:217] = chosen[216:214];
+      \$83 [220] = chosen[217];
+      \$83 [253:221] = chosen[250:218];
+      \$83 [257:255] = chosen[254:252];
+      \$83 [254] = \$41 ;
+      \$83 [297:258] = \$45 ;
+      \$83 [298] = chosen[295];
+      \$83 [299] = chosen[296];
+      \$83 [300] = chosen[297];
+      \$83 [301] = hit3;
+      \$83 [302] = chosen[298];
+      \$83 [305:303] = chosen[301:299];
+      \$83 [306] = chosen[302];
+      \$83 [339:307] = chosen[335:303];
+      \$83 [343:341] = chosen[339:337];
+      \$83 [340] = \$46 ;
+    end
+    if (rst) begin
+      \$83  = 347'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = told;
+    if (chosen_moves) begin
+      \$84 [0] = \$33 ;
+      \$84 [1] = \$38 ;
+      \$84 [2] = \$43 ;
+      \$84 [3] = \$48 ;
+    end
+    if (rst) begin
+      \$84  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = \$53 ;
+    if (rst) begin
+      \$85  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = answer_front;
+    if (\$54 [3]) begin
+      \$86  = output__payload[343:341];
+    end
+    if (\$55 [2]) begin
+      \$86  = output__payload[257:255];
+    end
+    if (\$56 [1]) begin
+      \$86  = output__payload[171:169];
+    end
+    if (\$57 [0]) begin
+      \$86  = output__payload[85:83];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$87  = answer_slot;
+    if (\$54 [3]) begin
+      \$87  = output__payload[270:258];
+    end
+    if (\$55 [2]) begin
+      \$87  = output__payload[184:172];
+    end
+    if (\$56 [1]) begin
+      \$87  = output__payload[98:86];
+    end
+    if (\$57 [0]) begin
+      \$87  = output__payload[12:0];
+    end
+  end
 endmodule
 
 module hotline_edge_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
@@ -14785,164 +15044,124 @@ module hotline_edge_nonpopular_slice(clk, rst, input__payload, input__valid, inp
   end
 endmodule
 
-module hotline_edge_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
+module hotline_edge_passes(rst, input__valid, input__ready, output__payload, output__ready, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  output w_rdy;
-  wire w_rdy;
-  output [342:0] r_data;
-  wire [342:0] r_data;
-  input r_en;
-  wire r_en;
-  input [342:0] w_port__data;
-  wire [342:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  output [358:0] output__payload;
+  wire [358:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [358:0] write__data;
+  wire [358:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire [6:0] \$11 ;
-  wire [6:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [6:0] \$19 ;
+  reg \$10 ;
+  reg [7:0] \$11 ;
+  reg [6:0] \$12 ;
+  reg [6:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire [6:0] \$26 ;
-  wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
   wire \$3 ;
-  reg [5:0] \$30 ;
-  reg [5:0] \$31 ;
-  reg [5:0] \$32 ;
-  reg \$33 ;
-  wire \$4 ;
-  wire [6:0] \$5 ;
-  wire [6:0] \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [5:0] inner_level = 6'h00;
-  wire inner_r_rdy;
-  reg [5:0] r_port__addr = 6'h00;
-  (* init = 6'h00 *)
-  wire r_port__en;
-  wire [6:0] w_level;
-  reg [5:0] w_port__addr = 6'h00;
-  (* init = 6'h00 *)
-  wire w_port__en;
-  reg [342:0] storage [62:0];
+  wire [8:0] \$4 ;
+  wire [9:0] \$5 ;
+  wire [8:0] \$6 ;
+  wire [9:0] \$7 ;
+  wire [7:0] \$8 ;
+  wire [7:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [6:0] read_pointer = 7'h00;
+  reg signed [7:0] spare = 8'h3f;
+  wire taken;
+  reg [6:0] write_pointer = 7'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [358:0] storage [63:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[5:0]] <= write__data;
   end
-  reg [342:0] _0_;
+  reg [358:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[5:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 6'h3f;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign w_level = inner_level + r_rdy;
-  assign \$3  = w_rdy & w_en;
-  assign \$4  = w_port__addr == 6'h3e;
-  assign \$5  = w_port__addr + 1'h1;
-  assign \$6  = \$4  ? 7'h00 : \$5 ;
-  assign \$7  = ~ r_rdy;
-  assign \$8  = \$7  | r_en;
-  assign \$9  = inner_r_rdy & \$8 ;
-  assign \$10  = r_port__addr == 6'h3e;
-  assign \$11  = r_port__addr + 1'h1;
-  assign \$12  = \$10  ? 7'h00 : \$11 ;
-  assign \$13  = w_rdy & w_en;
-  assign \$14  = ~ r_rdy;
-  assign \$15  = \$14  | r_en;
-  assign \$16  = inner_r_rdy & \$15 ;
-  assign \$17  = ~ \$16 ;
-  assign \$18  = \$13  & \$17 ;
-  assign \$19  = inner_level + 1'h1;
-  assign \$20  = ~ r_rdy;
-  assign \$21  = \$20  | r_en;
-  assign \$22  = inner_r_rdy & \$21 ;
-  assign \$23  = w_rdy & w_en;
-  assign \$24  = ~ \$23 ;
-  assign \$25  = \$22  & \$24 ;
-  assign \$26  = inner_level - 1'h1;
-  assign \$27  = ~ r_rdy;
-  assign \$28  = \$27  | r_en;
-  assign \$29  = inner_r_rdy & \$28 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [8], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$30 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$31 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$32 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$33 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$30  = w_port__addr;
-    if (\$3 ) begin
-      \$30  = \$6 [5:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$30  = 6'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = r_port__addr;
-    if (\$9 ) begin
-      \$31  = \$12 [5:0];
-    end
+    \$11  = \$7 [7:0];
     if (rst) begin
-      \$31  = 6'h00;
+      \$11  = 8'h3f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = inner_level;
-    if (\$18 ) begin
-      \$32  = \$19 [5:0];
-    end
-    if (\$25 ) begin
-      \$32  = \$26 [5:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [6:0];
     end
     if (rst) begin
-      \$32  = 6'h00;
+      \$12  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = r_rdy;
-    if (\$29 ) begin
-      \$33  = 1'h1;
-    end else if (r_en) begin
-      \$33  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [6:0];
     end
     if (rst) begin
-      \$33  = 1'h0;
+      \$13  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -15035,10 +15254,10 @@ module hotline_edge_popular_slice(clk, rst, input__payload, input__valid, input_
   end
 endmodule
 
-module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2, update_tags_3
-, update_weights_0, update_weights_1, update_weights_2, update_weights_3, update_hot, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level
-, wanted, load, pick_take, make_hot, clk, rst, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags
-, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2, update_tags_3, update_weights_0
+, update_weights_1, update_weights_2, update_weights_3, update_hot_0, update_hot_1, update_hot_2, update_hot_3, update_load, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way
+, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot
+, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [3:0] scatter;
@@ -15055,16 +15274,14 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [32:0] tags_2;
   input [32:0] tags_3;
   wire [32:0] tags_3;
+  input pass_load;
+  wire pass_load;
   input take;
   wire take;
-  input [3:0] gather;
-  wire [3:0] gather;
-  input [3:0] gather_rank_is_0;
-  wire [3:0] gather_rank_is_0;
-  input [3:0] gather_rank_is_1;
-  wire [3:0] gather_rank_is_1;
-  input gather_load;
-  wire gather_load;
+  input [1:0] awaited;
+  wire [1:0] awaited;
+  input advance;
+  wire advance;
   input fetch;
   wire fetch;
   input [32:0] budget;
@@ -15091,8 +15308,16 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [7:0] update_weights_2;
   input [7:0] update_weights_3;
   wire [7:0] update_weights_3;
-  input [3:0] update_hot;
-  wire [3:0] update_hot;
+  input update_hot_0;
+  wire update_hot_0;
+  input update_hot_1;
+  wire update_hot_1;
+  input update_hot_2;
+  wire update_hot_2;
+  input update_hot_3;
+  wire update_hot_3;
+  input update_load;
+  wire update_load;
   input update_take;
   wire update_take;
   input [7:0] age_period;
@@ -15143,12 +15368,14 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire clk;
   input rst;
   wire rst;
+  output [1:0] asked;
+  wire [1:0] asked;
   output room;
   wire room;
   output ready;
   wire ready;
   output [27:0] heads;
-  wire [27:0] heads;
+  reg [27:0] heads = 28'h0000000;
   output inserted;
   wire inserted;
   output evicted;
@@ -15186,187 +15413,119 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   input [2:0] bank;
   wire [2:0] bank;
   wire \$1 ;
-  wire [2:0] \$10 ;
-  wire \$11 ;
-  wire \$12 ;
+  reg [6:0] \$10 ;
+  reg [1:0] \$11 ;
+  reg [27:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire [47:0] \$15 ;
+  wire [33:0] \$16 ;
+  wire [33:0] \$17 ;
+  wire [33:0] \$18 ;
+  wire [33:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire [1:0] \$21 ;
-  wire \$22 ;
-  wire [2:0] \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire \$27 ;
-  wire \$28 ;
-  wire [6:0] \$29 ;
   wire \$3 ;
-  wire [7:0] \$30 ;
-  wire [6:0] \$31 ;
-  wire [7:0] \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire [1:0] \$35 ;
-  wire [3:0] \$36 ;
-  wire \$37 ;
-  wire [2:0] \$38 ;
-  reg [5:0] \$39 ;
-  wire \$4 ;
-  reg \$40 ;
-  reg [41:0] \$41 ;
-  reg [5:0] \$42 ;
-  reg [1:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [47:0] \$46 ;
-  wire [32:0] \$47 ;
-  wire [32:0] \$48 ;
-  wire [32:0] \$49 ;
-  wire \$5 ;
-  wire [32:0] \$50 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire [1:0] \$8 ;
-  wire \$9 ;
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  reg \$8 ;
+  reg [41:0] \$9 ;
   wire answer_hit;
   wire [12:0] answer_slot;
-  wire [5:0] answers_level;
-  wire [1:0] fetched;
+  wire [1:0] freed;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
-  reg [5:0] in_flight = 6'h00;
-  wire [3:0] lookup_choice0;
-  wire [3:0] lookup_choice1;
+  wire [32:0] items__0;
+  wire [32:0] items__1;
+  wire [32:0] items__2;
+  wire [32:0] items__3;
+  wire [3:0] lanes;
+  reg signed [6:0] margin = 7'h00;
   reg [1:0] needed = 2'h0;
   reg [41:0] next_update = 1'h0;
   reg next_valid = 1'h0;
   wire pop;
-  reg [32:0] push__0;
-  reg [32:0] push__1;
-  wire [1:0] push_count;
   wire push_valid;
+  wire [3:0] rank_is__0;
+  wire [3:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
   wire [131:0] row_in__tags;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__hot;
   wire [32:0] tag;
-  wire taken;
   wire tracker_updating;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [41:0] updates_head;
+  wire updates_head_valid;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire [3:0] update_choice0;
-  wire [3:0] update_choice1;
-  wire update_ready;
-  wire [41:0] updates_head;
-  wire updates_head_valid;
   wire updates_pop;
-  reg [41:0] updates_push__0;
-  reg [41:0] updates_push__1;
-  wire [1:0] updates_push_count;
   wire valid;
-  reg [5:0] waiting = 6'h00;
-  assign \$37  = | \$36 ;
-  assign \$38  = \$35  + \$37 ;
+  assign \$1  = ~ next_valid;
+  assign updates_pop = update_ready | \$1 ;
+  assign \$2  = updates_pop & updates_head_valid;
+  assign \$3  = updates_head_valid | next_valid;
+  assign updating = \$3  | tracker_updating;
+  assign ready = $signed(margin) >= $signed(1'h0);
+  assign freed = fetch ? needed : 2'h0;
+  assign \$4  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$5  = $signed(\$4 ) - $signed({ 1'h0, awaited });
+  assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    in_flight <= \$39 ;
+    next_valid <= \$8 ;
   always @(posedge clk)
-    next_valid <= \$40 ;
+    next_update <= \$9 ;
   always @(posedge clk)
-    next_update <= \$41 ;
+    margin <= \$10 ;
   always @(posedge clk)
-    waiting <= \$42 ;
+    needed <= \$11 ;
   always @(posedge clk)
-    needed <= \$43 ;
-  assign lookup_choice0 = scatter & rank_is_0;
-  assign \$1  = | lookup_choice0;
-  assign \$2  = | { lookup_choice0[3], lookup_choice0[1] };
-  assign \$3  = | lookup_choice0[3:2];
-  assign lookup_choice1 = scatter & rank_is_1;
-  assign \$4  = | lookup_choice1;
-  assign \$5  = | { lookup_choice1[3], lookup_choice1[1] };
-  assign \$6  = | lookup_choice1[3:2];
-  assign \$7  = | lookup_choice0;
-  assign \$8  = 1'h0 + \$7 ;
-  assign \$9  = | lookup_choice1;
-  assign \$10  = \$8  + \$9 ;
-  assign \$11  = | scatter;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = in_flight <= 5'h1e;
-  assign room = \$12  | \$13 ;
-  assign push_count = take ? \$10 [1:0] : 2'h0;
-  assign update_choice0 = update & update_rank_is_0;
-  assign \$14  = | update_choice0;
-  assign \$15  = | { update_choice0[3], update_choice0[1] };
-  assign \$16  = | update_choice0[3:2];
-  assign update_choice1 = update & update_rank_is_1;
-  assign \$17  = | update_choice1;
-  assign \$18  = | { update_choice1[3], update_choice1[1] };
-  assign \$19  = | update_choice1[3:2];
-  assign \$20  = | update_choice0;
-  assign \$21  = 1'h0 + \$20 ;
-  assign \$22  = | update_choice1;
-  assign \$23  = \$21  + \$22 ;
-  assign \$24  = | update;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = waiting <= 5'h1e;
-  assign update_room = \$25  | \$26 ;
-  assign updates_push_count = update_take ? \$23 [1:0] : 2'h0;
-  assign \$27  = ~ next_valid;
-  assign updates_pop = update_ready | \$27 ;
-  assign taken = updates_pop & updates_head_valid;
-  assign \$28  = updates_head_valid | next_valid;
-  assign updating = \$28  | tracker_updating;
-  assign ready = answers_level >= needed;
-  assign fetched = fetch ? needed : 2'h0;
-  assign \$29  = in_flight + push_count;
-  assign \$30  = \$29  - fetched;
-  assign \$31  = waiting + updates_push_count;
-  assign \$32  = \$31  - taken;
-  assign \$33  = gather & gather_rank_is_0;
-  assign \$34  = | \$33 ;
-  assign \$35  = 1'h0 + \$34 ;
-  assign \$36  = gather & gather_rank_is_1;
+    heads <= \$12 ;
   hotline_edge_popularity_bank_answers answers (
     ._signature__data_12_0(answer_slot),
     ._signature__data_13(answer_hit),
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(answers_level),
-    .pop_count(fetched),
+    .pop(fetch),
+    .pop_count(needed),
     .push_valid(push_valid),
     .rst(rst)
   );
-  hotline_edge_popularity_bank_queue queue (
+  hotline_edge_popularity_bank_lookups lookups (
     .clk(clk),
+    .\freed$32 (freed),
     .head(tag),
     .head_valid(valid),
-    .push__0(push__0),
-    .push__1(push__1),
-    .push_count(push_count),
+    .items__0(tags_0),
+    .items__1(tags_1),
+    .items__2(tags_2),
+    .items__3(tags_3),
+    .lanes(scatter),
+    .load(pass_load),
+    .push_count(asked),
+    .push_valid(take),
+    .rank_is__0(rank_is_0),
+    .rank_is__1(rank_is_1),
+    .room(room),
     .rst(rst)
   );
   hotline_edge_popularity_bank_tracker tracker (
-    .\240_0_0 (\$44 ),
-    .\247_0_0 (\$45 ),
-    ._signature__data_32_0(\$47 ),
-    ._signature__data_32_0_(\$48 ),
-    ._signature__data_32_0__(\$49 ),
-    ._signature__data_32_0___(\$50 ),
+    .\258_0_0 (\$13 ),
+    .\265_0_0 (\$14 ),
+    ._signature__data_33_0(\$16 ),
+    ._signature__data_33_0_(\$17 ),
+    ._signature__data_33_0__(\$18 ),
+    ._signature__data_33_0___(\$19 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
@@ -15377,7 +15536,6 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .clk(clk),
     .eligible(eligible),
     .evicted(evicted),
-    .hot_read__data(row_out__hot),
     .inserted(inserted),
     .level(level),
     .load(load),
@@ -15401,7 +15559,7 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
-    .state_read__data(\$46 ),
+    .state_read__data(\$15 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -15412,126 +15570,85 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   );
   hotline_edge_popularity_bank_updates updates (
     .clk(clk),
+    .freed_0(\$2 ),
     .head(updates_head),
     .head_valid(updates_head_valid),
+    .items__0_32_0(update_tags_0),
+    .items__0_40_33(update_weights_0),
+    .items__0_41(update_hot_0),
+    .items__1_32_0(update_tags_1),
+    .items__1_40_33(update_weights_1),
+    .items__1_41(update_hot_1),
+    .items__2_32_0(update_tags_2),
+    .items__2_40_33(update_weights_2),
+    .items__2_41(update_hot_2),
+    .items__3_32_0(update_tags_3),
+    .items__3_40_33(update_weights_3),
+    .items__3_41(update_hot_3),
+    .lanes(update),
+    .load(update_load),
     .pop(updates_pop),
-    .push__0(updates_push__0),
-    .push__1(updates_push__1),
-    .push_count(updates_push_count),
+    .push_valid(update_take),
+    .rank_is__0(update_rank_is_0),
+    .rank_is__1(update_rank_is_1),
+    .room(update_room),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    push__0 = 33'h000000000;
-    if (\$1 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$3 , \$2  })
-        2'h0:
-            push__0 = tags_0;
-        2'h1:
-            push__0 = tags_1;
-        2'h2:
-            push__0 = tags_2;
-        2'h3:
-            push__0 = tags_3;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    push__1 = 33'h000000000;
-    if (\$4 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$6 , \$5  })
-        2'h0:
-            push__1 = tags_0;
-        2'h1:
-            push__1 = tags_1;
-        2'h2:
-            push__1 = tags_2;
-        2'h3:
-            push__1 = tags_3;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__0 = 42'h00000000000;
-    if (\$14 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$16 , \$15  })
-        2'h0:
-            updates_push__0 = { update_hot[0], update_weights_0, update_tags_0 };
-        2'h1:
-            updates_push__0 = { update_hot[1], update_weights_1, update_tags_1 };
-        2'h2:
-            updates_push__0 = { update_hot[2], update_weights_2, update_tags_2 };
-        2'h3:
-            updates_push__0 = { update_hot[3], update_weights_3, update_tags_3 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__1 = 42'h00000000000;
-    if (\$17 ) begin
-      (* full_case = 32'd1 *)
-      casez ({ \$19 , \$18  })
-        2'h0:
-            updates_push__1 = { update_hot[0], update_weights_0, update_tags_0 };
-        2'h1:
-            updates_push__1 = { update_hot[1], update_weights_1, update_tags_1 };
-        2'h2:
-            updates_push__1 = { update_hot[2], update_weights_2, update_tags_2 };
-        2'h3:
-            updates_push__1 = { update_hot[3], update_weights_3, update_tags_3 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = \$30 [5:0];
-    if (rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = next_valid;
+    \$8  = next_valid;
     if (updates_pop) begin
-      \$40  = updates_head_valid;
+      \$8  = updates_head_valid;
     end
     if (rst) begin
-      \$40  = 1'h0;
+      \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = next_update;
+    \$9  = next_update;
     if (updates_pop) begin
-      \$41  = updates_head;
+      \$9  = updates_head;
     end
     if (rst) begin
-      \$41  = 42'h00000000000;
+      \$9  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = \$32 [5:0];
+    \$10  = \$7 [6:0];
     if (rst) begin
-      \$42  = 6'h00;
+      \$10  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = needed;
-    if (gather_load) begin
-      \$43  = \$38 [1:0];
+    \$11  = needed;
+    if (advance) begin
+      \$11  = awaited;
     end
     if (rst) begin
-      \$43  = 2'h0;
+      \$11  = 2'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = heads;
+    if (fetch) begin
+      \$12 [13:0] = heads__0;
+      \$12 [27:14] = heads__1;
+    end
+    if (rst) begin
+      \$12  = 28'h0000000;
+    end
+  end
+  assign lanes = scatter;
+  assign rank_is__0 = rank_is_0;
+  assign rank_is__1 = rank_is_1;
+  assign items__0 = tags_0;
+  assign items__1 = tags_1;
+  assign items__2 = tags_2;
+  assign items__3 = tags_3;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
   assign row_in__hot = row_in_hot;
@@ -15539,45 +15656,40 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
   assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$46 [3:0];
-  assign row_out_hot = row_out__hot;
-  assign row_out_referenced = \$46 [7:4];
-  assign row_out_age = \$46 [15:8];
-  assign row_out_counters = \$46 [47:16];
-  assign row_out_tags = { \$50 , \$49 , \$48 , \$47  };
-  assign pick_way = { \$45 , \$44  };
-  assign heads[27:14] = heads__1;
-  assign heads[13:0] = heads__0;
+  assign row_out_valid = \$15 [3:0];
+  assign row_out_hot = { \$19 [33], \$18 [33], \$17 [33], \$16 [33] };
+  assign row_out_referenced = \$15 [7:4];
+  assign row_out_age = \$15 [15:8];
+  assign row_out_counters = \$15 [47:16];
+  assign row_out_tags = { \$19 [32:0], \$18 [32:0], \$17 [32:0], \$16 [32:0] };
+  assign pick_way = { \$14 , \$13  };
 endmodule
 
-module hotline_edge_popularity_bank_answers(rst, pop_count, heads__0, heads__1, push_valid, _signature__data_13, _signature__data_12_0, level, clk);
+module hotline_edge_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_13, _signature__data_12_0, pop);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] pop_count;
-  wire [1:0] pop_count;
   output [13:0] heads__0;
   reg [13:0] heads__0;
   output [13:0] heads__1;
   reg [13:0] heads__1;
+  input [1:0] pop_count;
+  wire [1:0] pop_count;
   input push_valid;
   wire push_valid;
   input _signature__data_13;
   wire _signature__data_13;
   input [12:0] _signature__data_12_0;
   wire [12:0] _signature__data_12_0;
-  output [5:0] level;
-  reg [5:0] level = 6'h00;
-  input clk;
-  wire clk;
+  input pop;
+  wire pop;
   wire \$1 ;
   wire [5:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire [7:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [4:0] \$14 ;
-  reg [5:0] \$15 ;
+  reg [4:0] \$11 ;
+  reg [4:0] \$12 ;
   wire \$2 ;
   wire \$3 ;
   wire [4:0] \$4 ;
@@ -15619,16 +15731,12 @@ module hotline_edge_popularity_bank_answers(rst, pop_count, heads__0, heads__1, 
   assign \$6  = read_pointer[4:1] + \$5 ;
   assign \$7  = read_pointer + 1'h0;
   assign \$8  = read_pointer + 1'h1;
-  assign \$9  = write_pointer + push_valid;
+  assign \$9  = write_pointer + 1'h1;
   assign \$10  = read_pointer + pop_count;
-  assign \$11  = level + push_valid;
-  assign \$12  = \$11  - pop_count;
   always @(posedge clk)
-    write_pointer <= \$13 ;
+    write_pointer <= \$11 ;
   always @(posedge clk)
-    read_pointer <= \$14 ;
-  always @(posedge clk)
-    level <= \$15 ;
+    read_pointer <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -15651,35 +15759,216 @@ module hotline_edge_popularity_bank_answers(rst, pop_count, heads__0, heads__1, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = \$9 [4:0];
+    \$11  = write_pointer;
+    if (push_valid) begin
+      \$11  = \$9 [4:0];
+    end
     if (rst) begin
-      \$13  = 5'h00;
+      \$11  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = \$10 [4:0];
-    if (rst) begin
-      \$14  = 5'h00;
+    \$12  = read_pointer;
+    if (pop) begin
+      \$12  = \$10 [4:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = \$12 [5:0];
     if (rst) begin
-      \$15  = 6'h00;
+      \$12  = 5'h00;
     end
   end
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
+module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, items__2, items__3, load, push_valid, clk, rst, \freed$32 , room, head_valid, head, push_count, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [3:0] rank_is__0;
+  wire [3:0] rank_is__0;
+  input [3:0] rank_is__1;
+  wire [3:0] rank_is__1;
+  input [32:0] items__0;
+  wire [32:0] items__0;
+  input [32:0] items__1;
+  wire [32:0] items__1;
+  input [32:0] items__2;
+  wire [32:0] items__2;
+  input [32:0] items__3;
+  wire [32:0] items__3;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input [1:0] \freed$32 ;
+  wire [1:0] \freed$32 ;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [32:0] head;
+  wire [32:0] head;
+  output [1:0] push_count;
+  reg [1:0] push_count = 2'h0;
+  input [3:0] lanes;
+  wire [3:0] lanes;
+  wire \$1 ;
+  wire [1:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  wire [7:0] \$13 ;
+  wire [8:0] \$14 ;
+  reg [32:0] \$15 ;
+  reg [32:0] \$16 ;
+  reg \$17 ;
+  reg [1:0] \$18 ;
+  reg [1:0] \$19 ;
+  wire \$2 ;
+  reg [6:0] \$20 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg asks = 33'h000000000;
+  wire [3:0] choice0;
+  (* init = 33'h000000000 *)
+  wire [3:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [32:0] item0;
+  reg [32:0] item1;
+  reg [32:0] push__0 = 33'h000000000;
+  reg [32:0] push__1 = 33'h000000000;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign \$1  = | { choice0[3], choice0[1] };
+  assign \$2  = | choice0[3:2];
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = | { choice1[3], choice1[1] };
+  assign \$4  = | choice1[3:2];
+  assign \$5  = ~ asks;
+  assign \$6  = $signed(spare) >= $signed(1'h0);
+  assign room = \$5  | \$6 ;
+  assign \$7  = | choice0;
+  assign \$8  = | choice0;
+  assign \$9  = | choice1;
+  assign \$10  = \$8  + \$9 ;
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = $signed(\$11 ) - $signed({ 1'h0, push_count });
+  assign \$13  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$14  = push_valid ? \$12  : { \$13 [7], \$13  };
+  always @(posedge clk)
+    push__0 <= \$15 ;
+  always @(posedge clk)
+    push__1 <= \$16 ;
+  always @(posedge clk)
+    asks <= \$17 ;
+  always @(posedge clk)
+    push_count <= \$18 ;
+  always @(posedge clk)
+    freed <= \$19 ;
+  always @(posedge clk)
+    spare <= \$20 ;
+  hotline_edge_popularity_bank_lookups_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$2 , \$1  })
+      2'h0:
+          item0 = items__0;
+      2'h1:
+          item0 = items__1;
+      2'h2:
+          item0 = items__2;
+      2'h3:
+          item0 = items__3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$4 , \$3  })
+      2'h0:
+          item1 = items__0;
+      2'h1:
+          item1 = items__1;
+      2'h2:
+          item1 = items__2;
+      2'h3:
+          item1 = items__3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = push__0;
+    if (load) begin
+      \$15  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push__1;
+    if (load) begin
+      \$16  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = asks;
+    if (load) begin
+      \$17  = \$7 ;
+    end
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = push_count;
+    if (load) begin
+      \$18  = \$10 ;
+    end
+    if (rst) begin
+      \$18  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = \freed$32 ;
+    if (rst) begin
+      \$19  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = \$14 [6:0];
+    if (rst) begin
+      \$20  = 7'h1e;
+    end
+  end
+endmodule
+
+module hotline_edge_popularity_bank_lookups_queue(clk, rst, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   output head_valid;
   wire head_valid;
   output [32:0] head;
@@ -15688,20 +15977,22 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
   wire [32:0] push__0;
   input [32:0] push__1;
   wire [32:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [32:0] lane0_data;
   wire [32:0] lane0_data_;
@@ -15709,10 +16000,8 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
   reg [32:0] lane1_data;
   wire [32:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -15728,28 +16017,26 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
   reg [32:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -15763,7 +16050,7 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -15782,31 +16069,30 @@ module hotline_edge_popularity_bank_queue(rst, push_count, head_valid, head, pus
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
-  assign popped = head_valid;
+  assign \$10  = head_valid;
 endmodule
 
 module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_32_0, _signature__data_32_0_, _signature__data_32_0__, _signature__data_32_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
-, evicted, revived, returned, eligible, pick_tag, bank);
+, rst, \valid$3 , tag, update_ready, updating, any_left, \258_0_0 , \265_0_0 , state_read__data, slot_out, _signature__data_33_0, _signature__data_33_0_, _signature__data_33_0__, _signature__data_33_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
+, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [32:0] budget;
@@ -15869,24 +16155,22 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire updating;
   output any_left;
   wire any_left;
-  output \240_0_0 ;
-  wire \240_0_0 ;
-  output \247_0_0 ;
-  wire \247_0_0 ;
+  output \258_0_0 ;
+  wire \258_0_0 ;
+  output \265_0_0 ;
+  wire \265_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
-  output [3:0] hot_read__data;
-  wire [3:0] hot_read__data;
   output [12:0] slot_out;
   wire [12:0] slot_out;
-  output [32:0] _signature__data_32_0;
-  wire [32:0] _signature__data_32_0;
-  output [32:0] _signature__data_32_0_;
-  wire [32:0] _signature__data_32_0_;
-  output [32:0] _signature__data_32_0__;
-  wire [32:0] _signature__data_32_0__;
-  output [32:0] _signature__data_32_0___;
-  wire [32:0] _signature__data_32_0___;
+  output [33:0] _signature__data_33_0;
+  wire [33:0] _signature__data_33_0;
+  output [33:0] _signature__data_33_0_;
+  wire [33:0] _signature__data_33_0_;
+  output [33:0] _signature__data_33_0__;
+  wire [33:0] _signature__data_33_0__;
+  output [33:0] _signature__data_33_0___;
+  wire [33:0] _signature__data_33_0___;
   input update_valid;
   wire update_valid;
   input [41:0] update_weight_etc;
@@ -16039,123 +16323,142 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [9:0] \$211 ;
   wire \$212 ;
   wire [47:0] \$213 ;
-  wire [6:0] \$214 ;
-  wire [6:0] \$215 ;
-  wire [3:0] \$216 ;
-  wire [3:0] \$217 ;
+  wire \$214 ;
+  wire \$215 ;
+  wire \$216 ;
+  wire [33:0] \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire \$222 ;
-  wire [3:0] \$223 ;
-  wire [3:0] \$224 ;
-  wire [3:0] \$225 ;
-  wire [3:0] \$226 ;
-  wire [3:0] \$227 ;
-  wire [3:0] \$228 ;
-  wire [3:0] \$229 ;
+  wire [33:0] \$222 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire \$225 ;
+  wire \$226 ;
+  wire [33:0] \$227 ;
+  wire \$228 ;
+  wire \$229 ;
   wire \$23 ;
-  wire [3:0] \$230 ;
-  wire [3:0] \$231 ;
-  wire [3:0] \$232 ;
-  wire [3:0] \$233 ;
-  wire [3:0] \$234 ;
-  wire [4:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [4:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire \$230 ;
+  wire \$231 ;
+  wire [33:0] \$232 ;
+  wire \$233 ;
+  wire [6:0] \$234 ;
+  wire [6:0] \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
   wire \$240 ;
   wire [3:0] \$241 ;
-  wire [4:0] \$242 ;
+  wire [3:0] \$242 ;
   wire [3:0] \$243 ;
   wire [3:0] \$244 ;
-  wire [4:0] \$245 ;
+  wire [3:0] \$245 ;
   wire [3:0] \$246 ;
-  wire \$247 ;
-  reg [5:0] \$248 ;
-  reg [41:0] \$249 ;
+  wire [3:0] \$247 ;
+  wire [3:0] \$248 ;
+  wire [3:0] \$249 ;
   wire \$25 ;
-  reg [41:0] \$250 ;
-  reg [41:0] \$251 ;
-  reg [41:0] \$252 ;
-  reg [3:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [32:0] \$255 ;
-  reg [32:0] \$256 ;
-  reg [32:0] \$257 ;
-  reg [32:0] \$258 ;
-  reg [2:0] \$259 ;
+  wire [3:0] \$250 ;
+  wire [3:0] \$251 ;
+  wire [3:0] \$252 ;
+  wire [4:0] \$253 ;
+  wire [3:0] \$254 ;
+  wire [3:0] \$255 ;
+  wire [4:0] \$256 ;
+  wire [3:0] \$257 ;
+  wire \$258 ;
+  wire [3:0] \$259 ;
   wire \$26 ;
-  reg [2:0] \$260 ;
-  reg [2:0] \$261 ;
-  reg [2:0] \$262 ;
-  reg [3:0] \$263 ;
-  reg \$264 ;
-  reg \$265 ;
-  reg [12:0] \$266 ;
-  reg [51:0] \$267 ;
-  reg [4:0] \$268 ;
-  reg [51:0] \$269 ;
+  wire [4:0] \$260 ;
+  wire [3:0] \$261 ;
+  wire [3:0] \$262 ;
+  wire [4:0] \$263 ;
+  wire [3:0] \$264 ;
+  wire \$265 ;
+  reg [5:0] \$266 ;
+  reg [41:0] \$267 ;
+  reg [41:0] \$268 ;
+  reg [41:0] \$269 ;
   wire \$27 ;
-  reg [51:0] \$270 ;
-  reg [51:0] \$271 ;
-  reg [51:0] \$272 ;
-  reg [51:0] \$273 ;
-  reg [3:0] \$274 ;
-  reg [3:0] \$275 ;
-  reg [3:0] \$276 ;
-  reg [3:0] \$277 ;
-  reg [3:0] \$278 ;
-  reg [3:0] \$279 ;
+  reg [41:0] \$270 ;
+  reg [3:0] \$271 ;
+  reg [3:0] \$272 ;
+  reg [32:0] \$273 ;
+  reg [32:0] \$274 ;
+  reg [32:0] \$275 ;
+  reg [32:0] \$276 ;
+  reg [2:0] \$277 ;
+  reg [2:0] \$278 ;
+  reg [2:0] \$279 ;
   wire \$28 ;
-  reg [3:0] \$280 ;
+  reg [2:0] \$280 ;
   reg [3:0] \$281 ;
-  reg [32:0] \$282 ;
-  reg [32:0] \$283 ;
-  reg [32:0] \$284 ;
-  reg [32:0] \$285 ;
-  reg [2:0] \$286 ;
-  reg [2:0] \$287 ;
-  reg [2:0] \$288 ;
-  reg [2:0] \$289 ;
+  reg \$282 ;
+  reg \$283 ;
+  reg [12:0] \$284 ;
+  reg [51:0] \$285 ;
+  reg [4:0] \$286 ;
+  reg [51:0] \$287 ;
+  reg [51:0] \$288 ;
+  reg [51:0] \$289 ;
   wire \$29 ;
-  reg [47:0] \$290 ;
-  reg [3:0] \$291 ;
-  reg \$292 ;
+  reg [51:0] \$290 ;
+  reg [51:0] \$291 ;
+  reg [3:0] \$292 ;
   reg [3:0] \$293 ;
   reg [3:0] \$294 ;
   reg [3:0] \$295 ;
   reg [3:0] \$296 ;
-  reg [5:0] \$297 ;
-  reg [48:0] \$298 ;
-  reg [48:0] \$299 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [48:0] \$300 ;
-  reg [4:0] \$301 ;
-  reg [4:0] \$302 ;
-  reg [4:0] \$303 ;
-  reg [3:0] \$304 ;
-  reg \$305 ;
-  reg \$306 ;
-  reg [3:0] \$307 ;
-  reg \$308 ;
+  reg [32:0] \$300 ;
+  reg [32:0] \$301 ;
+  reg [32:0] \$302 ;
+  reg [32:0] \$303 ;
+  reg [2:0] \$304 ;
+  reg [2:0] \$305 ;
+  reg [2:0] \$306 ;
+  reg [2:0] \$307 ;
+  reg [47:0] \$308 ;
   reg [3:0] \$309 ;
   wire \$31 ;
-  reg [48:0] \$310 ;
+  reg [3:0] \$310 ;
   reg \$311 ;
-  reg \$312 ;
-  reg \$313 ;
-  reg \$314 ;
-  reg [2:0] \$315 ;
-  reg [3:0] \$316 ;
-  reg [3:0] \$317 ;
+  reg [3:0] \$312 ;
+  reg [3:0] \$313 ;
+  reg [3:0] \$314 ;
+  reg [3:0] \$315 ;
+  reg [5:0] \$316 ;
+  reg [48:0] \$317 ;
+  reg [48:0] \$318 ;
+  reg [48:0] \$319 ;
   wire \$32 ;
+  reg [4:0] \$320 ;
+  reg [4:0] \$321 ;
+  reg [4:0] \$322 ;
+  reg [3:0] \$323 ;
+  reg \$324 ;
+  reg \$325 ;
+  reg [3:0] \$326 ;
+  reg \$327 ;
+  reg [3:0] \$328 ;
+  reg [48:0] \$329 ;
   wire \$33 ;
+  reg \$330 ;
+  reg \$331 ;
+  reg \$332 ;
+  reg \$333 ;
+  reg [2:0] \$334 ;
+  reg [3:0] \$335 ;
+  reg [3:0] \$336 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
@@ -16244,7 +16547,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$102 ;
+  reg [3:0] \eligible$101 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -16254,10 +16557,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] hot = 4'h0;
   reg [3:0] hot_ways = 4'h0;
   reg [3:0] hot_word = 4'h0;
-  wire [3:0] hot_write__data;
-  wire hot_write__en;
-  wire [8:0] hots_addr;
-  wire [3:0] hots_data;
+  reg [3:0] \hot_word$65  = 4'h0;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -16298,24 +16598,25 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* init = 13'h0000 *)
   wire [8:0] tag_address;
   wire [8:0] tags0_addr;
-  wire [32:0] tags0_data;
-  wire [32:0] tags0_data_;
-  wire [32:0] tags0_data__;
+  wire [33:0] tags0_data;
+  wire [33:0] tags0_data_;
+  wire [33:0] tags0_data__;
+  (* init = 4'h0 *)
   wire tags0_en;
   wire [8:0] tags1_addr;
-  wire [32:0] tags1_data;
-  wire [32:0] tags1_data_;
-  wire [32:0] tags1_data__;
+  wire [33:0] tags1_data;
+  wire [33:0] tags1_data_;
+  wire [33:0] tags1_data__;
   wire tags1_en;
   wire [8:0] tags2_addr;
-  wire [32:0] tags2_data;
-  wire [32:0] tags2_data_;
-  wire [32:0] tags2_data__;
+  wire [33:0] tags2_data;
+  wire [33:0] tags2_data_;
+  wire [33:0] tags2_data__;
   wire tags2_en;
   wire [8:0] tags3_addr;
-  wire [32:0] tags3_data;
-  wire [32:0] tags3_data_;
-  wire [32:0] tags3_data__;
+  wire [33:0] tags3_data;
+  wire [33:0] tags3_data_;
+  wire [33:0] tags3_data__;
   wire tags3_en;
   reg unknown = 1'h0;
   reg [51:0] update_chosen = 52'h0000000000000;
@@ -16344,32 +16645,16 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [3:0] hots [511:0];
-  always @(posedge clk) begin
-    if (hot_write__en)
-      hots[row_set] <= hot_write__data;
-  end
-  reg [3:0] _0_;
-  reg [3:0] _1_;
-  always @(posedge clk) begin
-    _0_ <= hots[state_address];
-    _1_ <= hots[hots_addr];
-  end
-  assign hot_read__data = _0_;
-  assign hots_data = _1_;
-  (* ram_style = "block" *)
-  (* ramstyle = "M20K" *)
-  (* syn_ramstyle = "block_ram" *)
   reg [12:0] slots [2047:0];
   always @(posedge clk) begin
     if (slot_write__en)
       slots[{ row_set, row_way }] <= slot_write__data;
   end
-  reg [12:0] _2_;
+  reg [12:0] _0_;
   always @(posedge clk) begin
-    _2_ <= slots[slots_addr];
+    _0_ <= slots[slots_addr];
   end
-  assign slots_data = _2_;
+  assign slots_data = _0_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -16378,75 +16663,75 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
     if (state_write__en)
       states[state_write__addr] <= state_write__data;
   end
-  reg [47:0] _3_;
+  reg [47:0] _1_;
   always @(posedge clk) begin
-    _3_ <= states[state_address];
+    _1_ <= states[state_address];
   end
-  assign state_read__data = _3_;
+  assign state_read__data = _1_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [32:0] tags0 [511:0];
+  reg [33:0] tags0 [511:0];
   always @(posedge clk) begin
     if (tags0_en)
       tags0[tag_address] <= tags0_data;
   end
-  reg [32:0] _4_;
-  reg [32:0] _5_;
+  reg [33:0] _2_;
+  reg [33:0] _3_;
   always @(posedge clk) begin
-    _4_ <= tags0[tag_address];
-    _5_ <= tags0[tags0_addr];
+    _2_ <= tags0[tag_address];
+    _3_ <= tags0[tags0_addr];
   end
-  assign tags0_data__ = _4_;
-  assign tags0_data_ = _5_;
+  assign tags0_data__ = _2_;
+  assign tags0_data_ = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [32:0] tags1 [511:0];
+  reg [33:0] tags1 [511:0];
   always @(posedge clk) begin
     if (tags1_en)
       tags1[tag_address] <= tags1_data;
   end
-  reg [32:0] _6_;
-  reg [32:0] _7_;
+  reg [33:0] _4_;
+  reg [33:0] _5_;
   always @(posedge clk) begin
-    _6_ <= tags1[tag_address];
-    _7_ <= tags1[tags1_addr];
+    _4_ <= tags1[tag_address];
+    _5_ <= tags1[tags1_addr];
   end
-  assign tags1_data__ = _6_;
-  assign tags1_data_ = _7_;
+  assign tags1_data__ = _4_;
+  assign tags1_data_ = _5_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [32:0] tags2 [511:0];
+  reg [33:0] tags2 [511:0];
   always @(posedge clk) begin
     if (tags2_en)
       tags2[tag_address] <= tags2_data;
   end
-  reg [32:0] _8_;
-  reg [32:0] _9_;
+  reg [33:0] _6_;
+  reg [33:0] _7_;
   always @(posedge clk) begin
-    _8_ <= tags2[tag_address];
-    _9_ <= tags2[tags2_addr];
+    _6_ <= tags2[tag_address];
+    _7_ <= tags2[tags2_addr];
   end
-  assign tags2_data__ = _8_;
-  assign tags2_data_ = _9_;
+  assign tags2_data__ = _6_;
+  assign tags2_data_ = _7_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [32:0] tags3 [511:0];
+  reg [33:0] tags3 [511:0];
   always @(posedge clk) begin
     if (tags3_en)
       tags3[tag_address] <= tags3_data;
   end
-  reg [32:0] _10_;
-  reg [32:0] _11_;
+  reg [33:0] _8_;
+  reg [33:0] _9_;
   always @(posedge clk) begin
-    _10_ <= tags3[tag_address];
-    _11_ <= tags3[tags3_addr];
+    _8_ <= tags3[tag_address];
+    _9_ <= tags3[tags3_addr];
   end
-  assign tags3_data__ = _10_;
-  assign tags3_data_ = _11_;
+  assign tags3_data__ = _8_;
+  assign tags3_data_ = _9_;
   assign \$1  = tag[8:0] & budget[8:0];
   assign \$2  = lookup_word0[11:0] == lookup_compared[20:9];
   assign \$3  = lookup_word0[23:12] == lookup_compared[32:21];
@@ -16617,14 +16902,13 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
-  assign \$172  = 1'h0 + \eligible$102 [0];
-  assign \$173  = \$172  + \eligible$102 [1];
-  assign \$174  = \$173  + \eligible$102 [2];
-  assign \$175  = \$174  + \eligible$102 [3];
-  assign \$176  = ~ \$215 [3:0];
+  assign \$172  = 1'h0 + \eligible$101 [0];
+  assign \$173  = \$172  + \eligible$101 [1];
+  assign \$174  = \$173  + \eligible$101 [2];
+  assign \$175  = \$174  + \eligible$101 [3];
+  assign \$176  = ~ \$235 [3:0];
   assign \$177  = current & \$176 ;
-  assign \$178  = current_hot ^ \$215 [3:0];
-  assign hots_addr = tag[8:0] & budget[8:0];
+  assign \$178  = current_hot ^ \$235 [3:0];
   assign tags0_addr = tag[8:0] & budget[8:0];
   assign tags1_addr = tag[8:0] & budget[8:0];
   assign tags2_addr = tag[8:0] & budget[8:0];
@@ -16677,192 +16961,210 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$213  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign tags0_data = row_access ? row_in__tags[32:0] : update_written[34:2];
-  assign tags0_en = row_access ? row_write : fill[0];
-  assign tags1_data = row_access ? row_in__tags[65:33] : update_written[34:2];
-  assign tags1_en = row_access ? row_write : fill[1];
-  assign tags2_data = row_access ? row_in__tags[98:66] : update_written[34:2];
-  assign tags2_en = row_access ? row_write : fill[2];
-  assign tags3_data = row_access ? row_in__tags[131:99] : update_written[34:2];
-  assign tags3_en = row_access ? row_write : fill[3];
-  assign \$214  = 1'h1 << row_way;
-  assign \$215  = pick_take ? \$214  : 7'h00;
-  assign \$216  = current_hot ^ \$215 [3:0];
-  assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hot_write__data = pick_take ? \$216  : \$217 ;
-  assign hot_write__en = row_write | pick_take;
-  assign \$218  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = state_read__data[23:16] >= level;
-  assign \$220  = state_read__data[31:24] >= level;
-  assign \$221  = state_read__data[39:32] >= level;
-  assign \$222  = state_read__data[47:40] >= level;
-  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
-  assign \$224  = ~ hot_read__data;
-  assign \$225  = state_read__data[3:0] & \$224 ;
-  assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
-  assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
-  assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ state_read__data[7:4];
-  assign \$230  = hot_read__data & \$229 ;
-  assign \$231  = ~ hot_read__data;
-  assign \$232  = state_read__data[3:0] & \$231 ;
-  assign \$233  = \$232  & state_read__data[7:4];
+  assign \$214  = ~ clear;
+  assign \$215  = row_in__hot[0] & \$214 ;
+  assign \$216  = ~ current_hot[0];
+  assign \$217  = row_write ? { \$215 , row_in__tags[32:0] } : { \$216 , tags0_data__[32:0] };
+  assign tags0_data = row_access ? \$217  : { 1'h0, update_written[34:2] };
+  assign \$218  = row_write | \$235 [0];
+  assign tags0_en = row_access ? \$218  : fill[0];
+  assign \$219  = ~ clear;
+  assign \$220  = row_in__hot[1] & \$219 ;
+  assign \$221  = ~ current_hot[1];
+  assign \$222  = row_write ? { \$220 , row_in__tags[65:33] } : { \$221 , tags1_data__[32:0] };
+  assign tags1_data = row_access ? \$222  : { 1'h0, update_written[34:2] };
+  assign \$223  = row_write | \$235 [1];
+  assign tags1_en = row_access ? \$223  : fill[1];
+  assign \$224  = ~ clear;
+  assign \$225  = row_in__hot[2] & \$224 ;
+  assign \$226  = ~ current_hot[2];
+  assign \$227  = row_write ? { \$225 , row_in__tags[98:66] } : { \$226 , tags2_data__[32:0] };
+  assign tags2_data = row_access ? \$227  : { 1'h0, update_written[34:2] };
+  assign \$228  = row_write | \$235 [2];
+  assign tags2_en = row_access ? \$228  : fill[2];
+  assign \$229  = ~ clear;
+  assign \$230  = row_in__hot[3] & \$229 ;
+  assign \$231  = ~ current_hot[3];
+  assign \$232  = row_write ? { \$230 , row_in__tags[131:99] } : { \$231 , tags3_data__[32:0] };
+  assign tags3_data = row_access ? \$232  : { 1'h0, update_written[34:2] };
+  assign \$233  = row_write | \$235 [3];
+  assign tags3_en = row_access ? \$233  : fill[3];
+  assign \$234  = 1'h1 << row_way;
+  assign \$235  = pick_take ? \$234  : 7'h00;
+  assign \$236  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$236 ;
+  assign \$237  = state_read__data[23:16] >= level;
+  assign \$238  = state_read__data[31:24] >= level;
+  assign \$239  = state_read__data[39:32] >= level;
+  assign \$240  = state_read__data[47:40] >= level;
+  assign \$241  = state_read__data[3:0] & { \$240 , \$239 , \$238 , \$237  };
+  assign \$242  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
+  assign \$243  = state_read__data[3:0] & \$242 ;
+  assign \$244  = \$243  & { \$240 , \$239 , \$238 , \$237  };
+  assign \$245  = ~ { \$240 , \$239 , \$238 , \$237  };
+  assign \$246  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$245 ;
+  assign \$247  = ~ state_read__data[7:4];
+  assign \$248  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$247 ;
+  assign \$249  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
+  assign \$250  = state_read__data[3:0] & \$249 ;
+  assign \$251  = \$250  & state_read__data[7:4];
   assign any_left = | current;
-  assign \$234  = ~ current;
-  assign \$235  = \$234  + 1'h1;
-  assign \$236  = current & \$235 [3:0];
-  assign \$237  = ~ current;
-  assign \$238  = \$237  + 1'h1;
-  assign \$239  = current & \$238 [3:0];
-  assign \$240  = | { \$239 [3], \$236 [1] };
-  assign \$241  = ~ current;
-  assign \$242  = \$241  + 1'h1;
-  assign \$243  = current & \$242 [3:0];
-  assign \$244  = ~ current;
-  assign \$245  = \$244  + 1'h1;
-  assign \$246  = current & \$245 [3:0];
-  assign \$247  = | { \$246 [3], \$243 [2] };
+  assign \$252  = ~ current;
+  assign \$253  = \$252  + 1'h1;
+  assign \$254  = current & \$253 [3:0];
+  assign \$255  = ~ current;
+  assign \$256  = \$255  + 1'h1;
+  assign \$257  = current & \$256 [3:0];
+  assign \$258  = | { \$257 [3], \$254 [1] };
+  assign \$259  = ~ current;
+  assign \$260  = \$259  + 1'h1;
+  assign \$261  = current & \$260 [3:0];
+  assign \$262  = ~ current;
+  assign \$263  = \$262  + 1'h1;
+  assign \$264  = current & \$263 [3:0];
+  assign \$265  = | { \$264 [3], \$261 [2] };
   always @(posedge clk)
-    valid <= \$248 ;
+    valid <= \$266 ;
   always @(posedge clk)
-    lookup_latched <= \$249 ;
+    lookup_latched <= \$267 ;
   always @(posedge clk)
-    lookup_compared <= \$250 ;
+    lookup_compared <= \$268 ;
   always @(posedge clk)
-    lookup_matched <= \$251 ;
+    lookup_matched <= \$269 ;
   always @(posedge clk)
-    lookup_addressed <= \$252 ;
+    lookup_addressed <= \$270 ;
   always @(posedge clk)
-    hot_word <= \$253 ;
+    hot_word <= \$271 ;
   always @(posedge clk)
-    hot_ways <= \$254 ;
+    hot_ways <= \$272 ;
   always @(posedge clk)
-    lookup_word0 <= \$255 ;
+    lookup_word0 <= \$273 ;
   always @(posedge clk)
-    lookup_word1 <= \$256 ;
+    lookup_word1 <= \$274 ;
   always @(posedge clk)
-    lookup_word2 <= \$257 ;
+    lookup_word2 <= \$275 ;
   always @(posedge clk)
-    lookup_word3 <= \$258 ;
+    lookup_word3 <= \$276 ;
   always @(posedge clk)
-    lookup_equal0 <= \$259 ;
+    lookup_equal0 <= \$277 ;
   always @(posedge clk)
-    lookup_equal1 <= \$260 ;
+    lookup_equal1 <= \$278 ;
   always @(posedge clk)
-    lookup_equal2 <= \$261 ;
+    lookup_equal2 <= \$279 ;
   always @(posedge clk)
-    lookup_equal3 <= \$262 ;
+    lookup_equal3 <= \$280 ;
   always @(posedge clk)
-    hit_ways <= \$263 ;
+    hit_ways <= \$281 ;
   always @(posedge clk)
-    slot_hit <= \$264 ;
+    slot_hit <= \$282 ;
   always @(posedge clk)
-    answer_hit <= \$265 ;
+    answer_hit <= \$283 ;
   always @(posedge clk)
-    slot <= \$266 ;
+    slot <= \$284 ;
   always @(posedge clk)
-    update_entry <= \$267 ;
+    update_entry <= \$285 ;
   always @(posedge clk)
-    waits <= \$268 ;
+    waits <= \$286 ;
   always @(posedge clk)
-    update_latched <= \$269 ;
+    update_latched <= \$287 ;
   always @(posedge clk)
-    update_compared <= \$270 ;
+    update_compared <= \$288 ;
   always @(posedge clk)
-    update_ranked <= \$271 ;
+    update_ranked <= \$289 ;
   always @(posedge clk)
-    update_chosen <= \$272 ;
+    update_chosen <= \$290 ;
   always @(posedge clk)
-    update_written <= \$273 ;
+    update_written <= \$291 ;
   always @(posedge clk)
-    latched_same <= \$274 ;
+    latched_same <= \$292 ;
   always @(posedge clk)
-    latched_follows <= \$275 ;
+    latched_follows <= \$293 ;
   always @(posedge clk)
-    compared_same <= \$276 ;
+    compared_same <= \$294 ;
   always @(posedge clk)
-    ranked_same <= \$277 ;
+    ranked_same <= \$295 ;
   always @(posedge clk)
-    chosen_same <= \$278 ;
+    chosen_same <= \$296 ;
   always @(posedge clk)
-    compared_follows <= \$279 ;
+    compared_follows <= \$297 ;
   always @(posedge clk)
-    ranked_follows <= \$280 ;
+    ranked_follows <= \$298 ;
   always @(posedge clk)
-    chosen_follows <= \$281 ;
+    chosen_follows <= \$299 ;
   always @(posedge clk)
-    update_word0 <= \$282 ;
+    update_word0 <= \$300 ;
   always @(posedge clk)
-    update_word1 <= \$283 ;
+    update_word1 <= \$301 ;
   always @(posedge clk)
-    update_word2 <= \$284 ;
+    update_word2 <= \$302 ;
   always @(posedge clk)
-    update_word3 <= \$285 ;
+    update_word3 <= \$303 ;
   always @(posedge clk)
-    update_equal0 <= \$286 ;
+    update_equal0 <= \$304 ;
   always @(posedge clk)
-    update_equal1 <= \$287 ;
+    update_equal1 <= \$305 ;
   always @(posedge clk)
-    update_equal2 <= \$288 ;
+    update_equal2 <= \$306 ;
   always @(posedge clk)
-    update_equal3 <= \$289 ;
+    update_equal3 <= \$307 ;
   always @(posedge clk)
-    read_state <= \$290 ;
+    read_state <= \$308 ;
   always @(posedge clk)
-    read_hot <= \$291 ;
+    \hot_word$65  <= \$309 ;
   always @(posedge clk)
-    below <= \$292 ;
+    read_hot <= \$310 ;
   always @(posedge clk)
-    usable <= \$293 ;
+    below <= \$311 ;
   always @(posedge clk)
-    known <= \$294 ;
+    usable <= \$312 ;
   always @(posedge clk)
-    hot <= \$295 ;
+    known <= \$313 ;
   always @(posedge clk)
-    candidates <= \$296 ;
+    hot <= \$314 ;
   always @(posedge clk)
-    ranks <= \$297 ;
+    candidates <= \$315 ;
   always @(posedge clk)
-    written1 <= \$298 ;
+    ranks <= \$316 ;
   always @(posedge clk)
-    written2 <= \$299 ;
+    written1 <= \$317 ;
   always @(posedge clk)
-    chosen_state <= \$300 ;
+    written2 <= \$318 ;
   always @(posedge clk)
-    outcome1 <= \$301 ;
+    chosen_state <= \$319 ;
   always @(posedge clk)
-    outcome2 <= \$302 ;
+    outcome1 <= \$320 ;
   always @(posedge clk)
-    outcome3 <= \$303 ;
+    outcome2 <= \$321 ;
   always @(posedge clk)
-    hit <= \$304 ;
+    outcome3 <= \$322 ;
   always @(posedge clk)
-    unknown <= \$305 ;
+    hit <= \$323 ;
   always @(posedge clk)
-    ages <= \$306 ;
+    unknown <= \$324 ;
   always @(posedge clk)
-    fill <= \$307 ;
+    ages <= \$325 ;
   always @(posedge clk)
-    inserts <= \$308 ;
+    fill <= \$326 ;
   always @(posedge clk)
-    written_hot <= \$309 ;
+    inserts <= \$327 ;
   always @(posedge clk)
-    written_state <= \$310 ;
+    written_hot <= \$328 ;
   always @(posedge clk)
-    inserted <= \$311 ;
+    written_state <= \$329 ;
   always @(posedge clk)
-    evicted <= \$312 ;
+    inserted <= \$330 ;
   always @(posedge clk)
-    revived <= \$313 ;
+    evicted <= \$331 ;
   always @(posedge clk)
-    returned <= \$314 ;
+    revived <= \$332 ;
   always @(posedge clk)
-    eligible <= \$315 ;
+    returned <= \$333 ;
   always @(posedge clk)
-    current <= \$316 ;
+    eligible <= \$334 ;
   always @(posedge clk)
-    current_hot <= \$317 ;
+    current <= \$335 ;
+  always @(posedge clk)
+    current_hot <= \$336 ;
   hotline_edge_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -16881,566 +17183,573 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$248  = { valid[4:0], \valid$3  };
+    \$266  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$248  = 6'h00;
+      \$266  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249 [8:0] = \$1 ;
-    \$249 [41:9] = tag;
+    \$267 [8:0] = \$1 ;
+    \$267 [41:9] = tag;
     if (rst) begin
-      \$249  = 42'h00000000000;
+      \$267  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$250  = lookup_latched;
+    \$268  = lookup_latched;
     if (rst) begin
-      \$250  = 42'h00000000000;
+      \$268  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$251  = lookup_compared;
+    \$269  = lookup_compared;
     if (rst) begin
-      \$251  = 42'h00000000000;
+      \$269  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$252  = lookup_matched;
+    \$270  = lookup_matched;
     if (rst) begin
-      \$252  = 42'h00000000000;
+      \$270  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data;
+    \$271  = { tags3_data_[33], tags2_data_[33], tags1_data_[33], tags0_data_[33] };
     if (rst) begin
-      \$253  = 4'h0;
+      \$271  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = hot_word;
+    \$272  = hot_word;
     if (rst) begin
-      \$254  = 4'h0;
+      \$272  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$255  = tags0_data_;
+    \$273  = tags0_data_[32:0];
     if (rst) begin
-      \$255  = 33'h000000000;
+      \$273  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$256  = tags1_data_;
+    \$274  = tags1_data_[32:0];
     if (rst) begin
-      \$256  = 33'h000000000;
+      \$274  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257  = tags2_data_;
+    \$275  = tags2_data_[32:0];
     if (rst) begin
-      \$257  = 33'h000000000;
+      \$275  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = tags3_data_;
+    \$276  = tags3_data_[32:0];
     if (rst) begin
-      \$258  = 33'h000000000;
+      \$276  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = { \$4 , \$3 , \$2  };
+    \$277  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$259  = 3'h0;
+      \$277  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = { \$7 , \$6 , \$5  };
+    \$278  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$260  = 3'h0;
+      \$278  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = { \$10 , \$9 , \$8  };
+    \$279  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$261  = 3'h0;
+      \$279  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = { \$13 , \$12 , \$11  };
+    \$280  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$262  = 3'h0;
+      \$280  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = \$18 ;
-    if (rst) begin
-      \$263  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$264  = \$19 ;
-    if (rst) begin
-      \$264  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$265  = slot_hit;
-    if (rst) begin
-      \$265  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = slots_data;
-    if (rst) begin
-      \$266  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = update_entry;
-    if (update_ready) begin
-      \$267 [0] = \$21 ;
-      \$267 [1] = update_weight_etc[41];
-      \$267 [34:2] = update_weight_etc[32:0];
-      \$267 [43:35] = came_set;
-      \$267 [51:44] = update_weight_etc[40:33];
-    end
-    if (rst) begin
-      \$267  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$268  = { \$61 , \$53 , \$45 , \$37 , \$29  };
-    end else begin
-      \$268  = \$62 [4:0];
-    end
-    if (rst) begin
-      \$268  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269 [51:1] = update_entry[51:1];
-    \$269 [0] = goes;
-    if (rst) begin
-      \$269  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = update_latched;
-    if (rst) begin
-      \$270  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = update_compared;
-    if (rst) begin
-      \$271  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = update_ranked;
-    if (rst) begin
-      \$272  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = update_chosen;
-    if (rst) begin
-      \$273  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = { \$70 , \$68 , \$66 , \$64  };
-    if (rst) begin
-      \$274  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = { \$94 , \$88 , \$82 , \$76  };
-    if (rst) begin
-      \$275  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = latched_same;
-    if (rst) begin
-      \$276  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = compared_same;
-    if (rst) begin
-      \$277  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = ranked_same;
-    if (rst) begin
-      \$278  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$279  = latched_follows;
-    if (rst) begin
-      \$279  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280  = compared_follows;
-    if (rst) begin
-      \$280  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = ranked_follows;
+    \$281  = \$18 ;
     if (rst) begin
       \$281  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = tags0_data__;
+    \$282  = \$19 ;
     if (rst) begin
-      \$282  = 33'h000000000;
+      \$282  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = tags1_data__;
+    \$283  = slot_hit;
     if (rst) begin
-      \$283  = 33'h000000000;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = tags2_data__;
+    \$284  = slots_data;
     if (rst) begin
-      \$284  = 33'h000000000;
+      \$284  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = tags3_data__;
+    \$285  = update_entry;
+    if (update_ready) begin
+      \$285 [0] = \$21 ;
+      \$285 [1] = update_weight_etc[41];
+      \$285 [34:2] = update_weight_etc[32:0];
+      \$285 [43:35] = came_set;
+      \$285 [51:44] = update_weight_etc[40:33];
+    end
     if (rst) begin
-      \$285  = 33'h000000000;
+      \$285  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$97 , \$96 , \$95  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$286  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+    end else begin
+      \$286  = \$62 [4:0];
+    end
     if (rst) begin
-      \$286  = 3'h0;
+      \$286  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = { \$100 , \$99 , \$98  };
+    \$287 [51:1] = update_entry[51:1];
+    \$287 [0] = goes;
     if (rst) begin
-      \$287  = 3'h0;
+      \$287  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = { \$103 , \$102 , \$101  };
+    \$288  = update_latched;
     if (rst) begin
-      \$288  = 3'h0;
+      \$288  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = { \$106 , \$105 , \$104  };
+    \$289  = update_compared;
     if (rst) begin
-      \$289  = 3'h0;
+      \$289  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = state_read__data;
+    \$290  = update_ranked;
     if (rst) begin
-      \$290  = 48'h000000000000;
+      \$290  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = hot_read__data;
+    \$291  = update_chosen;
     if (rst) begin
-      \$291  = 4'h0;
+      \$291  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = \$107 ;
+    \$292  = { \$70 , \$68 , \$66 , \$64  };
     if (rst) begin
-      \$292  = 1'h0;
+      \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = \$108 ;
+    \$293  = { \$94 , \$88 , \$82 , \$76  };
     if (rst) begin
       \$293  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = \$113 ;
+    \$294  = latched_same;
     if (rst) begin
       \$294  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = read_hot;
+    \$295  = compared_same;
     if (rst) begin
       \$295  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = \$115 ;
+    \$296  = ranked_same;
     if (rst) begin
       \$296  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    \$297  = latched_follows;
     if (rst) begin
-      \$297  = 6'h00;
+      \$297  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = now;
+    \$298  = compared_follows;
     if (rst) begin
-      \$298  = 49'h0000000000000;
+      \$298  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = written1;
+    \$299  = ranked_follows;
     if (rst) begin
-      \$299  = 49'h0000000000000;
+      \$299  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300 [47:0] = read_state;
-    \$300 [48] = \$126 ;
-    if (ranked_same[3]) begin
-      \$300  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$300  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$300  = now;
-    end
+    \$300  = tags0_data__[32:0];
     if (rst) begin
-      \$300  = 49'h0000000000000;
+      \$300  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = outcome;
+    \$301  = tags1_data__[32:0];
     if (rst) begin
-      \$301  = 5'h00;
+      \$301  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = outcome1;
+    \$302  = tags2_data__[32:0];
     if (rst) begin
-      \$302  = 5'h00;
+      \$302  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = outcome2;
+    \$303  = tags3_data__[32:0];
     if (rst) begin
-      \$303  = 5'h00;
+      \$303  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$135 ;
+    \$304  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$304  = 4'h0;
+      \$304  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = finds_none;
+    \$305  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$305  = 1'h0;
+      \$305  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$136 ;
+    \$306  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$306  = 1'h0;
+      \$306  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = \$167 ;
+    \$307  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$307  = 4'h0;
+      \$307  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$169 ;
+    \$308  = state_read__data;
     if (rst) begin
-      \$308  = 1'h0;
+      \$308  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = hot;
+    \$309  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
     if (rst) begin
       \$309  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = state_now;
+    \$310  = \hot_word$65 ;
     if (rst) begin
-      \$310  = 49'h0000000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = inserts;
+    \$311  = \$107 ;
     if (rst) begin
       \$311  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = evict;
+    \$312  = \$108 ;
     if (rst) begin
-      \$312  = 1'h0;
+      \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = \$170 ;
+    \$313  = \$113 ;
     if (rst) begin
-      \$313  = 1'h0;
+      \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$171 ;
+    \$314  = read_hot;
     if (rst) begin
-      \$314  = 1'h0;
+      \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = \$175 [2:0];
+    \$315  = \$115 ;
     if (rst) begin
-      \$315  = 3'h0;
+      \$315  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$316  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    if (rst) begin
+      \$316  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$317  = now;
+    if (rst) begin
+      \$317  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$318  = written1;
+    if (rst) begin
+      \$318  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$319 [47:0] = read_state;
+    \$319 [48] = \$126 ;
+    if (ranked_same[3]) begin
+      \$319  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$319  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$319  = now;
+    end
+    if (rst) begin
+      \$319  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$320  = outcome;
+    if (rst) begin
+      \$320  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$321  = outcome1;
+    if (rst) begin
+      \$321  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$322  = outcome2;
+    if (rst) begin
+      \$322  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$323  = \$135 ;
+    if (rst) begin
+      \$323  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = finds_none;
+    if (rst) begin
+      \$324  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$325  = \$136 ;
+    if (rst) begin
+      \$325  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = \$167 ;
+    if (rst) begin
+      \$326  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327  = \$169 ;
+    if (rst) begin
+      \$327  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = hot;
+    if (rst) begin
+      \$328  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = state_now;
+    if (rst) begin
+      \$329  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = inserts;
+    if (rst) begin
+      \$330  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = evict;
+    if (rst) begin
+      \$331  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = \$170 ;
+    if (rst) begin
+      \$332  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = \$171 ;
+    if (rst) begin
+      \$333  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = \$175 [2:0];
+    if (rst) begin
+      \$334  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$316  = \eligible$102 ;
+      \$335  = \eligible$101 ;
     end else begin
-      \$316  = \$177 ;
+      \$335  = \$177 ;
     end
     if (rst) begin
-      \$316  = 4'h0;
+      \$335  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$317  = hot_read__data;
+      \$336  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
     end else begin
-      \$317  = \$178 ;
+      \$336  = \$178 ;
     end
     if (rst) begin
-      \$317  = 4'h0;
+      \$336  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \eligible$102  = 4'h0;
+    \eligible$101  = 4'h0;
     casez (wanted)
       3'h0:
-          \eligible$102  = \$223 ;
+          \eligible$101  = \$241 ;
       3'h1:
-          \eligible$102  = \$226 ;
+          \eligible$101  = \$244 ;
       3'h2:
-          \eligible$102  = \$228 ;
+          \eligible$101  = \$246 ;
       3'h3:
-          \eligible$102  = \$230 ;
+          \eligible$101  = \$248 ;
       3'h4:
-          \eligible$102  = \$233 ;
+          \eligible$101  = \$251 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez ({ \$247 , \$240  })
+    casez ({ \$265 , \$258  })
       2'h0:
-          pick_tag = tags0_data__;
+          pick_tag = tags0_data__[32:0];
       2'h1:
-          pick_tag = tags1_data__;
+          pick_tag = tags1_data__[32:0];
       2'h2:
-          pick_tag = tags2_data__;
+          pick_tag = tags2_data__[32:0];
       2'h3:
-          pick_tag = tags3_data__;
+          pick_tag = tags3_data__[32:0];
     endcase
   end
   assign weight = update_written[51:44];
-  assign \240_0_0  = \$240 ;
-  assign \247_0_0  = \$247 ;
+  assign \258_0_0  = \$258 ;
+  assign \265_0_0  = \$265 ;
   assign slot_out = slots_data;
-  assign _signature__data_32_0 = tags0_data__;
-  assign _signature__data_32_0_ = tags1_data__;
-  assign _signature__data_32_0__ = tags2_data__;
-  assign _signature__data_32_0___ = tags3_data__;
+  assign _signature__data_33_0 = tags0_data__;
+  assign _signature__data_33_0_ = tags1_data__;
+  assign _signature__data_33_0__ = tags2_data__;
+  assign _signature__data_33_0___ = tags3_data__;
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
@@ -17653,13 +17962,214 @@ module hotline_edge_popularity_bank_tracker_update(due_anew, evict, revives, ret
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_0, items__1_32_0, items__2_32_0, items__3_32_0, items__0_40_33, items__1_40_33, items__2_40_33, items__3_40_33, items__0_41, items__1_41, items__2_41, items__3_41, load, push_valid, clk, rst, pop, freed_0, room
+, head_valid, head, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [3:0] rank_is__0;
+  wire [3:0] rank_is__0;
+  input [3:0] rank_is__1;
+  wire [3:0] rank_is__1;
+  input [32:0] items__0_32_0;
+  wire [32:0] items__0_32_0;
+  input [32:0] items__1_32_0;
+  wire [32:0] items__1_32_0;
+  input [32:0] items__2_32_0;
+  wire [32:0] items__2_32_0;
+  input [32:0] items__3_32_0;
+  wire [32:0] items__3_32_0;
+  input [7:0] items__0_40_33;
+  wire [7:0] items__0_40_33;
+  input [7:0] items__1_40_33;
+  wire [7:0] items__1_40_33;
+  input [7:0] items__2_40_33;
+  wire [7:0] items__2_40_33;
+  input [7:0] items__3_40_33;
+  wire [7:0] items__3_40_33;
+  input items__0_41;
+  wire items__0_41;
+  input items__1_41;
+  wire items__1_41;
+  input items__2_41;
+  wire items__2_41;
+  input items__3_41;
+  wire items__3_41;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  input freed_0;
+  wire freed_0;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [41:0] head;
+  wire [41:0] head;
+  input [3:0] lanes;
+  wire [3:0] lanes;
+  wire \$1 ;
+  wire [1:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  wire [7:0] \$13 ;
+  wire [8:0] \$14 ;
+  reg [41:0] \$15 ;
+  reg [41:0] \$16 ;
+  reg \$17 ;
+  reg [1:0] \$18 ;
+  reg [1:0] \$19 ;
+  wire \$2 ;
+  reg [6:0] \$20 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg asks = 42'h00000000000;
+  wire [3:0] choice0;
+  (* init = 42'h00000000000 *)
+  wire [3:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [41:0] item0;
+  reg [41:0] item1;
+  reg [41:0] push__0 = 42'h00000000000;
+  reg [41:0] push__1 = 42'h00000000000;
+  reg [1:0] push_count = 2'h0;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign \$1  = | { choice0[3], choice0[1] };
+  assign \$2  = | choice0[3:2];
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = | { choice1[3], choice1[1] };
+  assign \$4  = | choice1[3:2];
+  assign \$5  = ~ asks;
+  assign \$6  = $signed(spare) >= $signed(1'h0);
+  assign room = \$5  | \$6 ;
+  assign \$7  = | choice0;
+  assign \$8  = | choice0;
+  assign \$9  = | choice1;
+  assign \$10  = \$8  + \$9 ;
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = $signed(\$11 ) - $signed({ 1'h0, push_count });
+  assign \$13  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$14  = push_valid ? \$12  : { \$13 [7], \$13  };
+  always @(posedge clk)
+    push__0 <= \$15 ;
+  always @(posedge clk)
+    push__1 <= \$16 ;
+  always @(posedge clk)
+    asks <= \$17 ;
+  always @(posedge clk)
+    push_count <= \$18 ;
+  always @(posedge clk)
+    freed <= \$19 ;
+  always @(posedge clk)
+    spare <= \$20 ;
+  hotline_edge_popularity_bank_updates_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .pop(pop),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$2 , \$1  })
+      2'h0:
+          item0 = { items__0_41, items__0_40_33, items__0_32_0 };
+      2'h1:
+          item0 = { items__1_41, items__1_40_33, items__1_32_0 };
+      2'h2:
+          item0 = { items__2_41, items__2_40_33, items__2_32_0 };
+      2'h3:
+          item0 = { items__3_41, items__3_40_33, items__3_32_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ \$4 , \$3  })
+      2'h0:
+          item1 = { items__0_41, items__0_40_33, items__0_32_0 };
+      2'h1:
+          item1 = { items__1_41, items__1_40_33, items__1_32_0 };
+      2'h2:
+          item1 = { items__2_41, items__2_40_33, items__2_32_0 };
+      2'h3:
+          item1 = { items__3_41, items__3_40_33, items__3_32_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = push__0;
+    if (load) begin
+      \$15  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push__1;
+    if (load) begin
+      \$16  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = asks;
+    if (load) begin
+      \$17  = \$7 ;
+    end
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = push_count;
+    if (load) begin
+      \$18  = \$10 ;
+    end
+    if (rst) begin
+      \$18  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = { 1'h0, freed_0 };
+    if (rst) begin
+      \$19  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = \$14 [6:0];
+    if (rst) begin
+      \$20  = 7'h1e;
+    end
+  end
+endmodule
+
+module hotline_edge_popularity_bank_updates_queue(clk, rst, pop, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   input pop;
   wire pop;
   output head_valid;
@@ -17670,20 +18180,22 @@ module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, he
   wire [41:0] push__0;
   input [41:0] push__1;
   wire [41:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [41:0] lane0_data;
   wire [41:0] lane0_data_;
@@ -17691,10 +18203,8 @@ module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, he
   reg [41:0] lane1_data;
   wire [41:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -17710,29 +18220,27 @@ module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, he
   reg [41:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
-  assign popped = pop & head_valid;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$10  = pop & head_valid;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -17746,7 +18254,7 @@ module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, he
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -17765,29 +18273,28 @@ module hotline_edge_popularity_bank_updates(rst, push_count, pop, head_valid, he
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
 endmodule
 
-module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, output__ready, room, input__valid, input__payload, to_bank__0, to_bank__1, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, tags__0
-, tags__1, tags__2, tags__3, output__payload, clk);
+module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, asked__2, asked__3, asked__4, asked__5, asked__6, asked__7, room, input__valid, input__payload, to_bank__0, to_bank__1
+, to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, tags__0, tags__1, tags__2, tags__3, output__payload, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -17796,6 +18303,8 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire fire;
   output output__valid;
   wire output__valid;
+  output load;
+  wire load;
   output move0;
   wire move0;
   output split;
@@ -17804,6 +18313,22 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire stalled;
   input output__ready;
   wire output__ready;
+  input [1:0] asked__0;
+  wire [1:0] asked__0;
+  input [1:0] asked__1;
+  wire [1:0] asked__1;
+  input [1:0] asked__2;
+  wire [1:0] asked__2;
+  input [1:0] asked__3;
+  wire [1:0] asked__3;
+  input [1:0] asked__4;
+  wire [1:0] asked__4;
+  input [1:0] asked__5;
+  wire [1:0] asked__5;
+  input [1:0] asked__6;
+  wire [1:0] asked__6;
+  input [1:0] asked__7;
+  wire [1:0] asked__7;
   input [7:0] room;
   wire [7:0] room;
   input input__valid;
@@ -17838,8 +18363,8 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   reg [32:0] tags__2 = 33'h000000000;
   output [32:0] tags__3;
   reg [32:0] tags__3 = 33'h000000000;
-  output [342:0] output__payload;
-  wire [342:0] output__payload;
+  output [358:0] output__payload;
+  wire [358:0] output__payload;
   input clk;
   wire clk;
   wire \$1 ;
@@ -18015,43 +18540,43 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire \$252 ;
   wire \$253 ;
   wire \$254 ;
-  reg \$255 ;
-  reg [339:0] \$256 ;
-  reg \$257 ;
-  reg [339:0] \$258 ;
-  reg \$259 ;
+  wire \$255 ;
+  reg \$256 ;
+  reg [339:0] \$257 ;
+  reg \$258 ;
+  reg [339:0] \$259 ;
   wire \$26 ;
-  reg [339:0] \$260 ;
-  reg \$261 ;
+  reg \$260 ;
+  reg [339:0] \$261 ;
   reg \$262 ;
-  reg [1:0] \$263 ;
-  reg [2:0] \$264 ;
-  reg [3:0] \$265 ;
-  reg \$266 ;
-  reg [3:0] \$267 ;
-  reg \$268 ;
+  reg \$263 ;
+  reg [1:0] \$264 ;
+  reg [2:0] \$265 ;
+  reg [3:0] \$266 ;
+  reg \$267 ;
+  reg [3:0] \$268 ;
   reg \$269 ;
   wire \$27 ;
   reg \$270 ;
   reg \$271 ;
-  reg [3:0] \$272 ;
-  reg \$273 ;
+  reg \$272 ;
+  reg [3:0] \$273 ;
   reg \$274 ;
   reg \$275 ;
-  reg [3:0] \$276 ;
-  reg [1:0] \$277 ;
+  reg \$276 ;
+  reg [3:0] \$277 ;
   reg [1:0] \$278 ;
-  reg \$279 ;
+  reg [1:0] \$279 ;
   wire \$28 ;
   reg \$280 ;
   reg \$281 ;
   reg \$282 ;
-  reg [3:0] \$283 ;
-  reg \$284 ;
-  reg [342:0] \$285 ;
-  reg [3:0] \$286 ;
-  reg [3:0] \$287 ;
-  reg [3:0] \$288 ;
+  reg \$283 ;
+  reg [3:0] \$284 ;
+  reg \$285 ;
+  reg [358:0] \$286 ;
+  reg \$287 ;
+  reg [358:0] \$288 ;
   reg [3:0] \$289 ;
   wire \$29 ;
   reg [3:0] \$290 ;
@@ -18060,13 +18585,16 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   reg [3:0] \$293 ;
   reg [3:0] \$294 ;
   reg [3:0] \$295 ;
-  reg [32:0] \$296 ;
-  reg [32:0] \$297 ;
-  reg [32:0] \$298 ;
+  reg [3:0] \$296 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
   reg [32:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [1:0] \$300 ;
+  reg [32:0] \$300 ;
+  reg [32:0] \$301 ;
+  reg [32:0] \$302 ;
+  reg [1:0] \$303 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
@@ -18178,9 +18706,11 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   reg [3:0] ranked_routed = 4'h0;
   reg ranked_valid = 1'h0;
   reg [3:0] routed = 4'h0;
-  reg [342:0] sent = 343'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [358:0] sent = 359'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg [1:0] used = 2'h0;
+  reg [358:0] waiting = 359'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg waiting_valid = 1'h0;
   reg whole0;
   reg whole1;
   assign \$1  = ~ input__payload[42];
@@ -18425,180 +18955,176 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   assign \$244  = \$238 [1] & cut[126];
   assign \$245  = \$238 [1] & cut[169];
   assign all_room = & room;
-  assign \$246  = sent_valid & all_room;
+  assign \$246  = waiting_valid & all_room;
   assign fire = \$246  & output__ready;
-  assign output__valid = sent_valid & all_room;
-  assign \$247  = ~ sent_valid;
-  assign move3 = \$247  | fire;
-  assign \$248  = ~ cut_valid;
-  assign \$249  = move3 & done;
-  assign move2 = \$248  | \$249 ;
-  assign \$250  = ~ ranked_valid;
-  assign move1 = \$250  | move2;
-  assign \$251  = ~ paired_valid;
-  assign move0 = \$251  | move1;
-  assign \$252  = cut_valid & move3;
-  assign split = \$252  & \$253 ;
-  assign \$254  = ~ all_room;
-  assign stalled = sent_valid & \$254 ;
+  assign output__valid = waiting_valid & all_room;
+  assign \$247  = ~ waiting_valid;
+  assign load = \$247  | fire;
+  assign \$248  = ~ sent_valid;
+  assign move3 = \$248  | load;
+  assign \$249  = ~ cut_valid;
+  assign \$250  = move3 & done;
+  assign move2 = \$249  | \$250 ;
+  assign \$251  = ~ ranked_valid;
+  assign move1 = \$251  | move2;
+  assign \$252  = ~ paired_valid;
+  assign move0 = \$252  | move1;
+  assign \$253  = cut_valid & move3;
+  assign split = \$253  & \$254 ;
+  assign \$255  = ~ all_room;
+  assign stalled = waiting_valid & \$255 ;
   always @(posedge clk)
-    paired_valid <= \$255 ;
+    paired_valid <= \$256 ;
   always @(posedge clk)
-    paired <= \$256 ;
+    paired <= \$257 ;
   always @(posedge clk)
-    ranked_valid <= \$257 ;
+    ranked_valid <= \$258 ;
   always @(posedge clk)
-    ranked <= \$258 ;
+    ranked <= \$259 ;
   always @(posedge clk)
-    cut_valid <= \$259 ;
+    cut_valid <= \$260 ;
   always @(posedge clk)
-    cut <= \$260 ;
+    cut <= \$261 ;
   always @(posedge clk)
-    pairs0 <= \$261 ;
+    pairs0 <= \$262 ;
   always @(posedge clk)
-    pairs1 <= \$262 ;
+    pairs1 <= \$263 ;
   always @(posedge clk)
-    pairs2 <= \$263 ;
+    pairs2 <= \$264 ;
   always @(posedge clk)
-    pairs3 <= \$264 ;
+    pairs3 <= \$265 ;
   always @(posedge clk)
-    routed <= \$265 ;
+    routed <= \$266 ;
   always @(posedge clk)
-    rank2_0 <= \$266 ;
+    rank2_0 <= \$267 ;
   always @(posedge clk)
-    over2 <= \$267 ;
+    over2 <= \$268 ;
   always @(posedge clk)
-    rank2_1 <= \$268 ;
+    rank2_1 <= \$269 ;
   always @(posedge clk)
-    rank2_2 <= \$269 ;
+    rank2_2 <= \$270 ;
   always @(posedge clk)
-    rank2_3 <= \$270 ;
+    rank2_3 <= \$271 ;
   always @(posedge clk)
-    rank4_0 <= \$271 ;
+    rank4_0 <= \$272 ;
   always @(posedge clk)
-    over4 <= \$272 ;
+    over4 <= \$273 ;
   always @(posedge clk)
-    rank4_1 <= \$273 ;
+    rank4_1 <= \$274 ;
   always @(posedge clk)
-    rank4_2 <= \$274 ;
+    rank4_2 <= \$275 ;
   always @(posedge clk)
-    rank4_3 <= \$275 ;
+    rank4_3 <= \$276 ;
   always @(posedge clk)
-    ranked_routed <= \$276 ;
+    ranked_routed <= \$277 ;
   always @(posedge clk)
-    goes_on <= \$277 ;
+    goes_on <= \$278 ;
   always @(posedge clk)
-    used <= \$278 ;
+    used <= \$279 ;
   always @(posedge clk)
-    cut_rank0 <= \$279 ;
+    cut_rank0 <= \$280 ;
   always @(posedge clk)
-    cut_rank1 <= \$280 ;
+    cut_rank1 <= \$281 ;
   always @(posedge clk)
-    cut_rank2 <= \$281 ;
+    cut_rank2 <= \$282 ;
   always @(posedge clk)
-    cut_rank3 <= \$282 ;
+    cut_rank3 <= \$283 ;
   always @(posedge clk)
-    cut_routed <= \$283 ;
+    cut_routed <= \$284 ;
   always @(posedge clk)
-    sent_valid <= \$284 ;
+    waiting_valid <= \$285 ;
   always @(posedge clk)
-    sent <= \$285 ;
+    waiting <= \$286 ;
   always @(posedge clk)
-    to_bank__0 <= \$286 ;
+    sent_valid <= \$287 ;
   always @(posedge clk)
-    to_bank__1 <= \$287 ;
+    sent <= \$288 ;
   always @(posedge clk)
-    to_bank__2 <= \$288 ;
+    to_bank__0 <= \$289 ;
   always @(posedge clk)
-    to_bank__3 <= \$289 ;
+    to_bank__1 <= \$290 ;
   always @(posedge clk)
-    to_bank__4 <= \$290 ;
+    to_bank__2 <= \$291 ;
   always @(posedge clk)
-    to_bank__5 <= \$291 ;
+    to_bank__3 <= \$292 ;
   always @(posedge clk)
-    to_bank__6 <= \$292 ;
+    to_bank__4 <= \$293 ;
   always @(posedge clk)
-    to_bank__7 <= \$293 ;
+    to_bank__5 <= \$294 ;
   always @(posedge clk)
-    rank_is__0 <= \$294 ;
+    to_bank__6 <= \$295 ;
   always @(posedge clk)
-    rank_is__1 <= \$295 ;
+    to_bank__7 <= \$296 ;
   always @(posedge clk)
-    tags__0 <= \$296 ;
+    rank_is__0 <= \$297 ;
   always @(posedge clk)
-    tags__1 <= \$297 ;
+    rank_is__1 <= \$298 ;
   always @(posedge clk)
-    tags__2 <= \$298 ;
+    tags__0 <= \$299 ;
   always @(posedge clk)
-    tags__3 <= \$299 ;
+    tags__1 <= \$300 ;
   always @(posedge clk)
-    left <= \$300 ;
+    tags__2 <= \$301 ;
+  always @(posedge clk)
+    tags__3 <= \$302 ;
+  always @(posedge clk)
+    left <= \$303 ;
   always @* begin
     if (starts_blocks) begin end
-    \$255  = paired_valid;
+    \$256  = paired_valid;
     if (move0) begin
-      \$255  = input__valid;
+      \$256  = input__valid;
     end
     if (rst) begin
-      \$255  = 1'h0;
+      \$256  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$256  = paired;
+    \$257  = paired;
     if (move0) begin
-      \$256  = input__payload;
+      \$257  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257  = ranked_valid;
+    \$258  = ranked_valid;
     if (move1) begin
-      \$257  = paired_valid;
+      \$258  = paired_valid;
     end
     if (rst) begin
-      \$257  = 1'h0;
+      \$258  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = ranked;
+    \$259  = ranked;
     if (move1) begin
-      \$258  = paired;
+      \$259  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = cut_valid;
+    \$260  = cut_valid;
     if (move2) begin
-      \$259  = ranked_valid;
+      \$260  = ranked_valid;
     end
     if (rst) begin
-      \$259  = 1'h0;
+      \$260  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = cut;
+    \$261  = cut;
     if (move2) begin
-      \$260  = ranked;
+      \$261  = ranked;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = pairs0;
+    \$262  = pairs0;
     if (move0) begin
-      \$261  = 1'h0;
-    end
-    if (rst) begin
-      \$261  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$262  = pairs1;
-    if (move0) begin
-      \$262  = \$11 ;
+      \$262  = 1'h0;
     end
     if (rst) begin
       \$262  = 1'h0;
@@ -18606,82 +19132,82 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = pairs2;
+    \$263  = pairs1;
     if (move0) begin
-      \$263  = { \$33 , \$22  };
+      \$263  = \$11 ;
     end
     if (rst) begin
-      \$263  = 2'h0;
+      \$263  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$264  = pairs3;
+    \$264  = pairs2;
     if (move0) begin
-      \$264  = { \$66 , \$55 , \$44  };
+      \$264  = { \$33 , \$22  };
     end
     if (rst) begin
-      \$264  = 3'h0;
+      \$264  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$265  = routed;
+    \$265  = pairs3;
     if (move0) begin
-      \$265  = { \$82 , \$78 , \$74 , \$70  };
+      \$265  = { \$66 , \$55 , \$44  };
     end
     if (rst) begin
-      \$265  = 4'h0;
+      \$265  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$266  = rank2_0;
-    if (move1) begin
-      \$266  = 1'h0;
+    \$266  = routed;
+    if (move0) begin
+      \$266  = { \$82 , \$78 , \$74 , \$70  };
     end
     if (rst) begin
-      \$266  = 1'h0;
+      \$266  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$267  = over2;
+    \$267  = rank2_0;
     if (move1) begin
-      \$267 [0] = \$83 ;
-      \$267 [1] = \$84 ;
-      \$267 [2] = \$85 ;
-      \$267 [3] = \$86 ;
+      \$267  = 1'h0;
     end
     if (rst) begin
-      \$267  = 4'h0;
+      \$267  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$268  = rank2_1;
+    \$268  = over2;
     if (move1) begin
-      \$268  = \$217 [0];
+      \$268 [0] = \$83 ;
+      \$268 [1] = \$84 ;
+      \$268 [2] = \$85 ;
+      \$268 [3] = \$86 ;
     end
     if (rst) begin
-      \$268  = 1'h0;
+      \$268  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$269  = rank2_2;
+    \$269  = rank2_1;
     if (move1) begin
+      \$269  = \$217 [0];
+    end
+    if (rst) begin
       \$269  = 1'h0;
     end
-    if (rst) begin
-      \$269  = 1'h0;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$270  = rank2_3;
+    \$270  = rank2_2;
     if (move1) begin
-      \$270  = \$218 [0];
+      \$270  = 1'h0;
     end
     if (rst) begin
       \$270  = 1'h0;
@@ -18689,9 +19215,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = rank4_0;
+    \$271  = rank2_3;
     if (move1) begin
-      \$271  = 1'h0;
+      \$271  = \$218 [0];
     end
     if (rst) begin
       \$271  = 1'h0;
@@ -18699,32 +19225,32 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = over4;
+    \$272  = rank4_0;
     if (move1) begin
-      \$272 [0] = \$87 ;
-      \$272 [1] = \$88 ;
-      \$272 [2] = \$89 ;
-      \$272 [3] = \$90 ;
+      \$272  = 1'h0;
     end
     if (rst) begin
-      \$272  = 4'h0;
+      \$272  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = rank4_1;
+    \$273  = over4;
     if (move1) begin
-      \$273  = count4_1[0];
+      \$273 [0] = \$87 ;
+      \$273 [1] = \$88 ;
+      \$273 [2] = \$89 ;
+      \$273 [3] = \$90 ;
     end
     if (rst) begin
-      \$273  = 1'h0;
+      \$273  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$274  = rank4_2;
+    \$274  = rank4_1;
     if (move1) begin
-      \$274  = \$220 [0];
+      \$274  = count4_1[0];
     end
     if (rst) begin
       \$274  = 1'h0;
@@ -18732,9 +19258,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275  = rank4_3;
+    \$275  = rank4_2;
     if (move1) begin
-      \$275  = \$223 [0];
+      \$275  = \$220 [0];
     end
     if (rst) begin
       \$275  = 1'h0;
@@ -18742,31 +19268,30 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = ranked_routed;
+    \$276  = rank4_3;
     if (move1) begin
-      \$276  = routed;
+      \$276  = \$223 [0];
     end
     if (rst) begin
-      \$276  = 4'h0;
+      \$276  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = goes_on;
-    if (move2) begin
-      \$277 [0] = \$91 ;
-      \$277 [1] = \$93 ;
+    \$277  = ranked_routed;
+    if (move1) begin
+      \$277  = routed;
     end
     if (rst) begin
-      \$277  = 2'h0;
+      \$277  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = used;
+    \$278  = goes_on;
     if (move2) begin
-      \$278 [0] = \$92 ;
-      \$278 [1] = \$94 ;
+      \$278 [0] = \$91 ;
+      \$278 [1] = \$93 ;
     end
     if (rst) begin
       \$278  = 2'h0;
@@ -18774,30 +19299,25 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = cut_rank0;
+    \$279  = used;
     if (move2) begin
-      (* full_case = 32'd1 *)
-      casez (whole0)
-        1'h0:
-            \$279  = rank2_0;
-        1'h1:
-            \$279  = rank4_0;
-      endcase
+      \$279 [0] = \$92 ;
+      \$279 [1] = \$94 ;
     end
     if (rst) begin
-      \$279  = 1'h0;
+      \$279  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = cut_rank1;
+    \$280  = cut_rank0;
     if (move2) begin
       (* full_case = 32'd1 *)
       casez (whole0)
         1'h0:
-            \$280  = rank2_1;
+            \$280  = rank2_0;
         1'h1:
-            \$280  = rank4_1;
+            \$280  = rank4_0;
       endcase
     end
     if (rst) begin
@@ -18806,14 +19326,14 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = cut_rank2;
+    \$281  = cut_rank1;
     if (move2) begin
       (* full_case = 32'd1 *)
-      casez (whole1)
+      casez (whole0)
         1'h0:
-            \$281  = rank2_2;
+            \$281  = rank2_1;
         1'h1:
-            \$281  = rank4_2;
+            \$281  = rank4_1;
       endcase
     end
     if (rst) begin
@@ -18822,14 +19342,14 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = cut_rank3;
+    \$282  = cut_rank2;
     if (move2) begin
       (* full_case = 32'd1 *)
       casez (whole1)
         1'h0:
-            \$282  = rank2_3;
+            \$282  = rank2_2;
         1'h1:
-            \$282  = rank4_3;
+            \$282  = rank4_2;
       endcase
     end
     if (rst) begin
@@ -18838,104 +19358,111 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = cut_routed;
+    \$283  = cut_rank3;
     if (move2) begin
-      \$283  = ranked_routed;
+      (* full_case = 32'd1 *)
+      casez (whole1)
+        1'h0:
+            \$283  = rank2_3;
+        1'h1:
+            \$283  = rank4_3;
+      endcase
     end
     if (rst) begin
-      \$283  = 4'h0;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = sent_valid;
-    if (move3) begin
-      \$284  = cut_valid;
+    \$284  = cut_routed;
+    if (move2) begin
+      \$284  = ranked_routed;
     end
     if (rst) begin
-      \$284  = 1'h0;
+      \$284  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$285 [342:336], \$285 [302:251], \$285 [217:166], \$285 [132:81], \$285 [47:0] } = { sent[342:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
-    if (move3) begin
-      \$285 [340] = cut[172];
-      \$285 [341] = cut[173];
-      \$285 [342] = \$95 ;
-      \$285 [39:0] = cut[39:0];
-      \$285 [40] = \$242 ;
-      \$285 [41] = \$200 ;
-      \$285 [42] = \$201 ;
-      \$285 [43] = \$202 ;
-      \$285 [46:44] = cut[178:176];
-      \$285 [47] = cut_rank0;
-      \$285 [81] = \$203 ;
-      \$285 [84:82] = cut[324:322];
-      \$285 [124:85] = cut[82:43];
-      \$285 [125] = \$243 ;
-      \$285 [126] = \$204 ;
-      \$285 [127] = \$205 ;
-      \$285 [128] = \$206 ;
-      \$285 [131:129] = cut[214:212];
-      \$285 [132] = cut_rank1;
-      \$285 [166] = \$207 ;
-      \$285 [169:167] = cut[329:327];
-      \$285 [209:170] = cut[125:86];
-      \$285 [210] = \$244 ;
-      \$285 [211] = \$208 ;
-      \$285 [212] = \$209 ;
-      \$285 [213] = \$210 ;
-      \$285 [216:214] = cut[250:248];
-      \$285 [217] = cut_rank2;
-      \$285 [251] = \$211 ;
-      \$285 [254:252] = cut[334:332];
-      \$285 [294:255] = cut[168:129];
-      \$285 [295] = \$245 ;
-      \$285 [296] = \$212 ;
-      \$285 [297] = \$213 ;
-      \$285 [298] = \$214 ;
-      \$285 [301:299] = cut[286:284];
-      \$285 [302] = cut_rank3;
-      \$285 [336] = \$215 ;
-      \$285 [339:337] = cut[339:337];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$286  = to_bank__0;
-    if (move3) begin
-      \$286  = { \$107 , \$104 , \$101 , \$98  };
+    \$285  = waiting_valid;
+    if (load) begin
+      \$285  = sent_valid;
     end
     if (rst) begin
-      \$286  = 4'h0;
+      \$285  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = to_bank__1;
+    \$286  = waiting;
+    if (load) begin
+      { \$286 [358:336], \$286 [302:251], \$286 [217:166], \$286 [132:81], \$286 [47:0] } = { sent[358:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
+      \$286 [80:48] = tags__0;
+      \$286 [165:133] = tags__1;
+      \$286 [250:218] = tags__2;
+      \$286 [335:303] = tags__3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$287  = sent_valid;
     if (move3) begin
-      \$287  = { \$119 , \$116 , \$113 , \$110  };
+      \$287  = cut_valid;
     end
     if (rst) begin
-      \$287  = 4'h0;
+      \$287  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = to_bank__2;
+    { \$288 [342:336], \$288 [302:251], \$288 [217:166], \$288 [132:81], \$288 [47:0] } = { sent[342:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
     if (move3) begin
-      \$288  = { \$131 , \$128 , \$125 , \$122  };
-    end
-    if (rst) begin
-      \$288  = 4'h0;
+      \$288 [340] = cut[172];
+      \$288 [341] = cut[173];
+      \$288 [342] = \$95 ;
+      \$288 [39:0] = cut[39:0];
+      \$288 [40] = \$242 ;
+      \$288 [41] = \$200 ;
+      \$288 [42] = \$201 ;
+      \$288 [43] = \$202 ;
+      \$288 [46:44] = cut[178:176];
+      \$288 [47] = cut_rank0;
+      \$288 [81] = \$203 ;
+      \$288 [84:82] = cut[324:322];
+      \$288 [124:85] = cut[82:43];
+      \$288 [125] = \$243 ;
+      \$288 [126] = \$204 ;
+      \$288 [127] = \$205 ;
+      \$288 [128] = \$206 ;
+      \$288 [131:129] = cut[214:212];
+      \$288 [132] = cut_rank1;
+      \$288 [166] = \$207 ;
+      \$288 [169:167] = cut[329:327];
+      \$288 [209:170] = cut[125:86];
+      \$288 [210] = \$244 ;
+      \$288 [211] = \$208 ;
+      \$288 [212] = \$209 ;
+      \$288 [213] = \$210 ;
+      \$288 [216:214] = cut[250:248];
+      \$288 [217] = cut_rank2;
+      \$288 [251] = \$211 ;
+      \$288 [254:252] = cut[334:332];
+      \$288 [294:255] = cut[168:129];
+      \$288 [295] = \$245 ;
+      \$288 [296] = \$212 ;
+      \$288 [297] = \$213 ;
+      \$288 [298] = \$214 ;
+      \$288 [301:299] = cut[286:284];
+      \$288 [302] = cut_rank3;
+      \$288 [336] = \$215 ;
+      \$288 [339:337] = cut[339:337];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = to_bank__3;
+    \$289  = to_bank__0;
     if (move3) begin
-      \$289  = { \$143 , \$140 , \$137 , \$134  };
+      \$289  = { \$107 , \$104 , \$101 , \$98  };
     end
     if (rst) begin
       \$289  = 4'h0;
@@ -18943,9 +19470,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = to_bank__4;
+    \$290  = to_bank__1;
     if (move3) begin
-      \$290  = { \$155 , \$152 , \$149 , \$146  };
+      \$290  = { \$119 , \$116 , \$113 , \$110  };
     end
     if (rst) begin
       \$290  = 4'h0;
@@ -18953,9 +19480,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = to_bank__5;
+    \$291  = to_bank__2;
     if (move3) begin
-      \$291  = { \$167 , \$164 , \$161 , \$158  };
+      \$291  = { \$131 , \$128 , \$125 , \$122  };
     end
     if (rst) begin
       \$291  = 4'h0;
@@ -18963,9 +19490,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = to_bank__6;
+    \$292  = to_bank__3;
     if (move3) begin
-      \$292  = { \$179 , \$176 , \$173 , \$170  };
+      \$292  = { \$143 , \$140 , \$137 , \$134  };
     end
     if (rst) begin
       \$292  = 4'h0;
@@ -18973,9 +19500,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = to_bank__7;
+    \$293  = to_bank__4;
     if (move3) begin
-      \$293  = { \$191 , \$188 , \$185 , \$182  };
+      \$293  = { \$155 , \$152 , \$149 , \$146  };
     end
     if (rst) begin
       \$293  = 4'h0;
@@ -18983,9 +19510,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = rank_is__0;
+    \$294  = to_bank__5;
     if (move3) begin
-      \$294  = { \$195 , \$194 , \$193 , \$192  };
+      \$294  = { \$167 , \$164 , \$161 , \$158  };
     end
     if (rst) begin
       \$294  = 4'h0;
@@ -18993,9 +19520,9 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = rank_is__1;
+    \$295  = to_bank__6;
     if (move3) begin
-      \$295  = { \$199 , \$198 , \$197 , \$196  };
+      \$295  = { \$179 , \$176 , \$173 , \$170  };
     end
     if (rst) begin
       \$295  = 4'h0;
@@ -19003,39 +19530,39 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = tags__0;
+    \$296  = to_bank__7;
     if (move3) begin
-      \$296  = cut[211:179];
+      \$296  = { \$191 , \$188 , \$185 , \$182  };
     end
     if (rst) begin
-      \$296  = 33'h000000000;
+      \$296  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = tags__1;
+    \$297  = rank_is__0;
     if (move3) begin
-      \$297  = cut[247:215];
+      \$297  = { \$195 , \$194 , \$193 , \$192  };
     end
     if (rst) begin
-      \$297  = 33'h000000000;
+      \$297  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = tags__2;
+    \$298  = rank_is__1;
     if (move3) begin
-      \$298  = cut[283:251];
+      \$298  = { \$199 , \$198 , \$197 , \$196  };
     end
     if (rst) begin
-      \$298  = 33'h000000000;
+      \$298  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = tags__3;
+    \$299  = tags__0;
     if (move3) begin
-      \$299  = cut[319:287];
+      \$299  = cut[211:179];
     end
     if (rst) begin
       \$299  = 33'h000000000;
@@ -19043,14 +19570,44 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = left;
+    \$300  = tags__1;
+    if (move3) begin
+      \$300  = cut[247:215];
+    end
+    if (rst) begin
+      \$300  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$301  = tags__2;
+    if (move3) begin
+      \$301  = cut[283:251];
+    end
+    if (rst) begin
+      \$301  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$302  = tags__3;
+    if (move3) begin
+      \$302  = cut[319:287];
+    end
+    if (rst) begin
+      \$302  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$303  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$300  = \$216 ;
+        \$303  = \$216 ;
       end
     end
     if (rst) begin
-      \$300  = 2'h3;
+      \$303  = 2'h3;
     end
   end
   always @* begin
@@ -19073,19 +19630,18 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
       whole1 = 1'h1;
     end
   end
-  assign output__payload[335:303] = tags__3;
-  assign output__payload[250:218] = tags__2;
-  assign output__payload[165:133] = tags__1;
-  assign output__payload[80:48] = tags__0;
-  assign { output__payload[342:336], output__payload[302:251], output__payload[217:166], output__payload[132:81], output__payload[47:0] } = { sent[342:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
+  assign output__payload[358:343] = { asked__7, asked__6, asked__5, asked__4, asked__3, asked__2, asked__1, asked__0 };
+  assign output__payload[342:0] = waiting[342:0];
   always @*
-    \$285 [80:48] = sent[80:48];
+    \$288 [80:48] = sent[80:48];
   always @*
-    \$285 [165:133] = sent[165:133];
+    \$288 [165:133] = sent[165:133];
   always @*
-    \$285 [250:218] = sent[250:218];
+    \$288 [250:218] = sent[250:218];
   always @*
-    \$285 [335:303] = sent[335:303];
+    \$288 [335:303] = sent[335:303];
+  always @*
+    \$288 [358:343] = sent[358:343];
   assign \$83  = 1'h0;
   assign \$85  = 1'h0;
   assign \$87  = 1'h0;
@@ -19093,12 +19649,12 @@ module hotline_edge_scatter(rst, fire, output__valid, move0, split, stalled, out
   assign \$197  = cut_rank1;
   assign \$198  = cut_rank2;
   assign \$199  = cut_rank3;
-  assign \$253  = \$241 ;
+  assign \$254  = \$241 ;
 endmodule
 
 module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, slot_out__2, eligible__2, pick_way__2, pick_tag__2, slot_out__3, eligible__3, pick_way__3, pick_tag__3, slot_out__4, eligible__4, pick_way__4
-, pick_tag__4, slot_out__5, eligible__5, pick_way__5, pick_tag__5, slot_out__6, eligible__6, pick_way__6, pick_tag__6, slot_out__7, eligible__7, pick_way__7, pick_tag__7, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored
-, hot_rows, start, event__payload, load, take, make_hot, promoted, demoted, event__valid, \level$106 , \wanted$107 , hot_count, threshold, row_set, row_way, slot_in, clk);
+, pick_tag__4, slot_out__5, eligible__5, pick_way__5, pick_tag__5, slot_out__6, eligible__6, pick_way__6, pick_tag__6, slot_out__7, eligible__7, pick_way__7, pick_tag__7, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows
+, start, event__payload, load, take, make_hot, promoted, demoted, event__valid, \level$106 , \wanted$107 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -19169,8 +19725,6 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire [1:0] pick_way__7;
   input [32:0] pick_tag__7;
   wire [32:0] pick_tag__7;
-  output running;
-  wire running;
   input [7:0] any_left;
   wire [7:0] any_left;
   input event__ready;
@@ -19217,6 +19771,8 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [13:0] hot_count = 14'h0000;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
+  output running;
+  reg running = 1'h0;
   output [8:0] row_set;
   reg [8:0] row_set = 9'h000;
   output [1:0] row_way;
@@ -19260,27 +19816,30 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [2:0] \$128 ;
   reg \$129 ;
   wire \$13 ;
-  reg [13:0] \$130 ;
-  reg [8:0] \$131 ;
-  reg [2:0] \$132 ;
-  reg [7:0] \$133 ;
-  reg [8:0] \$134 ;
-  reg [8:0] \$135 ;
-  reg [4:0] \$136 ;
-  reg [14:0] \$137 ;
-  reg [14:0] \$138 ;
-  reg [9:0] \$139 ;
+  reg \$130 ;
+  reg \$131 ;
+  reg [13:0] \$132 ;
+  reg [8:0] \$133 ;
+  reg \$134 ;
+  reg [2:0] \$135 ;
+  reg [7:0] \$136 ;
+  reg [8:0] \$137 ;
+  reg [8:0] \$138 ;
+  reg [4:0] \$139 ;
   wire \$14 ;
-  reg [9:0] \$140 ;
-  reg [9:0] \$141 ;
-  reg \$142 ;
-  reg [2:0] \$143 ;
-  reg [1:0] \$144 ;
-  reg [35:0] \$145 ;
-  reg [12:0] \$146 ;
-  reg [35:0] \$147 ;
-  reg \$148 ;
+  reg [14:0] \$140 ;
+  reg [14:0] \$141 ;
+  reg [9:0] \$142 ;
+  reg [9:0] \$143 ;
+  reg [9:0] \$144 ;
+  reg \$145 ;
+  reg [2:0] \$146 ;
+  reg [1:0] \$147 ;
+  reg [35:0] \$148 ;
+  reg [12:0] \$149 ;
   wire \$15 ;
+  reg [35:0] \$150 ;
+  reg \$151 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -19378,6 +19937,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [2:0] bank = 1'h0;
   reg [7:0] base = 9'h000;
   reg [2:0] \bit  = 3'h0;
+  reg clears = 1'h0;
   reg [5:0] counted0_0 = 6'h00;
   reg [5:0] counted0_1 = 6'h00;
   reg [6:0] counted1_0 = 7'h00;
@@ -19388,7 +19948,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [4:0] fsm_state = 13'h0000;
   reg [14:0] idle = 15'h0000;
   reg [8:0] left = 9'h000;
-  reg [8:0] level;
+  reg [8:0] level = 1'h0;
   reg [9:0] limit = 10'h000;
   reg [8:0] lowest = 9'h000;
   reg [8:0] margin = 9'h000;
@@ -19422,7 +19982,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [48:0] r_data;
-  reg r_en;
+  reg r_en = 1'h0;
   wire r_rdy;
   reg [14:0] recent = 15'h0000;
   reg [9:0] to_demote = 10'h000;
@@ -19441,7 +20001,6 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
   assign \$5  = promoting ? 3'h1 : 3'h2;
-  assign running = ~ \$8 ;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -19627,43 +20186,49 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     finished <= \$129 ;
   always @(posedge clk)
-    hot_count <= \$130 ;
+    clears <= \$130 ;
   always @(posedge clk)
-    threshold <= \$131 ;
+    r_en <= \$131 ;
   always @(posedge clk)
-    \bit  <= \$132 ;
+    hot_count <= \$132 ;
   always @(posedge clk)
-    base <= \$133 ;
+    threshold <= \$133 ;
   always @(posedge clk)
-    row_set <= \$134 ;
+    running <= \$134 ;
   always @(posedge clk)
-    left <= \$135 ;
+    \bit  <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$136 ;
+    base <= \$136 ;
   always @(posedge clk)
-    idle <= \$137 ;
+    row_set <= \$137 ;
   always @(posedge clk)
-    recent <= \$138 ;
+    left <= \$138 ;
   always @(posedge clk)
-    limit <= \$139 ;
+    fsm_state <= \$139 ;
   always @(posedge clk)
-    to_promote <= \$140 ;
+    idle <= \$140 ;
   always @(posedge clk)
-    to_demote <= \$141 ;
+    recent <= \$141 ;
   always @(posedge clk)
-    promoting <= \$142 ;
+    limit <= \$142 ;
   always @(posedge clk)
-    bank <= \$143 ;
+    to_promote <= \$143 ;
   always @(posedge clk)
-    row_way <= \$144 ;
+    to_demote <= \$144 ;
   always @(posedge clk)
-    mixed <= \$145 ;
+    promoting <= \$145 ;
   always @(posedge clk)
-    slot_in <= \$146 ;
+    bank <= \$146 ;
   always @(posedge clk)
-    old_key <= \$147 ;
+    row_way <= \$147 ;
   always @(posedge clk)
-    old_valid <= \$148 ;
+    mixed <= \$148 ;
+  always @(posedge clk)
+    slot_in <= \$149 ;
+  always @(posedge clk)
+    old_key <= \$150 ;
+  always @(posedge clk)
+    old_valid <= \$151 ;
   hotline_edge_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -19892,46 +20457,6 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0c:
           load = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    r_en = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          r_en = promoting;
     endcase
   end
   always @* begin
@@ -20449,11 +20974,59 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
+    \$130  = clear;
+    if (rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          \$131  = promoting;
+    endcase
+    if (rst) begin
+      \$131  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (clear) begin
-      \$130  = 14'h0000;
+    if (clears) begin
+      \$132  = 14'h0000;
     end else begin
-      \$130  = \$41 [13:0];
+      \$132  = \$41 [13:0];
     end
     casez (fsm_state)
       5'h00:
@@ -20490,18 +21063,18 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h11:
           if (\$113 ) begin
-            \$130  = \$114 [13:0];
+            \$132  = \$114 [13:0];
           end
     endcase
     if (rst) begin
-      \$130  = 14'h0000;
+      \$132  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = threshold;
-    if (clear) begin
-      \$131  = 9'h000;
+    \$133  = threshold;
+    if (clears) begin
+      \$133  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -20519,19 +21092,72 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           /* empty */;
       5'h07:
-          \$131  = \$57 ;
+          \$133  = \$57 ;
     endcase
     if (rst) begin
-      \$131  = 9'h000;
+      \$133  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = \bit ;
+    \$134  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$132  = 3'h7;
+            \$134  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h10:
+          if (event__ready) begin
+            \$134  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$134  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$135  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$135  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -20545,20 +21171,20 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h06:
           if (\$53 ) begin
-            \$132  = \$55 [2:0];
+            \$135  = \$55 [2:0];
           end
     endcase
     if (rst) begin
-      \$132  = 3'h0;
+      \$135  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = base;
+    \$136  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$133  = 8'h00;
+            \$136  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -20573,48 +21199,48 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           if (\$53 ) begin
             if (\$54 ) begin
-              \$133  = \$2 [7:0];
+              \$136  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$133  = 8'h00;
+      \$136  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = row_set;
+    \$137  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$134  = 9'h000;
+            \$137  = 9'h000;
           end
       5'h01:
-          \$134  = \$42 [8:0];
+          \$137  = \$42 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$134  = 9'h000;
+            \$137  = 9'h000;
           end
       5'h03:
-          \$134  = \$46 [8:0];
+          \$137  = \$46 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$134  = 9'h000;
+            \$137  = 9'h000;
           end
       5'h05:
-          \$134  = \$50 [8:0];
+          \$137  = \$50 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$134  = 9'h000;
+            \$137  = 9'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$134  = \$58 [8:0];
+          \$137  = \$58 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$134  = \$71 ;
+          \$137  = \$71 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20624,49 +21250,49 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           if (\$100 ) begin
           end else if (\$103 ) begin
-            \$134  = \$106 [8:0];
+            \$137  = \$106 [8:0];
           end else if (\$104 ) begin
-            \$134  = \$108 ;
+            \$137  = \$108 ;
           end
     endcase
     if (rst) begin
-      \$134  = 9'h000;
+      \$137  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = left;
+    \$138  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$135  = set_mask;
+            \$138  = set_mask;
           end
       5'h01:
-          \$135  = \$43 [8:0];
+          \$138  = \$43 [8:0];
       5'h02:
           if (\$45 ) begin
-            \$135  = set_mask;
+            \$138  = set_mask;
           end
       5'h03:
-          \$135  = \$47 [8:0];
+          \$138  = \$47 [8:0];
       5'h04:
           if (\$49 ) begin
-            \$135  = set_mask;
+            \$138  = set_mask;
           end
       5'h05:
-          \$135  = \$51 [8:0];
+          \$138  = \$51 [8:0];
       5'h06:
           if (\$53 ) begin
-            \$135  = set_mask;
+            \$138  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$135  = \$59 [8:0];
+          \$138  = \$59 [8:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$135  = set_mask;
+          \$138  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20676,106 +21302,106 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           if (\$100 ) begin
           end else if (\$103 ) begin
-            \$135  = \$107 [8:0];
+            \$138  = \$107 [8:0];
           end else if (\$104 ) begin
-            \$135  = set_mask;
+            \$138  = set_mask;
           end
     endcase
     if (rst) begin
-      \$135  = 9'h000;
+      \$138  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = fsm_state;
+    \$139  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$136  = 5'h01;
+            \$139  = 5'h01;
           end
       5'h01:
           if (\$44 ) begin
-            \$136  = 5'h02;
+            \$139  = 5'h02;
           end
       5'h02:
           if (\$45 ) begin
-            \$136  = 5'h03;
+            \$139  = 5'h03;
           end
       5'h03:
           if (\$48 ) begin
-            \$136  = 5'h04;
+            \$139  = 5'h04;
           end
       5'h04:
           if (\$49 ) begin
-            \$136  = 5'h05;
+            \$139  = 5'h05;
           end
       5'h05:
           if (\$52 ) begin
-            \$136  = 5'h06;
+            \$139  = 5'h06;
           end
       5'h06:
           if (\$53 ) begin
-            \$136  = 5'h05;
+            \$139  = 5'h05;
             if (\$56 ) begin
-              \$136  = 5'h07;
+              \$139  = 5'h07;
             end
           end
       5'h07:
-          \$136  = 5'h08;
+          \$139  = 5'h08;
       5'h08:
           if (\$60 ) begin
-            \$136  = 5'h09;
+            \$139  = 5'h09;
           end
       5'h09:
           if (\$63 ) begin
-            \$136  = 5'h0a;
+            \$139  = 5'h0a;
           end
       5'h0a:
-          \$136  = 5'h0b;
+          \$139  = 5'h0b;
       5'h0b:
-          \$136  = 5'h0c;
+          \$139  = 5'h0c;
       5'h0c:
-          \$136  = 5'h0d;
+          \$139  = 5'h0d;
       5'h0d:
-          \$136  = 5'h0e;
+          \$139  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
           if (\$100 ) begin
-            \$136  = 5'h0f;
+            \$139  = 5'h0f;
           end else if (\$103 ) begin
-            \$136  = 5'h0b;
+            \$139  = 5'h0b;
           end else if (\$104 ) begin
-            \$136  = 5'h0b;
+            \$139  = 5'h0b;
           end else begin
-            \$136  = 5'h10;
+            \$139  = 5'h10;
           end
       5'h0f:
-          \$136  = 5'h11;
+          \$139  = 5'h11;
       5'h11:
-          \$136  = 5'h12;
+          \$139  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$136  = 5'h13;
+            \$139  = 5'h13;
           end else begin
-            \$136  = 5'h0d;
+            \$139  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$136  = 5'h0d;
+            \$139  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$136  = 5'h00;
+            \$139  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$136  = 5'h00;
+      \$139  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = idle;
+    \$140  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20783,16 +21409,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h02:
           if (\$45 ) begin
-            \$137  = total;
+            \$140  = total;
           end
     endcase
     if (rst) begin
-      \$137  = 15'h0000;
+      \$140  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = recent;
+    \$141  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20804,16 +21430,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h04:
           if (\$49 ) begin
-            \$138  = total;
+            \$141  = total;
           end
     endcase
     if (rst) begin
-      \$138  = 15'h0000;
+      \$141  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = limit;
+    \$142  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20834,15 +21460,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h08:
           /* empty */;
       5'h09:
-          \$139  = \$62 [9:0];
+          \$142  = \$62 [9:0];
     endcase
     if (rst) begin
-      \$139  = 10'h000;
+      \$142  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = to_promote;
+    \$143  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20864,10 +21490,10 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h09:
           if (\$63 ) begin
-            \$140  = \$65 [9:0];
+            \$143  = \$65 [9:0];
           end
       5'h0a:
-          \$140  = \$70 [9:0];
+          \$143  = \$70 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20883,18 +21509,18 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$140  = \$115 [9:0];
+            \$143  = \$115 [9:0];
           end else begin
-            \$140  = \$117 [9:0];
+            \$143  = \$117 [9:0];
           end
     endcase
     if (rst) begin
-      \$140  = 10'h000;
+      \$143  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = to_demote;
+    \$144  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20917,7 +21543,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$141  = \$68 [9:0];
+          \$144  = \$68 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20934,16 +21560,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$141  = \$116 [9:0];
+            \$144  = \$116 [9:0];
           end
     endcase
     if (rst) begin
-      \$141  = 10'h000;
+      \$144  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = promoting;
+    \$145  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -20966,7 +21592,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$142  = 1'h0;
+          \$145  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -20977,16 +21603,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           if (\$100 ) begin
           end else if (\$103 ) begin
           end else if (\$104 ) begin
-            \$142  = 1'h1;
+            \$145  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$142  = 1'h0;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = bank;
+    \$146  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21017,56 +21643,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          \$143  = { \$91 , \$87  };
+          \$146  = { \$91 , \$87  };
     endcase
     if (rst) begin
-      \$143  = 3'h0;
+      \$146  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$144  = \$109 ;
-    endcase
-    if (rst) begin
-      \$144  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$145  = mixed;
+    \$147  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21099,15 +21684,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$145  = { \$110 , bank };
+          \$147  = \$109 ;
     endcase
     if (rst) begin
-      \$145  = 36'h000000000;
+      \$147  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = slot_in;
+    \$148  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21140,17 +21725,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$146  = \$111 [12:0];
+          \$148  = { \$110 , bank };
     endcase
     if (rst) begin
-      \$146  = 13'h0000;
+      \$148  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = old_key;
+    \$149  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21185,15 +21768,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$147  = r_data[48:13];
+          \$149  = \$111 [12:0];
     endcase
     if (rst) begin
-      \$147  = 36'h000000000;
+      \$149  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = old_valid;
+    \$150  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21228,17 +21811,60 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$148  = r_rdy;
+          \$150  = r_data[48:13];
     endcase
     if (rst) begin
-      \$148  = 1'h0;
+      \$150  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$151  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$151  = r_rdy;
+    endcase
+    if (rst) begin
+      \$151  = 1'h0;
     end
   end
   always @*
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
 endmodule
 
-module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, r_en, w_en, w_port__data_48_13, r_rdy, clk);
+module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, w_en, r_en, w_port__data_48_13, r_rdy, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -21247,10 +21873,10 @@ module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, r_en, w_en,
   wire [12:0] w_port__data_12_0;
   output [48:0] r_data;
   wire [48:0] r_data;
-  input r_en;
-  wire r_en;
   input w_en;
   wire w_en;
+  input r_en;
+  wire r_en;
   input [35:0] w_port__data_48_13;
   wire [35:0] w_port__data_48_13;
   output r_rdy;
@@ -21577,13 +22203,11 @@ module hotline_edge_unpacked_slice(rst, output__ready, input__ready, input__vali
   end
 endmodule
 
-module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, phase, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_edge_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input hold;
-  wire hold;
   output input__ready;
   wire input__ready;
   output started;
@@ -21592,6 +22216,8 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire output__ready;
   input [1:0] phase;
   wire [1:0] phase;
+  input hold;
+  wire hold;
   input input__valid;
   wire input__valid;
   input [288:0] input__payload;
@@ -21654,16 +22280,16 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$134 ;
   wire \$135 ;
   wire [7:0] \$136 ;
-  wire [7:0] \$137 ;
-  wire \$138 ;
-  wire \$139 ;
+  wire \$137 ;
+  wire [7:0] \$138 ;
+  wire [6:0] \$139 ;
   wire \$14 ;
-  wire [7:0] \$140 ;
-  wire [7:0] \$141 ;
-  wire \$142 ;
-  wire \$143 ;
-  wire \$144 ;
-  wire \$145 ;
+  wire \$140 ;
+  wire \$141 ;
+  wire [7:0] \$142 ;
+  wire [7:0] \$143 ;
+  wire [8:0] \$144 ;
+  wire [8:0] \$145 ;
   wire \$146 ;
   wire \$147 ;
   wire \$148 ;
@@ -21715,28 +22341,28 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$19 ;
   wire \$190 ;
   wire \$191 ;
-  reg \$192 ;
-  reg [173:0] \$193 ;
-  reg [1:0] \$194 ;
-  reg \$195 ;
+  wire \$192 ;
+  wire \$193 ;
+  wire \$194 ;
+  wire \$195 ;
   reg \$196 ;
   reg [173:0] \$197 ;
-  reg \$198 ;
-  reg [1:0] \$199 ;
+  reg [1:0] \$198 ;
+  reg \$199 ;
   wire \$2 ;
   wire \$20 ;
-  reg [2:0] \$200 ;
-  reg [2:0] \$201 ;
-  reg [3:0] \$202 ;
-  reg [42:0] \$203 ;
-  reg [42:0] \$204 ;
-  reg [42:0] \$205 ;
-  reg [42:0] \$206 ;
-  reg \$207 ;
-  reg \$208 ;
-  reg \$209 ;
+  reg \$200 ;
+  reg [173:0] \$201 ;
+  reg \$202 ;
+  reg [1:0] \$203 ;
+  reg [2:0] \$204 ;
+  reg [2:0] \$205 ;
+  reg [3:0] \$206 ;
+  reg [42:0] \$207 ;
+  reg [42:0] \$208 ;
+  reg [42:0] \$209 ;
   wire \$21 ;
-  reg \$210 ;
+  reg [42:0] \$210 ;
   reg \$211 ;
   reg \$212 ;
   reg \$213 ;
@@ -21750,21 +22376,21 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg \$220 ;
   reg \$221 ;
   reg \$222 ;
-  reg [1:0] \$223 ;
-  reg [2:0] \$224 ;
-  reg [2:0] \$225 ;
-  reg [6:0] \$226 ;
-  reg [6:0] \$227 ;
-  reg [42:0] \$228 ;
-  reg [42:0] \$229 ;
+  reg \$223 ;
+  reg \$224 ;
+  reg \$225 ;
+  reg \$226 ;
+  reg [1:0] \$227 ;
+  reg [2:0] \$228 ;
+  reg [2:0] \$229 ;
   wire \$23 ;
-  reg [42:0] \$230 ;
-  reg [42:0] \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg \$234 ;
-  reg \$235 ;
-  reg \$236 ;
+  reg [6:0] \$230 ;
+  reg \$231 ;
+  reg [6:0] \$232 ;
+  reg [42:0] \$233 ;
+  reg [42:0] \$234 ;
+  reg [42:0] \$235 ;
+  reg [42:0] \$236 ;
   reg \$237 ;
   reg \$238 ;
   reg \$239 ;
@@ -21780,21 +22406,21 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg \$248 ;
   reg \$249 ;
   wire \$25 ;
-  reg [6:0] \$250 ;
+  reg \$250 ;
   reg \$251 ;
   reg \$252 ;
   reg \$253 ;
   reg \$254 ;
-  reg [42:0] \$255 ;
-  reg [42:0] \$256 ;
-  reg [42:0] \$257 ;
-  reg [42:0] \$258 ;
+  reg [6:0] \$255 ;
+  reg \$256 ;
+  reg \$257 ;
+  reg \$258 ;
   reg \$259 ;
   wire \$26 ;
-  reg \$260 ;
-  reg \$261 ;
-  reg \$262 ;
-  reg \$263 ;
+  reg [42:0] \$260 ;
+  reg [42:0] \$261 ;
+  reg [42:0] \$262 ;
+  reg [42:0] \$263 ;
   reg \$264 ;
   reg \$265 ;
   reg \$266 ;
@@ -21802,11 +22428,16 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg \$268 ;
   reg \$269 ;
   wire \$27 ;
-  reg [175:0] \$270 ;
+  reg \$270 ;
   reg \$271 ;
   reg \$272 ;
   reg \$273 ;
   reg \$274 ;
+  reg [175:0] \$275 ;
+  reg \$276 ;
+  reg \$277 ;
+  reg \$278 ;
+  reg \$279 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
@@ -21891,6 +22522,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire axis_ready;
   reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
+  reg [6:0] counted_begins = 7'h00;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
   reg [1:0] counted_counts_1 = 2'h0;
@@ -21902,6 +22534,7 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg counted_final_1 = 1'h0;
   reg counted_final_2 = 1'h0;
   reg counted_final_3 = 1'h0;
+  reg counted_fresh = 1'h0;
   reg counted_front = 1'h0;
   reg counted_head_0 = 1'h0;
   reg counted_head_1 = 1'h0;
@@ -21912,7 +22545,6 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg [42:0] counted_lanes_2 = 43'h00000000000;
   reg [42:0] counted_lanes_3 = 43'h00000000000;
   reg counted_learn = 1'h0;
-  reg [6:0] counted_left = 7'h00;
   reg counted_marks = 1'h0;
   reg [6:0] counted_overflow = 7'h00;
   reg counting0_bad = 1'h0;
@@ -22094,276 +22726,239 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$133  = newest_phase == 2'h2;
   assign \$134  = \$132  | \$133 ;
   assign \$135  = newest_phase == 2'h3;
-  assign \$136  = 7'h40 - rest0_0;
-  assign \$137  = 7'h40 - counts2_3;
-  assign \$138  = step & here1;
-  assign \$139  = room <= counted_counts_3;
-  assign \$140  = room + counted_overflow;
-  assign \$141  = room - counted_counts_3;
-  assign \$142  = counted_counts_0 == room;
-  assign \$143  = counted_head_0 & \$142 ;
-  assign \$144  = counted_counts_1 == room;
-  assign \$145  = counted_head_1 & \$144 ;
-  assign \$146  = counted_counts_2 == room;
-  assign \$147  = counted_head_2 & \$146 ;
-  assign \$148  = counted_counts_3 == room;
-  assign \$149  = counted_head_3 & \$148 ;
-  assign \$150  = filled_lanes_0[41] | filled_forced_0;
-  assign \$151  = \$150  | filled_final_0;
-  assign \$152  = filled_lanes_1[41] | filled_forced_1;
-  assign \$153  = \$152  | filled_final_1;
-  assign \$154  = filled_lanes_2[41] | filled_forced_2;
-  assign \$155  = \$154  | filled_final_2;
-  assign \$156  = filled_lanes_3[41] | filled_forced_3;
-  assign \$157  = \$156  | filled_final_3;
-  assign \$158  = step & here2;
-  assign \$159  = \$158  & filled_bad;
-  assign \$160  = step & here2;
-  assign \$161  = ~ filled_lanes_0[41];
-  assign \$162  = filled_forced_0 & \$161 ;
-  assign \$163  = ~ filled_lanes_1[41];
-  assign \$164  = filled_forced_1 & \$163 ;
-  assign \$165  = ~ filled_lanes_2[41];
-  assign \$166  = filled_forced_2 & \$165 ;
-  assign \$167  = ~ filled_lanes_3[41];
-  assign \$168  = filled_forced_3 & \$167 ;
-  assign \$169  = | { \$168 , \$166 , \$164 , \$162  };
-  assign \$170  = \$160  & \$169 ;
-  assign \$171  = step & here2;
-  assign \$172  = ~ filled_lanes_0[41];
-  assign \$173  = filled_final_0 & \$172 ;
-  assign \$174  = ~ filled_forced_0;
-  assign \$175  = \$173  & \$174 ;
-  assign \$176  = ~ filled_lanes_1[41];
-  assign \$177  = filled_final_1 & \$176 ;
-  assign \$178  = ~ filled_forced_1;
+  assign \$136  = 7'h40 - counts2_3;
+  assign \$137  = counting0_end | counting0_marks;
+  assign \$138  = 7'h40 - rest0_0;
+  assign \$139  = counting0_end ? 7'h40 : \$138 [6:0];
+  assign \$140  = step & here1;
+  assign \$141  = room <= counted_counts_3;
+  assign \$142  = room + counted_overflow;
+  assign \$143  = room - counted_counts_3;
+  assign \$144  = \$141  ? { 1'h0, \$142  } : { \$143 [7], \$143  };
+  assign \$145  = counted_fresh ? { 2'h0, counted_begins } : \$144 ;
+  assign \$146  = counted_counts_0 == room;
+  assign \$147  = counted_head_0 & \$146 ;
+  assign \$148  = counted_counts_1 == room;
+  assign \$149  = counted_head_1 & \$148 ;
+  assign \$150  = counted_counts_2 == room;
+  assign \$151  = counted_head_2 & \$150 ;
+  assign \$152  = counted_counts_3 == room;
+  assign \$153  = counted_head_3 & \$152 ;
+  assign \$154  = filled_lanes_0[41] | filled_forced_0;
+  assign \$155  = \$154  | filled_final_0;
+  assign \$156  = filled_lanes_1[41] | filled_forced_1;
+  assign \$157  = \$156  | filled_final_1;
+  assign \$158  = filled_lanes_2[41] | filled_forced_2;
+  assign \$159  = \$158  | filled_final_2;
+  assign \$160  = filled_lanes_3[41] | filled_forced_3;
+  assign \$161  = \$160  | filled_final_3;
+  assign \$162  = step & here2;
+  assign \$163  = \$162  & filled_bad;
+  assign \$164  = step & here2;
+  assign \$165  = ~ filled_lanes_0[41];
+  assign \$166  = filled_forced_0 & \$165 ;
+  assign \$167  = ~ filled_lanes_1[41];
+  assign \$168  = filled_forced_1 & \$167 ;
+  assign \$169  = ~ filled_lanes_2[41];
+  assign \$170  = filled_forced_2 & \$169 ;
+  assign \$171  = ~ filled_lanes_3[41];
+  assign \$172  = filled_forced_3 & \$171 ;
+  assign \$173  = | { \$172 , \$170 , \$168 , \$166  };
+  assign \$174  = \$164  & \$173 ;
+  assign \$175  = step & here2;
+  assign \$176  = ~ filled_lanes_0[41];
+  assign \$177  = filled_final_0 & \$176 ;
+  assign \$178  = ~ filled_forced_0;
   assign \$179  = \$177  & \$178 ;
-  assign \$180  = ~ filled_lanes_2[41];
-  assign \$181  = filled_final_2 & \$180 ;
-  assign \$182  = ~ filled_forced_2;
+  assign \$180  = ~ filled_lanes_1[41];
+  assign \$181  = filled_final_1 & \$180 ;
+  assign \$182  = ~ filled_forced_1;
   assign \$183  = \$181  & \$182 ;
-  assign \$184  = ~ filled_lanes_3[41];
-  assign \$185  = filled_final_3 & \$184 ;
-  assign \$186  = ~ filled_forced_3;
+  assign \$184  = ~ filled_lanes_2[41];
+  assign \$185  = filled_final_2 & \$184 ;
+  assign \$186  = ~ filled_forced_2;
   assign \$187  = \$185  & \$186 ;
-  assign \$188  = | { \$187 , \$183 , \$179 , \$175  };
-  assign \$189  = \$171  & \$188 ;
-  assign \$190  = step & here2;
-  assign \$191  = \$190  & filled_empty;
+  assign \$188  = ~ filled_lanes_3[41];
+  assign \$189  = filled_final_3 & \$188 ;
+  assign \$190  = ~ filled_forced_3;
+  assign \$191  = \$189  & \$190 ;
+  assign \$192  = | { \$191 , \$187 , \$183 , \$179  };
+  assign \$193  = \$175  & \$192 ;
+  assign \$194  = step & here2;
+  assign \$195  = \$194  & filled_empty;
   always @(posedge clk)
-    axis_valid <= \$192 ;
+    axis_valid <= \$196 ;
   always @(posedge clk)
-    axis <= \$193 ;
+    axis <= \$197 ;
   always @(posedge clk)
-    newest_phase <= \$194 ;
+    newest_phase <= \$198 ;
   always @(posedge clk)
-    held_valid <= \$195 ;
+    held_valid <= \$199 ;
   always @(posedge clk)
-    in_batch <= \$196 ;
+    in_batch <= \$200 ;
   always @(posedge clk)
-    held <= \$197 ;
+    held <= \$201 ;
   always @(posedge clk)
-    counts2_0 <= \$198 ;
+    counts2_0 <= \$202 ;
   always @(posedge clk)
-    counts2_1 <= \$199 ;
+    counts2_1 <= \$203 ;
   always @(posedge clk)
-    counts2_2 <= \$200 ;
+    counts2_2 <= \$204 ;
   always @(posedge clk)
-    counts2_3 <= \$201 ;
+    counts2_3 <= \$205 ;
   always @(posedge clk)
-    rest0_0 <= \$202 ;
+    rest0_0 <= \$206 ;
   always @(posedge clk)
-    counting0_lanes_0 <= \$203 ;
+    counting0_lanes_0 <= \$207 ;
   always @(posedge clk)
-    counting0_lanes_1 <= \$204 ;
+    counting0_lanes_1 <= \$208 ;
   always @(posedge clk)
-    counting0_lanes_2 <= \$205 ;
+    counting0_lanes_2 <= \$209 ;
   always @(posedge clk)
-    counting0_lanes_3 <= \$206 ;
+    counting0_lanes_3 <= \$210 ;
   always @(posedge clk)
-    counting0_head_0 <= \$207 ;
+    counting0_head_0 <= \$211 ;
   always @(posedge clk)
-    counting0_head_1 <= \$208 ;
+    counting0_head_1 <= \$212 ;
   always @(posedge clk)
-    counting0_head_2 <= \$209 ;
+    counting0_head_2 <= \$213 ;
   always @(posedge clk)
-    counting0_head_3 <= \$210 ;
+    counting0_head_3 <= \$214 ;
   always @(posedge clk)
-    counting0_final_0 <= \$211 ;
+    counting0_final_0 <= \$215 ;
   always @(posedge clk)
-    counting0_final_1 <= \$212 ;
+    counting0_final_1 <= \$216 ;
   always @(posedge clk)
-    counting0_final_2 <= \$213 ;
+    counting0_final_2 <= \$217 ;
   always @(posedge clk)
-    counting0_final_3 <= \$214 ;
+    counting0_final_3 <= \$218 ;
   always @(posedge clk)
-    counting0_marks <= \$215 ;
+    counting0_marks <= \$219 ;
   always @(posedge clk)
-    counting0_bad <= \$216 ;
+    counting0_bad <= \$220 ;
   always @(posedge clk)
-    counting0_empty <= \$217 ;
+    counting0_empty <= \$221 ;
   always @(posedge clk)
-    counting0_learn <= \$218 ;
+    counting0_learn <= \$222 ;
   always @(posedge clk)
-    counting0_classify <= \$219 ;
+    counting0_classify <= \$223 ;
   always @(posedge clk)
-    counting0_front <= \$220 ;
+    counting0_front <= \$224 ;
   always @(posedge clk)
-    counting0_end <= \$221 ;
+    counting0_end <= \$225 ;
   always @(posedge clk)
-    counted_counts_0 <= \$222 ;
+    counted_counts_0 <= \$226 ;
   always @(posedge clk)
-    counted_counts_1 <= \$223 ;
+    counted_counts_1 <= \$227 ;
   always @(posedge clk)
-    counted_counts_2 <= \$224 ;
+    counted_counts_2 <= \$228 ;
   always @(posedge clk)
-    counted_counts_3 <= \$225 ;
+    counted_counts_3 <= \$229 ;
   always @(posedge clk)
-    counted_left <= \$226 ;
+    counted_overflow <= \$230 ;
   always @(posedge clk)
-    counted_overflow <= \$227 ;
+    counted_fresh <= \$231 ;
   always @(posedge clk)
-    counted_lanes_0 <= \$228 ;
+    counted_begins <= \$232 ;
   always @(posedge clk)
-    counted_lanes_1 <= \$229 ;
+    counted_lanes_0 <= \$233 ;
   always @(posedge clk)
-    counted_lanes_2 <= \$230 ;
+    counted_lanes_1 <= \$234 ;
   always @(posedge clk)
-    counted_lanes_3 <= \$231 ;
+    counted_lanes_2 <= \$235 ;
   always @(posedge clk)
-    counted_head_0 <= \$232 ;
+    counted_lanes_3 <= \$236 ;
   always @(posedge clk)
-    counted_head_1 <= \$233 ;
+    counted_head_0 <= \$237 ;
   always @(posedge clk)
-    counted_head_2 <= \$234 ;
+    counted_head_1 <= \$238 ;
   always @(posedge clk)
-    counted_head_3 <= \$235 ;
+    counted_head_2 <= \$239 ;
   always @(posedge clk)
-    counted_final_0 <= \$236 ;
+    counted_head_3 <= \$240 ;
   always @(posedge clk)
-    counted_final_1 <= \$237 ;
+    counted_final_0 <= \$241 ;
   always @(posedge clk)
-    counted_final_2 <= \$238 ;
+    counted_final_1 <= \$242 ;
   always @(posedge clk)
-    counted_final_3 <= \$239 ;
+    counted_final_2 <= \$243 ;
   always @(posedge clk)
-    counted_marks <= \$240 ;
+    counted_final_3 <= \$244 ;
   always @(posedge clk)
-    counted_bad <= \$241 ;
+    counted_marks <= \$245 ;
   always @(posedge clk)
-    counted_empty <= \$242 ;
+    counted_bad <= \$246 ;
   always @(posedge clk)
-    counted_learn <= \$243 ;
+    counted_empty <= \$247 ;
   always @(posedge clk)
-    counted_classify <= \$244 ;
+    counted_learn <= \$248 ;
   always @(posedge clk)
-    counted_front <= \$245 ;
+    counted_classify <= \$249 ;
   always @(posedge clk)
-    counted_end <= \$246 ;
+    counted_front <= \$250 ;
   always @(posedge clk)
-    here0 <= \$247 ;
+    counted_end <= \$251 ;
   always @(posedge clk)
-    here1 <= \$248 ;
+    here0 <= \$252 ;
   always @(posedge clk)
-    here2 <= \$249 ;
+    here1 <= \$253 ;
   always @(posedge clk)
-    room <= \$250 ;
+    here2 <= \$254 ;
   always @(posedge clk)
-    filled_forced_0 <= \$251 ;
+    room <= \$255 ;
   always @(posedge clk)
-    filled_forced_1 <= \$252 ;
+    filled_forced_0 <= \$256 ;
   always @(posedge clk)
-    filled_forced_2 <= \$253 ;
+    filled_forced_1 <= \$257 ;
   always @(posedge clk)
-    filled_forced_3 <= \$254 ;
+    filled_forced_2 <= \$258 ;
   always @(posedge clk)
-    filled_lanes_0 <= \$255 ;
+    filled_forced_3 <= \$259 ;
   always @(posedge clk)
-    filled_lanes_1 <= \$256 ;
+    filled_lanes_0 <= \$260 ;
   always @(posedge clk)
-    filled_lanes_2 <= \$257 ;
+    filled_lanes_1 <= \$261 ;
   always @(posedge clk)
-    filled_lanes_3 <= \$258 ;
+    filled_lanes_2 <= \$262 ;
   always @(posedge clk)
-    filled_final_0 <= \$259 ;
+    filled_lanes_3 <= \$263 ;
   always @(posedge clk)
-    filled_final_1 <= \$260 ;
+    filled_final_0 <= \$264 ;
   always @(posedge clk)
-    filled_final_2 <= \$261 ;
+    filled_final_1 <= \$265 ;
   always @(posedge clk)
-    filled_final_3 <= \$262 ;
+    filled_final_2 <= \$266 ;
   always @(posedge clk)
-    filled_bad <= \$263 ;
+    filled_final_3 <= \$267 ;
   always @(posedge clk)
-    filled_empty <= \$264 ;
+    filled_bad <= \$268 ;
   always @(posedge clk)
-    filled_learn <= \$265 ;
+    filled_empty <= \$269 ;
   always @(posedge clk)
-    filled_classify <= \$266 ;
+    filled_learn <= \$270 ;
   always @(posedge clk)
-    filled_front <= \$267 ;
+    filled_classify <= \$271 ;
   always @(posedge clk)
-    filled_end <= \$268 ;
+    filled_front <= \$272 ;
   always @(posedge clk)
-    output__valid <= \$269 ;
+    filled_end <= \$273 ;
   always @(posedge clk)
-    output__payload <= \$270 ;
+    output__valid <= \$274 ;
   always @(posedge clk)
-    index_range <= \$271 ;
+    output__payload <= \$275 ;
   always @(posedge clk)
-    sample_too_long <= \$272 ;
+    index_range <= \$276 ;
   always @(posedge clk)
-    sample_open <= \$273 ;
+    sample_too_long <= \$277 ;
   always @(posedge clk)
-    empty_batch <= \$274 ;
+    sample_open <= \$278 ;
+  always @(posedge clk)
+    empty_batch <= \$279 ;
   always @* begin
     if (starts_blocks) begin end
-    \$192  = axis_valid;
+    \$196  = axis_valid;
     if (input__ready) begin
-      \$192  = input__valid;
-    end
-    if (rst) begin
-      \$192  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$193  = axis;
-    if (input__ready) begin
-      \$193  = seen;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$194  = newest_phase;
-    if (started) begin
-      \$194  = phase;
-    end
-    if (rst) begin
-      \$194  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$195  = held_valid;
-    if (\$70 ) begin
-      \$195  = 1'h0;
-    end
-    if (accept) begin
-      if (\$72 ) begin
-      end else if (\$74 ) begin
-        \$195  = 1'h1;
-      end
-    end
-    if (rst) begin
-      \$195  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = in_batch;
-    if (accept) begin
-      \$196  = \$71 ;
+      \$196  = input__valid;
     end
     if (rst) begin
       \$196  = 1'h0;
@@ -22371,603 +22966,644 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = held;
+    \$197  = axis;
+    if (input__ready) begin
+      \$197  = seen;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = newest_phase;
+    if (started) begin
+      \$198  = phase;
+    end
+    if (rst) begin
+      \$198  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = held_valid;
+    if (\$70 ) begin
+      \$199  = 1'h0;
+    end
     if (accept) begin
       if (\$72 ) begin
-        \$197 [173] = axis[173];
       end else if (\$74 ) begin
-        \$197  = axis;
+        \$199  = 1'h1;
+      end
+    end
+    if (rst) begin
+      \$199  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = in_batch;
+    if (accept) begin
+      \$200  = \$71 ;
+    end
+    if (rst) begin
+      \$200  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$201  = held;
+    if (accept) begin
+      if (\$72 ) begin
+        \$201 [173] = axis[173];
+      end else if (\$74 ) begin
+        \$201  = axis;
       end
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = counts2_0;
+    \$202  = counts2_0;
     if (step) begin
-      \$198  = held[40];
+      \$202  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = counts2_1;
+    \$203  = counts2_1;
     if (step) begin
-      \$199  = \$75 ;
+      \$203  = \$75 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = counts2_2;
+    \$204  = counts2_2;
     if (step) begin
-      \$200  = \$77 ;
+      \$204  = \$77 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = counts2_3;
+    \$205  = counts2_3;
     if (step) begin
-      \$201  = \$80 ;
+      \$205  = \$80 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = rest0_0;
+    \$206  = rest0_0;
     if (step) begin
-      \$202  = \$95 ;
-    end
-    if (rst) begin
-      \$202  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$203  = counting0_lanes_0;
-    if (step) begin
-      \$203  = held[42:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$204  = counting0_lanes_1;
-    if (step) begin
-      \$204  = held[85:43];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$205  = counting0_lanes_2;
-    if (step) begin
-      \$205  = held[128:86];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$206  = counting0_lanes_3;
-    if (step) begin
-      \$206  = held[171:129];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$207  = counting0_head_0;
-    if (step) begin
-      \$207  = held[40];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$208  = counting0_head_1;
-    if (step) begin
-      \$208  = \$98 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$209  = counting0_head_2;
-    if (step) begin
-      \$209  = \$101 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$210  = counting0_head_3;
-    if (step) begin
-      \$210  = \$104 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$211  = counting0_final_0;
-    if (step) begin
-      \$211  = \$108 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$212  = counting0_final_1;
-    if (step) begin
-      \$212  = \$112 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$213  = counting0_final_2;
-    if (step) begin
-      \$213  = \$116 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$214  = counting0_final_3;
-    if (step) begin
-      \$214  = \$120 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$215  = counting0_marks;
-    if (step) begin
-      \$215  = \$121 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$216  = counting0_bad;
-    if (step) begin
-      \$216  = \$122 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$217  = counting0_empty;
-    if (step) begin
-      \$217  = \$128 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$218  = counting0_learn;
-    if (step) begin
-      \$218  = \$131 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$219  = counting0_classify;
-    if (step) begin
-      \$219  = \$134 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$220  = counting0_front;
-    if (step) begin
-      \$220  = \$135 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$221  = counting0_end;
-    if (step) begin
-      \$221  = held[173];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$222  = counted_counts_0;
-    if (step) begin
-      \$222  = counts2_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$223  = counted_counts_1;
-    if (step) begin
-      \$223  = counts2_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$224  = counted_counts_2;
-    if (step) begin
-      \$224  = counts2_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$225  = counted_counts_3;
-    if (step) begin
-      \$225  = counts2_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$226  = counted_left;
-    if (step) begin
-      \$226  = \$136 [6:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$227  = counted_overflow;
-    if (step) begin
-      \$227  = \$137 [6:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$228  = counted_lanes_0;
-    if (step) begin
-      \$228  = counting0_lanes_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$229  = counted_lanes_1;
-    if (step) begin
-      \$229  = counting0_lanes_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$230  = counted_lanes_2;
-    if (step) begin
-      \$230  = counting0_lanes_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$231  = counted_lanes_3;
-    if (step) begin
-      \$231  = counting0_lanes_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$232  = counted_head_0;
-    if (step) begin
-      \$232  = counting0_head_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$233  = counted_head_1;
-    if (step) begin
-      \$233  = counting0_head_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$234  = counted_head_2;
-    if (step) begin
-      \$234  = counting0_head_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$235  = counted_head_3;
-    if (step) begin
-      \$235  = counting0_head_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$236  = counted_final_0;
-    if (step) begin
-      \$236  = counting0_final_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$237  = counted_final_1;
-    if (step) begin
-      \$237  = counting0_final_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$238  = counted_final_2;
-    if (step) begin
-      \$238  = counting0_final_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$239  = counted_final_3;
-    if (step) begin
-      \$239  = counting0_final_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$240  = counted_marks;
-    if (step) begin
-      \$240  = counting0_marks;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$241  = counted_bad;
-    if (step) begin
-      \$241  = counting0_bad;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$242  = counted_empty;
-    if (step) begin
-      \$242  = counting0_empty;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$243  = counted_learn;
-    if (step) begin
-      \$243  = counting0_learn;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$244  = counted_classify;
-    if (step) begin
-      \$244  = counting0_classify;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$245  = counted_front;
-    if (step) begin
-      \$245  = counting0_front;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$246  = counted_end;
-    if (step) begin
-      \$246  = counting0_end;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$247  = here0;
-    if (step) begin
-      \$247  = offered;
+      \$206  = \$95 ;
     end
     if (rst) begin
-      \$247  = 1'h0;
+      \$206  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$248  = here1;
+    \$207  = counting0_lanes_0;
     if (step) begin
-      \$248  = here0;
+      \$207  = held[42:0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = counting0_lanes_1;
+    if (step) begin
+      \$208  = held[85:43];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = counting0_lanes_2;
+    if (step) begin
+      \$209  = held[128:86];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = counting0_lanes_3;
+    if (step) begin
+      \$210  = held[171:129];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = counting0_head_0;
+    if (step) begin
+      \$211  = held[40];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = counting0_head_1;
+    if (step) begin
+      \$212  = \$98 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$213  = counting0_head_2;
+    if (step) begin
+      \$213  = \$101 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = counting0_head_3;
+    if (step) begin
+      \$214  = \$104 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = counting0_final_0;
+    if (step) begin
+      \$215  = \$108 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = counting0_final_1;
+    if (step) begin
+      \$216  = \$112 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = counting0_final_2;
+    if (step) begin
+      \$217  = \$116 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = counting0_final_3;
+    if (step) begin
+      \$218  = \$120 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = counting0_marks;
+    if (step) begin
+      \$219  = \$121 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = counting0_bad;
+    if (step) begin
+      \$220  = \$122 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = counting0_empty;
+    if (step) begin
+      \$221  = \$128 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = counting0_learn;
+    if (step) begin
+      \$222  = \$131 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = counting0_classify;
+    if (step) begin
+      \$223  = \$134 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = counting0_front;
+    if (step) begin
+      \$224  = \$135 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = counting0_end;
+    if (step) begin
+      \$225  = held[173];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = counted_counts_0;
+    if (step) begin
+      \$226  = counts2_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = counted_counts_1;
+    if (step) begin
+      \$227  = counts2_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$228  = counted_counts_2;
+    if (step) begin
+      \$228  = counts2_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = counted_counts_3;
+    if (step) begin
+      \$229  = counts2_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$230  = counted_overflow;
+    if (step) begin
+      \$230  = \$136 [6:0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$231  = counted_fresh;
+    if (step) begin
+      \$231  = \$137 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = counted_begins;
+    if (step) begin
+      \$232  = \$139 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = counted_lanes_0;
+    if (step) begin
+      \$233  = counting0_lanes_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$234  = counted_lanes_1;
+    if (step) begin
+      \$234  = counting0_lanes_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$235  = counted_lanes_2;
+    if (step) begin
+      \$235  = counting0_lanes_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = counted_lanes_3;
+    if (step) begin
+      \$236  = counting0_lanes_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = counted_head_0;
+    if (step) begin
+      \$237  = counting0_head_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$238  = counted_head_1;
+    if (step) begin
+      \$238  = counting0_head_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$239  = counted_head_2;
+    if (step) begin
+      \$239  = counting0_head_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = counted_head_3;
+    if (step) begin
+      \$240  = counting0_head_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$241  = counted_final_0;
+    if (step) begin
+      \$241  = counting0_final_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$242  = counted_final_1;
+    if (step) begin
+      \$242  = counting0_final_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = counted_final_2;
+    if (step) begin
+      \$243  = counting0_final_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$244  = counted_final_3;
+    if (step) begin
+      \$244  = counting0_final_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$245  = counted_marks;
+    if (step) begin
+      \$245  = counting0_marks;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = counted_bad;
+    if (step) begin
+      \$246  = counting0_bad;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$247  = counted_empty;
+    if (step) begin
+      \$247  = counting0_empty;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$248  = counted_learn;
+    if (step) begin
+      \$248  = counting0_learn;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$249  = counted_classify;
+    if (step) begin
+      \$249  = counting0_classify;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$250  = counted_front;
+    if (step) begin
+      \$250  = counting0_front;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$251  = counted_end;
+    if (step) begin
+      \$251  = counting0_end;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$252  = here0;
+    if (step) begin
+      \$252  = offered;
     end
     if (rst) begin
-      \$248  = 1'h0;
+      \$252  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249  = here2;
+    \$253  = here1;
     if (step) begin
-      \$249  = here1;
+      \$253  = here0;
     end
     if (rst) begin
-      \$249  = 1'h0;
+      \$253  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$250  = room;
-    if (\$138 ) begin
-      (* full_case = 32'd1 *)
-      if (counted_end) begin
-        \$250  = 7'h40;
-      end else if (counted_marks) begin
-        \$250  = counted_left;
-      end else if (\$139 ) begin
-        \$250  = \$140 [6:0];
-      end else begin
-        \$250  = \$141 [6:0];
-      end
+    \$254  = here2;
+    if (step) begin
+      \$254  = here1;
     end
     if (rst) begin
-      \$250  = 7'h40;
+      \$254  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$251  = filled_forced_0;
-    if (step) begin
-      \$251  = \$143 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$252  = filled_forced_1;
-    if (step) begin
-      \$252  = \$145 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$253  = filled_forced_2;
-    if (step) begin
-      \$253  = \$147 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$254  = filled_forced_3;
-    if (step) begin
-      \$254  = \$149 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$255  = filled_lanes_0;
-    if (step) begin
-      \$255  = counted_lanes_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$256  = filled_lanes_1;
-    if (step) begin
-      \$256  = counted_lanes_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$257  = filled_lanes_2;
-    if (step) begin
-      \$257  = counted_lanes_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$258  = filled_lanes_3;
-    if (step) begin
-      \$258  = counted_lanes_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$259  = filled_final_0;
-    if (step) begin
-      \$259  = counted_final_0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$260  = filled_final_1;
-    if (step) begin
-      \$260  = counted_final_1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$261  = filled_final_2;
-    if (step) begin
-      \$261  = counted_final_2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$262  = filled_final_3;
-    if (step) begin
-      \$262  = counted_final_3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$263  = filled_bad;
-    if (step) begin
-      \$263  = counted_bad;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$264  = filled_empty;
-    if (step) begin
-      \$264  = counted_empty;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$265  = filled_learn;
-    if (step) begin
-      \$265  = counted_learn;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = filled_classify;
-    if (step) begin
-      \$266  = counted_classify;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = filled_front;
-    if (step) begin
-      \$267  = counted_front;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$268  = filled_end;
-    if (step) begin
-      \$268  = counted_end;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269  = output__valid;
-    if (step) begin
-      \$269  = here2;
+    \$255  = room;
+    if (\$140 ) begin
+      \$255  = \$145 [6:0];
     end
     if (rst) begin
-      \$269  = 1'h0;
+      \$255  = 7'h40;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$270  = output__payload;
+    \$256  = filled_forced_0;
     if (step) begin
-      \$270 [39:0] = filled_lanes_0[39:0];
-      \$270 [40] = filled_lanes_0[40];
-      \$270 [42] = filled_lanes_0[42];
-      \$270 [41] = \$151 ;
-      \$270 [82:43] = filled_lanes_1[39:0];
-      \$270 [83] = filled_lanes_1[40];
-      \$270 [85] = filled_lanes_1[42];
-      \$270 [84] = \$153 ;
-      \$270 [125:86] = filled_lanes_2[39:0];
-      \$270 [126] = filled_lanes_2[40];
-      \$270 [128] = filled_lanes_2[42];
-      \$270 [127] = \$155 ;
-      \$270 [168:129] = filled_lanes_3[39:0];
-      \$270 [169] = filled_lanes_3[40];
-      \$270 [171] = filled_lanes_3[42];
-      \$270 [170] = \$157 ;
+      \$256  = \$147 ;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$257  = filled_forced_1;
     if (step) begin
-      \$270 [172] = filled_learn;
-      \$270 [173] = filled_classify;
-      \$270 [175] = filled_front;
-      \$270 [174] = filled_end;
-    end
-    if (rst) begin
-      \$270  = 176'h00000000000000000000000000000000000000000000;
+      \$257  = \$149 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = \$159 ;
-    if (rst) begin
-      \$271  = 1'h0;
+    \$258  = filled_forced_2;
+    if (step) begin
+      \$258  = \$151 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = \$170 ;
-    if (rst) begin
-      \$272  = 1'h0;
+    \$259  = filled_forced_3;
+    if (step) begin
+      \$259  = \$153 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = \$189 ;
-    if (rst) begin
-      \$273  = 1'h0;
+    \$260  = filled_lanes_0;
+    if (step) begin
+      \$260  = counted_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$274  = \$191 ;
+    \$261  = filled_lanes_1;
+    if (step) begin
+      \$261  = counted_lanes_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$262  = filled_lanes_2;
+    if (step) begin
+      \$262  = counted_lanes_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$263  = filled_lanes_3;
+    if (step) begin
+      \$263  = counted_lanes_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$264  = filled_final_0;
+    if (step) begin
+      \$264  = counted_final_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$265  = filled_final_1;
+    if (step) begin
+      \$265  = counted_final_1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$266  = filled_final_2;
+    if (step) begin
+      \$266  = counted_final_2;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$267  = filled_final_3;
+    if (step) begin
+      \$267  = counted_final_3;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$268  = filled_bad;
+    if (step) begin
+      \$268  = counted_bad;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$269  = filled_empty;
+    if (step) begin
+      \$269  = counted_empty;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$270  = filled_learn;
+    if (step) begin
+      \$270  = counted_learn;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$271  = filled_classify;
+    if (step) begin
+      \$271  = counted_classify;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$272  = filled_front;
+    if (step) begin
+      \$272  = counted_front;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$273  = filled_end;
+    if (step) begin
+      \$273  = counted_end;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$274  = output__valid;
+    if (step) begin
+      \$274  = here2;
+    end
     if (rst) begin
       \$274  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$275  = output__payload;
+    if (step) begin
+      \$275 [39:0] = filled_lanes_0[39:0];
+      \$275 [40] = filled_lanes_0[40];
+      \$275 [42] = filled_lanes_0[42];
+      \$275 [41] = \$155 ;
+      \$275 [82:43] = filled_lanes_1[39:0];
+      \$275 [83] = filled_lanes_1[40];
+      \$275 [85] = filled_lanes_1[42];
+      \$275 [84] = \$157 ;
+      \$275 [125:86] = filled_lanes_2[39:0];
+      \$275 [126] = filled_lanes_2[40];
+      \$275 [128] = filled_lanes_2[42];
+      \$275 [127] = \$159 ;
+      \$275 [168:129] = filled_lanes_3[39:0];
+      \$275 [169] = filled_lanes_3[40];
+      \$275 [171] = filled_lanes_3[42];
+      \$275 [170] = \$161 ;
+    end
+    if (step) begin
+      \$275 [172] = filled_learn;
+      \$275 [173] = filled_classify;
+      \$275 [175] = filled_front;
+      \$275 [174] = filled_end;
+    end
+    if (rst) begin
+      \$275  = 176'h00000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$276  = \$163 ;
+    if (rst) begin
+      \$276  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$277  = \$174 ;
+    if (rst) begin
+      \$277  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$278  = \$193 ;
+    if (rst) begin
+      \$278  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$279  = \$195 ;
+    if (rst) begin
+      \$279  = 1'h0;
     end
   end
   assign seen[173] = input__payload[288];
@@ -23004,15 +23640,17 @@ module hotline_edge_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$120  = \$117 ;
 endmodule
 
-module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
-, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, tags__2, lane_weights__2, tags__3, lane_weights__3, to_bank__0, to_bank__1, to_bank__2, to_bank__3
-, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
+module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
+, weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, tags__2, lane_weights__2, tags__3, lane_weights__3, to_bank__0, to_bank__1, to_bank__2
+, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   output fire;
   wire fire;
+  output load;
+  wire load;
   output input__ready;
   wire input__ready;
   output busy;
@@ -23124,27 +23762,27 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   wire \$106 ;
   wire \$107 ;
   wire \$108 ;
-  reg \$109 ;
+  wire \$109 ;
   wire \$11 ;
-  reg [391:0] \$110 ;
-  reg [3:0] \$111 ;
-  reg [3:0] \$112 ;
-  reg [3:0] \$113 ;
+  wire \$110 ;
+  reg \$111 ;
+  reg \$112 ;
+  reg [391:0] \$113 ;
   reg [3:0] \$114 ;
-  reg \$115 ;
-  reg [32:0] \$116 ;
-  reg [7:0] \$117 ;
-  reg [3:0] \$118 ;
+  reg [3:0] \$115 ;
+  reg [3:0] \$116 ;
+  reg [3:0] \$117 ;
+  reg \$118 ;
   reg [32:0] \$119 ;
   wire [5:0] \$12 ;
   reg [7:0] \$120 ;
-  reg [32:0] \$121 ;
-  reg [7:0] \$122 ;
-  reg [32:0] \$123 ;
-  reg [7:0] \$124 ;
-  reg [3:0] \$125 ;
-  reg [3:0] \$126 ;
-  reg [3:0] \$127 ;
+  reg [3:0] \$121 ;
+  reg [32:0] \$122 ;
+  reg [7:0] \$123 ;
+  reg [32:0] \$124 ;
+  reg [7:0] \$125 ;
+  reg [32:0] \$126 ;
+  reg [7:0] \$127 ;
   reg [3:0] \$128 ;
   reg [3:0] \$129 ;
   wire \$13 ;
@@ -23153,24 +23791,27 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   reg [3:0] \$132 ;
   reg [3:0] \$133 ;
   reg [3:0] \$134 ;
-  wire [35:0] \$135 ;
+  reg [3:0] \$135 ;
+  reg [3:0] \$136 ;
+  reg [3:0] \$137 ;
+  wire [35:0] \$138 ;
   wire [5:0] \$14 ;
   wire \$15 ;
-  wire \$16 ;
+  wire [5:0] \$16 ;
   wire \$17 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
-  wire [3:0] \$20 ;
-  wire [3:0] \$21 ;
+  wire \$20 ;
+  wire \$21 ;
   wire [3:0] \$22 ;
   wire [3:0] \$23 ;
-  wire [4:0] \$24 ;
-  wire [4:0] \$25 ;
+  wire [3:0] \$24 ;
+  wire [3:0] \$25 ;
   wire [4:0] \$26 ;
   wire [4:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [4:0] \$28 ;
+  wire [4:0] \$29 ;
   wire \$3 ;
   wire \$30 ;
   wire \$31 ;
@@ -23226,7 +23867,7 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
@@ -23268,176 +23909,182 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   reg [3:0] others3 = 4'h0;
   wire stop;
   wire valid;
+  reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   reg [4:0] weight2;
   reg [4:0] weight3;
   assign \$1  = & room;
-  assign fire = held & \$1 ;
-  assign \$2  = ~ held;
-  assign \$3  = \$2  | fire;
-  assign \$4  = ~ stop;
-  assign move = \$3  & \$4 ;
-  assign \$5  = ~ counted_valid;
-  assign input__ready = \$5  | move;
-  assign \$6  = counted_valid | held;
-  assign busy = \$6  | gains_busy;
-  assign \$7  = ~ input__payload[42];
-  assign \$8  = input__payload[47:43] - \$7 ;
-  assign \$9  = ~ input__payload[134];
-  assign \$10  = input__payload[139:135] - \$9 ;
-  assign \$11  = ~ input__payload[226];
-  assign \$12  = input__payload[231:227] - \$11 ;
-  assign \$13  = ~ input__payload[318];
-  assign \$14  = input__payload[323:319] - \$13 ;
+  assign fire = waits & \$1 ;
+  assign \$2  = ~ waits;
+  assign load = \$2  | fire;
+  assign \$3  = ~ held;
+  assign \$4  = \$3  | load;
+  assign \$5  = ~ stop;
+  assign move = \$4  & \$5 ;
+  assign \$6  = ~ counted_valid;
+  assign input__ready = \$6  | move;
+  assign \$7  = counted_valid | held;
+  assign \$8  = \$7  | waits;
+  assign busy = \$8  | gains_busy;
+  assign \$9  = ~ input__payload[42];
+  assign \$10  = input__payload[47:43] - \$9 ;
+  assign \$11  = ~ input__payload[134];
+  assign \$12  = input__payload[139:135] - \$11 ;
+  assign \$13  = ~ input__payload[226];
+  assign \$14  = input__payload[231:227] - \$13 ;
+  assign \$15  = ~ input__payload[318];
+  assign \$16  = input__payload[323:319] - \$15 ;
   assign learns = counted_valid & counted[390];
   assign valid = learns & move;
-  assign \$15  = counted_valid & counted[391];
-  assign \end  = \$15  & move;
-  assign \$16  = ~ held;
-  assign \$17  = \$16  | fire;
-  assign go = stop & \$17 ;
-  assign \$18  = input__payload[390] | input__payload[391];
-  assign \$19  = input__valid & \$18 ;
-  assign \$20  = \$8 [4] ? 4'hf : \$8 [3:0];
-  assign \$21  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$22  = \$12 [4] ? 4'hf : \$12 [3:0];
-  assign \$23  = \$14 [4] ? 4'hf : \$14 [3:0];
-  assign \$24  = counted[88] ? 5'h00 : weight0;
-  assign \$25  = counted[180] ? 5'h00 : weight1;
-  assign \$26  = counted[272] ? 5'h00 : weight2;
-  assign \$27  = counted[364] ? 5'h00 : weight3;
-  assign \$28  = ! counted[53:51];
-  assign \$29  = counted[50] & \$28 ;
-  assign \$30  = ! counted[145:143];
-  assign \$31  = counted[142] & \$30 ;
-  assign \$32  = ! counted[237:235];
-  assign \$33  = counted[234] & \$32 ;
-  assign \$34  = ! counted[329:327];
-  assign \$35  = counted[326] & \$34 ;
-  assign \$36  = counted[53:51] == 1'h1;
-  assign \$37  = counted[50] & \$36 ;
-  assign \$38  = counted[145:143] == 1'h1;
-  assign \$39  = counted[142] & \$38 ;
-  assign \$40  = counted[237:235] == 1'h1;
-  assign \$41  = counted[234] & \$40 ;
-  assign \$42  = counted[329:327] == 1'h1;
-  assign \$43  = counted[326] & \$42 ;
-  assign \$44  = counted[53:51] == 2'h2;
-  assign \$45  = counted[50] & \$44 ;
-  assign \$46  = counted[145:143] == 2'h2;
-  assign \$47  = counted[142] & \$46 ;
-  assign \$48  = counted[237:235] == 2'h2;
-  assign \$49  = counted[234] & \$48 ;
-  assign \$50  = counted[329:327] == 2'h2;
-  assign \$51  = counted[326] & \$50 ;
-  assign \$52  = counted[53:51] == 2'h3;
-  assign \$53  = counted[50] & \$52 ;
-  assign \$54  = counted[145:143] == 2'h3;
-  assign \$55  = counted[142] & \$54 ;
-  assign \$56  = counted[237:235] == 2'h3;
-  assign \$57  = counted[234] & \$56 ;
-  assign \$58  = counted[329:327] == 2'h3;
-  assign \$59  = counted[326] & \$58 ;
-  assign \$60  = counted[53:51] == 3'h4;
-  assign \$61  = counted[50] & \$60 ;
-  assign \$62  = counted[145:143] == 3'h4;
-  assign \$63  = counted[142] & \$62 ;
-  assign \$64  = counted[237:235] == 3'h4;
-  assign \$65  = counted[234] & \$64 ;
-  assign \$66  = counted[329:327] == 3'h4;
-  assign \$67  = counted[326] & \$66 ;
-  assign \$68  = counted[53:51] == 3'h5;
-  assign \$69  = counted[50] & \$68 ;
-  assign \$70  = counted[145:143] == 3'h5;
-  assign \$71  = counted[142] & \$70 ;
-  assign \$72  = counted[237:235] == 3'h5;
-  assign \$73  = counted[234] & \$72 ;
-  assign \$74  = counted[329:327] == 3'h5;
-  assign \$75  = counted[326] & \$74 ;
-  assign \$76  = counted[53:51] == 3'h6;
-  assign \$77  = counted[50] & \$76 ;
-  assign \$78  = counted[145:143] == 3'h6;
-  assign \$79  = counted[142] & \$78 ;
-  assign \$80  = counted[237:235] == 3'h6;
-  assign \$81  = counted[234] & \$80 ;
-  assign \$82  = counted[329:327] == 3'h6;
-  assign \$83  = counted[326] & \$82 ;
-  assign \$84  = counted[53:51] == 3'h7;
-  assign \$85  = counted[50] & \$84 ;
-  assign \$86  = counted[145:143] == 3'h7;
-  assign \$87  = counted[142] & \$86 ;
-  assign \$88  = counted[237:235] == 3'h7;
-  assign \$89  = counted[234] & \$88 ;
-  assign \$90  = counted[329:327] == 3'h7;
-  assign \$91  = counted[326] & \$90 ;
-  assign \$92  = ! counted[54];
-  assign \$93  = ! counted[146];
-  assign \$94  = ! counted[238];
-  assign \$95  = ! counted[330];
-  assign \$100  = | gain;
-  assign \$101  = ! \$135 [2:0];
-  assign \$102  = \$135 [2:0] == 1'h1;
-  assign \$103  = \$135 [2:0] == 2'h2;
-  assign \$104  = \$135 [2:0] == 2'h3;
-  assign \$105  = \$135 [2:0] == 3'h4;
-  assign \$106  = \$135 [2:0] == 3'h5;
-  assign \$107  = \$135 [2:0] == 3'h6;
-  assign \$108  = \$135 [2:0] == 3'h7;
+  assign \$17  = counted_valid & counted[391];
+  assign \end  = \$17  & move;
+  assign \$18  = ~ held;
+  assign \$19  = \$18  | load;
+  assign go = stop & \$19 ;
+  assign \$20  = input__payload[390] | input__payload[391];
+  assign \$21  = input__valid & \$20 ;
+  assign \$22  = \$10 [4] ? 4'hf : \$10 [3:0];
+  assign \$23  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$24  = \$14 [4] ? 4'hf : \$14 [3:0];
+  assign \$25  = \$16 [4] ? 4'hf : \$16 [3:0];
+  assign \$26  = counted[88] ? 5'h00 : weight0;
+  assign \$27  = counted[180] ? 5'h00 : weight1;
+  assign \$28  = counted[272] ? 5'h00 : weight2;
+  assign \$29  = counted[364] ? 5'h00 : weight3;
+  assign \$30  = ! counted[53:51];
+  assign \$31  = counted[50] & \$30 ;
+  assign \$32  = ! counted[145:143];
+  assign \$33  = counted[142] & \$32 ;
+  assign \$34  = ! counted[237:235];
+  assign \$35  = counted[234] & \$34 ;
+  assign \$36  = ! counted[329:327];
+  assign \$37  = counted[326] & \$36 ;
+  assign \$38  = counted[53:51] == 1'h1;
+  assign \$39  = counted[50] & \$38 ;
+  assign \$40  = counted[145:143] == 1'h1;
+  assign \$41  = counted[142] & \$40 ;
+  assign \$42  = counted[237:235] == 1'h1;
+  assign \$43  = counted[234] & \$42 ;
+  assign \$44  = counted[329:327] == 1'h1;
+  assign \$45  = counted[326] & \$44 ;
+  assign \$46  = counted[53:51] == 2'h2;
+  assign \$47  = counted[50] & \$46 ;
+  assign \$48  = counted[145:143] == 2'h2;
+  assign \$49  = counted[142] & \$48 ;
+  assign \$50  = counted[237:235] == 2'h2;
+  assign \$51  = counted[234] & \$50 ;
+  assign \$52  = counted[329:327] == 2'h2;
+  assign \$53  = counted[326] & \$52 ;
+  assign \$54  = counted[53:51] == 2'h3;
+  assign \$55  = counted[50] & \$54 ;
+  assign \$56  = counted[145:143] == 2'h3;
+  assign \$57  = counted[142] & \$56 ;
+  assign \$58  = counted[237:235] == 2'h3;
+  assign \$59  = counted[234] & \$58 ;
+  assign \$60  = counted[329:327] == 2'h3;
+  assign \$61  = counted[326] & \$60 ;
+  assign \$62  = counted[53:51] == 3'h4;
+  assign \$63  = counted[50] & \$62 ;
+  assign \$64  = counted[145:143] == 3'h4;
+  assign \$65  = counted[142] & \$64 ;
+  assign \$66  = counted[237:235] == 3'h4;
+  assign \$67  = counted[234] & \$66 ;
+  assign \$68  = counted[329:327] == 3'h4;
+  assign \$69  = counted[326] & \$68 ;
+  assign \$70  = counted[53:51] == 3'h5;
+  assign \$71  = counted[50] & \$70 ;
+  assign \$72  = counted[145:143] == 3'h5;
+  assign \$73  = counted[142] & \$72 ;
+  assign \$74  = counted[237:235] == 3'h5;
+  assign \$75  = counted[234] & \$74 ;
+  assign \$76  = counted[329:327] == 3'h5;
+  assign \$77  = counted[326] & \$76 ;
+  assign \$78  = counted[53:51] == 3'h6;
+  assign \$79  = counted[50] & \$78 ;
+  assign \$80  = counted[145:143] == 3'h6;
+  assign \$81  = counted[142] & \$80 ;
+  assign \$82  = counted[237:235] == 3'h6;
+  assign \$83  = counted[234] & \$82 ;
+  assign \$84  = counted[329:327] == 3'h6;
+  assign \$85  = counted[326] & \$84 ;
+  assign \$86  = counted[53:51] == 3'h7;
+  assign \$87  = counted[50] & \$86 ;
+  assign \$88  = counted[145:143] == 3'h7;
+  assign \$89  = counted[142] & \$88 ;
+  assign \$90  = counted[237:235] == 3'h7;
+  assign \$91  = counted[234] & \$90 ;
+  assign \$92  = counted[329:327] == 3'h7;
+  assign \$93  = counted[326] & \$92 ;
+  assign \$94  = ! counted[54];
+  assign \$95  = ! counted[146];
+  assign \$96  = ! counted[238];
+  assign \$97  = ! counted[330];
+  assign \$102  = | gain;
+  assign \$103  = ! \$138 [2:0];
+  assign \$104  = \$138 [2:0] == 1'h1;
+  assign \$105  = \$138 [2:0] == 2'h2;
+  assign \$106  = \$138 [2:0] == 2'h3;
+  assign \$107  = \$138 [2:0] == 3'h4;
+  assign \$108  = \$138 [2:0] == 3'h5;
+  assign \$109  = \$138 [2:0] == 3'h6;
+  assign \$110  = \$138 [2:0] == 3'h7;
   always @(posedge clk)
-    counted_valid <= \$109 ;
+    waits <= \$111 ;
   always @(posedge clk)
-    counted <= \$110 ;
+    counted_valid <= \$112 ;
   always @(posedge clk)
-    others0 <= \$111 ;
+    counted <= \$113 ;
   always @(posedge clk)
-    others1 <= \$112 ;
+    others0 <= \$114 ;
   always @(posedge clk)
-    others2 <= \$113 ;
+    others1 <= \$115 ;
   always @(posedge clk)
-    others3 <= \$114 ;
+    others2 <= \$116 ;
   always @(posedge clk)
-    held <= \$115 ;
+    others3 <= \$117 ;
   always @(posedge clk)
-    tags__0 <= \$116 ;
+    held <= \$118 ;
   always @(posedge clk)
-    lane_weights__0 <= \$117 ;
+    tags__0 <= \$119 ;
   always @(posedge clk)
-    hot <= \$118 ;
+    lane_weights__0 <= \$120 ;
   always @(posedge clk)
-    tags__1 <= \$119 ;
+    hot <= \$121 ;
   always @(posedge clk)
-    lane_weights__1 <= \$120 ;
+    tags__1 <= \$122 ;
   always @(posedge clk)
-    tags__2 <= \$121 ;
+    lane_weights__1 <= \$123 ;
   always @(posedge clk)
-    lane_weights__2 <= \$122 ;
+    tags__2 <= \$124 ;
   always @(posedge clk)
-    tags__3 <= \$123 ;
+    lane_weights__2 <= \$125 ;
   always @(posedge clk)
-    lane_weights__3 <= \$124 ;
+    tags__3 <= \$126 ;
   always @(posedge clk)
-    to_bank__0 <= \$125 ;
+    lane_weights__3 <= \$127 ;
   always @(posedge clk)
-    to_bank__1 <= \$126 ;
+    to_bank__0 <= \$128 ;
   always @(posedge clk)
-    to_bank__2 <= \$127 ;
+    to_bank__1 <= \$129 ;
   always @(posedge clk)
-    to_bank__3 <= \$128 ;
+    to_bank__2 <= \$130 ;
   always @(posedge clk)
-    to_bank__4 <= \$129 ;
+    to_bank__3 <= \$131 ;
   always @(posedge clk)
-    to_bank__5 <= \$130 ;
+    to_bank__4 <= \$132 ;
   always @(posedge clk)
-    to_bank__6 <= \$131 ;
+    to_bank__5 <= \$133 ;
   always @(posedge clk)
-    to_bank__7 <= \$132 ;
+    to_bank__6 <= \$134 ;
   always @(posedge clk)
-    rank_is__0 <= \$133 ;
+    to_bank__7 <= \$135 ;
   always @(posedge clk)
-    rank_is__1 <= \$134 ;
+    rank_is__0 <= \$136 ;
+  always @(posedge clk)
+    rank_is__1 <= \$137 ;
   hotline_edge_updates_gains gains (
-    .\192_35_0 (\$135 ),
+    .\192_35_0 (\$138 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -23619,56 +24266,36 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = counted_valid;
-    if (input__ready) begin
-      \$109  = \$19 ;
+    \$111  = waits;
+    if (load) begin
+      \$111  = held;
     end
     if (rst) begin
-      \$109  = 1'h0;
+      \$111  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = counted;
-    if (input__ready) begin
-      \$110  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$111  = others0;
-    if (input__ready) begin
-      \$111  = \$20 ;
-    end
-    if (rst) begin
-      \$111  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = others1;
+    \$112  = counted_valid;
     if (input__ready) begin
       \$112  = \$21 ;
     end
     if (rst) begin
-      \$112  = 4'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = others2;
+    \$113  = counted;
     if (input__ready) begin
-      \$113  = \$22 ;
-    end
-    if (rst) begin
-      \$113  = 4'h0;
+      \$113  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = others3;
+    \$114  = others0;
     if (input__ready) begin
-      \$114  = \$23 ;
+      \$114  = \$22 ;
     end
     if (rst) begin
       \$114  = 4'h0;
@@ -23676,60 +24303,53 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = held;
-    if (move) begin
-      \$115  = learns;
-    end else if (go) begin
-      \$115  = \$100 ;
+    \$115  = others1;
+    if (input__ready) begin
+      \$115  = \$23 ;
     end
     if (rst) begin
-      \$115  = 1'h0;
+      \$115  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = tags__0;
-    if (move) begin
-      \$116  = counted[87:55];
-    end else if (go) begin
-      \$116  = \$135 [35:3];
+    \$116  = others2;
+    if (input__ready) begin
+      \$116  = \$24 ;
     end
     if (rst) begin
-      \$116  = 33'h000000000;
+      \$116  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = lane_weights__0;
-    if (move) begin
-      \$117  = { 3'h0, \$24  };
-    end else if (go) begin
-      \$117  = gain;
+    \$117  = others3;
+    if (input__ready) begin
+      \$117  = \$25 ;
     end
     if (rst) begin
-      \$117  = 8'h00;
+      \$117  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = hot;
+    \$118  = held;
     if (move) begin
-      \$118 [0] = counted[42];
-      \$118 [1] = counted[134];
-      \$118 [2] = counted[226];
-      \$118 [3] = counted[318];
+      \$118  = learns;
     end else if (go) begin
-      \$118 [0] = 1'h1;
+      \$118  = \$102 ;
     end
     if (rst) begin
-      \$118  = 4'h0;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = tags__1;
+    \$119  = tags__0;
     if (move) begin
-      \$119  = counted[179:147];
+      \$119  = counted[87:55];
+    end else if (go) begin
+      \$119  = \$138 [35:3];
     end
     if (rst) begin
       \$119  = 33'h000000000;
@@ -23737,9 +24357,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = lane_weights__1;
+    \$120  = lane_weights__0;
     if (move) begin
-      \$120  = { 3'h0, \$25  };
+      \$120  = { 3'h0, \$26  };
+    end else if (go) begin
+      \$120  = gain;
     end
     if (rst) begin
       \$120  = 8'h00;
@@ -23747,87 +24369,86 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = tags__2;
+    \$121  = hot;
     if (move) begin
-      \$121  = counted[271:239];
-    end
-    if (rst) begin
-      \$121  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = lane_weights__2;
-    if (move) begin
-      \$122  = { 3'h0, \$26  };
-    end
-    if (rst) begin
-      \$122  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = tags__3;
-    if (move) begin
-      \$123  = counted[363:331];
-    end
-    if (rst) begin
-      \$123  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$124  = lane_weights__3;
-    if (move) begin
-      \$124  = { 3'h0, \$27  };
-    end
-    if (rst) begin
-      \$124  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$125  = to_bank__0;
-    if (move) begin
-      \$125  = { \$35 , \$33 , \$31 , \$29  };
+      \$121 [0] = counted[42];
+      \$121 [1] = counted[134];
+      \$121 [2] = counted[226];
+      \$121 [3] = counted[318];
     end else if (go) begin
-      \$125  = { 3'h0, \$101  };
+      \$121 [0] = 1'h1;
     end
     if (rst) begin
-      \$125  = 4'h0;
+      \$121  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = to_bank__1;
+    \$122  = tags__1;
     if (move) begin
-      \$126  = { \$43 , \$41 , \$39 , \$37  };
-    end else if (go) begin
-      \$126  = { 3'h0, \$102  };
+      \$122  = counted[179:147];
     end
     if (rst) begin
-      \$126  = 4'h0;
+      \$122  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = to_bank__2;
+    \$123  = lane_weights__1;
     if (move) begin
-      \$127  = { \$51 , \$49 , \$47 , \$45  };
-    end else if (go) begin
-      \$127  = { 3'h0, \$103  };
+      \$123  = { 3'h0, \$27  };
     end
     if (rst) begin
-      \$127  = 4'h0;
+      \$123  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = to_bank__3;
+    \$124  = tags__2;
     if (move) begin
-      \$128  = { \$59 , \$57 , \$55 , \$53  };
+      \$124  = counted[271:239];
+    end
+    if (rst) begin
+      \$124  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = lane_weights__2;
+    if (move) begin
+      \$125  = { 3'h0, \$28  };
+    end
+    if (rst) begin
+      \$125  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$126  = tags__3;
+    if (move) begin
+      \$126  = counted[363:331];
+    end
+    if (rst) begin
+      \$126  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = lane_weights__3;
+    if (move) begin
+      \$127  = { 3'h0, \$29  };
+    end
+    if (rst) begin
+      \$127  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = to_bank__0;
+    if (move) begin
+      \$128  = { \$37 , \$35 , \$33 , \$31  };
     end else if (go) begin
-      \$128  = { 3'h0, \$104  };
+      \$128  = { 3'h0, \$103  };
     end
     if (rst) begin
       \$128  = 4'h0;
@@ -23835,11 +24456,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = to_bank__4;
+    \$129  = to_bank__1;
     if (move) begin
-      \$129  = { \$67 , \$65 , \$63 , \$61  };
+      \$129  = { \$45 , \$43 , \$41 , \$39  };
     end else if (go) begin
-      \$129  = { 3'h0, \$105  };
+      \$129  = { 3'h0, \$104  };
     end
     if (rst) begin
       \$129  = 4'h0;
@@ -23847,11 +24468,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = to_bank__5;
+    \$130  = to_bank__2;
     if (move) begin
-      \$130  = { \$75 , \$73 , \$71 , \$69  };
+      \$130  = { \$53 , \$51 , \$49 , \$47  };
     end else if (go) begin
-      \$130  = { 3'h0, \$106  };
+      \$130  = { 3'h0, \$105  };
     end
     if (rst) begin
       \$130  = 4'h0;
@@ -23859,11 +24480,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = to_bank__6;
+    \$131  = to_bank__3;
     if (move) begin
-      \$131  = { \$83 , \$81 , \$79 , \$77  };
+      \$131  = { \$61 , \$59 , \$57 , \$55  };
     end else if (go) begin
-      \$131  = { 3'h0, \$107  };
+      \$131  = { 3'h0, \$106  };
     end
     if (rst) begin
       \$131  = 4'h0;
@@ -23871,11 +24492,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = to_bank__7;
+    \$132  = to_bank__4;
     if (move) begin
-      \$132  = { \$91 , \$89 , \$87 , \$85  };
+      \$132  = { \$69 , \$67 , \$65 , \$63  };
     end else if (go) begin
-      \$132  = { 3'h0, \$108  };
+      \$132  = { 3'h0, \$107  };
     end
     if (rst) begin
       \$132  = 4'h0;
@@ -23883,11 +24504,11 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = rank_is__0;
+    \$133  = to_bank__5;
     if (move) begin
-      \$133  = { \$95 , \$94 , \$93 , \$92  };
+      \$133  = { \$77 , \$75 , \$73 , \$71  };
     end else if (go) begin
-      \$133  = 4'h1;
+      \$133  = { 3'h0, \$108  };
     end
     if (rst) begin
       \$133  = 4'h0;
@@ -23895,14 +24516,50 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = rank_is__1;
+    \$134  = to_bank__6;
     if (move) begin
-      \$134  = { \$99 , \$98 , \$97 , \$96  };
+      \$134  = { \$85 , \$83 , \$81 , \$79  };
     end else if (go) begin
-      \$134  = 4'h0;
+      \$134  = { 3'h0, \$109  };
     end
     if (rst) begin
       \$134  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$135  = to_bank__7;
+    if (move) begin
+      \$135  = { \$93 , \$91 , \$89 , \$87  };
+    end else if (go) begin
+      \$135  = { 3'h0, \$110  };
+    end
+    if (rst) begin
+      \$135  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$136  = rank_is__0;
+    if (move) begin
+      \$136  = { \$97 , \$96 , \$95 , \$94  };
+    end else if (go) begin
+      \$136  = 4'h1;
+    end
+    if (rst) begin
+      \$136  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = rank_is__1;
+    if (move) begin
+      \$137  = { \$101 , \$100 , \$99 , \$98  };
+    end else if (go) begin
+      \$137  = 4'h0;
+    end
+    if (rst) begin
+      \$137  = 4'h0;
     end
   end
   assign front__0 = counted[91:89];
@@ -23913,10 +24570,10 @@ module hotline_edge_updates(rst, fire, input__ready, busy, room, weights__0, wei
   assign fronted[2] = counted[272];
   assign fronted[1] = counted[180];
   assign fronted[0] = counted[88];
-  assign \$96  = counted[54];
-  assign \$97  = counted[146];
-  assign \$98  = counted[238];
-  assign \$99  = counted[330];
+  assign \$98  = counted[54];
+  assign \$99  = counted[146];
+  assign \$100  = counted[238];
+  assign \$101  = counted[330];
 endmodule
 
 module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1, weights__2, weights__3, gain, \192_35_0 , busy, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0

@@ -672,21 +672,21 @@ module hotline_small_beat_compactor(input_valid, output_ready, clk, rst, input_r
   assign \$21  = \$10 ;
 endmodule
 
-module hotline_small_classifier(rst, output__ready, input__valid, w_data, input__ready, output__payload, output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
+module hotline_small_classifier(rst, output__ready, input__ready, input__valid, input__payload, \output__payload$49 , output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
+  output input__ready;
+  wire input__ready;
   input input__valid;
   wire input__valid;
-  input [198:0] w_data;
-  wire [198:0] w_data;
-  output input__ready;
-  reg input__ready = 1'h0;
-  output [205:0] output__payload;
-  reg [205:0] output__payload = 206'h0000000000000000000000000000000000000000000000000000;
+  input [174:0] input__payload;
+  wire [174:0] input__payload;
+  output [205:0] \output__payload$49 ;
+  reg [205:0] \output__payload$49  = 206'h0000000000000000000000000000000000000000000000000000;
   output output__valid;
   reg output__valid = 1'h0;
   output batch_too_long;
@@ -704,113 +704,108 @@ module hotline_small_classifier(rst, output__ready, input__valid, w_data, input_
   input clk;
   wire clk;
   wire \$1 ;
-  wire [31:0] \$10 ;
+  wire [4:0] \$10 ;
   wire \$11 ;
-  wire [4:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire [8:0] \$14 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire \$18 ;
-  reg [6:0] \$19 ;
+  reg \$18 ;
+  reg [174:0] \$19 ;
   wire \$2 ;
-  reg \$20 ;
+  reg [44:0] \$20 ;
   reg \$21 ;
-  reg [198:0] \$22 ;
-  reg [44:0] \$23 ;
-  reg \$24 ;
-  reg [205:0] \$25 ;
-  reg \$26 ;
-  wire [36:0] \$27 ;
+  reg [205:0] \$22 ;
+  reg \$23 ;
+  wire [36:0] \$24 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
-  wire [31:0] \$7 ;
-  wire \$8 ;
-  wire [4:0] \$9 ;
-  wire [198:0] beat;
-  wire [205:0] \beat$44 ;
-  wire [198:0] beats_r_data;
+  wire \$7 ;
+  wire [4:0] \$8 ;
+  wire \$9 ;
+  wire [174:0] beat;
+  wire [205:0] \beat$43 ;
+  wire [174:0] beats_output__payload;
+  wire beats_output__valid;
   wire goes;
-  reg [6:0] \inside  = 7'h00;
   wire judge_here5;
-  wire judged_r_rdy;
-  wire [44:0] oldest;
+  wire judged_output__valid;
+  wire [44:0] output__payload;
   wire popped;
-  wire [44:0] r_data;
-  wire r_rdy;
+  wire [7:0] read__addr;
   wire [4:0] read__data;
   reg tail_known = 1'h0;
   wire taken;
   reg [44:0] verdict = 45'h000000000000;
-  reg [198:0] waiting = 199'h00000000000000000000000000000000000000000000000000;
+  reg [174:0] waiting = 175'h00000000000000000000000000000000000000000000;
   reg waits = 1'h0;
   wire [7:0] write__addr;
   wire [4:0] write__data;
   wire write__en;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
+  (* no_rw_check = 32'd1 *)
+  (* ram_style = "block" *)
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (write__en)
       \table [write__addr] <= write__data;
   end
-  assign read__data = \table [verdict[44:37]];
+  reg [4:0] _0_;
+  always @(posedge clk) begin
+    _0_ <= \table [read__addr];
+  end
+  assign read__data = _0_;
   assign taken = input__valid & input__ready;
-  assign oldest = popped ? r_data : verdict;
   assign \$1  = waits & tail_known;
   assign \$2  = ~ output__valid;
   assign \$3  = \$2  | output__ready;
   assign goes = \$1  & \$3 ;
-  assign \$4  = r_rdy & judged_r_rdy;
+  assign \$4  = beats_output__valid & judged_output__valid;
   assign \$5  = ~ waits;
   assign \$6  = \$5  | goes;
   assign popped = \$4  & \$6 ;
-  assign \$7  = waiting[43] ? { 20'h00000, waiting[55:44] } : waiting[31:0];
-  assign \$8  = waiting[40] & waiting[197];
-  assign \$9  = verdict[5] ? read__data : verdict[4:0];
-  assign \$10  = waiting[141] ? { 20'h00000, waiting[153:142] } : waiting[129:98];
-  assign \$11  = waiting[138] & waiting[197];
-  assign \$12  = verdict[12] ? read__data : verdict[11:7];
-  assign \$13  = \inside  + taken;
-  assign \$14  = \$13  - popped;
-  assign \$15  = \inside  <= 7'h40;
-  assign \$16  = ~ oldest[36];
-  assign \$17  = oldest[44:37] != write__addr;
-  assign \$18  = \$16  | \$17 ;
+  assign read__addr = popped ? output__payload[44:37] : verdict[44:37];
+  assign \$7  = waiting[40] & waiting[173];
+  assign \$8  = verdict[5] ? read__data : verdict[4:0];
+  assign \$9  = waiting[126] & waiting[173];
+  assign \$10  = verdict[12] ? read__data : verdict[11:7];
+  assign \$11  = ~ output__payload[36];
+  assign \$12  = output__payload[44:37] != write__addr;
+  assign \$13  = \$11  | \$12 ;
+  assign \$14  = ~ verdict[36];
+  assign \$15  = verdict[44:37] != write__addr;
+  assign \$16  = \$14  | \$15 ;
+  assign \$17  = popped ? \$13  : \$16 ;
   always @(posedge clk)
-    \inside  <= \$19 ;
+    tail_known <= \$18 ;
   always @(posedge clk)
-    input__ready <= \$20 ;
+    waiting <= \$19 ;
   always @(posedge clk)
-    tail_known <= \$21 ;
+    verdict <= \$20 ;
   always @(posedge clk)
-    waiting <= \$22 ;
+    waits <= \$21 ;
   always @(posedge clk)
-    verdict <= \$23 ;
+    \output__payload$49  <= \$22 ;
   always @(posedge clk)
-    waits <= \$24 ;
-  always @(posedge clk)
-    output__payload <= \$25 ;
-  always @(posedge clk)
-    output__valid <= \$26 ;
+    output__valid <= \$23 ;
   hotline_small_classifier_beats beats (
     .clk(clk),
-    .r_data(beats_r_data),
-    .r_en(popped),
-    .r_rdy(r_rdy),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(popped),
+    .output__valid(beats_output__valid),
     .rst(rst),
-    .w_en(taken),
-    .w_port__data(w_data)
+    .write__data(input__payload)
   );
   hotline_small_classifier_judge judge (
-    .\95_36_0 (\$27 ),
+    .\95_36_0 (\$24 ),
     .bad_counted0_0(bad),
     .batch_too_long(batch_too_long),
-    .beat(w_data),
+    .beat(input__payload),
     .carried_head(write__data),
     .carried_straddler(write__en),
     .clk(clk),
@@ -825,272 +820,217 @@ module hotline_small_classifier(rst, output__ready, input__valid, w_data, input_
   );
   hotline_small_classifier_judged judged (
     .clk(clk),
-    .r_data(r_data),
-    .r_en(popped),
-    .r_rdy(judged_r_rdy),
+    .input__valid(judge_here5),
+    .output__payload(output__payload),
+    .output__ready(popped),
+    .output__valid(judged_output__valid),
     .rst(rst),
-    .w_en(judge_here5),
-    .w_port__data_36_0(\$27 ),
-    .w_port__data_44_37(write__addr)
+    .write__data_36_0(\$24 ),
+    .write__data_tail_id(write__addr)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$19  = \$14 [6:0];
+    \$18  = \$17 ;
     if (rst) begin
-      \$19  = 7'h00;
+      \$18  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$15 ;
-    if (rst) begin
-      \$20  = 1'h0;
+    \$19  = waiting;
+    if (popped) begin
+      \$19  = beats_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = \$18 ;
+    \$20  = verdict;
+    if (popped) begin
+      \$20  = output__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$21  = waits;
+    if (popped) begin
+      \$21  = 1'h1;
+    end else if (goes) begin
+      \$21  = 1'h0;
+    end
     if (rst) begin
       \$21  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = waiting;
-    if (popped) begin
-      \$22  = beats_r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = verdict;
-    if (popped) begin
-      \$23  = r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$24  = waits;
-    if (popped) begin
-      \$24  = 1'h1;
-    end else if (goes) begin
-      \$24  = 1'h0;
+    \$22  = \output__payload$49 ;
+    if (goes) begin
+      \$22  = \beat$43 ;
     end
     if (rst) begin
-      \$24  = 1'h0;
+      \$22  = 206'h0000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = output__payload;
+    \$23  = output__valid;
     if (goes) begin
-      \$25  = \beat$44 ;
-    end
-    if (rst) begin
-      \$25  = 206'h0000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = output__valid;
-    if (goes) begin
-      \$26  = 1'h1;
+      \$23  = 1'h1;
     end else if (output__ready) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
     if (rst) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
   end
-  assign beat = w_data;
-  assign \beat$44 [205] = waiting[198];
-  assign \beat$44 [204] = waiting[196];
-  assign \beat$44 [203:182] = verdict[35:14];
-  assign \beat$44 [181:179] = waiting[195:193];
-  assign \beat$44 [178] = waiting[192];
-  assign \beat$44 [177:143] = waiting[191:157];
-  assign \beat$44 [142] = waiting[156];
-  assign \beat$44 [141] = waiting[155];
-  assign \beat$44 [140] = waiting[154];
-  assign \beat$44 [133] = waiting[141];
-  assign \beat$44 [132] = waiting[139];
-  assign \beat$44 [139] = verdict[13];
-  assign \beat$44 [138:134] = \$12 ;
-  assign \beat$44 [131] = \$11 ;
-  assign \beat$44 [130:123] = waiting[137:130];
-  assign \beat$44 [122:91] = \$10 ;
-  assign \beat$44 [90:88] = waiting[97:95];
-  assign \beat$44 [87] = waiting[94];
-  assign \beat$44 [86:52] = waiting[93:59];
-  assign \beat$44 [51] = waiting[58];
-  assign \beat$44 [50] = waiting[57];
-  assign \beat$44 [49] = waiting[56];
-  assign \beat$44 [42] = waiting[43];
-  assign \beat$44 [41] = waiting[41];
-  assign \beat$44 [48] = verdict[6];
-  assign \beat$44 [47:43] = \$9 ;
-  assign \beat$44 [40] = \$8 ;
-  assign \beat$44 [39:32] = waiting[39:32];
-  assign \beat$44 [31:0] = \$7 ;
+  assign beat = input__payload;
+  assign \beat$43 [205] = waiting[174];
+  assign \beat$43 [204] = waiting[172];
+  assign \beat$43 [203:182] = verdict[35:14];
+  assign \beat$43 [181:179] = waiting[171:169];
+  assign \beat$43 [178] = waiting[168];
+  assign \beat$43 [177:143] = waiting[167:133];
+  assign \beat$43 [142] = waiting[132];
+  assign \beat$43 [141] = waiting[131];
+  assign \beat$43 [140] = waiting[130];
+  assign \beat$43 [133] = waiting[129];
+  assign \beat$43 [132] = waiting[127];
+  assign \beat$43 [130:91] = waiting[125:86];
+  assign \beat$43 [139] = verdict[13];
+  assign \beat$43 [138:134] = \$10 ;
+  assign \beat$43 [131] = \$9 ;
+  assign \beat$43 [90:88] = waiting[85:83];
+  assign \beat$43 [87] = waiting[82];
+  assign \beat$43 [86:52] = waiting[81:47];
+  assign \beat$43 [51] = waiting[46];
+  assign \beat$43 [50] = waiting[45];
+  assign \beat$43 [49] = waiting[44];
+  assign \beat$43 [42] = waiting[43];
+  assign \beat$43 [41] = waiting[41];
+  assign \beat$43 [39:0] = waiting[39:0];
+  assign \beat$43 [48] = verdict[6];
+  assign \beat$43 [47:43] = \$8 ;
+  assign \beat$43 [40] = \$7 ;
 endmodule
 
-module hotline_small_classifier_beats(rst, w_en, r_en, r_data, w_port__data, r_rdy, clk);
+module hotline_small_classifier_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  input r_en;
-  wire r_en;
-  output [198:0] r_data;
-  wire [198:0] r_data;
-  input [198:0] w_port__data;
-  wire [198:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [174:0] output__payload;
+  wire [174:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [174:0] write__data;
+  wire [174:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [198:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [174:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[6:0]] <= write__data;
   end
-  reg [198:0] _0_;
+  reg [174:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -1102,8 +1042,8 @@ module hotline_small_classifier_judge(rst, taken, beat, here5, carried_head, car
   wire rst;
   input taken;
   wire taken;
-  input [198:0] beat;
-  wire [198:0] beat;
+  input [174:0] beat;
+  wire [174:0] beat;
   output here5;
   reg here5 = 1'h0;
   output [4:0] carried_head;
@@ -1402,23 +1342,23 @@ module hotline_small_classifier_judge(rst, taken, beat, here5, carried_head, car
   assign \$82  = \$80  & \$81 ;
   assign \$83  = popular_counted0_0 + first;
   always @(posedge clk)
-    flags_end <= beat[198];
+    flags_end <= beat[174];
   always @(posedge clk)
     flags_valid_0 <= beat[40];
   always @(posedge clk)
-    flags_valid_1 <= beat[138];
+    flags_valid_1 <= beat[126];
   always @(posedge clk)
     flags_last_0 <= beat[41];
   always @(posedge clk)
-    flags_last_1 <= beat[139];
+    flags_last_1 <= beat[127];
   always @(posedge clk)
     flags_hit_0 <= beat[43];
   always @(posedge clk)
-    flags_hit_1 <= beat[141];
+    flags_hit_1 <= beat[129];
   always @(posedge clk)
     flags_bad_0 <= beat[42];
   always @(posedge clk)
-    flags_bad_1 <= beat[140];
+    flags_bad_1 <= beat[128];
   always @(posedge clk)
     misses1_0_0 <= \$2 ;
   always @(posedge clk)
@@ -1761,172 +1701,132 @@ module hotline_small_classifier_judge(rst, taken, beat, here5, carried_head, car
   assign \$11  = flags_last_0;
 endmodule
 
-module hotline_small_classifier_judged(rst, r_en, r_data, w_en, w_port__data_44_37, w_port__data_36_0, r_rdy, clk);
+module hotline_small_classifier_judged(rst, output__ready, output__payload, input__valid, write__data_tail_id, write__data_36_0, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input r_en;
-  wire r_en;
-  output [44:0] r_data;
-  wire [44:0] r_data;
-  input w_en;
-  wire w_en;
-  input [7:0] w_port__data_44_37;
-  wire [7:0] w_port__data_44_37;
-  input [36:0] w_port__data_36_0;
-  wire [36:0] w_port__data_36_0;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output [44:0] output__payload;
+  wire [44:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [7:0] write__data_tail_id;
+  wire [7:0] write__data_tail_id;
+  input [36:0] write__data_36_0;
+  wire [36:0] write__data_36_0;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [44:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [44:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { w_port__data_44_37, w_port__data_36_0 };
+    if (taken)
+      storage[write_pointer[6:0]] <= { write__data_tail_id, write__data_36_0 };
   end
   reg [44:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
 
-module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, selecting, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_length, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
+, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -1937,8 +1837,10 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire busy;
   output [3:0] index_bits;
   wire [3:0] index_bits;
-  output hold;
-  wire hold;
+  output [9:0] row_set;
+  wire [9:0] row_set;
+  output running;
+  wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
   input [3:0] row_out__0__hot;
@@ -1967,8 +1869,6 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire [139:0] row_out__1__tags;
   input [11:0] slot_out__1;
   wire [11:0] slot_out__1;
-  input selecting;
-  wire selecting;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
@@ -1985,6 +1885,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg restore_entry = 1'h0;
   output [3:0] row_in__hot;
   reg [3:0] row_in__hot = 4'h0;
+  output accessing;
+  reg accessing = 1'h1;
   output [12:0] hot_rows;
   reg [12:0] hot_rows = 13'h1000;
   output [3:0] row_in__valid;
@@ -1997,10 +1899,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg [31:0] row_in__counters = 32'd0;
   output [139:0] row_in__tags;
   reg [139:0] row_in__tags = 140'h00000000000000000000000000000000000;
-  output row_access;
-  reg row_access;
-  output [9:0] row_set;
-  reg [9:0] row_set;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -2019,10 +1919,6 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg command_code;
   output dump__valid;
   reg dump__valid;
-  output [1:0] row_way;
-  reg [1:0] row_way;
-  output [256:0] dump__payload;
-  reg [256:0] dump__payload;
   output restore__ready;
   reg restore__ready;
   output restore_length;
@@ -2031,34 +1927,39 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg [1:0] slot_write;
   output [11:0] slot_in;
   reg [11:0] slot_in;
+  output [256:0] dump__payload;
+  reg [256:0] dump__payload;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
+  input selecting;
+  wire selecting;
+  (* init = 1'h1 *)
   input restore__valid;
   wire restore__valid;
   wire [14:0] \$1 ;
   wire \$10 ;
-  wire \$100 ;
+  wire [7:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
-  wire [34:0] \$106 ;
-  wire \$107 ;
-  wire [7:0] \$108 ;
-  wire \$109 ;
+  wire \$106 ;
+  wire [34:0] \$107 ;
+  wire \$108 ;
+  wire [7:0] \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire [34:0] \$115 ;
-  wire \$116 ;
-  wire [7:0] \$117 ;
-  wire \$118 ;
+  wire \$115 ;
+  wire [34:0] \$116 ;
+  wire \$117 ;
+  wire [7:0] \$118 ;
   wire \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
@@ -2070,16 +1971,16 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
-  wire [3:0] \$129 ;
+  wire \$129 ;
   wire [2:0] \$13 ;
-  wire \$130 ;
-  wire [11:0] \$131 ;
+  wire [3:0] \$130 ;
+  wire \$131 ;
   wire [11:0] \$132 ;
-  wire \$133 ;
+  wire [11:0] \$133 ;
   wire \$134 ;
-  wire [4:0] \$135 ;
-  wire [1:0] \$136 ;
-  wire \$137 ;
+  wire \$135 ;
+  wire [4:0] \$136 ;
+  wire [1:0] \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [3:0] \$14 ;
@@ -2088,25 +1989,25 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire \$142 ;
   wire \$143 ;
   wire \$144 ;
-  wire [2:0] \$145 ;
-  reg [11:0] \$146 ;
-  wire [2:0] \$147 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
   wire \$148 ;
-  wire [63:0] \$149 ;
+  wire [2:0] \$149 ;
   wire [4:0] \$15 ;
-  wire [63:0] \$150 ;
-  wire [63:0] \$151 ;
-  wire [63:0] \$152 ;
-  wire [11:0] \$153 ;
-  wire [11:0] \$154 ;
-  wire [11:0] \$155 ;
-  wire [11:0] \$156 ;
+  reg [11:0] \$150 ;
+  wire [2:0] \$151 ;
+  wire \$152 ;
+  wire [63:0] \$153 ;
+  wire [63:0] \$154 ;
+  wire [63:0] \$155 ;
+  wire [63:0] \$156 ;
   wire \$157 ;
-  wire \$158 ;
-  wire \$159 ;
+  wire [11:0] \$158 ;
+  wire [11:0] \$159 ;
   wire [5:0] \$16 ;
-  wire \$160 ;
-  wire \$161 ;
+  wire [11:0] \$160 ;
+  wire [11:0] \$161 ;
   wire \$162 ;
   wire \$163 ;
   wire \$164 ;
@@ -2127,50 +2028,58 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire \$178 ;
   wire \$179 ;
   wire [7:0] \$18 ;
-  reg [13:0] \$180 ;
-  reg [9:0] \$181 ;
-  reg [32:0] \$182 ;
-  reg [2:0] \$183 ;
-  reg [10:0] \$184 ;
-  reg \$185 ;
-  reg [3:0] \$186 ;
-  reg [3:0] \$187 ;
-  reg [3:0] \$188 ;
-  reg [3:0] \$189 ;
+  wire \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  reg [13:0] \$185 ;
+  reg [9:0] \$186 ;
+  reg [32:0] \$187 ;
+  reg [2:0] \$188 ;
+  reg [10:0] \$189 ;
   wire [8:0] \$19 ;
-  reg [7:0] \$190 ;
-  reg [31:0] \$191 ;
-  reg [139:0] \$192 ;
-  reg [11:0] \$193 ;
+  reg \$190 ;
+  reg [3:0] \$191 ;
+  reg [3:0] \$192 ;
+  reg [3:0] \$193 ;
   reg [3:0] \$194 ;
-  reg \$195 ;
-  reg \$196 ;
-  reg \$197 ;
-  reg [2:0] \$198 ;
-  reg \$199 ;
+  reg [7:0] \$195 ;
+  reg [31:0] \$196 ;
+  reg [139:0] \$197 ;
+  reg [11:0] \$198 ;
+  reg [3:0] \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
   reg \$200 ;
-  reg [3:0] \$201 ;
-  reg [9:0] \$202 ;
-  reg [10:0] \$203 ;
+  reg \$201 ;
+  reg \$202 ;
+  reg [2:0] \$203 ;
   reg \$204 ;
-  reg [3:0] \$205 ;
-  reg [12:0] \$206 ;
-  reg [3:0] \$207 ;
-  reg [3:0] \$208 ;
-  reg [7:0] \$209 ;
+  reg \$205 ;
+  reg [3:0] \$206 ;
+  reg \$207 ;
+  reg [9:0] \$208 ;
+  reg [10:0] \$209 ;
   wire [10:0] \$21 ;
-  reg [31:0] \$210 ;
-  reg [139:0] \$211 ;
-  reg [2:0] \$212 ;
-  reg [11:0] \$213 ;
-  reg [11:0] \$214 ;
-  reg [11:0] \$215 ;
-  reg [11:0] \$216 ;
-  reg [3:0] \$217 ;
-  reg \$218 ;
+  reg \$210 ;
+  reg \$211 ;
+  reg [3:0] \$212 ;
+  reg [12:0] \$213 ;
+  reg [3:0] \$214 ;
+  reg [3:0] \$215 ;
+  reg [7:0] \$216 ;
+  reg [31:0] \$217 ;
+  reg [139:0] \$218 ;
+  reg [2:0] \$219 ;
   reg [9:0] \$22 ;
+  reg [11:0] \$220 ;
+  reg [11:0] \$221 ;
+  reg [11:0] \$222 ;
+  reg [11:0] \$223 ;
+  reg \$224 ;
+  reg [3:0] \$225 ;
+  reg \$226 ;
   wire [13:0] \$23 ;
   wire [13:0] \$24 ;
   wire [13:0] \$25 ;
@@ -2218,43 +2127,43 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
-  wire [10:0] \$66 ;
-  wire \$67 ;
+  wire \$66 ;
+  wire [10:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire [3:0] \$73 ;
-  wire [11:0] \$74 ;
+  wire \$73 ;
+  wire [3:0] \$74 ;
   wire [11:0] \$75 ;
   wire [11:0] \$76 ;
   wire [11:0] \$77 ;
-  wire \$78 ;
-  wire [11:0] \$79 ;
+  wire [11:0] \$78 ;
+  wire \$79 ;
   wire \$8 ;
   wire [11:0] \$80 ;
-  wire [3:0] \$81 ;
+  wire [11:0] \$81 ;
   wire [3:0] \$82 ;
-  wire \$83 ;
+  wire [3:0] \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
-  wire [34:0] \$88 ;
-  wire \$89 ;
+  wire \$88 ;
+  wire [34:0] \$89 ;
   wire \$9 ;
-  wire [7:0] \$90 ;
-  wire \$91 ;
+  wire \$90 ;
+  wire [7:0] \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
   wire \$96 ;
-  wire [34:0] \$97 ;
-  wire \$98 ;
-  wire [7:0] \$99 ;
+  wire \$97 ;
+  wire [34:0] \$98 ;
+  wire \$99 ;
   reg [9:0] beyond = 10'h000;
   reg [3:0] \beyond$34  = 4'h0;
   reg counted = 1'h0;
@@ -2274,9 +2183,10 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [10:0] last = 11'h000;
+  reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
-  reg sending_slots;
+  reg sending_slots = 1'h0;
   reg [11:0] slot0 = 12'h000;
   reg [11:0] slot1 = 13'h1000;
   reg [11:0] slot2 = 12'h000;
@@ -2284,6 +2194,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [9:0] walk = 10'h000;
+  reg walking = 1'h1;
   reg [2:0] way = 3'h0;
   reg [3:0] \within  = 4'h0;
   assign \$1  = hot_rows * 2'h2;
@@ -2315,7 +2226,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = 1'h1 << \$135 [3:0];
+  assign \$44  = 1'h1 << \$136 [3:0];
   assign \$45  = \$44  - 1'h1;
   assign \$46  = index == last;
   assign \$47  = index < budget[28:18];
@@ -2337,192 +2248,204 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   assign \$63  = | \$62 ;
   assign \$64  = judged & \$63 ;
   assign \$65  = \$64  | unusable;
-  assign \$66  = walk + 1'h1;
-  assign \$67  = walk == 10'h3ff;
-  assign \$68  = ~ busy;
-  assign \$69  = hot_rows_write_etc[0] & \$68 ;
-  assign \$70  = ~ busy;
-  assign \$71  = hot_rows_write_etc[1] & \$70 ;
-  assign \$72  = write_data > 13'h1000;
-  assign \$73  = way + 1'h1;
-  assign \$78  = way == 3'h5;
-  assign \$79  = index + 1'h1;
-  assign \$80  = \final  ? 12'h000 : \$79 ;
-  assign \$81  = ~ usable;
-  assign \$82  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$81 ;
-  assign \$83  = | \$82 ;
-  assign \$84  = ~ restore__payload[256];
-  assign \$85  = \$83  & \$84 ;
-  assign \$86  = restore__payload[63] & usable[0];
+  assign \$66  = running | leaves;
+  assign \$67  = walk + 1'h1;
+  assign \$68  = walk == 10'h3ff;
+  assign \$69  = ~ busy;
+  assign \$70  = hot_rows_write_etc[0] & \$69 ;
+  assign \$71  = ~ busy;
+  assign \$72  = hot_rows_write_etc[1] & \$71 ;
+  assign \$73  = write_data > 13'h1000;
+  assign \$74  = way + 1'h1;
+  assign \$79  = way == 3'h5;
+  assign \$80  = index + 1'h1;
+  assign \$81  = \final  ? 12'h000 : \$80 ;
+  assign \$82  = ~ usable;
+  assign \$83  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$82 ;
+  assign \$84  = | \$83 ;
+  assign \$85  = ~ restore__payload[256];
+  assign \$86  = \$84  & \$85 ;
   assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = \$87  ? restore__payload[34:0] : 35'h000000000;
-  assign \$89  = restore__payload[63] & usable[0];
-  assign \$90  = \$89  ? restore__payload[55:48] : 8'h00;
-  assign \$91  = restore__payload[63] & usable[0];
-  assign \$92  = \$91  ? restore__payload[61] : 1'h0;
-  assign \$93  = restore__payload[63] & usable[0];
-  assign \$94  = \$93  ? restore__payload[62] : 1'h0;
-  assign \$95  = restore__payload[127] & usable[1];
+  assign \$88  = restore__payload[63] & usable[0];
+  assign \$89  = \$88  ? restore__payload[34:0] : 35'h000000000;
+  assign \$90  = restore__payload[63] & usable[0];
+  assign \$91  = \$90  ? restore__payload[55:48] : 8'h00;
+  assign \$92  = restore__payload[63] & usable[0];
+  assign \$93  = \$92  ? restore__payload[61] : 1'h0;
+  assign \$94  = restore__payload[63] & usable[0];
+  assign \$95  = \$94  ? restore__payload[62] : 1'h0;
   assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = \$96  ? restore__payload[98:64] : 35'h000000000;
-  assign \$98  = restore__payload[127] & usable[1];
-  assign \$99  = \$98  ? restore__payload[119:112] : 8'h00;
-  assign \$100  = restore__payload[127] & usable[1];
-  assign \$101  = \$100  ? restore__payload[125] : 1'h0;
-  assign \$102  = restore__payload[127] & usable[1];
-  assign \$103  = \$102  ? restore__payload[126] : 1'h0;
-  assign \$104  = restore__payload[191] & usable[2];
+  assign \$97  = restore__payload[127] & usable[1];
+  assign \$98  = \$97  ? restore__payload[98:64] : 35'h000000000;
+  assign \$99  = restore__payload[127] & usable[1];
+  assign \$100  = \$99  ? restore__payload[119:112] : 8'h00;
+  assign \$101  = restore__payload[127] & usable[1];
+  assign \$102  = \$101  ? restore__payload[125] : 1'h0;
+  assign \$103  = restore__payload[127] & usable[1];
+  assign \$104  = \$103  ? restore__payload[126] : 1'h0;
   assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = \$105  ? restore__payload[162:128] : 35'h000000000;
-  assign \$107  = restore__payload[191] & usable[2];
-  assign \$108  = \$107  ? restore__payload[183:176] : 8'h00;
-  assign \$109  = restore__payload[191] & usable[2];
-  assign \$110  = \$109  ? restore__payload[189] : 1'h0;
-  assign \$111  = restore__payload[191] & usable[2];
-  assign \$112  = \$111  ? restore__payload[190] : 1'h0;
-  assign \$113  = restore__payload[255] & usable[3];
+  assign \$106  = restore__payload[191] & usable[2];
+  assign \$107  = \$106  ? restore__payload[162:128] : 35'h000000000;
+  assign \$108  = restore__payload[191] & usable[2];
+  assign \$109  = \$108  ? restore__payload[183:176] : 8'h00;
+  assign \$110  = restore__payload[191] & usable[2];
+  assign \$111  = \$110  ? restore__payload[189] : 1'h0;
+  assign \$112  = restore__payload[191] & usable[2];
+  assign \$113  = \$112  ? restore__payload[190] : 1'h0;
   assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = \$114  ? restore__payload[226:192] : 35'h000000000;
-  assign \$116  = restore__payload[255] & usable[3];
-  assign \$117  = \$116  ? restore__payload[247:240] : 8'h00;
-  assign \$118  = restore__payload[255] & usable[3];
-  assign \$119  = \$118  ? restore__payload[253] : 1'h0;
-  assign \$120  = restore__payload[255] & usable[3];
-  assign \$121  = \$120  ? restore__payload[254] : 1'h0;
-  assign \$123  = | restore__payload[31:12];
-  assign \$124  = | restore__payload[95:76];
-  assign \$125  = | restore__payload[159:140];
-  assign \$126  = | restore__payload[223:204];
-  assign \$127  = restore__payload[256] == \final ;
-  assign \$128  = restore__payload[256] != \final ;
-  assign \$129  = way + 1'h1;
-  assign \$130  = way == 2'h3;
-  assign \$131  = index + 1'h1;
-  assign \$132  = \final  ? 12'h000 : \$131 ;
-  assign \$133  = restore__valid & restore__payload[256];
-  assign \$134  = ~ selecting;
-  assign \$135  = 1'h1 + budget[32:29];
+  assign \$115  = restore__payload[255] & usable[3];
+  assign \$116  = \$115  ? restore__payload[226:192] : 35'h000000000;
+  assign \$117  = restore__payload[255] & usable[3];
+  assign \$118  = \$117  ? restore__payload[247:240] : 8'h00;
+  assign \$119  = restore__payload[255] & usable[3];
+  assign \$120  = \$119  ? restore__payload[253] : 1'h0;
+  assign \$121  = restore__payload[255] & usable[3];
+  assign \$122  = \$121  ? restore__payload[254] : 1'h0;
+  assign \$124  = | restore__payload[31:12];
+  assign \$125  = | restore__payload[95:76];
+  assign \$126  = | restore__payload[159:140];
+  assign \$127  = | restore__payload[223:204];
+  assign \$128  = restore__payload[256] == \final ;
+  assign \$129  = restore__payload[256] != \final ;
+  assign \$130  = way + 1'h1;
+  assign \$131  = way == 2'h3;
+  assign \$132  = index + 1'h1;
+  assign \$133  = \final  ? 12'h000 : \$132 ;
+  assign \$134  = restore__valid & restore__payload[256];
+  assign \$135  = ~ selecting;
+  assign \$136  = 1'h1 + budget[32:29];
+  assign row_set = walking ? walk : index[10:1];
   assign hot = row_in__hot & \within ;
-  assign hold = ~ \$165 ;
-  assign \$137  = walk == 10'h3ff;
-  assign \$138  = ~ busy;
-  assign \$139  = hot_rows_write_etc[0] & \$138 ;
+  assign running = ~ \$170 ;
+  assign \$138  = walk == 10'h3ff;
+  assign \$139  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
   assign \$140  = ~ busy;
-  assign \$141  = hot_rows_write_etc[1] & \$140 ;
-  assign \$142  = write_data > 13'h1000;
-  assign \$144  = restore__payload[256] != \final ;
-  assign \$145  = 1'h1 << index[0];
-  assign \$147  = 1'h1 << index[0];
-  assign \$148  = ~ selecting;
-  assign \$149  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$150  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$151  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$152  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$153  = row_in__hot[0] ? slot0 : 12'h000;
-  assign \$154  = row_in__hot[1] ? slot1 : 12'h000;
-  assign \$155  = row_in__hot[2] ? slot2 : 12'h000;
-  assign \$156  = row_in__hot[3] ? slot3 : 12'h000;
-  assign \$157  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$158  = busy | hold;
-  assign \$159  = \$157  & \$158 ;
-  assign \$160  = write_data == 3'h4;
-  assign \$161  = hot_rows_write_etc[1] & \$160 ;
-  assign \$162  = ~ \$161 ;
-  assign \$163  = write_data == 3'h4;
-  assign \$164  = hot_rows_write_etc[1] & \$163 ;
-  assign \$165  = ! fsm_state;
-  assign \$166  = fsm_state == 1'h1;
-  assign \$167  = fsm_state == 2'h2;
-  assign \$168  = fsm_state == 2'h3;
-  assign \$169  = fsm_state == 3'h4;
-  assign \$170  = fsm_state == 3'h5;
-  assign \$171  = fsm_state == 3'h6;
-  assign \$172  = fsm_state == 3'h7;
-  assign \$173  = fsm_state == 4'h8;
-  assign \$174  = fsm_state == 4'h9;
-  assign \$175  = fsm_state == 4'ha;
-  assign \$176  = fsm_state == 4'hb;
-  assign \$177  = fsm_state == 4'hc;
-  assign \$178  = fsm_state == 4'hd;
-  assign \$179  = fsm_state == 4'he;
+  assign \$141  = \$139  & \$140 ;
+  assign \$142  = ~ busy;
+  assign \$143  = hot_rows_write_etc[0] & \$142 ;
+  assign \$144  = ~ busy;
+  assign \$145  = hot_rows_write_etc[1] & \$144 ;
+  assign \$146  = write_data > 13'h1000;
+  assign \$148  = restore__payload[256] != \final ;
+  assign \$149  = 1'h1 << index[0];
+  assign \$151  = 1'h1 << index[0];
+  assign \$152  = ~ selecting;
+  assign \$153  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$154  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$155  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$156  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$157  = sending_slots & \final ;
+  assign \$158  = row_in__hot[0] ? slot0 : 12'h000;
+  assign \$159  = row_in__hot[1] ? slot1 : 12'h000;
+  assign \$160  = row_in__hot[2] ? slot2 : 12'h000;
+  assign \$161  = row_in__hot[3] ? slot3 : 12'h000;
+  assign \$162  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
+  assign \$163  = busy | running;
+  assign \$164  = \$162  & \$163 ;
+  assign \$165  = write_data == 3'h4;
+  assign \$166  = hot_rows_write_etc[1] & \$165 ;
+  assign \$167  = ~ \$166 ;
+  assign \$168  = write_data == 3'h4;
+  assign \$169  = hot_rows_write_etc[1] & \$168 ;
+  assign \$170  = ! fsm_state;
+  assign \$171  = fsm_state == 1'h1;
+  assign \$172  = fsm_state == 2'h2;
+  assign \$173  = fsm_state == 2'h3;
+  assign \$174  = fsm_state == 3'h4;
+  assign \$175  = fsm_state == 3'h5;
+  assign \$176  = fsm_state == 3'h6;
+  assign \$177  = fsm_state == 3'h7;
+  assign \$178  = fsm_state == 4'h8;
+  assign \$179  = fsm_state == 4'h9;
+  assign \$180  = fsm_state == 4'ha;
+  assign \$181  = fsm_state == 4'hb;
+  assign \$182  = fsm_state == 4'hc;
+  assign \$183  = fsm_state == 4'hd;
+  assign \$184  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$180 ;
+    entries <= \$185 ;
   always @(posedge clk)
-    beyond <= \$181 ;
+    beyond <= \$186 ;
   always @(posedge clk)
-    budget <= \$182 ;
+    budget <= \$187 ;
   always @(posedge clk)
-    quota <= \$183 ;
+    quota <= \$188 ;
   always @(posedge clk)
-    last <= \$184 ;
+    last <= \$189 ;
   always @(posedge clk)
-    \final  <= \$185 ;
+    \final  <= \$190 ;
   always @(posedge clk)
-    usable <= \$186 ;
+    usable <= \$191 ;
   always @(posedge clk)
-    group0_0 <= \$187 ;
+    group0_0 <= \$192 ;
   always @(posedge clk)
-    group0_1 <= \$188 ;
+    group0_1 <= \$193 ;
   always @(posedge clk)
-    group0_2 <= \$189 ;
+    group0_2 <= \$194 ;
   always @(posedge clk)
-    group0_3 <= \$190 ;
+    group0_3 <= \$195 ;
   always @(posedge clk)
-    group0_4 <= \$191 ;
+    group0_4 <= \$196 ;
   always @(posedge clk)
-    group0_5 <= \$192 ;
+    group0_5 <= \$197 ;
   always @(posedge clk)
-    group0_6 <= \$193 ;
+    group0_6 <= \$198 ;
   always @(posedge clk)
-    \within  <= \$194 ;
+    \within  <= \$199 ;
   always @(posedge clk)
-    judged <= \$195 ;
+    judged <= \$200 ;
   always @(posedge clk)
-    judge <= \$196 ;
+    judge <= \$201 ;
   always @(posedge clk)
-    counted <= \$197 ;
+    counted <= \$202 ;
   always @(posedge clk)
-    restored <= \$198 ;
+    restored <= \$203 ;
   always @(posedge clk)
-    restore_entry <= \$199 ;
+    restore_entry <= \$204 ;
   always @(posedge clk)
-    unusable <= \$200 ;
+    unusable <= \$205 ;
   always @(posedge clk)
-    row_in__hot <= \$201 ;
+    row_in__hot <= \$206 ;
   always @(posedge clk)
-    walk <= \$202 ;
+    accessing <= \$207 ;
   always @(posedge clk)
-    index <= \$203 ;
+    walk <= \$208 ;
   always @(posedge clk)
-    report <= \$204 ;
+    index <= \$209 ;
   always @(posedge clk)
-    fsm_state <= \$205 ;
+    walking <= \$210 ;
   always @(posedge clk)
-    hot_rows <= \$206 ;
+    report <= \$211 ;
   always @(posedge clk)
-    row_in__valid <= \$207 ;
+    fsm_state <= \$212 ;
   always @(posedge clk)
-    row_in__referenced <= \$208 ;
+    hot_rows <= \$213 ;
   always @(posedge clk)
-    row_in__age <= \$209 ;
+    row_in__valid <= \$214 ;
   always @(posedge clk)
-    row_in__counters <= \$210 ;
+    row_in__referenced <= \$215 ;
   always @(posedge clk)
-    row_in__tags <= \$211 ;
+    row_in__age <= \$216 ;
   always @(posedge clk)
-    way <= \$212 ;
+    row_in__counters <= \$217 ;
   always @(posedge clk)
-    slot0 <= \$213 ;
+    row_in__tags <= \$218 ;
   always @(posedge clk)
-    slot1 <= \$214 ;
+    way <= \$219 ;
   always @(posedge clk)
-    slot2 <= \$215 ;
+    slot0 <= \$220 ;
   always @(posedge clk)
-    slot3 <= \$216 ;
+    slot1 <= \$221 ;
   always @(posedge clk)
-    \beyond$34  <= \$217 ;
+    slot2 <= \$222 ;
   always @(posedge clk)
-    counts <= \$218 ;
+    slot3 <= \$223 ;
+  always @(posedge clk)
+    sending_slots <= \$224 ;
+  always @(posedge clk)
+    \beyond$34  <= \$225 ;
+  always @(posedge clk)
+    counts <= \$226 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -2609,69 +2532,69 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = 12'h000;
+    \$150  = 12'h000;
     casez (way)
       3'h0:
-          \$146  = slot0;
+          \$150  = slot0;
       3'h1:
-          \$146  = slot1;
+          \$150  = slot1;
       3'h2:
-          \$146  = slot2;
+          \$150  = slot2;
       3'h3:
-          \$146  = slot3;
+          \$150  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$1 [13:0];
+    \$185  = \$1 [13:0];
     if (rst) begin
-      \$180  = 14'h0000;
+      \$185  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$186  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$181  = 10'h000;
+      \$186  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182 [32:29] = \$21 [3:0];
-    \$182 [9:0] = \$22 ;
-    \$182 [28:18] = \$35 ;
-    \$182 [13:10] = { \$39 , \$38 , \$37 , \$36  };
-    \$182 [17:14] = { \$43 , \$42 , \$41 , \$40  };
+    \$187 [32:29] = \$21 [3:0];
+    \$187 [9:0] = \$22 ;
+    \$187 [28:18] = \$35 ;
+    \$187 [13:10] = { \$39 , \$38 , \$37 , \$36  };
+    \$187 [17:14] = { \$43 , \$42 , \$41 , \$40  };
     if (rst) begin
-      \$182  = 33'h000000000;
+      \$187  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = \$34 [2:0];
+    \$188  = \$34 [2:0];
     if (rst) begin
-      \$183  = 3'h0;
+      \$188  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = \$45 [10:0];
+    \$189  = \$45 [10:0];
     if (rst) begin
-      \$184  = 11'h000;
+      \$189  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$46 ;
+    \$190  = \$46 ;
     if (rst) begin
-      \$185  = 1'h0;
+      \$190  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$48 ;
+    \$191  = \$48 ;
     if (rst) begin
-      \$186  = 4'h0;
+      \$191  = 4'h0;
     end
   end
   always @* begin
@@ -2679,12 +2602,12 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$187  = row_out__0__valid;
+          \$192  = row_out__0__valid;
       1'h1:
-          \$187  = row_out__1__valid;
+          \$192  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$187  = 4'h0;
+      \$192  = 4'h0;
     end
   end
   always @* begin
@@ -2692,12 +2615,12 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$188  = row_out__0__hot;
+          \$193  = row_out__0__hot;
       1'h1:
-          \$188  = row_out__1__hot;
+          \$193  = row_out__1__hot;
     endcase
     if (rst) begin
-      \$188  = 4'h0;
+      \$193  = 4'h0;
     end
   end
   always @* begin
@@ -2705,213 +2628,86 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$189  = row_out__0__referenced;
+          \$194  = row_out__0__referenced;
       1'h1:
-          \$189  = row_out__1__referenced;
+          \$194  = row_out__1__referenced;
     endcase
-    if (rst) begin
-      \$189  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$190  = row_out__0__age;
-      1'h1:
-          \$190  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$190  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$191  = row_out__0__counters;
-      1'h1:
-          \$191  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$191  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$192  = row_out__0__tags;
-      1'h1:
-          \$192  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$192  = 140'h00000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$193  = slot_out__0;
-      1'h1:
-          \$193  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$193  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$194  = \$54 ;
     if (rst) begin
       \$194  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = judge;
-    if (rst) begin
-      \$195  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$196  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$195  = row_out__0__age;
+      1'h1:
+          \$195  = row_out__1__age;
     endcase
     if (rst) begin
-      \$196  = 1'h0;
+      \$195  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = \$55 ;
-    if (rst) begin
-      \$197  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$198  = \$60 [2:0];
-    if (rst) begin
-      \$198  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = \$65 ;
-    if (rst) begin
-      \$199  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$200  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$200  = \$85 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$196  = row_out__0__counters;
+      1'h1:
+          \$196  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$196  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$197  = row_out__0__tags;
+      1'h1:
+          \$197  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$197  = 140'h00000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$198  = slot_out__0;
+      1'h1:
+          \$198  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$198  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = \$54 ;
+    if (rst) begin
+      \$199  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = judge;
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = row_in__hot;
-    if (judged) begin
-      \$201  = hot;
-    end
+    \$201  = 1'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$201  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$201 [0] = \$94 ;
-            \$201 [1] = \$103 ;
-            \$201 [2] = \$112 ;
-            \$201 [3] = \$121 ;
-          end
-    endcase
-    if (rst) begin
-      \$201  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$202  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$202  = \$66 [9:0];
-    endcase
-    if (rst) begin
-      \$202  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$203  = index;
-    casez (fsm_state)
-      4'h1:
-          \$203  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -2925,188 +2721,386 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h8:
           /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$203  = \$80 [10:0];
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$203  = \$132 [10:0];
+          if (restore__valid) begin
+            \$201  = 1'h1;
+          end
     endcase
     if (rst) begin
-      \$203  = 11'h000;
+      \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$67 ) begin
-            \$204  = 1'h0;
-          end
-      4'h0:
-          if (\$69 ) begin
-            (* full_case = 32'd1 *)
-            if (\$72 ) begin
-            end else begin
-              \$204  = 1'h1;
-            end
-          end else if (\$71 ) begin
-            casez (write_data)
-              32'd1:
-                  \$204  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$122 ) begin
-              \$204  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$128 ) begin
-              \$204  = 1'h1;
-            end
-          end
-    endcase
+    \$202  = \$55 ;
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = \$60 [2:0];
+    if (rst) begin
+      \$203  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$65 ;
     if (rst) begin
       \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = fsm_state;
+    \$205  = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$67 ) begin
-            \$205  = 4'h0;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$205  = \$86 ;
+          end
+    endcase
+    if (rst) begin
+      \$205  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = row_in__hot;
+    if (judged) begin
+      \$206  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          \$206  = group0_1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$206 [0] = \$95 ;
+            \$206 [1] = \$104 ;
+            \$206 [2] = \$113 ;
+            \$206 [3] = \$122 ;
+          end
+    endcase
+    if (rst) begin
+      \$206  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$66 ;
+    if (rst) begin
+      \$207  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$208  = \$67 [9:0];
+    endcase
+    if (rst) begin
+      \$208  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = index;
+    casez (fsm_state)
+      4'h1:
+          \$209  = 11'h000;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          if (dump__ready) begin
+            \$209  = \$81 [10:0];
+          end
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          \$209  = \$133 [10:0];
+    endcase
+    if (rst) begin
+      \$209  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$210  = 1'h0;
           end
       4'h0:
-          if (\$69 ) begin
+          if (\$70 ) begin
             (* full_case = 32'd1 *)
-            if (\$72 ) begin
+            if (\$73 ) begin
             end else begin
-              \$205  = 4'h1;
+              \$210  = 1'h1;
             end
-          end else if (\$71 ) begin
+          end else if (\$72 ) begin
             casez (write_data)
               32'd1:
-                  \$205  = 4'h1;
-              32'd2:
-                  \$205  = 4'h2;
-              32'd3:
-                  \$205  = 4'h3;
-              32'd6:
-                  \$205  = 4'h4;
+                  \$210  = 1'h1;
             endcase
           end
       4'h2:
-          \$205  = 4'h5;
+          /* empty */;
       4'h5:
-          \$205  = 4'h6;
+          /* empty */;
       4'h6:
-          \$205  = 4'h7;
+          /* empty */;
       4'h7:
-          if (dump__ready) begin
-            \$205  = 4'h8;
-          end
+          /* empty */;
       4'h8:
-          if (\$78 ) begin
-            \$205  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$205  = 4'h2;
-            if (\final ) begin
-              \$205  = 4'h0;
-            end
-          end
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$205  = 4'ha;
-            if (\$122 ) begin
-              \$205  = 4'hb;
+            if (\$123 ) begin
               if (restore__payload[256]) begin
-                \$205  = 4'h1;
+                \$210  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$205  = 4'hc;
-            if (\$128 ) begin
-              \$205  = 4'hb;
+            if (\$129 ) begin
               if (restore__payload[256]) begin
-                \$205  = 4'h1;
+                \$210  = 1'h1;
               end
             end
           end
       4'hc:
-          if (\$130 ) begin
-            \$205  = 4'hd;
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$134 ) begin
+            \$210  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$210  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$211  = 1'h0;
+          end
+      4'h0:
+          if (\$70 ) begin
+            (* full_case = 32'd1 *)
+            if (\$73 ) begin
+            end else begin
+              \$211  = 1'h1;
+            end
+          end else if (\$72 ) begin
+            casez (write_data)
+              32'd1:
+                  \$211  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$123 ) begin
+              \$211  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$129 ) begin
+              \$211  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$212  = 4'h0;
+          end
+      4'h0:
+          if (\$70 ) begin
+            (* full_case = 32'd1 *)
+            if (\$73 ) begin
+            end else begin
+              \$212  = 4'h1;
+            end
+          end else if (\$72 ) begin
+            casez (write_data)
+              32'd1:
+                  \$212  = 4'h1;
+              32'd2:
+                  \$212  = 4'h2;
+              32'd3:
+                  \$212  = 4'h3;
+              32'd6:
+                  \$212  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$212  = 4'h5;
+      4'h5:
+          \$212  = 4'h6;
+      4'h6:
+          \$212  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$212  = 4'h8;
+          end
+      4'h8:
+          if (\$79 ) begin
+            \$212  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$212  = 4'h2;
+            if (\final ) begin
+              \$212  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$212  = 4'ha;
+            if (\$123 ) begin
+              \$212  = 4'hb;
+              if (restore__payload[256]) begin
+                \$212  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$212  = 4'hc;
+            if (\$129 ) begin
+              \$212  = 4'hb;
+              if (restore__payload[256]) begin
+                \$212  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$131 ) begin
+            \$212  = 4'hd;
           end
       4'hd:
         begin
-          \$205  = 4'he;
+          \$212  = 4'he;
           if (\final ) begin
-            \$205  = 4'h0;
+            \$212  = 4'h0;
           end
         end
       4'he:
-          \$205  = 4'h3;
+          \$212  = 4'h3;
       4'hb:
-          if (\$133 ) begin
-            \$205  = 4'h1;
+          if (\$134 ) begin
+            \$212  = 4'h1;
           end
       4'h4:
-          if (\$134 ) begin
-            \$205  = 4'h0;
+          if (\$135 ) begin
+            \$212  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$205  = 4'h1;
+      \$212  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = hot_rows;
+    \$213  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$69 ) begin
+          if (\$70 ) begin
             (* full_case = 32'd1 *)
-            if (\$72 ) begin
+            if (\$73 ) begin
             end else begin
-              \$206  = write_data[12:0];
+              \$213  = write_data[12:0];
             end
           end
     endcase
     if (rst) begin
-      \$206  = 13'h1000;
+      \$213  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = row_in__valid;
+    \$214  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3117,7 +3111,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h5:
           /* empty */;
       4'h6:
-          \$207  = group0_0;
+          \$214  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -3126,19 +3120,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$207 [0] = \$86 ;
-            \$207 [1] = \$95 ;
-            \$207 [2] = \$104 ;
-            \$207 [3] = \$113 ;
+            \$214 [0] = \$87 ;
+            \$214 [1] = \$96 ;
+            \$214 [2] = \$105 ;
+            \$214 [3] = \$114 ;
           end
     endcase
     if (rst) begin
-      \$207  = 4'h0;
+      \$214  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = row_in__referenced;
+    \$215  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3149,7 +3143,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h5:
           /* empty */;
       4'h6:
-          \$208  = group0_2;
+          \$215  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -3158,19 +3152,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$208 [0] = \$92 ;
-            \$208 [1] = \$101 ;
-            \$208 [2] = \$110 ;
-            \$208 [3] = \$119 ;
+            \$215 [0] = \$93 ;
+            \$215 [1] = \$102 ;
+            \$215 [2] = \$111 ;
+            \$215 [3] = \$120 ;
           end
     endcase
     if (rst) begin
-      \$208  = 4'h0;
+      \$215  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = row_in__age;
+    \$216  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3181,7 +3175,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h5:
           /* empty */;
       4'h6:
-          \$209  = group0_3;
+          \$216  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -3192,16 +3186,16 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$209  = restore__payload[63:56];
+            \$216  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$209  = 8'h00;
+      \$216  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = row_in__counters;
+    \$217  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3212,7 +3206,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h5:
           /* empty */;
       4'h6:
-          \$210  = group0_4;
+          \$217  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -3221,19 +3215,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$210 [7:0] = \$90 ;
-            \$210 [15:8] = \$99 ;
-            \$210 [23:16] = \$108 ;
-            \$210 [31:24] = \$117 ;
+            \$217 [7:0] = \$91 ;
+            \$217 [15:8] = \$100 ;
+            \$217 [23:16] = \$109 ;
+            \$217 [31:24] = \$118 ;
           end
     endcase
     if (rst) begin
-      \$210  = 32'd0;
+      \$217  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__tags;
+    \$218  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3244,7 +3238,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h5:
           /* empty */;
       4'h6:
-          \$211  = group0_5;
+          \$218  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -3253,19 +3247,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$211 [34:0] = \$88 ;
-            \$211 [69:35] = \$97 ;
-            \$211 [104:70] = \$106 ;
-            \$211 [139:105] = \$115 ;
+            \$218 [34:0] = \$89 ;
+            \$218 [69:35] = \$98 ;
+            \$218 [104:70] = \$107 ;
+            \$218 [139:105] = \$116 ;
           end
     endcase
     if (rst) begin
-      \$211  = 140'h00000000000000000000000000000000000;
+      \$218  = 140'h00000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = way;
+    \$219  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3281,9 +3275,9 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h8:
         begin
-          \$212  = \$73 [2:0];
-          if (\$78 ) begin
-            \$212  = 3'h0;
+          \$219  = \$74 [2:0];
+          if (\$79 ) begin
+            \$219  = 3'h0;
           end
         end
       4'h9:
@@ -3294,19 +3288,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'hc:
         begin
-          \$212  = \$129 [2:0];
-          if (\$130 ) begin
-            \$212  = 3'h0;
+          \$219  = \$130 [2:0];
+          if (\$131 ) begin
+            \$219  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$212  = 3'h0;
+      \$219  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = slot0;
+    \$220  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3323,7 +3317,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h8:
           casez (way)
             3'h2:
-                \$213  = \$74 ;
+                \$220  = \$75 ;
           endcase
       4'h9:
           /* empty */;
@@ -3331,16 +3325,16 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$213  = restore__payload[11:0];
+            \$220  = restore__payload[11:0];
           end
     endcase
     if (rst) begin
-      \$213  = 12'h000;
+      \$220  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = slot1;
+    \$221  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3359,7 +3353,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
             3'h2:
                 /* empty */;
             3'h3:
-                \$214  = \$75 ;
+                \$221  = \$76 ;
           endcase
       4'h9:
           /* empty */;
@@ -3367,16 +3361,16 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$214  = restore__payload[75:64];
+            \$221  = restore__payload[75:64];
           end
     endcase
     if (rst) begin
-      \$214  = 12'h000;
+      \$221  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = slot2;
+    \$222  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3397,7 +3391,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
             3'h3:
                 /* empty */;
             3'h4:
-                \$215  = \$76 ;
+                \$222  = \$77 ;
           endcase
       4'h9:
           /* empty */;
@@ -3405,16 +3399,16 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$215  = restore__payload[139:128];
+            \$222  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
-      \$215  = 12'h000;
+      \$222  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = slot3;
+    \$223  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3437,7 +3431,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
             3'h4:
                 /* empty */;
             3'h5:
-                \$216  = \$77 ;
+                \$223  = \$78 ;
           endcase
       4'h9:
           /* empty */;
@@ -3445,16 +3439,45 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$216  = restore__payload[203:192];
+            \$223  = restore__payload[203:192];
           end
     endcase
     if (rst) begin
-      \$216  = 12'h000;
+      \$223  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = \beyond$34 ;
+    \$224  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          if (\$79 ) begin
+            \$224  = 1'h1;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$224  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = \beyond$34 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3476,19 +3499,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$217 [0] = \$123 ;
-            \$217 [1] = \$124 ;
-            \$217 [2] = \$125 ;
-            \$217 [3] = \$126 ;
+            \$225 [0] = \$124 ;
+            \$225 [1] = \$125 ;
+            \$225 [2] = \$126 ;
+            \$225 [3] = \$127 ;
           end
     endcase
     if (rst) begin
-      \$217  = 4'h0;
+      \$225  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = counts;
+    \$226  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3510,79 +3533,19 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$218  = \$127 ;
+            \$226  = \$128 ;
           end
     endcase
     if (rst) begin
-      \$218  = 1'h0;
+      \$226  = 1'h0;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_access = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          row_access = 1'h1;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_access = 1'h1;
-      4'h5:
-          row_access = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_access = 1'h1;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_access = 1'h1;
-      4'hd:
-          row_access = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_set = 10'h000;
-    casez (fsm_state)
-      4'h1:
-          row_set = walk;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_set = index[10:1];
-      4'h5:
-          row_set = index[10:1];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_set = index[10:1];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_set = index[10:1];
-      4'hd:
-          row_set = index[10:1];
-    endcase
   end
   always @* begin
     if (starts_blocks) begin end
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$136 ;
+          row_write = \$137 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3604,7 +3567,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$147 [1:0];
+          row_write = \$151 [1:0];
     endcase
   end
   always @* begin
@@ -3620,12 +3583,12 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$137 ) begin
+          if (\$138 ) begin
             done = report;
           end
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3668,13 +3631,23 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'hb:
           /* empty */;
       4'h4:
-          if (\$148 ) begin
+          if (\$152 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$164 ) begin
+    if (\$169 ) begin
       done = 1'h1;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    leaves = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          leaves = \$141 ;
+    endcase
   end
   always @* begin
     if (starts_blocks) begin end
@@ -3683,8 +3656,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-            if (\$142 ) begin
+          if (\$143 ) begin
+            if (\$146 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -3697,8 +3670,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3717,8 +3690,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3739,8 +3712,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3765,8 +3738,8 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -3808,92 +3781,6 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'h9:
           dump__valid = 1'h1;
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_way = way[1:0];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          sending_slots = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[256] = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          dump__payload[256] = \final ;
-    endcase
-    begin
-      begin
-        dump__payload[63:0] = \$149 ;
-        dump__payload[127:64] = \$150 ;
-        dump__payload[191:128] = \$151 ;
-        dump__payload[255:192] = \$152 ;
-      end
-    end
-    if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$153  };
-      dump__payload[127:64] = { 52'h0000000000000, \$154  };
-      dump__payload[191:128] = { 52'h0000000000000, \$155  };
-      dump__payload[255:192] = { 52'h0000000000000, \$156  };
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -3951,13 +3838,13 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$143 ) begin
+            if (\$147 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$144 ) begin
+            if (\$148 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3988,7 +3875,7 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$145 [1:0];
+          slot_write = \$149 [1:0];
     endcase
   end
   always @* begin
@@ -4016,28 +3903,44 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$146 ;
+          slot_in = \$150 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
+    dump__payload[63:0] = \$153 ;
+    dump__payload[127:64] = \$154 ;
+    dump__payload[191:128] = \$155 ;
+    dump__payload[255:192] = \$156 ;
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$158  };
+      dump__payload[127:64] = { 52'h0000000000000, \$159  };
+      dump__payload[191:128] = { 52'h0000000000000, \$160  };
+      dump__payload[255:192] = { 52'h0000000000000, \$161  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$159 ) begin
-      command_busy = \$162 ;
+    if (\$164 ) begin
+      command_busy = \$167 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$164 ) begin
+    if (\$169 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$135 [3:0];
+  assign index_bits = \$136 [3:0];
+  assign row_way = way[1:0];
+  always @*
+    dump__payload[256] = \$157 ;
+  assign \$78  = group0_6;
   assign \$77  = group0_6;
   assign \$76  = group0_6;
   assign \$75  = group0_6;
-  assign \$74  = group0_6;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -4049,9 +3952,9 @@ module hotline_small_control(clk, rst, busy, index_bits, hold, row_out__0__valid
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$136  = 2'h3;
-  assign \$122  = restore__payload[256];
-  assign \$143  = restore__payload[256];
+  assign \$137  = 2'h3;
+  assign \$123  = restore__payload[256];
+  assign \$147  = restore__payload[256];
 endmodule
 
 module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4243,49 +4146,55 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
-  wire \$46 ;
-  wire [31:0] \$47 ;
+  wire [31:0] \$46 ;
+  wire [1:0] \$47 ;
   wire [1:0] \$48 ;
   wire [1:0] \$49 ;
   wire \$5 ;
   wire [1:0] \$50 ;
-  wire [1:0] \$51 ;
-  wire [5:0] \$52 ;
-  wire [6:0] \$53 ;
-  wire [5:0] \$54 ;
-  wire [6:0] \$55 ;
-  wire [16:0] \$56 ;
-  wire [17:0] \$57 ;
+  wire [5:0] \$51 ;
+  wire [6:0] \$52 ;
+  wire [5:0] \$53 ;
+  wire [6:0] \$54 ;
+  wire [16:0] \$55 ;
+  wire [17:0] \$56 ;
+  wire \$57 ;
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
-  reg [1:0] \$62 ;
+  wire \$62 ;
   reg [1:0] \$63 ;
   reg [1:0] \$64 ;
   reg [1:0] \$65 ;
-  reg [4:0] \$66 ;
+  reg [1:0] \$66 ;
   reg [4:0] \$67 ;
-  reg [15:0] \$68 ;
+  reg [4:0] \$68 ;
   reg \$69 ;
   wire \$7 ;
   reg \$70 ;
-  wire [1:0] \$71 ;
-  wire [1:0] \$72 ;
-  wire [1:0] \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
+  reg [15:0] \$71 ;
+  reg \$72 ;
+  reg \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg \$76 ;
+  reg [10:0] \$77 ;
+  reg [2:0] \$78 ;
+  wire [1:0] \$79 ;
   wire \$8 ;
   wire \$9 ;
   wire acknowledged;
+  wire advance;
   wire [7:0] age_period;
   wire [2:0] answer_front;
   wire [11:0] answer_slot;
   wire answer_valid;
   wire [1:0] any_left;
+  wire [1:0] asked__0;
+  wire [1:0] asked__1;
+  wire [1:0] awaited;
   wire bank;
   wire bank0_any_left;
   wire bank0_ready;
@@ -4319,15 +4228,18 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$308  = 1'h0;
+  reg \busy$314  = 1'h0;
+  reg came = 1'h0;
   wire causes;
   wire [205:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
+  wire clear_counters;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
+  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [12:0] csr_hot_count_12_0;
   wire [31:0] csr_hysteresis;
@@ -4357,6 +4269,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -4372,8 +4285,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [171:0] front_slice_output__payload;
   wire front_slice_output__ready;
   wire front_slice_output__valid;
-  wire [1:0] gather;
-  wire gather_load;
+  wire [1:0] gather_awaited__1;
+  wire [174:0] gather_output__payload;
+  wire gather_output__ready;
+  wire gather_output__valid;
+  reg gone = 1'h0;
   wire hasher_enable;
   wire [89:0] hasher_input__payload;
   wire hasher_input__valid;
@@ -4382,6 +4298,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire hasher_output__valid;
   wire [25:0] heads__0;
   wire [25:0] heads__1;
+  wire [1:0] hot;
   wire [31:0] hot_count;
   wire [12:0] hot_rows;
   wire hot_rows_range;
@@ -4400,6 +4317,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
+  reg [2:0] irq_status_set = 3'h0;
   wire judged_input__ready;
   wire judged_input__valid;
   wire [35:0] keys__0;
@@ -4429,9 +4347,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire over;
-  wire [172:0] passes_r_data;
-  wire passes_r_rdy;
+  reg over = 1'h0;
+  wire pass_load;
+  wire [176:0] passes_output__payload;
+  wire passes_output__ready;
+  wire passes_output__valid;
   wire [1:0] phase;
   wire [34:0] pick_tag__0;
   wire [34:0] pick_tag__1;
@@ -4447,7 +4367,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   (* init = 2'h0 *)
   wire promotions;
   wire [63:0] promotions_value;
-  wire r_en;
   wire [1:0] rank_is__0;
   wire [1:0] rank_is__1;
   wire [1:0] ready;
@@ -4529,7 +4448,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [11:0] slots__5;
   wire [11:0] slots__6;
   wire [11:0] slots__7;
-  wire snapshot;
+  reg snapshot = 1'h0;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -4543,24 +4462,23 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire take;
   wire [31:0] threshold;
   wire too_many;
+  wire u_control_accessing;
   wire u_control_busy;
-  wire u_control_clear_counters;
-  wire u_control_row_access;
   wire [9:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [1:0] u_control_row_write;
   wire [11:0] u_control_slot_in;
   wire [1:0] u_control_slot_write;
-  wire [198:0] u_gather_output__payload;
-  wire u_gather_output__ready;
-  wire u_gather_output__valid;
+  wire u_control_snapshot;
+  wire [176:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
+  wire u_scatter_output__valid;
   wire [1:0] u_scatter_to_bank__1;
   wire [89:0] unpacker_output__payload;
   wire unpacker_output__ready;
   wire unpacker_output__valid;
   wire [1:0] update;
-  wire [1:0] update_hot;
+  wire update_load;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
@@ -4573,11 +4491,10 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [205:0] updates_input__payload;
   wire updates_input__ready;
   wire updates_input__valid;
+  wire updates_over;
   wire [1:0] updates_room;
   wire [1:0] updates_to_bank__1;
   reg updating = 1'h0;
-  wire [172:0] w_data;
-  wire w_en;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -4606,6 +4523,8 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire [31:0] write_data;
+  assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$24  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$25  = nonpopular_slice_output__payload[129:128] > 1'h1;
@@ -4626,15 +4545,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$37  = \busy$308  | updates_input__valid;
+  assign \$37  = \busy$314  | updates_input__valid;
   assign \$38  = updating | updates_busy;
   assign busy = \$37  | \$38 ;
   assign selector_clear = clear | restore_start;
-  assign row_access = selecting | u_control_row_access;
+  assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank1_row_access = selecting | u_control_row_access;
+  assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
@@ -4649,41 +4568,56 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign output_stall = \$42  | \$44 ;
   assign \$45  = busy | csr_status_1;
   assign u_control_busy = busy | started;
-  assign \$46  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$47  = irq_status & irq_enable;
-  assign causes = | \$47 ;
-  assign \$48  = inserted + bank1_inserted;
-  assign \$49  = evicted + bank1_evicted;
-  assign \$50  = revived + bank1_revived;
-  assign \$51  = returned + bank1_returned;
-  assign \$52  = popular_ended + popular_sent;
-  assign \$53  = \$52  - finished;
-  assign \$54  = nonpopular_ended + nonpopular_sent;
-  assign \$55  = \$54  - finished;
-  assign \$56  = in_core + started;
-  assign \$57  = \$56  - finished;
+  assign \$46  = irq_status & irq_enable;
+  assign causes = | \$46 ;
+  assign \$47  = inserted + bank1_inserted;
+  assign \$48  = evicted + bank1_evicted;
+  assign \$49  = revived + bank1_revived;
+  assign \$50  = returned + bank1_returned;
+  assign \$51  = popular_ended + popular_sent;
+  assign \$52  = \$51  - finished;
+  assign \$53  = nonpopular_ended + nonpopular_sent;
+  assign \$54  = \$53  - finished;
+  assign \$55  = in_core + came;
+  assign \$56  = \$55  - gone;
+  assign \$57  = started | came;
   assign \$58  = | in_core;
-  assign \$59  = started | \$58 ;
+  assign \$59  = \$57  | \$58 ;
   assign \$60  = | { bank1_updating, bank0_updating };
   assign \$61  = updates_busy | \$60 ;
+  assign \$62  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   always @(posedge clk)
-    inserts <= \$62 ;
+    inserts <= \$63 ;
   always @(posedge clk)
-    evictions <= \$63 ;
+    evictions <= \$64 ;
   always @(posedge clk)
-    revivals <= \$64 ;
+    revivals <= \$65 ;
   always @(posedge clk)
-    returns <= \$65 ;
+    returns <= \$66 ;
   always @(posedge clk)
-    popular_ended <= \$66 ;
+    popular_ended <= \$67 ;
   always @(posedge clk)
-    nonpopular_ended <= \$67 ;
+    nonpopular_ended <= \$68 ;
   always @(posedge clk)
-    in_core <= \$68 ;
+    came <= \$69 ;
   always @(posedge clk)
-    \busy$308  <= \$69 ;
+    gone <= \$70 ;
   always @(posedge clk)
-    updating <= \$70 ;
+    in_core <= \$71 ;
+  always @(posedge clk)
+    \busy$314  <= \$72 ;
+  always @(posedge clk)
+    updating <= \$73 ;
+  always @(posedge clk)
+    over <= \$74 ;
+  always @(posedge clk)
+    snapshot <= \$75 ;
+  always @(posedge clk)
+    counters_clear <= \$76 ;
+  always @(posedge clk)
+    error_set <= \$77 ;
+  always @(posedge clk)
+    irq_status_set <= \$78 ;
   assign \$1  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$2  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$3  = popular_slice_output__payload[129:128] > 1'h0;
@@ -4704,11 +4638,12 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   hotline_small_popularity_bank bank0 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank0_any_left),
+    .asked(asked__0),
+    .awaited(awaited),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
@@ -4716,15 +4651,12 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$73 [0], \$72 [0] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$75 , \$74  }),
-    .gather_rank_is_1({ \$77 , \$76  }),
     .heads(heads__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__0),
     .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
@@ -4759,7 +4691,9 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .tags_1(tags__1),
     .take(take),
     .update(update),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(update_room),
@@ -4772,8 +4706,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .wanted(wanted)
   );
   hotline_small_popularity_bank bank1 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank1_any_left),
+    .asked(asked__1),
+    .awaited(gather_awaited__1),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
@@ -4781,15 +4718,12 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .eligible(eligible__1),
     .evicted(bank1_evicted),
     .fetch(fetch),
-    .gather({ \$73 [1], \$72 [1] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$75 , \$74  }),
-    .gather_rank_is_1({ \$77 , \$76  }),
     .heads(heads__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__1),
     .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
@@ -4824,7 +4758,9 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .tags_1(tags__1),
     .take(take),
     .update(updates_to_bank__1),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank1_update_room),
@@ -4841,23 +4777,23 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .batch_too_long(batch_too_long),
     .clk(clk),
     .hits(lookup_hits),
-    .input__ready(u_gather_output__ready),
-    .input__valid(u_gather_output__valid),
+    .input__payload(gather_output__payload),
+    .input__ready(gather_output__ready),
+    .input__valid(gather_output__valid),
     .lookups(lookups),
-    .output__payload(classifier_output__payload),
+    .\output__payload$49 (classifier_output__payload),
     .output__ready(classifier_output__ready),
     .output__valid(classifier_output__valid),
     .popular(popular_samples),
     .rst(rst),
-    .samples(samples),
-    .w_data(u_gather_output__payload)
+    .samples(samples)
   );
   hotline_small_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(u_control_clear_counters),
+    .clear(counters_clear),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -4933,27 +4869,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set_0(index_range),
-    .error_set_1(sample_too_long),
-    .error_set_10(too_many),
-    .error_set_2(sample_open),
-    .error_set_3(batch_too_long),
-    .error_set_4(command_busy),
-    .error_set_5(command_code),
-    .error_set_6(hot_rows_range),
-    .error_set_7(restore_length),
-    .error_set_8(restore_entry),
-    .error_set_9(empty_batch),
-    .found_3_2(\$71 ),
+    .error_set(error_set),
+    .found_3_2(\$79 ),
     .hot_count_12_0(csr_hot_count_12_0),
     .hot_rows_12_0(hot_rows),
     .hysteresis(csr_hysteresis),
     .index_bits_3_0(csr_index_bits_3_0),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .irq_status_set_0(finished),
-    .irq_status_set_1(done),
-    .irq_status_set_2(\$46 ),
+    .irq_status_set(irq_status_set),
     .move_limit(move_limit),
     .rst(rst),
     .select_irq_status(acknowledged),
@@ -5024,6 +4948,34 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .output__valid(front_slice_output__valid),
     .rst(rst)
   );
+  hotline_small_gather gather (
+    .answer_front(answer_front),
+    .answer_slot(answer_slot),
+    .answer_valid(answer_valid),
+    .awaited__0(awaited),
+    .awaited__1(gather_awaited__1),
+    .clk(clk),
+    .current_moves(fetch),
+    .heads__0(heads__0),
+    .heads__1(heads__1),
+    .input__payload(passes_output__payload),
+    .input__ready(passes_output__ready),
+    .input__valid(passes_output__valid),
+    .next_moves(advance),
+    .output__payload(gather_output__payload),
+    .output__ready(gather_output__ready),
+    .output__valid(gather_output__valid),
+    .ready(ready),
+    .rst(rst),
+    .slots__0(slots__0),
+    .slots__1(slots__1),
+    .slots__2(slots__2),
+    .slots__3(slots__3),
+    .slots__4(slots__4),
+    .slots__5(slots__5),
+    .slots__6(slots__6),
+    .slots__7(slots__7)
+  );
   hotline_small_hasher hasher (
     .clk(clk),
     .enable(hasher_enable),
@@ -5073,13 +5025,13 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   );
   hotline_small_passes passes (
     .clk(clk),
-    .r_data(passes_r_data),
-    .r_en(r_en),
-    .r_rdy(passes_r_rdy),
+    .input__ready(u_scatter_output__ready),
+    .input__valid(u_scatter_output__valid),
+    .output__payload(passes_output__payload),
+    .output__ready(passes_output__ready),
+    .output__valid(passes_output__valid),
     .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(u_scatter_output__ready)
+    .write__data(u_scatter_output__payload)
   );
   hotline_small_popular_slice popular_slice (
     .clk(clk),
@@ -5139,10 +5091,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .rst(rst)
   );
   hotline_small_control u_control (
+    .accessing(u_control_accessing),
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(u_control_clear_counters),
+    .clear_counters(clear_counters),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -5150,10 +5103,9 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(csr_status_1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$71 ),
+    .hot_rows_write_etc(\$79 ),
     .index_bits(csr_index_bits_3_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -5162,7 +5114,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(u_control_row_access),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -5185,56 +5136,28 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .row_way(u_control_row_way),
     .row_write(u_control_row_write),
     .rst(rst),
+    .running(csr_status_1),
     .select(start),
     .selecting(selecting),
     .slot_in(u_control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_write(u_control_slot_write),
-    .snapshot(snapshot),
+    .snapshot(u_control_snapshot),
     .write_data(write_data)
   );
-  hotline_small_gather u_gather (
-    .\10_0_0 (\$74 ),
-    .\11_0_0 (\$75 ),
-    .\12_0_0 (\$76 ),
-    .\13_0_0 (\$77 ),
-    .answer_front(answer_front),
-    .answer_slot(answer_slot),
-    .answer_valid(answer_valid),
-    .clk(clk),
-    .fetch(fetch),
-    .heads__0(heads__0),
-    .heads__1(heads__1),
-    .input__payload(passes_r_data),
-    .input__ready(r_en),
-    .input__valid(passes_r_rdy),
-    .load(gather_load),
-    .output__payload(u_gather_output__payload),
-    .output__ready(u_gather_output__ready),
-    .output__valid(u_gather_output__valid),
-    .ready(ready),
-    .rst(rst),
-    .slots__0(slots__0),
-    .slots__1(slots__1),
-    .slots__2(slots__2),
-    .slots__3(slots__3),
-    .slots__4(slots__4),
-    .slots__5(slots__5),
-    .slots__6(slots__6),
-    .slots__7(slots__7),
-    .source0(\$72 ),
-    .source1(\$73 )
-  );
   hotline_small_scatter u_scatter (
+    .asked__0(asked__0),
+    .asked__1(asked__1),
     .clk(clk),
     .fire(take),
     .input__payload(front_slice_output__payload),
     .input__valid(front_slice_output__valid),
+    .load(pass_load),
     .move0(front_slice_output__ready),
-    .output__payload(w_data),
+    .output__payload(u_scatter_output__payload),
     .output__ready(u_scatter_output__ready),
-    .output__valid(w_en),
+    .output__valid(u_scatter_output__valid),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
     .room(room),
@@ -5259,7 +5182,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   hotline_small_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(csr_status_1),
+    .hold(u_control_accessing),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -5278,7 +5201,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .busy(updates_busy),
     .clk(clk),
     .fire(update_take),
-    .hot(update_hot),
+    .hot(hot),
     .input__payload(updates_input__payload),
     .input__ready(updates_input__ready),
     .input__valid(updates_input__valid),
@@ -5292,7 +5215,8 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .keys__7(keys__7),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
-    .over(over),
+    .load(update_load),
+    .over(updates_over),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
     .room(updates_room),
@@ -5354,69 +5278,117 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$48 ;
-    if (rst) begin
-      \$62  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = \$49 ;
+    \$63  = \$47 ;
     if (rst) begin
       \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = \$50 ;
+    \$64  = \$48 ;
     if (rst) begin
       \$64  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = \$51 ;
+    \$65  = \$49 ;
     if (rst) begin
       \$65  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = \$53 [4:0];
+    \$66  = \$50 ;
     if (rst) begin
-      \$66  = 5'h00;
+      \$66  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = \$55 [4:0];
+    \$67  = \$52 [4:0];
     if (rst) begin
       \$67  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = \$57 [15:0];
+    \$68  = \$54 [4:0];
     if (rst) begin
-      \$68  = 16'h0000;
+      \$68  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = \$59 ;
+    \$69  = started;
     if (rst) begin
       \$69  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = \$61 ;
+    \$70  = finished;
     if (rst) begin
       \$70  = 1'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = \$56 [15:0];
+    if (rst) begin
+      \$71  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = \$59 ;
+    if (rst) begin
+      \$72  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = \$61 ;
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = updates_over;
+    if (rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = u_control_snapshot;
+    if (rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = clear_counters;
+    if (rst) begin
+      \$76  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$77  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$77  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = { \$62 , done, finished };
+    if (rst) begin
+      \$78  = 3'h0;
+    end
+  end
   assign bank = 1'h0;
-  assign gather = { \$73 [0], \$72 [0] };
   assign row_write = u_control_row_write[0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -5490,7 +5462,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign lookup_slice_input__payload[127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions
+module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -5508,8 +5480,6 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   wire split_beats;
   input bank_stall;
   wire bank_stall;
-  input select_cycles;
-  wire select_cycles;
   input [1:0] inserts;
   wire [1:0] inserts;
   input [1:0] evictions;
@@ -5518,10 +5488,10 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input clear;
-  wire clear;
   input snapshot;
   wire snapshot;
+  input clear;
+  wire clear;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -5536,6 +5506,8 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   wire promotions;
   input demotions;
   wire demotions;
+  input select_cycles;
+  wire select_cycles;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -7618,10 +7590,9 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   end
 endmodule
 
-module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, irq_status_set_0, status_0, irq_status_set_2, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, write_data, bus__bvalid, bus__bresp
-, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, error_set_8, hot_rows_12_0, irq_status_set_1, error_set_6, error_set_5
-, error_set_7, error_set_4, status_3_2, error_set_0, error_set_1, error_set_2, error_set_9, error_set_10, error_set_3, hot_count_12_0, threshold_8_0, counter_batches_lo_etc, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc
-, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
+module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, status_0, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, error_set, irq_status_set, write_data, bus__bvalid, bus__bresp
+, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, hot_rows_12_0, status_3_2, hot_count_12_0, threshold_8_0, counter_batches_lo_etc
+, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
   input bus__awvalid;
@@ -7644,12 +7615,8 @@ module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus_
   wire clk;
   input rst;
   wire rst;
-  input irq_status_set_0;
-  wire irq_status_set_0;
   input status_0;
   wire status_0;
-  input irq_status_set_2;
-  wire irq_status_set_2;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -7660,6 +7627,10 @@ module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus_
   wire [3:0] index_bits_3_0;
   input status_1;
   wire status_1;
+  input [10:0] error_set;
+  wire [10:0] error_set;
+  input [2:0] irq_status_set;
+  wire [2:0] irq_status_set;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -7698,34 +7669,10 @@ module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus_
   reg [31:0] bus__rdata = 32'd0;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp = 2'h0;
-  input error_set_8;
-  wire error_set_8;
   input [12:0] hot_rows_12_0;
   wire [12:0] hot_rows_12_0;
-  input irq_status_set_1;
-  wire irq_status_set_1;
-  input error_set_6;
-  wire error_set_6;
-  input error_set_5;
-  wire error_set_5;
-  input error_set_7;
-  wire error_set_7;
-  input error_set_4;
-  wire error_set_4;
   input [1:0] status_3_2;
   wire [1:0] status_3_2;
-  input error_set_0;
-  wire error_set_0;
-  input error_set_1;
-  wire error_set_1;
-  input error_set_2;
-  wire error_set_2;
-  input error_set_9;
-  wire error_set_9;
-  input error_set_10;
-  wire error_set_10;
-  input error_set_3;
-  wire error_set_3;
   input [12:0] hot_count_12_0;
   wire [12:0] hot_count_12_0;
   input [8:0] threshold_8_0;
@@ -8154,7 +8101,7 @@ module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus_
   assign \$34  = ~ write_data;
   assign \$35  = error & \$34 ;
   assign \$36  = found[4] ? \$35  : error;
-  assign \$37  = \$36  | { 21'h000000, error_set_10, error_set_9, error_set_8, error_set_7, error_set_6, error_set_5, error_set_4, error_set_3, error_set_2, error_set_1, error_set_0 };
+  assign \$37  = \$36  | { 21'h000000, error_set };
   assign \$38  = & strobes;
   assign \$39  = find & \$38 ;
   assign \$40  = address == 7'h58;
@@ -8162,7 +8109,7 @@ module hotline_small_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus_
   assign \$42  = ~ write_data;
   assign \$43  = irq_status & \$42 ;
   assign \$44  = found[5] ? \$43  : irq_status;
-  assign \$45  = \$44  | { 29'h00000000, irq_status_set_2, irq_status_set_1, irq_status_set_0 };
+  assign \$45  = \$44  | { 29'h00000000, irq_status_set };
   assign \$46  = & strobes;
   assign \$47  = find & \$46 ;
   assign \$48  = address == 7'h5c;
@@ -9210,8 +9157,8 @@ module hotline_small_dispatcher_entry(rst, input__valid, output__ready, input__r
   end
 endmodule
 
-module hotline_small_front(rst, clear, input__ready, output__ready, forget, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
-, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, over, clk);
+module hotline_small_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
+, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -9222,8 +9169,8 @@ module hotline_small_front(rst, clear, input__ready, output__ready, forget, inpu
   wire input__ready;
   input output__ready;
   wire output__ready;
-  input forget;
-  wire forget;
+  input over;
+  wire over;
   input [161:0] input__payload;
   wire [161:0] input__payload;
   input input__valid;
@@ -9272,8 +9219,8 @@ module hotline_small_front(rst, clear, input__ready, output__ready, forget, inpu
   wire [2:0] answer_front;
   input [11:0] answer_slot;
   wire [11:0] answer_slot;
-  input over;
-  wire over;
+  input forget;
+  wire forget;
   input clk;
   wire clk;
   wire \$1 ;
@@ -10660,32 +10607,22 @@ module hotline_small_front_slice(rst, input__ready, output__ready, input__valid,
   end
 endmodule
 
-module hotline_small_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \10_0_0 , \11_0_0 , \12_0_0 , \13_0_0 , heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5, slots__6
-, slots__7, input__valid, output__valid, output__payload, answer_valid, answer_front, answer_slot, output__ready, clk);
+module hotline_small_gather(rst, input__payload, current_moves, next_moves, input__ready, output__ready, heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5, slots__6, slots__7, input__valid, awaited__0, awaited__1, output__valid
+, output__payload, answer_valid, answer_front, answer_slot, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input [172:0] input__payload;
-  wire [172:0] input__payload;
-  output fetch;
-  wire fetch;
+  input [176:0] input__payload;
+  wire [176:0] input__payload;
+  output current_moves;
+  wire current_moves;
+  output next_moves;
+  wire next_moves;
   output input__ready;
   wire input__ready;
-  output load;
-  wire load;
-  output [1:0] source0;
-  wire [1:0] source0;
-  output [1:0] source1;
-  wire [1:0] source1;
-  output \10_0_0 ;
-  wire \10_0_0 ;
-  output \11_0_0 ;
-  wire \11_0_0 ;
-  output \12_0_0 ;
-  wire \12_0_0 ;
-  output \13_0_0 ;
-  wire \13_0_0 ;
+  input output__ready;
+  wire output__ready;
   input [25:0] heads__0;
   wire [25:0] heads__0;
   input [25:0] heads__1;
@@ -10710,335 +10647,464 @@ module hotline_small_gather(rst, input__payload, fetch, input__ready, load, sour
   wire [11:0] slots__7;
   input input__valid;
   wire input__valid;
+  output [1:0] awaited__0;
+  reg [1:0] awaited__0 = 2'h0;
+  output [1:0] awaited__1;
+  reg [1:0] awaited__1 = 2'h0;
   output output__valid;
   reg output__valid = 1'h0;
-  output [198:0] output__payload;
-  reg [198:0] output__payload = 199'h00000000000000000000000000000000000000000000000000;
+  output [174:0] output__payload;
+  reg [174:0] output__payload = 175'h00000000000000000000000000000000000000000000;
   output answer_valid;
   reg answer_valid = 1'h0;
   output [2:0] answer_front;
   reg [2:0] answer_front = 3'h0;
   output [11:0] answer_slot;
   reg [11:0] answer_slot = 12'h000;
-  input output__ready;
-  wire output__ready;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [12:0] \$14 ;
-  wire \$15 ;
-  wire [12:0] \$16 ;
-  wire \$17 ;
-  wire [1:0] \$18 ;
-  wire [2:0] \$19 ;
+  wire [1:0] \$11 ;
+  wire [1:0] \$12 ;
+  reg [11:0] \$13 ;
+  reg [12:0] \$14 ;
+  reg [11:0] \$15 ;
+  reg [12:0] \$16 ;
+  wire [11:0] \$17 ;
+  wire [39:0] \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [12:0] \$20 ;
-  reg [11:0] \$21 ;
+  wire \$20 ;
+  wire \$21 ;
   wire [11:0] \$22 ;
-  wire \$23 ;
+  wire [39:0] \$23 ;
   wire \$24 ;
-  wire [12:0] \$25 ;
+  wire \$25 ;
   wire \$26 ;
-  wire [12:0] \$27 ;
-  reg [11:0] \$28 ;
-  wire [11:0] \$29 ;
+  wire [1:0] \$27 ;
+  wire [1:0] \$28 ;
+  wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire [12:0] \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  wire [2:0] \$38 ;
-  wire [11:0] \$39 ;
+  wire [1:0] \$30 ;
+  wire [1:0] \$31 ;
+  reg \$32 ;
+  reg [176:0] \$33 ;
+  reg [1:0] \$34 ;
+  reg [1:0] \$35 ;
+  reg \$36 ;
+  reg [176:0] \$37 ;
+  reg \$38 ;
+  reg [176:0] \$39 ;
   wire \$4 ;
-  wire [11:0] \$40 ;
-  wire [11:0] \$41 ;
-  reg \$42 ;
-  reg [172:0] \$43 ;
-  reg \$44 ;
-  reg [198:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg \$47 ;
-  reg [2:0] \$48 ;
-  reg [11:0] \$49 ;
+  reg \$40 ;
+  reg [176:0] \$41 ;
+  reg [11:0] \$42 ;
+  reg [12:0] \$43 ;
+  reg [11:0] \$44 ;
+  reg [12:0] \$45 ;
+  reg \$46 ;
+  reg [174:0] \$47 ;
+  reg [1:0] \$48 ;
+  reg \$49 ;
   wire \$5 ;
-  wire [2:0] \$6 ;
-  wire [4:0] \$66 ;
-  wire [2:0] \$7 ;
-  wire [4:0] \$70 ;
-  wire [4:0] \$77 ;
-  wire [2:0] \$8 ;
-  wire [4:0] \$84 ;
-  wire [4:0] \$88 ;
-  wire [2:0] \$9 ;
-  wire [4:0] \$95 ;
-  reg [172:0] current = 173'h00000000000000000000000000000000000000000000;
+  reg [2:0] \$50 ;
+  reg [11:0] \$51 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg [12:0] answer0;
+  reg [12:0] answer0_0 = 13'h0000;
+  reg [12:0] answer1;
+  reg [12:0] answer1_0 = 13'h0000;
+  reg [176:0] chosen = 177'h000000000000000000000000000000000000000000000;
+  wire chosen_moves;
+  reg chosen_valid = 1'h0;
+  reg [176:0] current = 177'h000000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  wire [1:0] first;
-  reg [25:0] heads0;
-  reg [25:0] heads1;
+  reg [176:0] fetched = 177'h000000000000000000000000000000000000000000000;
+  wire fetched_moves;
+  reg fetched_valid = 1'h0;
+  reg [11:0] front_slot0 = 12'h000;
+  reg [11:0] front_slot1 = 12'h000;
   reg hit0;
   reg hit1;
+  reg [176:0] next = 1'h0;
+  reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
-  assign \$35  = output__valid & \$34 ;
-  assign \$36  = first[0] ? output__payload[97:95] : 3'h0;
-  assign \$37  = first[1] ? output__payload[195:193] : 3'h0;
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = first[0] ? output__payload[55:44] : 12'h000;
-  assign \$40  = first[1] ? output__payload[153:142] : 12'h000;
-  assign \$41  = \$39  | \$40 ;
   always @(posedge clk)
-    current_valid <= \$42 ;
+    current_valid <= \$36 ;
   always @(posedge clk)
-    current <= \$43 ;
+    current <= \$37 ;
   always @(posedge clk)
-    output__valid <= \$44 ;
+    fetched_valid <= \$38 ;
   always @(posedge clk)
-    output__payload <= \$45 ;
+    fetched <= \$39 ;
   always @(posedge clk)
-    told <= \$46 ;
+    chosen_valid <= \$40 ;
   always @(posedge clk)
-    answer_valid <= \$47 ;
+    chosen <= \$41 ;
   always @(posedge clk)
-    answer_front <= \$48 ;
+    front_slot0 <= \$42 ;
   always @(posedge clk)
-    answer_slot <= \$49 ;
-  assign \$1  = & ready;
-  assign \$2  = current_valid & \$1 ;
-  assign \$3  = ~ output__valid;
-  assign \$4  = \$3  | output__ready;
-  assign fetch = \$2  & \$4 ;
-  assign \$5  = ~ current_valid;
-  assign input__ready = \$5  | fetch;
-  assign load = input__ready & input__valid;
-  assign \$6  = 1'h1 << input__payload[44];
-  assign \$7  = input__payload[43] ? \$6  : 3'h0;
-  assign \$8  = 1'h1 << input__payload[129];
-  assign \$9  = input__payload[128] ? \$8  : 3'h0;
-  assign \$10  = ! input__payload[45];
-  assign \$11  = ! input__payload[130];
-  assign \$66  = current[45] * 4'hd;
-  assign \$14  = heads0 >> \$66 ;
-  assign \$15  = current[43] ? \$14 [12] : current[81];
-  assign \$70  = current[130] * 4'hd;
-  assign \$16  = heads1 >> \$70 ;
-  assign \$17  = current[128] ? \$16 [12] : current[166];
-  assign \$18  = ~ told;
-  assign \$19  = \$18  + 1'h1;
-  assign first = told & \$19 [1:0];
-  assign \$77  = current[45] * 4'hd;
-  assign \$20  = heads0 >> \$77 ;
-  assign \$22  = current[43] ? \$20 [11:0] : \$21 ;
-  assign \$23  = current[81] & hit0;
-  assign \$24  = current[43] & current[81];
-  assign \$84  = current[45] * 4'hd;
-  assign \$25  = heads0 >> \$84 ;
-  assign \$26  = \$24  & \$25 [12];
-  assign \$88  = current[130] * 4'hd;
-  assign \$27  = heads1 >> \$88 ;
-  assign \$29  = current[128] ? \$27 [11:0] : \$28 ;
-  assign \$30  = current[166] & hit1;
-  assign \$31  = current[128] & current[166];
-  assign \$95  = current[130] * 4'hd;
-  assign \$32  = heads1 >> \$95 ;
-  assign \$33  = \$31  & \$32 [12];
-  assign \$34  = | told;
+    answer0_0 <= \$43 ;
+  always @(posedge clk)
+    front_slot1 <= \$44 ;
+  always @(posedge clk)
+    answer1_0 <= \$45 ;
+  always @(posedge clk)
+    output__valid <= \$46 ;
+  always @(posedge clk)
+    output__payload <= \$47 ;
+  always @(posedge clk)
+    told <= \$48 ;
+  always @(posedge clk)
+    answer_valid <= \$49 ;
+  always @(posedge clk)
+    answer_front <= \$50 ;
+  always @(posedge clk)
+    answer_slot <= \$51 ;
+  assign \$1  = ~ output__valid;
+  assign chosen_moves = \$1  | output__ready;
+  assign \$2  = ~ chosen_valid;
+  assign fetched_moves = \$2  | chosen_moves;
+  assign \$3  = & ready;
+  assign \$4  = current_valid & \$3 ;
+  assign \$5  = ~ fetched_valid;
+  assign \$6  = \$5  | fetched_moves;
+  assign current_moves = \$4  & \$6 ;
+  assign \$7  = ~ current_valid;
+  assign next_moves = \$7  | current_moves;
+  assign \$8  = ~ next_valid;
+  assign input__ready = \$8  | next_moves;
+  assign \$9  = chosen[43] ? answer0[12] : chosen[81];
+  assign \$10  = chosen[128] ? answer1[12] : chosen[166];
+  assign \$11  = input__valid ? input__payload[174:173] : 2'h0;
+  assign \$12  = input__valid ? input__payload[176:175] : 2'h0;
+  assign \$17  = chosen[43] ? answer0[11:0] : front_slot0;
+  assign \$18  = hit0 ? { chosen[39:32], 20'h00000, \$17  } : chosen[39:0];
+  assign \$19  = chosen[81] & hit0;
+  assign \$20  = chosen[43] & chosen[81];
+  assign \$21  = \$20  & answer0[12];
+  assign \$22  = chosen[128] ? answer1[11:0] : front_slot1;
+  assign \$23  = hit1 ? { chosen[124:117], 20'h00000, \$22  } : chosen[124:85];
+  assign \$24  = chosen[166] & hit1;
+  assign \$25  = chosen[128] & chosen[166];
+  assign \$26  = \$25  & answer1[12];
+  assign \$27  = output__valid ? told : 2'h0;
+  assign \$28  = output__valid ? told : 2'h0;
+  assign \$29  = | { \$28 [1], \$27 [0] };
+  assign \$30  = output__valid ? told : 2'h0;
+  assign \$31  = output__valid ? told : 2'h0;
+  always @(posedge clk)
+    next_valid <= \$32 ;
+  always @(posedge clk)
+    next <= \$33 ;
+  always @(posedge clk)
+    awaited__0 <= \$34 ;
+  always @(posedge clk)
+    awaited__1 <= \$35 ;
   always @* begin
     if (starts_blocks) begin end
-    heads0 = 26'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[44])
-        1'h0:
-            heads0 = heads__0;
-        1'h1:
-            heads0 = heads__1;
-      endcase
+    \$36  = current_valid;
+    if (next_moves) begin
+      \$36  = next_valid;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$37  = current;
+    if (next_moves) begin
+      \$37  = next;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$38  = fetched_valid;
+    if (current_moves) begin
+      \$38  = 1'h1;
+    end else if (fetched_moves) begin
+      \$38  = 1'h0;
+    end
+    if (rst) begin
+      \$38  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$39  = fetched;
+    if (current_moves) begin
+      \$39  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$40  = chosen_valid;
+    if (fetched_moves) begin
+      \$40  = fetched_valid;
+    end
+    if (rst) begin
+      \$40  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = chosen;
+    if (fetched_moves) begin
+      \$41  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = front_slot0;
+    if (fetched_moves) begin
+      \$42  = \$13 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$43  = answer0_0;
+    if (fetched_moves) begin
+      \$43  = \$14 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$44  = front_slot1;
+    if (fetched_moves) begin
+      \$44  = \$15 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$45  = answer1_0;
+    if (fetched_moves) begin
+      \$45  = \$16 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$46  = output__valid;
+    if (chosen_moves) begin
+      \$46  = chosen_valid;
+    end
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$47  = output__payload;
+    if (chosen_moves) begin
+      \$47 [172] = chosen[170];
+      \$47 [173] = chosen[171];
+      \$47 [174] = chosen[172];
+      \$47 [39:0] = \$18 ;
+      \$47 [40] = chosen[40];
+      \$47 [41] = chosen[41];
+      \$47 [42] = chosen[42];
+      \$47 [43] = hit0;
+      \$47 [44] = chosen[43];
+      \$47 [45] = chosen[44];
+      \$47 [46] = chosen[45];
+      \$47 [81:47] = chosen[80:46];
+      \$47 [85:83] = chosen[84:82];
+      \$47 [82] = \$19 ;
+      \$47 [125:86] = \$23 ;
+      \$47 [126] = chosen[125];
+      \$47 [127] = chosen[126];
+      \$47 [128] = chosen[127];
+      \$47 [129] = hit1;
+      \$47 [130] = chosen[128];
+      \$47 [131] = chosen[129];
+      \$47 [132] = chosen[130];
+      \$47 [167:133] = chosen[165:131];
+      \$47 [171:169] = chosen[169:167];
+      \$47 [168] = \$24 ;
+    end
+    if (rst) begin
+      \$47  = 175'h00000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$48  = told;
+    if (chosen_moves) begin
+      \$48 [0] = \$21 ;
+      \$48 [1] = \$26 ;
+    end
+    if (rst) begin
+      \$48  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = \$29 ;
+    if (rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = answer_front;
+    if (\$30 [1]) begin
+      \$50  = output__payload[171:169];
+    end
+    if (\$31 [0]) begin
+      \$50  = output__payload[85:83];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = answer_slot;
+    if (\$30 [1]) begin
+      \$51  = output__payload[97:86];
+    end
+    if (\$31 [0]) begin
+      \$51  = output__payload[11:0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[84:82])
+      3'h0:
+          \$13  = slots__0;
+      3'h1:
+          \$13  = slots__1;
+      3'h2:
+          \$13  = slots__2;
+      3'h3:
+          \$13  = slots__3;
+      3'h4:
+          \$13  = slots__4;
+      3'h5:
+          \$13  = slots__5;
+      3'h6:
+          \$13  = slots__6;
+      3'h7:
+          \$13  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[44], fetched[45] })
+      2'h0:
+          \$14  = heads__0[12:0];
+      2'h1:
+          \$14  = heads__0[25:13];
+      2'h2:
+          \$14  = heads__1[12:0];
+      2'h3:
+          \$14  = heads__1[25:13];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[169:167])
+      3'h0:
+          \$15  = slots__0;
+      3'h1:
+          \$15  = slots__1;
+      3'h2:
+          \$15  = slots__2;
+      3'h3:
+          \$15  = slots__3;
+      3'h4:
+          \$15  = slots__4;
+      3'h5:
+          \$15  = slots__5;
+      3'h6:
+          \$15  = slots__6;
+      3'h7:
+          \$15  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[129], fetched[130] })
+      2'h0:
+          \$16  = heads__0[12:0];
+      2'h1:
+          \$16  = heads__0[25:13];
+      2'h2:
+          \$16  = heads__1[12:0];
+      2'h3:
+          \$16  = heads__1[25:13];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    answer0 = 13'h0000;
+    if (chosen_moves) begin
+      answer0 = answer0_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit0 = 1'h0;
-    if (fetch) begin
-      hit0 = \$15 ;
+    if (chosen_moves) begin
+      hit0 = \$9 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    heads1 = 26'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[129])
-        1'h0:
-            heads1 = heads__0;
-        1'h1:
-            heads1 = heads__1;
-      endcase
+    answer1 = 13'h0000;
+    if (chosen_moves) begin
+      answer1 = answer1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit1 = 1'h0;
-    if (fetch) begin
-      hit1 = \$17 ;
+    if (chosen_moves) begin
+      hit1 = \$10 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = current_valid;
+    \$32  = next_valid;
     if (input__ready) begin
-      \$42  = input__valid;
+      \$32  = input__valid;
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$32  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = current;
+    \$33  = next;
     if (input__ready) begin
-      \$43  = input__payload;
+      \$33  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = output__valid;
-    if (fetch) begin
-      \$44  = 1'h1;
-    end else if (output__ready) begin
-      \$44  = 1'h0;
+    \$34  = awaited__0;
+    if (input__ready) begin
+      \$34  = \$11 ;
     end
     if (rst) begin
-      \$44  = 1'h0;
+      \$34  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = output__payload;
-    if (fetch) begin
-      \$45 [196] = current[170];
-      \$45 [197] = current[171];
-      \$45 [198] = current[172];
-      \$45 [39:0] = current[39:0];
-      \$45 [40] = current[40];
-      \$45 [41] = current[41];
-      \$45 [42] = current[42];
-      \$45 [43] = hit0;
-      \$45 [55:44] = \$22 ;
-      \$45 [56] = current[43];
-      \$45 [57] = current[44];
-      \$45 [58] = current[45];
-      \$45 [93:59] = current[80:46];
-      \$45 [97:95] = current[84:82];
-      \$45 [94] = \$23 ;
-      \$45 [137:98] = current[124:85];
-      \$45 [138] = current[125];
-      \$45 [139] = current[126];
-      \$45 [140] = current[127];
-      \$45 [141] = hit1;
-      \$45 [153:142] = \$29 ;
-      \$45 [154] = current[128];
-      \$45 [155] = current[129];
-      \$45 [156] = current[130];
-      \$45 [191:157] = current[165:131];
-      \$45 [195:193] = current[169:167];
-      \$45 [192] = \$30 ;
+    \$35  = awaited__1;
+    if (input__ready) begin
+      \$35  = \$12 ;
     end
     if (rst) begin
-      \$45  = 199'h00000000000000000000000000000000000000000000000000;
+      \$35  = 2'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = told;
-    if (fetch) begin
-      \$46 [0] = \$26 ;
-      \$46 [1] = \$33 ;
-    end
-    if (rst) begin
-      \$46  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$47  = \$35 ;
-    if (rst) begin
-      \$47  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$48  = \$38 ;
-    if (rst) begin
-      \$48  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$49  = \$41 ;
-    if (rst) begin
-      \$49  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (current[84:82])
-      3'h0:
-          \$21  = slots__0;
-      3'h1:
-          \$21  = slots__1;
-      3'h2:
-          \$21  = slots__2;
-      3'h3:
-          \$21  = slots__3;
-      3'h4:
-          \$21  = slots__4;
-      3'h5:
-          \$21  = slots__5;
-      3'h6:
-          \$21  = slots__6;
-      3'h7:
-          \$21  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (current[169:167])
-      3'h0:
-          \$28  = slots__0;
-      3'h1:
-          \$28  = slots__1;
-      3'h2:
-          \$28  = slots__2;
-      3'h3:
-          \$28  = slots__3;
-      3'h4:
-          \$28  = slots__4;
-      3'h5:
-          \$28  = slots__5;
-      3'h6:
-          \$28  = slots__6;
-      3'h7:
-          \$28  = slots__7;
-    endcase
-  end
-  assign source0 = \$7 [1:0];
-  assign source1 = \$9 [1:0];
-  assign \10_0_0  = \$10 ;
-  assign \11_0_0  = \$11 ;
-  assign \12_0_0  = \$12 ;
-  assign \13_0_0  = \$13 ;
-  assign \$12  = input__payload[45];
-  assign \$13  = input__payload[130];
 endmodule
 
 module hotline_small_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
@@ -11990,164 +12056,124 @@ module hotline_small_nonpopular_slice(clk, rst, input__payload, input__valid, in
   end
 endmodule
 
-module hotline_small_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
+module hotline_small_passes(rst, input__valid, input__ready, output__payload, output__ready, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  output w_rdy;
-  wire w_rdy;
-  output [172:0] r_data;
-  wire [172:0] r_data;
-  input r_en;
-  wire r_en;
-  input [172:0] w_port__data;
-  wire [172:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  output [176:0] output__payload;
+  wire [176:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [176:0] write__data;
+  wire [176:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire [5:0] \$11 ;
-  wire [5:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [5:0] \$19 ;
+  reg \$10 ;
+  reg [6:0] \$11 ;
+  reg [5:0] \$12 ;
+  reg [5:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire [5:0] \$26 ;
-  wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
   wire \$3 ;
-  reg [4:0] \$30 ;
-  reg [4:0] \$31 ;
-  reg [4:0] \$32 ;
-  reg \$33 ;
-  wire \$4 ;
-  wire [5:0] \$5 ;
-  wire [5:0] \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [4:0] inner_level = 5'h00;
-  wire inner_r_rdy;
-  reg [4:0] r_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire r_port__en;
-  wire [5:0] w_level;
-  reg [4:0] w_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire w_port__en;
-  reg [172:0] storage [30:0];
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [5:0] read_pointer = 6'h00;
+  reg signed [6:0] spare = 7'h1f;
+  wire taken;
+  reg [5:0] write_pointer = 6'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [176:0] storage [31:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[4:0]] <= write__data;
   end
-  reg [172:0] _0_;
+  reg [176:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[4:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 5'h1f;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign w_level = inner_level + r_rdy;
-  assign \$3  = w_rdy & w_en;
-  assign \$4  = w_port__addr == 5'h1e;
-  assign \$5  = w_port__addr + 1'h1;
-  assign \$6  = \$4  ? 6'h00 : \$5 ;
-  assign \$7  = ~ r_rdy;
-  assign \$8  = \$7  | r_en;
-  assign \$9  = inner_r_rdy & \$8 ;
-  assign \$10  = r_port__addr == 5'h1e;
-  assign \$11  = r_port__addr + 1'h1;
-  assign \$12  = \$10  ? 6'h00 : \$11 ;
-  assign \$13  = w_rdy & w_en;
-  assign \$14  = ~ r_rdy;
-  assign \$15  = \$14  | r_en;
-  assign \$16  = inner_r_rdy & \$15 ;
-  assign \$17  = ~ \$16 ;
-  assign \$18  = \$13  & \$17 ;
-  assign \$19  = inner_level + 1'h1;
-  assign \$20  = ~ r_rdy;
-  assign \$21  = \$20  | r_en;
-  assign \$22  = inner_r_rdy & \$21 ;
-  assign \$23  = w_rdy & w_en;
-  assign \$24  = ~ \$23 ;
-  assign \$25  = \$22  & \$24 ;
-  assign \$26  = inner_level - 1'h1;
-  assign \$27  = ~ r_rdy;
-  assign \$28  = \$27  | r_en;
-  assign \$29  = inner_r_rdy & \$28 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [7], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$30 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$31 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$32 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$33 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$30  = w_port__addr;
-    if (\$3 ) begin
-      \$30  = \$6 [4:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$30  = 5'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = r_port__addr;
-    if (\$9 ) begin
-      \$31  = \$12 [4:0];
-    end
+    \$11  = \$7 [6:0];
     if (rst) begin
-      \$31  = 5'h00;
+      \$11  = 7'h1f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = inner_level;
-    if (\$18 ) begin
-      \$32  = \$19 [4:0];
-    end
-    if (\$25 ) begin
-      \$32  = \$26 [4:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [5:0];
     end
     if (rst) begin
-      \$32  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = r_rdy;
-    if (\$29 ) begin
-      \$33  = 1'h1;
-    end else if (r_en) begin
-      \$33  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [5:0];
     end
     if (rst) begin
-      \$33  = 1'h0;
+      \$13  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -12240,10 +12266,10 @@ module hotline_small_popular_slice(clk, rst, input__payload, input__valid, input
   end
 endmodule
 
-module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot, update_take
-, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst
-, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank
-);
+module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk
+, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way
+, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -12256,16 +12282,14 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [34:0] tags_0;
   input [34:0] tags_1;
   wire [34:0] tags_1;
+  input pass_load;
+  wire pass_load;
   input take;
   wire take;
-  input [1:0] gather;
-  wire [1:0] gather;
-  input [1:0] gather_rank_is_0;
-  wire [1:0] gather_rank_is_0;
-  input [1:0] gather_rank_is_1;
-  wire [1:0] gather_rank_is_1;
-  input gather_load;
-  wire gather_load;
+  input [1:0] awaited;
+  wire [1:0] awaited;
+  input advance;
+  wire advance;
   input fetch;
   wire fetch;
   input [32:0] budget;
@@ -12284,8 +12308,12 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [7:0] update_weights_0;
   input [7:0] update_weights_1;
   wire [7:0] update_weights_1;
-  input [1:0] update_hot;
-  wire [1:0] update_hot;
+  input update_hot_0;
+  wire update_hot_0;
+  input update_hot_1;
+  wire update_hot_1;
+  input update_load;
+  wire update_load;
   input update_take;
   wire update_take;
   input [7:0] age_period;
@@ -12336,12 +12364,14 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire clk;
   input rst;
   wire rst;
+  output [1:0] asked;
+  wire [1:0] asked;
   output room;
   wire room;
   output ready;
   wire ready;
   output [25:0] heads;
-  wire [25:0] heads;
+  reg [25:0] heads = 26'h0000000;
   output inserted;
   wire inserted;
   output evicted;
@@ -12379,175 +12409,115 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   input bank;
   wire bank;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
+  reg [6:0] \$10 ;
+  reg [1:0] \$11 ;
+  reg [25:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire [1:0] \$17 ;
-  wire \$18 ;
-  wire [2:0] \$19 ;
+  wire [47:0] \$15 ;
+  wire [35:0] \$16 ;
+  wire [35:0] \$17 ;
+  wire [35:0] \$18 ;
+  wire [35:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire [6:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire [1:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire [1:0] \$31 ;
-  wire [1:0] \$32 ;
-  wire \$33 ;
-  wire [2:0] \$34 ;
-  reg [5:0] \$35 ;
-  reg \$36 ;
-  reg [43:0] \$37 ;
-  reg [5:0] \$38 ;
-  reg [1:0] \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire [47:0] \$42 ;
-  wire [34:0] \$43 ;
-  wire [34:0] \$44 ;
-  wire [34:0] \$45 ;
-  wire [34:0] \$46 ;
-  wire \$5 ;
-  wire [1:0] \$6 ;
-  wire \$7 ;
-  wire [2:0] \$8 ;
-  wire \$9 ;
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  reg \$8 ;
+  reg [43:0] \$9 ;
   wire answer_hit;
   wire [11:0] answer_slot;
-  wire [5:0] answers_level;
-  wire [1:0] fetched;
+  wire [1:0] freed;
   wire [12:0] heads__0;
   wire [12:0] heads__1;
-  reg [5:0] in_flight = 6'h00;
-  wire [1:0] lookup_choice0;
-  wire [1:0] lookup_choice1;
+  wire [34:0] items__0;
+  wire [34:0] items__1;
+  wire [1:0] lanes;
+  reg signed [6:0] margin = 7'h00;
   reg [1:0] needed = 2'h0;
   reg [43:0] next_update = 1'h0;
   reg next_valid = 1'h0;
   wire pop;
-  reg [34:0] push__0;
-  reg [34:0] push__1;
-  wire [1:0] push_count;
   wire push_valid;
+  wire [1:0] rank_is__0;
+  wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
   wire [139:0] row_in__tags;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__hot;
   wire [34:0] tag;
-  wire taken;
   wire tracker_updating;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [43:0] updates_head;
+  wire updates_head_valid;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire [1:0] update_choice0;
-  wire [1:0] update_choice1;
-  wire update_ready;
-  wire [43:0] updates_head;
-  wire updates_head_valid;
   wire updates_pop;
-  reg [43:0] updates_push__0;
-  reg [43:0] updates_push__1;
-  wire [1:0] updates_push_count;
   wire valid;
-  reg [5:0] waiting = 6'h00;
+  assign \$1  = ~ next_valid;
+  assign updates_pop = update_ready | \$1 ;
+  assign \$2  = updates_pop & updates_head_valid;
+  assign \$3  = updates_head_valid | next_valid;
+  assign updating = \$3  | tracker_updating;
+  assign ready = $signed(margin) >= $signed(1'h0);
+  assign freed = fetch ? needed : 2'h0;
+  assign \$4  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$5  = $signed(\$4 ) - $signed({ 1'h0, awaited });
+  assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    in_flight <= \$35 ;
+    next_valid <= \$8 ;
   always @(posedge clk)
-    next_valid <= \$36 ;
+    next_update <= \$9 ;
   always @(posedge clk)
-    next_update <= \$37 ;
+    margin <= \$10 ;
   always @(posedge clk)
-    waiting <= \$38 ;
+    needed <= \$11 ;
   always @(posedge clk)
-    needed <= \$39 ;
-  assign lookup_choice0 = scatter & rank_is_0;
-  assign \$1  = | lookup_choice0;
-  assign lookup_choice1 = scatter & rank_is_1;
-  assign \$3  = | lookup_choice1;
-  assign \$5  = | lookup_choice0;
-  assign \$6  = 1'h0 + \$5 ;
-  assign \$7  = | lookup_choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = | scatter;
-  assign \$10  = ~ \$9 ;
-  assign \$11  = in_flight <= 5'h1e;
-  assign room = \$10  | \$11 ;
-  assign push_count = take ? \$8 [1:0] : 2'h0;
-  assign update_choice0 = update & update_rank_is_0;
-  assign \$12  = | update_choice0;
-  assign update_choice1 = update & update_rank_is_1;
-  assign \$14  = | update_choice1;
-  assign \$16  = | update_choice0;
-  assign \$17  = 1'h0 + \$16 ;
-  assign \$18  = | update_choice1;
-  assign \$19  = \$17  + \$18 ;
-  assign \$20  = | update;
-  assign \$21  = ~ \$20 ;
-  assign \$22  = waiting <= 5'h1e;
-  assign update_room = \$21  | \$22 ;
-  assign updates_push_count = update_take ? \$19 [1:0] : 2'h0;
-  assign \$23  = ~ next_valid;
-  assign updates_pop = update_ready | \$23 ;
-  assign taken = updates_pop & updates_head_valid;
-  assign \$24  = updates_head_valid | next_valid;
-  assign updating = \$24  | tracker_updating;
-  assign ready = answers_level >= needed;
-  assign fetched = fetch ? needed : 2'h0;
-  assign \$25  = in_flight + push_count;
-  assign \$26  = \$25  - fetched;
-  assign \$27  = waiting + updates_push_count;
-  assign \$28  = \$27  - taken;
-  assign \$29  = gather & gather_rank_is_0;
-  assign \$30  = | \$29 ;
-  assign \$31  = 1'h0 + \$30 ;
-  assign \$32  = gather & gather_rank_is_1;
-  assign \$33  = | \$32 ;
-  assign \$34  = \$31  + \$33 ;
+    heads <= \$12 ;
   hotline_small_popularity_bank_answers answers (
     ._signature__data_11_0(answer_slot),
     ._signature__data_12(answer_hit),
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(answers_level),
-    .pop_count(fetched),
+    .pop(fetch),
+    .pop_count(needed),
     .push_valid(push_valid),
     .rst(rst)
   );
-  hotline_small_popularity_bank_queue queue (
+  hotline_small_popularity_bank_lookups lookups (
     .clk(clk),
+    .\freed$30 (freed),
     .head(tag),
     .head_valid(valid),
-    .push__0(push__0),
-    .push__1(push__1),
-    .push_count(push_count),
+    .items__0(tags_0),
+    .items__1(tags_1),
+    .lanes(scatter),
+    .load(pass_load),
+    .push_count(asked),
+    .push_valid(take),
+    .rank_is__0(rank_is_0),
+    .rank_is__1(rank_is_1),
+    .room(room),
     .rst(rst)
   );
   hotline_small_popularity_bank_tracker tracker (
-    .\240_0_0 (\$40 ),
-    .\247_0_0 (\$41 ),
-    ._signature__data_34_0(\$43 ),
-    ._signature__data_34_0_(\$44 ),
-    ._signature__data_34_0__(\$45 ),
-    ._signature__data_34_0___(\$46 ),
+    .\258_0_0 (\$13 ),
+    .\265_0_0 (\$14 ),
+    ._signature__data_35_0(\$16 ),
+    ._signature__data_35_0_(\$17 ),
+    ._signature__data_35_0__(\$18 ),
+    ._signature__data_35_0___(\$19 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
@@ -12558,7 +12528,6 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .clk(clk),
     .eligible(eligible),
     .evicted(evicted),
-    .hot_read__data(row_out__hot),
     .inserted(inserted),
     .level(level),
     .load(load),
@@ -12582,7 +12551,7 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
-    .state_read__data(\$42 ),
+    .state_read__data(\$15 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -12593,110 +12562,77 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   );
   hotline_small_popularity_bank_updates updates (
     .clk(clk),
+    .freed_0(\$2 ),
     .head(updates_head),
     .head_valid(updates_head_valid),
+    .items__0_34_0(update_tags_0),
+    .items__0_42_35(update_weights_0),
+    .items__0_43(update_hot_0),
+    .items__1_34_0(update_tags_1),
+    .items__1_42_35(update_weights_1),
+    .items__1_43(update_hot_1),
+    .lanes(update),
+    .load(update_load),
     .pop(updates_pop),
-    .push__0(updates_push__0),
-    .push__1(updates_push__1),
-    .push_count(updates_push_count),
+    .push_valid(update_take),
+    .rank_is__0(update_rank_is_0),
+    .rank_is__1(update_rank_is_1),
+    .room(update_room),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$36  = next_valid;
+    \$8  = next_valid;
     if (updates_pop) begin
-      \$36  = updates_head_valid;
+      \$8  = updates_head_valid;
     end
     if (rst) begin
-      \$36  = 1'h0;
+      \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = next_update;
+    \$9  = next_update;
     if (updates_pop) begin
-      \$37  = updates_head;
+      \$9  = updates_head;
     end
     if (rst) begin
-      \$37  = 44'h00000000000;
+      \$9  = 44'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = \$28 [5:0];
+    \$10  = \$7 [6:0];
     if (rst) begin
-      \$38  = 6'h00;
+      \$10  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = needed;
-    if (gather_load) begin
-      \$39  = \$34 [1:0];
+    \$11  = needed;
+    if (advance) begin
+      \$11  = awaited;
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$11  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    push__0 = 35'h000000000;
-    if (\$1 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$2 )
-        1'h0:
-            push__0 = tags_0;
-        1'h1:
-            push__0 = tags_1;
-      endcase
+    \$12  = heads;
+    if (fetch) begin
+      \$12 [12:0] = heads__0;
+      \$12 [25:13] = heads__1;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    push__1 = 35'h000000000;
-    if (\$3 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$4 )
-        1'h0:
-            push__1 = tags_0;
-        1'h1:
-            push__1 = tags_1;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__0 = 44'h00000000000;
-    if (\$12 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$13 )
-        1'h0:
-            updates_push__0 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__0 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__1 = 44'h00000000000;
-    if (\$14 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$15 )
-        1'h0:
-            updates_push__1 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__1 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = \$26 [5:0];
     if (rst) begin
-      \$35  = 6'h00;
+      \$12  = 26'h0000000;
     end
   end
+  assign lanes = scatter;
+  assign rank_is__0 = rank_is_0;
+  assign rank_is__1 = rank_is_1;
+  assign items__0 = tags_0;
+  assign items__1 = tags_1;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
   assign row_in__hot = row_in_hot;
@@ -12704,49 +12640,40 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
   assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$42 [3:0];
-  assign row_out_hot = row_out__hot;
-  assign row_out_referenced = \$42 [7:4];
-  assign row_out_age = \$42 [15:8];
-  assign row_out_counters = \$42 [47:16];
-  assign row_out_tags = { \$46 , \$45 , \$44 , \$43  };
-  assign pick_way = { \$41 , \$40  };
-  assign heads[25:13] = heads__1;
-  assign heads[12:0] = heads__0;
-  assign \$2  = lookup_choice0[1];
-  assign \$4  = lookup_choice1[1];
-  assign \$13  = update_choice0[1];
-  assign \$15  = update_choice1[1];
+  assign row_out_valid = \$15 [3:0];
+  assign row_out_hot = { \$19 [35], \$18 [35], \$17 [35], \$16 [35] };
+  assign row_out_referenced = \$15 [7:4];
+  assign row_out_age = \$15 [15:8];
+  assign row_out_counters = \$15 [47:16];
+  assign row_out_tags = { \$19 [34:0], \$18 [34:0], \$17 [34:0], \$16 [34:0] };
+  assign pick_way = { \$14 , \$13  };
 endmodule
 
-module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1, push_valid, _signature__data_12, _signature__data_11_0, level, clk);
+module hotline_small_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_12, _signature__data_11_0, pop);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] pop_count;
-  wire [1:0] pop_count;
   output [12:0] heads__0;
   reg [12:0] heads__0;
   output [12:0] heads__1;
   reg [12:0] heads__1;
+  input [1:0] pop_count;
+  wire [1:0] pop_count;
   input push_valid;
   wire push_valid;
   input _signature__data_12;
   wire _signature__data_12;
   input [11:0] _signature__data_11_0;
   wire [11:0] _signature__data_11_0;
-  output [5:0] level;
-  reg [5:0] level = 6'h00;
-  input clk;
-  wire clk;
+  input pop;
+  wire pop;
   wire \$1 ;
   wire [5:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire [7:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [4:0] \$14 ;
-  reg [5:0] \$15 ;
+  reg [4:0] \$11 ;
+  reg [4:0] \$12 ;
   wire \$2 ;
   wire \$3 ;
   wire [4:0] \$4 ;
@@ -12788,16 +12715,12 @@ module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1,
   assign \$6  = read_pointer[4:1] + \$5 ;
   assign \$7  = read_pointer + 1'h0;
   assign \$8  = read_pointer + 1'h1;
-  assign \$9  = write_pointer + push_valid;
+  assign \$9  = write_pointer + 1'h1;
   assign \$10  = read_pointer + pop_count;
-  assign \$11  = level + push_valid;
-  assign \$12  = \$11  - pop_count;
   always @(posedge clk)
-    write_pointer <= \$13 ;
+    write_pointer <= \$11 ;
   always @(posedge clk)
-    read_pointer <= \$14 ;
-  always @(posedge clk)
-    level <= \$15 ;
+    read_pointer <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -12820,35 +12743,200 @@ module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = \$9 [4:0];
+    \$11  = write_pointer;
+    if (push_valid) begin
+      \$11  = \$9 [4:0];
+    end
     if (rst) begin
-      \$13  = 5'h00;
+      \$11  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = \$10 [4:0];
-    if (rst) begin
-      \$14  = 5'h00;
+    \$12  = read_pointer;
+    if (pop) begin
+      \$12  = \$10 [4:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = \$12 [5:0];
     if (rst) begin
-      \$15  = 6'h00;
+      \$12  = 5'h00;
     end
   end
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
+module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [34:0] items__0;
+  wire [34:0] items__0;
+  input [34:0] items__1;
+  wire [34:0] items__1;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input [1:0] \freed$30 ;
+  wire [1:0] \freed$30 ;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [34:0] head;
+  wire [34:0] head;
+  output [1:0] push_count;
+  reg [1:0] push_count = 2'h0;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [34:0] \$13 ;
+  reg [34:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 35'h000000000;
+  wire [1:0] choice0;
+  (* init = 35'h000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [34:0] item0;
+  reg [34:0] item1;
+  reg [34:0] push__0 = 35'h000000000;
+  reg [34:0] push__1 = 35'h000000000;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_small_popularity_bank_lookups_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = items__0;
+      1'h1:
+          item0 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = items__0;
+      1'h1:
+          item1 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = \freed$30 ;
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_small_popularity_bank_lookups_queue(clk, rst, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   output head_valid;
   wire head_valid;
   output [34:0] head;
@@ -12857,20 +12945,22 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   wire [34:0] push__0;
   input [34:0] push__1;
   wire [34:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [34:0] lane0_data;
   wire [34:0] lane0_data_;
@@ -12878,10 +12968,8 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   reg [34:0] lane1_data;
   wire [34:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -12897,28 +12985,26 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   reg [34:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -12932,7 +13018,7 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -12951,31 +13037,30 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
-  assign popped = head_valid;
+  assign \$10  = head_valid;
 endmodule
 
 module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
-, evicted, revived, returned, eligible, pick_tag, bank);
+, rst, \valid$3 , tag, update_ready, updating, any_left, \258_0_0 , \265_0_0 , state_read__data, slot_out, _signature__data_35_0, _signature__data_35_0_, _signature__data_35_0__, _signature__data_35_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
+, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [32:0] budget;
@@ -13038,24 +13123,22 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire updating;
   output any_left;
   wire any_left;
-  output \240_0_0 ;
-  wire \240_0_0 ;
-  output \247_0_0 ;
-  wire \247_0_0 ;
+  output \258_0_0 ;
+  wire \258_0_0 ;
+  output \265_0_0 ;
+  wire \265_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
-  output [3:0] hot_read__data;
-  wire [3:0] hot_read__data;
   output [11:0] slot_out;
   wire [11:0] slot_out;
-  output [34:0] _signature__data_34_0;
-  wire [34:0] _signature__data_34_0;
-  output [34:0] _signature__data_34_0_;
-  wire [34:0] _signature__data_34_0_;
-  output [34:0] _signature__data_34_0__;
-  wire [34:0] _signature__data_34_0__;
-  output [34:0] _signature__data_34_0___;
-  wire [34:0] _signature__data_34_0___;
+  output [35:0] _signature__data_35_0;
+  wire [35:0] _signature__data_35_0;
+  output [35:0] _signature__data_35_0_;
+  wire [35:0] _signature__data_35_0_;
+  output [35:0] _signature__data_35_0__;
+  wire [35:0] _signature__data_35_0__;
+  output [35:0] _signature__data_35_0___;
+  wire [35:0] _signature__data_35_0___;
   input update_valid;
   wire update_valid;
   input [43:0] update_weight_etc;
@@ -13208,123 +13291,142 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire [9:0] \$211 ;
   wire \$212 ;
   wire [47:0] \$213 ;
-  wire [6:0] \$214 ;
-  wire [6:0] \$215 ;
-  wire [3:0] \$216 ;
-  wire [3:0] \$217 ;
+  wire \$214 ;
+  wire \$215 ;
+  wire \$216 ;
+  wire [35:0] \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire \$222 ;
-  wire [3:0] \$223 ;
-  wire [3:0] \$224 ;
-  wire [3:0] \$225 ;
-  wire [3:0] \$226 ;
-  wire [3:0] \$227 ;
-  wire [3:0] \$228 ;
-  wire [3:0] \$229 ;
+  wire [35:0] \$222 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire \$225 ;
+  wire \$226 ;
+  wire [35:0] \$227 ;
+  wire \$228 ;
+  wire \$229 ;
   wire \$23 ;
-  wire [3:0] \$230 ;
-  wire [3:0] \$231 ;
-  wire [3:0] \$232 ;
-  wire [3:0] \$233 ;
-  wire [3:0] \$234 ;
-  wire [4:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [4:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire \$230 ;
+  wire \$231 ;
+  wire [35:0] \$232 ;
+  wire \$233 ;
+  wire [6:0] \$234 ;
+  wire [6:0] \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
   wire \$240 ;
   wire [3:0] \$241 ;
-  wire [4:0] \$242 ;
+  wire [3:0] \$242 ;
   wire [3:0] \$243 ;
   wire [3:0] \$244 ;
-  wire [4:0] \$245 ;
+  wire [3:0] \$245 ;
   wire [3:0] \$246 ;
-  wire \$247 ;
-  reg [5:0] \$248 ;
-  reg [44:0] \$249 ;
+  wire [3:0] \$247 ;
+  wire [3:0] \$248 ;
+  wire [3:0] \$249 ;
   wire \$25 ;
-  reg [44:0] \$250 ;
-  reg [44:0] \$251 ;
-  reg [44:0] \$252 ;
-  reg [3:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [34:0] \$255 ;
-  reg [34:0] \$256 ;
-  reg [34:0] \$257 ;
-  reg [34:0] \$258 ;
-  reg [2:0] \$259 ;
+  wire [3:0] \$250 ;
+  wire [3:0] \$251 ;
+  wire [3:0] \$252 ;
+  wire [4:0] \$253 ;
+  wire [3:0] \$254 ;
+  wire [3:0] \$255 ;
+  wire [4:0] \$256 ;
+  wire [3:0] \$257 ;
+  wire \$258 ;
+  wire [3:0] \$259 ;
   wire \$26 ;
-  reg [2:0] \$260 ;
-  reg [2:0] \$261 ;
-  reg [2:0] \$262 ;
-  reg [3:0] \$263 ;
-  reg \$264 ;
-  reg \$265 ;
-  reg [11:0] \$266 ;
-  reg [54:0] \$267 ;
-  reg [4:0] \$268 ;
-  reg [54:0] \$269 ;
+  wire [4:0] \$260 ;
+  wire [3:0] \$261 ;
+  wire [3:0] \$262 ;
+  wire [4:0] \$263 ;
+  wire [3:0] \$264 ;
+  wire \$265 ;
+  reg [5:0] \$266 ;
+  reg [44:0] \$267 ;
+  reg [44:0] \$268 ;
+  reg [44:0] \$269 ;
   wire \$27 ;
-  reg [54:0] \$270 ;
-  reg [54:0] \$271 ;
-  reg [54:0] \$272 ;
-  reg [54:0] \$273 ;
-  reg [3:0] \$274 ;
-  reg [3:0] \$275 ;
-  reg [3:0] \$276 ;
-  reg [3:0] \$277 ;
-  reg [3:0] \$278 ;
-  reg [3:0] \$279 ;
+  reg [44:0] \$270 ;
+  reg [3:0] \$271 ;
+  reg [3:0] \$272 ;
+  reg [34:0] \$273 ;
+  reg [34:0] \$274 ;
+  reg [34:0] \$275 ;
+  reg [34:0] \$276 ;
+  reg [2:0] \$277 ;
+  reg [2:0] \$278 ;
+  reg [2:0] \$279 ;
   wire \$28 ;
-  reg [3:0] \$280 ;
+  reg [2:0] \$280 ;
   reg [3:0] \$281 ;
-  reg [34:0] \$282 ;
-  reg [34:0] \$283 ;
-  reg [34:0] \$284 ;
-  reg [34:0] \$285 ;
-  reg [2:0] \$286 ;
-  reg [2:0] \$287 ;
-  reg [2:0] \$288 ;
-  reg [2:0] \$289 ;
+  reg \$282 ;
+  reg \$283 ;
+  reg [11:0] \$284 ;
+  reg [54:0] \$285 ;
+  reg [4:0] \$286 ;
+  reg [54:0] \$287 ;
+  reg [54:0] \$288 ;
+  reg [54:0] \$289 ;
   wire \$29 ;
-  reg [47:0] \$290 ;
-  reg [3:0] \$291 ;
-  reg \$292 ;
+  reg [54:0] \$290 ;
+  reg [54:0] \$291 ;
+  reg [3:0] \$292 ;
   reg [3:0] \$293 ;
   reg [3:0] \$294 ;
   reg [3:0] \$295 ;
   reg [3:0] \$296 ;
-  reg [5:0] \$297 ;
-  reg [48:0] \$298 ;
-  reg [48:0] \$299 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [48:0] \$300 ;
-  reg [4:0] \$301 ;
-  reg [4:0] \$302 ;
-  reg [4:0] \$303 ;
-  reg [3:0] \$304 ;
-  reg \$305 ;
-  reg \$306 ;
-  reg [3:0] \$307 ;
-  reg \$308 ;
+  reg [34:0] \$300 ;
+  reg [34:0] \$301 ;
+  reg [34:0] \$302 ;
+  reg [34:0] \$303 ;
+  reg [2:0] \$304 ;
+  reg [2:0] \$305 ;
+  reg [2:0] \$306 ;
+  reg [2:0] \$307 ;
+  reg [47:0] \$308 ;
   reg [3:0] \$309 ;
   wire \$31 ;
-  reg [48:0] \$310 ;
+  reg [3:0] \$310 ;
   reg \$311 ;
-  reg \$312 ;
-  reg \$313 ;
-  reg \$314 ;
-  reg [2:0] \$315 ;
-  reg [3:0] \$316 ;
-  reg [3:0] \$317 ;
+  reg [3:0] \$312 ;
+  reg [3:0] \$313 ;
+  reg [3:0] \$314 ;
+  reg [3:0] \$315 ;
+  reg [5:0] \$316 ;
+  reg [48:0] \$317 ;
+  reg [48:0] \$318 ;
+  reg [48:0] \$319 ;
   wire \$32 ;
+  reg [4:0] \$320 ;
+  reg [4:0] \$321 ;
+  reg [4:0] \$322 ;
+  reg [3:0] \$323 ;
+  reg \$324 ;
+  reg \$325 ;
+  reg [3:0] \$326 ;
+  reg \$327 ;
+  reg [3:0] \$328 ;
+  reg [48:0] \$329 ;
   wire \$33 ;
+  reg \$330 ;
+  reg \$331 ;
+  reg \$332 ;
+  reg \$333 ;
+  reg [2:0] \$334 ;
+  reg [3:0] \$335 ;
+  reg [3:0] \$336 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
@@ -13413,7 +13515,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$102 ;
+  reg [3:0] \eligible$101 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -13423,10 +13525,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [3:0] hot = 4'h0;
   reg [3:0] hot_ways = 4'h0;
   reg [3:0] hot_word = 4'h0;
-  wire [3:0] hot_write__data;
-  wire hot_write__en;
-  wire [9:0] hots_addr;
-  wire [3:0] hots_data;
+  reg [3:0] \hot_word$65  = 4'h0;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -13467,24 +13566,25 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   (* init = 12'h000 *)
   wire [9:0] tag_address;
   wire [9:0] tags0_addr;
-  wire [34:0] tags0_data;
-  wire [34:0] tags0_data_;
-  wire [34:0] tags0_data__;
+  wire [35:0] tags0_data;
+  wire [35:0] tags0_data_;
+  wire [35:0] tags0_data__;
+  (* init = 4'h0 *)
   wire tags0_en;
   wire [9:0] tags1_addr;
-  wire [34:0] tags1_data;
-  wire [34:0] tags1_data_;
-  wire [34:0] tags1_data__;
+  wire [35:0] tags1_data;
+  wire [35:0] tags1_data_;
+  wire [35:0] tags1_data__;
   wire tags1_en;
   wire [9:0] tags2_addr;
-  wire [34:0] tags2_data;
-  wire [34:0] tags2_data_;
-  wire [34:0] tags2_data__;
+  wire [35:0] tags2_data;
+  wire [35:0] tags2_data_;
+  wire [35:0] tags2_data__;
   wire tags2_en;
   wire [9:0] tags3_addr;
-  wire [34:0] tags3_data;
-  wire [34:0] tags3_data_;
-  wire [34:0] tags3_data__;
+  wire [35:0] tags3_data;
+  wire [35:0] tags3_data_;
+  wire [35:0] tags3_data__;
   wire tags3_en;
   reg unknown = 1'h0;
   reg [54:0] update_chosen = 55'h00000000000000;
@@ -13510,22 +13610,6 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [48:0] written2 = 49'h0000000000000;
   reg [3:0] written_hot = 4'h0;
   reg [48:0] written_state = 49'h0000000000000;
-  (* ram_style = "block" *)
-  (* ramstyle = "M20K" *)
-  (* syn_ramstyle = "block_ram" *)
-  reg [3:0] hots [1023:0];
-  always @(posedge clk) begin
-    if (hot_write__en)
-      hots[row_set] <= hot_write__data;
-  end
-  reg [3:0] _0_;
-  reg [3:0] _1_;
-  always @(posedge clk) begin
-    _0_ <= hots[state_address];
-    _1_ <= hots[hots_addr];
-  end
-  assign hot_read__data = _0_;
-  assign hots_data = _1_;
   (* ram_style = "ultra" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -13534,11 +13618,11 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
     if (slot_write__en)
       slots[{ row_set, row_way }] <= slot_write__data;
   end
-  reg [11:0] _2_;
+  reg [11:0] _0_;
   always @(posedge clk) begin
-    _2_ <= slots[slots_addr];
+    _0_ <= slots[slots_addr];
   end
-  assign slots_data = _2_;
+  assign slots_data = _0_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -13547,75 +13631,75 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
     if (state_write__en)
       states[state_write__addr] <= state_write__data;
   end
-  reg [47:0] _3_;
+  reg [47:0] _1_;
   always @(posedge clk) begin
-    _3_ <= states[state_address];
+    _1_ <= states[state_address];
   end
-  assign state_read__data = _3_;
+  assign state_read__data = _1_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags0 [1023:0];
+  reg [35:0] tags0 [1023:0];
   always @(posedge clk) begin
     if (tags0_en)
       tags0[tag_address] <= tags0_data;
   end
-  reg [34:0] _4_;
-  reg [34:0] _5_;
+  reg [35:0] _2_;
+  reg [35:0] _3_;
   always @(posedge clk) begin
-    _4_ <= tags0[tag_address];
-    _5_ <= tags0[tags0_addr];
+    _2_ <= tags0[tag_address];
+    _3_ <= tags0[tags0_addr];
   end
-  assign tags0_data__ = _4_;
-  assign tags0_data_ = _5_;
+  assign tags0_data__ = _2_;
+  assign tags0_data_ = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags1 [1023:0];
+  reg [35:0] tags1 [1023:0];
   always @(posedge clk) begin
     if (tags1_en)
       tags1[tag_address] <= tags1_data;
   end
-  reg [34:0] _6_;
-  reg [34:0] _7_;
+  reg [35:0] _4_;
+  reg [35:0] _5_;
   always @(posedge clk) begin
-    _6_ <= tags1[tag_address];
-    _7_ <= tags1[tags1_addr];
+    _4_ <= tags1[tag_address];
+    _5_ <= tags1[tags1_addr];
   end
-  assign tags1_data__ = _6_;
-  assign tags1_data_ = _7_;
+  assign tags1_data__ = _4_;
+  assign tags1_data_ = _5_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags2 [1023:0];
+  reg [35:0] tags2 [1023:0];
   always @(posedge clk) begin
     if (tags2_en)
       tags2[tag_address] <= tags2_data;
   end
-  reg [34:0] _8_;
-  reg [34:0] _9_;
+  reg [35:0] _6_;
+  reg [35:0] _7_;
   always @(posedge clk) begin
-    _8_ <= tags2[tag_address];
-    _9_ <= tags2[tags2_addr];
+    _6_ <= tags2[tag_address];
+    _7_ <= tags2[tags2_addr];
   end
-  assign tags2_data__ = _8_;
-  assign tags2_data_ = _9_;
+  assign tags2_data__ = _6_;
+  assign tags2_data_ = _7_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags3 [1023:0];
+  reg [35:0] tags3 [1023:0];
   always @(posedge clk) begin
     if (tags3_en)
       tags3[tag_address] <= tags3_data;
   end
-  reg [34:0] _10_;
-  reg [34:0] _11_;
+  reg [35:0] _8_;
+  reg [35:0] _9_;
   always @(posedge clk) begin
-    _10_ <= tags3[tag_address];
-    _11_ <= tags3[tags3_addr];
+    _8_ <= tags3[tag_address];
+    _9_ <= tags3[tags3_addr];
   end
-  assign tags3_data__ = _10_;
-  assign tags3_data_ = _11_;
+  assign tags3_data__ = _8_;
+  assign tags3_data_ = _9_;
   assign \$1  = tag[9:0] & budget[9:0];
   assign \$2  = lookup_word0[11:0] == lookup_compared[21:10];
   assign \$3  = lookup_word0[23:12] == lookup_compared[33:22];
@@ -13786,14 +13870,13 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
-  assign \$172  = 1'h0 + \eligible$102 [0];
-  assign \$173  = \$172  + \eligible$102 [1];
-  assign \$174  = \$173  + \eligible$102 [2];
-  assign \$175  = \$174  + \eligible$102 [3];
-  assign \$176  = ~ \$215 [3:0];
+  assign \$172  = 1'h0 + \eligible$101 [0];
+  assign \$173  = \$172  + \eligible$101 [1];
+  assign \$174  = \$173  + \eligible$101 [2];
+  assign \$175  = \$174  + \eligible$101 [3];
+  assign \$176  = ~ \$235 [3:0];
   assign \$177  = current & \$176 ;
-  assign \$178  = current_hot ^ \$215 [3:0];
-  assign hots_addr = tag[9:0] & budget[9:0];
+  assign \$178  = current_hot ^ \$235 [3:0];
   assign tags0_addr = tag[9:0] & budget[9:0];
   assign tags1_addr = tag[9:0] & budget[9:0];
   assign tags2_addr = tag[9:0] & budget[9:0];
@@ -13846,192 +13929,210 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$213  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign tags0_data = row_access ? row_in__tags[34:0] : update_written[36:2];
-  assign tags0_en = row_access ? row_write : fill[0];
-  assign tags1_data = row_access ? row_in__tags[69:35] : update_written[36:2];
-  assign tags1_en = row_access ? row_write : fill[1];
-  assign tags2_data = row_access ? row_in__tags[104:70] : update_written[36:2];
-  assign tags2_en = row_access ? row_write : fill[2];
-  assign tags3_data = row_access ? row_in__tags[139:105] : update_written[36:2];
-  assign tags3_en = row_access ? row_write : fill[3];
-  assign \$214  = 1'h1 << row_way;
-  assign \$215  = pick_take ? \$214  : 7'h00;
-  assign \$216  = current_hot ^ \$215 [3:0];
-  assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hot_write__data = pick_take ? \$216  : \$217 ;
-  assign hot_write__en = row_write | pick_take;
-  assign \$218  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = state_read__data[23:16] >= level;
-  assign \$220  = state_read__data[31:24] >= level;
-  assign \$221  = state_read__data[39:32] >= level;
-  assign \$222  = state_read__data[47:40] >= level;
-  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
-  assign \$224  = ~ hot_read__data;
-  assign \$225  = state_read__data[3:0] & \$224 ;
-  assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
-  assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
-  assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ state_read__data[7:4];
-  assign \$230  = hot_read__data & \$229 ;
-  assign \$231  = ~ hot_read__data;
-  assign \$232  = state_read__data[3:0] & \$231 ;
-  assign \$233  = \$232  & state_read__data[7:4];
+  assign \$214  = ~ clear;
+  assign \$215  = row_in__hot[0] & \$214 ;
+  assign \$216  = ~ current_hot[0];
+  assign \$217  = row_write ? { \$215 , row_in__tags[34:0] } : { \$216 , tags0_data__[34:0] };
+  assign tags0_data = row_access ? \$217  : { 1'h0, update_written[36:2] };
+  assign \$218  = row_write | \$235 [0];
+  assign tags0_en = row_access ? \$218  : fill[0];
+  assign \$219  = ~ clear;
+  assign \$220  = row_in__hot[1] & \$219 ;
+  assign \$221  = ~ current_hot[1];
+  assign \$222  = row_write ? { \$220 , row_in__tags[69:35] } : { \$221 , tags1_data__[34:0] };
+  assign tags1_data = row_access ? \$222  : { 1'h0, update_written[36:2] };
+  assign \$223  = row_write | \$235 [1];
+  assign tags1_en = row_access ? \$223  : fill[1];
+  assign \$224  = ~ clear;
+  assign \$225  = row_in__hot[2] & \$224 ;
+  assign \$226  = ~ current_hot[2];
+  assign \$227  = row_write ? { \$225 , row_in__tags[104:70] } : { \$226 , tags2_data__[34:0] };
+  assign tags2_data = row_access ? \$227  : { 1'h0, update_written[36:2] };
+  assign \$228  = row_write | \$235 [2];
+  assign tags2_en = row_access ? \$228  : fill[2];
+  assign \$229  = ~ clear;
+  assign \$230  = row_in__hot[3] & \$229 ;
+  assign \$231  = ~ current_hot[3];
+  assign \$232  = row_write ? { \$230 , row_in__tags[139:105] } : { \$231 , tags3_data__[34:0] };
+  assign tags3_data = row_access ? \$232  : { 1'h0, update_written[36:2] };
+  assign \$233  = row_write | \$235 [3];
+  assign tags3_en = row_access ? \$233  : fill[3];
+  assign \$234  = 1'h1 << row_way;
+  assign \$235  = pick_take ? \$234  : 7'h00;
+  assign \$236  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$236 ;
+  assign \$237  = state_read__data[23:16] >= level;
+  assign \$238  = state_read__data[31:24] >= level;
+  assign \$239  = state_read__data[39:32] >= level;
+  assign \$240  = state_read__data[47:40] >= level;
+  assign \$241  = state_read__data[3:0] & { \$240 , \$239 , \$238 , \$237  };
+  assign \$242  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+  assign \$243  = state_read__data[3:0] & \$242 ;
+  assign \$244  = \$243  & { \$240 , \$239 , \$238 , \$237  };
+  assign \$245  = ~ { \$240 , \$239 , \$238 , \$237  };
+  assign \$246  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$245 ;
+  assign \$247  = ~ state_read__data[7:4];
+  assign \$248  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$247 ;
+  assign \$249  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+  assign \$250  = state_read__data[3:0] & \$249 ;
+  assign \$251  = \$250  & state_read__data[7:4];
   assign any_left = | current;
-  assign \$234  = ~ current;
-  assign \$235  = \$234  + 1'h1;
-  assign \$236  = current & \$235 [3:0];
-  assign \$237  = ~ current;
-  assign \$238  = \$237  + 1'h1;
-  assign \$239  = current & \$238 [3:0];
-  assign \$240  = | { \$239 [3], \$236 [1] };
-  assign \$241  = ~ current;
-  assign \$242  = \$241  + 1'h1;
-  assign \$243  = current & \$242 [3:0];
-  assign \$244  = ~ current;
-  assign \$245  = \$244  + 1'h1;
-  assign \$246  = current & \$245 [3:0];
-  assign \$247  = | { \$246 [3], \$243 [2] };
+  assign \$252  = ~ current;
+  assign \$253  = \$252  + 1'h1;
+  assign \$254  = current & \$253 [3:0];
+  assign \$255  = ~ current;
+  assign \$256  = \$255  + 1'h1;
+  assign \$257  = current & \$256 [3:0];
+  assign \$258  = | { \$257 [3], \$254 [1] };
+  assign \$259  = ~ current;
+  assign \$260  = \$259  + 1'h1;
+  assign \$261  = current & \$260 [3:0];
+  assign \$262  = ~ current;
+  assign \$263  = \$262  + 1'h1;
+  assign \$264  = current & \$263 [3:0];
+  assign \$265  = | { \$264 [3], \$261 [2] };
   always @(posedge clk)
-    valid <= \$248 ;
+    valid <= \$266 ;
   always @(posedge clk)
-    lookup_latched <= \$249 ;
+    lookup_latched <= \$267 ;
   always @(posedge clk)
-    lookup_compared <= \$250 ;
+    lookup_compared <= \$268 ;
   always @(posedge clk)
-    lookup_matched <= \$251 ;
+    lookup_matched <= \$269 ;
   always @(posedge clk)
-    lookup_addressed <= \$252 ;
+    lookup_addressed <= \$270 ;
   always @(posedge clk)
-    hot_word <= \$253 ;
+    hot_word <= \$271 ;
   always @(posedge clk)
-    hot_ways <= \$254 ;
+    hot_ways <= \$272 ;
   always @(posedge clk)
-    lookup_word0 <= \$255 ;
+    lookup_word0 <= \$273 ;
   always @(posedge clk)
-    lookup_word1 <= \$256 ;
+    lookup_word1 <= \$274 ;
   always @(posedge clk)
-    lookup_word2 <= \$257 ;
+    lookup_word2 <= \$275 ;
   always @(posedge clk)
-    lookup_word3 <= \$258 ;
+    lookup_word3 <= \$276 ;
   always @(posedge clk)
-    lookup_equal0 <= \$259 ;
+    lookup_equal0 <= \$277 ;
   always @(posedge clk)
-    lookup_equal1 <= \$260 ;
+    lookup_equal1 <= \$278 ;
   always @(posedge clk)
-    lookup_equal2 <= \$261 ;
+    lookup_equal2 <= \$279 ;
   always @(posedge clk)
-    lookup_equal3 <= \$262 ;
+    lookup_equal3 <= \$280 ;
   always @(posedge clk)
-    hit_ways <= \$263 ;
+    hit_ways <= \$281 ;
   always @(posedge clk)
-    slot_hit <= \$264 ;
+    slot_hit <= \$282 ;
   always @(posedge clk)
-    answer_hit <= \$265 ;
+    answer_hit <= \$283 ;
   always @(posedge clk)
-    slot <= \$266 ;
+    slot <= \$284 ;
   always @(posedge clk)
-    update_entry <= \$267 ;
+    update_entry <= \$285 ;
   always @(posedge clk)
-    waits <= \$268 ;
+    waits <= \$286 ;
   always @(posedge clk)
-    update_latched <= \$269 ;
+    update_latched <= \$287 ;
   always @(posedge clk)
-    update_compared <= \$270 ;
+    update_compared <= \$288 ;
   always @(posedge clk)
-    update_ranked <= \$271 ;
+    update_ranked <= \$289 ;
   always @(posedge clk)
-    update_chosen <= \$272 ;
+    update_chosen <= \$290 ;
   always @(posedge clk)
-    update_written <= \$273 ;
+    update_written <= \$291 ;
   always @(posedge clk)
-    latched_same <= \$274 ;
+    latched_same <= \$292 ;
   always @(posedge clk)
-    latched_follows <= \$275 ;
+    latched_follows <= \$293 ;
   always @(posedge clk)
-    compared_same <= \$276 ;
+    compared_same <= \$294 ;
   always @(posedge clk)
-    ranked_same <= \$277 ;
+    ranked_same <= \$295 ;
   always @(posedge clk)
-    chosen_same <= \$278 ;
+    chosen_same <= \$296 ;
   always @(posedge clk)
-    compared_follows <= \$279 ;
+    compared_follows <= \$297 ;
   always @(posedge clk)
-    ranked_follows <= \$280 ;
+    ranked_follows <= \$298 ;
   always @(posedge clk)
-    chosen_follows <= \$281 ;
+    chosen_follows <= \$299 ;
   always @(posedge clk)
-    update_word0 <= \$282 ;
+    update_word0 <= \$300 ;
   always @(posedge clk)
-    update_word1 <= \$283 ;
+    update_word1 <= \$301 ;
   always @(posedge clk)
-    update_word2 <= \$284 ;
+    update_word2 <= \$302 ;
   always @(posedge clk)
-    update_word3 <= \$285 ;
+    update_word3 <= \$303 ;
   always @(posedge clk)
-    update_equal0 <= \$286 ;
+    update_equal0 <= \$304 ;
   always @(posedge clk)
-    update_equal1 <= \$287 ;
+    update_equal1 <= \$305 ;
   always @(posedge clk)
-    update_equal2 <= \$288 ;
+    update_equal2 <= \$306 ;
   always @(posedge clk)
-    update_equal3 <= \$289 ;
+    update_equal3 <= \$307 ;
   always @(posedge clk)
-    read_state <= \$290 ;
+    read_state <= \$308 ;
   always @(posedge clk)
-    read_hot <= \$291 ;
+    \hot_word$65  <= \$309 ;
   always @(posedge clk)
-    below <= \$292 ;
+    read_hot <= \$310 ;
   always @(posedge clk)
-    usable <= \$293 ;
+    below <= \$311 ;
   always @(posedge clk)
-    known <= \$294 ;
+    usable <= \$312 ;
   always @(posedge clk)
-    hot <= \$295 ;
+    known <= \$313 ;
   always @(posedge clk)
-    candidates <= \$296 ;
+    hot <= \$314 ;
   always @(posedge clk)
-    ranks <= \$297 ;
+    candidates <= \$315 ;
   always @(posedge clk)
-    written1 <= \$298 ;
+    ranks <= \$316 ;
   always @(posedge clk)
-    written2 <= \$299 ;
+    written1 <= \$317 ;
   always @(posedge clk)
-    chosen_state <= \$300 ;
+    written2 <= \$318 ;
   always @(posedge clk)
-    outcome1 <= \$301 ;
+    chosen_state <= \$319 ;
   always @(posedge clk)
-    outcome2 <= \$302 ;
+    outcome1 <= \$320 ;
   always @(posedge clk)
-    outcome3 <= \$303 ;
+    outcome2 <= \$321 ;
   always @(posedge clk)
-    hit <= \$304 ;
+    outcome3 <= \$322 ;
   always @(posedge clk)
-    unknown <= \$305 ;
+    hit <= \$323 ;
   always @(posedge clk)
-    ages <= \$306 ;
+    unknown <= \$324 ;
   always @(posedge clk)
-    fill <= \$307 ;
+    ages <= \$325 ;
   always @(posedge clk)
-    inserts <= \$308 ;
+    fill <= \$326 ;
   always @(posedge clk)
-    written_hot <= \$309 ;
+    inserts <= \$327 ;
   always @(posedge clk)
-    written_state <= \$310 ;
+    written_hot <= \$328 ;
   always @(posedge clk)
-    inserted <= \$311 ;
+    written_state <= \$329 ;
   always @(posedge clk)
-    evicted <= \$312 ;
+    inserted <= \$330 ;
   always @(posedge clk)
-    revived <= \$313 ;
+    evicted <= \$331 ;
   always @(posedge clk)
-    returned <= \$314 ;
+    revived <= \$332 ;
   always @(posedge clk)
-    eligible <= \$315 ;
+    returned <= \$333 ;
   always @(posedge clk)
-    current <= \$316 ;
+    eligible <= \$334 ;
   always @(posedge clk)
-    current_hot <= \$317 ;
+    current <= \$335 ;
+  always @(posedge clk)
+    current_hot <= \$336 ;
   hotline_small_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -14050,566 +14151,573 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   );
   always @* begin
     if (starts_blocks) begin end
-    \$248  = { valid[4:0], \valid$3  };
+    \$266  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$248  = 6'h00;
+      \$266  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249 [9:0] = \$1 ;
-    \$249 [44:10] = tag;
+    \$267 [9:0] = \$1 ;
+    \$267 [44:10] = tag;
     if (rst) begin
-      \$249  = 45'h000000000000;
+      \$267  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$250  = lookup_latched;
+    \$268  = lookup_latched;
     if (rst) begin
-      \$250  = 45'h000000000000;
+      \$268  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$251  = lookup_compared;
+    \$269  = lookup_compared;
     if (rst) begin
-      \$251  = 45'h000000000000;
+      \$269  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$252  = lookup_matched;
+    \$270  = lookup_matched;
     if (rst) begin
-      \$252  = 45'h000000000000;
+      \$270  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data;
+    \$271  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
     if (rst) begin
-      \$253  = 4'h0;
+      \$271  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = hot_word;
+    \$272  = hot_word;
     if (rst) begin
-      \$254  = 4'h0;
+      \$272  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$255  = tags0_data_;
+    \$273  = tags0_data_[34:0];
     if (rst) begin
-      \$255  = 35'h000000000;
+      \$273  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$256  = tags1_data_;
+    \$274  = tags1_data_[34:0];
     if (rst) begin
-      \$256  = 35'h000000000;
+      \$274  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257  = tags2_data_;
+    \$275  = tags2_data_[34:0];
     if (rst) begin
-      \$257  = 35'h000000000;
+      \$275  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = tags3_data_;
+    \$276  = tags3_data_[34:0];
     if (rst) begin
-      \$258  = 35'h000000000;
+      \$276  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = { \$4 , \$3 , \$2  };
+    \$277  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$259  = 3'h0;
+      \$277  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = { \$7 , \$6 , \$5  };
+    \$278  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$260  = 3'h0;
+      \$278  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = { \$10 , \$9 , \$8  };
+    \$279  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$261  = 3'h0;
+      \$279  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = { \$13 , \$12 , \$11  };
+    \$280  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$262  = 3'h0;
+      \$280  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = \$18 ;
-    if (rst) begin
-      \$263  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$264  = \$19 ;
-    if (rst) begin
-      \$264  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$265  = slot_hit;
-    if (rst) begin
-      \$265  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = slots_data;
-    if (rst) begin
-      \$266  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = update_entry;
-    if (update_ready) begin
-      \$267 [0] = \$21 ;
-      \$267 [1] = update_weight_etc[43];
-      \$267 [36:2] = update_weight_etc[34:0];
-      \$267 [46:37] = came_set;
-      \$267 [54:47] = update_weight_etc[42:35];
-    end
-    if (rst) begin
-      \$267  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$268  = { \$61 , \$53 , \$45 , \$37 , \$29  };
-    end else begin
-      \$268  = \$62 [4:0];
-    end
-    if (rst) begin
-      \$268  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269 [54:1] = update_entry[54:1];
-    \$269 [0] = goes;
-    if (rst) begin
-      \$269  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = update_latched;
-    if (rst) begin
-      \$270  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = update_compared;
-    if (rst) begin
-      \$271  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = update_ranked;
-    if (rst) begin
-      \$272  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = update_chosen;
-    if (rst) begin
-      \$273  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = { \$70 , \$68 , \$66 , \$64  };
-    if (rst) begin
-      \$274  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = { \$94 , \$88 , \$82 , \$76  };
-    if (rst) begin
-      \$275  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = latched_same;
-    if (rst) begin
-      \$276  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = compared_same;
-    if (rst) begin
-      \$277  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = ranked_same;
-    if (rst) begin
-      \$278  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$279  = latched_follows;
-    if (rst) begin
-      \$279  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280  = compared_follows;
-    if (rst) begin
-      \$280  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = ranked_follows;
+    \$281  = \$18 ;
     if (rst) begin
       \$281  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = tags0_data__;
+    \$282  = \$19 ;
     if (rst) begin
-      \$282  = 35'h000000000;
+      \$282  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = tags1_data__;
+    \$283  = slot_hit;
     if (rst) begin
-      \$283  = 35'h000000000;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = tags2_data__;
+    \$284  = slots_data;
     if (rst) begin
-      \$284  = 35'h000000000;
+      \$284  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = tags3_data__;
+    \$285  = update_entry;
+    if (update_ready) begin
+      \$285 [0] = \$21 ;
+      \$285 [1] = update_weight_etc[43];
+      \$285 [36:2] = update_weight_etc[34:0];
+      \$285 [46:37] = came_set;
+      \$285 [54:47] = update_weight_etc[42:35];
+    end
     if (rst) begin
-      \$285  = 35'h000000000;
+      \$285  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$97 , \$96 , \$95  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$286  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+    end else begin
+      \$286  = \$62 [4:0];
+    end
     if (rst) begin
-      \$286  = 3'h0;
+      \$286  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = { \$100 , \$99 , \$98  };
+    \$287 [54:1] = update_entry[54:1];
+    \$287 [0] = goes;
     if (rst) begin
-      \$287  = 3'h0;
+      \$287  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = { \$103 , \$102 , \$101  };
+    \$288  = update_latched;
     if (rst) begin
-      \$288  = 3'h0;
+      \$288  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = { \$106 , \$105 , \$104  };
+    \$289  = update_compared;
     if (rst) begin
-      \$289  = 3'h0;
+      \$289  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = state_read__data;
+    \$290  = update_ranked;
     if (rst) begin
-      \$290  = 48'h000000000000;
+      \$290  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = hot_read__data;
+    \$291  = update_chosen;
     if (rst) begin
-      \$291  = 4'h0;
+      \$291  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = \$107 ;
+    \$292  = { \$70 , \$68 , \$66 , \$64  };
     if (rst) begin
-      \$292  = 1'h0;
+      \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = \$108 ;
+    \$293  = { \$94 , \$88 , \$82 , \$76  };
     if (rst) begin
       \$293  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = \$113 ;
+    \$294  = latched_same;
     if (rst) begin
       \$294  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = read_hot;
+    \$295  = compared_same;
     if (rst) begin
       \$295  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = \$115 ;
+    \$296  = ranked_same;
     if (rst) begin
       \$296  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    \$297  = latched_follows;
     if (rst) begin
-      \$297  = 6'h00;
+      \$297  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = now;
+    \$298  = compared_follows;
     if (rst) begin
-      \$298  = 49'h0000000000000;
+      \$298  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = written1;
+    \$299  = ranked_follows;
     if (rst) begin
-      \$299  = 49'h0000000000000;
+      \$299  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300 [47:0] = read_state;
-    \$300 [48] = \$126 ;
-    if (ranked_same[3]) begin
-      \$300  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$300  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$300  = now;
-    end
+    \$300  = tags0_data__[34:0];
     if (rst) begin
-      \$300  = 49'h0000000000000;
+      \$300  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = outcome;
+    \$301  = tags1_data__[34:0];
     if (rst) begin
-      \$301  = 5'h00;
+      \$301  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = outcome1;
+    \$302  = tags2_data__[34:0];
     if (rst) begin
-      \$302  = 5'h00;
+      \$302  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = outcome2;
+    \$303  = tags3_data__[34:0];
     if (rst) begin
-      \$303  = 5'h00;
+      \$303  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$135 ;
+    \$304  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$304  = 4'h0;
+      \$304  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = finds_none;
+    \$305  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$305  = 1'h0;
+      \$305  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$136 ;
+    \$306  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$306  = 1'h0;
+      \$306  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = \$167 ;
+    \$307  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$307  = 4'h0;
+      \$307  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$169 ;
+    \$308  = state_read__data;
     if (rst) begin
-      \$308  = 1'h0;
+      \$308  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = hot;
+    \$309  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     if (rst) begin
       \$309  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = state_now;
+    \$310  = \hot_word$65 ;
     if (rst) begin
-      \$310  = 49'h0000000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = inserts;
+    \$311  = \$107 ;
     if (rst) begin
       \$311  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = evict;
+    \$312  = \$108 ;
     if (rst) begin
-      \$312  = 1'h0;
+      \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = \$170 ;
+    \$313  = \$113 ;
     if (rst) begin
-      \$313  = 1'h0;
+      \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$171 ;
+    \$314  = read_hot;
     if (rst) begin
-      \$314  = 1'h0;
+      \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = \$175 [2:0];
+    \$315  = \$115 ;
     if (rst) begin
-      \$315  = 3'h0;
+      \$315  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$316  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    if (rst) begin
+      \$316  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$317  = now;
+    if (rst) begin
+      \$317  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$318  = written1;
+    if (rst) begin
+      \$318  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$319 [47:0] = read_state;
+    \$319 [48] = \$126 ;
+    if (ranked_same[3]) begin
+      \$319  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$319  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$319  = now;
+    end
+    if (rst) begin
+      \$319  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$320  = outcome;
+    if (rst) begin
+      \$320  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$321  = outcome1;
+    if (rst) begin
+      \$321  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$322  = outcome2;
+    if (rst) begin
+      \$322  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$323  = \$135 ;
+    if (rst) begin
+      \$323  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = finds_none;
+    if (rst) begin
+      \$324  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$325  = \$136 ;
+    if (rst) begin
+      \$325  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = \$167 ;
+    if (rst) begin
+      \$326  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327  = \$169 ;
+    if (rst) begin
+      \$327  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = hot;
+    if (rst) begin
+      \$328  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = state_now;
+    if (rst) begin
+      \$329  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = inserts;
+    if (rst) begin
+      \$330  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = evict;
+    if (rst) begin
+      \$331  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = \$170 ;
+    if (rst) begin
+      \$332  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = \$171 ;
+    if (rst) begin
+      \$333  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = \$175 [2:0];
+    if (rst) begin
+      \$334  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$316  = \eligible$102 ;
+      \$335  = \eligible$101 ;
     end else begin
-      \$316  = \$177 ;
+      \$335  = \$177 ;
     end
     if (rst) begin
-      \$316  = 4'h0;
+      \$335  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$317  = hot_read__data;
+      \$336  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     end else begin
-      \$317  = \$178 ;
+      \$336  = \$178 ;
     end
     if (rst) begin
-      \$317  = 4'h0;
+      \$336  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \eligible$102  = 4'h0;
+    \eligible$101  = 4'h0;
     casez (wanted)
       3'h0:
-          \eligible$102  = \$223 ;
+          \eligible$101  = \$241 ;
       3'h1:
-          \eligible$102  = \$226 ;
+          \eligible$101  = \$244 ;
       3'h2:
-          \eligible$102  = \$228 ;
+          \eligible$101  = \$246 ;
       3'h3:
-          \eligible$102  = \$230 ;
+          \eligible$101  = \$248 ;
       3'h4:
-          \eligible$102  = \$233 ;
+          \eligible$101  = \$251 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez ({ \$247 , \$240  })
+    casez ({ \$265 , \$258  })
       2'h0:
-          pick_tag = tags0_data__;
+          pick_tag = tags0_data__[34:0];
       2'h1:
-          pick_tag = tags1_data__;
+          pick_tag = tags1_data__[34:0];
       2'h2:
-          pick_tag = tags2_data__;
+          pick_tag = tags2_data__[34:0];
       2'h3:
-          pick_tag = tags3_data__;
+          pick_tag = tags3_data__[34:0];
     endcase
   end
   assign weight = update_written[54:47];
-  assign \240_0_0  = \$240 ;
-  assign \247_0_0  = \$247 ;
+  assign \258_0_0  = \$258 ;
+  assign \265_0_0  = \$265 ;
   assign slot_out = slots_data;
-  assign _signature__data_34_0 = tags0_data__;
-  assign _signature__data_34_0_ = tags1_data__;
-  assign _signature__data_34_0__ = tags2_data__;
-  assign _signature__data_34_0___ = tags3_data__;
+  assign _signature__data_35_0 = tags0_data__;
+  assign _signature__data_35_0_ = tags1_data__;
+  assign _signature__data_35_0__ = tags2_data__;
+  assign _signature__data_35_0___ = tags3_data__;
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
@@ -14822,13 +14930,189 @@ module hotline_small_popularity_bank_tracker_update(due_anew, evict, revives, re
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34_0, items__1_34_0, items__0_42_35, items__1_42_35, items__0_43, items__1_43, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [34:0] items__0_34_0;
+  wire [34:0] items__0_34_0;
+  input [34:0] items__1_34_0;
+  wire [34:0] items__1_34_0;
+  input [7:0] items__0_42_35;
+  wire [7:0] items__0_42_35;
+  input [7:0] items__1_42_35;
+  wire [7:0] items__1_42_35;
+  input items__0_43;
+  wire items__0_43;
+  input items__1_43;
+  wire items__1_43;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  input freed_0;
+  wire freed_0;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [43:0] head;
+  wire [43:0] head;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [43:0] \$13 ;
+  reg [43:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 44'h00000000000;
+  wire [1:0] choice0;
+  (* init = 44'h00000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [43:0] item0;
+  reg [43:0] item1;
+  reg [43:0] push__0 = 44'h00000000000;
+  reg [43:0] push__1 = 44'h00000000000;
+  reg [1:0] push_count = 2'h0;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_small_popularity_bank_updates_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .pop(pop),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = { items__0_43, items__0_42_35, items__0_34_0 };
+      1'h1:
+          item0 = { items__1_43, items__1_42_35, items__1_34_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = { items__0_43, items__0_42_35, items__0_34_0 };
+      1'h1:
+          item1 = { items__1_43, items__1_42_35, items__1_34_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = { 1'h0, freed_0 };
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_small_popularity_bank_updates_queue(clk, rst, pop, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   input pop;
   wire pop;
   output head_valid;
@@ -14839,20 +15123,22 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   wire [43:0] push__0;
   input [43:0] push__1;
   wire [43:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [43:0] lane0_data;
   wire [43:0] lane0_data_;
@@ -14860,10 +15146,8 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   reg [43:0] lane1_data;
   wire [43:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -14879,29 +15163,27 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   reg [43:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
-  assign popped = pop & head_valid;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$10  = pop & head_valid;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -14915,7 +15197,7 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -14934,28 +15216,28 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
 endmodule
 
-module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, output__ready, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk);
+module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -14964,6 +15246,8 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   wire fire;
   output output__valid;
   wire output__valid;
+  output load;
+  wire load;
   output move0;
   wire move0;
   output split;
@@ -14972,6 +15256,10 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   wire stalled;
   input output__ready;
   wire output__ready;
+  input [1:0] asked__0;
+  wire [1:0] asked__0;
+  input [1:0] asked__1;
+  wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
   input input__valid;
@@ -14990,13 +15278,16 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   reg [34:0] tags__0 = 35'h000000000;
   output [34:0] tags__1;
   reg [34:0] tags__1 = 35'h000000000;
-  output [172:0] output__payload;
-  wire [172:0] output__payload;
+  output [176:0] output__payload;
+  wire [176:0] output__payload;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg \$100 ;
+  reg [1:0] \$100 ;
+  reg [34:0] \$101 ;
+  reg [34:0] \$102 ;
+  reg \$103 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -15066,34 +15357,34 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  reg \$74 ;
-  reg [171:0] \$75 ;
-  reg \$76 ;
-  reg [171:0] \$77 ;
-  reg \$78 ;
-  reg [171:0] \$79 ;
+  wire \$74 ;
+  reg \$75 ;
+  reg [171:0] \$76 ;
+  reg \$77 ;
+  reg [171:0] \$78 ;
+  reg \$79 ;
   wire \$8 ;
-  reg \$80 ;
+  reg [171:0] \$80 ;
   reg \$81 ;
-  reg [1:0] \$82 ;
-  reg \$83 ;
-  reg [1:0] \$84 ;
-  reg \$85 ;
-  reg [1:0] \$86 ;
-  reg \$87 ;
+  reg \$82 ;
+  reg [1:0] \$83 ;
+  reg \$84 ;
+  reg [1:0] \$85 ;
+  reg \$86 ;
+  reg [1:0] \$87 ;
   reg \$88 ;
   reg \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg [1:0] \$91 ;
-  reg \$92 ;
-  reg [172:0] \$93 ;
-  reg [1:0] \$94 ;
-  reg [1:0] \$95 ;
-  reg [1:0] \$96 ;
+  reg \$91 ;
+  reg [1:0] \$92 ;
+  reg \$93 ;
+  reg [176:0] \$94 ;
+  reg \$95 ;
+  reg [176:0] \$96 ;
   reg [1:0] \$97 ;
-  reg [34:0] \$98 ;
-  reg [34:0] \$99 ;
+  reg [1:0] \$98 ;
+  reg [1:0] \$99 ;
   wire after;
   wire all_room;
   reg [171:0] cut = 172'h0000000000000000000000000000000000000000000;
@@ -15118,9 +15409,11 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   reg [1:0] ranked_routed = 2'h0;
   reg ranked_valid = 1'h0;
   reg [1:0] routed = 2'h0;
-  reg [172:0] sent = 173'h00000000000000000000000000000000000000000000;
+  reg [176:0] sent = 177'h000000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg used = 1'h0;
+  reg [176:0] waiting = 177'h000000000000000000000000000000000000000000000;
+  reg waiting_valid = 1'h0;
   assign \$1  = ~ input__payload[42];
   assign \$2  = input__payload[40] & \$1 ;
   assign \$3  = ~ input__payload[163];
@@ -15181,142 +15474,138 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   assign \$63  = \$59 [0] & cut[40];
   assign \$64  = \$59 [0] & cut[83];
   assign all_room = & room;
-  assign \$65  = sent_valid & all_room;
+  assign \$65  = waiting_valid & all_room;
   assign fire = \$65  & output__ready;
-  assign output__valid = sent_valid & all_room;
-  assign \$66  = ~ sent_valid;
-  assign move3 = \$66  | fire;
-  assign \$67  = ~ cut_valid;
-  assign \$68  = move3 & done;
-  assign move2 = \$67  | \$68 ;
-  assign \$69  = ~ ranked_valid;
-  assign move1 = \$69  | move2;
-  assign \$70  = ~ paired_valid;
-  assign move0 = \$70  | move1;
-  assign \$71  = cut_valid & move3;
-  assign split = \$71  & \$72 ;
-  assign \$73  = ~ all_room;
-  assign stalled = sent_valid & \$73 ;
+  assign output__valid = waiting_valid & all_room;
+  assign \$66  = ~ waiting_valid;
+  assign load = \$66  | fire;
+  assign \$67  = ~ sent_valid;
+  assign move3 = \$67  | load;
+  assign \$68  = ~ cut_valid;
+  assign \$69  = move3 & done;
+  assign move2 = \$68  | \$69 ;
+  assign \$70  = ~ ranked_valid;
+  assign move1 = \$70  | move2;
+  assign \$71  = ~ paired_valid;
+  assign move0 = \$71  | move1;
+  assign \$72  = cut_valid & move3;
+  assign split = \$72  & \$73 ;
+  assign \$74  = ~ all_room;
+  assign stalled = waiting_valid & \$74 ;
   always @(posedge clk)
-    paired_valid <= \$74 ;
+    paired_valid <= \$75 ;
   always @(posedge clk)
-    paired <= \$75 ;
+    paired <= \$76 ;
   always @(posedge clk)
-    ranked_valid <= \$76 ;
+    ranked_valid <= \$77 ;
   always @(posedge clk)
-    ranked <= \$77 ;
+    ranked <= \$78 ;
   always @(posedge clk)
-    cut_valid <= \$78 ;
+    cut_valid <= \$79 ;
   always @(posedge clk)
-    cut <= \$79 ;
+    cut <= \$80 ;
   always @(posedge clk)
-    pairs0 <= \$80 ;
+    pairs0 <= \$81 ;
   always @(posedge clk)
-    pairs1 <= \$81 ;
+    pairs1 <= \$82 ;
   always @(posedge clk)
-    routed <= \$82 ;
+    routed <= \$83 ;
   always @(posedge clk)
-    rank2_0 <= \$83 ;
+    rank2_0 <= \$84 ;
   always @(posedge clk)
-    over2 <= \$84 ;
+    over2 <= \$85 ;
   always @(posedge clk)
-    rank2_1 <= \$85 ;
+    rank2_1 <= \$86 ;
   always @(posedge clk)
-    ranked_routed <= \$86 ;
+    ranked_routed <= \$87 ;
   always @(posedge clk)
-    goes_on <= \$87 ;
+    goes_on <= \$88 ;
   always @(posedge clk)
-    used <= \$88 ;
+    used <= \$89 ;
   always @(posedge clk)
-    cut_rank0 <= \$89 ;
+    cut_rank0 <= \$90 ;
   always @(posedge clk)
-    cut_rank1 <= \$90 ;
+    cut_rank1 <= \$91 ;
   always @(posedge clk)
-    cut_routed <= \$91 ;
+    cut_routed <= \$92 ;
   always @(posedge clk)
-    sent_valid <= \$92 ;
+    waiting_valid <= \$93 ;
   always @(posedge clk)
-    sent <= \$93 ;
+    waiting <= \$94 ;
   always @(posedge clk)
-    to_bank__0 <= \$94 ;
+    sent_valid <= \$95 ;
   always @(posedge clk)
-    to_bank__1 <= \$95 ;
+    sent <= \$96 ;
   always @(posedge clk)
-    rank_is__0 <= \$96 ;
+    to_bank__0 <= \$97 ;
   always @(posedge clk)
-    rank_is__1 <= \$97 ;
+    to_bank__1 <= \$98 ;
   always @(posedge clk)
-    tags__0 <= \$98 ;
+    rank_is__0 <= \$99 ;
   always @(posedge clk)
-    tags__1 <= \$99 ;
+    rank_is__1 <= \$100 ;
   always @(posedge clk)
-    left <= \$100 ;
+    tags__0 <= \$101 ;
+  always @(posedge clk)
+    tags__1 <= \$102 ;
+  always @(posedge clk)
+    left <= \$103 ;
   always @* begin
     if (starts_blocks) begin end
-    \$74  = paired_valid;
+    \$75  = paired_valid;
     if (move0) begin
-      \$74  = input__valid;
+      \$75  = input__valid;
     end
     if (rst) begin
-      \$74  = 1'h0;
+      \$75  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = paired;
+    \$76  = paired;
     if (move0) begin
-      \$75  = input__payload;
+      \$76  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = ranked_valid;
+    \$77  = ranked_valid;
     if (move1) begin
-      \$76  = paired_valid;
+      \$77  = paired_valid;
     end
     if (rst) begin
-      \$76  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = ranked;
+    \$78  = ranked;
     if (move1) begin
-      \$77  = paired;
+      \$78  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = cut_valid;
+    \$79  = cut_valid;
     if (move2) begin
-      \$78  = ranked_valid;
+      \$79  = ranked_valid;
     end
     if (rst) begin
-      \$78  = 1'h0;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = cut;
+    \$80  = cut;
     if (move2) begin
-      \$79  = ranked;
+      \$80  = ranked;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = pairs0;
+    \$81  = pairs0;
     if (move0) begin
-      \$80  = 1'h0;
-    end
-    if (rst) begin
-      \$80  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$81  = pairs1;
-    if (move0) begin
-      \$81  = \$11 ;
+      \$81  = 1'h0;
     end
     if (rst) begin
       \$81  = 1'h0;
@@ -15324,70 +15613,70 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = routed;
+    \$82  = pairs1;
     if (move0) begin
-      \$82  = { \$19 , \$15  };
+      \$82  = \$11 ;
     end
     if (rst) begin
-      \$82  = 2'h0;
+      \$82  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = rank2_0;
+    \$83  = routed;
+    if (move0) begin
+      \$83  = { \$19 , \$15  };
+    end
+    if (rst) begin
+      \$83  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = rank2_0;
     if (move1) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
     if (rst) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = over2;
+    \$85  = over2;
     if (move1) begin
-      \$84 [0] = \$20 ;
-      \$84 [1] = \$21 ;
+      \$85 [0] = \$20 ;
+      \$85 [1] = \$21 ;
     end
     if (rst) begin
-      \$84  = 2'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = rank2_1;
+    \$86  = rank2_1;
     if (move1) begin
-      \$85  = \$50 [0];
+      \$86  = \$50 [0];
     end
     if (rst) begin
-      \$85  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = ranked_routed;
+    \$87  = ranked_routed;
     if (move1) begin
-      \$86  = routed;
+      \$87  = routed;
     end
     if (rst) begin
-      \$86  = 2'h0;
+      \$87  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = goes_on;
+    \$88  = goes_on;
     if (move2) begin
-      \$87  = \$22 ;
-    end
-    if (rst) begin
-      \$87  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = used;
-    if (move2) begin
-      \$88  = \$23 ;
+      \$88  = \$22 ;
     end
     if (rst) begin
       \$88  = 1'h0;
@@ -15395,9 +15684,9 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = cut_rank0;
+    \$89  = used;
     if (move2) begin
-      \$89  = rank2_0;
+      \$89  = \$23 ;
     end
     if (rst) begin
       \$89  = 1'h0;
@@ -15405,9 +15694,9 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = cut_rank1;
+    \$90  = cut_rank0;
     if (move2) begin
-      \$90  = rank2_1;
+      \$90  = rank2_0;
     end
     if (rst) begin
       \$90  = 1'h0;
@@ -15415,86 +15704,85 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = cut_routed;
+    \$91  = cut_rank1;
     if (move2) begin
-      \$91  = ranked_routed;
+      \$91  = rank2_1;
     end
     if (rst) begin
-      \$91  = 2'h0;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = sent_valid;
-    if (move3) begin
-      \$92  = cut_valid;
+    \$92  = cut_routed;
+    if (move2) begin
+      \$92  = ranked_routed;
     end
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$93 [172:166], \$93 [130:81], \$93 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
-    if (move3) begin
-      \$93 [170] = cut[86];
-      \$93 [171] = cut[87];
-      \$93 [172] = \$24 ;
-      \$93 [39:0] = cut[39:0];
-      \$93 [40] = \$63 ;
-      \$93 [41] = \$41 ;
-      \$93 [42] = \$42 ;
-      \$93 [43] = \$43 ;
-      \$93 [44] = cut[90];
-      \$93 [45] = cut_rank0;
-      \$93 [81] = \$44 ;
-      \$93 [84:82] = cut[166:164];
-      \$93 [124:85] = cut[82:43];
-      \$93 [125] = \$64 ;
-      \$93 [126] = \$45 ;
-      \$93 [127] = \$46 ;
-      \$93 [128] = \$47 ;
-      \$93 [129] = cut[126];
-      \$93 [130] = cut_rank1;
-      \$93 [166] = \$48 ;
-      \$93 [169:167] = cut[171:169];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = to_bank__0;
-    if (move3) begin
-      \$94  = { \$30 , \$27  };
+    \$93  = waiting_valid;
+    if (load) begin
+      \$93  = sent_valid;
     end
     if (rst) begin
-      \$94  = 2'h0;
+      \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = to_bank__1;
+    \$94  = waiting;
+    if (load) begin
+      { \$94 [176:166], \$94 [130:81], \$94 [45:0] } = { sent[176:166], sent[130:81], sent[45:0] };
+      \$94 [80:46] = tags__0;
+      \$94 [165:131] = tags__1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = sent_valid;
     if (move3) begin
-      \$95  = { \$36 , \$33  };
+      \$95  = cut_valid;
     end
     if (rst) begin
-      \$95  = 2'h0;
+      \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = rank_is__0;
+    { \$96 [172:166], \$96 [130:81], \$96 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
     if (move3) begin
-      \$96  = { \$38 , \$37  };
-    end
-    if (rst) begin
-      \$96  = 2'h0;
+      \$96 [170] = cut[86];
+      \$96 [171] = cut[87];
+      \$96 [172] = \$24 ;
+      \$96 [39:0] = cut[39:0];
+      \$96 [40] = \$63 ;
+      \$96 [41] = \$41 ;
+      \$96 [42] = \$42 ;
+      \$96 [43] = \$43 ;
+      \$96 [44] = cut[90];
+      \$96 [45] = cut_rank0;
+      \$96 [81] = \$44 ;
+      \$96 [84:82] = cut[166:164];
+      \$96 [124:85] = cut[82:43];
+      \$96 [125] = \$64 ;
+      \$96 [126] = \$45 ;
+      \$96 [127] = \$46 ;
+      \$96 [128] = \$47 ;
+      \$96 [129] = cut[126];
+      \$96 [130] = cut_rank1;
+      \$96 [166] = \$48 ;
+      \$96 [169:167] = cut[171:169];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = rank_is__1;
+    \$97  = to_bank__0;
     if (move3) begin
-      \$97  = { \$40 , \$39  };
+      \$97  = { \$30 , \$27  };
     end
     if (rst) begin
       \$97  = 2'h0;
@@ -15502,43 +15790,74 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = tags__0;
+    \$98  = to_bank__1;
     if (move3) begin
-      \$98  = cut[125:91];
+      \$98  = { \$36 , \$33  };
     end
     if (rst) begin
-      \$98  = 35'h000000000;
+      \$98  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = tags__1;
+    \$99  = rank_is__0;
     if (move3) begin
-      \$99  = cut[161:127];
+      \$99  = { \$38 , \$37  };
     end
     if (rst) begin
-      \$99  = 35'h000000000;
+      \$99  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = left;
+    \$100  = rank_is__1;
+    if (move3) begin
+      \$100  = { \$40 , \$39  };
+    end
+    if (rst) begin
+      \$100  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = tags__0;
+    if (move3) begin
+      \$101  = cut[125:91];
+    end
+    if (rst) begin
+      \$101  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = tags__1;
+    if (move3) begin
+      \$102  = cut[161:127];
+    end
+    if (rst) begin
+      \$102  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$100  = \$49 ;
+        \$103  = \$49 ;
       end
     end
     if (rst) begin
-      \$100  = 1'h1;
+      \$103  = 1'h1;
     end
   end
-  assign output__payload[165:131] = tags__1;
-  assign output__payload[80:46] = tags__0;
-  assign { output__payload[172:166], output__payload[130:81], output__payload[45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
+  assign output__payload[176:173] = { asked__1, asked__0 };
+  assign output__payload[172:0] = waiting[172:0];
   always @*
-    \$93 [80:46] = sent[80:46];
+    \$96 [80:46] = sent[80:46];
   always @*
-    \$93 [165:131] = sent[165:131];
+    \$96 [165:131] = sent[165:131];
+  always @*
+    \$96 [176:173] = sent[176:173];
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -15546,11 +15865,11 @@ module hotline_small_scatter(rst, fire, output__valid, move0, split, stalled, ou
   assign \$35  = cut[126];
   assign \$39  = cut_rank0;
   assign \$40  = cut_rank1;
-  assign \$72  = \$62 ;
+  assign \$73  = \$62 ;
 endmodule
 
-module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload
-, load, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, row_set, row_way, slot_in, clk);
+module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -15573,8 +15892,6 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire [1:0] pick_way__1;
   input [34:0] pick_tag__1;
   wire [34:0] pick_tag__1;
-  output running;
-  wire running;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -15621,6 +15938,8 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg [12:0] hot_count = 13'h0000;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
+  output running;
+  reg running = 1'h0;
   output [9:0] row_set;
   reg [9:0] row_set = 10'h000;
   output [1:0] row_way;
@@ -15631,23 +15950,26 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [7:0] \$100 ;
-  reg [9:0] \$101 ;
-  reg [9:0] \$102 ;
-  reg [4:0] \$103 ;
-  reg [13:0] \$104 ;
-  reg [13:0] \$105 ;
-  reg [8:0] \$106 ;
-  reg [8:0] \$107 ;
-  reg [8:0] \$108 ;
-  reg \$109 ;
+  reg [8:0] \$100 ;
+  reg \$101 ;
+  reg [2:0] \$102 ;
+  reg [7:0] \$103 ;
+  reg [9:0] \$104 ;
+  reg [9:0] \$105 ;
+  reg [4:0] \$106 ;
+  reg [13:0] \$107 ;
+  reg [13:0] \$108 ;
+  reg [8:0] \$109 ;
   wire \$11 ;
-  reg \$110 ;
-  reg [1:0] \$111 ;
-  reg [35:0] \$112 ;
-  reg [11:0] \$113 ;
-  reg [35:0] \$114 ;
-  reg \$115 ;
+  reg [8:0] \$110 ;
+  reg [8:0] \$111 ;
+  reg \$112 ;
+  reg \$113 ;
+  reg [1:0] \$114 ;
+  reg [35:0] \$115 ;
+  reg [11:0] \$116 ;
+  reg [35:0] \$117 ;
+  reg \$118 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -15741,14 +16063,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg [8:0] \$94 ;
   reg [2:0] \$95 ;
   reg \$96 ;
-  reg [12:0] \$97 ;
-  reg [8:0] \$98 ;
-  reg [2:0] \$99 ;
+  reg \$97 ;
+  reg \$98 ;
+  reg [12:0] \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
   reg [7:0] base = 10'h000;
   reg [2:0] \bit  = 3'h0;
+  reg clears = 1'h0;
   reg [3:0] counted0_0 = 4'h0;
   reg counting;
   reg done;
@@ -15757,7 +16080,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg [4:0] fsm_state = 12'h000;
   reg [13:0] idle = 14'h0000;
   reg [9:0] left = 10'h000;
-  reg [8:0] level;
+  reg [8:0] level = 1'h0;
   reg [8:0] limit = 9'h000;
   reg [8:0] lowest = 9'h000;
   reg [8:0] margin = 9'h000;
@@ -15773,7 +16096,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [47:0] r_data;
-  reg r_en;
+  reg r_en = 1'h0;
   wire r_rdy;
   reg [13:0] recent = 14'h0000;
   reg [8:0] to_demote = 9'h000;
@@ -15792,7 +16115,6 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
   assign \$5  = promoting ? 3'h1 : 3'h2;
-  assign running = ~ \$8 ;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -15907,43 +16229,49 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   always @(posedge clk)
     finished <= \$96 ;
   always @(posedge clk)
-    hot_count <= \$97 ;
+    clears <= \$97 ;
   always @(posedge clk)
-    threshold <= \$98 ;
+    r_en <= \$98 ;
   always @(posedge clk)
-    \bit  <= \$99 ;
+    hot_count <= \$99 ;
   always @(posedge clk)
-    base <= \$100 ;
+    threshold <= \$100 ;
   always @(posedge clk)
-    row_set <= \$101 ;
+    running <= \$101 ;
   always @(posedge clk)
-    left <= \$102 ;
+    \bit  <= \$102 ;
   always @(posedge clk)
-    fsm_state <= \$103 ;
+    base <= \$103 ;
   always @(posedge clk)
-    idle <= \$104 ;
+    row_set <= \$104 ;
   always @(posedge clk)
-    recent <= \$105 ;
+    left <= \$105 ;
   always @(posedge clk)
-    limit <= \$106 ;
+    fsm_state <= \$106 ;
   always @(posedge clk)
-    to_promote <= \$107 ;
+    idle <= \$107 ;
   always @(posedge clk)
-    to_demote <= \$108 ;
+    recent <= \$108 ;
   always @(posedge clk)
-    promoting <= \$109 ;
+    limit <= \$109 ;
   always @(posedge clk)
-    bank <= \$110 ;
+    to_promote <= \$110 ;
   always @(posedge clk)
-    row_way <= \$111 ;
+    to_demote <= \$111 ;
   always @(posedge clk)
-    mixed <= \$112 ;
+    promoting <= \$112 ;
   always @(posedge clk)
-    slot_in <= \$113 ;
+    bank <= \$113 ;
   always @(posedge clk)
-    old_key <= \$114 ;
+    row_way <= \$114 ;
   always @(posedge clk)
-    old_valid <= \$115 ;
+    mixed <= \$115 ;
+  always @(posedge clk)
+    slot_in <= \$116 ;
+  always @(posedge clk)
+    old_key <= \$117 ;
+  always @(posedge clk)
+    old_valid <= \$118 ;
   hotline_small_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -16136,46 +16464,6 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0c:
           load = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    r_en = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          r_en = promoting;
     endcase
   end
   always @* begin
@@ -16679,11 +16967,59 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
+    \$97  = clear;
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          \$98  = promoting;
+    endcase
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (clear) begin
-      \$97  = 13'h0000;
+    if (clears) begin
+      \$99  = 13'h0000;
     end else begin
-      \$97  = \$35 [12:0];
+      \$99  = \$35 [12:0];
     end
     casez (fsm_state)
       5'h00:
@@ -16720,18 +17056,18 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h11:
           if (\$82 ) begin
-            \$97  = \$83 [12:0];
+            \$99  = \$83 [12:0];
           end
     endcase
     if (rst) begin
-      \$97  = 13'h0000;
+      \$99  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = threshold;
-    if (clear) begin
-      \$98  = 9'h000;
+    \$100  = threshold;
+    if (clears) begin
+      \$100  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -16749,19 +17085,72 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h06:
           /* empty */;
       5'h07:
-          \$98  = \$51 ;
+          \$100  = \$51 ;
     endcase
     if (rst) begin
-      \$98  = 9'h000;
+      \$100  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = \bit ;
+    \$101  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$99  = 3'h7;
+            \$101  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h10:
+          if (event__ready) begin
+            \$101  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$101  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$102  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -16775,20 +17164,20 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h06:
           if (\$47 ) begin
-            \$99  = \$49 [2:0];
+            \$102  = \$49 [2:0];
           end
     endcase
     if (rst) begin
-      \$99  = 3'h0;
+      \$102  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = base;
+    \$103  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$100  = 8'h00;
+            \$103  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -16803,48 +17192,48 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h06:
           if (\$47 ) begin
             if (\$48 ) begin
-              \$100  = \$2 [7:0];
+              \$103  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$100  = 8'h00;
+      \$103  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = row_set;
+    \$104  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h01:
-          \$101  = \$36 [9:0];
+          \$104  = \$36 [9:0];
       5'h02:
           if (\$39 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h03:
-          \$101  = \$40 [9:0];
+          \$104  = \$40 [9:0];
       5'h04:
           if (\$43 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h05:
-          \$101  = \$44 [9:0];
+          \$104  = \$44 [9:0];
       5'h06:
           if (\$47 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$101  = \$52 [9:0];
+          \$104  = \$52 [9:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$101  = \$65 ;
+          \$104  = \$65 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16854,49 +17243,49 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$101  = \$75 [9:0];
+            \$104  = \$75 [9:0];
           end else if (\$73 ) begin
-            \$101  = \$77 ;
+            \$104  = \$77 ;
           end
     endcase
     if (rst) begin
-      \$101  = 10'h000;
+      \$104  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = left;
+    \$105  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h01:
-          \$102  = \$37 [9:0];
+          \$105  = \$37 [9:0];
       5'h02:
           if (\$39 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h03:
-          \$102  = \$41 [9:0];
+          \$105  = \$41 [9:0];
       5'h04:
           if (\$43 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h05:
-          \$102  = \$45 [9:0];
+          \$105  = \$45 [9:0];
       5'h06:
           if (\$47 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$102  = \$53 [9:0];
+          \$105  = \$53 [9:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$102  = set_mask;
+          \$105  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16906,106 +17295,106 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$102  = \$76 [9:0];
+            \$105  = \$76 [9:0];
           end else if (\$73 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
     endcase
     if (rst) begin
-      \$102  = 10'h000;
+      \$105  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = fsm_state;
+    \$106  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$103  = 5'h01;
+            \$106  = 5'h01;
           end
       5'h01:
           if (\$38 ) begin
-            \$103  = 5'h02;
+            \$106  = 5'h02;
           end
       5'h02:
           if (\$39 ) begin
-            \$103  = 5'h03;
+            \$106  = 5'h03;
           end
       5'h03:
           if (\$42 ) begin
-            \$103  = 5'h04;
+            \$106  = 5'h04;
           end
       5'h04:
           if (\$43 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
           end
       5'h05:
           if (\$46 ) begin
-            \$103  = 5'h06;
+            \$106  = 5'h06;
           end
       5'h06:
           if (\$47 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
             if (\$50 ) begin
-              \$103  = 5'h07;
+              \$106  = 5'h07;
             end
           end
       5'h07:
-          \$103  = 5'h08;
+          \$106  = 5'h08;
       5'h08:
           if (\$54 ) begin
-            \$103  = 5'h09;
+            \$106  = 5'h09;
           end
       5'h09:
           if (\$57 ) begin
-            \$103  = 5'h0a;
+            \$106  = 5'h0a;
           end
       5'h0a:
-          \$103  = 5'h0b;
+          \$106  = 5'h0b;
       5'h0b:
-          \$103  = 5'h0c;
+          \$106  = 5'h0c;
       5'h0c:
-          \$103  = 5'h0d;
+          \$106  = 5'h0d;
       5'h0d:
-          \$103  = 5'h0e;
+          \$106  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
           if (\$69 ) begin
-            \$103  = 5'h0f;
+            \$106  = 5'h0f;
           end else if (\$72 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else if (\$73 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else begin
-            \$103  = 5'h10;
+            \$106  = 5'h10;
           end
       5'h0f:
-          \$103  = 5'h11;
+          \$106  = 5'h11;
       5'h11:
-          \$103  = 5'h12;
+          \$106  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$103  = 5'h13;
+            \$106  = 5'h13;
           end else begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$103  = 5'h00;
+            \$106  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$103  = 5'h00;
+      \$106  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = idle;
+    \$107  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17013,16 +17402,16 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h02:
           if (\$39 ) begin
-            \$104  = total;
+            \$107  = total;
           end
     endcase
     if (rst) begin
-      \$104  = 14'h0000;
+      \$107  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = recent;
+    \$108  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17034,16 +17423,16 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h04:
           if (\$43 ) begin
-            \$105  = total;
+            \$108  = total;
           end
     endcase
     if (rst) begin
-      \$105  = 14'h0000;
+      \$108  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = limit;
+    \$109  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17064,15 +17453,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h08:
           /* empty */;
       5'h09:
-          \$106  = \$56 [8:0];
+          \$109  = \$56 [8:0];
     endcase
     if (rst) begin
-      \$106  = 9'h000;
+      \$109  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = to_promote;
+    \$110  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17094,10 +17483,10 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h09:
           if (\$57 ) begin
-            \$107  = \$59 [8:0];
+            \$110  = \$59 [8:0];
           end
       5'h0a:
-          \$107  = \$64 [8:0];
+          \$110  = \$64 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17113,18 +17502,18 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$107  = \$84 [8:0];
+            \$110  = \$84 [8:0];
           end else begin
-            \$107  = \$86 [8:0];
+            \$110  = \$86 [8:0];
           end
     endcase
     if (rst) begin
-      \$107  = 9'h000;
+      \$110  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = to_demote;
+    \$111  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17147,7 +17536,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$108  = \$62 [8:0];
+          \$111  = \$62 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17164,16 +17553,16 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$108  = \$85 [8:0];
+            \$111  = \$85 [8:0];
           end
     endcase
     if (rst) begin
-      \$108  = 9'h000;
+      \$111  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = promoting;
+    \$112  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17196,7 +17585,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$109  = 1'h0;
+          \$112  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17207,16 +17596,16 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           if (\$69 ) begin
           end else if (\$72 ) begin
           end else if (\$73 ) begin
-            \$109  = 1'h1;
+            \$112  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$109  = 1'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = bank;
+    \$113  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17247,56 +17636,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          \$110  = \$66 ;
+          \$113  = \$66 ;
     endcase
     if (rst) begin
-      \$110  = 1'h0;
+      \$113  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$111  = \$78 ;
-    endcase
-    if (rst) begin
-      \$111  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = mixed;
+    \$114  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17329,15 +17677,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           /* empty */;
       5'h0f:
-          \$112  = { \$79 , bank };
+          \$114  = \$78 ;
     endcase
     if (rst) begin
-      \$112  = 36'h000000000;
+      \$114  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = slot_in;
+    \$115  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17370,17 +17718,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$113  = \$80 [11:0];
+          \$115  = { \$79 , bank };
     endcase
     if (rst) begin
-      \$113  = 12'h000;
+      \$115  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = old_key;
+    \$116  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17415,15 +17761,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          \$114  = r_data[47:12];
+          \$116  = \$80 [11:0];
     endcase
     if (rst) begin
-      \$114  = 36'h000000000;
+      \$116  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = old_valid;
+    \$117  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17458,17 +17804,60 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0f:
           /* empty */;
       5'h11:
-          \$115  = r_rdy;
+          \$117  = r_data[47:12];
     endcase
     if (rst) begin
-      \$115  = 1'h0;
+      \$117  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$118  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$118  = r_rdy;
+    endcase
+    if (rst) begin
+      \$118  = 1'h0;
     end
   end
   always @*
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
 endmodule
 
-module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, r_en, w_en, w_port__data_47_12, r_rdy, clk);
+module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, w_en, r_en, w_port__data_47_12, r_rdy, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -17477,10 +17866,10 @@ module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, r_en, w_en
   wire [11:0] w_port__data_11_0;
   output [47:0] r_data;
   wire [47:0] r_data;
-  input r_en;
-  wire r_en;
   input w_en;
   wire w_en;
+  input r_en;
+  wire r_en;
   input [35:0] w_port__data_47_12;
   wire [35:0] w_port__data_47_12;
   output r_rdy;
@@ -17807,13 +18196,11 @@ module hotline_small_unpacked_slice(rst, output__ready, input__ready, input__val
   end
 endmodule
 
-module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, phase, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_small_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input hold;
-  wire hold;
   output input__ready;
   wire input__ready;
   output started;
@@ -17822,6 +18209,8 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire output__ready;
   input [1:0] phase;
   wire [1:0] phase;
+  input hold;
+  wire hold;
   input input__valid;
   wire input__valid;
   input [144:0] input__payload;
@@ -17864,23 +18253,23 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
-  reg \$119 ;
+  wire \$119 ;
   wire \$12 ;
-  reg [87:0] \$120 ;
-  reg [1:0] \$121 ;
-  reg \$122 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
   reg \$123 ;
   reg [87:0] \$124 ;
-  reg \$125 ;
-  reg [1:0] \$126 ;
-  reg [1:0] \$127 ;
-  reg [42:0] \$128 ;
-  reg [42:0] \$129 ;
+  reg [1:0] \$125 ;
+  reg \$126 ;
+  reg \$127 ;
+  reg [87:0] \$128 ;
+  reg \$129 ;
   wire \$13 ;
-  reg \$130 ;
-  reg \$131 ;
-  reg \$132 ;
-  reg \$133 ;
+  reg [1:0] \$130 ;
+  reg [1:0] \$131 ;
+  reg [42:0] \$132 ;
+  reg [42:0] \$133 ;
   reg \$134 ;
   reg \$135 ;
   reg \$136 ;
@@ -17890,17 +18279,17 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire \$14 ;
   reg \$140 ;
   reg \$141 ;
-  reg [1:0] \$142 ;
-  reg [6:0] \$143 ;
-  reg [6:0] \$144 ;
-  reg [42:0] \$145 ;
-  reg [42:0] \$146 ;
-  reg \$147 ;
+  reg \$142 ;
+  reg \$143 ;
+  reg \$144 ;
+  reg \$145 ;
+  reg [1:0] \$146 ;
+  reg [6:0] \$147 ;
   reg \$148 ;
-  reg \$149 ;
+  reg [6:0] \$149 ;
   wire \$15 ;
-  reg \$150 ;
-  reg \$151 ;
+  reg [42:0] \$150 ;
+  reg [42:0] \$151 ;
   reg \$152 ;
   reg \$153 ;
   reg \$154 ;
@@ -17911,27 +18300,32 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   reg \$159 ;
   wire \$16 ;
   reg \$160 ;
-  reg [6:0] \$161 ;
+  reg \$161 ;
   reg \$162 ;
   reg \$163 ;
-  reg [42:0] \$164 ;
-  reg [42:0] \$165 ;
-  reg \$166 ;
+  reg \$164 ;
+  reg \$165 ;
+  reg [6:0] \$166 ;
   reg \$167 ;
   reg \$168 ;
-  reg \$169 ;
+  reg [42:0] \$169 ;
   wire \$17 ;
-  reg \$170 ;
+  reg [42:0] \$170 ;
   reg \$171 ;
   reg \$172 ;
   reg \$173 ;
   reg \$174 ;
-  reg [89:0] \$175 ;
+  reg \$175 ;
   reg \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
   wire \$18 ;
+  reg [89:0] \$180 ;
+  reg \$181 ;
+  reg \$182 ;
+  reg \$183 ;
+  reg \$184 ;
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
@@ -18004,16 +18398,16 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire \$81 ;
   wire \$82 ;
   wire [7:0] \$83 ;
-  wire [7:0] \$84 ;
-  wire \$85 ;
-  wire \$86 ;
-  wire [7:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire \$89 ;
+  wire \$84 ;
+  wire [7:0] \$85 ;
+  wire [6:0] \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire [7:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire \$92 ;
+  wire [7:0] \$90 ;
+  wire [8:0] \$91 ;
+  wire [8:0] \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
@@ -18026,6 +18420,7 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   wire axis_ready;
   reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
+  reg [6:0] counted_begins = 7'h00;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
   reg [1:0] counted_counts_1 = 2'h0;
@@ -18033,13 +18428,13 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   reg counted_end = 1'h0;
   reg counted_final_0 = 1'h0;
   reg counted_final_1 = 1'h0;
+  reg counted_fresh = 1'h0;
   reg counted_front = 1'h0;
   reg counted_head_0 = 1'h0;
   reg counted_head_1 = 1'h0;
   reg [42:0] counted_lanes_0 = 43'h00000000000;
   reg [42:0] counted_lanes_1 = 43'h00000000000;
   reg counted_learn = 1'h0;
-  reg [6:0] counted_left = 7'h00;
   reg counted_marks = 1'h0;
   reg [6:0] counted_overflow = 7'h00;
   reg counting0_bad = 1'h0;
@@ -18158,212 +18553,175 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   assign \$80  = newest_phase == 2'h2;
   assign \$81  = \$79  | \$80 ;
   assign \$82  = newest_phase == 2'h3;
-  assign \$83  = 7'h40 - rest0_0;
-  assign \$84  = 7'h40 - counts1_1;
-  assign \$85  = step & here1;
-  assign \$86  = room <= counted_counts_1;
-  assign \$87  = room + counted_overflow;
-  assign \$88  = room - counted_counts_1;
-  assign \$89  = counted_counts_0 == room;
-  assign \$90  = counted_head_0 & \$89 ;
-  assign \$91  = counted_counts_1 == room;
-  assign \$92  = counted_head_1 & \$91 ;
-  assign \$93  = filled_lanes_0[41] | filled_forced_0;
-  assign \$94  = \$93  | filled_final_0;
-  assign \$95  = filled_lanes_1[41] | filled_forced_1;
-  assign \$96  = \$95  | filled_final_1;
-  assign \$97  = step & here2;
-  assign \$98  = \$97  & filled_bad;
-  assign \$99  = step & here2;
-  assign \$100  = ~ filled_lanes_0[41];
-  assign \$101  = filled_forced_0 & \$100 ;
-  assign \$102  = ~ filled_lanes_1[41];
-  assign \$103  = filled_forced_1 & \$102 ;
-  assign \$104  = | { \$103 , \$101  };
-  assign \$105  = \$99  & \$104 ;
-  assign \$106  = step & here2;
-  assign \$107  = ~ filled_lanes_0[41];
-  assign \$108  = filled_final_0 & \$107 ;
-  assign \$109  = ~ filled_forced_0;
-  assign \$110  = \$108  & \$109 ;
-  assign \$111  = ~ filled_lanes_1[41];
-  assign \$112  = filled_final_1 & \$111 ;
-  assign \$113  = ~ filled_forced_1;
+  assign \$83  = 7'h40 - counts1_1;
+  assign \$84  = counting0_end | counting0_marks;
+  assign \$85  = 7'h40 - rest0_0;
+  assign \$86  = counting0_end ? 7'h40 : \$85 [6:0];
+  assign \$87  = step & here1;
+  assign \$88  = room <= counted_counts_1;
+  assign \$89  = room + counted_overflow;
+  assign \$90  = room - counted_counts_1;
+  assign \$91  = \$88  ? { 1'h0, \$89  } : { \$90 [7], \$90  };
+  assign \$92  = counted_fresh ? { 2'h0, counted_begins } : \$91 ;
+  assign \$93  = counted_counts_0 == room;
+  assign \$94  = counted_head_0 & \$93 ;
+  assign \$95  = counted_counts_1 == room;
+  assign \$96  = counted_head_1 & \$95 ;
+  assign \$97  = filled_lanes_0[41] | filled_forced_0;
+  assign \$98  = \$97  | filled_final_0;
+  assign \$99  = filled_lanes_1[41] | filled_forced_1;
+  assign \$100  = \$99  | filled_final_1;
+  assign \$101  = step & here2;
+  assign \$102  = \$101  & filled_bad;
+  assign \$103  = step & here2;
+  assign \$104  = ~ filled_lanes_0[41];
+  assign \$105  = filled_forced_0 & \$104 ;
+  assign \$106  = ~ filled_lanes_1[41];
+  assign \$107  = filled_forced_1 & \$106 ;
+  assign \$108  = | { \$107 , \$105  };
+  assign \$109  = \$103  & \$108 ;
+  assign \$110  = step & here2;
+  assign \$111  = ~ filled_lanes_0[41];
+  assign \$112  = filled_final_0 & \$111 ;
+  assign \$113  = ~ filled_forced_0;
   assign \$114  = \$112  & \$113 ;
-  assign \$115  = | { \$114 , \$110  };
-  assign \$116  = \$106  & \$115 ;
-  assign \$117  = step & here2;
-  assign \$118  = \$117  & filled_empty;
+  assign \$115  = ~ filled_lanes_1[41];
+  assign \$116  = filled_final_1 & \$115 ;
+  assign \$117  = ~ filled_forced_1;
+  assign \$118  = \$116  & \$117 ;
+  assign \$119  = | { \$118 , \$114  };
+  assign \$120  = \$110  & \$119 ;
+  assign \$121  = step & here2;
+  assign \$122  = \$121  & filled_empty;
   always @(posedge clk)
-    axis_valid <= \$119 ;
+    axis_valid <= \$123 ;
   always @(posedge clk)
-    axis <= \$120 ;
+    axis <= \$124 ;
   always @(posedge clk)
-    newest_phase <= \$121 ;
+    newest_phase <= \$125 ;
   always @(posedge clk)
-    held_valid <= \$122 ;
+    held_valid <= \$126 ;
   always @(posedge clk)
-    in_batch <= \$123 ;
+    in_batch <= \$127 ;
   always @(posedge clk)
-    held <= \$124 ;
+    held <= \$128 ;
   always @(posedge clk)
-    counts1_0 <= \$125 ;
+    counts1_0 <= \$129 ;
   always @(posedge clk)
-    counts1_1 <= \$126 ;
+    counts1_1 <= \$130 ;
   always @(posedge clk)
-    rest0_0 <= \$127 ;
+    rest0_0 <= \$131 ;
   always @(posedge clk)
-    counting0_lanes_0 <= \$128 ;
+    counting0_lanes_0 <= \$132 ;
   always @(posedge clk)
-    counting0_lanes_1 <= \$129 ;
+    counting0_lanes_1 <= \$133 ;
   always @(posedge clk)
-    counting0_head_0 <= \$130 ;
+    counting0_head_0 <= \$134 ;
   always @(posedge clk)
-    counting0_head_1 <= \$131 ;
+    counting0_head_1 <= \$135 ;
   always @(posedge clk)
-    counting0_final_0 <= \$132 ;
+    counting0_final_0 <= \$136 ;
   always @(posedge clk)
-    counting0_final_1 <= \$133 ;
+    counting0_final_1 <= \$137 ;
   always @(posedge clk)
-    counting0_marks <= \$134 ;
+    counting0_marks <= \$138 ;
   always @(posedge clk)
-    counting0_bad <= \$135 ;
+    counting0_bad <= \$139 ;
   always @(posedge clk)
-    counting0_empty <= \$136 ;
+    counting0_empty <= \$140 ;
   always @(posedge clk)
-    counting0_learn <= \$137 ;
+    counting0_learn <= \$141 ;
   always @(posedge clk)
-    counting0_classify <= \$138 ;
+    counting0_classify <= \$142 ;
   always @(posedge clk)
-    counting0_front <= \$139 ;
+    counting0_front <= \$143 ;
   always @(posedge clk)
-    counting0_end <= \$140 ;
+    counting0_end <= \$144 ;
   always @(posedge clk)
-    counted_counts_0 <= \$141 ;
+    counted_counts_0 <= \$145 ;
   always @(posedge clk)
-    counted_counts_1 <= \$142 ;
+    counted_counts_1 <= \$146 ;
   always @(posedge clk)
-    counted_left <= \$143 ;
+    counted_overflow <= \$147 ;
   always @(posedge clk)
-    counted_overflow <= \$144 ;
+    counted_fresh <= \$148 ;
   always @(posedge clk)
-    counted_lanes_0 <= \$145 ;
+    counted_begins <= \$149 ;
   always @(posedge clk)
-    counted_lanes_1 <= \$146 ;
+    counted_lanes_0 <= \$150 ;
   always @(posedge clk)
-    counted_head_0 <= \$147 ;
+    counted_lanes_1 <= \$151 ;
   always @(posedge clk)
-    counted_head_1 <= \$148 ;
+    counted_head_0 <= \$152 ;
   always @(posedge clk)
-    counted_final_0 <= \$149 ;
+    counted_head_1 <= \$153 ;
   always @(posedge clk)
-    counted_final_1 <= \$150 ;
+    counted_final_0 <= \$154 ;
   always @(posedge clk)
-    counted_marks <= \$151 ;
+    counted_final_1 <= \$155 ;
   always @(posedge clk)
-    counted_bad <= \$152 ;
+    counted_marks <= \$156 ;
   always @(posedge clk)
-    counted_empty <= \$153 ;
+    counted_bad <= \$157 ;
   always @(posedge clk)
-    counted_learn <= \$154 ;
+    counted_empty <= \$158 ;
   always @(posedge clk)
-    counted_classify <= \$155 ;
+    counted_learn <= \$159 ;
   always @(posedge clk)
-    counted_front <= \$156 ;
+    counted_classify <= \$160 ;
   always @(posedge clk)
-    counted_end <= \$157 ;
+    counted_front <= \$161 ;
   always @(posedge clk)
-    here0 <= \$158 ;
+    counted_end <= \$162 ;
   always @(posedge clk)
-    here1 <= \$159 ;
+    here0 <= \$163 ;
   always @(posedge clk)
-    here2 <= \$160 ;
+    here1 <= \$164 ;
   always @(posedge clk)
-    room <= \$161 ;
+    here2 <= \$165 ;
   always @(posedge clk)
-    filled_forced_0 <= \$162 ;
+    room <= \$166 ;
   always @(posedge clk)
-    filled_forced_1 <= \$163 ;
+    filled_forced_0 <= \$167 ;
   always @(posedge clk)
-    filled_lanes_0 <= \$164 ;
+    filled_forced_1 <= \$168 ;
   always @(posedge clk)
-    filled_lanes_1 <= \$165 ;
+    filled_lanes_0 <= \$169 ;
   always @(posedge clk)
-    filled_final_0 <= \$166 ;
+    filled_lanes_1 <= \$170 ;
   always @(posedge clk)
-    filled_final_1 <= \$167 ;
+    filled_final_0 <= \$171 ;
   always @(posedge clk)
-    filled_bad <= \$168 ;
+    filled_final_1 <= \$172 ;
   always @(posedge clk)
-    filled_empty <= \$169 ;
+    filled_bad <= \$173 ;
   always @(posedge clk)
-    filled_learn <= \$170 ;
+    filled_empty <= \$174 ;
   always @(posedge clk)
-    filled_classify <= \$171 ;
+    filled_learn <= \$175 ;
   always @(posedge clk)
-    filled_front <= \$172 ;
+    filled_classify <= \$176 ;
   always @(posedge clk)
-    filled_end <= \$173 ;
+    filled_front <= \$177 ;
   always @(posedge clk)
-    output__valid <= \$174 ;
+    filled_end <= \$178 ;
   always @(posedge clk)
-    output__payload <= \$175 ;
+    output__valid <= \$179 ;
   always @(posedge clk)
-    index_range <= \$176 ;
+    output__payload <= \$180 ;
   always @(posedge clk)
-    sample_too_long <= \$177 ;
+    index_range <= \$181 ;
   always @(posedge clk)
-    sample_open <= \$178 ;
+    sample_too_long <= \$182 ;
   always @(posedge clk)
-    empty_batch <= \$179 ;
+    sample_open <= \$183 ;
+  always @(posedge clk)
+    empty_batch <= \$184 ;
   always @* begin
     if (starts_blocks) begin end
-    \$119  = axis_valid;
+    \$123  = axis_valid;
     if (input__ready) begin
-      \$119  = input__valid;
-    end
-    if (rst) begin
-      \$119  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$120  = axis;
-    if (input__ready) begin
-      \$120  = seen;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = newest_phase;
-    if (started) begin
-      \$121  = phase;
-    end
-    if (rst) begin
-      \$121  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = held_valid;
-    if (\$44 ) begin
-      \$122  = 1'h0;
-    end
-    if (accept) begin
-      if (\$46 ) begin
-      end else if (\$48 ) begin
-        \$122  = 1'h1;
-      end
-    end
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = in_batch;
-    if (accept) begin
-      \$123  = \$45 ;
+      \$123  = input__valid;
     end
     if (rst) begin
       \$123  = 1'h0;
@@ -18371,441 +18729,482 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = held;
+    \$124  = axis;
+    if (input__ready) begin
+      \$124  = seen;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = newest_phase;
+    if (started) begin
+      \$125  = phase;
+    end
+    if (rst) begin
+      \$125  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$126  = held_valid;
+    if (\$44 ) begin
+      \$126  = 1'h0;
+    end
     if (accept) begin
       if (\$46 ) begin
-        \$124 [87] = axis[87];
       end else if (\$48 ) begin
-        \$124  = axis;
+        \$126  = 1'h1;
+      end
+    end
+    if (rst) begin
+      \$126  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = in_batch;
+    if (accept) begin
+      \$127  = \$45 ;
+    end
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = held;
+    if (accept) begin
+      if (\$46 ) begin
+        \$128 [87] = axis[87];
+      end else if (\$48 ) begin
+        \$128  = axis;
       end
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = counts1_0;
+    \$129  = counts1_0;
     if (step) begin
-      \$125  = held[40];
+      \$129  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = counts1_1;
+    \$130  = counts1_1;
     if (step) begin
-      \$126  = \$49 ;
+      \$130  = \$49 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = rest0_0;
+    \$131  = rest0_0;
     if (step) begin
-      \$127  = \$56 ;
+      \$131  = \$56 ;
     end
     if (rst) begin
-      \$127  = 2'h0;
+      \$131  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = counting0_lanes_0;
+    \$132  = counting0_lanes_0;
     if (step) begin
-      \$128  = held[42:0];
+      \$132  = held[42:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = counting0_lanes_1;
+    \$133  = counting0_lanes_1;
     if (step) begin
-      \$129  = held[85:43];
+      \$133  = held[85:43];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = counting0_head_0;
+    \$134  = counting0_head_0;
     if (step) begin
-      \$130  = held[40];
+      \$134  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = counting0_head_1;
+    \$135  = counting0_head_1;
     if (step) begin
-      \$131  = \$59 ;
+      \$135  = \$59 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = counting0_final_0;
+    \$136  = counting0_final_0;
     if (step) begin
-      \$132  = \$63 ;
+      \$136  = \$63 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = counting0_final_1;
+    \$137  = counting0_final_1;
     if (step) begin
-      \$133  = \$67 ;
+      \$137  = \$67 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = counting0_marks;
+    \$138  = counting0_marks;
     if (step) begin
-      \$134  = \$68 ;
+      \$138  = \$68 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = counting0_bad;
+    \$139  = counting0_bad;
     if (step) begin
-      \$135  = \$69 ;
+      \$139  = \$69 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = counting0_empty;
+    \$140  = counting0_empty;
     if (step) begin
-      \$136  = \$75 ;
+      \$140  = \$75 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = counting0_learn;
+    \$141  = counting0_learn;
     if (step) begin
-      \$137  = \$78 ;
+      \$141  = \$78 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = counting0_classify;
+    \$142  = counting0_classify;
     if (step) begin
-      \$138  = \$81 ;
+      \$142  = \$81 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = counting0_front;
+    \$143  = counting0_front;
     if (step) begin
-      \$139  = \$82 ;
+      \$143  = \$82 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = counting0_end;
+    \$144  = counting0_end;
     if (step) begin
-      \$140  = held[87];
+      \$144  = held[87];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = counted_counts_0;
+    \$145  = counted_counts_0;
     if (step) begin
-      \$141  = counts1_0;
+      \$145  = counts1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = counted_counts_1;
+    \$146  = counted_counts_1;
     if (step) begin
-      \$142  = counts1_1;
+      \$146  = counts1_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = counted_left;
+    \$147  = counted_overflow;
     if (step) begin
-      \$143  = \$83 [6:0];
+      \$147  = \$83 [6:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = counted_overflow;
+    \$148  = counted_fresh;
     if (step) begin
-      \$144  = \$84 [6:0];
+      \$148  = \$84 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = counted_lanes_0;
+    \$149  = counted_begins;
     if (step) begin
-      \$145  = counting0_lanes_0;
+      \$149  = \$86 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = counted_lanes_1;
+    \$150  = counted_lanes_0;
     if (step) begin
-      \$146  = counting0_lanes_1;
+      \$150  = counting0_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = counted_head_0;
+    \$151  = counted_lanes_1;
     if (step) begin
-      \$147  = counting0_head_0;
+      \$151  = counting0_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = counted_head_1;
+    \$152  = counted_head_0;
     if (step) begin
-      \$148  = counting0_head_1;
+      \$152  = counting0_head_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$149  = counted_final_0;
+    \$153  = counted_head_1;
     if (step) begin
-      \$149  = counting0_final_0;
+      \$153  = counting0_head_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = counted_final_1;
+    \$154  = counted_final_0;
     if (step) begin
-      \$150  = counting0_final_1;
+      \$154  = counting0_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = counted_marks;
+    \$155  = counted_final_1;
     if (step) begin
-      \$151  = counting0_marks;
+      \$155  = counting0_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = counted_bad;
+    \$156  = counted_marks;
     if (step) begin
-      \$152  = counting0_bad;
+      \$156  = counting0_marks;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$153  = counted_empty;
+    \$157  = counted_bad;
     if (step) begin
-      \$153  = counting0_empty;
+      \$157  = counting0_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = counted_learn;
+    \$158  = counted_empty;
     if (step) begin
-      \$154  = counting0_learn;
+      \$158  = counting0_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$155  = counted_classify;
+    \$159  = counted_learn;
     if (step) begin
-      \$155  = counting0_classify;
+      \$159  = counting0_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$156  = counted_front;
+    \$160  = counted_classify;
     if (step) begin
-      \$156  = counting0_front;
+      \$160  = counting0_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = counted_end;
+    \$161  = counted_front;
     if (step) begin
-      \$157  = counting0_end;
+      \$161  = counting0_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$158  = here0;
+    \$162  = counted_end;
     if (step) begin
-      \$158  = offered;
+      \$162  = counting0_end;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$163  = here0;
+    if (step) begin
+      \$163  = offered;
     end
     if (rst) begin
-      \$158  = 1'h0;
+      \$163  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = here1;
+    \$164  = here1;
     if (step) begin
-      \$159  = here0;
+      \$164  = here0;
     end
     if (rst) begin
-      \$159  = 1'h0;
+      \$164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = here2;
+    \$165  = here2;
     if (step) begin
-      \$160  = here1;
+      \$165  = here1;
     end
     if (rst) begin
-      \$160  = 1'h0;
+      \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = room;
-    if (\$85 ) begin
-      (* full_case = 32'd1 *)
-      if (counted_end) begin
-        \$161  = 7'h40;
-      end else if (counted_marks) begin
-        \$161  = counted_left;
-      end else if (\$86 ) begin
-        \$161  = \$87 [6:0];
-      end else begin
-        \$161  = \$88 [6:0];
-      end
+    \$166  = room;
+    if (\$87 ) begin
+      \$166  = \$92 [6:0];
     end
     if (rst) begin
-      \$161  = 7'h40;
+      \$166  = 7'h40;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = filled_forced_0;
+    \$167  = filled_forced_0;
     if (step) begin
-      \$162  = \$90 ;
+      \$167  = \$94 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = filled_forced_1;
+    \$168  = filled_forced_1;
     if (step) begin
-      \$163  = \$92 ;
+      \$168  = \$96 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = filled_lanes_0;
+    \$169  = filled_lanes_0;
     if (step) begin
-      \$164  = counted_lanes_0;
+      \$169  = counted_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165  = filled_lanes_1;
+    \$170  = filled_lanes_1;
     if (step) begin
-      \$165  = counted_lanes_1;
+      \$170  = counted_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = filled_final_0;
+    \$171  = filled_final_0;
     if (step) begin
-      \$166  = counted_final_0;
+      \$171  = counted_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = filled_final_1;
+    \$172  = filled_final_1;
     if (step) begin
-      \$167  = counted_final_1;
+      \$172  = counted_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = filled_bad;
+    \$173  = filled_bad;
     if (step) begin
-      \$168  = counted_bad;
+      \$173  = counted_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = filled_empty;
+    \$174  = filled_empty;
     if (step) begin
-      \$169  = counted_empty;
+      \$174  = counted_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$170  = filled_learn;
+    \$175  = filled_learn;
     if (step) begin
-      \$170  = counted_learn;
+      \$175  = counted_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$171  = filled_classify;
+    \$176  = filled_classify;
     if (step) begin
-      \$171  = counted_classify;
+      \$176  = counted_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = filled_front;
+    \$177  = filled_front;
     if (step) begin
-      \$172  = counted_front;
+      \$177  = counted_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = filled_end;
+    \$178  = filled_end;
     if (step) begin
-      \$173  = counted_end;
+      \$178  = counted_end;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174  = output__valid;
+    \$179  = output__valid;
     if (step) begin
-      \$174  = here2;
+      \$179  = here2;
     end
-    if (rst) begin
-      \$174  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$175  = output__payload;
-    if (step) begin
-      \$175 [39:0] = filled_lanes_0[39:0];
-      \$175 [40] = filled_lanes_0[40];
-      \$175 [42] = filled_lanes_0[42];
-      \$175 [41] = \$94 ;
-      \$175 [82:43] = filled_lanes_1[39:0];
-      \$175 [83] = filled_lanes_1[40];
-      \$175 [85] = filled_lanes_1[42];
-      \$175 [84] = \$96 ;
-    end
-    if (step) begin
-      \$175 [86] = filled_learn;
-      \$175 [87] = filled_classify;
-      \$175 [89] = filled_front;
-      \$175 [88] = filled_end;
-    end
-    if (rst) begin
-      \$175  = 90'h00000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$176  = \$98 ;
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$105 ;
-    if (rst) begin
-      \$177  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = \$116 ;
-    if (rst) begin
-      \$178  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$179  = \$118 ;
     if (rst) begin
       \$179  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$180  = output__payload;
+    if (step) begin
+      \$180 [39:0] = filled_lanes_0[39:0];
+      \$180 [40] = filled_lanes_0[40];
+      \$180 [42] = filled_lanes_0[42];
+      \$180 [41] = \$98 ;
+      \$180 [82:43] = filled_lanes_1[39:0];
+      \$180 [83] = filled_lanes_1[40];
+      \$180 [85] = filled_lanes_1[42];
+      \$180 [84] = \$100 ;
+    end
+    if (step) begin
+      \$180 [86] = filled_learn;
+      \$180 [87] = filled_classify;
+      \$180 [89] = filled_front;
+      \$180 [88] = filled_end;
+    end
+    if (rst) begin
+      \$180  = 90'h00000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$181  = \$102 ;
+    if (rst) begin
+      \$181  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$182  = \$109 ;
+    if (rst) begin
+      \$182  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$183  = \$120 ;
+    if (rst) begin
+      \$183  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$184  = \$122 ;
+    if (rst) begin
+      \$184  = 1'h0;
     end
   end
   assign seen[87] = input__payload[144];
@@ -18830,15 +19229,17 @@ module hotline_small_unpacker(rst, hold, input__ready, started, output__ready, p
   assign \$67  = \$64 ;
 endmodule
 
-module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
-, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk
-);
+module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
+, weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload
+, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   output fire;
   wire fire;
+  output load;
+  wire load;
   output input__ready;
   wire input__ready;
   output busy;
@@ -18922,17 +19323,17 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   wire \$1 ;
   wire [5:0] \$10 ;
   wire \$11 ;
-  wire \$12 ;
+  wire [5:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire [3:0] \$16 ;
-  wire [3:0] \$17 ;
-  wire [4:0] \$18 ;
-  wire [4:0] \$19 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
+  wire [4:0] \$20 ;
+  wire [4:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -18947,26 +19348,29 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  reg \$35 ;
-  reg [205:0] \$36 ;
-  reg [3:0] \$37 ;
-  reg [3:0] \$38 ;
-  reg \$39 ;
+  wire \$35 ;
+  wire \$36 ;
+  reg \$37 ;
+  reg \$38 ;
+  reg [205:0] \$39 ;
   wire \$4 ;
-  reg [34:0] \$40 ;
-  reg [7:0] \$41 ;
-  reg [1:0] \$42 ;
+  reg [3:0] \$40 ;
+  reg [3:0] \$41 ;
+  reg \$42 ;
   reg [34:0] \$43 ;
   reg [7:0] \$44 ;
   reg [1:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
+  reg [34:0] \$46 ;
+  reg [7:0] \$47 ;
   reg [1:0] \$48 ;
-  wire [35:0] \$49 ;
+  reg [1:0] \$49 ;
   wire \$5 ;
+  reg [1:0] \$50 ;
+  reg [1:0] \$51 ;
+  wire [35:0] \$52 ;
   wire \$6 ;
   wire \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
   reg [205:0] counted = 206'h0000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
@@ -18984,75 +19388,81 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   reg [3:0] others1 = 4'h0;
   wire stop;
   wire valid;
+  reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    others0 <= \$37 ;
+    waits <= \$37 ;
   always @(posedge clk)
-    others1 <= \$38 ;
+    counted_valid <= \$38 ;
   always @(posedge clk)
-    held <= \$39 ;
+    counted <= \$39 ;
   always @(posedge clk)
-    tags__0 <= \$40 ;
+    others0 <= \$40 ;
   always @(posedge clk)
-    lane_weights__0 <= \$41 ;
+    others1 <= \$41 ;
   always @(posedge clk)
-    hot <= \$42 ;
+    held <= \$42 ;
   always @(posedge clk)
-    tags__1 <= \$43 ;
+    tags__0 <= \$43 ;
   always @(posedge clk)
-    lane_weights__1 <= \$44 ;
+    lane_weights__0 <= \$44 ;
   always @(posedge clk)
-    to_bank__0 <= \$45 ;
+    hot <= \$45 ;
   always @(posedge clk)
-    to_bank__1 <= \$46 ;
+    tags__1 <= \$46 ;
   always @(posedge clk)
-    rank_is__0 <= \$47 ;
+    lane_weights__1 <= \$47 ;
   always @(posedge clk)
-    rank_is__1 <= \$48 ;
+    to_bank__0 <= \$48 ;
+  always @(posedge clk)
+    to_bank__1 <= \$49 ;
+  always @(posedge clk)
+    rank_is__0 <= \$50 ;
+  always @(posedge clk)
+    rank_is__1 <= \$51 ;
   assign \$1  = & room;
-  assign fire = held & \$1 ;
-  assign \$2  = ~ held;
-  assign \$3  = \$2  | fire;
-  assign \$4  = ~ stop;
-  assign move = \$3  & \$4 ;
-  assign \$5  = ~ counted_valid;
-  assign input__ready = \$5  | move;
-  assign \$6  = counted_valid | held;
-  assign busy = \$6  | gains_busy;
-  assign \$7  = ~ input__payload[42];
-  assign \$8  = input__payload[47:43] - \$7 ;
-  assign \$9  = ~ input__payload[133];
-  assign \$10  = input__payload[138:134] - \$9 ;
+  assign fire = waits & \$1 ;
+  assign \$2  = ~ waits;
+  assign load = \$2  | fire;
+  assign \$3  = ~ held;
+  assign \$4  = \$3  | load;
+  assign \$5  = ~ stop;
+  assign move = \$4  & \$5 ;
+  assign \$6  = ~ counted_valid;
+  assign input__ready = \$6  | move;
+  assign \$7  = counted_valid | held;
+  assign \$8  = \$7  | waits;
+  assign busy = \$8  | gains_busy;
+  assign \$9  = ~ input__payload[42];
+  assign \$10  = input__payload[47:43] - \$9 ;
+  assign \$11  = ~ input__payload[133];
+  assign \$12  = input__payload[138:134] - \$11 ;
   assign learns = counted_valid & counted[204];
   assign valid = learns & move;
-  assign \$11  = counted_valid & counted[205];
-  assign \end  = \$11  & move;
-  assign \$12  = ~ held;
-  assign \$13  = \$12  | fire;
-  assign go = stop & \$13 ;
-  assign \$14  = input__payload[204] | input__payload[205];
-  assign \$15  = input__valid & \$14 ;
-  assign \$16  = \$8 [4] ? 4'hf : \$8 [3:0];
-  assign \$17  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$18  = counted[87] ? 5'h00 : weight0;
-  assign \$19  = counted[178] ? 5'h00 : weight1;
-  assign \$20  = ! counted[50];
-  assign \$21  = counted[49] & \$20 ;
-  assign \$22  = ! counted[141];
-  assign \$23  = counted[140] & \$22 ;
-  assign \$25  = counted[49] & \$24 ;
-  assign \$27  = counted[140] & \$26 ;
-  assign \$28  = ! counted[51];
-  assign \$29  = ! counted[142];
-  assign \$32  = | gain;
-  assign \$33  = ! \$49 [0];
-  always @(posedge clk)
-    counted_valid <= \$35 ;
-  always @(posedge clk)
-    counted <= \$36 ;
+  assign \$13  = counted_valid & counted[205];
+  assign \end  = \$13  & move;
+  assign \$14  = ~ held;
+  assign \$15  = \$14  | load;
+  assign go = stop & \$15 ;
+  assign \$16  = input__payload[204] | input__payload[205];
+  assign \$17  = input__valid & \$16 ;
+  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
+  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$20  = counted[87] ? 5'h00 : weight0;
+  assign \$21  = counted[178] ? 5'h00 : weight1;
+  assign \$22  = ! counted[50];
+  assign \$23  = counted[49] & \$22 ;
+  assign \$24  = ! counted[141];
+  assign \$25  = counted[140] & \$24 ;
+  assign \$27  = counted[49] & \$26 ;
+  assign \$29  = counted[140] & \$28 ;
+  assign \$30  = ! counted[51];
+  assign \$31  = ! counted[142];
+  assign \$34  = | gain;
+  assign \$35  = ! \$52 [0];
   hotline_small_updates_gains gains (
-    .\112_35_0 (\$49 ),
+    .\112_35_0 (\$52 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -19078,68 +19488,70 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   );
   always @* begin
     if (starts_blocks) begin end
-    \$38  = others1;
+    \$37  = waits;
+    if (load) begin
+      \$37  = held;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$38  = counted_valid;
     if (input__ready) begin
       \$38  = \$17 ;
     end
     if (rst) begin
-      \$38  = 4'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = held;
-    if (move) begin
-      \$39  = learns;
-    end else if (go) begin
-      \$39  = \$32 ;
+    \$39  = counted;
+    if (input__ready) begin
+      \$39  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$40  = others0;
+    if (input__ready) begin
+      \$40  = \$18 ;
     end
     if (rst) begin
-      \$39  = 1'h0;
+      \$40  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = tags__0;
-    if (move) begin
-      \$40  = counted[86:52];
-    end else if (go) begin
-      \$40  = \$49 [35:1];
+    \$41  = others1;
+    if (input__ready) begin
+      \$41  = \$19 ;
     end
     if (rst) begin
-      \$40  = 35'h000000000;
+      \$41  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = lane_weights__0;
+    \$42  = held;
     if (move) begin
-      \$41  = { 3'h0, \$18  };
+      \$42  = learns;
     end else if (go) begin
-      \$41  = gain;
+      \$42  = \$34 ;
     end
     if (rst) begin
-      \$41  = 8'h00;
+      \$42  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = hot;
+    \$43  = tags__0;
     if (move) begin
-      \$42 [0] = counted[42];
-      \$42 [1] = counted[133];
+      \$43  = counted[86:52];
     end else if (go) begin
-      \$42 [0] = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = tags__1;
-    if (move) begin
-      \$43  = counted[177:143];
+      \$43  = \$52 [35:1];
     end
     if (rst) begin
       \$43  = 35'h000000000;
@@ -19147,9 +19559,11 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__1;
+    \$44  = lane_weights__0;
     if (move) begin
-      \$44  = { 3'h0, \$19  };
+      \$44  = { 3'h0, \$20  };
+    end else if (go) begin
+      \$44  = gain;
     end
     if (rst) begin
       \$44  = 8'h00;
@@ -19157,11 +19571,12 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = to_bank__0;
+    \$45  = hot;
     if (move) begin
-      \$45  = { \$23 , \$21  };
+      \$45 [0] = counted[42];
+      \$45 [1] = counted[133];
     end else if (go) begin
-      \$45  = { 1'h0, \$33  };
+      \$45 [0] = 1'h1;
     end
     if (rst) begin
       \$45  = 2'h0;
@@ -19169,38 +19584,70 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = to_bank__1;
+    \$46  = tags__1;
     if (move) begin
-      \$46  = { \$27 , \$25  };
-    end else if (go) begin
-      \$46  = { 1'h0, \$34  };
+      \$46  = counted[177:143];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$46  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = rank_is__0;
+    \$47  = lane_weights__1;
     if (move) begin
-      \$47  = { \$29 , \$28  };
-    end else if (go) begin
-      \$47  = 2'h1;
+      \$47  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$47  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = rank_is__1;
+    \$48  = to_bank__0;
     if (move) begin
-      \$48  = { \$31 , \$30  };
+      \$48  = { \$25 , \$23  };
     end else if (go) begin
-      \$48  = 2'h0;
+      \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
       \$48  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = to_bank__1;
+    if (move) begin
+      \$49  = { \$29 , \$27  };
+    end else if (go) begin
+      \$49  = { 1'h0, \$36  };
+    end
+    if (rst) begin
+      \$49  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = rank_is__0;
+    if (move) begin
+      \$50  = { \$31 , \$30  };
+    end else if (go) begin
+      \$50  = 2'h1;
+    end
+    if (rst) begin
+      \$50  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = rank_is__1;
+    if (move) begin
+      \$51  = { \$33 , \$32  };
+    end else if (go) begin
+      \$51  = 2'h0;
+    end
+    if (rst) begin
+      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -19279,42 +19726,15 @@ module hotline_small_updates(rst, fire, input__ready, busy, room, weights__0, we
           weight1 = weights__15;
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = counted_valid;
-    if (input__ready) begin
-      \$35  = \$15 ;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = counted;
-    if (input__ready) begin
-      \$36  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = others0;
-    if (input__ready) begin
-      \$37  = \$16 ;
-    end
-    if (rst) begin
-      \$37  = 4'h0;
-    end
-  end
   assign front__0 = counted[90:88];
   assign front__1 = counted[181:179];
   assign fronted[1] = counted[178];
   assign fronted[0] = counted[87];
-  assign \$24  = counted[50];
-  assign \$26  = counted[141];
-  assign \$30  = counted[51];
-  assign \$31  = counted[142];
-  assign \$34  = \$49 [0];
+  assign \$26  = counted[50];
+  assign \$28  = counted[141];
+  assign \$32  = counted[51];
+  assign \$33  = counted[142];
+  assign \$36  = \$52 [0];
 endmodule
 
 module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \112_35_0 , busy, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0, front__1, stop

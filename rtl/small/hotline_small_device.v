@@ -940,55 +940,58 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire [31:0] \$100 ;
   wire [31:0] \$101 ;
   wire [31:0] \$102 ;
-  wire [19:0] \$103 ;
-  wire [31:0] \$104 ;
-  wire [1:0] \$105 ;
-  wire [19:0] \$106 ;
-  wire [31:0] \$107 ;
-  wire [1:0] \$108 ;
-  wire [19:0] \$109 ;
-  wire [4:0] \$11 ;
-  wire [31:0] \$110 ;
-  wire [1:0] \$111 ;
-  wire [19:0] \$112 ;
-  wire [31:0] \$113 ;
-  wire [1:0] \$114 ;
-  wire [19:0] \$115 ;
-  wire [31:0] \$116 ;
-  wire [1:0] \$117 ;
-  wire [19:0] \$118 ;
-  wire [31:0] \$119 ;
-  wire \$12 ;
-  wire [1:0] \$120 ;
-  wire [19:0] \$121 ;
-  wire [31:0] \$122 ;
-  wire [1:0] \$123 ;
-  wire [19:0] \$124 ;
-  wire [31:0] \$125 ;
-  wire [1:0] \$126 ;
-  wire [27:0] \$127 ;
-  wire [31:0] \$128 ;
-  wire \$129 ;
-  wire [4:0] \$13 ;
+  wire [31:0] \$103 ;
+  wire [19:0] \$104 ;
+  wire [31:0] \$105 ;
+  wire [1:0] \$106 ;
+  wire [19:0] \$107 ;
+  wire [31:0] \$108 ;
+  wire [1:0] \$109 ;
+  wire \$11 ;
+  wire [19:0] \$110 ;
+  wire [31:0] \$111 ;
+  wire [1:0] \$112 ;
+  wire [19:0] \$113 ;
+  wire [31:0] \$114 ;
+  wire [1:0] \$115 ;
+  wire [19:0] \$116 ;
+  wire [31:0] \$117 ;
+  wire [1:0] \$118 ;
+  wire [19:0] \$119 ;
+  wire [4:0] \$12 ;
+  wire [31:0] \$120 ;
+  wire [1:0] \$121 ;
+  wire [19:0] \$122 ;
+  wire [31:0] \$123 ;
+  wire [1:0] \$124 ;
+  wire [19:0] \$125 ;
+  wire [31:0] \$126 ;
+  wire [1:0] \$127 ;
+  wire [27:0] \$128 ;
+  wire [31:0] \$129 ;
+  wire \$13 ;
   wire \$130 ;
-  wire [127:0] \$131 ;
-  wire [4:0] \$132 ;
-  wire [3:0] \$133 ;
-  wire \$134 ;
+  wire \$131 ;
+  wire [127:0] \$132 ;
+  wire [4:0] \$133 ;
+  wire [3:0] \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [1:0] \$137 ;
-  wire [3:0] \$138 ;
-  wire [130:0] \$139 ;
-  wire \$14 ;
-  wire [256:0] \$140 ;
-  wire [29:0] \$141 ;
-  wire [63:0] \$142 ;
+  wire \$137 ;
+  wire [1:0] \$138 ;
+  wire [3:0] \$139 ;
+  wire [4:0] \$14 ;
+  wire [130:0] \$140 ;
+  wire [256:0] \$141 ;
+  wire [29:0] \$142 ;
+  wire [63:0] \$143 ;
+  wire [29:0] \$144 ;
+  wire [63:0] \$145 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire [6:0] \$18 ;
-  wire \$19 ;
+  wire \$18 ;
+  wire [6:0] \$19 ;
   wire \$2 ;
   wire \$20 ;
   wire [46:0] \$21 ;
@@ -1000,7 +1003,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire \$27 ;
   wire \$28 ;
   wire \$29 ;
-  wire [1:0] \$3 ;
+  wire \$3 ;
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
@@ -1011,7 +1014,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire \$37 ;
   wire \$38 ;
   wire \$39 ;
-  wire \$4 ;
+  wire [1:0] \$4 ;
   wire \$40 ;
   wire \$41 ;
   wire \$42 ;
@@ -1033,7 +1036,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire \$57 ;
   wire \$58 ;
   wire \$59 ;
-  wire [3:0] \$6 ;
+  wire \$6 ;
   wire \$60 ;
   wire \$61 ;
   wire \$62 ;
@@ -1044,39 +1047,39 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
-  wire \$7 ;
+  wire [3:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire \$78 ;
-  reg \$79 ;
+  reg \$76 ;
+  reg \$77 ;
+  reg [1:0] \$78 ;
+  reg [63:0] \$79 ;
   wire \$8 ;
   reg [1:0] \$80 ;
   reg [63:0] \$81 ;
   reg \$82 ;
-  reg \$83 ;
+  reg [2:0] \$83 ;
   reg \$84 ;
-  reg [2:0] \$85 ;
-  reg \$86 ;
+  reg \$85 ;
+  reg [2:0] \$86 ;
   reg \$87 ;
   reg \$88 ;
-  reg [4:0] \$89 ;
+  reg \$89 ;
   wire \$9 ;
   reg [4:0] \$90 ;
-  reg \$91 ;
+  reg [4:0] \$91 ;
   reg \$92 ;
   reg \$93 ;
   reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
-  reg [5:0] \$98 ;
-  wire [31:0] \$99 ;
+  reg \$98 ;
+  reg [5:0] \$99 ;
   wire abort;
   wire acknowledged;
   wire active;
@@ -1103,7 +1106,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire busy;
   wire bvalid;
   wire causes;
-  wire [2:0] channel_idle;
+  reg [2:0] channel_idle = 3'h0;
   wire [131:0] channels__0__beats__payload;
   wire channels__0__beats__valid;
   wire channels__0__ready;
@@ -1116,6 +1119,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire channels__2__beats__valid;
   wire channels__2__ready;
   wire [63:0] channels__2__target;
+  wire clearing;
   wire [7:0] command;
   wire command_done;
   wire command_write;
@@ -1161,7 +1165,6 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   (* enum_value_10 = "BUS" *)
   (* enum_value_11 = "ABORT" *)
   wire [1:0] fault__kind;
-  wire fault__known;
   wire [133:0] fetch_data__payload;
   reg fetch_data__valid;
   wire [93:0] fetch_request__payload;
@@ -1170,8 +1173,10 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire finished;
   wire flush;
   wire gated_rst;
+  reg gathers = 1'h0;
   wire generation;
   wire [31:0] held;
+  wire hold;
   wire idle;
   reg [5:0] idle_for = 6'h00;
   wire [3:0] index_bits;
@@ -1252,6 +1257,13 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   (* enum_value_11 = "ABORT" *)
   reg [1:0] read_fault__kind = 2'h0;
   reg read_fault__known = 1'h0;
+  reg [63:0] read_fault_address = 64'h0000000000000000;
+  (* enum_base_type = "Fault" *)
+  (* enum_value_00 = "NONE" *)
+  (* enum_value_01 = "WINDOW" *)
+  (* enum_value_10 = "BUS" *)
+  (* enum_value_11 = "ABORT" *)
+  reg [1:0] read_fault_kind = 2'h0;
   reg read_slice_output__ready;
   wire read_slice_output__valid;
   wire reading;
@@ -1262,9 +1274,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire request__valid;
   wire reset;
   reg resetting = 1'h0;
+  wire [3:0] rid;
   wire room;
   wire row_came;
-  wire [93:0] row_request__payload;
   wire row_request__ready;
   wire row_request__valid;
   wire rows__ready;
@@ -1333,9 +1345,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire u_core_s_axil_wvalid;
   wire u_core_s_axis_lookup_tready;
   wire u_core_s_axis_state_tready;
+  reg u_read_input__valid;
   wire u_read_quiescing;
   wire u_read_request__ready;
-  reg u_read_request__valid;
   wire u_write_quiescing;
   wire unknown_table;
   wire upper__arready;
@@ -1347,7 +1359,6 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire upper__rvalid;
   wire upper__wready;
   wire urgent;
-  (* init = 1'h0 *)
   wire useful;
   wire [4:0] verdicts__payload;
   wire verdicts__ready;
@@ -1384,29 +1395,29 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire [1:0] write_fault__kind;
   wire write_fault__known;
   wire writing;
-  assign \$1  = fault__address == address;
-  assign \$2  = asked & \$1 ;
-  assign \$3  = \$2  ? 2'h0 : fault__kind;
-  assign \$4  = ~ busy;
-  assign \$5  = wanted & \$4 ;
-  assign \$6  = left - 1'h1;
-  assign \$7  = | left;
-  assign \$8  = | status;
-  assign \$9  = completed & \$8 ;
-  assign \$11  = \$10  ? 5'h10 : 5'h00;
-  assign \$12  = m_axi__wvalid & m_axi_wready;
-  assign \$13  = \$12  ? 5'h10 : 5'h00;
-  assign \$14  = active | resetting;
-  assign \$15  = idle_for != 6'h20;
-  assign \$16  = \$14  | \$15 ;
-  assign \$17  = idle_for != 6'h20;
-  assign \$18  = idle_for + 1'h1;
+  assign \$1  = it[7:0] == 3'h4;
+  assign \$2  = read_fault_address == address;
+  assign \$3  = asked & \$2 ;
+  assign \$4  = \$3  ? 2'h0 : read_fault_kind;
+  assign \$5  = ~ busy;
+  assign \$6  = wanted & \$5 ;
+  assign \$7  = left - 1'h1;
+  assign \$8  = | left;
+  assign \$9  = | status;
+  assign \$10  = completed & \$9 ;
+  assign \$12  = \$11  ? 5'h10 : 5'h00;
+  assign \$13  = m_axi__wvalid & m_axi_wready;
+  assign \$14  = \$13  ? 5'h10 : 5'h00;
+  assign \$15  = active | resetting;
+  assign \$16  = idle_for != 6'h20;
+  assign \$17  = \$15  | \$16 ;
+  assign \$18  = idle_for != 6'h20;
+  assign \$19  = idle_for + 1'h1;
   assign device_rst = rst | resetting;
-  assign \$19  = rst | was_reset;
-  assign gated_rst = \$19  | resetting;
+  assign \$20  = rst | was_reset;
+  assign gated_rst = \$20  | resetting;
   assign sent = m_axi__arvalid & m_axi_arready;
-  assign \$20  = it[7:0] == 3'h4;
-  assign start = \begin  & \$20 ;
+  assign start = \begin  & gathers;
   assign quiescing = u_read_quiescing | u_write_quiescing;
   assign \$21  = 2'h2 << index_bits;
   assign list_bank = lists__ask ? lists__bank : rows_list_bank;
@@ -1443,52 +1454,56 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign \$43  = \$42  | sequencer_request__valid;
   assign \$44  = ~ \$43 ;
   assign \$45  = row_request__valid & \$44 ;
-  assign \$46  = it[7:0] == 3'h4;
-  assign moved = \$46  ? rows_done : done;
-  assign \$47  = it[7:0] == 3'h4;
-  assign unknown_table = rows_unknown_table & \$47 ;
-  assign \$48  = it[7:0] == 3'h4;
-  assign beyond_table = rows_beyond_table & \$48 ;
-  assign \$49  = running | fetching;
-  assign dma_cycles = \$49  | available;
-  assign \$50  = | fetch_data__payload[131:130];
-  assign \$51  = read_slice_output__valid & \$50 ;
-  assign \$52  = \$51  & read_slice_output__ready;
-  assign useful = \$52  | state_moved;
-  assign \$53  = ~ channels__0__ready;
-  assign \$54  = channels__0__beats__valid & \$53 ;
-  assign \$55  = ~ channels__1__ready;
-  assign \$56  = channels__1__beats__valid & \$55 ;
-  assign \$57  = ~ channels__2__ready;
-  assign \$58  = channels__2__beats__valid & \$57 ;
-  assign \$59  = | { \$58 , \$56 , \$54  };
-  assign \$60  = writing & idle;
-  assign \$61  = ~ core_busy;
-  assign \$62  = \$60  & \$61 ;
-  assign write = \$59  | \$62 ;
-  assign \$63  = | fetch_data__payload[131:130];
-  assign \$64  = read_slice_output__valid & \$63 ;
-  assign \$65  = core_busy & idle;
-  assign \$66  = \$64  | \$65 ;
-  assign core = working & \$66 ;
+  assign moved = gathers ? rows_done : done;
+  assign unknown_table = rows_unknown_table & gathers;
+  assign beyond_table = rows_beyond_table & gathers;
+  assign hold = resetting | clearing;
+  assign \$46  = running | fetching;
+  assign dma_cycles = \$46  | available;
+  assign \$47  = | fetch_data__payload[131:130];
+  assign \$48  = read_slice_output__valid & \$47 ;
+  assign \$49  = \$48  & read_slice_output__ready;
+  assign useful = \$49  | state_moved;
+  assign \$50  = ~ channels__0__ready;
+  assign \$51  = channels__0__beats__valid & \$50 ;
+  assign \$52  = ~ channels__1__ready;
+  assign \$53  = channels__1__beats__valid & \$52 ;
+  assign \$54  = ~ channels__2__ready;
+  assign \$55  = channels__2__beats__valid & \$54 ;
+  assign \$56  = | { \$55 , \$53 , \$51  };
+  assign \$57  = writing & idle;
+  assign \$58  = ~ core_busy;
+  assign \$59  = \$57  & \$58 ;
+  assign write = \$56  | \$59 ;
+  assign \$60  = | fetch_data__payload[131:130];
+  assign \$61  = read_slice_output__valid & \$60 ;
+  assign \$62  = core_busy & idle;
+  assign \$63  = \$61  | \$62 ;
+  assign core = working & \$63 ;
   assign read = ~ idle;
-  assign \$67  = lower_busy | command_write;
-  assign \$68  = \$67  | working_start;
-  assign \$69  = \$68  | streams_s_axis_lookup__tvalid;
-  assign \$70  = \$69  | streams_s_axis_state__tvalid;
-  assign \$71  = \$70  | core_busy;
-  assign \$72  = ~ working_ready;
+  assign \$64  = lower_busy | command_write;
+  assign \$65  = \$64  | working_start;
+  assign \$66  = \$65  | streams_s_axis_lookup__tvalid;
+  assign \$67  = \$66  | streams_s_axis_state__tvalid;
+  assign \$68  = \$67  | core_busy;
+  assign \$69  = ~ working_ready;
+  assign \$70  = \$68  | \$69 ;
+  assign \$71  = \$70  | verdicts__valid;
+  assign \$72  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
   assign \$73  = \$71  | \$72 ;
-  assign \$74  = \$73  | verdicts__valid;
-  assign \$75  = | { m_axis_state__tvalid, m_axis_nonpopular__tvalid, m_axis_popular__tvalid };
-  assign \$76  = \$74  | \$75 ;
-  assign \$77  = it[7:0] != 3'h4;
-  assign \$78  = running & \$77 ;
-  assign active = \$76  | \$78 ;
+  assign \$74  = it[7:0] != 3'h4;
+  assign \$75  = running & \$74 ;
+  assign active = \$73  | \$75 ;
   assign causes = u_core_irq | registers_causes;
   assign acknowledged = u_core_acknowledged | registers_acknowledged;
   always @(posedge clk)
-    was_reset <= \$79 ;
+    was_reset <= \$76 ;
+  always @(posedge clk)
+    gathers <= \$77 ;
+  always @(posedge clk)
+    read_fault_kind <= \$78 ;
+  always @(posedge clk)
+    read_fault_address <= \$79 ;
   always @(posedge clk)
     read_fault__kind <= \$80 ;
   always @(posedge clk)
@@ -1496,37 +1511,39 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   always @(posedge clk)
     read_fault__known <= \$82 ;
   always @(posedge clk)
-    wanted <= \$83 ;
+    channel_idle <= \$83 ;
   always @(posedge clk)
-    resetting <= \$84 ;
+    wanted <= \$84 ;
   always @(posedge clk)
-    left <= \$85 ;
+    resetting <= \$85 ;
   always @(posedge clk)
-    event_descriptors <= \$86 ;
+    left <= \$86 ;
   always @(posedge clk)
-    event_failed_descriptors <= \$87 ;
+    event_descriptors <= \$87 ;
   always @(posedge clk)
-    event_rows_gathered <= \$88 ;
+    event_failed_descriptors <= \$88 ;
   always @(posedge clk)
-    event_bytes_read <= \$89 ;
+    event_rows_gathered <= \$89 ;
   always @(posedge clk)
-    event_bytes_written <= \$90 ;
+    event_bytes_read <= \$90 ;
   always @(posedge clk)
-    event_dma_cycles <= \$91 ;
+    event_bytes_written <= \$91 ;
   always @(posedge clk)
-    event_dma_useful <= \$92 ;
+    event_dma_cycles <= \$92 ;
   always @(posedge clk)
-    event_dma_core <= \$93 ;
+    event_dma_useful <= \$93 ;
   always @(posedge clk)
-    event_dma_read <= \$94 ;
+    event_dma_core <= \$94 ;
   always @(posedge clk)
-    event_dma_write <= \$95 ;
+    event_dma_read <= \$95 ;
   always @(posedge clk)
-    event_dma_overhead <= \$96 ;
+    event_dma_write <= \$96 ;
   always @(posedge clk)
-    core_clk_enable <= \$97 ;
+    event_dma_overhead <= \$97 ;
   always @(posedge clk)
-    idle_for <= \$98 ;
+    core_clk_enable <= \$98 ;
+  always @(posedge clk)
+    idle_for <= \$99 ;
   hotline_small_accounts accounts (
     .core(core),
     .dma_core(dma_core),
@@ -1543,8 +1560,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .address(address),
     .asked(asked),
     .available(available),
-    .base_31_0(\$99 ),
-    .base_63_32(\$100 ),
+    .base_31_0(\$100 ),
+    .base_63_32(\$101 ),
     .busy(fetching),
     .data__payload(fetch_data__payload),
     .data__valid(fetch_data__valid),
@@ -1571,9 +1588,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   hotline_small_read_slice read_slice (
     .device_clk(clk),
     .device_rst(device_rst),
-    .input__payload_132_128(\$132 ),
-    .input__payload_data(\$131 ),
-    .input__payload_fault(\$130 ),
+    .input__payload_132_128(\$133 ),
+    .input__payload_data(\$132 ),
+    .input__payload_fault(\$131 ),
     .input__ready(data__ready),
     .input__valid(input__valid),
     .output__payload(fetch_data__payload),
@@ -1607,8 +1624,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .causes(registers_causes),
     .completed(completed),
     .cpl_entry(cpl_entry),
-    .cpl_hi(\$102 ),
-    .cpl_lo(\$101 ),
+    .cpl_hi(\$103 ),
+    .cpl_lo(\$102 ),
     .descriptors(event_descriptors),
     .device_clk(clk),
     .device_rst(device_rst),
@@ -1629,8 +1646,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .quiescing(quiescing),
     .reading(reading),
     .reset(reset),
-    .ring_hi(\$100 ),
-    .ring_lo(\$99 ),
+    .ring_hi(\$101 ),
+    .ring_lo(\$100 ),
     .room(room),
     .rows_gathered(event_rows_gathered),
     .running(running),
@@ -1639,30 +1656,30 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .table_write(table_write),
     .urgent(urgent),
     .waits(waits),
-    .window_0_control_1_0(\$105 ),
-    .window_0_hi(\$104 ),
-    .window_0_lo_31_12(\$103 ),
-    .window_1_control_1_0(\$108 ),
-    .window_1_hi(\$107 ),
-    .window_1_lo_31_12(\$106 ),
-    .window_2_control_1_0(\$111 ),
-    .window_2_hi(\$110 ),
-    .window_2_lo_31_12(\$109 ),
-    .window_3_control_1_0(\$114 ),
-    .window_3_hi(\$113 ),
-    .window_3_lo_31_12(\$112 ),
-    .window_4_control_1_0(\$117 ),
-    .window_4_hi(\$116 ),
-    .window_4_lo_31_12(\$115 ),
-    .window_5_control_1_0(\$120 ),
-    .window_5_hi(\$119 ),
-    .window_5_lo_31_12(\$118 ),
-    .window_6_control_1_0(\$123 ),
-    .window_6_hi(\$122 ),
-    .window_6_lo_31_12(\$121 ),
-    .window_7_control_1_0(\$126 ),
-    .window_7_hi(\$125 ),
-    .window_7_lo_31_12(\$124 ),
+    .window_0_control_1_0(\$106 ),
+    .window_0_hi(\$105 ),
+    .window_0_lo_31_12(\$104 ),
+    .window_1_control_1_0(\$109 ),
+    .window_1_hi(\$108 ),
+    .window_1_lo_31_12(\$107 ),
+    .window_2_control_1_0(\$112 ),
+    .window_2_hi(\$111 ),
+    .window_2_lo_31_12(\$110 ),
+    .window_3_control_1_0(\$115 ),
+    .window_3_hi(\$114 ),
+    .window_3_lo_31_12(\$113 ),
+    .window_4_control_1_0(\$118 ),
+    .window_4_hi(\$117 ),
+    .window_4_lo_31_12(\$116 ),
+    .window_5_control_1_0(\$121 ),
+    .window_5_hi(\$120 ),
+    .window_5_lo_31_12(\$119 ),
+    .window_6_control_1_0(\$124 ),
+    .window_6_hi(\$123 ),
+    .window_6_lo_31_12(\$122 ),
+    .window_7_control_1_0(\$127 ),
+    .window_7_hi(\$126 ),
+    .window_7_lo_31_12(\$125 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -1674,11 +1691,14 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .writing(writing)
   );
   hotline_small_rows rows (
-    .\35_29_0 (\$141 ),
-    .\36_63_0 (\$142 ),
+    .\34_29_0 (\$142 ),
+    .\35_63_0 (\$143 ),
+    .\36_29_0 (\$144 ),
+    .\37_63_0 (\$145 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
     .came(row_came),
+    .clearing(clearing),
     .data__payload(fetch_data__payload),
     .data__valid(list_data__valid),
     .device_clk(clk),
@@ -1695,7 +1715,6 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .request__ready(list_request__ready),
-    .row_request__payload(row_request__payload),
     .row_request__ready(row_request__ready),
     .row_request__valid(row_request__valid),
     .row_slice_output__payload(streams_rows__payload),
@@ -1710,15 +1729,12 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .walker_stop(abort)
   );
   hotline_small_sequencer sequencer (
-    .\112_31_0 (\$128 ),
-    .\113_0_0 (\$129 ),
-    .\90_27_0 (\$127 ),
-    .\abort$144 (abort),
+    .\114_31_0 (\$129 ),
+    .\115_0_0 (\$130 ),
+    .\91_27_0 (\$128 ),
+    .\abort$186 (abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
-    .channel_idle(\$136 ),
-    .channel_idle_0(\$134 ),
-    .channel_idle_1(\$135 ),
     .command(command),
     .command_write(command_write),
     .completed(completed),
@@ -1726,8 +1742,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .core_access(core_access),
     .core_busy(core_busy),
     .core_errors(core_errors),
-    .cpl_base_31_0(\$101 ),
-    .cpl_base_63_32(\$102 ),
+    .cpl_base_31_0(\$102 ),
+    .cpl_base_63_32(\$103 ),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -1770,38 +1786,38 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .urgent(urgent),
     .waits(waits),
     .watch(working),
-    .windows__0__page_19_0(\$103 ),
-    .windows__0__page_51_20(\$104 ),
+    .windows__0__page_19_0(\$104 ),
+    .windows__0__page_51_20(\$105 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$105 ),
-    .windows__1__page_19_0(\$106 ),
-    .windows__1__page_51_20(\$107 ),
+    .windows__0__read_etc(\$106 ),
+    .windows__1__page_19_0(\$107 ),
+    .windows__1__page_51_20(\$108 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$108 ),
-    .windows__2__page_19_0(\$109 ),
-    .windows__2__page_51_20(\$110 ),
+    .windows__1__read_etc(\$109 ),
+    .windows__2__page_19_0(\$110 ),
+    .windows__2__page_51_20(\$111 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$111 ),
-    .windows__3__page_19_0(\$112 ),
-    .windows__3__page_51_20(\$113 ),
+    .windows__2__read_etc(\$112 ),
+    .windows__3__page_19_0(\$113 ),
+    .windows__3__page_51_20(\$114 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$114 ),
-    .windows__4__page_19_0(\$115 ),
-    .windows__4__page_51_20(\$116 ),
+    .windows__3__read_etc(\$115 ),
+    .windows__4__page_19_0(\$116 ),
+    .windows__4__page_51_20(\$117 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$117 ),
-    .windows__5__page_19_0(\$118 ),
-    .windows__5__page_51_20(\$119 ),
+    .windows__4__read_etc(\$118 ),
+    .windows__5__page_19_0(\$119 ),
+    .windows__5__page_51_20(\$120 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$120 ),
-    .windows__6__page_19_0(\$121 ),
-    .windows__6__page_51_20(\$122 ),
+    .windows__5__read_etc(\$121 ),
+    .windows__6__page_19_0(\$122 ),
+    .windows__6__page_51_20(\$123 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$123 ),
-    .windows__7__page_19_0(\$124 ),
-    .windows__7__page_51_20(\$125 ),
+    .windows__6__read_etc(\$124 ),
+    .windows__7__page_19_0(\$125 ),
+    .windows__7__page_51_20(\$126 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$126 ),
+    .windows__7__read_etc(\$127 ),
     .words__ready(completion_words__ready),
     .working_enable(working_enable),
     .\working_full$116 (working_full),
@@ -1809,7 +1825,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .working_start(working_start),
     .write_fault__address(write_fault__address),
     .write_fault__kind(write_fault__kind),
-    .write_fault__known(write_fault__known)
+    .write_fault__known(write_fault__known),
+    .writer_channel_idle(channel_idle)
   );
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
@@ -1838,7 +1855,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .bus__wvalid(s_axil_wvalid),
     .busy(busy),
     .clk(clk),
-    .hold(resetting),
+    .hold(hold),
     .lower__araddr(split_lower__araddr),
     .lower__arprot(split_lower__arprot),
     .lower__arready(lower__arready),
@@ -1886,8 +1903,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
     .command_done(command_done),
-    .completion_words__payload_last(\$129 ),
-    .completion_words__payload_word(\$128 ),
+    .completion_words__payload_last(\$130 ),
+    .completion_words__payload_word(\$129 ),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
     .data__ready(streams_data__ready),
@@ -1900,7 +1917,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .\held$34 (held),
     .input__payload(fetch_data__payload),
     .it(it),
-    .joiner_output__payload(\$140 ),
+    .joiner_output__payload(\$141 ),
     .keys__payload(keys__payload),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
@@ -1926,7 +1943,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .moved(state_moved),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$139 ),
+    .output__payload(\$140 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
@@ -1993,13 +2010,13 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .s_axil_wready(u_core_s_axil_wready),
     .s_axil_wstrb(split_lower__wstrb),
     .s_axil_wvalid(u_core_s_axil_wvalid),
-    .s_axis_lookup_tdata(\$139 [127:0]),
-    .s_axis_lookup_tkeep({ \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129:128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128] }),
-    .s_axis_lookup_tlast(\$139 [130]),
+    .s_axis_lookup_tdata(\$140 [127:0]),
+    .s_axis_lookup_tkeep({ \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129:128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128] }),
+    .s_axis_lookup_tlast(\$140 [130]),
     .s_axis_lookup_tready(u_core_s_axis_lookup_tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$140 [255:0]),
-    .s_axis_state_tlast(\$140 [256]),
+    .s_axis_state_tdata(\$141 [255:0]),
+    .s_axis_state_tlast(\$141 [256]),
     .s_axis_state_tready(u_core_s_axis_state_tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -2012,9 +2029,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .working_start(working_start)
   );
   hotline_small_read u_read (
-    .\30_0_0 (\$130 ),
-    .\31_127_0 (\$131 ),
-    .\80_4_0 (\$132 ),
+    .\34_0_0 (\$131 ),
+    .\35_127_0 (\$132 ),
+    .\79_4_0 (\$133 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -2028,53 +2045,53 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .fault__address(fault__address),
     .fault__kind(fault__kind),
     .idle(idle),
-    .length(\$133 ),
+    .input__payload(request__payload),
+    .input__valid(u_read_input__valid),
+    .length(\$134 ),
     .outstanding(reading),
     .quiescing(u_read_quiescing),
     .rdata(m_axi_rdata),
-    .read__addr(m_axi_rid),
-    .request__payload(request__payload),
     .request__ready(u_read_request__ready),
-    .request__valid(u_read_request__valid),
+    .rid(m_axi_rid),
     .rresp(m_axi_rresp),
     .rvalid(m_axi_rvalid),
-    .windows__0__page_19_0(\$103 ),
-    .windows__0__page_51_20(\$104 ),
+    .windows__0__page_19_0(\$104 ),
+    .windows__0__page_51_20(\$105 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$105 ),
-    .windows__1__page_19_0(\$106 ),
-    .windows__1__page_51_20(\$107 ),
+    .windows__0__read_etc(\$106 ),
+    .windows__1__page_19_0(\$107 ),
+    .windows__1__page_51_20(\$108 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$108 ),
-    .windows__2__page_19_0(\$109 ),
-    .windows__2__page_51_20(\$110 ),
+    .windows__1__read_etc(\$109 ),
+    .windows__2__page_19_0(\$110 ),
+    .windows__2__page_51_20(\$111 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$111 ),
-    .windows__3__page_19_0(\$112 ),
-    .windows__3__page_51_20(\$113 ),
+    .windows__2__read_etc(\$112 ),
+    .windows__3__page_19_0(\$113 ),
+    .windows__3__page_51_20(\$114 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$114 ),
-    .windows__4__page_19_0(\$115 ),
-    .windows__4__page_51_20(\$116 ),
+    .windows__3__read_etc(\$115 ),
+    .windows__4__page_19_0(\$116 ),
+    .windows__4__page_51_20(\$117 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$117 ),
-    .windows__5__page_19_0(\$118 ),
-    .windows__5__page_51_20(\$119 ),
+    .windows__4__read_etc(\$118 ),
+    .windows__5__page_19_0(\$119 ),
+    .windows__5__page_51_20(\$120 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$120 ),
-    .windows__6__page_19_0(\$121 ),
-    .windows__6__page_51_20(\$122 ),
+    .windows__5__read_etc(\$121 ),
+    .windows__6__page_19_0(\$122 ),
+    .windows__6__page_51_20(\$123 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$123 ),
-    .windows__7__page_19_0(\$124 ),
-    .windows__7__page_51_20(\$125 ),
+    .windows__6__read_etc(\$124 ),
+    .windows__7__page_19_0(\$125 ),
+    .windows__7__page_51_20(\$126 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$126 )
+    .windows__7__read_etc(\$127 )
   );
   hotline_small_write u_write (
-    .\16_0_0 (\$134 ),
-    .\17_0_0 (\$135 ),
-    .\18_0_0 (\$136 ),
+    .\14_0_0 (\$135 ),
+    .\15_0_0 (\$136 ),
+    .\16_0_0 (\$137 ),
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awready(m_axi_awready),
@@ -2091,7 +2108,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .buffer2_target(channels__2__target),
     .bus_rst(bus_rst),
     .bvalid(m_axi_bvalid),
-    .channel(\$137 ),
+    .channel(\$138 ),
     .channels__0__beats__ready(channels__0__ready),
     .channels__1__beats__ready(channels__1__ready),
     .channels__2__beats__ready(channels__2__ready),
@@ -2100,44 +2117,44 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .length(\$138 ),
+    .length(\$139 ),
     .load_etc(load),
     .outstanding(writing),
     .quiescing(u_write_quiescing),
     .target(channels__0__target),
     .wdata(m_axi__wdata),
-    .windows__0__page_19_0(\$103 ),
-    .windows__0__page_51_20(\$104 ),
+    .windows__0__page_19_0(\$104 ),
+    .windows__0__page_51_20(\$105 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$105 ),
-    .windows__1__page_19_0(\$106 ),
-    .windows__1__page_51_20(\$107 ),
+    .windows__0__read_etc(\$106 ),
+    .windows__1__page_19_0(\$107 ),
+    .windows__1__page_51_20(\$108 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$108 ),
-    .windows__2__page_19_0(\$109 ),
-    .windows__2__page_51_20(\$110 ),
+    .windows__1__read_etc(\$109 ),
+    .windows__2__page_19_0(\$110 ),
+    .windows__2__page_51_20(\$111 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$111 ),
-    .windows__3__page_19_0(\$112 ),
-    .windows__3__page_51_20(\$113 ),
+    .windows__2__read_etc(\$112 ),
+    .windows__3__page_19_0(\$113 ),
+    .windows__3__page_51_20(\$114 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$114 ),
-    .windows__4__page_19_0(\$115 ),
-    .windows__4__page_51_20(\$116 ),
+    .windows__3__read_etc(\$115 ),
+    .windows__4__page_19_0(\$116 ),
+    .windows__4__page_51_20(\$117 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$117 ),
-    .windows__5__page_19_0(\$118 ),
-    .windows__5__page_51_20(\$119 ),
+    .windows__4__read_etc(\$118 ),
+    .windows__5__page_19_0(\$119 ),
+    .windows__5__page_51_20(\$120 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$120 ),
-    .windows__6__page_19_0(\$121 ),
-    .windows__6__page_51_20(\$122 ),
+    .windows__5__read_etc(\$121 ),
+    .windows__6__page_19_0(\$122 ),
+    .windows__6__page_51_20(\$123 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$123 ),
-    .windows__7__page_19_0(\$124 ),
-    .windows__7__page_51_20(\$125 ),
+    .windows__6__read_etc(\$124 ),
+    .windows__7__page_19_0(\$125 ),
+    .windows__7__page_51_20(\$126 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$126 ),
+    .windows__7__read_etc(\$127 ),
     .wlast(m_axi__wlast),
     .wready(m_axi_wready),
     .wstrb(m_axi__wstrb),
@@ -2145,21 +2162,42 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   );
   always @* begin
     if (starts_blocks) begin end
-    \$79  = 1'h0;
+    \$76  = 1'h0;
     if (rst) begin
-      \$79  = 1'h1;
+      \$76  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = \$3 ;
+    \$77  = \$1 ;
+    if (rst) begin
+      \$77  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = fault__kind;
+    if (rst) begin
+      \$78  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$79  = fault__address;
+    if (rst) begin
+      \$79  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$80  = \$4 ;
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = fault__address;
+    \$81  = read_fault_address;
     if (rst) begin
       \$81  = 64'h0000000000000000;
     end
@@ -2173,24 +2211,19 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = wanted;
-    if (reset) begin
-      \$83  = 1'h1;
-    end
-    if (\$5 ) begin
-      \$83  = 1'h0;
-    end
+    \$83  = { \$137 , \$136 , \$135  };
     if (rst) begin
-      \$83  = 1'h0;
+      \$83  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = resetting;
-    if (\$5 ) begin
+    \$84  = wanted;
+    if (reset) begin
       \$84  = 1'h1;
-    end else if (resetting) begin
-      \$84  = \$7 ;
+    end
+    if (\$6 ) begin
+      \$84  = 1'h0;
     end
     if (rst) begin
       \$84  = 1'h0;
@@ -2198,110 +2231,122 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = left;
-    if (\$5 ) begin
-      \$85  = 3'h7;
+    \$85  = resetting;
+    if (\$6 ) begin
+      \$85  = 1'h1;
     end else if (resetting) begin
-      \$85  = \$6 [2:0];
+      \$85  = \$8 ;
     end
     if (rst) begin
-      \$85  = 3'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = completed;
+    \$86  = left;
+    if (\$6 ) begin
+      \$86  = 3'h7;
+    end else if (resetting) begin
+      \$86  = \$7 [2:0];
+    end
     if (rst) begin
-      \$86  = 1'h0;
+      \$86  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$9 ;
+    \$87  = completed;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = row_came;
+    \$88  = \$10 ;
     if (rst) begin
       \$88  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$11 ;
+    \$89  = row_came;
     if (rst) begin
-      \$89  = 5'h00;
+      \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$13 ;
+    \$90  = \$12 ;
     if (rst) begin
       \$90  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = dma_cycles;
+    \$91  = \$14 ;
     if (rst) begin
-      \$91  = 1'h0;
+      \$91  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = dma_useful;
+    \$92  = dma_cycles;
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = dma_core;
+    \$93  = dma_useful;
     if (rst) begin
       \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = dma_read;
+    \$94  = dma_core;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = dma_write;
+    \$95  = dma_read;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = dma_overhead;
+    \$96  = dma_write;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = \$16 ;
+    \$97  = dma_overhead;
     if (rst) begin
-      \$97  = 1'h1;
+      \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = idle_for;
+    \$98  = \$17 ;
+    if (rst) begin
+      \$98  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = idle_for;
     if (active) begin
-      \$98  = 6'h00;
-    end else if (\$17 ) begin
-      \$98  = \$18 [5:0];
+      \$99  = 6'h00;
+    end else if (\$18 ) begin
+      \$99  = \$19 [5:0];
     end
     if (rst) begin
-      \$98  = 6'h00;
+      \$99  = 6'h00;
     end
   end
   always @* begin
@@ -2311,29 +2356,29 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
       request__payload = fetch_request__payload;
     end
     if (\$29 ) begin
-      request__payload = { \$141 , \$142  };
+      request__payload = { \$142 , \$143  };
     end
     if (\$36 ) begin
-      request__payload = { 2'h1, \$127 , it[127:64] };
+      request__payload = { 2'h1, \$128 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = row_request__payload;
+      request__payload = { \$144 , \$145  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    u_read_request__valid = 1'h0;
+    u_read_input__valid = 1'h0;
     if (\$24 ) begin
-      u_read_request__valid = 1'h1;
+      u_read_input__valid = 1'h1;
     end
     if (\$29 ) begin
-      u_read_request__valid = 1'h1;
+      u_read_input__valid = 1'h1;
     end
     if (\$36 ) begin
-      u_read_request__valid = 1'h1;
+      u_read_input__valid = 1'h1;
     end
     if (\$45 ) begin
-      u_read_request__valid = 1'h1;
+      u_read_input__valid = 1'h1;
     end
   end
   always @* begin
@@ -2395,7 +2440,6 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
           rows__valid = read_slice_output__valid;
     endcase
   end
-  assign fault__known = 1'h1;
   assign device_clk = clk;
   assign bus__araddr = s_axil_araddr;
   assign bus__arprot = s_axil_arprot;
@@ -2408,6 +2452,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign bus__wdata = s_axil_wdata;
   assign bus__wstrb = s_axil_wstrb;
   assign bus__wvalid = s_axil_wvalid;
+  assign rid = m_axi_rid;
   assign rvalid = m_axi_rvalid;
   assign awready = m_axi_awready;
   assign wready = m_axi_wready;
@@ -2418,9 +2463,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign state_rows = \$21 [31:0];
-  assign input__payload = { \$130 , \$132 , \$131  };
-  assign data__payload = { \$130 , \$132 , \$131  };
-  assign channel_idle = { \$136 , \$135 , \$134  };
+  assign input__payload = { \$131 , \$133 , \$132  };
+  assign data__payload = { \$131 , \$133 , \$132  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -2429,9 +2473,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign s_axil_rdata = s_axil__rdata;
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
-  assign m_axi_awid = { 2'h0, \$137  };
+  assign m_axi_awid = { 2'h0, \$138  };
   assign m_axi_awaddr = m_axi__awaddr;
-  assign m_axi_awlen = { 4'h0, \$138  };
+  assign m_axi_awlen = { 4'h0, \$139  };
   assign m_axi_awsize = 3'h4;
   assign m_axi_awburst = 2'h1;
   assign m_axi_awlock = 1'h0;
@@ -2446,7 +2490,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign m_axi_bready = 1'h1;
   assign m_axi_arid = tag;
   assign m_axi_araddr = m_axi__araddr;
-  assign m_axi_arlen = { 4'h0, \$133  };
+  assign m_axi_arlen = { 4'h0, \$134  };
   assign m_axi_arsize = 3'h4;
   assign m_axi_arburst = 2'h1;
   assign m_axi_arlock = 1'h0;
@@ -2455,7 +2499,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign m_axi_arqos = 4'h0;
   assign m_axi_arvalid = m_axi__arvalid;
   assign m_axi_rready = 1'h1;
-  assign \$10  = m_axi_rvalid;
+  assign \$11  = m_axi_rvalid;
   assign \$22  = 1'h1;
   assign request__ready = u_read_request__ready;
   assign \$23  = 1'h1;
@@ -3165,10 +3209,10 @@ module hotline_small_key_hash(key, clk, rst, mixed, enable);
   assign \$27  = { 9'h000, whole3_summed[17:9] };
 endmodule
 
-module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot, update_take
-, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start, working_enable
-, list_held, list_number, clk, rst, shell_clk, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out
-, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
+module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start
+, working_enable, list_held, list_number, clk, rst, shell_clk, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters
+, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -3181,16 +3225,14 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [34:0] tags_0;
   input [34:0] tags_1;
   wire [34:0] tags_1;
+  input pass_load;
+  wire pass_load;
   input take;
   wire take;
-  input [1:0] gather;
-  wire [1:0] gather;
-  input [1:0] gather_rank_is_0;
-  wire [1:0] gather_rank_is_0;
-  input [1:0] gather_rank_is_1;
-  wire [1:0] gather_rank_is_1;
-  input gather_load;
-  wire gather_load;
+  input [1:0] awaited;
+  wire [1:0] awaited;
+  input advance;
+  wire advance;
   input fetch;
   wire fetch;
   input [32:0] budget;
@@ -3209,8 +3251,12 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [7:0] update_weights_0;
   input [7:0] update_weights_1;
   wire [7:0] update_weights_1;
-  input [1:0] update_hot;
-  wire [1:0] update_hot;
+  input update_hot_0;
+  wire update_hot_0;
+  input update_hot_1;
+  wire update_hot_1;
+  input update_load;
+  wire update_load;
   input update_take;
   wire update_take;
   input [7:0] age_period;
@@ -3271,12 +3317,14 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire rst;
   input shell_clk;
   wire shell_clk;
+  output [1:0] asked;
+  wire [1:0] asked;
   output room;
   wire room;
   output ready;
   wire ready;
   output [25:0] heads;
-  wire [25:0] heads;
+  reg [25:0] heads = 26'h0000000;
   output inserted;
   wire inserted;
   output evicted;
@@ -3324,181 +3372,120 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   input bank;
   wire bank;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
+  reg [6:0] \$10 ;
+  reg [1:0] \$11 ;
+  reg [25:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire [1:0] \$17 ;
-  wire \$18 ;
-  wire [2:0] \$19 ;
+  wire [47:0] \$15 ;
+  wire [35:0] \$16 ;
+  wire [35:0] \$17 ;
+  wire [35:0] \$18 ;
+  wire [35:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire [6:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire [1:0] \$29 ;
+  wire [1:0] \$20 ;
   wire \$3 ;
-  wire \$30 ;
-  wire [1:0] \$31 ;
-  wire [1:0] \$32 ;
-  wire \$33 ;
-  wire [2:0] \$34 ;
-  reg [5:0] \$35 ;
-  reg \$36 ;
-  reg [43:0] \$37 ;
-  reg [5:0] \$38 ;
-  reg [1:0] \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire [47:0] \$42 ;
-  wire [34:0] \$43 ;
-  wire [34:0] \$44 ;
-  wire [34:0] \$45 ;
-  wire [34:0] \$46 ;
-  wire \$5 ;
-  wire [1:0] \$6 ;
-  wire \$7 ;
-  wire [2:0] \$8 ;
-  wire \$9 ;
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  reg \$8 ;
+  reg [43:0] \$9 ;
   wire answer_valid;
-  wire [5:0] answers_level;
   wire enable;
-  wire [1:0] fetched;
+  wire [1:0] freed;
   wire full;
   wire [12:0] heads__0;
   wire [12:0] heads__1;
   wire hit;
-  reg [5:0] in_flight = 6'h00;
-  wire [1:0] lookup_choice0;
-  wire [1:0] lookup_choice1;
+  wire [34:0] items__0;
+  wire [34:0] items__1;
+  wire [1:0] lanes;
+  reg signed [6:0] margin = 7'h00;
   reg [1:0] needed = 2'h0;
   reg [43:0] next_update = 1'h0;
   reg next_valid = 1'h0;
   wire [11:0] \output ;
-  wire output_hit;
   wire pop;
-  reg [34:0] push__0;
-  reg [34:0] push__1;
-  wire [1:0] push_count;
   wire push_valid;
+  wire [1:0] rank_is__0;
+  wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
   wire [139:0] row_in__tags;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__hot;
   wire [11:0] slot;
   wire start;
   wire [34:0] tag;
-  wire taken;
   wire tracker_updating;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [43:0] updates_head;
+  wire updates_head_valid;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire [1:0] update_choice0;
-  wire [1:0] update_choice1;
-  wire update_ready;
-  wire [43:0] updates_head;
-  wire updates_head_valid;
   wire updates_pop;
-  reg [43:0] updates_push__0;
-  reg [43:0] updates_push__1;
-  wire [1:0] updates_push_count;
   wire valid;
-  reg [5:0] waiting = 6'h00;
+  assign \$1  = ~ next_valid;
+  assign updates_pop = update_ready | \$1 ;
+  assign \$2  = updates_pop & updates_head_valid;
+  assign \$3  = updates_head_valid | next_valid;
+  assign updating = \$3  | tracker_updating;
+  assign ready = $signed(margin) >= $signed(1'h0);
+  assign freed = fetch ? needed : 2'h0;
+  assign \$4  = $signed(margin) + $signed({ 1'h0, \$20 [0] });
+  assign \$5  = $signed(\$4 ) - $signed({ 1'h0, awaited });
+  assign \$6  = $signed(margin) + $signed({ 1'h0, \$20 [0] });
+  assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    in_flight <= \$35 ;
+    next_valid <= \$8 ;
   always @(posedge clk)
-    next_valid <= \$36 ;
+    next_update <= \$9 ;
   always @(posedge clk)
-    next_update <= \$37 ;
+    margin <= \$10 ;
   always @(posedge clk)
-    waiting <= \$38 ;
+    needed <= \$11 ;
   always @(posedge clk)
-    needed <= \$39 ;
-  assign lookup_choice0 = scatter & rank_is_0;
-  assign \$1  = | lookup_choice0;
-  assign lookup_choice1 = scatter & rank_is_1;
-  assign \$3  = | lookup_choice1;
-  assign \$5  = | lookup_choice0;
-  assign \$6  = 1'h0 + \$5 ;
-  assign \$7  = | lookup_choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = | scatter;
-  assign \$10  = ~ \$9 ;
-  assign \$11  = in_flight <= 5'h1e;
-  assign room = \$10  | \$11 ;
-  assign push_count = take ? \$8 [1:0] : 2'h0;
-  assign update_choice0 = update & update_rank_is_0;
-  assign \$12  = | update_choice0;
-  assign update_choice1 = update & update_rank_is_1;
-  assign \$14  = | update_choice1;
-  assign \$16  = | update_choice0;
-  assign \$17  = 1'h0 + \$16 ;
-  assign \$18  = | update_choice1;
-  assign \$19  = \$17  + \$18 ;
-  assign \$20  = | update;
-  assign \$21  = ~ \$20 ;
-  assign \$22  = waiting <= 5'h1e;
-  assign update_room = \$21  | \$22 ;
-  assign updates_push_count = update_take ? \$19 [1:0] : 2'h0;
-  assign \$23  = ~ next_valid;
-  assign updates_pop = update_ready | \$23 ;
-  assign taken = updates_pop & updates_head_valid;
-  assign \$24  = updates_head_valid | next_valid;
-  assign updating = \$24  | tracker_updating;
-  assign ready = answers_level >= needed;
-  assign fetched = fetch ? needed : 2'h0;
-  assign \$25  = in_flight + push_count;
-  assign \$26  = \$25  - fetched;
-  assign \$27  = waiting + updates_push_count;
-  assign \$28  = \$27  - taken;
-  assign \$29  = gather & gather_rank_is_0;
-  assign \$30  = | \$29 ;
-  assign \$31  = 1'h0 + \$30 ;
-  assign \$32  = gather & gather_rank_is_1;
-  assign \$33  = | \$32 ;
-  assign \$34  = \$31  + \$33 ;
+    heads <= \$12 ;
   hotline_small_popularity_bank_answers answers (
     ._signature__data_11_0(\output ),
-    ._signature__data_12(output_hit),
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(answers_level),
-    .pop_count(fetched),
-    .push_valid(push_valid),
+    .pop(fetch),
+    .pop_count(needed),
+    .push_valid_etc(\$20 ),
     .rst(rst)
   );
-  hotline_small_popularity_bank_queue queue (
+  hotline_small_popularity_bank_lookups lookups (
     .clk(clk),
+    .\freed$30 (freed),
     .head(tag),
     .head_valid(valid),
-    .push__0(push__0),
-    .push__1(push__1),
-    .push_count(push_count),
+    .items__0(tags_0),
+    .items__1(tags_1),
+    .lanes(scatter),
+    .load(pass_load),
+    .push_count(asked),
+    .push_valid(take),
+    .rank_is__0(rank_is_0),
+    .rank_is__1(rank_is_1),
+    .room(room),
     .rst(rst)
   );
   hotline_small_popularity_bank_tracker tracker (
-    .\240_0_0 (\$40 ),
-    .\247_0_0 (\$41 ),
-    ._signature__data_34_0(\$43 ),
-    ._signature__data_34_0_(\$44 ),
-    ._signature__data_34_0__(\$45 ),
-    ._signature__data_34_0___(\$46 ),
+    .\258_0_0 (\$13 ),
+    .\265_0_0 (\$14 ),
+    ._signature__data_35_0(\$16 ),
+    ._signature__data_35_0_(\$17 ),
+    ._signature__data_35_0__(\$18 ),
+    ._signature__data_35_0___(\$19 ),
     .age_period(age_period),
     .answer_hit(hit),
     .answer_valid(answer_valid),
@@ -3509,7 +3496,6 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .clk(clk),
     .eligible(eligible),
     .evicted(evicted),
-    .hot_read__data(row_out__hot),
     .inserted(inserted),
     .level(level),
     .load(load),
@@ -3533,7 +3519,7 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
-    .state_read__data(\$42 ),
+    .state_read__data(\$15 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -3544,19 +3530,28 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   );
   hotline_small_popularity_bank_updates updates (
     .clk(clk),
+    .freed_0(\$2 ),
     .head(updates_head),
     .head_valid(updates_head_valid),
+    .items__0_34_0(update_tags_0),
+    .items__0_42_35(update_weights_0),
+    .items__0_43(update_hot_0),
+    .items__1_34_0(update_tags_1),
+    .items__1_42_35(update_weights_1),
+    .items__1_43(update_hot_1),
+    .lanes(update),
+    .load(update_load),
     .pop(updates_pop),
-    .push__0(updates_push__0),
-    .push__1(updates_push__1),
-    .push_count(updates_push_count),
+    .push_valid(update_take),
+    .rank_is__0(update_rank_is_0),
+    .rank_is__1(update_rank_is_1),
+    .room(update_room),
     .rst(rst)
   );
   hotline_small_popularity_bank_working working (
-    .answers_w_en(answer_valid),
+    .answer_valid(answer_valid),
     .clk(clk),
     .count(count),
-    .done(push_valid),
     .enable(working_enable),
     .full(working_full),
     .held_count(held_count),
@@ -3565,164 +3560,111 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .list_number(list_number),
     .list_tag(list_tag),
     .\output (\output ),
-    .output_hit(output_hit),
+    .placed_1_0(\$20 ),
     .ready(working_ready),
     .rst(rst),
     .shell_clk(shell_clk),
     .slot(slot),
     .start(working_start),
-    .w_data(tag),
-    .w_en(valid)
+    .tag(tag),
+    .tag_valid(valid)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$36  = next_valid;
+    \$8  = next_valid;
     if (updates_pop) begin
-      \$36  = updates_head_valid;
+      \$8  = updates_head_valid;
     end
     if (rst) begin
-      \$36  = 1'h0;
+      \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = next_update;
+    \$9  = next_update;
     if (updates_pop) begin
-      \$37  = updates_head;
+      \$9  = updates_head;
     end
     if (rst) begin
-      \$37  = 44'h00000000000;
+      \$9  = 44'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = \$28 [5:0];
+    \$10  = \$7 [6:0];
     if (rst) begin
-      \$38  = 6'h00;
+      \$10  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = needed;
-    if (gather_load) begin
-      \$39  = \$34 [1:0];
+    \$11  = needed;
+    if (advance) begin
+      \$11  = awaited;
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$11  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    push__0 = 35'h000000000;
-    if (\$1 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$2 )
-        1'h0:
-            push__0 = tags_0;
-        1'h1:
-            push__0 = tags_1;
-      endcase
+    \$12  = heads;
+    if (fetch) begin
+      \$12 [12:0] = heads__0;
+      \$12 [25:13] = heads__1;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    push__1 = 35'h000000000;
-    if (\$3 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$4 )
-        1'h0:
-            push__1 = tags_0;
-        1'h1:
-            push__1 = tags_1;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__0 = 44'h00000000000;
-    if (\$12 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$13 )
-        1'h0:
-            updates_push__0 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__0 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__1 = 44'h00000000000;
-    if (\$14 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$15 )
-        1'h0:
-            updates_push__1 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__1 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = \$26 [5:0];
     if (rst) begin
-      \$35  = 6'h00;
+      \$12  = 26'h0000000;
     end
   end
+  assign lanes = scatter;
+  assign rank_is__0 = rank_is_0;
+  assign rank_is__1 = rank_is_1;
+  assign items__0 = tags_0;
+  assign items__1 = tags_1;
   assign pop = 1'h1;
   assign start = working_start;
   assign enable = working_enable;
   assign full = working_full;
+  assign push_valid = \$20 [0];
   assign row_in__valid = row_in_valid;
   assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
   assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$42 [3:0];
-  assign row_out_hot = row_out__hot;
-  assign row_out_referenced = \$42 [7:4];
-  assign row_out_age = \$42 [15:8];
-  assign row_out_counters = \$42 [47:16];
-  assign row_out_tags = { \$46 , \$45 , \$44 , \$43  };
-  assign pick_way = { \$41 , \$40  };
-  assign heads[25:13] = heads__1;
-  assign heads[12:0] = heads__0;
-  assign \$2  = lookup_choice0[1];
-  assign \$4  = lookup_choice1[1];
-  assign \$13  = update_choice0[1];
-  assign \$15  = update_choice1[1];
+  assign row_out_valid = \$15 [3:0];
+  assign row_out_hot = { \$19 [35], \$18 [35], \$17 [35], \$16 [35] };
+  assign row_out_referenced = \$15 [7:4];
+  assign row_out_age = \$15 [15:8];
+  assign row_out_counters = \$15 [47:16];
+  assign row_out_tags = { \$19 [34:0], \$18 [34:0], \$17 [34:0], \$16 [34:0] };
+  assign pick_way = { \$14 , \$13  };
 endmodule
 
-module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1, _signature__data_11_0, level, push_valid, _signature__data_12, clk);
+module hotline_small_popularity_bank_answers(clk, rst, heads__0, heads__1, _signature__data_11_0, pop_count, push_valid_etc, pop);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] pop_count;
-  wire [1:0] pop_count;
   output [12:0] heads__0;
   reg [12:0] heads__0;
   output [12:0] heads__1;
   reg [12:0] heads__1;
   input [11:0] _signature__data_11_0;
   wire [11:0] _signature__data_11_0;
-  output [5:0] level;
-  reg [5:0] level = 6'h00;
-  input push_valid;
-  wire push_valid;
-  input _signature__data_12;
-  wire _signature__data_12;
-  input clk;
-  wire clk;
+  input [1:0] pop_count;
+  wire [1:0] pop_count;
+  input [1:0] push_valid_etc;
+  wire [1:0] push_valid_etc;
+  input pop;
+  wire pop;
   wire \$1 ;
   wire [5:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire [7:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [4:0] \$14 ;
-  reg [5:0] \$15 ;
+  reg [4:0] \$11 ;
+  reg [4:0] \$12 ;
   wire \$2 ;
   wire \$3 ;
   wire [4:0] \$4 ;
@@ -3743,7 +3685,7 @@ module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1,
   reg [12:0] lane0 [15:0];
   always @(posedge clk) begin
     if (lane0_en)
-      lane0[write_pointer[4:1]] <= { _signature__data_12, _signature__data_11_0 };
+      lane0[write_pointer[4:1]] <= { push_valid_etc[1], _signature__data_11_0 };
   end
   assign lane0_data = lane0[\$4 [3:0]];
   (* ram_style = "distributed" *)
@@ -3752,28 +3694,24 @@ module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1,
   reg [12:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[write_pointer[4:1]] <= { _signature__data_12, _signature__data_11_0 };
+      lane1[write_pointer[4:1]] <= { push_valid_etc[1], _signature__data_11_0 };
   end
   assign lane1_data = lane1[\$6 [3:0]];
   assign \$1  = ! write_pointer[0];
-  assign lane0_en = push_valid & \$1 ;
-  assign lane1_en = push_valid & \$2 ;
+  assign lane0_en = push_valid_etc[0] & \$1 ;
+  assign lane1_en = push_valid_etc[0] & \$2 ;
   assign \$3  = read_pointer[0] > 1'h0;
   assign \$4  = read_pointer[4:1] + \$3 ;
   assign \$5  = read_pointer[0] > 1'h1;
   assign \$6  = read_pointer[4:1] + \$5 ;
   assign \$7  = read_pointer + 1'h0;
   assign \$8  = read_pointer + 1'h1;
-  assign \$9  = write_pointer + push_valid;
+  assign \$9  = write_pointer + 1'h1;
   assign \$10  = read_pointer + pop_count;
-  assign \$11  = level + push_valid;
-  assign \$12  = \$11  - pop_count;
   always @(posedge clk)
-    write_pointer <= \$13 ;
+    write_pointer <= \$11 ;
   always @(posedge clk)
-    read_pointer <= \$14 ;
-  always @(posedge clk)
-    level <= \$15 ;
+    read_pointer <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -3796,35 +3734,200 @@ module hotline_small_popularity_bank_answers(rst, pop_count, heads__0, heads__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = \$9 [4:0];
+    \$11  = write_pointer;
+    if (push_valid_etc[0]) begin
+      \$11  = \$9 [4:0];
+    end
     if (rst) begin
-      \$13  = 5'h00;
+      \$11  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = \$10 [4:0];
-    if (rst) begin
-      \$14  = 5'h00;
+    \$12  = read_pointer;
+    if (pop) begin
+      \$12  = \$10 [4:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = \$12 [5:0];
     if (rst) begin
-      \$15  = 6'h00;
+      \$12  = 5'h00;
     end
   end
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
+module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [34:0] items__0;
+  wire [34:0] items__0;
+  input [34:0] items__1;
+  wire [34:0] items__1;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input [1:0] \freed$30 ;
+  wire [1:0] \freed$30 ;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [34:0] head;
+  wire [34:0] head;
+  output [1:0] push_count;
+  reg [1:0] push_count = 2'h0;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [34:0] \$13 ;
+  reg [34:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 35'h000000000;
+  wire [1:0] choice0;
+  (* init = 35'h000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [34:0] item0;
+  reg [34:0] item1;
+  reg [34:0] push__0 = 35'h000000000;
+  reg [34:0] push__1 = 35'h000000000;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_small_popularity_bank_lookups_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = items__0;
+      1'h1:
+          item0 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = items__0;
+      1'h1:
+          item1 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = \freed$30 ;
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_small_popularity_bank_lookups_queue(clk, rst, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   output head_valid;
   wire head_valid;
   output [34:0] head;
@@ -3833,20 +3936,22 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   wire [34:0] push__0;
   input [34:0] push__1;
   wire [34:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [34:0] lane0_data;
   wire [34:0] lane0_data_;
@@ -3854,10 +3959,8 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   reg [34:0] lane1_data;
   wire [34:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -3873,28 +3976,26 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   reg [34:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -3908,7 +4009,7 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -3927,31 +4028,30 @@ module hotline_small_popularity_bank_queue(rst, push_count, head_valid, head, pu
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
-  assign popped = head_valid;
+  assign \$10  = head_valid;
 endmodule
 
 module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \240_0_0 , \247_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_34_0, _signature__data_34_0_, _signature__data_34_0__, _signature__data_34_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
-, evicted, revived, returned, eligible, pick_tag, bank);
+, rst, \valid$3 , tag, update_ready, updating, any_left, \258_0_0 , \265_0_0 , state_read__data, slot_out, _signature__data_35_0, _signature__data_35_0_, _signature__data_35_0__, _signature__data_35_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
+, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [32:0] budget;
@@ -4014,24 +4114,22 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire updating;
   output any_left;
   wire any_left;
-  output \240_0_0 ;
-  wire \240_0_0 ;
-  output \247_0_0 ;
-  wire \247_0_0 ;
+  output \258_0_0 ;
+  wire \258_0_0 ;
+  output \265_0_0 ;
+  wire \265_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
-  output [3:0] hot_read__data;
-  wire [3:0] hot_read__data;
   output [11:0] slot_out;
   wire [11:0] slot_out;
-  output [34:0] _signature__data_34_0;
-  wire [34:0] _signature__data_34_0;
-  output [34:0] _signature__data_34_0_;
-  wire [34:0] _signature__data_34_0_;
-  output [34:0] _signature__data_34_0__;
-  wire [34:0] _signature__data_34_0__;
-  output [34:0] _signature__data_34_0___;
-  wire [34:0] _signature__data_34_0___;
+  output [35:0] _signature__data_35_0;
+  wire [35:0] _signature__data_35_0;
+  output [35:0] _signature__data_35_0_;
+  wire [35:0] _signature__data_35_0_;
+  output [35:0] _signature__data_35_0__;
+  wire [35:0] _signature__data_35_0__;
+  output [35:0] _signature__data_35_0___;
+  wire [35:0] _signature__data_35_0___;
   input update_valid;
   wire update_valid;
   input [43:0] update_weight_etc;
@@ -4184,123 +4282,142 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire [9:0] \$211 ;
   wire \$212 ;
   wire [47:0] \$213 ;
-  wire [6:0] \$214 ;
-  wire [6:0] \$215 ;
-  wire [3:0] \$216 ;
-  wire [3:0] \$217 ;
+  wire \$214 ;
+  wire \$215 ;
+  wire \$216 ;
+  wire [35:0] \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire \$222 ;
-  wire [3:0] \$223 ;
-  wire [3:0] \$224 ;
-  wire [3:0] \$225 ;
-  wire [3:0] \$226 ;
-  wire [3:0] \$227 ;
-  wire [3:0] \$228 ;
-  wire [3:0] \$229 ;
+  wire [35:0] \$222 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire \$225 ;
+  wire \$226 ;
+  wire [35:0] \$227 ;
+  wire \$228 ;
+  wire \$229 ;
   wire \$23 ;
-  wire [3:0] \$230 ;
-  wire [3:0] \$231 ;
-  wire [3:0] \$232 ;
-  wire [3:0] \$233 ;
-  wire [3:0] \$234 ;
-  wire [4:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [4:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire \$230 ;
+  wire \$231 ;
+  wire [35:0] \$232 ;
+  wire \$233 ;
+  wire [6:0] \$234 ;
+  wire [6:0] \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
   wire \$240 ;
   wire [3:0] \$241 ;
-  wire [4:0] \$242 ;
+  wire [3:0] \$242 ;
   wire [3:0] \$243 ;
   wire [3:0] \$244 ;
-  wire [4:0] \$245 ;
+  wire [3:0] \$245 ;
   wire [3:0] \$246 ;
-  wire \$247 ;
-  reg [5:0] \$248 ;
-  reg [44:0] \$249 ;
+  wire [3:0] \$247 ;
+  wire [3:0] \$248 ;
+  wire [3:0] \$249 ;
   wire \$25 ;
-  reg [44:0] \$250 ;
-  reg [44:0] \$251 ;
-  reg [44:0] \$252 ;
-  reg [3:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [34:0] \$255 ;
-  reg [34:0] \$256 ;
-  reg [34:0] \$257 ;
-  reg [34:0] \$258 ;
-  reg [2:0] \$259 ;
+  wire [3:0] \$250 ;
+  wire [3:0] \$251 ;
+  wire [3:0] \$252 ;
+  wire [4:0] \$253 ;
+  wire [3:0] \$254 ;
+  wire [3:0] \$255 ;
+  wire [4:0] \$256 ;
+  wire [3:0] \$257 ;
+  wire \$258 ;
+  wire [3:0] \$259 ;
   wire \$26 ;
-  reg [2:0] \$260 ;
-  reg [2:0] \$261 ;
-  reg [2:0] \$262 ;
-  reg [3:0] \$263 ;
-  reg \$264 ;
-  reg \$265 ;
-  reg [11:0] \$266 ;
-  reg [54:0] \$267 ;
-  reg [4:0] \$268 ;
-  reg [54:0] \$269 ;
+  wire [4:0] \$260 ;
+  wire [3:0] \$261 ;
+  wire [3:0] \$262 ;
+  wire [4:0] \$263 ;
+  wire [3:0] \$264 ;
+  wire \$265 ;
+  reg [5:0] \$266 ;
+  reg [44:0] \$267 ;
+  reg [44:0] \$268 ;
+  reg [44:0] \$269 ;
   wire \$27 ;
-  reg [54:0] \$270 ;
-  reg [54:0] \$271 ;
-  reg [54:0] \$272 ;
-  reg [54:0] \$273 ;
-  reg [3:0] \$274 ;
-  reg [3:0] \$275 ;
-  reg [3:0] \$276 ;
-  reg [3:0] \$277 ;
-  reg [3:0] \$278 ;
-  reg [3:0] \$279 ;
+  reg [44:0] \$270 ;
+  reg [3:0] \$271 ;
+  reg [3:0] \$272 ;
+  reg [34:0] \$273 ;
+  reg [34:0] \$274 ;
+  reg [34:0] \$275 ;
+  reg [34:0] \$276 ;
+  reg [2:0] \$277 ;
+  reg [2:0] \$278 ;
+  reg [2:0] \$279 ;
   wire \$28 ;
-  reg [3:0] \$280 ;
+  reg [2:0] \$280 ;
   reg [3:0] \$281 ;
-  reg [34:0] \$282 ;
-  reg [34:0] \$283 ;
-  reg [34:0] \$284 ;
-  reg [34:0] \$285 ;
-  reg [2:0] \$286 ;
-  reg [2:0] \$287 ;
-  reg [2:0] \$288 ;
-  reg [2:0] \$289 ;
+  reg \$282 ;
+  reg \$283 ;
+  reg [11:0] \$284 ;
+  reg [54:0] \$285 ;
+  reg [4:0] \$286 ;
+  reg [54:0] \$287 ;
+  reg [54:0] \$288 ;
+  reg [54:0] \$289 ;
   wire \$29 ;
-  reg [47:0] \$290 ;
-  reg [3:0] \$291 ;
-  reg \$292 ;
+  reg [54:0] \$290 ;
+  reg [54:0] \$291 ;
+  reg [3:0] \$292 ;
   reg [3:0] \$293 ;
   reg [3:0] \$294 ;
   reg [3:0] \$295 ;
   reg [3:0] \$296 ;
-  reg [5:0] \$297 ;
-  reg [48:0] \$298 ;
-  reg [48:0] \$299 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [48:0] \$300 ;
-  reg [4:0] \$301 ;
-  reg [4:0] \$302 ;
-  reg [4:0] \$303 ;
-  reg [3:0] \$304 ;
-  reg \$305 ;
-  reg \$306 ;
-  reg [3:0] \$307 ;
-  reg \$308 ;
+  reg [34:0] \$300 ;
+  reg [34:0] \$301 ;
+  reg [34:0] \$302 ;
+  reg [34:0] \$303 ;
+  reg [2:0] \$304 ;
+  reg [2:0] \$305 ;
+  reg [2:0] \$306 ;
+  reg [2:0] \$307 ;
+  reg [47:0] \$308 ;
   reg [3:0] \$309 ;
   wire \$31 ;
-  reg [48:0] \$310 ;
+  reg [3:0] \$310 ;
   reg \$311 ;
-  reg \$312 ;
-  reg \$313 ;
-  reg \$314 ;
-  reg [2:0] \$315 ;
-  reg [3:0] \$316 ;
-  reg [3:0] \$317 ;
+  reg [3:0] \$312 ;
+  reg [3:0] \$313 ;
+  reg [3:0] \$314 ;
+  reg [3:0] \$315 ;
+  reg [5:0] \$316 ;
+  reg [48:0] \$317 ;
+  reg [48:0] \$318 ;
+  reg [48:0] \$319 ;
   wire \$32 ;
+  reg [4:0] \$320 ;
+  reg [4:0] \$321 ;
+  reg [4:0] \$322 ;
+  reg [3:0] \$323 ;
+  reg \$324 ;
+  reg \$325 ;
+  reg [3:0] \$326 ;
+  reg \$327 ;
+  reg [3:0] \$328 ;
+  reg [48:0] \$329 ;
   wire \$33 ;
+  reg \$330 ;
+  reg \$331 ;
+  reg \$332 ;
+  reg \$333 ;
+  reg [2:0] \$334 ;
+  reg [3:0] \$335 ;
+  reg [3:0] \$336 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
@@ -4389,7 +4506,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$102 ;
+  reg [3:0] \eligible$101 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -4399,10 +4516,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [3:0] hot = 4'h0;
   reg [3:0] hot_ways = 4'h0;
   reg [3:0] hot_word = 4'h0;
-  wire [3:0] hot_write__data;
-  wire hot_write__en;
-  wire [9:0] hots_addr;
-  wire [3:0] hots_data;
+  reg [3:0] \hot_word$65  = 4'h0;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -4443,24 +4557,25 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   (* init = 12'h000 *)
   wire [9:0] tag_address;
   wire [9:0] tags0_addr;
-  wire [34:0] tags0_data;
-  wire [34:0] tags0_data_;
-  wire [34:0] tags0_data__;
+  wire [35:0] tags0_data;
+  wire [35:0] tags0_data_;
+  wire [35:0] tags0_data__;
+  (* init = 4'h0 *)
   wire tags0_en;
   wire [9:0] tags1_addr;
-  wire [34:0] tags1_data;
-  wire [34:0] tags1_data_;
-  wire [34:0] tags1_data__;
+  wire [35:0] tags1_data;
+  wire [35:0] tags1_data_;
+  wire [35:0] tags1_data__;
   wire tags1_en;
   wire [9:0] tags2_addr;
-  wire [34:0] tags2_data;
-  wire [34:0] tags2_data_;
-  wire [34:0] tags2_data__;
+  wire [35:0] tags2_data;
+  wire [35:0] tags2_data_;
+  wire [35:0] tags2_data__;
   wire tags2_en;
   wire [9:0] tags3_addr;
-  wire [34:0] tags3_data;
-  wire [34:0] tags3_data_;
-  wire [34:0] tags3_data__;
+  wire [35:0] tags3_data;
+  wire [35:0] tags3_data_;
+  wire [35:0] tags3_data__;
   wire tags3_en;
   reg unknown = 1'h0;
   reg [54:0] update_chosen = 55'h00000000000000;
@@ -4486,22 +4601,6 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [48:0] written2 = 49'h0000000000000;
   reg [3:0] written_hot = 4'h0;
   reg [48:0] written_state = 49'h0000000000000;
-  (* ram_style = "block" *)
-  (* ramstyle = "M20K" *)
-  (* syn_ramstyle = "block_ram" *)
-  reg [3:0] hots [1023:0];
-  always @(posedge clk) begin
-    if (hot_write__en)
-      hots[row_set] <= hot_write__data;
-  end
-  reg [3:0] _0_;
-  reg [3:0] _1_;
-  always @(posedge clk) begin
-    _0_ <= hots[state_address];
-    _1_ <= hots[hots_addr];
-  end
-  assign hot_read__data = _0_;
-  assign hots_data = _1_;
   (* ram_style = "ultra" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -4510,11 +4609,11 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
     if (slot_write__en)
       slots[{ row_set, row_way }] <= slot_write__data;
   end
-  reg [11:0] _2_;
+  reg [11:0] _0_;
   always @(posedge clk) begin
-    _2_ <= slots[slots_addr];
+    _0_ <= slots[slots_addr];
   end
-  assign slots_data = _2_;
+  assign slots_data = _0_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -4523,75 +4622,75 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
     if (state_write__en)
       states[state_write__addr] <= state_write__data;
   end
-  reg [47:0] _3_;
+  reg [47:0] _1_;
   always @(posedge clk) begin
-    _3_ <= states[state_address];
+    _1_ <= states[state_address];
   end
-  assign state_read__data = _3_;
+  assign state_read__data = _1_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags0 [1023:0];
+  reg [35:0] tags0 [1023:0];
   always @(posedge clk) begin
     if (tags0_en)
       tags0[tag_address] <= tags0_data;
   end
-  reg [34:0] _4_;
-  reg [34:0] _5_;
+  reg [35:0] _2_;
+  reg [35:0] _3_;
   always @(posedge clk) begin
-    _4_ <= tags0[tag_address];
-    _5_ <= tags0[tags0_addr];
+    _2_ <= tags0[tag_address];
+    _3_ <= tags0[tags0_addr];
   end
-  assign tags0_data__ = _4_;
-  assign tags0_data_ = _5_;
+  assign tags0_data__ = _2_;
+  assign tags0_data_ = _3_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags1 [1023:0];
+  reg [35:0] tags1 [1023:0];
   always @(posedge clk) begin
     if (tags1_en)
       tags1[tag_address] <= tags1_data;
   end
-  reg [34:0] _6_;
-  reg [34:0] _7_;
+  reg [35:0] _4_;
+  reg [35:0] _5_;
   always @(posedge clk) begin
-    _6_ <= tags1[tag_address];
-    _7_ <= tags1[tags1_addr];
+    _4_ <= tags1[tag_address];
+    _5_ <= tags1[tags1_addr];
   end
-  assign tags1_data__ = _6_;
-  assign tags1_data_ = _7_;
+  assign tags1_data__ = _4_;
+  assign tags1_data_ = _5_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags2 [1023:0];
+  reg [35:0] tags2 [1023:0];
   always @(posedge clk) begin
     if (tags2_en)
       tags2[tag_address] <= tags2_data;
   end
-  reg [34:0] _8_;
-  reg [34:0] _9_;
+  reg [35:0] _6_;
+  reg [35:0] _7_;
   always @(posedge clk) begin
-    _8_ <= tags2[tag_address];
-    _9_ <= tags2[tags2_addr];
+    _6_ <= tags2[tag_address];
+    _7_ <= tags2[tags2_addr];
   end
-  assign tags2_data__ = _8_;
-  assign tags2_data_ = _9_;
+  assign tags2_data__ = _6_;
+  assign tags2_data_ = _7_;
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
-  reg [34:0] tags3 [1023:0];
+  reg [35:0] tags3 [1023:0];
   always @(posedge clk) begin
     if (tags3_en)
       tags3[tag_address] <= tags3_data;
   end
-  reg [34:0] _10_;
-  reg [34:0] _11_;
+  reg [35:0] _8_;
+  reg [35:0] _9_;
   always @(posedge clk) begin
-    _10_ <= tags3[tag_address];
-    _11_ <= tags3[tags3_addr];
+    _8_ <= tags3[tag_address];
+    _9_ <= tags3[tags3_addr];
   end
-  assign tags3_data__ = _10_;
-  assign tags3_data_ = _11_;
+  assign tags3_data__ = _8_;
+  assign tags3_data_ = _9_;
   assign \$1  = tag[9:0] & budget[9:0];
   assign \$2  = lookup_word0[11:0] == lookup_compared[21:10];
   assign \$3  = lookup_word0[23:12] == lookup_compared[33:22];
@@ -4762,14 +4861,13 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
-  assign \$172  = 1'h0 + \eligible$102 [0];
-  assign \$173  = \$172  + \eligible$102 [1];
-  assign \$174  = \$173  + \eligible$102 [2];
-  assign \$175  = \$174  + \eligible$102 [3];
-  assign \$176  = ~ \$215 [3:0];
+  assign \$172  = 1'h0 + \eligible$101 [0];
+  assign \$173  = \$172  + \eligible$101 [1];
+  assign \$174  = \$173  + \eligible$101 [2];
+  assign \$175  = \$174  + \eligible$101 [3];
+  assign \$176  = ~ \$235 [3:0];
   assign \$177  = current & \$176 ;
-  assign \$178  = current_hot ^ \$215 [3:0];
-  assign hots_addr = tag[9:0] & budget[9:0];
+  assign \$178  = current_hot ^ \$235 [3:0];
   assign tags0_addr = tag[9:0] & budget[9:0];
   assign tags1_addr = tag[9:0] & budget[9:0];
   assign tags2_addr = tag[9:0] & budget[9:0];
@@ -4822,192 +4920,210 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$213  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign tags0_data = row_access ? row_in__tags[34:0] : update_written[36:2];
-  assign tags0_en = row_access ? row_write : fill[0];
-  assign tags1_data = row_access ? row_in__tags[69:35] : update_written[36:2];
-  assign tags1_en = row_access ? row_write : fill[1];
-  assign tags2_data = row_access ? row_in__tags[104:70] : update_written[36:2];
-  assign tags2_en = row_access ? row_write : fill[2];
-  assign tags3_data = row_access ? row_in__tags[139:105] : update_written[36:2];
-  assign tags3_en = row_access ? row_write : fill[3];
-  assign \$214  = 1'h1 << row_way;
-  assign \$215  = pick_take ? \$214  : 7'h00;
-  assign \$216  = current_hot ^ \$215 [3:0];
-  assign \$217  = clear ? 4'h0 : row_in__hot;
-  assign hot_write__data = pick_take ? \$216  : \$217 ;
-  assign hot_write__en = row_write | pick_take;
-  assign \$218  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$218 ;
-  assign \$219  = state_read__data[23:16] >= level;
-  assign \$220  = state_read__data[31:24] >= level;
-  assign \$221  = state_read__data[39:32] >= level;
-  assign \$222  = state_read__data[47:40] >= level;
-  assign \$223  = state_read__data[3:0] & { \$222 , \$221 , \$220 , \$219  };
-  assign \$224  = ~ hot_read__data;
-  assign \$225  = state_read__data[3:0] & \$224 ;
-  assign \$226  = \$225  & { \$222 , \$221 , \$220 , \$219  };
-  assign \$227  = ~ { \$222 , \$221 , \$220 , \$219  };
-  assign \$228  = hot_read__data & \$227 ;
-  assign \$229  = ~ state_read__data[7:4];
-  assign \$230  = hot_read__data & \$229 ;
-  assign \$231  = ~ hot_read__data;
-  assign \$232  = state_read__data[3:0] & \$231 ;
-  assign \$233  = \$232  & state_read__data[7:4];
+  assign \$214  = ~ clear;
+  assign \$215  = row_in__hot[0] & \$214 ;
+  assign \$216  = ~ current_hot[0];
+  assign \$217  = row_write ? { \$215 , row_in__tags[34:0] } : { \$216 , tags0_data__[34:0] };
+  assign tags0_data = row_access ? \$217  : { 1'h0, update_written[36:2] };
+  assign \$218  = row_write | \$235 [0];
+  assign tags0_en = row_access ? \$218  : fill[0];
+  assign \$219  = ~ clear;
+  assign \$220  = row_in__hot[1] & \$219 ;
+  assign \$221  = ~ current_hot[1];
+  assign \$222  = row_write ? { \$220 , row_in__tags[69:35] } : { \$221 , tags1_data__[34:0] };
+  assign tags1_data = row_access ? \$222  : { 1'h0, update_written[36:2] };
+  assign \$223  = row_write | \$235 [1];
+  assign tags1_en = row_access ? \$223  : fill[1];
+  assign \$224  = ~ clear;
+  assign \$225  = row_in__hot[2] & \$224 ;
+  assign \$226  = ~ current_hot[2];
+  assign \$227  = row_write ? { \$225 , row_in__tags[104:70] } : { \$226 , tags2_data__[34:0] };
+  assign tags2_data = row_access ? \$227  : { 1'h0, update_written[36:2] };
+  assign \$228  = row_write | \$235 [2];
+  assign tags2_en = row_access ? \$228  : fill[2];
+  assign \$229  = ~ clear;
+  assign \$230  = row_in__hot[3] & \$229 ;
+  assign \$231  = ~ current_hot[3];
+  assign \$232  = row_write ? { \$230 , row_in__tags[139:105] } : { \$231 , tags3_data__[34:0] };
+  assign tags3_data = row_access ? \$232  : { 1'h0, update_written[36:2] };
+  assign \$233  = row_write | \$235 [3];
+  assign tags3_en = row_access ? \$233  : fill[3];
+  assign \$234  = 1'h1 << row_way;
+  assign \$235  = pick_take ? \$234  : 7'h00;
+  assign \$236  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$236 ;
+  assign \$237  = state_read__data[23:16] >= level;
+  assign \$238  = state_read__data[31:24] >= level;
+  assign \$239  = state_read__data[39:32] >= level;
+  assign \$240  = state_read__data[47:40] >= level;
+  assign \$241  = state_read__data[3:0] & { \$240 , \$239 , \$238 , \$237  };
+  assign \$242  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+  assign \$243  = state_read__data[3:0] & \$242 ;
+  assign \$244  = \$243  & { \$240 , \$239 , \$238 , \$237  };
+  assign \$245  = ~ { \$240 , \$239 , \$238 , \$237  };
+  assign \$246  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$245 ;
+  assign \$247  = ~ state_read__data[7:4];
+  assign \$248  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$247 ;
+  assign \$249  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+  assign \$250  = state_read__data[3:0] & \$249 ;
+  assign \$251  = \$250  & state_read__data[7:4];
   assign any_left = | current;
-  assign \$234  = ~ current;
-  assign \$235  = \$234  + 1'h1;
-  assign \$236  = current & \$235 [3:0];
-  assign \$237  = ~ current;
-  assign \$238  = \$237  + 1'h1;
-  assign \$239  = current & \$238 [3:0];
-  assign \$240  = | { \$239 [3], \$236 [1] };
-  assign \$241  = ~ current;
-  assign \$242  = \$241  + 1'h1;
-  assign \$243  = current & \$242 [3:0];
-  assign \$244  = ~ current;
-  assign \$245  = \$244  + 1'h1;
-  assign \$246  = current & \$245 [3:0];
-  assign \$247  = | { \$246 [3], \$243 [2] };
+  assign \$252  = ~ current;
+  assign \$253  = \$252  + 1'h1;
+  assign \$254  = current & \$253 [3:0];
+  assign \$255  = ~ current;
+  assign \$256  = \$255  + 1'h1;
+  assign \$257  = current & \$256 [3:0];
+  assign \$258  = | { \$257 [3], \$254 [1] };
+  assign \$259  = ~ current;
+  assign \$260  = \$259  + 1'h1;
+  assign \$261  = current & \$260 [3:0];
+  assign \$262  = ~ current;
+  assign \$263  = \$262  + 1'h1;
+  assign \$264  = current & \$263 [3:0];
+  assign \$265  = | { \$264 [3], \$261 [2] };
   always @(posedge clk)
-    valid <= \$248 ;
+    valid <= \$266 ;
   always @(posedge clk)
-    lookup_latched <= \$249 ;
+    lookup_latched <= \$267 ;
   always @(posedge clk)
-    lookup_compared <= \$250 ;
+    lookup_compared <= \$268 ;
   always @(posedge clk)
-    lookup_matched <= \$251 ;
+    lookup_matched <= \$269 ;
   always @(posedge clk)
-    lookup_addressed <= \$252 ;
+    lookup_addressed <= \$270 ;
   always @(posedge clk)
-    hot_word <= \$253 ;
+    hot_word <= \$271 ;
   always @(posedge clk)
-    hot_ways <= \$254 ;
+    hot_ways <= \$272 ;
   always @(posedge clk)
-    lookup_word0 <= \$255 ;
+    lookup_word0 <= \$273 ;
   always @(posedge clk)
-    lookup_word1 <= \$256 ;
+    lookup_word1 <= \$274 ;
   always @(posedge clk)
-    lookup_word2 <= \$257 ;
+    lookup_word2 <= \$275 ;
   always @(posedge clk)
-    lookup_word3 <= \$258 ;
+    lookup_word3 <= \$276 ;
   always @(posedge clk)
-    lookup_equal0 <= \$259 ;
+    lookup_equal0 <= \$277 ;
   always @(posedge clk)
-    lookup_equal1 <= \$260 ;
+    lookup_equal1 <= \$278 ;
   always @(posedge clk)
-    lookup_equal2 <= \$261 ;
+    lookup_equal2 <= \$279 ;
   always @(posedge clk)
-    lookup_equal3 <= \$262 ;
+    lookup_equal3 <= \$280 ;
   always @(posedge clk)
-    hit_ways <= \$263 ;
+    hit_ways <= \$281 ;
   always @(posedge clk)
-    slot_hit <= \$264 ;
+    slot_hit <= \$282 ;
   always @(posedge clk)
-    answer_hit <= \$265 ;
+    answer_hit <= \$283 ;
   always @(posedge clk)
-    slot <= \$266 ;
+    slot <= \$284 ;
   always @(posedge clk)
-    update_entry <= \$267 ;
+    update_entry <= \$285 ;
   always @(posedge clk)
-    waits <= \$268 ;
+    waits <= \$286 ;
   always @(posedge clk)
-    update_latched <= \$269 ;
+    update_latched <= \$287 ;
   always @(posedge clk)
-    update_compared <= \$270 ;
+    update_compared <= \$288 ;
   always @(posedge clk)
-    update_ranked <= \$271 ;
+    update_ranked <= \$289 ;
   always @(posedge clk)
-    update_chosen <= \$272 ;
+    update_chosen <= \$290 ;
   always @(posedge clk)
-    update_written <= \$273 ;
+    update_written <= \$291 ;
   always @(posedge clk)
-    latched_same <= \$274 ;
+    latched_same <= \$292 ;
   always @(posedge clk)
-    latched_follows <= \$275 ;
+    latched_follows <= \$293 ;
   always @(posedge clk)
-    compared_same <= \$276 ;
+    compared_same <= \$294 ;
   always @(posedge clk)
-    ranked_same <= \$277 ;
+    ranked_same <= \$295 ;
   always @(posedge clk)
-    chosen_same <= \$278 ;
+    chosen_same <= \$296 ;
   always @(posedge clk)
-    compared_follows <= \$279 ;
+    compared_follows <= \$297 ;
   always @(posedge clk)
-    ranked_follows <= \$280 ;
+    ranked_follows <= \$298 ;
   always @(posedge clk)
-    chosen_follows <= \$281 ;
+    chosen_follows <= \$299 ;
   always @(posedge clk)
-    update_word0 <= \$282 ;
+    update_word0 <= \$300 ;
   always @(posedge clk)
-    update_word1 <= \$283 ;
+    update_word1 <= \$301 ;
   always @(posedge clk)
-    update_word2 <= \$284 ;
+    update_word2 <= \$302 ;
   always @(posedge clk)
-    update_word3 <= \$285 ;
+    update_word3 <= \$303 ;
   always @(posedge clk)
-    update_equal0 <= \$286 ;
+    update_equal0 <= \$304 ;
   always @(posedge clk)
-    update_equal1 <= \$287 ;
+    update_equal1 <= \$305 ;
   always @(posedge clk)
-    update_equal2 <= \$288 ;
+    update_equal2 <= \$306 ;
   always @(posedge clk)
-    update_equal3 <= \$289 ;
+    update_equal3 <= \$307 ;
   always @(posedge clk)
-    read_state <= \$290 ;
+    read_state <= \$308 ;
   always @(posedge clk)
-    read_hot <= \$291 ;
+    \hot_word$65  <= \$309 ;
   always @(posedge clk)
-    below <= \$292 ;
+    read_hot <= \$310 ;
   always @(posedge clk)
-    usable <= \$293 ;
+    below <= \$311 ;
   always @(posedge clk)
-    known <= \$294 ;
+    usable <= \$312 ;
   always @(posedge clk)
-    hot <= \$295 ;
+    known <= \$313 ;
   always @(posedge clk)
-    candidates <= \$296 ;
+    hot <= \$314 ;
   always @(posedge clk)
-    ranks <= \$297 ;
+    candidates <= \$315 ;
   always @(posedge clk)
-    written1 <= \$298 ;
+    ranks <= \$316 ;
   always @(posedge clk)
-    written2 <= \$299 ;
+    written1 <= \$317 ;
   always @(posedge clk)
-    chosen_state <= \$300 ;
+    written2 <= \$318 ;
   always @(posedge clk)
-    outcome1 <= \$301 ;
+    chosen_state <= \$319 ;
   always @(posedge clk)
-    outcome2 <= \$302 ;
+    outcome1 <= \$320 ;
   always @(posedge clk)
-    outcome3 <= \$303 ;
+    outcome2 <= \$321 ;
   always @(posedge clk)
-    hit <= \$304 ;
+    outcome3 <= \$322 ;
   always @(posedge clk)
-    unknown <= \$305 ;
+    hit <= \$323 ;
   always @(posedge clk)
-    ages <= \$306 ;
+    unknown <= \$324 ;
   always @(posedge clk)
-    fill <= \$307 ;
+    ages <= \$325 ;
   always @(posedge clk)
-    inserts <= \$308 ;
+    fill <= \$326 ;
   always @(posedge clk)
-    written_hot <= \$309 ;
+    inserts <= \$327 ;
   always @(posedge clk)
-    written_state <= \$310 ;
+    written_hot <= \$328 ;
   always @(posedge clk)
-    inserted <= \$311 ;
+    written_state <= \$329 ;
   always @(posedge clk)
-    evicted <= \$312 ;
+    inserted <= \$330 ;
   always @(posedge clk)
-    revived <= \$313 ;
+    evicted <= \$331 ;
   always @(posedge clk)
-    returned <= \$314 ;
+    revived <= \$332 ;
   always @(posedge clk)
-    eligible <= \$315 ;
+    returned <= \$333 ;
   always @(posedge clk)
-    current <= \$316 ;
+    eligible <= \$334 ;
   always @(posedge clk)
-    current_hot <= \$317 ;
+    current <= \$335 ;
+  always @(posedge clk)
+    current_hot <= \$336 ;
   hotline_small_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -5026,566 +5142,573 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   );
   always @* begin
     if (starts_blocks) begin end
-    \$248  = { valid[4:0], \valid$3  };
+    \$266  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$248  = 6'h00;
+      \$266  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249 [9:0] = \$1 ;
-    \$249 [44:10] = tag;
+    \$267 [9:0] = \$1 ;
+    \$267 [44:10] = tag;
     if (rst) begin
-      \$249  = 45'h000000000000;
+      \$267  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$250  = lookup_latched;
+    \$268  = lookup_latched;
     if (rst) begin
-      \$250  = 45'h000000000000;
+      \$268  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$251  = lookup_compared;
+    \$269  = lookup_compared;
     if (rst) begin
-      \$251  = 45'h000000000000;
+      \$269  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$252  = lookup_matched;
+    \$270  = lookup_matched;
     if (rst) begin
-      \$252  = 45'h000000000000;
+      \$270  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$253  = hots_data;
+    \$271  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
     if (rst) begin
-      \$253  = 4'h0;
+      \$271  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$254  = hot_word;
+    \$272  = hot_word;
     if (rst) begin
-      \$254  = 4'h0;
+      \$272  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$255  = tags0_data_;
+    \$273  = tags0_data_[34:0];
     if (rst) begin
-      \$255  = 35'h000000000;
+      \$273  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$256  = tags1_data_;
+    \$274  = tags1_data_[34:0];
     if (rst) begin
-      \$256  = 35'h000000000;
+      \$274  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257  = tags2_data_;
+    \$275  = tags2_data_[34:0];
     if (rst) begin
-      \$257  = 35'h000000000;
+      \$275  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = tags3_data_;
+    \$276  = tags3_data_[34:0];
     if (rst) begin
-      \$258  = 35'h000000000;
+      \$276  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = { \$4 , \$3 , \$2  };
+    \$277  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$259  = 3'h0;
+      \$277  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = { \$7 , \$6 , \$5  };
+    \$278  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$260  = 3'h0;
+      \$278  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = { \$10 , \$9 , \$8  };
+    \$279  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$261  = 3'h0;
+      \$279  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = { \$13 , \$12 , \$11  };
+    \$280  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$262  = 3'h0;
+      \$280  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = \$18 ;
-    if (rst) begin
-      \$263  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$264  = \$19 ;
-    if (rst) begin
-      \$264  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$265  = slot_hit;
-    if (rst) begin
-      \$265  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = slots_data;
-    if (rst) begin
-      \$266  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = update_entry;
-    if (update_ready) begin
-      \$267 [0] = \$21 ;
-      \$267 [1] = update_weight_etc[43];
-      \$267 [36:2] = update_weight_etc[34:0];
-      \$267 [46:37] = came_set;
-      \$267 [54:47] = update_weight_etc[42:35];
-    end
-    if (rst) begin
-      \$267  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$268  = { \$61 , \$53 , \$45 , \$37 , \$29  };
-    end else begin
-      \$268  = \$62 [4:0];
-    end
-    if (rst) begin
-      \$268  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269 [54:1] = update_entry[54:1];
-    \$269 [0] = goes;
-    if (rst) begin
-      \$269  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = update_latched;
-    if (rst) begin
-      \$270  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = update_compared;
-    if (rst) begin
-      \$271  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = update_ranked;
-    if (rst) begin
-      \$272  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = update_chosen;
-    if (rst) begin
-      \$273  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = { \$70 , \$68 , \$66 , \$64  };
-    if (rst) begin
-      \$274  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = { \$94 , \$88 , \$82 , \$76  };
-    if (rst) begin
-      \$275  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = latched_same;
-    if (rst) begin
-      \$276  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = compared_same;
-    if (rst) begin
-      \$277  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = ranked_same;
-    if (rst) begin
-      \$278  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$279  = latched_follows;
-    if (rst) begin
-      \$279  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280  = compared_follows;
-    if (rst) begin
-      \$280  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = ranked_follows;
+    \$281  = \$18 ;
     if (rst) begin
       \$281  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = tags0_data__;
+    \$282  = \$19 ;
     if (rst) begin
-      \$282  = 35'h000000000;
+      \$282  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = tags1_data__;
+    \$283  = slot_hit;
     if (rst) begin
-      \$283  = 35'h000000000;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = tags2_data__;
+    \$284  = slots_data;
     if (rst) begin
-      \$284  = 35'h000000000;
+      \$284  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = tags3_data__;
+    \$285  = update_entry;
+    if (update_ready) begin
+      \$285 [0] = \$21 ;
+      \$285 [1] = update_weight_etc[43];
+      \$285 [36:2] = update_weight_etc[34:0];
+      \$285 [46:37] = came_set;
+      \$285 [54:47] = update_weight_etc[42:35];
+    end
     if (rst) begin
-      \$285  = 35'h000000000;
+      \$285  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$97 , \$96 , \$95  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$286  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+    end else begin
+      \$286  = \$62 [4:0];
+    end
     if (rst) begin
-      \$286  = 3'h0;
+      \$286  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = { \$100 , \$99 , \$98  };
+    \$287 [54:1] = update_entry[54:1];
+    \$287 [0] = goes;
     if (rst) begin
-      \$287  = 3'h0;
+      \$287  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = { \$103 , \$102 , \$101  };
+    \$288  = update_latched;
     if (rst) begin
-      \$288  = 3'h0;
+      \$288  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = { \$106 , \$105 , \$104  };
+    \$289  = update_compared;
     if (rst) begin
-      \$289  = 3'h0;
+      \$289  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = state_read__data;
+    \$290  = update_ranked;
     if (rst) begin
-      \$290  = 48'h000000000000;
+      \$290  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = hot_read__data;
+    \$291  = update_chosen;
     if (rst) begin
-      \$291  = 4'h0;
+      \$291  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = \$107 ;
+    \$292  = { \$70 , \$68 , \$66 , \$64  };
     if (rst) begin
-      \$292  = 1'h0;
+      \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = \$108 ;
+    \$293  = { \$94 , \$88 , \$82 , \$76  };
     if (rst) begin
       \$293  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = \$113 ;
+    \$294  = latched_same;
     if (rst) begin
       \$294  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = read_hot;
+    \$295  = compared_same;
     if (rst) begin
       \$295  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = \$115 ;
+    \$296  = ranked_same;
     if (rst) begin
       \$296  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    \$297  = latched_follows;
     if (rst) begin
-      \$297  = 6'h00;
+      \$297  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = now;
+    \$298  = compared_follows;
     if (rst) begin
-      \$298  = 49'h0000000000000;
+      \$298  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = written1;
+    \$299  = ranked_follows;
     if (rst) begin
-      \$299  = 49'h0000000000000;
+      \$299  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300 [47:0] = read_state;
-    \$300 [48] = \$126 ;
-    if (ranked_same[3]) begin
-      \$300  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$300  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$300  = now;
-    end
+    \$300  = tags0_data__[34:0];
     if (rst) begin
-      \$300  = 49'h0000000000000;
+      \$300  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = outcome;
+    \$301  = tags1_data__[34:0];
     if (rst) begin
-      \$301  = 5'h00;
+      \$301  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = outcome1;
+    \$302  = tags2_data__[34:0];
     if (rst) begin
-      \$302  = 5'h00;
+      \$302  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = outcome2;
+    \$303  = tags3_data__[34:0];
     if (rst) begin
-      \$303  = 5'h00;
+      \$303  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$135 ;
+    \$304  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$304  = 4'h0;
+      \$304  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = finds_none;
+    \$305  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$305  = 1'h0;
+      \$305  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$136 ;
+    \$306  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$306  = 1'h0;
+      \$306  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = \$167 ;
+    \$307  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$307  = 4'h0;
+      \$307  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$169 ;
+    \$308  = state_read__data;
     if (rst) begin
-      \$308  = 1'h0;
+      \$308  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = hot;
+    \$309  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     if (rst) begin
       \$309  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = state_now;
+    \$310  = \hot_word$65 ;
     if (rst) begin
-      \$310  = 49'h0000000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = inserts;
+    \$311  = \$107 ;
     if (rst) begin
       \$311  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = evict;
+    \$312  = \$108 ;
     if (rst) begin
-      \$312  = 1'h0;
+      \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = \$170 ;
+    \$313  = \$113 ;
     if (rst) begin
-      \$313  = 1'h0;
+      \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$171 ;
+    \$314  = read_hot;
     if (rst) begin
-      \$314  = 1'h0;
+      \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = \$175 [2:0];
+    \$315  = \$115 ;
     if (rst) begin
-      \$315  = 3'h0;
+      \$315  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$316  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    if (rst) begin
+      \$316  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$317  = now;
+    if (rst) begin
+      \$317  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$318  = written1;
+    if (rst) begin
+      \$318  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$319 [47:0] = read_state;
+    \$319 [48] = \$126 ;
+    if (ranked_same[3]) begin
+      \$319  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$319  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$319  = now;
+    end
+    if (rst) begin
+      \$319  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$320  = outcome;
+    if (rst) begin
+      \$320  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$321  = outcome1;
+    if (rst) begin
+      \$321  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$322  = outcome2;
+    if (rst) begin
+      \$322  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$323  = \$135 ;
+    if (rst) begin
+      \$323  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = finds_none;
+    if (rst) begin
+      \$324  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$325  = \$136 ;
+    if (rst) begin
+      \$325  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = \$167 ;
+    if (rst) begin
+      \$326  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327  = \$169 ;
+    if (rst) begin
+      \$327  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = hot;
+    if (rst) begin
+      \$328  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = state_now;
+    if (rst) begin
+      \$329  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = inserts;
+    if (rst) begin
+      \$330  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = evict;
+    if (rst) begin
+      \$331  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = \$170 ;
+    if (rst) begin
+      \$332  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = \$171 ;
+    if (rst) begin
+      \$333  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = \$175 [2:0];
+    if (rst) begin
+      \$334  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$316  = \eligible$102 ;
+      \$335  = \eligible$101 ;
     end else begin
-      \$316  = \$177 ;
+      \$335  = \$177 ;
     end
     if (rst) begin
-      \$316  = 4'h0;
+      \$335  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$317  = hot_read__data;
+      \$336  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     end else begin
-      \$317  = \$178 ;
+      \$336  = \$178 ;
     end
     if (rst) begin
-      \$317  = 4'h0;
+      \$336  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \eligible$102  = 4'h0;
+    \eligible$101  = 4'h0;
     casez (wanted)
       3'h0:
-          \eligible$102  = \$223 ;
+          \eligible$101  = \$241 ;
       3'h1:
-          \eligible$102  = \$226 ;
+          \eligible$101  = \$244 ;
       3'h2:
-          \eligible$102  = \$228 ;
+          \eligible$101  = \$246 ;
       3'h3:
-          \eligible$102  = \$230 ;
+          \eligible$101  = \$248 ;
       3'h4:
-          \eligible$102  = \$233 ;
+          \eligible$101  = \$251 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez ({ \$247 , \$240  })
+    casez ({ \$265 , \$258  })
       2'h0:
-          pick_tag = tags0_data__;
+          pick_tag = tags0_data__[34:0];
       2'h1:
-          pick_tag = tags1_data__;
+          pick_tag = tags1_data__[34:0];
       2'h2:
-          pick_tag = tags2_data__;
+          pick_tag = tags2_data__[34:0];
       2'h3:
-          pick_tag = tags3_data__;
+          pick_tag = tags3_data__[34:0];
     endcase
   end
   assign weight = update_written[54:47];
-  assign \240_0_0  = \$240 ;
-  assign \247_0_0  = \$247 ;
+  assign \258_0_0  = \$258 ;
+  assign \265_0_0  = \$265 ;
   assign slot_out = slots_data;
-  assign _signature__data_34_0 = tags0_data__;
-  assign _signature__data_34_0_ = tags1_data__;
-  assign _signature__data_34_0__ = tags2_data__;
-  assign _signature__data_34_0___ = tags3_data__;
+  assign _signature__data_35_0 = tags0_data__;
+  assign _signature__data_35_0_ = tags1_data__;
+  assign _signature__data_35_0__ = tags2_data__;
+  assign _signature__data_35_0___ = tags3_data__;
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
@@ -5798,13 +5921,189 @@ module hotline_small_popularity_bank_tracker_update(due_anew, evict, revives, re
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34_0, items__1_34_0, items__0_42_35, items__1_42_35, items__0_43, items__1_43, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [34:0] items__0_34_0;
+  wire [34:0] items__0_34_0;
+  input [34:0] items__1_34_0;
+  wire [34:0] items__1_34_0;
+  input [7:0] items__0_42_35;
+  wire [7:0] items__0_42_35;
+  input [7:0] items__1_42_35;
+  wire [7:0] items__1_42_35;
+  input items__0_43;
+  wire items__0_43;
+  input items__1_43;
+  wire items__1_43;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  input freed_0;
+  wire freed_0;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [43:0] head;
+  wire [43:0] head;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [43:0] \$13 ;
+  reg [43:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 44'h00000000000;
+  wire [1:0] choice0;
+  (* init = 44'h00000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [43:0] item0;
+  reg [43:0] item1;
+  reg [43:0] push__0 = 44'h00000000000;
+  reg [43:0] push__1 = 44'h00000000000;
+  reg [1:0] push_count = 2'h0;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_small_popularity_bank_updates_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .pop(pop),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = { items__0_43, items__0_42_35, items__0_34_0 };
+      1'h1:
+          item0 = { items__1_43, items__1_42_35, items__1_34_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = { items__0_43, items__0_42_35, items__0_34_0 };
+      1'h1:
+          item1 = { items__1_43, items__1_42_35, items__1_34_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = { 1'h0, freed_0 };
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_small_popularity_bank_updates_queue(clk, rst, pop, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   input pop;
   wire pop;
   output head_valid;
@@ -5815,20 +6114,22 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   wire [43:0] push__0;
   input [43:0] push__1;
   wire [43:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [43:0] lane0_data;
   wire [43:0] lane0_data_;
@@ -5836,10 +6137,8 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   reg [43:0] lane1_data;
   wire [43:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -5855,29 +6154,27 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   reg [43:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
-  assign popped = pop & head_valid;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$10  = pop & head_valid;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -5891,7 +6188,7 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -5910,28 +6207,27 @@ module hotline_small_popularity_bank_updates(rst, push_count, pop, head_valid, h
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
 endmodule
 
-module hotline_small_popularity_bank_working(enable, list_held, list_number, clk, rst, shell_clk, w_en, w_data, ready, \output , list_tag, answers_w_en, hit, slot, done, output_hit, count, held_count, full, start);
+module hotline_small_popularity_bank_working(enable, list_held, list_number, clk, rst, shell_clk, tag_valid, tag, ready, \output , list_tag, answer_valid, hit, slot, placed_1_0, full, count, held_count, start);
   reg starts_blocks;
   initial starts_blocks = 0;
   input enable;
@@ -5946,175 +6242,267 @@ module hotline_small_popularity_bank_working(enable, list_held, list_number, clk
   wire rst;
   input shell_clk;
   wire shell_clk;
-  input w_en;
-  wire w_en;
-  input [34:0] w_data;
-  wire [34:0] w_data;
+  input tag_valid;
+  wire tag_valid;
+  input [34:0] tag;
+  wire [34:0] tag;
   output ready;
   wire ready;
   output [11:0] \output ;
   wire [11:0] \output ;
   output [34:0] list_tag;
   wire [34:0] list_tag;
-  input answers_w_en;
-  wire answers_w_en;
+  input answer_valid;
+  wire answer_valid;
   input hit;
   wire hit;
   input [11:0] slot;
   wire [11:0] slot;
-  output done;
-  reg done;
-  output output_hit;
-  reg output_hit = 1'h0;
+  output [1:0] placed_1_0;
+  wire [1:0] placed_1_0;
+  output full;
+  reg full = 1'h0;
   output [10:0] count;
   reg [10:0] count = 11'h000;
   output [10:0] held_count;
   reg [10:0] held_count = 11'h000;
-  output full;
-  reg full = 1'h0;
   input start;
   wire start;
   wire \$1 ;
-  wire [54:0] \$10 ;
-  wire [7:0] \$11 ;
+  wire \$10 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire [11:0] \$104 ;
+  wire \$105 ;
+  wire [11:0] \$106 ;
+  wire [10:0] \$107 ;
+  wire [3:0] \$108 ;
+  wire \$109 ;
+  wire \$11 ;
+  wire \$110 ;
+  wire [3:0] \$111 ;
+  reg [10:0] \$112 ;
+  reg \$113 ;
+  reg [1:0] \$114 ;
+  reg \$115 ;
+  reg [7:0] \$116 ;
+  reg [7:0] \$117 ;
+  reg [5:0] \$118 ;
+  reg [5:0] \$119 ;
   wire \$12 ;
-  wire \$13 ;
+  reg [5:0] \$120 ;
+  reg [73:0] \$121 ;
+  reg [73:0] \$122 ;
+  reg [73:0] \$123 ;
+  reg [73:0] \$124 ;
+  reg [5:0] \$125 ;
+  reg [73:0] \$126 ;
+  reg [1:0] \$127 ;
+  reg [54:0] \$128 ;
+  reg [54:0] \$129 ;
+  wire [3:0] \$13 ;
+  reg [13:0] \$130 ;
+  reg [1:0] \$131 ;
+  reg [3:0] \$132 ;
+  reg [3:0] \$133 ;
+  reg [3:0] \$134 ;
+  reg [3:0] \$135 ;
+  reg [3:0] \$136 ;
+  reg [3:0] \$137 ;
+  reg \$138 ;
+  reg [10:0] \$139 ;
   wire \$14 ;
+  reg \$140 ;
+  reg [10:0] \$141 ;
+  reg [10:0] \$142 ;
+  reg [3:0] \$143 ;
+  reg [11:0] \$144 ;
+  reg [11:0] \$145 ;
+  reg \$146 ;
+  reg [3:0] \$147 ;
+  reg [11:0] \$148 ;
+  reg [11:0] \$149 ;
   wire \$15 ;
-  wire \$16 ;
+  reg [11:0] \$150 ;
+  reg [11:0] \$151 ;
+  wire [3:0] \$16 ;
   wire \$17 ;
-  wire \$18 ;
+  wire [3:0] \$18 ;
   wire \$19 ;
-  wire [11:0] \$2 ;
+  wire \$2 ;
   wire \$20 ;
-  wire [11:0] \$21 ;
-  wire [10:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [11:0] \$24 ;
-  wire [11:0] \$25 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
   wire \$29 ;
-  wire [11:0] \$3 ;
+  wire \$3 ;
   wire \$30 ;
-  wire \$31 ;
-  wire [9:0] \$32 ;
-  wire [9:0] \$33 ;
+  wire [11:0] \$31 ;
+  wire [11:0] \$32 ;
+  wire [11:0] \$33 ;
   wire [11:0] \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire [8:0] \$39 ;
+  wire [11:0] \$35 ;
+  wire [11:0] \$36 ;
+  wire [11:0] \$37 ;
+  wire [11:0] \$38 ;
+  wire [11:0] \$39 ;
   wire \$4 ;
-  wire [8:0] \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire [8:0] \$44 ;
-  wire [8:0] \$45 ;
+  wire [9:0] \$40 ;
+  wire [9:0] \$41 ;
+  wire [7:0] \$42 ;
+  wire [11:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [8:0] \$48 ;
+  wire [8:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
   wire \$51 ;
   wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
+  wire [8:0] \$53 ;
+  wire [8:0] \$54 ;
   wire \$55 ;
-  wire [11:0] \$56 ;
-  wire \$57 ;
-  wire [11:0] \$58 ;
-  wire [11:0] \$59 ;
+  wire [6:0] \$56 ;
+  wire [6:0] \$57 ;
+  wire [6:0] \$58 ;
+  wire [10:0] \$59 ;
   wire \$6 ;
-  reg \$60 ;
-  reg \$61 ;
-  reg [11:0] \$62 ;
-  reg [34:0] \$63 ;
-  reg [10:0] \$64 ;
-  reg [1:0] \$65 ;
-  reg \$66 ;
-  reg [10:0] \$67 ;
-  reg [10:0] \$68 ;
-  reg \$69 ;
+  wire [11:0] \$60 ;
+  wire \$61 ;
+  wire [6:0] \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  reg [7:0] \$70 ;
-  reg [7:0] \$71 ;
-  reg [10:0] \$72 ;
-  reg \$73 ;
-  reg [10:0] \$74 ;
-  reg [54:0] \$75 ;
-  reg [10:0] \$76 ;
-  reg \$77 ;
-  reg [10:0] \$78 ;
-  reg \$79 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire [11:0] \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
-  reg \$80 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
   wire \$9 ;
-  wire advance;
-  wire [12:0] answers_r_data;
-  wire [54:0] \before ;
-  reg before_done = 1'h0;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire [11:0] \$98 ;
+  wire \$99 ;
+  reg [5:0] answered = 6'h00;
+  wire [12:0] answers_data;
+  wire back;
+  reg [1:0] \before  = 2'h0;
+  reg [1:0] begun = 2'h0;
+  reg [5:0] came = 6'h00;
+  reg [73:0] compared = 74'h0000000000000000000;
   reg current = 1'h0;
+  reg [73:0] decided = 74'h0000000000000000000;
+  wire done;
+  reg [5:0] entering = 6'h00;
+  reg [73:0] entry = 74'h0000000000000000000;
   reg [7:0] epoch0 = 8'h00;
   reg [7:0] epoch1 = 8'h00;
-  wire [7:0] epoch_before;
-  reg [10:0] first_free = 11'h000;
-  reg found_free = 1'h0;
-  wire [10:0] free;
-  reg held = 1'h0;
-  wire [54:0] here;
-  reg insert;
-  wire is_here;
-  reg [54:0] just_written = 55'h00000000000000;
+  reg [3:0] followed = 4'h0;
+  reg [5:0] following = 6'h01;
+  wire free;
+  reg [13:0] here = 14'h0000;
+  wire insert;
+  reg is_known = 1'h0;
   wire known;
-  reg [10:0] last_index = 11'h000;
-  reg [34:0] list__tag = 1'h0;
+  reg [11:0] known_place = 12'h000;
+  reg [73:0] latched = 74'h0000000000000000000;
   wire [9:0] list_addr;
-  (* init = 35'h000000000 *)
   wire [9:0] list_addr_;
-  wire now_before;
-  wire now_free;
-  wire now_held;
+  wire [1:0] match;
+  wire \new ;
+  reg [11:0] own = 12'h000;
+  reg passes = 1'h0;
   wire [11:0] place;
-  reg [10:0] probe = 11'h000;
-  wire [34:0] r_data;
-  wire r_en;
-  wire r_rdy;
-  wire [54:0] read__data;
+  reg [11:0] place1 = 12'h000;
+  reg [11:0] place2 = 12'h000;
+  reg [11:0] place3 = 12'h000;
+  reg [11:0] place4 = 12'h000;
+  reg [73:0] placed = 74'h0000000000000000000;
   wire room;
-  reg [11:0] \slot$65  = 12'h000;
+  reg [3:0] same_row_compared = 4'h0;
+  reg [3:0] same_row_decided = 4'h0;
+  reg [3:0] same_row_latched = 4'h0;
+  reg [3:0] same_target_compared = 4'h0;
+  reg [3:0] same_target_decided = 4'h0;
+  reg [3:0] same_target_latched = 4'h0;
+  wire [54:0] table0_data;
   wire [10:0] table1_addr;
   wire [54:0] table1_data;
   wire [54:0] table1_data_;
   wire table1_en;
-  reg valid = 1'h0;
+  wire [34:0] tags_data;
+  reg [10:0] total = 11'h000;
+  wire [1:0] used;
   reg [10:0] walk = 11'h000;
   reg [1:0] walking = 2'h3;
-  wire was_absent;
-  wire was_there;
+  reg [54:0] word0 = 55'h00000000000000;
+  reg [54:0] word1 = 55'h00000000000000;
   wire [10:0] write__addr;
   wire [54:0] write__data;
   wire write__en;
+  reg writes = 1'h0;
   wire [54:0] written;
-  reg wrote = 1'h0;
-  reg [10:0] wrote_index = 11'h000;
+  reg [3:0] wrote = 4'h0;
+  (* ram_style = "distributed" *)
+  (* ramstyle = "MLAB" *)
+  (* syn_ramstyle = "distributed" *)
+  reg [12:0] answers [31:0];
+  always @(posedge clk) begin
+    if (answer_valid)
+      answers[answered[4:0]] <= { slot, hit };
+  end
+  assign answers_data = answers[entering[4:0]];
+  (* no_rw_check = 32'd1 *)
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
   reg [34:0] list [1023:0];
   always @(posedge clk) begin
-    if (insert)
-      list[list_addr] <= list__tag;
+    if (own[11])
+      list[list_addr] <= placed[48:14];
   end
   reg [34:0] _0_;
   always @(posedge shell_clk) begin
     _0_ <= list[list_addr_];
   end
   assign list_tag = _0_;
+  (* no_rw_check = 32'd1 *)
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -6125,9 +6513,10 @@ module hotline_small_popularity_bank_working(enable, list_held, list_number, clk
   end
   reg [54:0] _1_;
   always @(posedge clk) begin
-    _1_ <= table0[\$3 [10:0]];
+    _1_ <= table0[entry[59:49]];
   end
-  assign read__data = _1_;
+  assign table0_data = _1_;
+  (* no_rw_check = 32'd1 *)
   (* ram_style = "block" *)
   (* ramstyle = "M20K" *)
   (* syn_ramstyle = "block_ram" *)
@@ -6138,685 +6527,626 @@ module hotline_small_popularity_bank_working(enable, list_held, list_number, clk
   end
   reg [54:0] _2_;
   always @(posedge clk) begin
-    _2_ <= table1[\$3 [10:0]];
+    _2_ <= table1[entry[59:49]];
   end
   assign table1_data_ = _2_;
-  assign here = \$9  ? just_written : \$10 ;
-  assign \before  = current ? read__data : table1_data_;
-  assign epoch_before = current ? epoch0 : epoch1;
-  assign \$11  = current ? epoch1 : epoch0;
-  assign is_here = here[42:35] == \$11 ;
-  assign \$12  = here[34:0] == list__tag;
-  assign \$13  = is_here & \$12 ;
-  assign \$14  = ~ found_free;
-  assign known = \$13  & \$14 ;
-  assign \$15  = \before [42:35] != epoch_before;
-  assign \$16  = ! epoch_before;
-  assign was_absent = \$15  | \$16 ;
-  assign \$17  = ~ was_absent;
-  assign \$18  = \before [34:0] == list__tag;
-  assign was_there = \$17  & \$18 ;
-  assign \$19  = ~ is_here;
-  assign now_free = found_free | \$19 ;
-  assign \$20  = before_done | was_there;
-  assign now_before = \$20  | was_absent;
-  assign now_held = before_done ? held : was_there;
-  assign \$21  = count + held_count;
-  assign room = \$21  != 11'h400;
-  assign free = found_free ? first_free : last_index;
-  assign \$22  = now_held ? held_count : count;
-  assign \$23  = current ? epoch1 : epoch0;
-  assign \$24  = known ? here[54:43] : place;
-  assign \$25  = enable ? \$24  : 12'h000;
-  assign \output  = output_hit ? \slot$65  : \$25 ;
-  assign \$26  = ~ enable;
-  assign \$27  = output_hit | \$26 ;
-  assign \$28  = now_free & now_before;
-  assign \$29  = known | \$28 ;
-  assign \$30  = ~ known;
-  assign \$31  = \$30  & room;
-  assign \$32  = ~ place[9:0];
-  assign list_addr = place[10] ? \$32  : place[9:0];
-  assign \$33  = ~ list_number;
-  assign list_addr_ = list_held ? \$33  : list_number;
-  assign \$34  = walk + 1'h1;
-  assign \$35  = walk == 11'h7ff;
-  assign \$36  = ~ current;
-  assign \$38  = epoch0 == 8'hff;
-  assign \$39  = epoch0 + 1'h1;
-  assign \$40  = \$38  ? 9'h001 : \$39 ;
-  assign \$41  = epoch0 == 8'hff;
-  assign \$42  = ~ current;
-  assign \$43  = epoch1 == 8'hff;
-  assign \$44  = epoch1 + 1'h1;
-  assign \$45  = \$43  ? 9'h001 : \$44 ;
-  assign \$46  = epoch1 == 8'hff;
-  assign \$47  = ~ enable;
-  assign \$48  = output_hit | \$47 ;
-  assign \$49  = now_free & now_before;
-  assign \$50  = known | \$49 ;
-  assign \$51  = ~ known;
-  assign \$52  = ~ room;
-  assign \$53  = full | \$52 ;
-  assign \$54  = ~ now_held;
-  assign \$55  = room & \$54 ;
-  assign \$56  = count + \$55 ;
-  assign \$57  = room & now_held;
-  assign \$58  = held_count + \$57 ;
-  assign \$59  = probe + 1'h1;
-  always @(posedge clk)
-    valid <= \$60 ;
-  always @(posedge clk)
-    output_hit <= \$61 ;
-  always @(posedge clk)
-    \slot$65  <= \$62 ;
-  always @(posedge clk)
-    list__tag <= \$63 ;
-  always @(posedge clk)
-    walk <= \$64 ;
-  always @(posedge clk)
-    walking <= \$65 ;
-  always @(posedge clk)
-    current <= \$66 ;
-  always @(posedge clk)
-    count <= \$67 ;
-  always @(posedge clk)
-    held_count <= \$68 ;
-  always @(posedge clk)
-    full <= \$69 ;
-  always @(posedge clk)
-    epoch0 <= \$70 ;
-  always @(posedge clk)
-    epoch1 <= \$71 ;
-  always @(posedge clk)
-    last_index <= \$72 ;
-  always @(posedge clk)
-    wrote <= \$73 ;
-  always @(posedge clk)
-    wrote_index <= \$74 ;
-  always @(posedge clk)
-    just_written <= \$75 ;
-  always @(posedge clk)
-    probe <= \$76 ;
-  always @(posedge clk)
-    found_free <= \$77 ;
-  always @(posedge clk)
-    first_free <= \$78 ;
-  always @(posedge clk)
-    before_done <= \$79 ;
-  always @(posedge clk)
-    held <= \$80 ;
-  assign r_en = advance & r_rdy;
-  assign \$1  = ~ valid;
-  assign advance = \$1  | done;
-  assign \$2  = list__tag[10:0] + probe;
-  assign \$3  = advance ? { 1'h0, r_data[10:0] } : \$2 ;
+  (* ram_style = "distributed" *)
+  (* ramstyle = "MLAB" *)
+  (* syn_ramstyle = "distributed" *)
+  reg [34:0] tags [31:0];
+  always @(posedge clk) begin
+    if (tag_valid)
+      tags[came[4:0]] <= tag;
+  end
+  assign tags_data = tags[entering[4:0]];
   assign ready = ! walking;
-  assign write__addr = walking[0] ? walk : free;
+  assign write__addr = walking[0] ? walk : placed[70:60];
   assign write__data = walking[0] ? 55'h00000000000000 : written;
-  assign \$4  = ! current;
-  assign \$5  = insert & \$4 ;
-  assign write__en = walking[0] | \$5 ;
-  assign table1_addr = walking[1] ? walk : free;
+  assign \$1  = ! current;
+  assign \$2  = writes & \$1 ;
+  assign write__en = walking[0] | \$2 ;
+  assign table1_addr = walking[1] ? walk : placed[70:60];
   assign table1_data = walking[1] ? 55'h00000000000000 : written;
-  assign \$7  = insert & \$6 ;
-  assign table1_en = walking[1] | \$7 ;
-  assign \$8  = wrote_index == last_index;
-  assign \$9  = wrote & \$8 ;
-  assign \$10  = current ? table1_data_ : read__data;
-  hotline_small_popularity_bank_working_answers answers (
-    .clk(clk),
-    .r_data(answers_r_data),
-    .r_en(advance),
-    .r_rdy(r_rdy),
-    .rst(rst),
-    .w_en(answers_w_en),
-    .w_port__data_0(hit),
-    .w_port__data_12_1(slot)
-  );
-  hotline_small_popularity_bank_working_tags tags (
-    .clk(clk),
-    .r_data(r_data),
-    .r_en(r_en),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data)
-  );
+  assign \$4  = writes & \$3 ;
+  assign table1_en = walking[1] | \$4 ;
+  assign \$5  = word0[42:35] == epoch0;
+  assign \$6  = begun[0] & \$5 ;
+  assign \$7  = word0[34:0] == compared[48:14];
+  assign \$8  = used[0] & \$7 ;
+  assign \$9  = word1[42:35] == epoch1;
+  assign \$10  = begun[1] & \$9 ;
+  assign \$11  = word1[34:0] == compared[48:14];
+  assign \$12  = used[1] & \$11 ;
+  assign \$13  = same_target_decided & wrote;
+  assign \$14  = ~ \$13 [3];
+  assign \$15  = here[1] & \$14 ;
+  assign \$16  = same_row_decided & wrote;
+  assign \$17  = | \$16 ;
+  assign known = \$15  | \$17 ;
+  assign \$18  = same_target_decided & wrote;
+  assign \$19  = | \$18 ;
+  assign \$20  = here[0] | \$19 ;
+  assign free = ~ \$20 ;
+  assign room = ~ total[10];
+  assign \$21  = passes | known;
+  assign \$22  = free & \before [0];
+  assign \$23  = \$21  | \$22 ;
+  assign done = decided[0] & \$23 ;
+  assign \$24  = ~ done;
+  assign back = decided[0] & \$24 ;
+  assign \$25  = ~ passes;
+  assign \$26  = decided[0] & \$25 ;
+  assign \$27  = ~ known;
+  assign \$28  = \$26  & \$27 ;
+  assign \$29  = \$28  & free;
+  assign \new  = \$29  & \before [0];
+  assign insert = \new  & room;
+  assign \$30  = | followed;
+  assign \$31  = followed[0] ? place1 : 12'h000;
+  assign \$32  = followed[1] ? place2 : 12'h000;
+  assign \$33  = \$31  | \$32 ;
+  assign \$34  = followed[2] ? place3 : 12'h000;
+  assign \$35  = \$33  | \$34 ;
+  assign \$36  = followed[3] ? place4 : 12'h000;
+  assign \$37  = \$35  | \$36 ;
+  assign \$38  = \$30  ? \$37  : own;
+  assign place = is_known ? known_place : \$38 ;
+  assign \$39  = enable ? place : 12'h000;
+  assign \output  = placed[1] ? placed[13:2] : \$39 ;
+  assign \$40  = ~ own[9:0];
+  assign list_addr = own[10] ? \$40  : own[9:0];
+  assign \$41  = ~ list_number;
+  assign list_addr_ = list_held ? \$41  : list_number;
+  assign \$42  = current ? epoch1 : epoch0;
+  assign \$43  = walk + 1'h1;
+  assign \$44  = walk == 11'h7ff;
+  assign \$45  = ~ current;
+  assign \$47  = epoch0 == 8'hff;
+  assign \$48  = epoch0 + 1'h1;
+  assign \$49  = \$47  ? 9'h001 : \$48 ;
+  assign \$50  = epoch0 == 8'hff;
+  assign \$51  = ~ current;
+  assign \$52  = epoch1 == 8'hff;
+  assign \$53  = epoch1 + 1'h1;
+  assign \$54  = \$52  ? 9'h001 : \$53 ;
+  assign \$55  = epoch1 == 8'hff;
+  assign \$56  = came + 1'h1;
+  assign \$57  = answered + 1'h1;
+  assign \$58  = following + 1'h1;
+  assign \$59  = entry[71] ? entry[70:60] : entry[59:49];
+  assign \$60  = decided[59:49] + 1'h1;
+  assign \$61  = entering != answered;
+  assign \$62  = entering + \$61 ;
+  assign \$63  = entering != answered;
+  assign \$64  = | epoch0;
+  assign \$65  = | epoch1;
+  assign \$66  = current ? used[1] : used[0];
+  assign \$67  = ~ compared[71];
+  assign \$68  = \$66  & \$67 ;
+  assign \$69  = current ? match[1] : match[0];
+  assign \$70  = ~ compared[71];
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = current ? word1[54:43] : word0[54:43];
+  assign \$73  = current ? match[0] : match[1];
+  assign \$74  = compared[72] | \$73 ;
+  assign \$75  = current ? used[0] : used[1];
+  assign \$76  = ~ \$75 ;
+  assign \$77  = \$74  | \$76 ;
+  assign \$78  = current ? match[0] : match[1];
+  assign \$79  = compared[72] ? compared[73] : \$78 ;
+  assign \$80  = latched[70:60] == entry[59:49];
+  assign \$81  = compared[70:60] == entry[59:49];
+  assign \$82  = decided[70:60] == entry[59:49];
+  assign \$83  = placed[70:60] == entry[59:49];
+  assign \$84  = latched[70:60] == entry[59:49];
+  assign \$85  = latched[48:14] == entry[48:14];
+  assign \$86  = \$84  & \$85 ;
+  assign \$87  = compared[70:60] == entry[59:49];
+  assign \$88  = compared[48:14] == entry[48:14];
+  assign \$89  = \$87  & \$88 ;
+  assign \$90  = decided[70:60] == entry[59:49];
+  assign \$91  = decided[48:14] == entry[48:14];
+  assign \$92  = \$90  & \$91 ;
+  assign \$93  = placed[70:60] == entry[59:49];
+  assign \$94  = placed[48:14] == entry[48:14];
+  assign \$95  = \$93  & \$94 ;
+  assign \$96  = ~ enable;
+  assign \$97  = compared[1] | \$96 ;
+  assign \$98  = total + insert;
+  assign \$100  = \new  & \$99 ;
+  assign \$101  = full | \$100 ;
+  assign \$102  = ~ \before [1];
+  assign \$103  = insert & \$102 ;
+  assign \$104  = count + \$103 ;
+  assign \$105  = insert & \before [1];
+  assign \$106  = held_count + \$105 ;
+  assign \$107  = \before [1] ? held_count : count;
+  assign \$108  = same_target_decided & wrote;
+  assign \$109  = ~ \$108 [3];
+  assign \$110  = here[1] & \$109 ;
+  assign \$111  = same_row_decided & wrote;
+  always @(posedge clk)
+    walk <= \$112 ;
+  always @(posedge clk)
+    writes <= \$113 ;
+  always @(posedge clk)
+    walking <= \$114 ;
+  always @(posedge clk)
+    current <= \$115 ;
+  always @(posedge clk)
+    epoch0 <= \$116 ;
+  always @(posedge clk)
+    epoch1 <= \$117 ;
+  always @(posedge clk)
+    came <= \$118 ;
+  always @(posedge clk)
+    answered <= \$119 ;
+  always @(posedge clk)
+    following <= \$120 ;
+  always @(posedge clk)
+    latched <= \$121 ;
+  always @(posedge clk)
+    compared <= \$122 ;
+  always @(posedge clk)
+    decided <= \$123 ;
+  always @(posedge clk)
+    placed <= \$124 ;
+  always @(posedge clk)
+    entering <= \$125 ;
+  always @(posedge clk)
+    entry <= \$126 ;
+  always @(posedge clk)
+    begun <= \$127 ;
+  always @(posedge clk)
+    word0 <= \$128 ;
+  always @(posedge clk)
+    word1 <= \$129 ;
+  always @(posedge clk)
+    here <= \$130 ;
+  always @(posedge clk)
+    \before  <= \$131 ;
+  always @(posedge clk)
+    same_target_latched <= \$132 ;
+  always @(posedge clk)
+    same_target_compared <= \$133 ;
+  always @(posedge clk)
+    same_target_decided <= \$134 ;
+  always @(posedge clk)
+    same_row_latched <= \$135 ;
+  always @(posedge clk)
+    same_row_compared <= \$136 ;
+  always @(posedge clk)
+    same_row_decided <= \$137 ;
+  always @(posedge clk)
+    passes <= \$138 ;
+  always @(posedge clk)
+    total <= \$139 ;
+  always @(posedge clk)
+    full <= \$140 ;
+  always @(posedge clk)
+    count <= \$141 ;
+  always @(posedge clk)
+    held_count <= \$142 ;
+  always @(posedge clk)
+    wrote <= \$143 ;
+  always @(posedge clk)
+    own <= \$144 ;
+  always @(posedge clk)
+    known_place <= \$145 ;
+  always @(posedge clk)
+    is_known <= \$146 ;
+  always @(posedge clk)
+    followed <= \$147 ;
+  always @(posedge clk)
+    place1 <= \$148 ;
+  always @(posedge clk)
+    place2 <= \$149 ;
+  always @(posedge clk)
+    place3 <= \$150 ;
+  always @(posedge clk)
+    place4 <= \$151 ;
   always @* begin
     if (starts_blocks) begin end
-    done = 1'h0;
-    if (valid) begin
-      if (\$27 ) begin
-        done = 1'h1;
-      end else if (\$29 ) begin
-        done = 1'h1;
-      end
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    insert = 1'h0;
-    if (valid) begin
-      if (\$27 ) begin
-      end else if (\$29 ) begin
-        insert = \$31 ;
-      end
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$60  = valid;
-    if (advance) begin
-      \$60  = r_rdy;
-    end
-    if (rst) begin
-      \$60  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$61  = output_hit;
-    if (advance) begin
-      \$61  = answers_r_data[0];
-    end
-    if (rst) begin
-      \$61  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$62  = \slot$65 ;
-    if (advance) begin
-      \$62  = answers_r_data[12:1];
-    end
-    if (rst) begin
-      \$62  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = list__tag;
-    if (advance) begin
-      \$63  = r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$64  = \$34 [10:0];
+    \$112  = \$43 [10:0];
     if (start) begin
-      if (\$37 ) begin
-        if (\$41 ) begin
-          \$64  = 11'h000;
+      if (\$46 ) begin
+        if (\$50 ) begin
+          \$112  = 11'h000;
         end
       end
-      if (\$42 ) begin
-        if (\$46 ) begin
-          \$64  = 11'h000;
+      if (\$51 ) begin
+        if (\$55 ) begin
+          \$112  = 11'h000;
         end
       end
     end
     if (rst) begin
-      \$64  = 11'h000;
+      \$112  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = walking;
-    if (\$35 ) begin
-      \$65  = 2'h0;
+    \$113  = insert;
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = walking;
+    if (\$44 ) begin
+      \$114  = 2'h0;
     end
     if (start) begin
-      if (\$37 ) begin
-        if (\$41 ) begin
-          \$65 [0] = 1'h1;
+      if (\$46 ) begin
+        if (\$50 ) begin
+          \$114 [0] = 1'h1;
         end
       end
-      if (\$42 ) begin
-        if (\$46 ) begin
-          \$65 [1] = 1'h1;
-        end
-      end
-    end
-    if (rst) begin
-      \$65  = 2'h3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = current;
-    if (start) begin
-      \$66  = \$36 ;
-    end
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = count;
-    if (start) begin
-      \$67  = 11'h000;
-    end
-    if (valid) begin
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-        if (\$51 ) begin
-          \$67  = \$56 [10:0];
+      if (\$51 ) begin
+        if (\$55 ) begin
+          \$114 [1] = 1'h1;
         end
       end
     end
     if (rst) begin
-      \$67  = 11'h000;
+      \$114  = 2'h3;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = held_count;
+    \$115  = current;
     if (start) begin
-      \$68  = 11'h000;
-    end
-    if (valid) begin
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-        if (\$51 ) begin
-          \$68  = \$58 [10:0];
-        end
-      end
+      \$115  = \$45 ;
     end
     if (rst) begin
-      \$68  = 11'h000;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = full;
+    \$116  = epoch0;
     if (start) begin
-      \$69  = 1'h0;
-    end
-    if (valid) begin
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-        if (\$51 ) begin
-          \$69  = \$53 ;
-        end
+      if (\$46 ) begin
+        \$116  = \$49 [7:0];
       end
     end
     if (rst) begin
-      \$69  = 1'h0;
+      \$116  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = epoch0;
+    \$117  = epoch1;
     if (start) begin
-      if (\$37 ) begin
-        \$70  = \$40 [7:0];
+      if (\$51 ) begin
+        \$117  = \$54 [7:0];
       end
     end
     if (rst) begin
-      \$70  = 8'h00;
+      \$117  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = epoch1;
+    \$118  = came;
+    if (tag_valid) begin
+      \$118  = \$56 [5:0];
+    end
+    if (rst) begin
+      \$118  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$119  = answered;
+    if (answer_valid) begin
+      \$119  = \$57 [5:0];
+    end
+    if (rst) begin
+      \$119  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = following;
+    if (done) begin
+      \$120  = \$58 [5:0];
+    end
+    if (rst) begin
+      \$120  = 6'h01;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    { \$121 [73:71], \$121 [59:0] } = { entry[73:71], entry[59:0] };
+    \$121 [70:60] = \$59 ;
+    if (back) begin
+      \$121 [0] = 1'h0;
+    end
+    if (rst) begin
+      \$121  = 74'h0000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = latched;
+    if (back) begin
+      \$122 [0] = 1'h0;
+    end
+    if (rst) begin
+      \$122  = 74'h0000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$123  = compared;
+    if (back) begin
+      \$123 [0] = 1'h0;
+    end
+    if (rst) begin
+      \$123  = 74'h0000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$124 [73:1] = decided[73:1];
+    \$124 [0] = done;
+    if (rst) begin
+      \$124  = 74'h0000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (back) begin
+      \$125  = following;
+    end else begin
+      \$125  = \$62 [5:0];
+    end
+    if (rst) begin
+      \$125  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    { \$126 [73], \$126 [70:60] } = { entry[73], entry[70:60] };
+    (* full_case = 32'd1 *)
+    if (back) begin
+      { \$126 [73:60], \$126 [48:0] } = { decided[73:60], decided[48:0] };
+      \$126 [59:49] = \$60 [10:0];
+    end else begin
+      \$126 [0] = \$63 ;
+      \$126 [1] = answers_data[0];
+      \$126 [13:2] = answers_data[12:1];
+      \$126 [48:14] = tags_data;
+      \$126 [59:49] = tags_data[10:0];
+      \$126 [71] = 1'h0;
+      \$126 [72] = 1'h0;
+    end
+    if (back) begin
+      \$126 [71] = free;
+      \$126 [72] = \before [0];
+      \$126 [73] = \before [1];
+    end
+    if (rst) begin
+      \$126  = 74'h0000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = { \$65 , \$64  };
+    if (rst) begin
+      \$127  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = table0_data;
+    if (rst) begin
+      \$128  = 55'h00000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = table1_data_;
+    if (rst) begin
+      \$129  = 55'h00000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130 [0] = \$68 ;
+    \$130 [1] = \$71 ;
+    \$130 [13:2] = \$72 ;
+    if (rst) begin
+      \$130  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131 [0] = \$77 ;
+    \$131 [1] = \$79 ;
+    if (rst) begin
+      \$131  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$132  = { \$83 , \$82 , \$81 , \$80  };
+    if (rst) begin
+      \$132  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$133  = same_target_latched;
+    if (rst) begin
+      \$133  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$134  = same_target_compared;
+    if (rst) begin
+      \$134  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$135  = { \$95 , \$92 , \$89 , \$86  };
+    if (rst) begin
+      \$135  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$136  = same_row_latched;
+    if (rst) begin
+      \$136  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = same_row_compared;
+    if (rst) begin
+      \$137  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = \$97 ;
+    if (rst) begin
+      \$138  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$139  = \$98 [10:0];
     if (start) begin
-      if (\$42 ) begin
-        \$71  = \$45 [7:0];
-      end
+      \$139  = 11'h000;
     end
     if (rst) begin
-      \$71  = 8'h00;
+      \$139  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = \$3 [10:0];
+    \$140  = \$101 ;
+    if (start) begin
+      \$140  = 1'h0;
+    end
     if (rst) begin
-      \$72  = 11'h000;
+      \$140  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = insert;
+    \$141  = \$104 [10:0];
+    if (start) begin
+      \$141  = 11'h000;
+    end
     if (rst) begin
-      \$73  = 1'h0;
+      \$141  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = free;
+    \$142  = \$106 [10:0];
+    if (start) begin
+      \$142  = 11'h000;
+    end
     if (rst) begin
-      \$74  = 11'h000;
+      \$142  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = written;
+    \$143  = { wrote[2:0], insert };
     if (rst) begin
-      \$75  = 55'h00000000000000;
+      \$143  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = probe;
-    if (valid) begin
-      (* full_case = 32'd1 *)
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-      end else begin
-        \$76  = \$59 [10:0];
-      end
-    end
-    if (advance) begin
-      \$76  = 11'h001;
-    end
+    \$144 [9:0] = \$107 [9:0];
+    \$144 [10] = \before [1];
+    \$144 [11] = insert;
     if (rst) begin
-      \$76  = 11'h000;
+      \$144  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = found_free;
-    if (valid) begin
-      (* full_case = 32'd1 *)
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-      end else begin
-        \$77  = now_free;
-      end
-    end
-    if (advance) begin
-      \$77  = 1'h0;
-    end
+    \$145  = here[13:2];
     if (rst) begin
-      \$77  = 1'h0;
+      \$145  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = first_free;
-    if (valid) begin
-      (* full_case = 32'd1 *)
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-      end else begin
-        \$78  = free;
-      end
-    end
+    \$146  = \$110 ;
     if (rst) begin
-      \$78  = 11'h000;
+      \$146  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = before_done;
-    if (valid) begin
-      (* full_case = 32'd1 *)
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-      end else begin
-        \$79  = now_before;
-      end
-    end
-    if (advance) begin
-      \$79  = 1'h0;
-    end
+    \$147  = \$111 ;
     if (rst) begin
-      \$79  = 1'h0;
+      \$147  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = held;
-    if (valid) begin
-      (* full_case = 32'd1 *)
-      if (\$48 ) begin
-      end else if (\$50 ) begin
-      end else begin
-        \$80  = now_held;
-      end
-    end
+    \$148  = place;
     if (rst) begin
-      \$80  = 1'h0;
+      \$148  = 12'h000;
     end
   end
-  assign written[54:43] = place;
-  assign written[42:35] = \$23 ;
-  assign written[34:0] = list__tag;
-  assign place[11] = room;
-  assign place[10] = now_held;
-  assign place[9:0] = \$22 [9:0];
-  assign \$6  = current;
-  assign \$37  = current;
+  always @* begin
+    if (starts_blocks) begin end
+    \$149  = place1;
+    if (rst) begin
+      \$149  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = place2;
+    if (rst) begin
+      \$150  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$151  = place3;
+    if (rst) begin
+      \$151  = 12'h000;
+    end
+  end
+  assign placed_1_0 = placed[1:0];
+  assign written[54:43] = own;
+  assign written[42:35] = \$42 ;
+  assign written[34:0] = placed[48:14];
+  assign match[1] = \$12 ;
+  assign match[0] = \$8 ;
+  assign used[1] = \$10 ;
+  assign used[0] = \$6 ;
+  assign \$3  = current;
+  assign \$99  = total[10];
+  assign \$46  = current;
 endmodule
 
-module hotline_small_popularity_bank_working_answers(rst, r_en, r_rdy, r_data, w_en, w_port__data_0, w_port__data_12_1, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input r_en;
-  wire r_en;
-  output r_rdy;
-  wire r_rdy;
-  output [12:0] r_data;
-  wire [12:0] r_data;
-  input w_en;
-  wire w_en;
-  input w_port__data_0;
-  wire w_port__data_0;
-  input [11:0] w_port__data_12_1;
-  wire [11:0] w_port__data_12_1;
-  (* init = 5'h00 *)
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [6:0] \$14 ;
-  reg [4:0] \$15 ;
-  reg [4:0] \$16 ;
-  reg [5:0] \$17 ;
-  wire [5:0] \$2 ;
-  wire \$3 ;
-  wire [5:0] \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [6:0] \$9 ;
-  reg [5:0] level = 6'h00;
-  reg [4:0] r_port__addr = 5'h00;
-  reg [4:0] w_port__addr = 6'h00;
-  (* init = 5'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
-  reg [12:0] storage [31:0];
-  always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { w_port__data_12_1, w_port__data_0 };
-  end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 6'h20;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
-  always @(posedge clk)
-    w_port__addr <= \$15 ;
-  always @(posedge clk)
-    r_port__addr <= \$16 ;
-  always @(posedge clk)
-    level <= \$17 ;
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [4:0];
-    end
-    if (rst) begin
-      \$15  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [4:0];
-    end
-    if (rst) begin
-      \$16  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [5:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [5:0];
-    end
-    if (rst) begin
-      \$17  = 6'h00;
-    end
-  end
-endmodule
-
-module hotline_small_popularity_bank_working_tags(rst, w_en, w_port__data, r_en, r_data, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input w_en;
-  wire w_en;
-  input [34:0] w_port__data;
-  wire [34:0] w_port__data;
-  input r_en;
-  wire r_en;
-  output [34:0] r_data;
-  wire [34:0] r_data;
-  (* init = 5'h00 *)
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [6:0] \$14 ;
-  reg [4:0] \$15 ;
-  reg [4:0] \$16 ;
-  reg [5:0] \$17 ;
-  wire [5:0] \$2 ;
-  wire \$3 ;
-  wire [5:0] \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [6:0] \$9 ;
-  reg [5:0] level = 6'h00;
-  reg [4:0] r_port__addr = 5'h00;
-  wire r_rdy;
-  reg [4:0] w_port__addr = 6'h00;
-  (* init = 5'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
-  reg [34:0] storage [31:0];
-  always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
-  end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 6'h20;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
-  always @(posedge clk)
-    w_port__addr <= \$15 ;
-  always @(posedge clk)
-    r_port__addr <= \$16 ;
-  always @(posedge clk)
-    level <= \$17 ;
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [4:0];
-    end
-    if (rst) begin
-      \$15  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [4:0];
-    end
-    if (rst) begin
-      \$16  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [5:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [5:0];
-    end
-    if (rst) begin
-      \$17  = 6'h00;
-    end
-  end
-endmodule
-
-module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk, device_rst, abort, araddr, \30_0_0 , \31_127_0 , idle, outstanding, request__ready, data__ready, request__payload, request__valid, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc
-, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0
-, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, fault__address, \80_4_0 , arvalid, arid, length, fault__kind, quiescing, data__valid, bus_rst);
+module hotline_small_read(arready, rid, rdata, rresp, rvalid, device_clk, device_rst, araddr, \34_0_0 , \35_127_0 , idle, outstanding, request__ready, data__ready, input__payload, input__valid, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0
+, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20
+, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, abort, fault__address, \79_4_0 , arvalid, arid, length, fault__kind, quiescing, data__valid, bus_rst);
   reg starts_blocks;
   initial starts_blocks = 0;
   input arready;
   wire arready;
-  input [3:0] read__addr;
-  wire [3:0] read__addr;
+  input [3:0] rid;
+  wire [3:0] rid;
   input [127:0] rdata;
   wire [127:0] rdata;
   input [1:0] rresp;
@@ -6827,14 +7157,12 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   wire device_clk;
   input device_rst;
   wire device_rst;
-  input abort;
-  wire abort;
   output [63:0] araddr;
   wire [63:0] araddr;
-  output \30_0_0 ;
-  wire \30_0_0 ;
-  output [127:0] \31_127_0 ;
-  wire [127:0] \31_127_0 ;
+  output \34_0_0 ;
+  wire \34_0_0 ;
+  output [127:0] \35_127_0 ;
+  wire [127:0] \35_127_0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -6843,10 +7171,10 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   wire request__ready;
   input data__ready;
   wire data__ready;
-  input [93:0] request__payload;
-  wire [93:0] request__payload;
-  input request__valid;
-  wire request__valid;
+  input [93:0] input__payload;
+  wire [93:0] input__payload;
+  input input__valid;
+  wire input__valid;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -6911,11 +7239,13 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   wire [31:0] windows__7__pages;
   input [1:0] windows__7__read_etc;
   wire [1:0] windows__7__read_etc;
+  input abort;
+  wire abort;
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \80_4_0 ;
-  wire [4:0] \80_4_0 ;
+  output [4:0] \79_4_0 ;
+  wire [4:0] \79_4_0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [3:0] arid;
@@ -6937,18 +7267,19 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   wire bus_rst;
   wire \$1 ;
   wire \$10 ;
+  reg \$100 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire [66:0] \$14 ;
-  wire \$15 ;
+  wire \$14 ;
+  wire [66:0] \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire [59:0] \$18 ;
+  wire [8:0] \$18 ;
   wire \$19 ;
-  wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
+  wire [4:0] \$2 ;
+  wire \$20 ;
+  wire [59:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -6959,128 +7290,144 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire [127:0] \$31 ;
+  wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  wire \$35 ;
-  wire [4:0] \$36 ;
-  wire [5:0] \$37 ;
-  wire [6:0] \$38 ;
+  wire [127:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire [1:0] \$41 ;
-  wire [1:0] \$42 ;
-  wire [1:0] \$43 ;
-  wire [30:0] \$44 ;
-  wire [30:0] \$45 ;
-  wire [15:0] \$46 ;
-  wire [15:0] \$47 ;
-  wire [30:0] \$48 ;
-  wire [30:0] \$49 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire [5:0] \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire [8:0] \$47 ;
+  wire [9:0] \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [15:0] \$50 ;
-  wire [7:0] \$51 ;
-  wire [8:0] \$52 ;
-  wire [254:0] \$53 ;
-  wire [254:0] \$54 ;
-  wire [127:0] \$55 ;
-  wire [254:0] \$56 ;
-  wire [254:0] \$57 ;
-  wire [127:0] \$58 ;
-  wire [127:0] \$59 ;
-  wire [8:0] \$6 ;
-  wire [7:0] \$60 ;
-  wire [4:0] \$61 ;
-  wire [4:0] \$62 ;
+  wire [1:0] \$50 ;
+  wire [1:0] \$51 ;
+  wire [1:0] \$52 ;
+  wire \$53 ;
+  wire [8:0] \$54 ;
+  wire [4:0] \$55 ;
+  wire [8:0] \$56 ;
+  wire [9:0] \$57 ;
+  wire [8:0] \$58 ;
+  wire [9:0] \$59 ;
+  wire \$6 ;
+  wire [4:0] \$60 ;
+  wire [8:0] \$61 ;
+  wire [9:0] \$62 ;
   wire [8:0] \$63 ;
   wire [9:0] \$64 ;
-  wire [4:0] \$65 ;
-  wire [4:0] \$66 ;
-  wire [8:0] \$67 ;
-  wire [9:0] \$68 ;
-  wire \$69 ;
-  wire \$7 ;
-  wire \$70 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire [8:0] \$69 ;
+  wire [8:0] \$7 ;
+  wire [4:0] \$70 ;
   wire [4:0] \$71 ;
-  wire [4:0] \$72 ;
-  wire [4:0] \$73 ;
-  wire [1:0] \$74 ;
-  wire [2:0] \$75 ;
+  wire [1:0] \$72 ;
+  wire [2:0] \$73 ;
+  wire \$74 ;
+  wire [5:0] \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire \$78 ;
-  reg [4:0] \$79 ;
+  reg [4:0] \$78 ;
+  reg [4:0] \$79  = 5'h00;
   wire \$8 ;
-  reg [4:0] \$80  = 5'h00;
-  reg [3:0] \$81 ;
-  reg [4:0] \$82 ;
-  reg \$83 ;
+  reg [4:0] \$80 ;
+  reg \$81 ;
+  reg [3:0] \$82 ;
+  reg [59:0] \$83 ;
   reg [3:0] \$84 ;
-  reg [59:0] \$85 ;
-  reg [3:0] \$86 ;
-  reg [1:0] \$87 ;
-  reg [59:0] \$88 ;
-  reg [15:0] \$89 ;
+  reg [7:0] \$85 ;
+  reg \$86 ;
+  reg [3:0] \$87 ;
+  reg [1:0] \$88 ;
+  reg [59:0] \$89 ;
   wire \$9 ;
-  reg [6:0] \$90 ;
-  reg [127:0] \$91 ;
-  reg [6:0] \$92 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [7:0] \$92 ;
   reg [7:0] \$93 ;
   reg [7:0] \$94 ;
   reg \$95 ;
-  reg [3:0] \$96 ;
+  reg [7:0] \$96 ;
   reg [3:0] \$97 ;
   reg \$98 ;
-  reg \$99 ;
+  reg [4:0] \$99 ;
   reg [59:0] at = 1'h0;
-  wire [68:0] burst__payload;
+  reg [7:0] \begin  = 8'h00;
   wire burst__ready;
-  wire burst__valid;
-  reg [4:0] bursts = 5'h00;
-  wire bus_fault;
+  reg bus_fault = 1'h0;
   wire busy;
   wire came;
+  reg [7:0] cleared = 8'h00;
+  wire [68:0] cutter_burst__payload;
+  wire cutter_burst__valid;
+  wire [93:0] cutter_request__payload;
+  wire cutter_request__valid;
   reg [7:0] due = 8'h00;
   wire \end ;
   wire ended;
   wire [128:0] fetch__data;
   wire [128:0] fill__data;
-  reg [127:0] filled = 128'h00000000000000000000000000000000;
+  reg filled = 1'h0;
+  reg [7:0] filled_place = 8'h00;
   wire first;
-  reg [6:0] first_place_data = 4'h0;
-  wire [6:0] first_place_data_;
+  wire [8:0] first_place_data;
+  wire [8:0] first_place_data_;
   wire freed;
-  reg [15:0] fresh = 16'h0000;
-  (* init = 4'h0 *)
+  reg given_back = 1'h0;
   wire going;
-  reg [3:0] head__addr = 4'h0;
   wire [9:0] head__data;
+  wire input__ready;
   wire \inside ;
   wire issue;
+  wire judge_busy;
+  wire [68:0] judge_output__payload;
+  wire judge_output__ready;
+  wire judge_output__valid;
+  wire [6:0] mark__addr;
+  wire mark__data;
+  wire mark__en;
+  wire marked__data;
   wire may;
-  wire [6:0] next_place_data;
+  reg [4:0] newest = 5'h00;
+  wire [8:0] next_place_data;
+  wire [8:0] next_place_data_;
   reg [3:0] number = 4'h0;
-  reg [6:0] oldest = 7'h00;
-  wire [51:0] page;
-  (* init = 7'h00 *)
-  wire [6:0] place;
+  reg [7:0] oldest = 8'h00;
+  reg [4:0] oldest_burst = 5'h00;
+  wire output__ready;
+  wire [7:0] place;
   reg [7:0] places = 8'h00;
   wire popped;
-  reg [3:0] push__addr = 4'h0;
-  (* init = 4'h0 *)
   wire [9:0] push__data;
   wire push__en;
+  reg [3:0] read__addr = 4'h0;
   wire [59:0] read__data;
   wire ready;
   wire refuse;
-  reg refused = 7'h00;
+  reg refused = 1'h0;
   reg [59:0] refused_at = 4'h0;
+  wire [93:0] request__payload;
+  wire request__valid;
+  wire some;
+  wire turns_data;
   reg [59:0] addresses [15:0];
   always @(posedge device_clk) begin
     if (issue)
-      addresses[push__addr] <= burst__payload[59:0];
+      addresses[newest[3:0]] <= judge_output__payload[59:0];
   end
   reg [59:0] _0_;
   always @(posedge device_clk) begin
@@ -7092,162 +7439,185 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
-  reg [6:0] first_place [15:0];
+  reg [8:0] first_place [15:0];
   always @(posedge device_clk) begin
     if (issue)
-      first_place[push__addr] <= first_place_data;
+      first_place[newest[3:0]] <= first_place_data;
   end
-  assign first_place_data_ = first_place[read__addr];
+  assign first_place_data_ = first_place[rid];
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
-  reg [6:0] next_place [15:0];
+  reg [8:0] next_place [15:0];
   always @(posedge device_clk) begin
     if (came)
-      next_place[read__addr] <= \$20 [6:0];
+      next_place[rid] <= next_place_data;
   end
-  assign next_place_data = next_place[read__addr];
+  assign next_place_data_ = next_place[rid];
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
   reg [9:0] order [15:0];
   always @(posedge device_clk) begin
     if (push__en)
-      order[push__addr] <= push__data;
+      order[newest[3:0]] <= push__data;
   end
-  assign head__data = order[head__addr];
+  assign head__data = order[oldest_burst[3:0]];
+  (* ram_style = "distributed" *)
+  (* ramstyle = "MLAB" *)
+  (* syn_ramstyle = "distributed" *)
+  reg [0:0] rounds [127:0];
+  always @(posedge device_clk) begin
+    if (mark__en)
+      rounds[mark__addr] <= mark__data;
+  end
+  assign marked__data = rounds[oldest[6:0]];
   reg [128:0] store [127:0];
   always @(posedge device_clk) begin
     if (came)
-      store[place] <= fill__data;
+      store[place[6:0]] <= fill__data;
   end
   reg [128:0] _1_;
   always @(posedge device_clk) begin
     if (going) begin
-      _1_ <= store[oldest];
+      _1_ <= store[oldest[6:0]];
     end
   end
   assign fetch__data = _1_;
+  (* ram_style = "distributed" *)
+  (* ramstyle = "MLAB" *)
+  (* syn_ramstyle = "distributed" *)
+  reg [0:0] turns [15:0];
+  always @(posedge device_clk) begin
+    if (came)
+      turns[rid] <= first_place_data_[8];
+  end
+  assign turns_data = turns[newest[3:0]];
   assign \$1  = ~ abort;
   assign may = \inside  & \$1 ;
-  assign \$2  = bursts != 5'h10;
-  assign \$3  = burst__valid & \$2 ;
-  assign \$4  = ~ quiescing;
-  assign ready = \$3  & \$4 ;
-  assign \$5  = ready & may;
-  assign \$6  = places + burst__payload[63:60];
-  assign \$7  = \$6  < 8'h80;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = ~ arvalid;
-  assign \$10  = \$9  | arready;
-  assign issue = \$8  & \$10 ;
-  assign \$11  = ~ may;
-  assign \$12  = ready & \$11 ;
-  assign \$13  = ~ bus_fault;
-  assign refuse = \$12  & \$13 ;
-  assign burst__ready = issue | refuse;
+  assign \$2  = newest ^ oldest_burst;
+  assign \$3  = \$2  != 5'h10;
+  assign \$4  = judge_output__valid & \$3 ;
+  assign \$5  = ~ quiescing;
+  assign ready = \$4  & \$5 ;
+  assign \$6  = ready & may;
+  assign \$7  = places + judge_output__payload[63:60];
+  assign \$8  = \$7  < 8'h80;
+  assign \$9  = \$6  & \$8 ;
+  assign \$10  = ~ arvalid;
+  assign \$11  = \$10  | arready;
+  assign issue = \$9  & \$11 ;
+  assign \$12  = ~ may;
+  assign \$13  = ready & \$12 ;
+  assign \$14  = ~ bus_fault;
+  assign refuse = \$13  & \$14 ;
+  assign judge_output__ready = issue | refuse;
   assign push__en = issue | refuse;
-  assign \$15  = rvalid & rresp[1];
   assign \$16  = ~ quiescing;
-  assign bus_fault = \$15  & \$16 ;
-  assign \$17  = fault__kind == 2'h2;
-  assign \$18  = \$17  ? read__data : refused_at;
-  assign \$19  = ~ quiescing;
-  assign came = rvalid & \$19 ;
-  assign \$20  = place + 1'h1;
-  assign \$21  = fresh >> read__addr;
-  assign place = \$21  ? first_place_data_ : next_place_data;
-  assign \$22  = | bursts;
-  assign \$23  = filled >> oldest;
-  assign \$24  = head__data[9] | \$23 ;
-  assign \$25  = \$22  & \$24 ;
-  assign \$26  = ~ data__valid;
-  assign \$27  = \$26  | data__ready;
-  assign going = \$25  & \$27 ;
-  assign \$28  = ~ head__data[9];
-  assign freed = going & \$28 ;
+  assign came = rvalid & \$16 ;
+  assign \$17  = ~ turns_data;
+  assign \$18  = place + 1'h1;
+  assign \$19  = first_place_data_[8] == next_place_data_[8];
+  assign place = \$19  ? next_place_data_[7:0] : first_place_data_[7:0];
+  assign \$20  = fault__kind == 2'h2;
+  assign \$21  = \$20  ? read__data : refused_at;
+  assign \$22  = ~ cleared[7];
+  assign mark__en = filled | \$22 ;
+  assign \$23  = ~ cleared[7];
+  assign mark__addr = cleared[7] ? filled_place[6:0] : cleared[6:0];
+  assign \$24  = ~ cleared[7];
+  assign \$26  = ~ filled_place[7];
+  assign mark__data = \$25  & \$26 ;
+  assign some = newest != oldest_burst;
+  assign \$27  = marked__data != oldest[7];
+  assign \$28  = head__data[9] | \$27 ;
+  assign \$29  = some & \$28 ;
+  assign \$30  = ~ data__valid;
+  assign \$31  = \$30  | data__ready;
+  assign going = \$29  & \$31 ;
+  assign \$32  = ~ head__data[9];
+  assign freed = going & \$32 ;
   assign ended = number == head__data[3:0];
   assign popped = going & ended;
-  assign \$29  = ! number;
-  assign first = \$29  ? head__data[4] : 1'h0;
+  assign \$33  = ! number;
+  assign first = \$33  ? head__data[4] : 1'h0;
   assign \end  = ended ? head__data[5] : 1'h0;
-  assign \$30  = refused | fetch__data[128];
-  assign \$31  = \$30  ? 128'h00000000000000000000000000000000 : fetch__data[127:0];
-  assign \$32  = ~ busy;
-  assign \$33  = ! bursts;
-  assign \$34  = \$32  & \$33 ;
-  assign \$35  = ~ data__valid;
-  assign idle = \$34  & \$35 ;
+  assign \$34  = refused | fetch__data[128];
+  assign \$35  = \$34  ? 128'h00000000000000000000000000000000 : fetch__data[127:0];
+  assign \$36  = ~ cutter_request__valid;
+  assign \$37  = ~ busy;
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ~ judge_busy;
+  assign \$40  = \$38  & \$39 ;
+  assign \$41  = ~ some;
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ~ data__valid;
+  assign idle = \$42  & \$43 ;
   assign outstanding = | due;
-  assign \$36  = push__addr + push__en;
-  assign \$37  = bursts + push__en;
-  assign \$38  = \$37  - popped;
-  assign \$39  = ~ arvalid;
-  assign \$40  = \$39  | arready;
-  assign \$41  = abort ? 2'h3 : 2'h1;
-  assign \$42  = refuse ? \$41  : 2'h0;
-  assign \$43  = bus_fault ? 2'h2 : \$42 ;
-  assign \$44  = 1'h1 << read__addr;
-  assign \$45  = came ? \$44  : 31'h00000000;
-  assign \$46  = ~ \$45 [15:0];
-  assign \$47  = fresh & \$46 ;
-  assign \$48  = 1'h1 << push__addr;
-  assign \$49  = issue ? \$48  : 31'h00000000;
-  assign \$50  = \$47  | \$49 [15:0];
-  assign \$51  = first_place_data + burst__payload[63:60];
-  assign \$52  = \$51  + 1'h1;
-  assign \$53  = 1'h1 << place;
-  assign \$54  = came ? \$53  : 255'h0000000000000000000000000000000000000000000000000000000000000000;
-  assign \$55  = filled | \$54 [127:0];
-  assign \$56  = 1'h1 << oldest;
-  assign \$57  = freed ? \$56  : 255'h0000000000000000000000000000000000000000000000000000000000000000;
-  assign \$58  = ~ \$57 [127:0];
-  assign \$59  = \$55  & \$58 ;
-  assign \$60  = oldest + freed;
-  assign \$61  = burst__payload[63:60] + 1'h1;
-  assign \$62  = issue ? \$61  : 5'h00;
-  assign \$63  = places + \$62 ;
-  assign \$64  = \$63  - freed;
-  assign \$65  = burst__payload[63:60] + 1'h1;
-  assign \$66  = issue ? \$65  : 5'h00;
-  assign \$67  = due + \$66 ;
-  assign \$68  = \$67  - rvalid;
-  assign \$69  = | due;
-  assign \$70  = quiescing & \$69 ;
-  assign \$71  = number + 1'h1;
-  assign \$72  = ended ? 5'h00 : \$71 ;
-  assign \$73  = head__addr + ended;
-  assign \$74  = \end  - first;
-  assign \$75  = $signed(\$74 ) + $signed(2'h1);
-  assign \$76  = ended & head__data[8];
-  assign \$77  = ~ data__valid;
-  assign \$78  = \$77  | data__ready;
+  assign \$44  = newest + 1'h1;
+  assign \$45  = ~ arvalid;
+  assign \$46  = \$45  | arready;
+  assign \$47  = \begin  + judge_output__payload[63:60];
+  assign \$48  = \$47  + 1'h1;
+  assign \$49  = came & rresp[1];
+  assign \$50  = abort ? 2'h3 : 2'h1;
+  assign \$51  = refuse ? \$50  : 2'h0;
+  assign \$52  = bus_fault ? 2'h2 : \$51 ;
+  assign \$53  = ~ cleared[7];
+  assign \$54  = cleared + 1'h1;
+  assign \$55  = judge_output__payload[63:60] + 1'h1;
+  assign \$56  = places + \$55 ;
+  assign \$57  = \$56  - given_back;
+  assign \$58  = places - given_back;
+  assign \$59  = issue ? \$57  : { \$58 [8], \$58  };
+  assign \$60  = judge_output__payload[63:60] + 1'h1;
+  assign \$61  = due + \$60 ;
+  assign \$62  = \$61  - rvalid;
+  assign \$63  = due - rvalid;
+  assign \$64  = issue ? \$62  : { \$63 [8], \$63  };
+  assign \$65  = ~ cleared[7];
+  assign \$66  = | due;
+  assign \$67  = \$65  | \$66 ;
+  assign \$68  = quiescing & \$67 ;
+  assign \$69  = oldest + 1'h1;
+  assign \$70  = number + 1'h1;
+  assign \$71  = ended ? 5'h00 : \$70 ;
+  assign \$72  = \end  - first;
+  assign \$73  = $signed(\$72 ) + $signed(2'h1);
+  assign \$74  = ended & head__data[8];
+  assign \$75  = oldest_burst + 1'h1;
+  assign \$76  = ~ data__valid;
+  assign \$77  = \$76  | data__ready;
   always @(posedge device_clk)
-    \$80  <= \$79 ;
+    \$79  <= \$78 ;
   always @(posedge device_clk)
-    push__addr <= \$81 ;
+    newest <= \$80 ;
   always @(posedge device_clk)
-    bursts <= \$82 ;
+    arvalid <= \$81 ;
   always @(posedge device_clk)
-    arvalid <= \$83 ;
+    arid <= \$82 ;
   always @(posedge device_clk)
-    arid <= \$84 ;
+    at <= \$83 ;
   always @(posedge device_clk)
-    at <= \$85 ;
+    length <= \$84 ;
   always @(posedge device_clk)
-    length <= \$86 ;
+    \begin  <= \$85 ;
   always @(posedge device_clk)
-    fault__kind <= \$87 ;
+    bus_fault <= \$86 ;
   always @(posedge device_clk)
-    refused_at <= \$88 ;
+    read__addr <= \$87 ;
   always @(posedge device_clk)
-    fresh <= \$89 ;
+    fault__kind <= \$88 ;
   always @(posedge device_clk)
-    first_place_data <= \$90 ;
+    refused_at <= \$89 ;
   always @(posedge device_clk)
-    filled <= \$91 ;
+    filled <= \$90 ;
   always @(posedge device_clk)
-    oldest <= \$92 ;
+    filled_place <= place;
+  always @(posedge device_clk)
+    given_back <= \$91 ;
+  always @(posedge device_clk)
+    cleared <= \$92 ;
   always @(posedge device_clk)
     places <= \$93 ;
   always @(posedge device_clk)
@@ -7255,16 +7625,42 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   always @(posedge device_clk)
     quiescing <= \$95 ;
   always @(posedge device_clk)
-    number <= \$96 ;
+    oldest <= \$96 ;
   always @(posedge device_clk)
-    head__addr <= \$97 ;
+    number <= \$97 ;
   always @(posedge device_clk)
     refused <= \$98 ;
   always @(posedge device_clk)
-    data__valid <= \$99 ;
-  hotline_small_read_check check (
+    oldest_burst <= \$99 ;
+  always @(posedge device_clk)
+    data__valid <= \$100 ;
+  (* enum_base_type = "ReadTarget" *)
+  (* enum_value_00 = "DESCRIPTOR" *)
+  (* enum_value_01 = "STREAM" *)
+  (* enum_value_10 = "LIST" *)
+  (* enum_value_11 = "ROW" *)
+  hotline_small_read_cutter cutter (
+    .burst__payload(cutter_burst__payload),
+    .burst__valid(cutter_burst__valid),
+    .busy(busy),
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .output__ready(burst__ready),
+    .request__payload(cutter_request__payload),
+    .request__ready(output__ready),
+    .request__valid(cutter_request__valid)
+  );
+  hotline_small_read_judge judge (
+    .busy(judge_busy),
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(cutter_burst__payload),
+    .input__valid(cutter_burst__valid),
     .\inside (\inside ),
-    .page(burst__payload[59:8]),
+    .move(burst__ready),
+    .output__payload(judge_output__payload),
+    .output__ready(judge_output__ready),
+    .output__valid(judge_output__valid),
     .windows__0__page_19_0(windows__0__page_19_0),
     .windows__0__page_51_20(windows__0__page_51_20),
     .windows__0__pages(windows__0__pages),
@@ -7298,164 +7694,171 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
     .windows__7__pages(windows__7__pages),
     .windows__7__read_etc(windows__7__read_etc)
   );
-  (* enum_base_type = "ReadTarget" *)
-  (* enum_value_00 = "DESCRIPTOR" *)
-  (* enum_value_01 = "STREAM" *)
-  (* enum_value_10 = "LIST" *)
-  (* enum_value_11 = "ROW" *)
-  hotline_small_read_cutter cutter (
-    .burst__payload(burst__payload),
-    .burst__ready(burst__ready),
-    .burst__valid(burst__valid),
-    .busy(busy),
+  hotline_small_read_requests requests (
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .request__payload(request__payload),
-    .request__ready(request__ready),
-    .request__valid(request__valid)
+    .input__payload(input__payload),
+    .input__ready(request__ready),
+    .input__valid(input__valid),
+    .output__payload(cutter_request__payload),
+    .output__ready(output__ready),
+    .output__valid(cutter_request__valid)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$79  = \$80 ;
+    \$78  = \$79 ;
     if (going) begin
-      \$79 [0] = first;
-      \$79 [1] = \$75 [0];
-      \$79 [3:2] = head__data[7:6];
-      \$79 [4] = \$76 ;
+      \$78 [0] = first;
+      \$78 [1] = \$73 [0];
+      \$78 [3:2] = head__data[7:6];
+      \$78 [4] = \$74 ;
     end
     if (device_rst) begin
-      \$79  = 5'h00;
+      \$78  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = \$36 [3:0];
+    \$80  = newest;
+    if (push__en) begin
+      \$80  = \$44 [4:0];
+    end
     if (device_rst) begin
-      \$81  = 4'h0;
+      \$80  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = \$38 [4:0];
-    if (device_rst) begin
-      \$82  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = arvalid;
-    if (\$40 ) begin
-      \$83  = issue;
+    \$81  = arvalid;
+    if (\$46 ) begin
+      \$81  = issue;
     end
     if (bus_rst) begin
-      \$83  = 1'h0;
+      \$81  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = arid;
+    \$82  = arid;
     if (issue) begin
-      \$84  = push__addr;
+      \$82  = newest[3:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = at;
+    \$83  = at;
     if (issue) begin
-      \$85  = burst__payload[59:0];
+      \$83  = judge_output__payload[59:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = length;
+    \$84  = length;
     if (issue) begin
-      \$86  = burst__payload[63:60];
+      \$84  = judge_output__payload[63:60];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$43 ;
+    \$85  = \begin ;
+    if (issue) begin
+      \$85  = \$48 [7:0];
+    end
     if (device_rst) begin
-      \$87  = 2'h0;
+      \$85  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = refused_at;
+    \$86  = \$49 ;
+    if (device_rst) begin
+      \$86  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$87  = rid;
+    if (device_rst) begin
+      \$87  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$88  = \$52 ;
+    if (device_rst) begin
+      \$88  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = refused_at;
     if (refuse) begin
-      \$88  = burst__payload[59:0];
+      \$89  = judge_output__payload[59:0];
     end
     if (device_rst) begin
-      \$88  = 60'h000000000000000;
+      \$89  = 60'h000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$50 ;
+    \$90  = came;
     if (device_rst) begin
-      \$89  = 16'h0000;
+      \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = first_place_data;
-    if (issue) begin
-      \$90  = \$52 [6:0];
-    end
+    \$91  = freed;
     if (device_rst) begin
-      \$90  = 7'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$59 ;
+    \$92  = cleared;
+    if (\$53 ) begin
+      \$92  = \$54 [7:0];
+    end
     if (device_rst) begin
-      \$91  = 128'h00000000000000000000000000000000;
+      \$92  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = \$60 [6:0];
-    if (device_rst) begin
-      \$92  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$64 [7:0];
+    \$93  = \$59 [7:0];
     if (device_rst) begin
       \$93  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$68 [7:0];
+    \$94  = \$64 [7:0];
     if (bus_rst) begin
       \$94  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$70 ;
+    \$95  = \$68 ;
     if (device_rst) begin
       \$95  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = number;
-    if (going) begin
-      \$96  = \$72 [3:0];
+    \$96  = oldest;
+    if (freed) begin
+      \$96  = \$69 [7:0];
     end
     if (device_rst) begin
-      \$96  = 4'h0;
+      \$96  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = head__addr;
+    \$97  = number;
     if (going) begin
-      \$97  = \$73 [3:0];
+      \$97  = \$71 [3:0];
     end
     if (device_rst) begin
       \$97  = 4'h0;
@@ -7473,34 +7876,629 @@ module hotline_small_read(arready, read__addr, rdata, rresp, rvalid, device_clk,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = data__valid;
-    if (\$78 ) begin
-      \$99  = going;
+    \$99  = oldest_burst;
+    if (popped) begin
+      \$99  = \$75 [4:0];
     end
     if (device_rst) begin
-      \$99  = 1'h0;
+      \$99  = 5'h00;
     end
   end
-  assign page = burst__payload[59:8];
-  assign araddr = \$14 [63:0];
-  assign \30_0_0  = \$30 ;
-  assign \31_127_0  = \$31 ;
-  assign \80_4_0  = \$80 ;
-  assign fill__data[128] = bus_fault;
-  assign fill__data[127:0] = rdata;
-  assign fault__address[63:4] = \$18 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = data__valid;
+    if (\$77 ) begin
+      \$100  = going;
+    end
+    if (device_rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  assign request__payload = input__payload;
+  assign input__ready = request__ready;
+  assign request__valid = input__valid;
+  assign araddr = \$15 [63:0];
+  assign \34_0_0  = \$34 ;
+  assign \35_127_0  = \$35 ;
+  assign \79_4_0  = \$79 ;
+  assign fault__address[63:4] = \$21 ;
   assign fault__address[3:0] = 4'h0;
-  assign push__data[8] = burst__payload[68];
-  assign push__data[7:6] = burst__payload[67:66];
-  assign push__data[5] = burst__payload[65];
-  assign push__data[4] = burst__payload[64];
-  assign push__data[3:0] = burst__payload[63:60];
+  assign fill__data[128] = rresp[1];
+  assign fill__data[127:0] = rdata;
+  assign next_place_data[8] = first_place_data_[8];
+  assign next_place_data[7:0] = \$18 [7:0];
+  assign first_place_data[8] = \$17 ;
+  assign first_place_data[7:0] = \begin ;
+  assign push__data[8] = judge_output__payload[68];
+  assign push__data[7:6] = judge_output__payload[67:66];
+  assign push__data[5] = judge_output__payload[65];
+  assign push__data[4] = judge_output__payload[64];
+  assign push__data[3:0] = judge_output__payload[63:60];
   assign push__data[9] = refuse;
-  assign \$14  = { 3'h0, at, 4'h0 };
+  assign \$15  = { 3'h0, at, 4'h0 };
+  assign \$25  = cleared[7];
 endmodule
 
-module hotline_small_read_check(windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0
-, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, \inside );
+module hotline_small_read_cutter(device_rst, request__ready, busy, output__ready, burst__valid, burst__payload, request__valid, request__payload, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  output request__ready;
+  wire request__ready;
+  output busy;
+  wire busy;
+  input output__ready;
+  wire output__ready;
+  output burst__valid;
+  wire burst__valid;
+  output [68:0] burst__payload;
+  wire [68:0] burst__payload;
+  input request__valid;
+  wire request__valid;
+  input [93:0] request__payload;
+  wire [93:0] request__payload;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  wire [4:0] \$10 ;
+  wire [5:0] \$11 ;
+  wire [32:0] \$12 ;
+  wire [25:0] \$13 ;
+  wire [25:0] \$14 ;
+  wire [24:0] \$15 ;
+  wire [24:0] \$16 ;
+  wire \$17 ;
+  wire [25:0] \$18 ;
+  reg \$19 ;
+  wire \$2 ;
+  reg [93:0] \$20 ;
+  reg \$21 ;
+  reg [5:0] \$22 ;
+  reg [31:0] \$23 ;
+  reg \$24 ;
+  reg [27:0] \$25 ;
+  reg [31:0] \$26 ;
+  reg \$27 ;
+  reg [24:0] \$28 ;
+  reg [3:0] \$29 ;
+  wire \$3 ;
+  reg \$30 ;
+  reg \$31 ;
+  reg [1:0] \$32 ;
+  wire \$4 ;
+  wire [31:0] \$5 ;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg carried = 1'h0;
+  reg \end  = 1'h0;
+  reg [3:0] \final  = 4'h0;
+  wire [3:0] final_granule;
+  reg first = 1'h0;
+  reg held = 1'h0;
+  reg [31:0] high = 32'd0;
+  wire [68:0] input__payload;
+  wire input__ready;
+  reg input__valid = 1'h0;
+  wire last;
+  reg [24:0] left = 25'h0000000;
+  wire load;
+  reg [27:0] low = 28'h0000000;
+  reg [31:0] next_high = 32'd0;
+  reg none = 1'h0;
+  (* init = 1'h0 *)
+  wire offered;
+  wire [68:0] output__payload;
+  wire output__valid;
+  reg signed [5:0] reach = 6'h00;
+  reg [93:0] request = 94'h000000000000000000000000;
+  (* enum_base_type = "ReadTarget" *)
+  (* enum_value_00 = "DESCRIPTOR" *)
+  (* enum_value_01 = "STREAM" *)
+  (* enum_value_10 = "LIST" *)
+  (* enum_value_11 = "ROW" *)
+  reg [1:0] target = 2'h0;
+  assign offered = input__valid & input__ready;
+  assign \$1  = ~ held;
+  assign request__ready = \$1  | load;
+  assign \$2  = held | input__valid;
+  assign busy = \$2  | burst__valid;
+  assign final_granule = none ? request[7:4] : reach[3:0];
+  assign last = ! left;
+  assign \$3  = ~ input__valid;
+  assign \$4  = offered & last;
+  assign load = \$3  | \$4 ;
+  assign \$5  = carried ? next_high : high;
+  assign \$6  = last ? \final  : 4'hf;
+  assign \$7  = \$6  - low[3:0];
+  assign \$8  = last ? \end  : 1'h0;
+  assign \$9  = ! request__payload[91:64];
+  assign \$10  = request__payload[67:64] + request__payload[7:4];
+  assign \$11  = \$10  - 1'h1;
+  assign \$12  = high + 1'h1;
+  assign \$13  = $signed({ 1'h0, request[91:68] }) + $signed(reach[5:4]);
+  assign \$14  = none ? 26'h0000000 : \$13 ;
+  assign \$15  = low[27:4] + 1'h1;
+  assign \$16  = low[27:4] + 1'h1;
+  assign \$17  = carried | \$16 [24];
+  assign \$18  = left - 1'h1;
+  always @(posedge device_clk)
+    held <= \$19 ;
+  always @(posedge device_clk)
+    request <= \$20 ;
+  always @(posedge device_clk)
+    none <= \$21 ;
+  always @(posedge device_clk)
+    reach <= \$22 ;
+  always @(posedge device_clk)
+    next_high <= \$23 ;
+  always @(posedge device_clk)
+    input__valid <= \$24 ;
+  always @(posedge device_clk)
+    low <= \$25 ;
+  always @(posedge device_clk)
+    high <= \$26 ;
+  always @(posedge device_clk)
+    carried <= \$27 ;
+  always @(posedge device_clk)
+    left <= \$28 ;
+  always @(posedge device_clk)
+    \final  <= \$29 ;
+  always @(posedge device_clk)
+    first <= \$30 ;
+  always @(posedge device_clk)
+    \end  <= \$31 ;
+  always @(posedge device_clk)
+    target <= \$32 ;
+  (* enum_base_type = "ReadTarget" *)
+  (* enum_value_00 = "DESCRIPTOR" *)
+  (* enum_value_01 = "STREAM" *)
+  (* enum_value_10 = "LIST" *)
+  (* enum_value_11 = "ROW" *)
+  hotline_small_read_cutter_bursts bursts (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(input__payload),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(burst__payload),
+    .output__ready(output__ready),
+    .output__valid(burst__valid)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = held;
+    if (request__ready) begin
+      \$19  = request__valid;
+    end
+    if (device_rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = request;
+    if (request__ready) begin
+      \$20  = request__payload;
+    end
+    if (device_rst) begin
+      \$20  = 94'h000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$21  = none;
+    if (request__ready) begin
+      \$21  = \$9 ;
+    end
+    if (device_rst) begin
+      \$21  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$22  = reach;
+    if (request__ready) begin
+      \$22  = \$11 ;
+    end
+    if (device_rst) begin
+      \$22  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$23  = \$12 [31:0];
+    if (device_rst) begin
+      \$23  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$24  = input__valid;
+    if (load) begin
+      \$24  = held;
+    end
+    if (device_rst) begin
+      \$24  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = low;
+    if (load) begin
+      \$25  = request[31:4];
+    end else if (offered) begin
+      \$25  = { \$15 [23:0], 4'h0 };
+    end
+    if (device_rst) begin
+      \$25  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = high;
+    if (load) begin
+      \$26  = request[63:32];
+    end
+    if (device_rst) begin
+      \$26  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$27  = carried;
+    if (load) begin
+      \$27  = 1'h0;
+    end else if (offered) begin
+      \$27  = \$17 ;
+    end
+    if (device_rst) begin
+      \$27  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$28  = left;
+    if (load) begin
+      \$28  = \$14 [24:0];
+    end else if (offered) begin
+      \$28  = \$18 [24:0];
+    end
+    if (device_rst) begin
+      \$28  = 25'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$29  = \final ;
+    if (load) begin
+      \$29  = final_granule;
+    end
+    if (device_rst) begin
+      \$29  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$30  = first;
+    if (load) begin
+      \$30  = 1'h0;
+    end else if (offered) begin
+      \$30  = 1'h0;
+    end
+    if (device_rst) begin
+      \$30  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$31  = \end ;
+    if (load) begin
+      \$31  = 1'h0;
+    end
+    if (device_rst) begin
+      \$31  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$32  = target;
+    if (load) begin
+      \$32  = request[93:92];
+    end
+    if (device_rst) begin
+      \$32  = 2'h0;
+    end
+  end
+  assign output__payload = burst__payload;
+  assign output__valid = burst__valid;
+  assign input__payload[68] = last;
+  assign input__payload[67:66] = target;
+  assign input__payload[65] = \$8 ;
+  assign input__payload[64] = first;
+  assign input__payload[63:60] = \$7 [3:0];
+  assign input__payload[59:0] = { \$5 , low };
+endmodule
+
+module hotline_small_read_cutter_bursts(device_rst, input__ready, output__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  output input__ready;
+  wire input__ready;
+  input output__ready;
+  wire output__ready;
+  input [68:0] input__payload;
+  wire [68:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  output [68:0] output__payload;
+  reg [68:0] output__payload = 69'h000000000000000000;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  reg [68:0] \$4 ;
+  reg \$5 ;
+  reg \$6 ;
+  reg [68:0] \$7 ;
+  wire free;
+  reg [68:0] skid = 69'h000000000000000000;
+  reg skid_valid = 1'h0;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  always @(posedge device_clk)
+    skid <= \$4 ;
+  always @(posedge device_clk)
+    output__valid <= \$5 ;
+  always @(posedge device_clk)
+    skid_valid <= \$6 ;
+  always @(posedge device_clk)
+    output__payload <= \$7 ;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
+  always @* begin
+    if (starts_blocks) begin end
+    \$4  = skid;
+    if (\$2 ) begin
+      \$4  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$5  = output__valid;
+    if (free) begin
+      \$5  = \$3 ;
+    end
+    if (device_rst) begin
+      \$5  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$6  = skid_valid;
+    if (free) begin
+      \$6  = 1'h0;
+    end else if (input__valid) begin
+      \$6  = 1'h1;
+    end
+    if (device_rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$7  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$7  = skid;
+      end else begin
+        \$7  = input__payload;
+      end
+    end
+    if (device_rst) begin
+      \$7  = 69'h000000000000000000;
+    end
+  end
+endmodule
+
+module hotline_small_read_judge(device_rst, output__ready, move, busy, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc
+, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, input__valid, input__payload, output__valid, output__payload, device_clk
+);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output move;
+  wire move;
+  output busy;
+  wire busy;
+  output \inside ;
+  wire \inside ;
+  input [19:0] windows__0__page_19_0;
+  wire [19:0] windows__0__page_19_0;
+  input [31:0] windows__0__page_51_20;
+  wire [31:0] windows__0__page_51_20;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
+  input [1:0] windows__0__read_etc;
+  wire [1:0] windows__0__read_etc;
+  input [19:0] windows__1__page_19_0;
+  wire [19:0] windows__1__page_19_0;
+  input [31:0] windows__1__page_51_20;
+  wire [31:0] windows__1__page_51_20;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
+  input [1:0] windows__1__read_etc;
+  wire [1:0] windows__1__read_etc;
+  input [19:0] windows__2__page_19_0;
+  wire [19:0] windows__2__page_19_0;
+  input [31:0] windows__2__page_51_20;
+  wire [31:0] windows__2__page_51_20;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
+  input [1:0] windows__2__read_etc;
+  wire [1:0] windows__2__read_etc;
+  input [19:0] windows__3__page_19_0;
+  wire [19:0] windows__3__page_19_0;
+  input [31:0] windows__3__page_51_20;
+  wire [31:0] windows__3__page_51_20;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
+  input [1:0] windows__3__read_etc;
+  wire [1:0] windows__3__read_etc;
+  input [19:0] windows__4__page_19_0;
+  wire [19:0] windows__4__page_19_0;
+  input [31:0] windows__4__page_51_20;
+  wire [31:0] windows__4__page_51_20;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
+  input [1:0] windows__4__read_etc;
+  wire [1:0] windows__4__read_etc;
+  input [19:0] windows__5__page_19_0;
+  wire [19:0] windows__5__page_19_0;
+  input [31:0] windows__5__page_51_20;
+  wire [31:0] windows__5__page_51_20;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
+  input [1:0] windows__5__read_etc;
+  wire [1:0] windows__5__read_etc;
+  input [19:0] windows__6__page_19_0;
+  wire [19:0] windows__6__page_19_0;
+  input [31:0] windows__6__page_51_20;
+  wire [31:0] windows__6__page_51_20;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
+  input [1:0] windows__6__read_etc;
+  wire [1:0] windows__6__read_etc;
+  input [19:0] windows__7__page_19_0;
+  wire [19:0] windows__7__page_19_0;
+  input [31:0] windows__7__page_51_20;
+  wire [31:0] windows__7__page_51_20;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] windows__7__read_etc;
+  wire [1:0] windows__7__read_etc;
+  input input__valid;
+  wire input__valid;
+  input [68:0] input__payload;
+  wire [68:0] input__payload;
+  output output__valid;
+  wire output__valid;
+  output [68:0] output__payload;
+  reg [68:0] output__payload = 69'h000000000000000000;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [1:0] \$2 ;
+  reg [68:0] \$3 ;
+  reg [68:0] \$4 ;
+  reg [68:0] burst0 = 69'h000000000000000000;
+  wire enable;
+  wire [51:0] page;
+  reg [1:0] valid = 2'h0;
+  always @(posedge device_clk)
+    burst0 <= \$3 ;
+  always @(posedge device_clk)
+    output__payload <= \$4 ;
+  assign \$1  = ~ valid[1];
+  assign move = \$1  | output__ready;
+  assign busy = | valid;
+  always @(posedge device_clk)
+    valid <= \$2 ;
+  (* enum_base_type = "ReadTarget" *)
+  (* enum_value_00 = "DESCRIPTOR" *)
+  (* enum_value_01 = "STREAM" *)
+  (* enum_value_10 = "LIST" *)
+  (* enum_value_11 = "ROW" *)
+  hotline_small_read_judge_check check (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .enable(move),
+    .\inside (\inside ),
+    .page(input__payload[59:8]),
+    .windows__0__page_19_0(windows__0__page_19_0),
+    .windows__0__page_51_20(windows__0__page_51_20),
+    .windows__0__pages(windows__0__pages),
+    .windows__0__read_etc(windows__0__read_etc),
+    .windows__1__page_19_0(windows__1__page_19_0),
+    .windows__1__page_51_20(windows__1__page_51_20),
+    .windows__1__pages(windows__1__pages),
+    .windows__1__read_etc(windows__1__read_etc),
+    .windows__2__page_19_0(windows__2__page_19_0),
+    .windows__2__page_51_20(windows__2__page_51_20),
+    .windows__2__pages(windows__2__pages),
+    .windows__2__read_etc(windows__2__read_etc),
+    .windows__3__page_19_0(windows__3__page_19_0),
+    .windows__3__page_51_20(windows__3__page_51_20),
+    .windows__3__pages(windows__3__pages),
+    .windows__3__read_etc(windows__3__read_etc),
+    .windows__4__page_19_0(windows__4__page_19_0),
+    .windows__4__page_51_20(windows__4__page_51_20),
+    .windows__4__pages(windows__4__pages),
+    .windows__4__read_etc(windows__4__read_etc),
+    .windows__5__page_19_0(windows__5__page_19_0),
+    .windows__5__page_51_20(windows__5__page_51_20),
+    .windows__5__pages(windows__5__pages),
+    .windows__5__read_etc(windows__5__read_etc),
+    .windows__6__page_19_0(windows__6__page_19_0),
+    .windows__6__page_51_20(windows__6__page_51_20),
+    .windows__6__pages(windows__6__pages),
+    .windows__6__read_etc(windows__6__read_etc),
+    .windows__7__page_19_0(windows__7__page_19_0),
+    .windows__7__page_51_20(windows__7__page_51_20),
+    .windows__7__pages(windows__7__pages),
+    .windows__7__read_etc(windows__7__read_etc)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    \$3  = burst0;
+    if (move) begin
+      \$3  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$4  = output__payload;
+    if (move) begin
+      \$4  = burst0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = valid;
+    if (move) begin
+      \$2  = { valid[0], input__valid };
+    end
+    if (device_rst) begin
+      \$2  = 2'h0;
+    end
+  end
+  assign enable = move;
+  assign page = input__payload[59:8];
+  assign output__valid = valid[1];
+endmodule
+
+module hotline_small_read_judge_check(device_rst, enable, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input enable;
+  wire enable;
+  output \inside ;
+  wire \inside ;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -7567,386 +8565,1071 @@ module hotline_small_read_check(windows__0__page_19_0, windows__0__page_51_20, w
   wire [1:0] windows__7__read_etc;
   input [51:0] page;
   wire [51:0] page;
-  output \inside ;
-  wire \inside ;
+  input device_clk;
+  wire device_clk;
   wire \$1 ;
-  wire \$10 ;
+  wire [9:0] \$10 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire \$104 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire [26:0] \$107 ;
+  wire [26:0] \$108 ;
+  wire \$109 ;
   wire \$11 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire \$114 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
+  wire \$119 ;
   wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
+  wire \$123 ;
+  wire [26:0] \$124 ;
+  wire [26:0] \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
+  wire [7:0] \$13 ;
+  wire \$130 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
+  wire [9:0] \$14 ;
+  wire \$140 ;
+  wire [26:0] \$141 ;
+  wire [26:0] \$142 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
+  wire \$149 ;
+  wire [9:0] \$15 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
+  wire \$157 ;
+  wire [26:0] \$158 ;
+  wire [26:0] \$159 ;
   wire \$16 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire \$162 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire \$170 ;
+  wire \$171 ;
+  wire \$172 ;
+  wire \$173 ;
+  wire \$174 ;
+  wire [26:0] \$175 ;
+  wire [26:0] \$176 ;
+  wire \$177 ;
+  wire \$178 ;
+  wire \$179 ;
+  wire [7:0] \$18 ;
+  wire \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
+  wire [9:0] \$19 ;
+  wire \$190 ;
+  wire \$191 ;
+  wire [26:0] \$192 ;
+  wire [26:0] \$193 ;
+  wire \$194 ;
+  wire \$195 ;
+  wire \$196 ;
+  wire \$197 ;
+  wire \$198 ;
+  wire \$199 ;
   wire \$2 ;
-  wire \$20 ;
+  wire [9:0] \$20 ;
+  wire \$200 ;
+  wire \$201 ;
+  wire \$202 ;
+  wire \$203 ;
+  wire \$204 ;
+  wire \$205 ;
+  wire \$206 ;
+  wire \$207 ;
+  wire \$208 ;
+  reg [26:0] \$209 ;
   wire \$21 ;
+  reg [26:0] \$210 ;
+  reg \$211 ;
+  reg \$212 ;
+  reg \$213 ;
+  reg [26:0] \$214 ;
+  reg [26:0] \$215 ;
+  reg \$216 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [26:0] \$219 ;
   wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
+  reg [26:0] \$220 ;
+  reg \$221 ;
+  reg \$222 ;
+  reg \$223 ;
+  reg [26:0] \$224 ;
+  reg [26:0] \$225 ;
+  reg \$226 ;
+  reg \$227 ;
+  reg \$228 ;
+  reg [26:0] \$229 ;
+  wire [7:0] \$23 ;
+  reg [26:0] \$230 ;
+  reg \$231 ;
+  reg \$232 ;
+  reg \$233 ;
+  reg [26:0] \$234 ;
+  reg [26:0] \$235 ;
+  reg \$236 ;
+  reg \$237 ;
+  reg \$238 ;
+  reg [26:0] \$239 ;
+  wire [9:0] \$24 ;
+  reg [26:0] \$240 ;
+  reg \$241 ;
+  reg \$242 ;
+  reg \$243 ;
+  reg [26:0] \$244 ;
+  reg [26:0] \$245 ;
+  reg \$246 ;
+  reg \$247 ;
+  reg \$248 ;
+  wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire [7:0] \$28 ;
+  wire [9:0] \$29 ;
+  wire [7:0] \$3 ;
+  wire [9:0] \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
+  wire [7:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [9:0] \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$5 ;
+  wire [7:0] \$38 ;
+  wire [9:0] \$39 ;
+  wire [9:0] \$4 ;
+  wire [9:0] \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
+  wire [9:0] \$5 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  wire [52:0] beyond0;
-  wire [52:0] beyond1;
-  wire [52:0] beyond2;
-  wire [52:0] beyond3;
-  wire [52:0] beyond4;
-  wire [52:0] beyond5;
-  wire [52:0] beyond6;
-  wire [52:0] beyond7;
-  assign beyond0 = page - { windows__0__page_51_20, windows__0__page_19_0 };
-  assign beyond1 = page - { windows__1__page_51_20, windows__1__page_19_0 };
-  assign beyond2 = page - { windows__2__page_51_20, windows__2__page_19_0 };
-  assign beyond3 = page - { windows__3__page_51_20, windows__3__page_19_0 };
-  assign beyond4 = page - { windows__4__page_51_20, windows__4__page_19_0 };
-  assign beyond5 = page - { windows__5__page_51_20, windows__5__page_19_0 };
-  assign beyond6 = page - { windows__6__page_51_20, windows__6__page_19_0 };
-  assign beyond7 = page - { windows__7__page_51_20, windows__7__page_19_0 };
-  assign \$2  = ~ beyond0[52];
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = beyond0[51:0] < windows__0__pages;
-  assign \$5  = \$3  & \$4 ;
-  assign \$7  = ~ beyond1[52];
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = beyond1[51:0] < windows__1__pages;
-  assign \$10  = \$8  & \$9 ;
-  assign \$12  = ~ beyond2[52];
-  assign \$13  = \$11  & \$12 ;
-  assign \$14  = beyond2[51:0] < windows__2__pages;
-  assign \$15  = \$13  & \$14 ;
-  assign \$17  = ~ beyond3[52];
-  assign \$18  = \$16  & \$17 ;
-  assign \$19  = beyond3[51:0] < windows__3__pages;
-  assign \$20  = \$18  & \$19 ;
-  assign \$22  = ~ beyond4[52];
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = beyond4[51:0] < windows__4__pages;
-  assign \$25  = \$23  & \$24 ;
-  assign \$27  = ~ beyond5[52];
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = beyond5[51:0] < windows__5__pages;
-  assign \$30  = \$28  & \$29 ;
-  assign \$32  = ~ beyond6[52];
-  assign \$33  = \$31  & \$32 ;
-  assign \$34  = beyond6[51:0] < windows__6__pages;
-  assign \$35  = \$33  & \$34 ;
-  assign \$37  = ~ beyond7[52];
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = beyond7[51:0] < windows__7__pages;
-  assign \$40  = \$38  & \$39 ;
-  assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = windows__0__read_etc[0];
-  assign \$6  = windows__1__read_etc[0];
-  assign \$11  = windows__2__read_etc[0];
-  assign \$16  = windows__3__read_etc[0];
-  assign \$21  = windows__4__read_etc[0];
-  assign \$26  = windows__5__read_etc[0];
-  assign \$31  = windows__6__read_etc[0];
-  assign \$36  = windows__7__read_etc[0];
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [26:0] \$73 ;
+  wire [26:0] \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire [7:0] \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
+  wire [9:0] \$9 ;
+  wire [26:0] \$90 ;
+  wire [26:0] \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg [26:0] high0 = 27'h0000000;
+  reg [26:0] high1 = 27'h0000000;
+  reg [26:0] high2 = 27'h0000000;
+  reg [26:0] high3 = 27'h0000000;
+  reg [26:0] high4 = 27'h0000000;
+  reg [26:0] high5 = 27'h0000000;
+  reg [26:0] high6 = 27'h0000000;
+  reg [26:0] high7 = 27'h0000000;
+  reg less0 = 1'h0;
+  reg less1 = 1'h0;
+  reg less2 = 1'h0;
+  reg less3 = 1'h0;
+  reg less4 = 1'h0;
+  reg less5 = 1'h0;
+  reg less6 = 1'h0;
+  reg less7 = 1'h0;
+  reg [26:0] low0 = 27'h0000000;
+  reg [26:0] low1 = 27'h0000000;
+  reg [26:0] low2 = 27'h0000000;
+  reg [26:0] low3 = 27'h0000000;
+  reg [26:0] low4 = 27'h0000000;
+  reg [26:0] low5 = 27'h0000000;
+  reg [26:0] low6 = 27'h0000000;
+  reg [26:0] low7 = 27'h0000000;
+  reg low_less0 = 1'h0;
+  reg low_less1 = 1'h0;
+  reg low_less2 = 1'h0;
+  reg low_less3 = 1'h0;
+  reg low_less4 = 1'h0;
+  reg low_less5 = 1'h0;
+  reg low_less6 = 1'h0;
+  reg low_less7 = 1'h0;
+  reg same0 = 1'h0;
+  reg same1 = 1'h0;
+  reg same2 = 1'h0;
+  reg same3 = 1'h0;
+  reg same4 = 1'h0;
+  reg same5 = 1'h0;
+  reg same6 = 1'h0;
+  reg same7 = 1'h0;
+  assign \$1  = ~ low0[26];
+  assign \$2  = ~ low0[26];
+  assign \$3  = ~ { 2'h0, windows__0__pages[31:26] };
+  assign \$4  = { high0[6:0], \$1  } + { \$3 , \$2  };
+  assign \$6  = ~ low1[26];
+  assign \$7  = ~ low1[26];
+  assign \$8  = ~ { 2'h0, windows__1__pages[31:26] };
+  assign \$9  = { high1[6:0], \$6  } + { \$8 , \$7  };
+  assign \$11  = ~ low2[26];
+  assign \$12  = ~ low2[26];
+  assign \$13  = ~ { 2'h0, windows__2__pages[31:26] };
+  assign \$14  = { high2[6:0], \$11  } + { \$13 , \$12  };
+  assign \$16  = ~ low3[26];
+  assign \$17  = ~ low3[26];
+  assign \$18  = ~ { 2'h0, windows__3__pages[31:26] };
+  assign \$19  = { high3[6:0], \$16  } + { \$18 , \$17  };
+  assign \$21  = ~ low4[26];
+  assign \$22  = ~ low4[26];
+  assign \$23  = ~ { 2'h0, windows__4__pages[31:26] };
+  assign \$24  = { high4[6:0], \$21  } + { \$23 , \$22  };
+  assign \$26  = ~ low5[26];
+  assign \$27  = ~ low5[26];
+  assign \$28  = ~ { 2'h0, windows__5__pages[31:26] };
+  assign \$29  = { high5[6:0], \$26  } + { \$28 , \$27  };
+  assign \$31  = ~ low6[26];
+  assign \$32  = ~ low6[26];
+  assign \$33  = ~ { 2'h0, windows__6__pages[31:26] };
+  assign \$34  = { high6[6:0], \$31  } + { \$33 , \$32  };
+  assign \$36  = ~ low7[26];
+  assign \$37  = ~ low7[26];
+  assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
+  assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
+  assign \$42  = same0 & low_less0;
+  assign \$43  = less0 | \$42 ;
+  assign \$44  = \$41  & \$43 ;
+  assign \$46  = same1 & low_less1;
+  assign \$47  = less1 | \$46 ;
+  assign \$48  = \$45  & \$47 ;
+  assign \$50  = same2 & low_less2;
+  assign \$51  = less2 | \$50 ;
+  assign \$52  = \$49  & \$51 ;
+  assign \$54  = same3 & low_less3;
+  assign \$55  = less3 | \$54 ;
+  assign \$56  = \$53  & \$55 ;
+  assign \$58  = same4 & low_less4;
+  assign \$59  = less4 | \$58 ;
+  assign \$60  = \$57  & \$59 ;
+  assign \$62  = same5 & low_less5;
+  assign \$63  = less5 | \$62 ;
+  assign \$64  = \$61  & \$63 ;
+  assign \$66  = same6 & low_less6;
+  assign \$67  = less6 | \$66 ;
+  assign \$68  = \$65  & \$67 ;
+  assign \$70  = same7 & low_less7;
+  assign \$71  = less7 | \$70 ;
+  assign \$72  = \$69  & \$71 ;
+  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
+  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$75  = | high0[26:7];
+  assign \$76  = ! high0[6:0];
+  assign \$77  = low0[26] & \$76 ;
+  assign \$78  = \$75  | \$77 ;
+  assign \$79  = ~ \$78 ;
+  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$81  = \$79  & \$80 ;
+  assign \$82  = | high0[26:7];
+  assign \$83  = ! high0[6:0];
+  assign \$84  = low0[26] & \$83 ;
+  assign \$85  = \$82  | \$84 ;
+  assign \$86  = ~ \$85 ;
+  assign \$87  = ! \$5 [7:0];
+  assign \$88  = \$86  & \$87 ;
+  assign \$89  = low0[25:0] < windows__0__pages[25:0];
+  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$92  = | high1[26:7];
+  assign \$93  = ! high1[6:0];
+  assign \$94  = low1[26] & \$93 ;
+  assign \$95  = \$92  | \$94 ;
+  assign \$96  = ~ \$95 ;
+  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$98  = \$96  & \$97 ;
+  assign \$99  = | high1[26:7];
+  assign \$100  = ! high1[6:0];
+  assign \$101  = low1[26] & \$100 ;
+  assign \$102  = \$99  | \$101 ;
+  assign \$103  = ~ \$102 ;
+  assign \$104  = ! \$10 [7:0];
+  assign \$105  = \$103  & \$104 ;
+  assign \$106  = low1[25:0] < windows__1__pages[25:0];
+  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$109  = | high2[26:7];
+  assign \$110  = ! high2[6:0];
+  assign \$111  = low2[26] & \$110 ;
+  assign \$112  = \$109  | \$111 ;
+  assign \$113  = ~ \$112 ;
+  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$115  = \$113  & \$114 ;
+  assign \$116  = | high2[26:7];
+  assign \$117  = ! high2[6:0];
+  assign \$118  = low2[26] & \$117 ;
+  assign \$119  = \$116  | \$118 ;
+  assign \$120  = ~ \$119 ;
+  assign \$121  = ! \$15 [7:0];
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = low2[25:0] < windows__2__pages[25:0];
+  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$126  = | high3[26:7];
+  assign \$127  = ! high3[6:0];
+  assign \$128  = low3[26] & \$127 ;
+  assign \$129  = \$126  | \$128 ;
+  assign \$130  = ~ \$129 ;
+  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$132  = \$130  & \$131 ;
+  assign \$133  = | high3[26:7];
+  assign \$134  = ! high3[6:0];
+  assign \$135  = low3[26] & \$134 ;
+  assign \$136  = \$133  | \$135 ;
+  assign \$137  = ~ \$136 ;
+  assign \$138  = ! \$20 [7:0];
+  assign \$139  = \$137  & \$138 ;
+  assign \$140  = low3[25:0] < windows__3__pages[25:0];
+  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$143  = | high4[26:7];
+  assign \$144  = ! high4[6:0];
+  assign \$145  = low4[26] & \$144 ;
+  assign \$146  = \$143  | \$145 ;
+  assign \$147  = ~ \$146 ;
+  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$149  = \$147  & \$148 ;
+  assign \$150  = | high4[26:7];
+  assign \$151  = ! high4[6:0];
+  assign \$152  = low4[26] & \$151 ;
+  assign \$153  = \$150  | \$152 ;
+  assign \$154  = ~ \$153 ;
+  assign \$155  = ! \$25 [7:0];
+  assign \$156  = \$154  & \$155 ;
+  assign \$157  = low4[25:0] < windows__4__pages[25:0];
+  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$160  = | high5[26:7];
+  assign \$161  = ! high5[6:0];
+  assign \$162  = low5[26] & \$161 ;
+  assign \$163  = \$160  | \$162 ;
+  assign \$164  = ~ \$163 ;
+  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$166  = \$164  & \$165 ;
+  assign \$167  = | high5[26:7];
+  assign \$168  = ! high5[6:0];
+  assign \$169  = low5[26] & \$168 ;
+  assign \$170  = \$167  | \$169 ;
+  assign \$171  = ~ \$170 ;
+  assign \$172  = ! \$30 [7:0];
+  assign \$173  = \$171  & \$172 ;
+  assign \$174  = low5[25:0] < windows__5__pages[25:0];
+  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$177  = | high6[26:7];
+  assign \$178  = ! high6[6:0];
+  assign \$179  = low6[26] & \$178 ;
+  assign \$180  = \$177  | \$179 ;
+  assign \$181  = ~ \$180 ;
+  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$183  = \$181  & \$182 ;
+  assign \$184  = | high6[26:7];
+  assign \$185  = ! high6[6:0];
+  assign \$186  = low6[26] & \$185 ;
+  assign \$187  = \$184  | \$186 ;
+  assign \$188  = ~ \$187 ;
+  assign \$189  = ! \$35 [7:0];
+  assign \$190  = \$188  & \$189 ;
+  assign \$191  = low6[25:0] < windows__6__pages[25:0];
+  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$194  = | high7[26:7];
+  assign \$195  = ! high7[6:0];
+  assign \$196  = low7[26] & \$195 ;
+  assign \$197  = \$194  | \$196 ;
+  assign \$198  = ~ \$197 ;
+  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$200  = \$198  & \$199 ;
+  assign \$201  = | high7[26:7];
+  assign \$202  = ! high7[6:0];
+  assign \$203  = low7[26] & \$202 ;
+  assign \$204  = \$201  | \$203 ;
+  assign \$205  = ~ \$204 ;
+  assign \$206  = ! \$40 [7:0];
+  assign \$207  = \$205  & \$206 ;
+  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  always @(posedge device_clk)
+    low0 <= \$209 ;
+  always @(posedge device_clk)
+    high0 <= \$210 ;
+  always @(posedge device_clk)
+    less0 <= \$211 ;
+  always @(posedge device_clk)
+    same0 <= \$212 ;
+  always @(posedge device_clk)
+    low_less0 <= \$213 ;
+  always @(posedge device_clk)
+    low1 <= \$214 ;
+  always @(posedge device_clk)
+    high1 <= \$215 ;
+  always @(posedge device_clk)
+    less1 <= \$216 ;
+  always @(posedge device_clk)
+    same1 <= \$217 ;
+  always @(posedge device_clk)
+    low_less1 <= \$218 ;
+  always @(posedge device_clk)
+    low2 <= \$219 ;
+  always @(posedge device_clk)
+    high2 <= \$220 ;
+  always @(posedge device_clk)
+    less2 <= \$221 ;
+  always @(posedge device_clk)
+    same2 <= \$222 ;
+  always @(posedge device_clk)
+    low_less2 <= \$223 ;
+  always @(posedge device_clk)
+    low3 <= \$224 ;
+  always @(posedge device_clk)
+    high3 <= \$225 ;
+  always @(posedge device_clk)
+    less3 <= \$226 ;
+  always @(posedge device_clk)
+    same3 <= \$227 ;
+  always @(posedge device_clk)
+    low_less3 <= \$228 ;
+  always @(posedge device_clk)
+    low4 <= \$229 ;
+  always @(posedge device_clk)
+    high4 <= \$230 ;
+  always @(posedge device_clk)
+    less4 <= \$231 ;
+  always @(posedge device_clk)
+    same4 <= \$232 ;
+  always @(posedge device_clk)
+    low_less4 <= \$233 ;
+  always @(posedge device_clk)
+    low5 <= \$234 ;
+  always @(posedge device_clk)
+    high5 <= \$235 ;
+  always @(posedge device_clk)
+    less5 <= \$236 ;
+  always @(posedge device_clk)
+    same5 <= \$237 ;
+  always @(posedge device_clk)
+    low_less5 <= \$238 ;
+  always @(posedge device_clk)
+    low6 <= \$239 ;
+  always @(posedge device_clk)
+    high6 <= \$240 ;
+  always @(posedge device_clk)
+    less6 <= \$241 ;
+  always @(posedge device_clk)
+    same6 <= \$242 ;
+  always @(posedge device_clk)
+    low_less6 <= \$243 ;
+  always @(posedge device_clk)
+    low7 <= \$244 ;
+  always @(posedge device_clk)
+    high7 <= \$245 ;
+  always @(posedge device_clk)
+    less7 <= \$246 ;
+  always @(posedge device_clk)
+    same7 <= \$247 ;
+  always @(posedge device_clk)
+    low_less7 <= \$248 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = low0;
+    if (enable) begin
+      \$209  = \$73 ;
+    end
+    if (device_rst) begin
+      \$209  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = high0;
+    if (enable) begin
+      \$210  = \$74 ;
+    end
+    if (device_rst) begin
+      \$210  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = less0;
+    if (enable) begin
+      \$211  = \$81 ;
+    end
+    if (device_rst) begin
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = same0;
+    if (enable) begin
+      \$212  = \$88 ;
+    end
+    if (device_rst) begin
+      \$212  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$213  = low_less0;
+    if (enable) begin
+      \$213  = \$89 ;
+    end
+    if (device_rst) begin
+      \$213  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = low1;
+    if (enable) begin
+      \$214  = \$90 ;
+    end
+    if (device_rst) begin
+      \$214  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = high1;
+    if (enable) begin
+      \$215  = \$91 ;
+    end
+    if (device_rst) begin
+      \$215  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = less1;
+    if (enable) begin
+      \$216  = \$98 ;
+    end
+    if (device_rst) begin
+      \$216  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = same1;
+    if (enable) begin
+      \$217  = \$105 ;
+    end
+    if (device_rst) begin
+      \$217  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = low_less1;
+    if (enable) begin
+      \$218  = \$106 ;
+    end
+    if (device_rst) begin
+      \$218  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = low2;
+    if (enable) begin
+      \$219  = \$107 ;
+    end
+    if (device_rst) begin
+      \$219  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = high2;
+    if (enable) begin
+      \$220  = \$108 ;
+    end
+    if (device_rst) begin
+      \$220  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = less2;
+    if (enable) begin
+      \$221  = \$115 ;
+    end
+    if (device_rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = same2;
+    if (enable) begin
+      \$222  = \$122 ;
+    end
+    if (device_rst) begin
+      \$222  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = low_less2;
+    if (enable) begin
+      \$223  = \$123 ;
+    end
+    if (device_rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = low3;
+    if (enable) begin
+      \$224  = \$124 ;
+    end
+    if (device_rst) begin
+      \$224  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = high3;
+    if (enable) begin
+      \$225  = \$125 ;
+    end
+    if (device_rst) begin
+      \$225  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = less3;
+    if (enable) begin
+      \$226  = \$132 ;
+    end
+    if (device_rst) begin
+      \$226  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = same3;
+    if (enable) begin
+      \$227  = \$139 ;
+    end
+    if (device_rst) begin
+      \$227  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$228  = low_less3;
+    if (enable) begin
+      \$228  = \$140 ;
+    end
+    if (device_rst) begin
+      \$228  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = low4;
+    if (enable) begin
+      \$229  = \$141 ;
+    end
+    if (device_rst) begin
+      \$229  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$230  = high4;
+    if (enable) begin
+      \$230  = \$142 ;
+    end
+    if (device_rst) begin
+      \$230  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$231  = less4;
+    if (enable) begin
+      \$231  = \$149 ;
+    end
+    if (device_rst) begin
+      \$231  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = same4;
+    if (enable) begin
+      \$232  = \$156 ;
+    end
+    if (device_rst) begin
+      \$232  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = low_less4;
+    if (enable) begin
+      \$233  = \$157 ;
+    end
+    if (device_rst) begin
+      \$233  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$234  = low5;
+    if (enable) begin
+      \$234  = \$158 ;
+    end
+    if (device_rst) begin
+      \$234  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$235  = high5;
+    if (enable) begin
+      \$235  = \$159 ;
+    end
+    if (device_rst) begin
+      \$235  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = less5;
+    if (enable) begin
+      \$236  = \$166 ;
+    end
+    if (device_rst) begin
+      \$236  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = same5;
+    if (enable) begin
+      \$237  = \$173 ;
+    end
+    if (device_rst) begin
+      \$237  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$238  = low_less5;
+    if (enable) begin
+      \$238  = \$174 ;
+    end
+    if (device_rst) begin
+      \$238  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$239  = low6;
+    if (enable) begin
+      \$239  = \$175 ;
+    end
+    if (device_rst) begin
+      \$239  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = high6;
+    if (enable) begin
+      \$240  = \$176 ;
+    end
+    if (device_rst) begin
+      \$240  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$241  = less6;
+    if (enable) begin
+      \$241  = \$183 ;
+    end
+    if (device_rst) begin
+      \$241  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$242  = same6;
+    if (enable) begin
+      \$242  = \$190 ;
+    end
+    if (device_rst) begin
+      \$242  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = low_less6;
+    if (enable) begin
+      \$243  = \$191 ;
+    end
+    if (device_rst) begin
+      \$243  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$244  = low7;
+    if (enable) begin
+      \$244  = \$192 ;
+    end
+    if (device_rst) begin
+      \$244  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$245  = high7;
+    if (enable) begin
+      \$245  = \$193 ;
+    end
+    if (device_rst) begin
+      \$245  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = less7;
+    if (enable) begin
+      \$246  = \$200 ;
+    end
+    if (device_rst) begin
+      \$246  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$247  = same7;
+    if (enable) begin
+      \$247  = \$207 ;
+    end
+    if (device_rst) begin
+      \$247  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$248  = low_less7;
+    if (enable) begin
+      \$248  = \$208 ;
+    end
+    if (device_rst) begin
+      \$248  = 1'h0;
+    end
+  end
+  assign \$5  = { 1'h0, \$4 [9:1] };
+  assign \$10  = { 1'h0, \$9 [9:1] };
+  assign \$15  = { 1'h0, \$14 [9:1] };
+  assign \$20  = { 1'h0, \$19 [9:1] };
+  assign \$25  = { 1'h0, \$24 [9:1] };
+  assign \$30  = { 1'h0, \$29 [9:1] };
+  assign \$35  = { 1'h0, \$34 [9:1] };
+  assign \$40  = { 1'h0, \$39 [9:1] };
+  assign \$41  = windows__0__read_etc[0];
+  assign \$45  = windows__1__read_etc[0];
+  assign \$49  = windows__2__read_etc[0];
+  assign \$53  = windows__3__read_etc[0];
+  assign \$57  = windows__4__read_etc[0];
+  assign \$61  = windows__5__read_etc[0];
+  assign \$65  = windows__6__read_etc[0];
+  assign \$69  = windows__7__read_etc[0];
 endmodule
 
-module hotline_small_read_cutter(device_rst, burst__ready, request__ready, busy, request__payload, request__valid, burst__valid, burst__payload, device_clk);
+module hotline_small_read_requests(device_rst, output__ready, input__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input burst__ready;
-  wire burst__ready;
-  output request__ready;
-  wire request__ready;
-  output busy;
-  wire busy;
-  input [93:0] request__payload;
-  wire [93:0] request__payload;
-  input request__valid;
-  wire request__valid;
-  output burst__valid;
-  reg burst__valid = 1'h0;
-  output [68:0] burst__payload;
-  reg [68:0] burst__payload = 69'h000000000000000000;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [93:0] input__payload;
+  wire [93:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  output [93:0] output__payload;
+  reg [93:0] output__payload = 94'h000000000000000000000000;
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  wire [32:0] \$10 ;
-  wire [24:0] \$11 ;
-  wire [24:0] \$12 ;
-  wire \$13 ;
-  wire [25:0] \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire [31:0] \$17 ;
-  wire [3:0] \$18 ;
-  wire [4:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  reg \$21 ;
-  reg [93:0] \$22 ;
-  reg [31:0] \$23 ;
-  reg \$24 ;
-  reg [27:0] \$25 ;
-  reg [31:0] \$26 ;
-  reg \$27 ;
-  reg [24:0] \$28 ;
-  reg [3:0] \$29 ;
   wire \$3 ;
-  reg \$30 ;
-  reg \$31 ;
-  reg [1:0] \$32 ;
-  reg \$33 ;
-  reg [68:0] \$34 ;
-  wire \$4 ;
-  wire [4:0] \$5 ;
-  wire [29:0] \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg carried = 1'h0;
-  reg cutting = 1'h0;
-  reg \end  = 1'h0;
-  reg [3:0] \final  = 4'h0;
-  reg first = 1'h0;
-  reg held = 1'h0;
-  reg [31:0] high = 32'd0;
-  wire last;
-  reg [24:0] left = 25'h0000000;
-  wire load;
-  reg [27:0] low = 28'h0000000;
-  reg [31:0] next_high = 32'd0;
-  wire offered;
-  reg [93:0] request = 94'h000000000000000000000000;
-  (* enum_base_type = "ReadTarget" *)
-  (* enum_value_00 = "DESCRIPTOR" *)
-  (* enum_value_01 = "STREAM" *)
-  (* enum_value_10 = "LIST" *)
-  (* enum_value_11 = "ROW" *)
-  reg [1:0] target = 2'h0;
-  assign \$1  = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) burst__valid;
-  assign \$2  = \$1  | burst__ready;
-  assign offered = cutting & \$2 ;
-  assign \$3  = ~ held;
-  assign request__ready = \$3  | load;
-  assign \$4  = held | cutting;
-  assign busy = \$4  | burst__valid;
-  assign \$5  = request[7:4] - 1'h1;
-  assign \$6  = $signed({ 1'h0, request[91:64] }) + $signed(\$5 );
-  assign last = ! left;
-  assign \$7  = ~ cutting;
-  assign \$8  = offered & last;
-  assign load = \$7  | \$8 ;
-  assign \$9  = ! request__payload[91:64];
-  assign \$10  = high + 1'h1;
-  assign \$11  = low[27:4] + 1'h1;
-  assign \$12  = low[27:4] + 1'h1;
-  assign \$13  = carried | \$12 [24];
-  assign \$14  = left - 1'h1;
-  assign \$15  = ~ burst__valid;
-  assign \$16  = \$15  | burst__ready;
-  assign \$17  = carried ? next_high : high;
-  assign \$18  = last ? \final  : 4'hf;
-  assign \$19  = \$18  - low[3:0];
-  assign \$20  = last ? \end  : 1'h0;
+  reg [93:0] \$4 ;
+  reg \$5 ;
+  reg \$6 ;
+  reg [93:0] \$7 ;
+  wire free;
+  reg [93:0] skid = 94'h000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
   always @(posedge device_clk)
-    held <= \$21 ;
+    skid <= \$4 ;
   always @(posedge device_clk)
-    request <= \$22 ;
+    output__valid <= \$5 ;
   always @(posedge device_clk)
-    next_high <= \$23 ;
+    skid_valid <= \$6 ;
   always @(posedge device_clk)
-    cutting <= \$24 ;
-  always @(posedge device_clk)
-    low <= \$25 ;
-  always @(posedge device_clk)
-    high <= \$26 ;
-  always @(posedge device_clk)
-    carried <= \$27 ;
-  always @(posedge device_clk)
-    left <= \$28 ;
-  always @(posedge device_clk)
-    \final  <= \$29 ;
-  always @(posedge device_clk)
-    first <= \$30 ;
-  always @(posedge device_clk)
-    \end  <= \$31 ;
-  always @(posedge device_clk)
-    target <= \$32 ;
-  always @(posedge device_clk)
-    burst__valid <= \$33 ;
-  always @(posedge device_clk)
-    burst__payload <= \$34 ;
+    output__payload <= \$7 ;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
   always @* begin
     if (starts_blocks) begin end
-    \$21  = held;
-    if (request__ready) begin
-      \$21  = request__valid;
-    end
-    if (device_rst) begin
-      \$21  = 1'h0;
+    \$4  = skid;
+    if (\$2 ) begin
+      \$4  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = request;
-    if (request__ready) begin
-      \$22  = request__payload;
-      if (\$9 ) begin
-        \$22 [91:64] = 28'h0000001;
+    \$5  = output__valid;
+    if (free) begin
+      \$5  = \$3 ;
+    end
+    if (device_rst) begin
+      \$5  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$6  = skid_valid;
+    if (free) begin
+      \$6  = 1'h0;
+    end else if (input__valid) begin
+      \$6  = 1'h1;
+    end
+    if (device_rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$7  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$7  = skid;
+      end else begin
+        \$7  = input__payload;
       end
     end
     if (device_rst) begin
-      \$22  = 94'h000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = \$10 [31:0];
-    if (device_rst) begin
-      \$23  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$24  = cutting;
-    if (load) begin
-      \$24  = held;
-    end
-    if (device_rst) begin
-      \$24  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$25  = low;
-    if (load) begin
-      \$25  = request[31:4];
-    end else if (offered) begin
-      \$25  = { \$11 [23:0], 4'h0 };
-    end
-    if (device_rst) begin
-      \$25  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = high;
-    if (load) begin
-      \$26  = request[63:32];
-    end
-    if (device_rst) begin
-      \$26  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = carried;
-    if (load) begin
-      \$27  = 1'h0;
-    end else if (offered) begin
-      \$27  = \$13 ;
-    end
-    if (device_rst) begin
-      \$27  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$28  = left;
-    if (load) begin
-      \$28  = \$6 [28:4];
-    end else if (offered) begin
-      \$28  = \$14 [24:0];
-    end
-    if (device_rst) begin
-      \$28  = 25'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$29  = \final ;
-    if (load) begin
-      \$29  = \$6 [3:0];
-    end
-    if (device_rst) begin
-      \$29  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$30  = first;
-    if (load) begin
-      \$30  = 1'h0;
-    end else if (offered) begin
-      \$30  = 1'h0;
-    end
-    if (device_rst) begin
-      \$30  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$31  = \end ;
-    if (load) begin
-      \$31  = 1'h0;
-    end
-    if (device_rst) begin
-      \$31  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$32  = target;
-    if (load) begin
-      \$32  = request[93:92];
-    end
-    if (device_rst) begin
-      \$32  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$33  = burst__valid;
-    if (\$16 ) begin
-      \$33  = cutting;
-    end
-    if (device_rst) begin
-      \$33  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = burst__payload;
-    if (offered) begin
-      \$34 [59:0] = { \$17 , low };
-      \$34 [63:60] = \$19 [3:0];
-      \$34 [64] = first;
-      \$34 [65] = \$20 ;
-      \$34 [67:66] = target;
-      \$34 [68] = last;
-    end
-    if (device_rst) begin
-      \$34  = 69'h000000000000000000;
+      \$7  = 94'h000000000000000000000000;
     end
   end
 endmodule
@@ -12230,7 +13913,7 @@ module hotline_small_registers_csr(device_rst, dma_status_4, bus__awvalid, bus__
   assign \$263 [1:0] = write_data[1:0];
 endmodule
 
-module hotline_small_registers_rings(device_rst, log2_size, clear, available, room, entry, cpl_entry, generation, interrupt, urgent, write_data, producer_write_etc, coalesce, delay, doorbell_error, producer, cpl_consumer, consumer, cpl_producer, fetched, completed
+module hotline_small_registers_rings(device_rst, log2_size, clear, available, room, entry, cpl_entry, generation, interrupt, urgent, write_data, producer_write_etc, coalesce, delay, producer, cpl_consumer, consumer, cpl_producer, doorbell_error, fetched, completed
 , device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -12262,8 +13945,6 @@ module hotline_small_registers_rings(device_rst, log2_size, clear, available, ro
   wire [15:0] coalesce;
   input [31:0] delay;
   wire [31:0] delay;
-  output doorbell_error;
-  reg doorbell_error;
   output [15:0] producer;
   reg [15:0] producer = 16'h0000;
   output [15:0] cpl_consumer;
@@ -12272,381 +13953,470 @@ module hotline_small_registers_rings(device_rst, log2_size, clear, available, ro
   reg [15:0] consumer = 16'h0000;
   output [15:0] cpl_producer;
   reg [15:0] cpl_producer = 16'h0000;
+  output doorbell_error;
+  reg doorbell_error;
   input fetched;
   wire fetched;
   input completed;
   wire completed;
   input device_clk;
   wire device_clk;
-  wire [16:0] \$1 ;
-  wire \$10 ;
+  wire [15:0] \$1 ;
+  wire [32:0] \$10 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
+  wire [32:0] \$14 ;
+  wire [32:0] \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire [32:0] \$18 ;
+  wire \$18 ;
   wire [16:0] \$19 ;
-  wire [16:0] \$2 ;
-  wire [32:0] \$20 ;
+  wire [15:0] \$2 ;
+  wire [16:0] \$20 ;
   wire \$21 ;
   wire \$22 ;
   wire \$23 ;
-  wire [32:0] \$24 ;
-  wire [32:0] \$25 ;
+  wire [16:0] \$24 ;
+  wire [17:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [16:0] \$29 ;
   wire [16:0] \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
+  wire [17:0] \$30 ;
+  wire [16:0] \$31 ;
+  wire [16:0] \$32 ;
   wire \$33 ;
-  wire \$34 ;
-  wire [16:0] \$35 ;
-  wire [16:0] \$36 ;
-  wire [16:0] \$37 ;
+  wire [15:0] \$34 ;
+  wire [15:0] \$35 ;
+  wire [15:0] \$36 ;
+  wire \$37 ;
   wire \$38 ;
-  reg \$39 ;
-  wire [15:0] \$4 ;
-  reg \$40 ;
-  reg \$41 ;
-  reg [15:0] \$42 ;
-  reg \$43 ;
-  reg [15:0] \$44 ;
-  reg [15:0] \$45 ;
-  reg [15:0] \$46 ;
+  wire \$39 ;
+  wire \$4 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
   reg [15:0] \$47 ;
-  reg \$48 ;
-  reg [31:0] \$49 ;
-  wire [15:0] \$5 ;
+  reg [15:0] \$48 ;
+  reg [15:0] \$49 ;
+  wire [16:0] \$5 ;
   reg \$50 ;
   reg \$51 ;
-  reg [15:0] \$52 ;
+  reg \$52 ;
   reg [15:0] \$53 ;
-  reg [15:0] \$54 ;
+  reg \$54 ;
   reg [15:0] \$55 ;
-  reg \$56 ;
-  wire [15:0] \$6 ;
+  reg [15:0] \$56 ;
+  reg [15:0] \$57 ;
+  reg [15:0] \$58 ;
+  reg \$59 ;
+  wire [16:0] \$6 ;
+  reg [31:0] \$60 ;
+  reg \$61 ;
+  reg \$62 ;
+  reg [15:0] \$63 ;
+  reg [15:0] \$64 ;
+  reg [15:0] \$65 ;
+  reg [15:0] \$66 ;
+  reg [15:0] \$67 ;
+  reg [15:0] \$68 ;
+  reg \$69 ;
   wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
+  wire [32:0] \$8 ;
+  wire [16:0] \$9 ;
   reg beyond = 1'h0;
   reg cleared = 1'h0;
   wire due;
   reg enough = 1'h0;
   reg [15:0] fewer = 16'h0000;
   reg freed = 1'h0;
+  reg [15:0] goal = 16'h0000;
   reg late = 1'h0;
+  reg [15:0] mask = 16'h0000;
   reg [15:0] more = 16'h0000;
   reg [15:0] most_fewer = 16'h0000;
   reg [15:0] most_more = 16'h0000;
   reg [15:0] \new  = 16'h0000;
+  reg [15:0] ready = 16'h0000;
   reg rung = 1'h0;
-  wire [15:0] size;
+  reg [15:0] size = 16'h0001;
   reg some = 1'h0;
   wire timed;
   reg [31:0] timer = 32'd0;
   reg told = 1'h0;
-  assign \$37  = \$3 [15:0] + 1'h1;
-  assign \$38  = \$37  >= coalesce;
-  always @(posedge device_clk)
-    rung <= \$39 ;
-  always @(posedge device_clk)
-    freed <= \$40 ;
-  always @(posedge device_clk)
-    cleared <= \$41 ;
-  always @(posedge device_clk)
-    \new  <= \$42 ;
-  always @(posedge device_clk)
-    beyond <= \$43 ;
-  always @(posedge device_clk)
-    more <= \$44 ;
-  always @(posedge device_clk)
-    most_more <= \$45 ;
-  always @(posedge device_clk)
-    fewer <= \$46 ;
-  always @(posedge device_clk)
-    most_fewer <= \$47 ;
-  always @(posedge device_clk)
-    some <= \$48 ;
-  always @(posedge device_clk)
-    timer <= \$49 ;
-  always @(posedge device_clk)
-    late <= \$50 ;
-  always @(posedge device_clk)
-    told <= \$51 ;
-  always @(posedge device_clk)
-    producer <= \$52 ;
-  always @(posedge device_clk)
-    cpl_consumer <= \$53 ;
-  always @(posedge device_clk)
-    consumer <= \$54 ;
-  always @(posedge device_clk)
-    cpl_producer <= \$55 ;
-  always @(posedge device_clk)
-    enough <= \$56 ;
-  assign size = 1'h1 << log2_size;
-  assign \$1  = size - 1'h1;
-  assign \$2  = producer - consumer;
-  assign \$3  = cpl_producer - cpl_consumer;
-  assign available = | \$2 [15:0];
-  assign room = \$3 [15:0] < size;
-  assign \$4  = consumer & \$1 [15:0];
-  assign \$5  = cpl_producer & \$1 [15:0];
-  assign \$6  = cpl_producer & size;
-  assign generation = ! \$6 ;
+  reg [15:0] waiting = 16'h0000;
+  assign \$31  = consumer + fetched;
+  assign \$32  = cpl_producer + completed;
+  assign \$33  = waiting >= goal;
+  assign available = | ready;
+  assign room = waiting < size;
+  assign \$34  = consumer & mask;
+  assign \$35  = cpl_producer & mask;
+  assign \$36  = cpl_producer & size;
+  assign generation = ! \$36 ;
   assign timed = | delay;
-  assign \$7  = some & late;
-  assign \$8  = ~ told;
-  assign due = \$7  & \$8 ;
-  assign \$9  = more > most_more;
-  assign \$10  = beyond | \$9 ;
-  assign \$11  = ~ cleared;
-  assign \$12  = fewer > most_fewer;
-  assign \$13  = beyond | \$12 ;
-  assign \$14  = ~ cleared;
-  assign \$15  = urgent | enough;
-  assign \$16  = completed & \$15 ;
-  assign interrupt = \$16  | due;
-  assign \$17  = | write_data[31:16];
-  assign \$18  = write_data - producer;
-  assign \$19  = size - \$2 [15:0];
-  assign \$20  = write_data - cpl_consumer;
-  assign \$21  = | \$3 [15:0];
-  assign \$22  = ~ timed;
-  assign \$23  = late | \$22 ;
-  assign \$24  = timer + 1'h1;
-  assign \$25  = \$23  ? { 1'h0, timer } : \$24 ;
-  assign \$26  = timer >= delay;
-  assign \$27  = timed & \$26 ;
-  assign \$28  = told | due;
-  assign \$29  = more > most_more;
-  assign \$30  = beyond | \$29 ;
-  assign \$31  = ~ cleared;
-  assign \$32  = fewer > most_fewer;
-  assign \$33  = beyond | \$32 ;
-  assign \$34  = ~ cleared;
-  assign \$35  = consumer + fetched;
-  assign \$36  = cpl_producer + completed;
+  assign \$37  = some & late;
+  assign \$38  = ~ told;
+  assign due = \$37  & \$38 ;
+  assign \$39  = more > most_more;
+  assign \$40  = beyond | \$39 ;
+  assign \$41  = ~ cleared;
+  assign \$42  = fewer > most_fewer;
+  assign \$43  = beyond | \$42 ;
+  assign \$44  = ~ cleared;
+  assign \$45  = urgent | enough;
+  assign \$46  = completed & \$45 ;
+  assign interrupt = \$46  | due;
+  always @(posedge device_clk)
+    size <= \$47 ;
+  always @(posedge device_clk)
+    mask <= \$48 ;
+  always @(posedge device_clk)
+    goal <= \$49 ;
+  always @(posedge device_clk)
+    rung <= \$50 ;
+  always @(posedge device_clk)
+    freed <= \$51 ;
+  always @(posedge device_clk)
+    cleared <= \$52 ;
+  always @(posedge device_clk)
+    \new  <= \$53 ;
+  always @(posedge device_clk)
+    beyond <= \$54 ;
+  always @(posedge device_clk)
+    more <= \$55 ;
+  always @(posedge device_clk)
+    most_more <= \$56 ;
+  always @(posedge device_clk)
+    fewer <= \$57 ;
+  always @(posedge device_clk)
+    most_fewer <= \$58 ;
+  always @(posedge device_clk)
+    some <= \$59 ;
+  always @(posedge device_clk)
+    timer <= \$60 ;
+  always @(posedge device_clk)
+    late <= \$61 ;
+  always @(posedge device_clk)
+    told <= \$62 ;
+  always @(posedge device_clk)
+    ready <= \$63 ;
+  always @(posedge device_clk)
+    waiting <= \$64 ;
+  always @(posedge device_clk)
+    producer <= \$65 ;
+  always @(posedge device_clk)
+    cpl_consumer <= \$66 ;
+  always @(posedge device_clk)
+    consumer <= \$67 ;
+  always @(posedge device_clk)
+    cpl_producer <= \$68 ;
+  always @(posedge device_clk)
+    enough <= \$69 ;
+  assign \$1  = 1'h1 << log2_size;
+  assign \$2  = 1'h1 << log2_size;
+  assign \$3  = \$2  - 1'h1;
+  assign \$4  = ! coalesce;
+  assign \$5  = coalesce - 1'h1;
+  assign \$6  = \$4  ? 17'h00000 : \$5 ;
+  assign \$7  = | write_data[31:16];
+  assign \$8  = write_data - producer;
+  assign \$9  = size - ready;
+  assign \$10  = write_data - cpl_consumer;
+  assign \$11  = | waiting;
+  assign \$12  = ~ timed;
+  assign \$13  = late | \$12 ;
+  assign \$14  = timer + 1'h1;
+  assign \$15  = \$13  ? { 1'h0, timer } : \$14 ;
+  assign \$16  = timer >= delay;
+  assign \$17  = timed & \$16 ;
+  assign \$18  = told | due;
+  assign \$19  = ready - fetched;
+  assign \$20  = waiting + completed;
+  assign \$21  = more > most_more;
+  assign \$22  = beyond | \$21 ;
+  assign \$23  = ~ cleared;
+  assign \$24  = ready + more;
+  assign \$25  = \$24  - fetched;
+  assign \$26  = fewer > most_fewer;
+  assign \$27  = beyond | \$26 ;
+  assign \$28  = ~ cleared;
+  assign \$29  = waiting - fewer;
+  assign \$30  = $signed(\$29 ) + $signed({ 1'h0, completed });
+  always @* begin
+    if (starts_blocks) begin end
+    \$47  = \$1 ;
+    if (device_rst) begin
+      \$47  = 16'h0001;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$48  = \$3 [15:0];
+    if (device_rst) begin
+      \$48  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = \$6 [15:0];
+    if (device_rst) begin
+      \$49  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = producer_write_etc[0];
+    if (device_rst) begin
+      \$50  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = producer_write_etc[1];
+    if (device_rst) begin
+      \$51  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$52  = clear;
+    if (device_rst) begin
+      \$52  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$53  = write_data[15:0];
+    if (device_rst) begin
+      \$53  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$54  = \$7 ;
+    if (device_rst) begin
+      \$54  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$55  = \$8 [15:0];
+    if (device_rst) begin
+      \$55  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = \$9 [15:0];
+    if (device_rst) begin
+      \$56  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = \$10 [15:0];
+    if (device_rst) begin
+      \$57  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = waiting;
+    if (device_rst) begin
+      \$58  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = \$11 ;
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$59  = 1'h0;
+      end
+    end
+    if (clear) begin
+      \$59  = 1'h0;
+    end
+    if (device_rst) begin
+      \$59  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = timer;
+    if (some) begin
+      \$60  = \$15 [31:0];
+    end
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$60  = 32'd0;
+      end
+    end
+    if (clear) begin
+      \$60  = 32'd0;
+    end
+    if (device_rst) begin
+      \$60  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = late;
+    if (some) begin
+      \$61  = \$17 ;
+    end
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$61  = 1'h0;
+      end
+    end
+    if (clear) begin
+      \$61  = 1'h0;
+    end
+    if (device_rst) begin
+      \$61  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$62  = told;
+    if (some) begin
+      \$62  = \$18 ;
+    end
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$62  = 1'h0;
+      end
+    end
+    if (clear) begin
+      \$62  = 1'h0;
+    end
+    if (device_rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$63  = \$19 [15:0];
+    if (rung) begin
+      if (\$22 ) begin
+      end else if (\$23 ) begin
+        \$63  = \$25 [15:0];
+      end
+    end
+    if (clear) begin
+      \$63  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$63  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$64  = \$20 [15:0];
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$64  = \$30 [15:0];
+      end
+    end
+    if (clear) begin
+      \$64  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$64  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = producer;
+    if (rung) begin
+      if (\$22 ) begin
+      end else if (\$23 ) begin
+        \$65  = \new ;
+      end
+    end
+    if (clear) begin
+      \$65  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$65  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = cpl_consumer;
+    if (freed) begin
+      if (\$27 ) begin
+      end else if (\$28 ) begin
+        \$66  = \new ;
+      end
+    end
+    if (clear) begin
+      \$66  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$66  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = \$31 [15:0];
+    if (clear) begin
+      \$67  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$67  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$68  = \$32 [15:0];
+    if (clear) begin
+      \$68  = 16'h0000;
+    end
+    if (device_rst) begin
+      \$68  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$69  = \$33 ;
+    if (device_rst) begin
+      \$69  = 1'h0;
+    end
+  end
   always @* begin
     if (starts_blocks) begin end
     doorbell_error = 1'h0;
     if (rung) begin
-      if (\$10 ) begin
+      if (\$40 ) begin
         doorbell_error = 1'h1;
       end
     end
     if (freed) begin
-      if (\$13 ) begin
+      if (\$43 ) begin
         doorbell_error = 1'h1;
       end
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = producer_write_etc[0];
-    if (device_rst) begin
-      \$39  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = producer_write_etc[1];
-    if (device_rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$41  = clear;
-    if (device_rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = write_data[15:0];
-    if (device_rst) begin
-      \$42  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = \$17 ;
-    if (device_rst) begin
-      \$43  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$44  = \$18 [15:0];
-    if (device_rst) begin
-      \$44  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$45  = \$19 [15:0];
-    if (device_rst) begin
-      \$45  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = \$20 [15:0];
-    if (device_rst) begin
-      \$46  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$47  = \$3 [15:0];
-    if (device_rst) begin
-      \$47  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$48  = \$21 ;
-    if (freed) begin
-      if (\$33 ) begin
-      end else if (\$34 ) begin
-        \$48  = 1'h0;
-      end
-    end
-    if (clear) begin
-      \$48  = 1'h0;
-    end
-    if (device_rst) begin
-      \$48  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$49  = timer;
-    if (some) begin
-      \$49  = \$25 [31:0];
-    end
-    if (freed) begin
-      if (\$33 ) begin
-      end else if (\$34 ) begin
-        \$49  = 32'd0;
-      end
-    end
-    if (clear) begin
-      \$49  = 32'd0;
-    end
-    if (device_rst) begin
-      \$49  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = late;
-    if (some) begin
-      \$50  = \$27 ;
-    end
-    if (freed) begin
-      if (\$33 ) begin
-      end else if (\$34 ) begin
-        \$50  = 1'h0;
-      end
-    end
-    if (clear) begin
-      \$50  = 1'h0;
-    end
-    if (device_rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = told;
-    if (some) begin
-      \$51  = \$28 ;
-    end
-    if (freed) begin
-      if (\$33 ) begin
-      end else if (\$34 ) begin
-        \$51  = 1'h0;
-      end
-    end
-    if (clear) begin
-      \$51  = 1'h0;
-    end
-    if (device_rst) begin
-      \$51  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$52  = producer;
-    if (rung) begin
-      if (\$30 ) begin
-      end else if (\$31 ) begin
-        \$52  = \new ;
-      end
-    end
-    if (clear) begin
-      \$52  = 16'h0000;
-    end
-    if (device_rst) begin
-      \$52  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$53  = cpl_consumer;
-    if (freed) begin
-      if (\$33 ) begin
-      end else if (\$34 ) begin
-        \$53  = \new ;
-      end
-    end
-    if (clear) begin
-      \$53  = 16'h0000;
-    end
-    if (device_rst) begin
-      \$53  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$54  = \$35 [15:0];
-    if (clear) begin
-      \$54  = 16'h0000;
-    end
-    if (device_rst) begin
-      \$54  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$55  = \$36 [15:0];
-    if (clear) begin
-      \$55  = 16'h0000;
-    end
-    if (device_rst) begin
-      \$55  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$56  = \$38 ;
-    if (device_rst) begin
-      \$56  = 1'h0;
-    end
-  end
-  assign entry = \$4 [11:0];
-  assign cpl_entry = \$5 [11:0];
+  assign entry = \$34 [11:0];
+  assign cpl_entry = \$35 [11:0];
 endmodule
 
-module hotline_small_rows(device_rst, walker_start, request__ready, row_request__ready, list_count, list_key, walker_stop, key_slice_output__ready, row_request__valid, came, done, list_request__valid, rows__ready, data__valid, aligner_input__valid, \table , table_write, table_index, it, row_slice_output__ready, list_bank
-, list_held, list_number, \35_29_0 , \36_63_0 , unknown_table, beyond_table, key_slice_output__valid, key_slice_output__payload, row_request__payload, row_slice_output__valid, row_slice_output__payload, data__payload, device_clk);
+module hotline_small_rows(device_rst, walker_start, request__ready, row_request__ready, list_count, list_key, key_slice_output__ready, row_request__valid, came, clearing, rows__ready, data__valid, aligner_input__valid, \table , table_write, table_index, walker_stop, it, row_slice_output__ready, done, list_bank
+, list_held, list_number, \34_29_0 , \35_63_0 , list_request__valid, \36_29_0 , \37_63_0 , unknown_table, beyond_table, key_slice_output__valid, key_slice_output__payload, row_slice_output__valid, row_slice_output__payload, data__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -12661,18 +14431,14 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire [10:0] list_count;
   input [35:0] list_key;
   wire [35:0] list_key;
-  input walker_stop;
-  wire walker_stop;
   input key_slice_output__ready;
   wire key_slice_output__ready;
   output row_request__valid;
   wire row_request__valid;
   output came;
   wire came;
-  output done;
-  wire done;
-  output list_request__valid;
-  wire list_request__valid;
+  output clearing;
+  wire clearing;
   output rows__ready;
   wire rows__ready;
   input data__valid;
@@ -12685,20 +14451,30 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire table_write;
   input [7:0] table_index;
   wire [7:0] table_index;
+  input walker_stop;
+  wire walker_stop;
   input [511:0] it;
   wire [511:0] it;
   input row_slice_output__ready;
   wire row_slice_output__ready;
+  output done;
+  reg done = 1'h0;
   output list_bank;
   wire list_bank;
   output list_held;
   wire list_held;
   output [9:0] list_number;
   wire [9:0] list_number;
-  output [29:0] \35_29_0 ;
-  wire [29:0] \35_29_0 ;
-  output [63:0] \36_63_0 ;
-  wire [63:0] \36_63_0 ;
+  output [29:0] \34_29_0 ;
+  wire [29:0] \34_29_0 ;
+  output [63:0] \35_63_0 ;
+  wire [63:0] \35_63_0 ;
+  output list_request__valid;
+  wire list_request__valid;
+  output [29:0] \36_29_0 ;
+  wire [29:0] \36_29_0 ;
+  output [63:0] \37_63_0 ;
+  wire [63:0] \37_63_0 ;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
@@ -12707,8 +14483,6 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire key_slice_output__valid;
   output [39:0] key_slice_output__payload;
   wire [39:0] key_slice_output__payload;
-  output [93:0] row_request__payload;
-  wire [93:0] row_request__payload;
   output row_slice_output__valid;
   wire row_slice_output__valid;
   output [129:0] row_slice_output__payload;
@@ -12729,8 +14503,8 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire [31:0] \$18 ;
   wire \$19 ;
   wire [7:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
+  wire [6:0] \$20 ;
+  wire [7:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -12738,17 +14512,16 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire [6:0] \$29 ;
+  wire \$29 ;
   wire \$3 ;
-  wire [7:0] \$30 ;
-  wire [6:0] \$31 ;
-  wire \$32 ;
-  reg [5:0] \$33 ;
-  reg \$34 ;
-  wire [29:0] \$35 ;
-  wire [63:0] \$36 ;
-  wire [29:0] \$37 ;
-  wire [63:0] \$38 ;
+  wire \$30 ;
+  reg [5:0] \$31 ;
+  reg \$32 ;
+  reg \$33 ;
+  wire [29:0] \$34 ;
+  wire [63:0] \$35 ;
+  wire [29:0] \$36 ;
+  wire [63:0] \$37 ;
   wire \$4 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
@@ -12760,7 +14533,6 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire aligner_output__ready;
   wire aligner_output__valid;
   wire asked;
-  wire busy;
   reg [5:0] due = 6'h00;
   wire held;
   wire idle;
@@ -12779,8 +14551,6 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   wire output__ready;
   wire output__valid;
   wire request__valid;
-  wire request_slice_output__ready;
-  wire request_slice_output__valid;
   reg room = 1'h0;
   wire [27:0] row_granules;
   wire [129:0] row_slice_input__payload;
@@ -12799,31 +14569,29 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   assign output__ready = names__ready & \$13 ;
   assign \$16  = ~ \$15 ;
   assign lists_output__ready = names__ready & \$16 ;
-  assign row_request__valid = request_slice_output__valid & room;
-  assign request_slice_output__ready = row_request__ready & room;
+  assign row_request__valid = walker_output__valid & room;
+  assign walker_output__ready = row_request__ready & room;
   assign asked = row_request__valid & row_request__ready;
   assign \$19  = row_slice_output__valid & row_slice_output__ready;
   assign came = \$19  & row_slice_output__payload[129];
-  assign \$20  = lists_done & memory_done;
-  assign \$21  = \$20  & idle;
-  assign \$22  = ~ request_slice_output__valid;
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = ~ key_slice_output__valid;
-  assign \$25  = \$23  & \$24 ;
-  assign \$26  = ! due;
-  assign \$27  = \$25  & \$26 ;
-  assign \$28  = ~ busy;
-  assign done = \$27  & \$28 ;
-  assign \$29  = due + asked;
-  assign \$30  = \$29  - came;
-  assign \$31  = due + asked;
-  assign \$32  = \$31  != 6'h20;
+  assign \$20  = due + asked;
+  assign \$21  = \$20  - came;
+  assign \$22  = due < 5'h1f;
+  assign \$23  = lists_done & memory_done;
+  assign \$24  = \$23  & idle;
+  assign \$25  = ~ key_slice_output__valid;
+  assign \$26  = \$24  & \$25 ;
+  assign \$27  = ! due;
+  assign \$28  = \$26  & \$27 ;
+  assign \$29  = ~ aligner_output__valid;
+  assign \$30  = \$28  & \$29 ;
   always @(posedge device_clk)
-    due <= \$33 ;
+    due <= \$31 ;
   always @(posedge device_clk)
-    room <= \$34 ;
+    room <= \$32 ;
+  always @(posedge device_clk)
+    done <= \$33 ;
   hotline_small_rows_aligner aligner (
-    .busy(busy),
     .device_clk(device_clk),
     .device_rst(device_rst),
     .input__payload(aligner_input__payload),
@@ -12865,8 +14633,8 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
     .w_data(list_key)
   );
   hotline_small_rows_memory memory (
-    .\46_29_0 (\$35 ),
-    .\48_63_0 (\$36 ),
+    .\54_29_0 (\$34 ),
+    .\56_63_0 (\$35 ),
     .came(data__valid),
     .data__payload(data__payload),
     .device_clk(device_clk),
@@ -12881,17 +14649,6 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
     .start(memory_start),
     .stop(stop)
   );
-  hotline_small_rows_request_slice request_slice (
-    .device_clk(device_clk),
-    .device_rst(device_rst),
-    .input__payload_93_64(\$37 ),
-    .input__payload_address(\$38 ),
-    .input__ready(walker_output__ready),
-    .input__valid(walker_output__valid),
-    .output__payload(row_request__payload),
-    .output__ready(request_slice_output__ready),
-    .output__valid(request_slice_output__valid)
-  );
   hotline_small_rows_row_slice row_slice (
     .device_clk(device_clk),
     .device_rst(device_rst),
@@ -12903,9 +14660,10 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
     .output__valid(row_slice_output__valid)
   );
   hotline_small_rows_walker walker (
-    .\52_29_0 (\$37 ),
-    .\54_63_0 (\$38 ),
+    .\36_29_0 (\$36 ),
+    .\38_63_0 (\$37 ),
     .beyond_table(beyond_table),
+    .clearing(clearing),
     .device_clk(device_clk),
     .device_rst(device_rst),
     .idle(idle),
@@ -12919,30 +14677,39 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
     .row_granules(\$18 [27:0]),
     .start(walker_start),
     .stop(walker_stop),
+    .\table (\table ),
+    .table_index(table_index),
+    .table_write(table_write),
     .unknown_table(unknown_table),
-    .want_keys(want_keys),
-    .write__addr(table_index),
-    .write__data(\table ),
-    .write__en(table_write)
+    .want_keys(want_keys)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$33  = \$30 [5:0];
+    \$31  = \$21 [5:0];
     if (device_rst) begin
-      \$33  = 6'h00;
+      \$31  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = \$32 ;
+    \$32  = \$22 ;
     if (device_rst) begin
-      \$34  = 1'h0;
+      \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = \$30 ;
+    if (device_rst) begin
+      \$33  = 1'h0;
     end
   end
   assign request__valid = list_request__valid;
   assign row_granules = \$18 [27:0];
-  assign \35_29_0  = \$35 ;
-  assign \36_63_0  = \$36 ;
+  assign \34_29_0  = \$34 ;
+  assign \35_63_0  = \$35 ;
+  assign \36_29_0  = \$36 ;
+  assign \37_63_0  = \$37 ;
   assign row_slice_input__payload[129] = aligner_output__payload[129];
   assign row_slice_input__payload[128] = aligner_output__payload[128];
   assign row_slice_input__payload[127:0] = aligner_output__payload[127:0];
@@ -12977,15 +14744,13 @@ module hotline_small_rows(device_rst, walker_start, request__ready, row_request_
   assign want_keys = it[11];
 endmodule
 
-module hotline_small_rows_aligner(device_rst, input__ready, busy, output__ready, input__valid, input__payload, output__valid, output__payload, device_clk);
+module hotline_small_rows_aligner(device_rst, input__ready, output__ready, input__valid, input__payload, output__valid, output__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
   output input__ready;
   wire input__ready;
-  output busy;
-  wire busy;
   input output__ready;
   wire output__ready;
   input input__valid;
@@ -12996,169 +14761,46 @@ module hotline_small_rows_aligner(device_rst, input__ready, busy, output__ready,
   reg output__valid = 1'h0;
   output [129:0] output__payload;
   reg [129:0] output__payload = 130'h000000000000000000000000000000000;
+  (* init = 1'h0 *)
   input device_clk;
   wire device_clk;
-  wire [127:0] \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire [1:0] \$18 ;
-  reg \$19 ;
+  wire \$1 ;
   wire \$2 ;
-  reg [129:0] \$20 ;
-  reg \$21 ;
-  reg \$22 ;
-  reg [127:0] \$23 ;
-  wire [127:0] \$3 ;
+  wire \$3 ;
   wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [1:0] \$9 ;
-  wire free;
-  reg [127:0] hold = 128'h00000000000000000000000000000000;
-  reg level = 1'h0;
-  reg [127:0] lowered;
-  reg [255:0] merged;
-  reg overflowed = 1'h0;
-  wire [1:0] total;
-  assign \$2  = input__payload[129] > 1'h0;
-  assign \$3  = \$2  ? lowered : 128'h00000000000000000000000000000000;
-  assign total = level + input__payload[129];
-  assign \$4  = ~ output__valid;
-  assign free = \$4  | output__ready;
-  assign \$5  = ~ overflowed;
-  assign input__ready = free & \$5 ;
-  assign \$6  = output__valid | overflowed;
-  assign busy = \$6  | \$7 ;
-  assign \$8  = total >= 1'h1;
-  assign \$9  = \$8  ? 2'h1 : total;
-  assign \$10  = total <= 1'h1;
-  assign \$11  = input__payload[130] & \$10 ;
-  assign \$12  = total >= 1'h1;
-  assign \$13  = \$12  | input__payload[130];
-  assign \$14  = total >= 1'h1;
-  assign \$15  = total - 1'h1;
-  assign \$16  = total > 1'h1;
-  assign \$17  = input__payload[130] & \$16 ;
-  assign \$18  = input__payload[130] ? 2'h0 : total;
+  reg \$5 ;
+  reg [129:0] \$6 ;
+  assign \$3  = input__payload[130] | \$2 ;
+  assign \$4  = input__valid & \$3 ;
   always @(posedge device_clk)
-    output__valid <= \$19 ;
+    output__valid <= \$5 ;
   always @(posedge device_clk)
-    output__payload <= \$20 ;
-  always @(posedge device_clk)
-    overflowed <= \$21 ;
-  always @(posedge device_clk)
-    level <= \$22 ;
-  always @(posedge device_clk)
-    hold <= \$23 ;
+    output__payload <= \$6 ;
+  assign \$1  = ~ output__valid;
+  assign input__ready = \$1  | output__ready;
   always @* begin
     if (starts_blocks) begin end
-    lowered = 128'h00000000000000000000000000000000;
-    casez (input__payload[128])
-      1'h0:
-          lowered = \$1 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    merged = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-    casez (level)
-      1'h0:
-          merged = { 128'h00000000000000000000000000000000, \$3  };
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = output__valid;
-    if (free) begin
-      \$19  = 1'h0;
-      if (overflowed) begin
-        \$19  = 1'h1;
-      end else if (input__valid) begin
-        \$19  = \$13 ;
-      end
+    \$5  = output__valid;
+    if (input__ready) begin
+      \$5  = \$4 ;
     end
     if (device_rst) begin
-      \$19  = 1'h0;
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = output__payload;
-    if (free) begin
-      if (overflowed) begin
-        \$20 [127:0] = hold;
-        \$20 [128] = level;
-        \$20 [129] = 1'h1;
-      end else if (input__valid) begin
-        \$20 [127:0] = merged[127:0];
-        \$20 [128] = \$9 [0];
-        \$20 [129] = \$11 ;
-      end
+    \$6  = output__payload;
+    if (input__ready) begin
+      \$6 [127:0] = input__payload[127:0];
+      \$6 [128] = input__payload[129];
+      \$6 [129] = input__payload[130];
     end
     if (device_rst) begin
-      \$20  = 130'h000000000000000000000000000000000;
+      \$6  = 130'h000000000000000000000000000000000;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$21  = overflowed;
-    if (free) begin
-      if (overflowed) begin
-        \$21  = 1'h0;
-      end else if (input__valid) begin
-        if (\$14 ) begin
-          \$21  = \$17 ;
-        end
-      end
-    end
-    if (device_rst) begin
-      \$21  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$22  = level;
-    if (free) begin
-      if (overflowed) begin
-        \$22  = 1'h0;
-      end else if (input__valid) begin
-        (* full_case = 32'd1 *)
-        if (\$14 ) begin
-          \$22  = \$15 [0];
-        end else begin
-          \$22  = \$18 [0];
-        end
-      end
-    end
-    if (device_rst) begin
-      \$22  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = hold;
-    if (free) begin
-      if (overflowed) begin
-      end else if (input__valid) begin
-        (* full_case = 32'd1 *)
-        if (\$14 ) begin
-          \$23  = merged[255:128];
-        end else begin
-          \$23  = merged[127:0];
-        end
-      end
-    end
-  end
-  assign \$1  = input__payload[127:0];
-  assign \$7  = level;
+  assign \$2  = input__payload[129];
 endmodule
 
 module hotline_small_rows_key_slice(device_rst, output__ready, input__payload, input__valid, input__ready, output__valid, output__payload, device_clk);
@@ -14037,7 +15679,7 @@ module hotline_small_rows_lists_unhash(device_rst, enable, mixed, key, device_cl
   assign \$27  = { 9'h000, whole0_summed[17:9] };
 endmodule
 
-module hotline_small_rows_memory(device_rst, request__ready, stop, start, output__ready, request__valid, output__valid, done, came, source_etc, \46_29_0 , \48_63_0 , output__payload, data__payload, device_clk);
+module hotline_small_rows_memory(device_rst, request__ready, stop, start, output__ready, output__valid, came, source_etc, \54_29_0 , \56_63_0 , output__payload, done, request__valid, data__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -14050,31 +15692,31 @@ module hotline_small_rows_memory(device_rst, request__ready, stop, start, output
   wire start;
   input output__ready;
   wire output__ready;
-  output request__valid;
-  wire request__valid;
   output output__valid;
   wire output__valid;
-  output done;
-  wire done;
   input came;
   wire came;
   input [90:0] source_etc;
   wire [90:0] source_etc;
-  output [29:0] \46_29_0 ;
-  wire [29:0] \46_29_0 ;
+  output [29:0] \54_29_0 ;
+  wire [29:0] \54_29_0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \48_63_0 ;
-  wire [63:0] \48_63_0 ;
+  output [63:0] \56_63_0 ;
+  wire [63:0] \56_63_0 ;
   output [39:0] output__payload;
   wire [39:0] output__payload;
+  output done;
+  reg done = 1'h0;
+  output request__valid;
+  reg request__valid = 1'h0;
   input [133:0] data__payload;
   wire [133:0] data__payload;
   input device_clk;
   wire device_clk;
   wire [6:0] \$1 ;
-  wire \$10 ;
+  wire [27:0] \$10 ;
   wire \$11 ;
-  wire \$12 ;
+  wire [32:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
@@ -14082,144 +15724,176 @@ module hotline_small_rows_memory(device_rst, request__ready, stop, start, output
   wire \$17 ;
   wire \$18 ;
   wire \$19 ;
-  wire [7:0] \$2 ;
+  wire [6:0] \$2 ;
   wire \$20 ;
   wire \$21 ;
-  wire [32:0] \$22 ;
-  wire \$23 ;
-  wire [5:0] \$24 ;
-  wire [4:0] \$25 ;
-  wire [8:0] \$26 ;
-  wire [9:0] \$27 ;
-  wire [4:0] \$28 ;
-  wire [8:0] \$29 ;
-  wire [7:0] \$3 ;
-  wire [9:0] \$30 ;
+  wire \$22 ;
+  wire [5:0] \$23 ;
+  wire [4:0] \$24 ;
+  wire [8:0] \$25 ;
+  wire [9:0] \$26 ;
+  wire [4:0] \$27 ;
+  wire [8:0] \$28 ;
+  wire [9:0] \$29 ;
+  wire \$3 ;
+  wire \$30 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire [5:0] \$37 ;
-  wire [24:0] \$38 ;
-  wire [27:0] \$39 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
   wire \$40 ;
   wire \$41 ;
-  wire [27:0] \$42 ;
+  wire \$42 ;
   wire \$43 ;
-  wire [1:0] \$44 ;
-  wire [1:0] \$45 ;
-  wire [29:0] \$46 ;
-  reg [63:0] \$47 ;
-  reg [63:0] \$48  = 64'h0000000000000000;
-  reg \$49 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [5:0] \$46 ;
+  wire [24:0] \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  reg \$50 ;
-  reg [5:0] \$51 ;
-  reg [7:0] \$52 ;
-  reg [7:0] \$53 ;
-  reg [26:0] \$54 ;
-  reg [26:0] \$55 ;
-  reg \$56 ;
-  reg \$57 ;
-  reg \$58 ;
+  wire [27:0] \$50 ;
+  wire \$51 ;
+  wire [1:0] \$52 ;
+  wire [1:0] \$53 ;
+  wire [29:0] \$54 ;
+  reg [63:0] \$55 ;
+  reg [63:0] \$56  = 64'h0000000000000000;
+  reg [1:0] \$57 ;
+  reg [4:0] \$58 ;
+  reg [26:0] \$59 ;
   wire \$6 ;
-  wire [7:0] \$69 ;
+  reg \$60 ;
+  reg \$61 ;
+  reg \$62 ;
+  reg [5:0] \$63 ;
+  reg [7:0] \$64 ;
+  reg [7:0] \$65 ;
+  reg \$66 ;
+  reg [26:0] \$67 ;
+  reg [26:0] \$68 ;
+  reg \$69 ;
   wire [6:0] \$7 ;
-  wire [6:0] \$8 ;
-  wire \$9 ;
+  reg \$70 ;
+  reg \$71 ;
+  wire [7:0] \$75 ;
+  wire [7:0] \$8 ;
+  wire [7:0] \$9 ;
   wire asked;
+  reg [4:0] beats = 5'h00;
   reg carry = 1'h0;
   reg [5:0] chunk = 6'h00;
   reg [7:0] due = 8'h00;
   reg \final  = 1'h0;
+  reg full = 1'h0;
   reg [26:0] left = 27'h0000000;
   reg place = 1'h0;
   wire popped;
   wire [127:0] r_data;
   wire r_en;
   wire r_rdy;
+  reg [26:0] rest = 27'h0000000;
   reg [7:0] room = 8'h80;
-  reg settled = 1'h0;
+  reg [1:0] settled = 2'h0;
   reg some = 1'h0;
   wire taken;
   reg [26:0] to_ask = 27'h0000000;
   wire w_en;
   wire [63:0] word;
-  assign \$32  = stop | \$31 ;
-  assign \$33  = | source_etc[90:64];
-  assign \$34  = source_etc[90:64] == 1'h1;
-  assign \$35  = ~ asked;
-  assign \$36  = request__valid & \$35 ;
-  assign \$37  = \$36  ? chunk : 6'h00;
-  assign \$38  = \$48 [31:8] + 1'h1;
-  assign \$39  = to_ask - chunk;
-  assign \$40  = ~ \final ;
-  assign \$41  = left == 2'h2;
-  assign \$42  = left - 1'h1;
-  assign \$44  = place + 1'h1;
-  assign \$45  = \$43  ? 2'h0 : \$44 ;
+  assign \$21  = \$19  & \$20 ;
+  assign \$22  = | to_ask[26:5];
+  assign \$23  = \$22  ? 6'h20 : { 1'h0, to_ask[4:0] };
+  assign \$24  = asked ? beats : 5'h00;
+  assign \$25  = room - \$24 ;
+  assign \$26  = $signed(\$25 ) + $signed({ 1'h0, popped });
+  assign \$27  = asked ? beats : 5'h00;
+  assign \$28  = due + \$27 ;
+  assign \$29  = \$28  - came;
+  assign \$30  = start | asked;
+  assign \$31  = & settled;
+  assign \$32  = | chunk;
+  assign \$33  = \$31  & \$32 ;
+  assign \$34  = ~ full;
+  assign \$35  = \$33  & \$34 ;
+  assign \$36  = came & data__payload[133];
+  assign \$37  = stop | \$36 ;
+  assign \$38  = ~ \$37 ;
+  assign \$39  = \$35  & \$38 ;
+  assign \$40  = came & data__payload[133];
+  assign \$41  = stop | \$40 ;
+  assign \$42  = | source_etc[90:64];
+  assign \$43  = source_etc[90:64] == 1'h1;
+  assign \$44  = ~ asked;
+  assign \$45  = request__valid & \$44 ;
+  assign \$46  = \$45  ? chunk : 6'h00;
+  assign \$47  = \$56 [31:8] + 1'h1;
+  assign \$48  = ~ \final ;
+  assign \$49  = left == 2'h2;
+  assign \$50  = left - 1'h1;
+  assign \$52  = place + 1'h1;
+  assign \$53  = \$51  ? 2'h0 : \$52 ;
   always @(posedge device_clk)
-    \$48  <= \$47 ;
+    \$56  <= \$55 ;
   always @(posedge device_clk)
-    settled <= \$49 ;
+    settled <= \$57 ;
   always @(posedge device_clk)
-    carry <= \$50 ;
+    beats <= \$58 ;
   always @(posedge device_clk)
-    chunk <= \$51 ;
+    rest <= \$59 ;
   always @(posedge device_clk)
-    room <= \$52 ;
+    full <= \$60 ;
   always @(posedge device_clk)
-    due <= \$53 ;
+    carry <= \$61 ;
   always @(posedge device_clk)
-    to_ask <= \$54 ;
+    done <= \$62 ;
   always @(posedge device_clk)
-    left <= \$55 ;
+    chunk <= \$63 ;
   always @(posedge device_clk)
-    place <= \$56 ;
+    room <= \$64 ;
   always @(posedge device_clk)
-    some <= \$57 ;
+    due <= \$65 ;
   always @(posedge device_clk)
-    \final  <= \$58 ;
-  assign \$1  = chunk + 2'h2;
-  assign \$2  = \$1  - 1'h1;
-  assign \$4  = | chunk;
-  assign \$5  = settled & \$4 ;
-  assign \$6  = room >= 5'h10;
-  assign request__valid = \$5  & \$6 ;
-  assign \$7  = chunk + 1'h1;
+    request__valid <= \$66 ;
+  always @(posedge device_clk)
+    to_ask <= \$67 ;
+  always @(posedge device_clk)
+    left <= \$68 ;
+  always @(posedge device_clk)
+    place <= \$69 ;
+  always @(posedge device_clk)
+    some <= \$70 ;
+  always @(posedge device_clk)
+    \final  <= \$71 ;
+  assign \$1  = chunk + 1'h1;
   assign asked = request__valid & request__ready;
-  assign \$69  = place * 7'h40;
-  assign word = r_data >> \$69 ;
+  assign \$75  = place * 7'h40;
+  assign word = r_data >> \$75 ;
   assign output__valid = r_rdy & some;
   assign taken = output__valid & output__ready;
-  assign \$10  = \$9  | \final ;
-  assign \$11  = taken & \$10 ;
-  assign \$12  = ~ some;
-  assign r_en = \$11  | \$12 ;
+  assign \$4  = \$3  | \final ;
+  assign \$5  = taken & \$4 ;
+  assign \$6  = ~ some;
+  assign r_en = \$5  | \$6 ;
   assign popped = r_en & r_rdy;
-  assign \$13  = ~ some;
-  assign \$14  = ! to_ask;
+  assign \$7  = chunk + 2'h2;
+  assign \$8  = \$7  - 1'h1;
+  assign \$10  = to_ask - chunk;
+  assign \$11  = room < 5'h10;
+  assign \$12  = \$56 [63:32] + carry;
+  assign \$13  = ~ start;
+  assign \$14  = ~ some;
   assign \$15  = \$13  & \$14 ;
-  assign \$16  = ! due;
+  assign \$16  = ! to_ask;
   assign \$17  = \$15  & \$16 ;
-  assign \$18  = room == 8'h80;
-  assign done = \$17  & \$18 ;
-  assign \$19  = ~ start;
-  assign \$20  = ~ asked;
-  assign \$21  = \$19  & \$20 ;
-  assign \$22  = \$48 [63:32] + carry;
-  assign \$23  = | to_ask[26:5];
-  assign \$24  = \$23  ? 6'h20 : { 1'h0, to_ask[4:0] };
-  assign \$25  = asked ? \$3 [4:0] : 5'h00;
-  assign \$26  = room - \$25 ;
-  assign \$27  = $signed(\$26 ) + $signed({ 1'h0, popped });
-  assign \$28  = asked ? \$3 [4:0] : 5'h00;
-  assign \$29  = due + \$28 ;
-  assign \$30  = \$29  - came;
-  assign \$31  = came & data__payload[133];
+  assign \$18  = ! due;
+  assign \$19  = \$17  & \$18 ;
+  assign \$20  = room == 8'h80;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -14236,158 +15910,205 @@ module hotline_small_rows_memory(device_rst, request__ready, stop, start, output
   );
   always @* begin
     if (starts_blocks) begin end
-    \$47 [31:0] = \$48 [31:0];
-    \$47 [63:32] = \$22 [31:0];
+    \$55 [31:0] = \$56 [31:0];
+    \$55 [63:32] = \$12 [31:0];
     (* full_case = 32'd1 *)
     if (start) begin
-      \$47  = source_etc[63:0];
-    end else if (\$32 ) begin
+      \$55  = source_etc[63:0];
+    end else if (\$41 ) begin
     end else begin
       if (asked) begin
-        \$47 [31:8] = \$38 [23:0];
+        \$55 [31:8] = \$47 [23:0];
       end
     end
     if (device_rst) begin
-      \$47  = 64'h0000000000000000;
+      \$55  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = \$21 ;
+    \$57  = { settled[0], 1'h1 };
+    if (\$30 ) begin
+      \$57  = 2'h0;
+    end
     if (device_rst) begin
-      \$49  = 1'h0;
+      \$57  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$50  = 1'h0;
+    \$58  = \$9 [4:0];
+    if (device_rst) begin
+      \$58  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = \$10 [26:0];
+    if (start) begin
+    end else if (\$41 ) begin
+      \$59  = 27'h0000000;
+    end
+    if (device_rst) begin
+      \$59  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = \$11 ;
+    if (device_rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = 1'h0;
     (* full_case = 32'd1 *)
     if (start) begin
-    end else if (\$32 ) begin
+    end else if (\$41 ) begin
     end else begin
       if (asked) begin
-        \$50  = \$38 [24];
+        \$61  = \$47 [24];
       end
     end
     if (device_rst) begin
-      \$50  = 1'h0;
+      \$61  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$51  = \$24 ;
+    \$62  = \$21 ;
     if (device_rst) begin
-      \$51  = 6'h00;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = \$27 [7:0];
+    \$63  = \$23 ;
     if (device_rst) begin
-      \$52  = 8'h80;
+      \$63  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = \$30 [7:0];
+    \$64  = \$26 [7:0];
     if (device_rst) begin
-      \$53  = 8'h00;
+      \$64  = 8'h80;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = to_ask;
+    \$65  = \$29 [7:0];
+    if (device_rst) begin
+      \$65  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = request__valid;
+    if (\$30 ) begin
+      \$66  = 1'h0;
+    end else if (\$39 ) begin
+      \$66  = 1'h1;
+    end
+    if (device_rst) begin
+      \$66  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = to_ask;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$54  = source_etc[90:64];
-    end else if (\$32 ) begin
-      \$54  = { 21'h000000, \$37  };
+      \$67  = source_etc[90:64];
+    end else if (\$41 ) begin
+      \$67  = { 21'h000000, \$46  };
     end else begin
       if (asked) begin
-        \$54  = \$39 [26:0];
+        \$67  = rest;
       end
     end
     if (device_rst) begin
-      \$54  = 27'h0000000;
+      \$67  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = left;
+    \$68  = left;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$55  = source_etc[90:64];
-    end else if (\$32 ) begin
-      \$55  = 27'h0000000;
+      \$68  = source_etc[90:64];
+    end else if (\$41 ) begin
+      \$68  = 27'h0000000;
     end else begin
       if (taken) begin
-        \$55  = \$42 [26:0];
+        \$68  = \$50 [26:0];
       end
     end
     if (device_rst) begin
-      \$55  = 27'h0000000;
+      \$68  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = place;
+    \$69  = place;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$56  = 1'h0;
-    end else if (\$32 ) begin
+      \$69  = 1'h0;
+    end else if (\$41 ) begin
     end else begin
       if (taken) begin
-        \$56  = \$45 [0];
+        \$69  = \$53 [0];
       end
     end
     if (device_rst) begin
-      \$56  = 1'h0;
+      \$69  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = some;
+    \$70  = some;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$57  = \$33 ;
-    end else if (\$32 ) begin
-      \$57  = 1'h0;
+      \$70  = \$42 ;
+    end else if (\$41 ) begin
+      \$70  = 1'h0;
     end else begin
       if (taken) begin
-        \$57  = \$40 ;
+        \$70  = \$48 ;
       end
     end
     if (device_rst) begin
-      \$57  = 1'h0;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = \final ;
+    \$71  = \final ;
     (* full_case = 32'd1 *)
     if (start) begin
-      \$58  = \$34 ;
-    end else if (\$32 ) begin
+      \$71  = \$43 ;
+    end else if (\$41 ) begin
     end else begin
       if (taken) begin
-        \$58  = \$41 ;
+        \$71  = \$49 ;
       end
     end
     if (device_rst) begin
-      \$58  = 1'h0;
+      \$71  = 1'h0;
     end
   end
   assign w_en = came;
-  assign \46_29_0  = \$46 ;
-  assign \48_63_0  = \$48 ;
+  assign \54_29_0  = \$54 ;
+  assign \56_63_0  = \$56 ;
   assign output__payload[39:32] = word[39:32];
   assign output__payload[31:0] = word[31:0];
-  assign \$46 [29:28] = 2'h2;
-  assign \$46 [27:0] = { 21'h000000, \$8  };
-  assign \$3  = { \$2 [7], \$2 [7:1] };
-  assign \$8  = { 1'h0, \$7 [6:1] };
-  assign \$9  = place;
-  assign \$43  = place;
+  assign \$54 [29:28] = 2'h2;
+  assign \$54 [27:0] = { 21'h000000, \$2  };
+  assign \$2  = { 1'h0, \$1 [6:1] };
+  assign \$3  = place;
+  assign \$9  = { \$8 [7], \$8 [7:1] };
+  assign \$51  = place;
 endmodule
 
 module hotline_small_rows_memory_words(device_rst, r_en, r_data, w_en, r_rdy, w_port__data, device_clk);
@@ -14551,96 +16272,6 @@ module hotline_small_rows_memory_words(device_rst, r_en, r_data, w_en, r_rdy, w_
   end
 endmodule
 
-module hotline_small_rows_request_slice(device_rst, output__ready, input__ready, input__payload_93_64, input__payload_address, input__valid, output__valid, output__payload, device_clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input device_rst;
-  wire device_rst;
-  input output__ready;
-  wire output__ready;
-  output input__ready;
-  wire input__ready;
-  input [29:0] input__payload_93_64;
-  wire [29:0] input__payload_93_64;
-  input [63:0] input__payload_address;
-  wire [63:0] input__payload_address;
-  input input__valid;
-  wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
-  output [93:0] output__payload;
-  reg [93:0] output__payload = 94'h000000000000000000000000;
-  input device_clk;
-  wire device_clk;
-  wire \$1 ;
-  wire \$2 ;
-  wire \$3 ;
-  reg [93:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [93:0] \$7 ;
-  wire free;
-  reg [93:0] skid = 94'h000000000000000000000000;
-  reg skid_valid = 1'h0;
-  assign free = output__ready | \$1 ;
-  assign \$2  = ~ skid_valid;
-  assign \$3  = input__valid | skid_valid;
-  always @(posedge device_clk)
-    skid <= \$4 ;
-  always @(posedge device_clk)
-    output__valid <= \$5 ;
-  always @(posedge device_clk)
-    skid_valid <= \$6 ;
-  always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
-  assign \$1  = ~ output__valid;
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = skid;
-    if (\$2 ) begin
-      \$4  = { input__payload_93_64, input__payload_address };
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
-    if (free) begin
-      (* full_case = 32'd1 *)
-      if (skid_valid) begin
-        \$7  = skid;
-      end else begin
-        \$7  = { input__payload_93_64, input__payload_address };
-      end
-    end
-    if (device_rst) begin
-      \$7  = 94'h000000000000000000000000;
-    end
-  end
-endmodule
-
 module hotline_small_rows_row_slice(device_rst, input__ready, output__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -14729,16 +16360,14 @@ module hotline_small_rows_row_slice(device_rst, input__ready, output__ready, inp
   end
 endmodule
 
-module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__payload, want_keys, row_granules, keys__valid, names__ready, idle, keys__ready, output__ready, write__data, write__en, write__addr, \52_29_0 , \54_63_0 , output__valid, unknown_table, beyond_table, device_clk
-);
+module hotline_small_rows_walker(device_rst, start, names__valid, keys__payload, want_keys, row_granules, output__ready, clearing, keys__valid, names__ready, idle, keys__ready, \table , table_write, table_index, stop, \36_29_0 , \38_63_0 , output__valid, unknown_table, beyond_table
+, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
   input start;
   wire start;
-  input stop;
-  wire stop;
   input names__valid;
   wire names__valid;
   input [39:0] keys__payload;
@@ -14747,6 +16376,10 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire want_keys;
   input [27:0] row_granules;
   wire [27:0] row_granules;
+  input output__ready;
+  wire output__ready;
+  output clearing;
+  wire clearing;
   output keys__valid;
   wire keys__valid;
   output names__ready;
@@ -14755,19 +16388,19 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire idle;
   input keys__ready;
   wire keys__ready;
-  input output__ready;
-  wire output__ready;
-  input [107:0] write__data;
-  wire [107:0] write__data;
-  input write__en;
-  wire write__en;
-  input [7:0] write__addr;
-  wire [7:0] write__addr;
-  output [29:0] \52_29_0 ;
-  wire [29:0] \52_29_0 ;
+  input [107:0] \table ;
+  wire [107:0] \table ;
+  input table_write;
+  wire table_write;
+  input [7:0] table_index;
+  wire [7:0] table_index;
+  input stop;
+  wire stop;
+  output [29:0] \36_29_0 ;
+  wire [29:0] \36_29_0 ;
   (* init = 64'h0000000000000000 *)
-  output [63:0] \54_63_0 ;
-  wire [63:0] \54_63_0 ;
+  output [63:0] \38_63_0 ;
+  wire [63:0] \38_63_0 ;
   output output__valid;
   wire output__valid;
   output unknown_table;
@@ -14780,7 +16413,7 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [9:0] \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -14788,8 +16421,8 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
+  wire [31:0] \$20 ;
+  wire [31:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -14797,72 +16430,50 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [48:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
+  wire [32:0] \$30 ;
+  wire [28:0] \$31 ;
+  wire [29:0] \$32 ;
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire [31:0] \$38 ;
-  wire [31:0] \$39 ;
+  wire [29:0] \$36 ;
+  reg [63:0] \$37 ;
+  reg [63:0] \$38  = 64'h0000000000000000;
+  reg [8:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire [48:0] \$45 ;
-  wire [32:0] \$46 ;
-  wire [28:0] \$47 ;
-  wire [29:0] \$48 ;
-  wire \$49 ;
+  reg [5:0] \$40 ;
+  reg [31:0] \$41 ;
+  reg [31:0] \$42 ;
+  reg [107:0] \$43 ;
+  reg [31:0] \$44 ;
+  reg [31:0] \$45 ;
+  reg [59:0] \$46 ;
+  reg \$47 ;
+  reg \$48 ;
+  reg [59:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire \$51 ;
-  wire [29:0] \$52 ;
-  reg [63:0] \$53 ;
-  reg [63:0] \$54  = 64'h0000000000000000;
-  reg [255:0] \$55 ;
-  reg [5:0] \$56 ;
-  reg [31:0] \$57 ;
-  reg [3:0] \$58 ;
-  reg [15:0] \$59 ;
+  reg [59:0] \$50 ;
+  reg [32:0] \$51 ;
+  reg [27:0] \$52 ;
+  reg [27:0] \$53 ;
+  reg \$54 ;
+  reg \$55 ;
+  reg \$56 ;
   wire \$6 ;
-  reg [31:0] \$60 ;
-  reg [107:0] \$61 ;
-  reg \$62 ;
-  reg [31:0] \$63 ;
-  reg [31:0] \$64 ;
-  reg [59:0] \$65 ;
-  reg \$66 ;
-  reg \$67 ;
-  reg [59:0] \$68 ;
-  reg [59:0] \$69 ;
   wire \$7 ;
-  reg [32:0] \$70 ;
-  reg [27:0] \$71 ;
-  reg [27:0] \$72 ;
-  reg \$73 ;
-  reg \$74 ;
-  reg \$75 ;
   wire \$8 ;
   wire \$9 ;
   reg [59:0] base0 = 60'h000000000000000;
   reg [59:0] base1 = 60'h000000000000000;
   reg [27:0] base_upper = 28'h0000000;
   reg beyond = 1'h0;
-  reg [15:0] chosen = 16'h0000;
+  reg [8:0] cleared = 9'h000;
   wire dropping;
   reg ended = 1'h0;
   reg [107:0] entry = 108'h000000000000000000000000000;
-  reg [3:0] group = 4'h0;
   reg [31:0] high = 32'd0;
-  reg is_known = 1'h0;
-  reg [255:0] known = 256'h0000000000000000000000000000000000000000000000000000000000000000;
   reg [31:0] low = 32'd0;
   reg [32:0] lower = 33'h000000000;
   wire move;
@@ -14874,6 +16485,9 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   wire take;
   reg unknown = 1'h0;
   reg [5:0] valid = 6'h00;
+  wire [7:0] write__addr;
+  wire [107:0] write__data;
+  wire write__en;
   reg [107:0] tables [255:0];
   always @(posedge device_clk) begin
     if (write__en)
@@ -14886,83 +16500,51 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
     end
   end
   assign read__data = _0_;
-  assign \$19  = \$17  & \$18 ;
-  assign \$21  = known[15:0] >> keys__payload[35:32];
-  assign \$22  = known[31:16] >> keys__payload[35:32];
-  assign \$23  = known[47:32] >> keys__payload[35:32];
-  assign \$24  = known[63:48] >> keys__payload[35:32];
-  assign \$25  = known[79:64] >> keys__payload[35:32];
-  assign \$26  = known[95:80] >> keys__payload[35:32];
-  assign \$27  = known[111:96] >> keys__payload[35:32];
-  assign \$28  = known[127:112] >> keys__payload[35:32];
-  assign \$29  = known[143:128] >> keys__payload[35:32];
-  assign \$30  = known[159:144] >> keys__payload[35:32];
-  assign \$31  = known[175:160] >> keys__payload[35:32];
-  assign \$32  = known[191:176] >> keys__payload[35:32];
-  assign \$33  = known[207:192] >> keys__payload[35:32];
-  assign \$34  = known[223:208] >> keys__payload[35:32];
-  assign \$35  = known[239:224] >> keys__payload[35:32];
-  assign \$36  = known[255:240] >> keys__payload[35:32];
-  assign \$37  = chosen >> group;
-  assign \$38  = row1[15:0] * entry[107:92];
-  assign \$39  = row1[31:16] * entry[107:92];
-  assign \$40  = ~ is_known;
-  assign \$41  = valid[1] & \$40 ;
-  assign \$42  = valid[1] & is_known;
-  assign \$43  = row1 >= entry[91:60];
-  assign \$44  = \$42  & \$43 ;
-  assign \$45  = low + { high, 16'h0000 };
-  assign \$46  = base1[31:0] + product[31:0];
-  assign \$47  = base_upper + product_upper;
-  assign \$48  = \$47  + lower[32];
-  assign \$49  = unknown | beyond;
-  assign \$50  = ~ ended;
-  assign \$51  = \$49  & \$50 ;
+  assign \$34  = ~ ended;
+  assign \$35  = \$33  & \$34 ;
   always @(posedge device_clk)
-    \$54  <= \$53 ;
+    \$38  <= \$37 ;
   always @(posedge device_clk)
-    known <= \$55 ;
+    cleared <= \$39 ;
   always @(posedge device_clk)
-    valid <= \$56 ;
+    valid <= \$40 ;
   always @(posedge device_clk)
-    row0 <= \$57 ;
+    row0 <= \$41 ;
   always @(posedge device_clk)
-    group <= \$58 ;
+    row1 <= \$42 ;
   always @(posedge device_clk)
-    chosen <= \$59 ;
+    entry <= \$43 ;
   always @(posedge device_clk)
-    row1 <= \$60 ;
+    low <= \$44 ;
   always @(posedge device_clk)
-    entry <= \$61 ;
+    high <= \$45 ;
   always @(posedge device_clk)
-    is_known <= \$62 ;
+    base0 <= \$46 ;
   always @(posedge device_clk)
-    low <= \$63 ;
+    unknown <= \$47 ;
   always @(posedge device_clk)
-    high <= \$64 ;
+    beyond <= \$48 ;
   always @(posedge device_clk)
-    base0 <= \$65 ;
+    product <= \$49 ;
   always @(posedge device_clk)
-    unknown <= \$66 ;
+    base1 <= \$50 ;
   always @(posedge device_clk)
-    beyond <= \$67 ;
+    lower <= \$51 ;
   always @(posedge device_clk)
-    product <= \$68 ;
+    base_upper <= \$52 ;
   always @(posedge device_clk)
-    base1 <= \$69 ;
+    product_upper <= \$53 ;
   always @(posedge device_clk)
-    lower <= \$70 ;
+    ended <= \$54 ;
   always @(posedge device_clk)
-    base_upper <= \$71 ;
+    unknown_table <= \$55 ;
   always @(posedge device_clk)
-    product_upper <= \$72 ;
-  always @(posedge device_clk)
-    ended <= \$73 ;
-  always @(posedge device_clk)
-    unknown_table <= \$74 ;
-  always @(posedge device_clk)
-    beyond_table <= \$75 ;
-  assign \$1  = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) valid[5];
+    beyond_table <= \$56 ;
+  assign clearing = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) cleared[8];
+  assign write__en = table_write | clearing;
+  assign write__addr = cleared[8] ? table_index : cleared[7:0];
+  assign write__data = cleared[8] ? \table  : 108'h000000000000000000000000000;
+  assign \$1  = ~ valid[5];
   assign move = \$1  | output__ready;
   assign dropping = ended | stop;
   assign \$2  = names__valid & want_keys;
@@ -14980,789 +16562,244 @@ module hotline_small_rows_walker(device_rst, start, stop, names__valid, keys__pa
   assign names__ready = dropping | \$11 ;
   assign \$12  = | valid;
   assign idle = ~ \$12 ;
-  assign \$13  = | write__data[91:60];
+  assign \$13  = cleared + 1'h1;
   assign \$14  = ~ unknown;
   assign \$15  = valid[2] & \$14 ;
   assign \$16  = ~ beyond;
   assign \$17  = \$15  & \$16 ;
   assign \$18  = ~ ended;
+  assign \$19  = \$17  & \$18 ;
+  assign \$20  = row1[15:0] * entry[107:92];
+  assign \$21  = row1[31:16] * entry[107:92];
+  assign \$22  = | entry[91:60];
+  assign \$23  = ~ \$22 ;
+  assign \$24  = valid[1] & \$23 ;
+  assign \$25  = | entry[91:60];
+  assign \$26  = valid[1] & \$25 ;
+  assign \$27  = row1 >= entry[91:60];
+  assign \$28  = \$26  & \$27 ;
+  assign \$29  = low + { high, 16'h0000 };
+  assign \$30  = base1[31:0] + product[31:0];
+  assign \$31  = base_upper + product_upper;
+  assign \$32  = \$31  + lower[32];
+  assign \$33  = unknown | beyond;
   always @* begin
     if (starts_blocks) begin end
-    \$53  = \$54 ;
+    \$37  = \$38 ;
     if (move) begin
-      \$53  = { \$48 [27:0], lower[31:0], 4'h0 };
+      \$37  = { \$32 [27:0], lower[31:0], 4'h0 };
     end
     if (device_rst) begin
-      \$53  = 64'h0000000000000000;
+      \$37  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = known;
-    if (write__en) begin
-      (* full_case = 32'd1 *)
-      casez (write__addr)
-        8'h00:
-            \$55 [0] = \$13 ;
-        8'h01:
-            \$55 [1] = \$13 ;
-        8'h02:
-            \$55 [2] = \$13 ;
-        8'h03:
-            \$55 [3] = \$13 ;
-        8'h04:
-            \$55 [4] = \$13 ;
-        8'h05:
-            \$55 [5] = \$13 ;
-        8'h06:
-            \$55 [6] = \$13 ;
-        8'h07:
-            \$55 [7] = \$13 ;
-        8'h08:
-            \$55 [8] = \$13 ;
-        8'h09:
-            \$55 [9] = \$13 ;
-        8'h0a:
-            \$55 [10] = \$13 ;
-        8'h0b:
-            \$55 [11] = \$13 ;
-        8'h0c:
-            \$55 [12] = \$13 ;
-        8'h0d:
-            \$55 [13] = \$13 ;
-        8'h0e:
-            \$55 [14] = \$13 ;
-        8'h0f:
-            \$55 [15] = \$13 ;
-        8'h10:
-            \$55 [16] = \$13 ;
-        8'h11:
-            \$55 [17] = \$13 ;
-        8'h12:
-            \$55 [18] = \$13 ;
-        8'h13:
-            \$55 [19] = \$13 ;
-        8'h14:
-            \$55 [20] = \$13 ;
-        8'h15:
-            \$55 [21] = \$13 ;
-        8'h16:
-            \$55 [22] = \$13 ;
-        8'h17:
-            \$55 [23] = \$13 ;
-        8'h18:
-            \$55 [24] = \$13 ;
-        8'h19:
-            \$55 [25] = \$13 ;
-        8'h1a:
-            \$55 [26] = \$13 ;
-        8'h1b:
-            \$55 [27] = \$13 ;
-        8'h1c:
-            \$55 [28] = \$13 ;
-        8'h1d:
-            \$55 [29] = \$13 ;
-        8'h1e:
-            \$55 [30] = \$13 ;
-        8'h1f:
-            \$55 [31] = \$13 ;
-        8'h20:
-            \$55 [32] = \$13 ;
-        8'h21:
-            \$55 [33] = \$13 ;
-        8'h22:
-            \$55 [34] = \$13 ;
-        8'h23:
-            \$55 [35] = \$13 ;
-        8'h24:
-            \$55 [36] = \$13 ;
-        8'h25:
-            \$55 [37] = \$13 ;
-        8'h26:
-            \$55 [38] = \$13 ;
-        8'h27:
-            \$55 [39] = \$13 ;
-        8'h28:
-            \$55 [40] = \$13 ;
-        8'h29:
-            \$55 [41] = \$13 ;
-        8'h2a:
-            \$55 [42] = \$13 ;
-        8'h2b:
-            \$55 [43] = \$13 ;
-        8'h2c:
-            \$55 [44] = \$13 ;
-        8'h2d:
-            \$55 [45] = \$13 ;
-        8'h2e:
-            \$55 [46] = \$13 ;
-        8'h2f:
-            \$55 [47] = \$13 ;
-        8'h30:
-            \$55 [48] = \$13 ;
-        8'h31:
-            \$55 [49] = \$13 ;
-        8'h32:
-            \$55 [50] = \$13 ;
-        8'h33:
-            \$55 [51] = \$13 ;
-        8'h34:
-            \$55 [52] = \$13 ;
-        8'h35:
-            \$55 [53] = \$13 ;
-        8'h36:
-            \$55 [54] = \$13 ;
-        8'h37:
-            \$55 [55] = \$13 ;
-        8'h38:
-            \$55 [56] = \$13 ;
-        8'h39:
-            \$55 [57] = \$13 ;
-        8'h3a:
-            \$55 [58] = \$13 ;
-        8'h3b:
-            \$55 [59] = \$13 ;
-        8'h3c:
-            \$55 [60] = \$13 ;
-        8'h3d:
-            \$55 [61] = \$13 ;
-        8'h3e:
-            \$55 [62] = \$13 ;
-        8'h3f:
-            \$55 [63] = \$13 ;
-        8'h40:
-            \$55 [64] = \$13 ;
-        8'h41:
-            \$55 [65] = \$13 ;
-        8'h42:
-            \$55 [66] = \$13 ;
-        8'h43:
-            \$55 [67] = \$13 ;
-        8'h44:
-            \$55 [68] = \$13 ;
-        8'h45:
-            \$55 [69] = \$13 ;
-        8'h46:
-            \$55 [70] = \$13 ;
-        8'h47:
-            \$55 [71] = \$13 ;
-        8'h48:
-            \$55 [72] = \$13 ;
-        8'h49:
-            \$55 [73] = \$13 ;
-        8'h4a:
-            \$55 [74] = \$13 ;
-        8'h4b:
-            \$55 [75] = \$13 ;
-        8'h4c:
-            \$55 [76] = \$13 ;
-        8'h4d:
-            \$55 [77] = \$13 ;
-        8'h4e:
-            \$55 [78] = \$13 ;
-        8'h4f:
-            \$55 [79] = \$13 ;
-        8'h50:
-            \$55 [80] = \$13 ;
-        8'h51:
-            \$55 [81] = \$13 ;
-        8'h52:
-            \$55 [82] = \$13 ;
-        8'h53:
-            \$55 [83] = \$13 ;
-        8'h54:
-            \$55 [84] = \$13 ;
-        8'h55:
-            \$55 [85] = \$13 ;
-        8'h56:
-            \$55 [86] = \$13 ;
-        8'h57:
-            \$55 [87] = \$13 ;
-        8'h58:
-            \$55 [88] = \$13 ;
-        8'h59:
-            \$55 [89] = \$13 ;
-        8'h5a:
-            \$55 [90] = \$13 ;
-        8'h5b:
-            \$55 [91] = \$13 ;
-        8'h5c:
-            \$55 [92] = \$13 ;
-        8'h5d:
-            \$55 [93] = \$13 ;
-        8'h5e:
-            \$55 [94] = \$13 ;
-        8'h5f:
-            \$55 [95] = \$13 ;
-        8'h60:
-            \$55 [96] = \$13 ;
-        8'h61:
-            \$55 [97] = \$13 ;
-        8'h62:
-            \$55 [98] = \$13 ;
-        8'h63:
-            \$55 [99] = \$13 ;
-        8'h64:
-            \$55 [100] = \$13 ;
-        8'h65:
-            \$55 [101] = \$13 ;
-        8'h66:
-            \$55 [102] = \$13 ;
-        8'h67:
-            \$55 [103] = \$13 ;
-        8'h68:
-            \$55 [104] = \$13 ;
-        8'h69:
-            \$55 [105] = \$13 ;
-        8'h6a:
-            \$55 [106] = \$13 ;
-        8'h6b:
-            \$55 [107] = \$13 ;
-        8'h6c:
-            \$55 [108] = \$13 ;
-        8'h6d:
-            \$55 [109] = \$13 ;
-        8'h6e:
-            \$55 [110] = \$13 ;
-        8'h6f:
-            \$55 [111] = \$13 ;
-        8'h70:
-            \$55 [112] = \$13 ;
-        8'h71:
-            \$55 [113] = \$13 ;
-        8'h72:
-            \$55 [114] = \$13 ;
-        8'h73:
-            \$55 [115] = \$13 ;
-        8'h74:
-            \$55 [116] = \$13 ;
-        8'h75:
-            \$55 [117] = \$13 ;
-        8'h76:
-            \$55 [118] = \$13 ;
-        8'h77:
-            \$55 [119] = \$13 ;
-        8'h78:
-            \$55 [120] = \$13 ;
-        8'h79:
-            \$55 [121] = \$13 ;
-        8'h7a:
-            \$55 [122] = \$13 ;
-        8'h7b:
-            \$55 [123] = \$13 ;
-        8'h7c:
-            \$55 [124] = \$13 ;
-        8'h7d:
-            \$55 [125] = \$13 ;
-        8'h7e:
-            \$55 [126] = \$13 ;
-        8'h7f:
-            \$55 [127] = \$13 ;
-        8'h80:
-            \$55 [128] = \$13 ;
-        8'h81:
-            \$55 [129] = \$13 ;
-        8'h82:
-            \$55 [130] = \$13 ;
-        8'h83:
-            \$55 [131] = \$13 ;
-        8'h84:
-            \$55 [132] = \$13 ;
-        8'h85:
-            \$55 [133] = \$13 ;
-        8'h86:
-            \$55 [134] = \$13 ;
-        8'h87:
-            \$55 [135] = \$13 ;
-        8'h88:
-            \$55 [136] = \$13 ;
-        8'h89:
-            \$55 [137] = \$13 ;
-        8'h8a:
-            \$55 [138] = \$13 ;
-        8'h8b:
-            \$55 [139] = \$13 ;
-        8'h8c:
-            \$55 [140] = \$13 ;
-        8'h8d:
-            \$55 [141] = \$13 ;
-        8'h8e:
-            \$55 [142] = \$13 ;
-        8'h8f:
-            \$55 [143] = \$13 ;
-        8'h90:
-            \$55 [144] = \$13 ;
-        8'h91:
-            \$55 [145] = \$13 ;
-        8'h92:
-            \$55 [146] = \$13 ;
-        8'h93:
-            \$55 [147] = \$13 ;
-        8'h94:
-            \$55 [148] = \$13 ;
-        8'h95:
-            \$55 [149] = \$13 ;
-        8'h96:
-            \$55 [150] = \$13 ;
-        8'h97:
-            \$55 [151] = \$13 ;
-        8'h98:
-            \$55 [152] = \$13 ;
-        8'h99:
-            \$55 [153] = \$13 ;
-        8'h9a:
-            \$55 [154] = \$13 ;
-        8'h9b:
-            \$55 [155] = \$13 ;
-        8'h9c:
-            \$55 [156] = \$13 ;
-        8'h9d:
-            \$55 [157] = \$13 ;
-        8'h9e:
-            \$55 [158] = \$13 ;
-        8'h9f:
-            \$55 [159] = \$13 ;
-        8'ha0:
-            \$55 [160] = \$13 ;
-        8'ha1:
-            \$55 [161] = \$13 ;
-        8'ha2:
-            \$55 [162] = \$13 ;
-        8'ha3:
-            \$55 [163] = \$13 ;
-        8'ha4:
-            \$55 [164] = \$13 ;
-        8'ha5:
-            \$55 [165] = \$13 ;
-        8'ha6:
-            \$55 [166] = \$13 ;
-        8'ha7:
-            \$55 [167] = \$13 ;
-        8'ha8:
-            \$55 [168] = \$13 ;
-        8'ha9:
-            \$55 [169] = \$13 ;
-        8'haa:
-            \$55 [170] = \$13 ;
-        8'hab:
-            \$55 [171] = \$13 ;
-        8'hac:
-            \$55 [172] = \$13 ;
-        8'had:
-            \$55 [173] = \$13 ;
-        8'hae:
-            \$55 [174] = \$13 ;
-        8'haf:
-            \$55 [175] = \$13 ;
-        8'hb0:
-            \$55 [176] = \$13 ;
-        8'hb1:
-            \$55 [177] = \$13 ;
-        8'hb2:
-            \$55 [178] = \$13 ;
-        8'hb3:
-            \$55 [179] = \$13 ;
-        8'hb4:
-            \$55 [180] = \$13 ;
-        8'hb5:
-            \$55 [181] = \$13 ;
-        8'hb6:
-            \$55 [182] = \$13 ;
-        8'hb7:
-            \$55 [183] = \$13 ;
-        8'hb8:
-            \$55 [184] = \$13 ;
-        8'hb9:
-            \$55 [185] = \$13 ;
-        8'hba:
-            \$55 [186] = \$13 ;
-        8'hbb:
-            \$55 [187] = \$13 ;
-        8'hbc:
-            \$55 [188] = \$13 ;
-        8'hbd:
-            \$55 [189] = \$13 ;
-        8'hbe:
-            \$55 [190] = \$13 ;
-        8'hbf:
-            \$55 [191] = \$13 ;
-        8'hc0:
-            \$55 [192] = \$13 ;
-        8'hc1:
-            \$55 [193] = \$13 ;
-        8'hc2:
-            \$55 [194] = \$13 ;
-        8'hc3:
-            \$55 [195] = \$13 ;
-        8'hc4:
-            \$55 [196] = \$13 ;
-        8'hc5:
-            \$55 [197] = \$13 ;
-        8'hc6:
-            \$55 [198] = \$13 ;
-        8'hc7:
-            \$55 [199] = \$13 ;
-        8'hc8:
-            \$55 [200] = \$13 ;
-        8'hc9:
-            \$55 [201] = \$13 ;
-        8'hca:
-            \$55 [202] = \$13 ;
-        8'hcb:
-            \$55 [203] = \$13 ;
-        8'hcc:
-            \$55 [204] = \$13 ;
-        8'hcd:
-            \$55 [205] = \$13 ;
-        8'hce:
-            \$55 [206] = \$13 ;
-        8'hcf:
-            \$55 [207] = \$13 ;
-        8'hd0:
-            \$55 [208] = \$13 ;
-        8'hd1:
-            \$55 [209] = \$13 ;
-        8'hd2:
-            \$55 [210] = \$13 ;
-        8'hd3:
-            \$55 [211] = \$13 ;
-        8'hd4:
-            \$55 [212] = \$13 ;
-        8'hd5:
-            \$55 [213] = \$13 ;
-        8'hd6:
-            \$55 [214] = \$13 ;
-        8'hd7:
-            \$55 [215] = \$13 ;
-        8'hd8:
-            \$55 [216] = \$13 ;
-        8'hd9:
-            \$55 [217] = \$13 ;
-        8'hda:
-            \$55 [218] = \$13 ;
-        8'hdb:
-            \$55 [219] = \$13 ;
-        8'hdc:
-            \$55 [220] = \$13 ;
-        8'hdd:
-            \$55 [221] = \$13 ;
-        8'hde:
-            \$55 [222] = \$13 ;
-        8'hdf:
-            \$55 [223] = \$13 ;
-        8'he0:
-            \$55 [224] = \$13 ;
-        8'he1:
-            \$55 [225] = \$13 ;
-        8'he2:
-            \$55 [226] = \$13 ;
-        8'he3:
-            \$55 [227] = \$13 ;
-        8'he4:
-            \$55 [228] = \$13 ;
-        8'he5:
-            \$55 [229] = \$13 ;
-        8'he6:
-            \$55 [230] = \$13 ;
-        8'he7:
-            \$55 [231] = \$13 ;
-        8'he8:
-            \$55 [232] = \$13 ;
-        8'he9:
-            \$55 [233] = \$13 ;
-        8'hea:
-            \$55 [234] = \$13 ;
-        8'heb:
-            \$55 [235] = \$13 ;
-        8'hec:
-            \$55 [236] = \$13 ;
-        8'hed:
-            \$55 [237] = \$13 ;
-        8'hee:
-            \$55 [238] = \$13 ;
-        8'hef:
-            \$55 [239] = \$13 ;
-        8'hf0:
-            \$55 [240] = \$13 ;
-        8'hf1:
-            \$55 [241] = \$13 ;
-        8'hf2:
-            \$55 [242] = \$13 ;
-        8'hf3:
-            \$55 [243] = \$13 ;
-        8'hf4:
-            \$55 [244] = \$13 ;
-        8'hf5:
-            \$55 [245] = \$13 ;
-        8'hf6:
-            \$55 [246] = \$13 ;
-        8'hf7:
-            \$55 [247] = \$13 ;
-        8'hf8:
-            \$55 [248] = \$13 ;
-        8'hf9:
-            \$55 [249] = \$13 ;
-        8'hfa:
-            \$55 [250] = \$13 ;
-        8'hfb:
-            \$55 [251] = \$13 ;
-        8'hfc:
-            \$55 [252] = \$13 ;
-        8'hfd:
-            \$55 [253] = \$13 ;
-        8'hfe:
-            \$55 [254] = \$13 ;
-        8'hff:
-            \$55 [255] = \$13 ;
-      endcase
+    \$39  = cleared;
+    if (clearing) begin
+      \$39  = \$13 [8:0];
     end
     if (device_rst) begin
-      \$55  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$39  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = valid;
+    \$40  = valid;
     if (move) begin
-      \$56  = { valid[4:3], \$19 , valid[1:0], take };
+      \$40  = { valid[4:3], \$19 , valid[1:0], take };
     end
     if (device_rst) begin
-      \$56  = 6'h00;
+      \$40  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = row0;
+    \$41  = row0;
     if (move) begin
-      \$57  = keys__payload[31:0];
+      \$41  = keys__payload[31:0];
     end
     if (device_rst) begin
-      \$57  = 32'd0;
+      \$41  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = group;
+    \$42  = row1;
     if (move) begin
-      \$58  = \$20 [3:0];
+      \$42  = row0;
     end
     if (device_rst) begin
-      \$58  = 4'h0;
+      \$42  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = chosen;
+    \$43  = entry;
     if (move) begin
-      \$59 [0] = \$21 ;
-      \$59 [1] = \$22 ;
-      \$59 [2] = \$23 ;
-      \$59 [3] = \$24 ;
-      \$59 [4] = \$25 ;
-      \$59 [5] = \$26 ;
-      \$59 [6] = \$27 ;
-      \$59 [7] = \$28 ;
-      \$59 [8] = \$29 ;
-      \$59 [9] = \$30 ;
-      \$59 [10] = \$31 ;
-      \$59 [11] = \$32 ;
-      \$59 [12] = \$33 ;
-      \$59 [13] = \$34 ;
-      \$59 [14] = \$35 ;
-      \$59 [15] = \$36 ;
+      \$43  = read__data;
     end
     if (device_rst) begin
-      \$59  = 16'h0000;
+      \$43  = 108'h000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = row1;
+    \$44  = low;
     if (move) begin
-      \$60  = row0;
+      \$44  = \$20 ;
     end
     if (device_rst) begin
-      \$60  = 32'd0;
+      \$44  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = entry;
+    \$45  = high;
     if (move) begin
-      \$61  = read__data;
+      \$45  = \$21 ;
     end
     if (device_rst) begin
-      \$61  = 108'h000000000000000000000000000;
+      \$45  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = is_known;
+    \$46  = base0;
     if (move) begin
-      \$62  = \$37 ;
+      \$46  = entry[59:0];
     end
     if (device_rst) begin
-      \$62  = 1'h0;
+      \$46  = 60'h000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = low;
+    \$47  = unknown;
     if (move) begin
-      \$63  = \$38 ;
+      \$47  = \$24 ;
     end
     if (device_rst) begin
-      \$63  = 32'd0;
+      \$47  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = high;
+    \$48  = beyond;
     if (move) begin
-      \$64  = \$39 ;
+      \$48  = \$28 ;
     end
     if (device_rst) begin
-      \$64  = 32'd0;
+      \$48  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = base0;
+    \$49  = product;
     if (move) begin
-      \$65  = entry[59:0];
+      \$49  = { 11'h000, \$29  };
     end
     if (device_rst) begin
-      \$65  = 60'h000000000000000;
+      \$49  = 60'h000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = unknown;
+    \$50  = base1;
     if (move) begin
-      \$66  = \$41 ;
+      \$50  = base0;
     end
     if (device_rst) begin
-      \$66  = 1'h0;
+      \$50  = 60'h000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = beyond;
+    \$51  = lower;
     if (move) begin
-      \$67  = \$44 ;
+      \$51  = \$30 ;
     end
     if (device_rst) begin
-      \$67  = 1'h0;
+      \$51  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = product;
+    \$52  = base_upper;
     if (move) begin
-      \$68  = { 11'h000, \$45  };
+      \$52  = base1[59:32];
     end
     if (device_rst) begin
-      \$68  = 60'h000000000000000;
+      \$52  = 28'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = base1;
+    \$53  = product_upper;
     if (move) begin
-      \$69  = base0;
+      \$53  = product[59:32];
     end
     if (device_rst) begin
-      \$69  = 60'h000000000000000;
+      \$53  = 28'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = lower;
+    \$54  = ended;
     if (move) begin
-      \$70  = \$46 ;
-    end
-    if (device_rst) begin
-      \$70  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$71  = base_upper;
-    if (move) begin
-      \$71  = base1[59:32];
-    end
-    if (device_rst) begin
-      \$71  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$72  = product_upper;
-    if (move) begin
-      \$72  = product[59:32];
-    end
-    if (device_rst) begin
-      \$72  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$73  = ended;
-    if (move) begin
-      if (\$51 ) begin
-        \$73  = 1'h1;
+      if (\$35 ) begin
+        \$54  = 1'h1;
       end
     end
     if (start) begin
-      \$73  = 1'h0;
+      \$54  = 1'h0;
     end
     if (device_rst) begin
-      \$73  = 1'h0;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = unknown_table;
+    \$55  = unknown_table;
     if (move) begin
-      if (\$51 ) begin
-        \$74  = unknown;
+      if (\$35 ) begin
+        \$55  = unknown;
       end
     end
     if (start) begin
-      \$74  = 1'h0;
+      \$55  = 1'h0;
     end
     if (device_rst) begin
-      \$74  = 1'h0;
+      \$55  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = beyond_table;
+    \$56  = beyond_table;
     if (move) begin
-      if (\$51 ) begin
-        \$75  = beyond;
+      if (\$35 ) begin
+        \$56  = beyond;
       end
     end
     if (start) begin
-      \$75  = 1'h0;
+      \$56  = 1'h0;
     end
     if (device_rst) begin
-      \$75  = 1'h0;
+      \$56  = 1'h0;
     end
   end
-  assign \52_29_0  = \$52 ;
-  assign \54_63_0  = \$54 ;
+  assign \36_29_0  = \$36 ;
+  assign \38_63_0  = \$38 ;
   assign output__valid = valid[5];
-  assign \$52 [29:28] = 2'h3;
-  assign \$52 [27:0] = row_granules;
-  assign \$20  = { 4'h0, keys__payload[39:36] };
+  assign \$36 [29:28] = 2'h3;
+  assign \$36 [27:0] = row_granules;
 endmodule
 
-module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, \abort$144 , running, channel_idle_0, channel_idle_1, channel_idle, write_fault__known
-, read_fault__kind, read_fault__address, read_fault__known, cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages
-, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command
-, \90_27_0 , descriptors__ready, waits, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, it, \112_31_0 , \113_0_0 , completion_words__valid, outcome_status
-, lists__bank, lists__held, lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
+module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, running, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
+, cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \91_27_0 , descriptors__ready, waits
+, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \114_31_0 , \115_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
+, lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -15795,16 +16832,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire generation;
   output urgent;
   wire urgent;
-  output \abort$144 ;
-  wire \abort$144 ;
   output running;
   wire running;
-  input channel_idle_0;
-  wire channel_idle_0;
-  input channel_idle_1;
-  wire channel_idle_1;
-  input channel_idle;
-  wire channel_idle;
   input write_fault__known;
   wire write_fault__known;
   (* enum_base_type = "Fault" *)
@@ -15818,6 +16847,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire [63:0] read_fault__address;
   input read_fault__known;
   wire read_fault__known;
+  input [2:0] writer_channel_idle;
+  wire [2:0] writer_channel_idle;
   input [31:0] cpl_base_31_0;
   wire [31:0] cpl_base_31_0;
   input [31:0] cpl_base_63_32;
@@ -15897,8 +16928,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   output [7:0] command;
   reg [7:0] command;
   (* init = 28'h0000000 *)
-  output [27:0] \90_27_0 ;
-  wire [27:0] \90_27_0 ;
+  output [27:0] \91_27_0 ;
+  wire [27:0] \91_27_0 ;
   output descriptors__ready;
   reg descriptors__ready;
   output waits;
@@ -15929,12 +16960,14 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   reg lost;
   output working_enable;
   reg working_enable = 1'h0;
+  output \abort$186 ;
+  reg \abort$186  = 1'h0;
   output [511:0] it;
   reg [511:0] it = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  output [31:0] \112_31_0 ;
-  wire [31:0] \112_31_0 ;
-  output \113_0_0 ;
-  wire \113_0_0 ;
+  output [31:0] \114_31_0 ;
+  wire [31:0] \114_31_0 ;
+  output \115_0_0 ;
+  wire \115_0_0 ;
   output completion_words__valid;
   wire completion_words__valid;
   output [7:0] outcome_status;
@@ -15978,21 +17011,23 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire device_clk;
   wire [7:0] \$1 ;
   wire [31:0] \$10 ;
-  reg [31:0] \$100 ;
-  reg [32:0] \$101 ;
-  reg [63:0] \$102 ;
-  reg [32:0] \$103 ;
-  reg [63:0] \$104 ;
-  reg [31:0] \$105 ;
-  reg [511:0] \$106 ;
-  reg \$107 ;
-  reg \$108 ;
+  reg \$100 ;
+  reg [31:0] \$101 ;
+  reg [32:0] \$102 ;
+  reg [63:0] \$103 ;
+  reg [32:0] \$104 ;
+  reg [63:0] \$105 ;
+  reg \$106 ;
+  reg [31:0] \$107 ;
+  reg [511:0] \$108 ;
   reg \$109 ;
   wire \$11 ;
-  reg [3:0] \$110 ;
-  reg [3:0] \$111 ;
-  wire [31:0] \$112 ;
-  wire \$113 ;
+  reg \$110 ;
+  reg \$111 ;
+  reg [3:0] \$112 ;
+  reg [3:0] \$113 ;
+  wire [31:0] \$114 ;
+  wire \$115 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -16000,9 +17035,9 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire \$19 ;
+  wire [2:0] \$19 ;
   wire [7:0] \$2 ;
-  wire [2:0] \$20 ;
+  wire \$20 ;
   wire \$21 ;
   wire \$22 ;
   wire \$23 ;
@@ -16028,25 +17063,25 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire \$44 ;
-  wire [37:0] \$45 ;
+  wire [37:0] \$44 ;
+  wire [34:0] \$45 ;
   wire [34:0] \$46 ;
   wire [34:0] \$47 ;
-  wire [34:0] \$48 ;
-  wire [37:0] \$49 ;
+  wire [37:0] \$48 ;
+  wire [32:0] \$49 ;
   wire [31:0] \$5 ;
-  wire [32:0] \$50 ;
+  wire [33:0] \$50 ;
   wire [33:0] \$51 ;
-  wire [33:0] \$52 ;
+  wire [32:0] \$52 ;
   wire [32:0] \$53 ;
-  wire [32:0] \$54 ;
-  wire [33:0] \$55 ;
+  wire [33:0] \$54 ;
+  wire [32:0] \$55 ;
   wire [32:0] \$56 ;
-  wire [32:0] \$57 ;
-  wire [33:0] \$58 ;
-  wire [32:0] \$59 ;
+  wire [33:0] \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire [31:0] \$6 ;
-  wire \$60 ;
+  wire [32:0] \$60 ;
   wire \$61 ;
   wire \$62 ;
   wire \$63 ;
@@ -16058,29 +17093,29 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire \$69 ;
   wire [31:0] \$7 ;
   wire \$70 ;
-  wire [4:0] \$71 ;
-  wire \$72 ;
+  wire \$71 ;
+  wire [4:0] \$72 ;
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
-  wire [10:0] \$77 ;
-  wire \$78 ;
+  wire \$77 ;
+  wire [10:0] \$78 ;
   wire \$79 ;
   wire [31:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [4:0] \$83 ;
-  wire \$84 ;
+  wire \$83 ;
+  wire [4:0] \$84 ;
   wire \$85 ;
-  wire [4:0] \$86 ;
-  wire \$87 ;
+  wire \$86 ;
+  wire [4:0] \$87 ;
   wire \$88 ;
-  reg [27:0] \$89 ;
+  wire \$89 ;
   wire [31:0] \$9 ;
-  reg [27:0] \$90  = 28'h0000000;
-  reg \$91 ;
+  reg [27:0] \$90 ;
+  reg [27:0] \$91  = 28'h0000000;
   reg \$92 ;
   reg \$93 ;
   reg \$94 ;
@@ -16093,6 +17128,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire [63:0] address;
   reg began = 1'h0;
   reg by_row = 1'h0;
+  wire channel_idle;
   wire clear;
   (* enum_base_type = "Fault" *)
   (* enum_value_00 = "NONE" *)
@@ -16141,126 +17177,128 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   assign \$8  = began ? nonpopular_words : 32'd0;
   assign \$9  = began ? listed : 32'd0;
   assign \$10  = began ? held : 32'd0;
-  assign \$11  = ~ enable;
-  assign \abort$144  = watch & \$11 ;
   assign running = ~ clear;
-  assign \$12  = enable & room;
-  assign \$13  = ~ halted;
-  assign \$14  = \$12  & \$13 ;
-  assign \$15  = enable & descriptors__valid;
-  assign \$16  = ~ room;
-  assign \$17  = \$15  & \$16 ;
-  assign \$18  = ~ core_busy;
-  assign \$19  = \$18  & working_ready;
-  assign \$21  = is_dump | is_restore;
-  assign \$22  = \$21  | is_select;
-  assign \$23  = ~ writing_fault;
+  assign \$11  = enable & room;
+  assign \$12  = ~ halted;
+  assign \$13  = \$11  & \$12 ;
+  assign \$14  = enable & descriptors__valid;
+  assign \$15  = ~ room;
+  assign \$16  = \$14  & \$15 ;
+  assign \$17  = ~ core_busy;
+  assign \$18  = \$17  & working_ready;
+  assign \$20  = is_dump | is_restore;
+  assign \$21  = \$20  | is_select;
+  assign \$22  = ~ writing_fault;
   assign clear = ! fsm_state;
-  assign \$24  = fsm_state == 1'h1;
-  assign \$25  = fsm_state == 2'h2;
-  assign \$26  = fsm_state == 2'h3;
-  assign \$27  = fsm_state == 3'h4;
-  assign \$28  = fsm_state == 3'h5;
-  assign \$29  = fsm_state == 3'h6;
-  assign \$30  = fsm_state == 3'h7;
-  assign \$31  = fsm_state == 4'h8;
-  assign \$32  = fsm_state == 4'h9;
-  assign \$33  = fsm_state == 4'ha;
-  assign \$34  = fsm_state == 4'hb;
-  assign \$35  = fsm_state == 4'hc;
-  assign \$36  = it[7:0] == 1'h1;
-  assign \$37  = it[7:0] == 2'h2;
-  assign \$38  = it[7:0] == 2'h3;
-  assign \$39  = it[7:0] == 3'h4;
-  assign \$40  = it[7:0] == 3'h5;
-  assign \$41  = it[7:0] == 3'h6;
-  assign \$42  = it[7:0] == 3'h7;
-  assign \$43  = it[7:0] == 4'h8;
-  assign \$44  = | it[191:160];
-  assign \$45  = it[159:128] * 6'h20;
-  assign \$48  = by_row ? \$46  : \$47 ;
-  assign \$49  = is_restore ? \$45  : { 3'h0, \$48  };
-  assign \$50  = size + 5'h10;
-  assign \$51  = \$50  - 1'h1;
-  assign \$53  = it[351:320] + 11'h400;
-  assign \$54  = it[383:352] + 1'h0;
-  assign \$55  = \$54  + verdicts_low[32];
-  assign \$56  = cpl_base_31_0 + { cpl_entry, 6'h00 };
-  assign \$57  = cpl_base_63_32 + 1'h0;
-  assign \$58  = \$57  + report_low[32];
-  assign \$59  = cycles + 1'h1;
-  assign \$60  = ~ enable;
-  assign \$61  = descriptors__valid & descriptors__ready;
-  assign \$62  = | verdict;
-  assign \$63  = \$62  | is_fence;
-  assign \$64  = ~ core_busy;
-  assign \$65  = \$64  & working_ready;
-  assign \$66  = | \wait ;
-  assign \$67  = ~ core_busy;
-  assign \$68  = working_ready & \$67 ;
-  assign \$69  = ~ core_access;
-  assign \$70  = \$68  & \$69 ;
-  assign \$71  = \wait  - 1'h1;
-  assign \$72  = is_learn | working_enable;
-  assign \$73  = \$72  | is_front;
-  assign \$74  = \$73  | is_restore;
-  assign \$75  = is_dump | is_restore;
-  assign \$76  = \$75  | is_select;
-  assign \$78  = | \$77 ;
-  assign \$79  = \$76  & \$78 ;
-  assign \$80  = | \wait ;
-  assign \$81  = ~ core_busy;
-  assign \$82  = moved & \$81 ;
-  assign \$83  = \wait  - 1'h1;
-  assign \$84  = | \wait ;
-  assign \$85  = & { channel_idle, channel_idle_1, channel_idle_0 };
-  assign \$86  = \wait  - 1'h1;
-  assign \$87  = | write_fault__kind;
-  assign \$88  = writing_fault | \$87 ;
+  assign \$23  = fsm_state == 1'h1;
+  assign \$24  = fsm_state == 2'h2;
+  assign \$25  = fsm_state == 2'h3;
+  assign \$26  = fsm_state == 3'h4;
+  assign \$27  = fsm_state == 3'h5;
+  assign \$28  = fsm_state == 3'h6;
+  assign \$29  = fsm_state == 3'h7;
+  assign \$30  = fsm_state == 4'h8;
+  assign \$31  = fsm_state == 4'h9;
+  assign \$32  = fsm_state == 4'ha;
+  assign \$33  = fsm_state == 4'hb;
+  assign \$34  = fsm_state == 4'hc;
+  assign \$35  = it[7:0] == 1'h1;
+  assign \$36  = it[7:0] == 2'h2;
+  assign \$37  = it[7:0] == 2'h3;
+  assign \$38  = it[7:0] == 3'h4;
+  assign \$39  = it[7:0] == 3'h5;
+  assign \$40  = it[7:0] == 3'h6;
+  assign \$41  = it[7:0] == 3'h7;
+  assign \$42  = it[7:0] == 4'h8;
+  assign \$43  = | it[191:160];
+  assign \$44  = it[159:128] * 6'h20;
+  assign \$47  = by_row ? \$45  : \$46 ;
+  assign \$48  = is_restore ? \$44  : { 3'h0, \$47  };
+  assign \$49  = size + 5'h10;
+  assign \$50  = \$49  - 1'h1;
+  assign \$52  = it[351:320] + 11'h400;
+  assign \$53  = it[383:352] + 1'h0;
+  assign \$54  = \$53  + verdicts_low[32];
+  assign \$55  = cpl_base_31_0 + { cpl_entry, 6'h00 };
+  assign \$56  = cpl_base_63_32 + 1'h0;
+  assign \$57  = \$56  + report_low[32];
+  assign \$58  = ~ enable;
+  assign \$59  = watch & \$58 ;
+  assign \$60  = cycles + 1'h1;
+  assign \$61  = ~ enable;
+  assign \$62  = descriptors__valid & descriptors__ready;
+  assign \$63  = | verdict;
+  assign \$64  = \$63  | is_fence;
+  assign \$65  = ~ core_busy;
+  assign \$66  = \$65  & working_ready;
+  assign \$67  = | \wait ;
+  assign \$68  = ~ core_busy;
+  assign \$69  = working_ready & \$68 ;
+  assign \$70  = ~ core_access;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = \wait  - 1'h1;
+  assign \$73  = is_learn | working_enable;
+  assign \$74  = \$73  | is_front;
+  assign \$75  = \$74  | is_restore;
+  assign \$76  = is_dump | is_restore;
+  assign \$77  = \$76  | is_select;
+  assign \$79  = | \$78 ;
+  assign \$80  = \$77  & \$79 ;
+  assign \$81  = | \wait ;
+  assign \$82  = ~ core_busy;
+  assign \$83  = moved & \$82 ;
+  assign \$84  = \wait  - 1'h1;
+  assign \$85  = | \wait ;
+  assign \$86  = & writer_channel_idle;
+  assign \$87  = \wait  - 1'h1;
+  assign \$88  = | write_fault__kind;
+  assign \$89  = writing_fault | \$88 ;
   always @(posedge device_clk)
-    \$90  <= \$89 ;
+    \$91  <= \$90 ;
   always @(posedge device_clk)
-    is_fence <= \$91 ;
+    is_fence <= \$92 ;
   always @(posedge device_clk)
-    is_learn <= \$92 ;
+    is_learn <= \$93 ;
   always @(posedge device_clk)
-    working_enable <= \$93 ;
+    working_enable <= \$94 ;
   always @(posedge device_clk)
-    is_gather <= \$94 ;
+    is_gather <= \$95 ;
   always @(posedge device_clk)
-    is_dump <= \$95 ;
+    is_dump <= \$96 ;
   always @(posedge device_clk)
-    is_restore <= \$96 ;
+    is_restore <= \$97 ;
   always @(posedge device_clk)
-    is_select <= \$97 ;
+    is_select <= \$98 ;
   always @(posedge device_clk)
-    is_front <= \$98 ;
+    is_front <= \$99 ;
   always @(posedge device_clk)
-    by_row <= \$99 ;
+    by_row <= \$100 ;
   always @(posedge device_clk)
-    size <= \$100 ;
+    size <= \$101 ;
   always @(posedge device_clk)
-    verdicts_low <= \$101 ;
+    verdicts_low <= \$102 ;
   always @(posedge device_clk)
-    verdicts_sum <= \$102 ;
+    verdicts_sum <= \$103 ;
   always @(posedge device_clk)
-    report_low <= \$103 ;
+    report_low <= \$104 ;
   always @(posedge device_clk)
-    report_sum <= \$104 ;
+    report_sum <= \$105 ;
   always @(posedge device_clk)
-    cycles <= \$105 ;
+    \abort$186  <= \$106 ;
   always @(posedge device_clk)
-    it <= \$106 ;
+    cycles <= \$107 ;
   always @(posedge device_clk)
-    writing_fault <= \$107 ;
+    it <= \$108 ;
   always @(posedge device_clk)
-    began <= \$108 ;
+    writing_fault <= \$109 ;
   always @(posedge device_clk)
-    halted <= \$109 ;
+    began <= \$110 ;
   always @(posedge device_clk)
-    fsm_state <= \$110 ;
+    halted <= \$111 ;
   always @(posedge device_clk)
-    \wait  <= \$111 ;
+    fsm_state <= \$112 ;
+  always @(posedge device_clk)
+    \wait  <= \$113 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -16331,7 +17369,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   );
   hotline_small_sequencer_summary summary (
     .address(it[383:320]),
-    .channel_idle(channel_idle),
+    .channel_idle(writer_channel_idle[2]),
     .device_clk(device_clk),
     .device_rst(device_rst),
     .done(summary_done),
@@ -16346,9 +17384,9 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
     .target(target)
   );
   hotline_small_sequencer_writer writer (
-    .\14_31_0 (\$112 ),
-    .\16_0_0 (\$113 ),
-    .channel_idle(channel_idle),
+    .\14_31_0 (\$114 ),
+    .\16_0_0 (\$115 ),
+    .channel_idle(writer_channel_idle[2]),
     .completion(completion),
     .device_clk(device_clk),
     .device_rst(device_rst),
@@ -16381,9 +17419,9 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$52 [27:0];
+    \$90  = \$51 [27:0];
     if (device_rst) begin
-      \$89  = 28'h0000000;
+      \$90  = 28'h0000000;
     end
   end
   always @* begin
@@ -16391,7 +17429,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
     descriptors__ready = 1'h0;
     casez (fsm_state)
       4'h0:
-          descriptors__ready = \$14 ;
+          descriptors__ready = \$13 ;
     endcase
   end
   always @* begin
@@ -16399,7 +17437,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
     waits = 1'h0;
     casez (fsm_state)
       4'h0:
-          waits = \$17 ;
+          waits = \$16 ;
     endcase
   end
   always @* begin
@@ -16451,8 +17489,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$19 ) begin
-            load = \$20 ;
+          if (\$18 ) begin
+            load = \$19 ;
           end
       4'h5:
           /* empty */;
@@ -16483,7 +17521,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$19 ) begin
+          if (\$18 ) begin
             targets__0 = it[255:192];
           end
     endcase
@@ -16499,7 +17537,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$19 ) begin
+          if (\$18 ) begin
             targets__1 = it[319:256];
           end
     endcase
@@ -16515,7 +17553,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$19 ) begin
+          if (\$18 ) begin
             targets__2 = verdicts_sum;
           end
       4'h5:
@@ -16547,7 +17585,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$19 ) begin
+          if (\$18 ) begin
             working_start = working_enable;
           end
     endcase
@@ -16585,7 +17623,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h5:
           /* empty */;
       4'h6:
-          command_write = \$22 ;
+          command_write = \$21 ;
     endcase
   end
   always @* begin
@@ -16718,7 +17756,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'hc:
           if (writer_done) begin
-            completed = \$23 ;
+            completed = \$22 ;
           end
     endcase
   end
@@ -16758,133 +17796,140 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$36 ;
-    if (device_rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$37 ;
+    \$92  = \$35 ;
     if (device_rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = \$38 ;
+    \$93  = \$36 ;
     if (device_rst) begin
       \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$39 ;
+    \$94  = \$37 ;
     if (device_rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$40 ;
+    \$95  = \$38 ;
     if (device_rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = \$41 ;
+    \$96  = \$39 ;
     if (device_rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = \$42 ;
+    \$97  = \$40 ;
     if (device_rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = \$43 ;
+    \$98  = \$41 ;
     if (device_rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = \$44 ;
+    \$99  = \$42 ;
     if (device_rst) begin
       \$99  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = \$49 [31:0];
+    \$100  = \$43 ;
     if (device_rst) begin
-      \$100  = 32'd0;
+      \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = \$53 ;
+    \$101  = \$48 [31:0];
     if (device_rst) begin
-      \$101  = 33'h000000000;
+      \$101  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = { \$55 [31:0], verdicts_low[31:0] };
+    \$102  = \$52 ;
     if (device_rst) begin
-      \$102  = 64'h0000000000000000;
+      \$102  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = \$56 ;
+    \$103  = { \$54 [31:0], verdicts_low[31:0] };
     if (device_rst) begin
-      \$103  = 33'h000000000;
+      \$103  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = { \$58 [31:0], report_low[31:0] };
+    \$104  = \$55 ;
     if (device_rst) begin
-      \$104  = 64'h0000000000000000;
+      \$104  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = cycles;
+    \$105  = { \$57 [31:0], report_low[31:0] };
+    if (device_rst) begin
+      \$105  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = \$59 ;
+    if (device_rst) begin
+      \$106  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = cycles;
     if (running) begin
-      \$105  = \$59 [31:0];
+      \$107  = \$60 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$105  = 32'd0;
+          \$107  = 32'd0;
     endcase
     if (device_rst) begin
-      \$105  = 32'd0;
+      \$107  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = it;
+    \$108  = it;
     casez (fsm_state)
       4'h0:
-          \$106  = descriptors__payload;
+          \$108  = descriptors__payload;
     endcase
     if (device_rst) begin
-      \$106  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$108  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = writing_fault;
+    \$109  = writing_fault;
     casez (fsm_state)
       4'h0:
-          \$107  = 1'h0;
+          \$109  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -16908,67 +17953,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h4:
           /* empty */;
       4'hc:
-          \$107  = \$88 ;
-    endcase
-    if (device_rst) begin
-      \$107  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$108  = began;
-    casez (fsm_state)
-      4'h0:
-          \$108  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$108  = 1'h1;
-    endcase
-    if (device_rst) begin
-      \$108  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$109  = halted;
-    casez (fsm_state)
-      4'h0:
-          if (\$60 ) begin
-            \$109  = 1'h0;
-          end
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          if (writer_done) begin
-            \$109  = writing_fault;
-          end
+          \$109  = \$89 ;
     endcase
     if (device_rst) begin
       \$109  = 1'h0;
@@ -16976,80 +17961,140 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = fsm_state;
+    \$110  = began;
     casez (fsm_state)
       4'h0:
-          if (\$60 ) begin
-          end else if (\$61 ) begin
-            \$110  = 4'h1;
-          end
+          \$110  = 1'h0;
       4'h1:
-          \$110  = 4'h2;
+          /* empty */;
       4'h2:
-          if (refuse) begin
-            \$110  = 4'h3;
-            if (\$63 ) begin
-              \$110  = 4'h4;
-            end
-          end
+          /* empty */;
       4'h3:
-          if (\$65 ) begin
-            \$110  = 4'h5;
-          end
+          /* empty */;
       4'h5:
-          if (\$66 ) begin
-          end else if (\$70 ) begin
-            \$110  = 4'h6;
-          end
+          /* empty */;
       4'h6:
-        begin
-          \$110  = 4'h7;
-          if (\$74 ) begin
-            \$110  = 4'h8;
-          end
-          if (\$79 ) begin
-            \$110  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$110  = 4'h7;
-          end
-      4'h7:
-          if (\$80 ) begin
-          end else if (\$82 ) begin
-            \$110  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$110  = 4'h9;
-          if (working_enable) begin
-            \$110  = 4'hb;
-          end
-        end
-      4'hb:
-          if (summary_done) begin
-            \$110  = 4'h9;
-          end
-      4'h9:
-          if (\$84 ) begin
-          end else if (\$85 ) begin
-            \$110  = 4'h4;
-          end
-      4'h4:
-          \$110  = 4'hc;
-      4'hc:
-          if (writer_done) begin
-            \$110  = 4'h0;
-          end
+          \$110  = 1'h1;
     endcase
     if (device_rst) begin
-      \$110  = 4'h0;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = \wait ;
+    \$111  = halted;
+    casez (fsm_state)
+      4'h0:
+          if (\$61 ) begin
+            \$111  = 1'h0;
+          end
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hc:
+          if (writer_done) begin
+            \$111  = writing_fault;
+          end
+    endcase
+    if (device_rst) begin
+      \$111  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$112  = fsm_state;
+    casez (fsm_state)
+      4'h0:
+          if (\$61 ) begin
+          end else if (\$62 ) begin
+            \$112  = 4'h1;
+          end
+      4'h1:
+          \$112  = 4'h2;
+      4'h2:
+          if (refuse) begin
+            \$112  = 4'h3;
+            if (\$64 ) begin
+              \$112  = 4'h4;
+            end
+          end
+      4'h3:
+          if (\$66 ) begin
+            \$112  = 4'h5;
+          end
+      4'h5:
+          if (\$67 ) begin
+          end else if (\$71 ) begin
+            \$112  = 4'h6;
+          end
+      4'h6:
+        begin
+          \$112  = 4'h7;
+          if (\$75 ) begin
+            \$112  = 4'h8;
+          end
+          if (\$80 ) begin
+            \$112  = 4'h9;
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$112  = 4'h7;
+          end
+      4'h7:
+          if (\$81 ) begin
+          end else if (\$83 ) begin
+            \$112  = 4'ha;
+          end
+      4'ha:
+        begin
+          \$112  = 4'h9;
+          if (working_enable) begin
+            \$112  = 4'hb;
+          end
+        end
+      4'hb:
+          if (summary_done) begin
+            \$112  = 4'h9;
+          end
+      4'h9:
+          if (\$85 ) begin
+          end else if (\$86 ) begin
+            \$112  = 4'h4;
+          end
+      4'h4:
+          \$112  = 4'hc;
+      4'hc:
+          if (writer_done) begin
+            \$112  = 4'h0;
+          end
+    endcase
+    if (device_rst) begin
+      \$112  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = \wait ;
     casez (fsm_state)
       4'h0:
           /* empty */;
@@ -17058,49 +18103,50 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h2:
           /* empty */;
       4'h3:
-          if (\$65 ) begin
-            \$111  = 4'h8;
+          if (\$66 ) begin
+            \$113  = 4'h8;
           end
       4'h5:
-          if (\$66 ) begin
-            \$111  = \$71 [3:0];
+          if (\$67 ) begin
+            \$113  = \$72 [3:0];
           end
       4'h6:
         begin
-          \$111  = 4'h8;
-          if (\$79 ) begin
-            \$111  = 4'h8;
+          \$113  = 4'h8;
+          if (\$80 ) begin
+            \$113  = 4'h8;
           end
         end
       4'h8:
           if (request__ready) begin
-            \$111  = 4'h8;
+            \$113  = 4'h8;
           end
       4'h7:
-          if (\$80 ) begin
-            \$111  = \$83 [3:0];
+          if (\$81 ) begin
+            \$113  = \$84 [3:0];
           end
       4'ha:
-          \$111  = 4'h8;
+          \$113  = 4'h8;
       4'hb:
           if (summary_done) begin
-            \$111  = 4'h8;
+            \$113  = 4'h8;
           end
       4'h9:
-          if (\$84 ) begin
-            \$111  = \$86 [3:0];
+          if (\$85 ) begin
+            \$113  = \$87 [3:0];
           end
     endcase
     if (device_rst) begin
-      \$111  = 4'h0;
+      \$113  = 4'h0;
     end
   end
   assign words__valid = completion_words__valid;
   assign descriptor = it;
+  assign channel_idle = writer_channel_idle[2];
   assign address = it[383:320];
-  assign \90_27_0  = \$90 ;
-  assign \112_31_0  = \$112 ;
-  assign \113_0_0  = \$113 ;
+  assign \91_27_0  = \$91 ;
+  assign \114_31_0  = \$114 ;
+  assign \115_0_0  = \$115 ;
   assign completion[383:320] = outcome_address;
   assign completion[319:288] = cycles;
   assign completion[287:256] = { 21'h000000, errors };
@@ -17119,12 +18165,12 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   assign \$1 [0] = it[8];
   assign { \$2 [7:2], \$2 [0] } = 7'h00;
   assign \$2 [1] = it[9];
-  assign \$20  = 3'h7;
-  assign \$46  = { 1'h0, it[159:128], 2'h0 };
-  assign \$47  = { it[159:128], 3'h0 };
-  assign \$52  = { \$51 [33], \$51 [33], \$51 [33], \$51 [33], \$51 [33:4] };
-  assign { \$77 [10:6], \$77 [3:0] } = 9'h000;
-  assign \$77 [5:4] = core_errors[5:4];
+  assign \$19  = 3'h7;
+  assign \$45  = { 1'h0, it[159:128], 2'h0 };
+  assign \$46  = { it[159:128], 3'h0 };
+  assign \$51  = { \$50 [33], \$50 [33], \$50 [33], \$50 [33], \$50 [33:4] };
+  assign { \$78 [10:6], \$78 [3:0] } = 9'h000;
+  assign \$78 [5:4] = core_errors[5:4];
   assign urgent = it[8];
   assign \$3  = it[9];
 endmodule
@@ -17213,26 +18259,26 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire device_clk;
   wire \$1 ;
   wire [33:0] \$10 ;
-  wire \$100 ;
+  wire [7:0] \$100 ;
   wire \$101 ;
   wire [7:0] \$102 ;
   wire \$103 ;
-  wire [7:0] \$104 ;
+  wire \$104 ;
   wire \$105 ;
-  wire \$106 ;
+  wire [7:0] \$106 ;
   wire \$107 ;
   wire [7:0] \$108 ;
   wire \$109 ;
   wire [33:0] \$11 ;
-  wire [7:0] \$110 ;
+  wire \$110 ;
   wire \$111 ;
-  wire \$112 ;
-  wire [7:0] \$113 ;
-  wire \$114 ;
+  wire [7:0] \$112 ;
+  wire \$113 ;
+  wire [7:0] \$114 ;
   wire \$115 ;
-  wire [7:0] \$116 ;
-  wire \$117 ;
-  wire [7:0] \$118 ;
+  wire \$116 ;
+  wire [7:0] \$117 ;
+  wire \$118 ;
   wire \$119 ;
   wire [40:0] \$12 ;
   wire [7:0] \$120 ;
@@ -17245,7 +18291,7 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire \$127 ;
   wire [7:0] \$128 ;
   wire \$129 ;
-  wire [34:0] \$13 ;
+  wire [7:0] \$13 ;
   wire \$130 ;
   wire \$131 ;
   wire [7:0] \$132 ;
@@ -17256,7 +18302,7 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire \$137 ;
   wire [7:0] \$138 ;
   wire \$139 ;
-  wire [37:0] \$14 ;
+  wire \$14 ;
   wire [7:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
@@ -17267,18 +18313,18 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire \$147 ;
   wire \$148 ;
   wire \$149 ;
-  wire [37:0] \$15 ;
-  reg [39:0] \$150 ;
+  wire [34:0] \$15 ;
+  reg [3:0] \$150 ;
   reg [39:0] \$151 ;
   reg [39:0] \$152 ;
   reg [39:0] \$153 ;
-  reg \$154 ;
+  reg [39:0] \$154 ;
   reg \$155 ;
   reg \$156 ;
   reg \$157 ;
   reg \$158 ;
   reg \$159 ;
-  wire \$16 ;
+  wire [7:0] \$16 ;
   reg \$160 ;
   reg \$161 ;
   reg \$162 ;
@@ -17288,35 +18334,36 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   reg \$166 ;
   reg \$167 ;
   reg \$168 ;
-  reg [63:0] \$169 ;
-  wire [1:0] \$17 ;
-  reg [39:0] \$170 ;
+  reg \$169 ;
+  wire \$17 ;
+  reg [63:0] \$170 ;
   reg [39:0] \$171 ;
-  reg [32:0] \$172 ;
+  reg [39:0] \$172 ;
   reg [32:0] \$173 ;
-  reg [51:0] \$174 ;
-  reg \$175 ;
+  reg [32:0] \$174 ;
+  reg [51:0] \$175 ;
   reg \$176 ;
-  reg [2:0] \$177 ;
-  reg \$178 ;
-  reg [8:0] \$179 ;
-  wire [34:0] \$18 ;
-  reg [26:0] \$180 ;
-  reg [4:0] \$181 ;
-  reg [2:0] \$182 ;
+  reg \$177 ;
+  reg [2:0] \$178 ;
+  reg \$179 ;
+  wire [37:0] \$18 ;
+  reg [8:0] \$180 ;
+  reg [26:0] \$181 ;
+  reg [4:0] \$182 ;
   reg [2:0] \$183 ;
-  reg [7:0] \$184 ;
-  wire \$19 ;
+  reg [3:0] \$184 ;
+  reg [7:0] \$185 ;
+  wire [37:0] \$19 ;
   wire [1:0] \$2 ;
   wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire [7:0] \$23 ;
-  wire [7:0] \$24 ;
+  wire [1:0] \$21 ;
+  wire [34:0] \$22 ;
+  wire \$23 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
-  wire \$27 ;
-  wire \$28 ;
+  wire [7:0] \$27 ;
+  wire [7:0] \$28 ;
   wire \$29 ;
   wire [34:0] \$3 ;
   wire \$30 ;
@@ -17348,20 +18395,20 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire [40:0] \$57 ;
-  wire [32:0] \$58 ;
-  wire [32:0] \$59 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire [34:0] \$6 ;
-  wire [33:0] \$60 ;
-  wire [51:0] \$61 ;
-  wire [5:0] \$62 ;
-  wire [27:0] \$63 ;
-  wire [9:0] \$64 ;
-  wire [9:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire \$60 ;
+  wire [40:0] \$61 ;
+  wire [32:0] \$62 ;
+  wire [32:0] \$63 ;
+  wire [33:0] \$64 ;
+  wire [51:0] \$65 ;
+  wire [5:0] \$66 ;
+  wire [27:0] \$67 ;
+  wire [9:0] \$68 ;
+  wire [9:0] \$69 ;
   wire [34:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
@@ -17369,31 +18416,31 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire [3:0] \$76 ;
+  wire \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
   wire [34:0] \$8 ;
-  wire \$80 ;
-  wire [3:0] \$81 ;
+  wire [4:0] \$80 ;
+  wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [3:0] \$84 ;
-  wire \$85 ;
-  wire [3:0] \$86 ;
+  wire \$84 ;
+  wire [3:0] \$85 ;
+  wire \$86 ;
   wire \$87 ;
-  wire \$88 ;
+  wire [4:0] \$88 ;
   wire \$89 ;
   wire [32:0] \$9 ;
-  wire [7:0] \$90 ;
+  wire [3:0] \$90 ;
   wire \$91 ;
-  wire [7:0] \$92 ;
+  wire \$92 ;
   wire \$93 ;
-  wire \$94 ;
+  wire [7:0] \$94 ;
   wire \$95 ;
   wire [7:0] \$96 ;
   wire \$97 ;
-  wire [7:0] \$98 ;
+  wire \$98 ;
   wire \$99 ;
   reg [7:0] allowed;
   reg bad_alignment = 1'h0;
@@ -17434,8 +18481,8 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   reg unaligned2 = 1'h0;
   reg unaligned3 = 1'h0;
   reg used = 1'h0;
-  reg [3:0] uses;
-  reg [2:0] \wait  = 3'h0;
+  reg [3:0] uses = 4'h0;
+  reg [3:0] \wait  = 4'h0;
   reg with_rows;
   reg with_tables;
   (* init = 52'h0000000000000 *)
@@ -17448,83 +18495,83 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   assign \$6  = descriptor[159:128] << \$5 ;
   assign \$9  = descriptor[159:128] + 14'h2000;
   assign \$10  = \$9  + 9'h1ff;
-  assign \$14  = state_rows * 6'h20;
-  assign \$15  = state_rows * 6'h20;
-  assign \$16  = ! descriptor[191:160];
-  assign \$17  = \$16  ? 2'h3 : 2'h2;
-  assign \$18  = descriptor[159:128] << \$17 ;
-  assign \$19  = | descriptor[31:16];
-  assign \$20  = | descriptor[511:384];
-  assign \$21  = \$19  | \$20 ;
-  assign \$22  = ~ known;
-  assign \$23  = ~ allowed;
-  assign \$24  = descriptor[15:8] & \$23 ;
-  assign \$25  = | \$24 ;
-  assign \$26  = \$22  | \$25 ;
-  assign \$27  = \$26  | conflict;
-  assign \$28  = | descriptor[69:64];
-  assign \$29  = uses[0] & \$28 ;
-  assign \$30  = | descriptor[197:192];
-  assign \$31  = uses[1] & \$30 ;
-  assign \$32  = | descriptor[261:256];
-  assign \$33  = uses[2] & \$32 ;
-  assign \$34  = | descriptor[325:320];
-  assign \$35  = uses[3] & \$34 ;
-  assign \$36  = | descriptor[163:160];
-  assign \$37  = with_rows & \$36 ;
-  assign \$38  = ! descriptor[159:128];
-  assign \$39  = descriptor[159:128] > 27'h4000000;
-  assign \$40  = \$38  | \$39 ;
-  assign \$41  = descriptor[191:160] > 9'h100;
-  assign \$42  = ! descriptor[191:160];
-  assign \$43  = descriptor[191:160] > 13'h1000;
+  assign \$18  = state_rows * 6'h20;
+  assign \$19  = state_rows * 6'h20;
+  assign \$20  = ! descriptor[191:160];
+  assign \$21  = \$20  ? 2'h3 : 2'h2;
+  assign \$22  = descriptor[159:128] << \$21 ;
+  assign \$23  = | descriptor[31:16];
+  assign \$24  = | descriptor[511:384];
+  assign \$25  = \$23  | \$24 ;
+  assign \$26  = ~ known;
+  assign \$27  = ~ allowed;
+  assign \$28  = descriptor[15:8] & \$27 ;
+  assign \$29  = | \$28 ;
+  assign \$30  = \$26  | \$29 ;
+  assign \$31  = \$30  | conflict;
+  assign \$32  = | descriptor[69:64];
+  assign \$33  = uses[0] & \$32 ;
+  assign \$34  = | descriptor[197:192];
+  assign \$35  = uses[1] & \$34 ;
+  assign \$36  = | descriptor[261:256];
+  assign \$37  = uses[2] & \$36 ;
+  assign \$38  = | descriptor[325:320];
+  assign \$39  = uses[3] & \$38 ;
+  assign \$40  = | descriptor[163:160];
+  assign \$41  = with_rows & \$40 ;
+  assign \$42  = ! descriptor[159:128];
+  assign \$43  = descriptor[159:128] > 27'h4000000;
   assign \$44  = \$42  | \$43 ;
-  assign \$45  = descriptor[159:128] != state_rows;
-  assign \$46  = not_zero | not_allowed;
-  assign \$47  = | { odd_row, unaligned3, unaligned2, unaligned1, unaligned0 };
-  assign \$48  = counted & bad_count;
-  assign \$49  = | remainder;
-  assign \$50  = many_tables | \$49 ;
-  assign \$51  = with_tables & \$50 ;
-  assign \$52  = \$48  | \$51 ;
-  assign \$53  = with_rows & bad_row;
-  assign \$54  = \$52  | \$53 ;
-  assign \$55  = restores & other_state;
-  assign \$56  = \$54  | \$55 ;
-  assign \$57  = length - 1'h1;
-  assign \$58  = first[31:0] + extent[31:0];
-  assign \$59  = first[63:32] + extent[39:32];
-  assign \$60  = \$59  + low[32];
-  assign \$61  = end_of_it ? { high[31:0], low[31:12] } : first[63:12];
-  assign \$62  = left - 1'h1;
-  assign \$64  = { remainder[7:0], bits[26] } - descriptor[168:160];
-  assign \$65  = beyond ? \$64  : { 1'h0, remainder[7:0], bits[26] };
-  assign \$66  = left == 1'h1;
-  assign \$67  = ~ with_tables;
-  assign \$68  = \$66  | \$67 ;
-  assign \$69  = ! descriptor[191:160];
-  assign \$70  = \$68  | \$69 ;
-  assign \$71  = descriptor[191:160] > 9'h100;
+  assign \$45  = descriptor[191:160] > 9'h100;
+  assign \$46  = ! descriptor[191:160];
+  assign \$47  = descriptor[191:160] > 13'h1000;
+  assign \$48  = \$46  | \$47 ;
+  assign \$49  = descriptor[159:128] != state_rows;
+  assign \$50  = not_zero | not_allowed;
+  assign \$51  = | { odd_row, unaligned3, unaligned2, unaligned1, unaligned0 };
+  assign \$52  = counted & bad_count;
+  assign \$53  = | remainder;
+  assign \$54  = many_tables | \$53 ;
+  assign \$55  = with_tables & \$54 ;
+  assign \$56  = \$52  | \$55 ;
+  assign \$57  = with_rows & bad_row;
+  assign \$58  = \$56  | \$57 ;
+  assign \$59  = restores & other_state;
+  assign \$60  = \$58  | \$59 ;
+  assign \$61  = length - 1'h1;
+  assign \$62  = first[31:0] + extent[31:0];
+  assign \$63  = first[63:32] + extent[39:32];
+  assign \$64  = \$63  + low[32];
+  assign \$65  = end_of_it ? { high[31:0], low[31:12] } : first[63:12];
+  assign \$66  = left - 1'h1;
+  assign \$68  = { remainder[7:0], bits[26] } - descriptor[168:160];
+  assign \$69  = beyond ? \$68  : { 1'h0, remainder[7:0], bits[26] };
+  assign \$70  = left == 1'h1;
+  assign \$71  = ~ with_tables;
   assign \$72  = \$70  | \$71 ;
-  assign \$73  = ~ with_tables;
-  assign \$74  = ! descriptor[191:160];
-  assign \$75  = \$73  | \$74 ;
-  assign \$76  = \wait  - 1'h1;
-  assign \$77  = \wait  == 3'h4;
-  assign \$78  = ~ used;
-  assign \$79  = \$77  & \$78 ;
-  assign \$80  = ! \wait ;
-  assign \$81  = slot + 1'h1;
-  assign \$82  = slot == 2'h3;
-  assign \$83  = ~ \inside ;
-  assign \$84  = \wait  - 1'h1;
-  assign \$85  = ! \wait ;
-  assign \$86  = slot + 1'h1;
-  assign \$87  = slot == 2'h3;
-  assign \$88  = ~ \inside ;
-  assign \$89  = \$88  | high[32];
-  assign \$111  = | \$110 ;
-  assign \$112  = \$109  & \$111 ;
+  assign \$73  = ! descriptor[191:160];
+  assign \$74  = \$72  | \$73 ;
+  assign \$75  = descriptor[191:160] > 9'h100;
+  assign \$76  = \$74  | \$75 ;
+  assign \$77  = ~ with_tables;
+  assign \$78  = ! descriptor[191:160];
+  assign \$79  = \$77  | \$78 ;
+  assign \$80  = \wait  - 1'h1;
+  assign \$81  = \wait  == 3'h6;
+  assign \$82  = ~ used;
+  assign \$83  = \$81  & \$82 ;
+  assign \$84  = ! \wait ;
+  assign \$85  = slot + 1'h1;
+  assign \$86  = slot == 2'h3;
+  assign \$87  = ~ \inside ;
+  assign \$88  = \wait  - 1'h1;
+  assign \$89  = ! \wait ;
+  assign \$90  = slot + 1'h1;
+  assign \$91  = slot == 2'h3;
+  assign \$92  = ~ \inside ;
+  assign \$93  = \$92  | high[32];
+  assign \$115  = | \$114 ;
+  assign \$116  = \$113  & \$115 ;
   assign write = | slot;
   assign beyond = { remainder[7:0], bits[26] } >= descriptor[168:160];
   assign \$144  = ! fsm_state;
@@ -17534,76 +18581,80 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   assign \$148  = fsm_state == 3'h4;
   assign \$149  = fsm_state == 3'h5;
   always @(posedge device_clk)
-    bytes0 <= \$150 ;
+    uses <= \$150 ;
   always @(posedge device_clk)
-    bytes1 <= \$151 ;
+    bytes0 <= \$151 ;
   always @(posedge device_clk)
-    bytes2 <= \$152 ;
+    bytes1 <= \$152 ;
   always @(posedge device_clk)
-    bytes3 <= \$153 ;
+    bytes2 <= \$153 ;
   always @(posedge device_clk)
-    not_zero <= \$154 ;
+    bytes3 <= \$154 ;
   always @(posedge device_clk)
-    not_allowed <= \$155 ;
+    not_zero <= \$155 ;
   always @(posedge device_clk)
-    unaligned0 <= \$156 ;
+    not_allowed <= \$156 ;
   always @(posedge device_clk)
-    unaligned1 <= \$157 ;
+    unaligned0 <= \$157 ;
   always @(posedge device_clk)
-    unaligned2 <= \$158 ;
+    unaligned1 <= \$158 ;
   always @(posedge device_clk)
-    unaligned3 <= \$159 ;
+    unaligned2 <= \$159 ;
   always @(posedge device_clk)
-    odd_row <= \$160 ;
+    unaligned3 <= \$160 ;
   always @(posedge device_clk)
-    bad_count <= \$161 ;
+    odd_row <= \$161 ;
   always @(posedge device_clk)
-    many_tables <= \$162 ;
+    bad_count <= \$162 ;
   always @(posedge device_clk)
-    bad_row <= \$163 ;
+    many_tables <= \$163 ;
   always @(posedge device_clk)
-    other_state <= \$164 ;
+    bad_row <= \$164 ;
   always @(posedge device_clk)
-    bad_opcode <= \$165 ;
+    other_state <= \$165 ;
   always @(posedge device_clk)
-    bad_alignment <= \$166 ;
+    bad_opcode <= \$166 ;
   always @(posedge device_clk)
-    bad_length <= \$167 ;
+    bad_alignment <= \$167 ;
   always @(posedge device_clk)
-    used <= \$168 ;
+    bad_length <= \$168 ;
   always @(posedge device_clk)
-    first <= \$169 ;
+    used <= \$169 ;
   always @(posedge device_clk)
-    length <= \$170 ;
+    first <= \$170 ;
   always @(posedge device_clk)
-    extent <= \$171 ;
+    length <= \$171 ;
   always @(posedge device_clk)
-    low <= \$172 ;
+    extent <= \$172 ;
   always @(posedge device_clk)
-    high <= \$173 ;
+    low <= \$173 ;
   always @(posedge device_clk)
-    page <= \$174 ;
+    high <= \$174 ;
   always @(posedge device_clk)
-    \inside  <= \$175 ;
+    page <= \$175 ;
   always @(posedge device_clk)
-    done <= \$176 ;
+    \inside  <= \$176 ;
   always @(posedge device_clk)
-    slot <= \$177 ;
+    done <= \$177 ;
   always @(posedge device_clk)
-    end_of_it <= \$178 ;
+    slot <= \$178 ;
   always @(posedge device_clk)
-    remainder <= \$179 ;
+    end_of_it <= \$179 ;
   always @(posedge device_clk)
-    bits <= \$180 ;
+    remainder <= \$180 ;
   always @(posedge device_clk)
-    left <= \$181 ;
+    bits <= \$181 ;
   always @(posedge device_clk)
-    fsm_state <= \$182 ;
+    left <= \$182 ;
   always @(posedge device_clk)
-    \wait  <= \$183 ;
+    fsm_state <= \$183 ;
   always @(posedge device_clk)
-    status <= \$184 ;
+    \wait  <= \$184 ;
+  always @(posedge device_clk)
+    status <= \$185 ;
   hotline_small_sequencer_decoder_check check (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
     .\inside (check_inside),
     .page(page),
     .windows__0__page_19_0(windows__0__page_19_0),
@@ -17642,27 +18693,36 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$150  = 40'h0000000000;
+    \$150  = 4'h0;
     casez (descriptor[7:0])
       8'h01:
           /* empty */;
       8'h02:
-          \$150  = { 5'h00, \$3  };
+          \$150 [0] = 1'h1;
       8'h03:
-          \$150  = { 5'h00, \$6  };
+        begin
+          \$150 [0] = 1'h1;
+          \$150 [1] = 1'h1;
+          \$150 [2] = 1'h1;
+          \$150 [3] = 1'h1;
+        end
       8'h04:
-          \$150  = { 5'h00, \$13  };
+        begin
+          \$150 [0] = \$14 ;
+          \$150 [1] = 1'h1;
+          \$150 [2] = \$17 ;
+        end
       8'h05:
-          /* empty */;
+          \$150 [1] = 1'h1;
       8'h06:
-          \$150  = { 2'h0, \$15  };
+          \$150 [0] = 1'h1;
       8'h07:
-          /* empty */;
+          \$150 [1] = 1'h1;
       8'h08:
-          \$150  = { 5'h00, \$18  };
+          \$150 [0] = 1'h1;
     endcase
     if (device_rst) begin
-      \$150  = 40'h0000000000;
+      \$150  = 4'h0;
     end
   end
   always @* begin
@@ -17672,17 +18732,19 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
       8'h01:
           /* empty */;
       8'h02:
-          /* empty */;
+          \$151  = { 5'h00, \$3  };
       8'h03:
-          \$151  = { 5'h00, \$7  };
+          \$151  = { 5'h00, \$6  };
       8'h04:
-          \$151  = 40'h0000000001;
+          \$151  = { 5'h00, \$15  };
       8'h05:
-          \$151  = { 2'h0, \$14  };
-      8'h06:
           /* empty */;
+      8'h06:
+          \$151  = { 2'h0, \$19  };
       8'h07:
-          \$151  = 40'h0000001010;
+          /* empty */;
+      8'h08:
+          \$151  = { 5'h00, \$22  };
     endcase
     if (device_rst) begin
       \$151  = 40'h0000000000;
@@ -17697,9 +18759,15 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
       8'h02:
           /* empty */;
       8'h03:
-          \$152  = { 5'h00, \$8  };
+          \$152  = { 5'h00, \$7  };
       8'h04:
           \$152  = 40'h0000000001;
+      8'h05:
+          \$152  = { 2'h0, \$18  };
+      8'h06:
+          /* empty */;
+      8'h07:
+          \$152  = 40'h0000001010;
     endcase
     if (device_rst) begin
       \$152  = 40'h0000000000;
@@ -17714,7 +18782,9 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
       8'h02:
           /* empty */;
       8'h03:
-          \$153  = \$12 [39:0];
+          \$153  = { 5'h00, \$8  };
+      8'h04:
+          \$153  = 40'h0000000001;
     endcase
     if (device_rst) begin
       \$153  = 40'h0000000000;
@@ -17722,236 +18792,251 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = \$21 ;
+    \$154  = 40'h0000000000;
+    casez (descriptor[7:0])
+      8'h01:
+          /* empty */;
+      8'h02:
+          /* empty */;
+      8'h03:
+          \$154  = \$12 [39:0];
+    endcase
     if (device_rst) begin
-      \$154  = 1'h0;
+      \$154  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$155  = \$27 ;
+    \$155  = \$25 ;
     if (device_rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$156  = \$29 ;
+    \$156  = \$31 ;
     if (device_rst) begin
       \$156  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = \$31 ;
+    \$157  = \$33 ;
     if (device_rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$158  = \$33 ;
+    \$158  = \$35 ;
     if (device_rst) begin
       \$158  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = \$35 ;
+    \$159  = \$37 ;
     if (device_rst) begin
       \$159  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = \$37 ;
+    \$160  = \$39 ;
     if (device_rst) begin
       \$160  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = \$40 ;
+    \$161  = \$41 ;
     if (device_rst) begin
       \$161  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = \$41 ;
+    \$162  = \$44 ;
     if (device_rst) begin
       \$162  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = \$44 ;
+    \$163  = \$45 ;
     if (device_rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = \$45 ;
+    \$164  = \$48 ;
     if (device_rst) begin
       \$164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165  = \$46 ;
+    \$165  = \$49 ;
     if (device_rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = \$47 ;
+    \$166  = \$50 ;
     if (device_rst) begin
       \$166  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = \$56 ;
+    \$167  = \$51 ;
     if (device_rst) begin
       \$167  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = used;
-    casez (slot)
-      3'h0:
-          \$168  = uses[0];
-      3'h1:
-          \$168  = uses[1];
-      3'h2:
-          \$168  = uses[2];
-      3'h3:
-          \$168  = uses[3];
-    endcase
+    \$168  = \$60 ;
     if (device_rst) begin
       \$168  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = first;
+    \$169  = used;
     casez (slot)
       3'h0:
-          \$169  = descriptor[127:64];
+          \$169  = uses[0];
       3'h1:
-          \$169  = descriptor[255:192];
+          \$169  = uses[1];
       3'h2:
-          \$169  = descriptor[319:256];
+          \$169  = uses[2];
       3'h3:
-          \$169  = descriptor[383:320];
+          \$169  = uses[3];
     endcase
     if (device_rst) begin
-      \$169  = 64'h0000000000000000;
+      \$169  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$170  = length;
+    \$170  = first;
     casez (slot)
       3'h0:
-          \$170  = bytes0;
+          \$170  = descriptor[127:64];
       3'h1:
-          \$170  = bytes1;
+          \$170  = descriptor[255:192];
       3'h2:
-          \$170  = bytes2;
+          \$170  = descriptor[319:256];
       3'h3:
-          \$170  = bytes3;
+          \$170  = descriptor[383:320];
     endcase
     if (device_rst) begin
-      \$170  = 40'h0000000000;
+      \$170  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$171  = \$57 [39:0];
+    \$171  = length;
+    casez (slot)
+      3'h0:
+          \$171  = bytes0;
+      3'h1:
+          \$171  = bytes1;
+      3'h2:
+          \$171  = bytes2;
+      3'h3:
+          \$171  = bytes3;
+    endcase
     if (device_rst) begin
       \$171  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = \$58 ;
+    \$172  = \$61 [39:0];
     if (device_rst) begin
-      \$172  = 33'h000000000;
+      \$172  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = \$60 [32:0];
+    \$173  = \$62 ;
     if (device_rst) begin
       \$173  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174  = \$61 ;
+    \$174  = \$64 [32:0];
     if (device_rst) begin
-      \$174  = 52'h0000000000000;
+      \$174  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$175  = check_inside;
+    \$175  = \$65 ;
     if (device_rst) begin
-      \$175  = 1'h0;
+      \$175  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$176  = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          if (bad_opcode) begin
-            \$176  = 1'h1;
-          end else if (bad_alignment) begin
-            \$176  = 1'h1;
-          end else if (bad_length) begin
-            \$176  = 1'h1;
-          end
-      3'h4:
-          if (\$79 ) begin
-            if (\$82 ) begin
-              \$176  = 1'h1;
-            end
-          end else if (\$80 ) begin
-            if (\$83 ) begin
-              \$176  = 1'h1;
-            end
-          end
-      3'h5:
-          if (\$85 ) begin
-            if (\$87 ) begin
-              \$176  = 1'h1;
-            end
-            if (\$89 ) begin
-              \$176  = 1'h1;
-            end
-          end
-    endcase
+    \$176  = check_inside;
     if (device_rst) begin
       \$176  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$177  = slot;
+    \$177  = 1'h0;
     casez (fsm_state)
       3'h0:
-          \$177  = 3'h0;
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          if (bad_opcode) begin
+            \$177  = 1'h1;
+          end else if (bad_alignment) begin
+            \$177  = 1'h1;
+          end else if (bad_length) begin
+            \$177  = 1'h1;
+          end
+      3'h4:
+          if (\$83 ) begin
+            if (\$86 ) begin
+              \$177  = 1'h1;
+            end
+          end else if (\$84 ) begin
+            if (\$87 ) begin
+              \$177  = 1'h1;
+            end
+          end
+      3'h5:
+          if (\$89 ) begin
+            if (\$91 ) begin
+              \$177  = 1'h1;
+            end
+            if (\$93 ) begin
+              \$177  = 1'h1;
+            end
+          end
+    endcase
+    if (device_rst) begin
+      \$177  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$178  = slot;
+    casez (fsm_state)
+      3'h0:
+          \$178  = 3'h0;
       3'h1:
           /* empty */;
       3'h2:
@@ -17959,169 +19044,136 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
       3'h3:
           /* empty */;
       3'h4:
-          if (\$79 ) begin
-            \$177  = \$81 [2:0];
+          if (\$83 ) begin
+            \$178  = \$85 [2:0];
           end
       3'h5:
-          if (\$85 ) begin
-            \$177  = \$86 [2:0];
+          if (\$89 ) begin
+            \$178  = \$90 [2:0];
           end
     endcase
     if (device_rst) begin
-      \$177  = 3'h0;
+      \$178  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$178  = end_of_it;
+    \$179  = end_of_it;
     casez (fsm_state)
       3'h0:
-          \$178  = 1'h0;
+          \$179  = 1'h0;
       3'h1:
           /* empty */;
       3'h2:
           /* empty */;
       3'h3:
-          \$178  = 1'h0;
+          \$179  = 1'h0;
       3'h4:
-          if (\$79 ) begin
-            \$178  = 1'h0;
-          end else if (\$80 ) begin
-            \$178  = 1'h1;
+          if (\$83 ) begin
+            \$179  = 1'h0;
+          end else if (\$84 ) begin
+            \$179  = 1'h1;
           end
       3'h5:
-          if (\$85 ) begin
-            \$178  = 1'h0;
+          if (\$89 ) begin
+            \$179  = 1'h0;
           end
     endcase
     if (device_rst) begin
-      \$178  = 1'h0;
+      \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = remainder;
+    \$180  = remainder;
     casez (fsm_state)
       3'h0:
-          \$179  = 9'h000;
+          \$180  = 9'h000;
       3'h1:
         begin
-          \$179  = \$65 [8:0];
-          if (\$75 ) begin
-            \$179  = 9'h000;
+          \$180  = \$69 [8:0];
+          if (\$79 ) begin
+            \$180  = 9'h000;
           end
         end
     endcase
     if (device_rst) begin
-      \$179  = 9'h000;
+      \$180  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = bits;
+    \$181  = bits;
     casez (fsm_state)
       3'h0:
-          \$180  = descriptor[154:128];
+          \$181  = descriptor[154:128];
       3'h1:
-          \$180  = \$63 [26:0];
+          \$181  = \$67 [26:0];
     endcase
     if (device_rst) begin
-      \$180  = 27'h0000000;
+      \$181  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = left;
+    \$182  = left;
     casez (fsm_state)
       3'h0:
-          \$181  = 5'h1b;
+          \$182  = 5'h1b;
       3'h1:
-          \$181  = \$62 [4:0];
+          \$182  = \$66 [4:0];
     endcase
     if (device_rst) begin
-      \$181  = 5'h00;
+      \$182  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = fsm_state;
+    \$183  = fsm_state;
     casez (fsm_state)
       3'h0:
           if (start) begin
-            \$182  = 3'h1;
+            \$183  = 3'h1;
           end
       3'h1:
-          if (\$72 ) begin
-            \$182  = 3'h2;
+          if (\$76 ) begin
+            \$183  = 3'h2;
           end
       3'h2:
-          \$182  = 3'h3;
+          \$183  = 3'h3;
       3'h3:
         begin
-          \$182  = 3'h4;
+          \$183  = 3'h4;
           if (bad_opcode) begin
-            \$182  = 3'h0;
+            \$183  = 3'h0;
           end else if (bad_alignment) begin
-            \$182  = 3'h0;
+            \$183  = 3'h0;
           end else if (bad_length) begin
-            \$182  = 3'h0;
+            \$183  = 3'h0;
           end
         end
       3'h4:
-          if (\$79 ) begin
-            \$182  = 3'h4;
-            if (\$82 ) begin
-              \$182  = 3'h0;
-            end
-          end else if (\$80 ) begin
-            \$182  = 3'h5;
-            if (\$83 ) begin
-              \$182  = 3'h0;
-            end
-          end
-      3'h5:
-          if (\$85 ) begin
-            \$182  = 3'h4;
-            if (\$87 ) begin
-              \$182  = 3'h0;
-            end
-            if (\$89 ) begin
-              \$182  = 3'h0;
-            end
-          end
-    endcase
-    if (device_rst) begin
-      \$182  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$183  = \wait ;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$183  = 3'h5;
-      3'h4:
-        begin
-          \$183  = \$76 [2:0];
-          if (\$79 ) begin
-            \$183  = 3'h5;
-          end else if (\$80 ) begin
+          if (\$83 ) begin
             \$183  = 3'h4;
-          end
-        end
-      3'h5:
-        begin
-          \$183  = \$84 [2:0];
-          if (\$85 ) begin
+            if (\$86 ) begin
+              \$183  = 3'h0;
+            end
+          end else if (\$84 ) begin
             \$183  = 3'h5;
+            if (\$87 ) begin
+              \$183  = 3'h0;
+            end
           end
-        end
+      3'h5:
+          if (\$89 ) begin
+            \$183  = 3'h4;
+            if (\$91 ) begin
+              \$183  = 3'h0;
+            end
+            if (\$93 ) begin
+              \$183  = 3'h0;
+            end
+          end
     endcase
     if (device_rst) begin
       \$183  = 3'h0;
@@ -18129,7 +19181,40 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = status;
+    \$184  = \wait ;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$184  = 4'h7;
+      3'h4:
+        begin
+          \$184  = \$80 [3:0];
+          if (\$83 ) begin
+            \$184  = 4'h7;
+          end else if (\$84 ) begin
+            \$184  = 4'h6;
+          end
+        end
+      3'h5:
+        begin
+          \$184  = \$88 [3:0];
+          if (\$89 ) begin
+            \$184  = 4'h7;
+          end
+        end
+    endcase
+    if (device_rst) begin
+      \$184  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$185  = status;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -18139,34 +19224,34 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
           /* empty */;
       3'h3:
           if (bad_opcode) begin
-            \$184  = 8'h01;
+            \$185  = 8'h01;
           end else if (bad_alignment) begin
-            \$184  = 8'h02;
+            \$185  = 8'h02;
           end else if (bad_length) begin
-            \$184  = 8'h03;
+            \$185  = 8'h03;
           end
       3'h4:
-          if (\$79 ) begin
-            if (\$82 ) begin
-              \$184  = 8'h00;
+          if (\$83 ) begin
+            if (\$86 ) begin
+              \$185  = 8'h00;
             end
-          end else if (\$80 ) begin
-            if (\$83 ) begin
-              \$184  = 8'h04;
+          end else if (\$84 ) begin
+            if (\$87 ) begin
+              \$185  = 8'h04;
             end
           end
       3'h5:
-          if (\$85 ) begin
-            if (\$87 ) begin
-              \$184  = 8'h00;
+          if (\$89 ) begin
+            if (\$91 ) begin
+              \$185  = 8'h00;
             end
-            if (\$89 ) begin
-              \$184  = 8'h04;
+            if (\$93 ) begin
+              \$185  = 8'h04;
             end
           end
     endcase
     if (device_rst) begin
-      \$184  = 8'h00;
+      \$185  = 8'h00;
     end
   end
   always @* begin
@@ -18218,13 +19303,13 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
     conflict = 1'h0;
     casez (descriptor[7:0])
       8'h01:
-          conflict = \$94 ;
+          conflict = \$98 ;
       8'h02:
-          conflict = \$100 ;
+          conflict = \$104 ;
       8'h03:
-          conflict = \$106 ;
+          conflict = \$110 ;
       8'h04:
-          conflict = \$112 ;
+          conflict = \$116 ;
       8'h05:
           conflict = \$124 ;
       8'h06:
@@ -18240,13 +19325,13 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
     counted = 1'h0;
     casez (descriptor[7:0])
       8'h01:
-          counted = \$95 ;
+          counted = \$99 ;
       8'h02:
-          counted = \$101 ;
+          counted = \$105 ;
       8'h03:
-          counted = \$107 ;
+          counted = \$111 ;
       8'h04:
-          counted = \$115 ;
+          counted = \$119 ;
       8'h05:
           counted = \$125 ;
       8'h06:
@@ -18323,63 +19408,32 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
           with_rows = 1'h0;
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    uses = 4'h0;
-    casez (descriptor[7:0])
-      8'h01:
-          /* empty */;
-      8'h02:
-          uses[0] = 1'h1;
-      8'h03:
-        begin
-          uses[0] = 1'h1;
-          uses[1] = 1'h1;
-          uses[2] = 1'h1;
-          uses[3] = 1'h1;
-        end
-      8'h04:
-        begin
-          uses[0] = \$117 ;
-          uses[1] = 1'h1;
-          uses[2] = \$119 ;
-        end
-      8'h05:
-          uses[1] = 1'h1;
-      8'h06:
-          uses[0] = 1'h1;
-      8'h07:
-          uses[1] = 1'h1;
-      8'h08:
-          uses[0] = 1'h1;
-    endcase
-  end
   assign \$7  = { 1'h0, descriptor[159:128], 2'h0 };
   assign \$8  = { 1'h0, descriptor[159:128], 2'h0 };
   assign \$11  = { 9'h000, \$10 [33:9] };
   assign \$12  = { 1'h0, \$11 , 6'h00 };
-  assign \$13  = { descriptor[159:128], 3'h0 };
-  assign \$63  = { bits, 1'h0 };
-  assign \$90  = 8'h00;
-  assign \$92  = 8'h00;
-  assign \$95  = 1'h0;
+  assign { \$13 [7:5], \$13 [3:0] } = 7'h00;
+  assign \$13 [4] = descriptor[12];
+  assign \$15  = { descriptor[159:128], 3'h0 };
+  assign { \$16 [7:4], \$16 [2:0] } = 7'h00;
+  assign \$16 [3] = descriptor[11];
+  assign \$67  = { bits, 1'h0 };
+  assign \$94  = 8'h00;
   assign \$96  = 8'h00;
-  assign \$98  = 8'h00;
-  assign \$101  = 1'h1;
+  assign \$99  = 1'h0;
+  assign \$100  = 8'h00;
   assign \$102  = 8'h00;
-  assign \$104  = 8'h00;
-  assign \$107  = 1'h1;
-  assign { \$108 [7:5], \$108 [3:0] } = 7'h00;
-  assign \$108 [4] = descriptor[12];
-  assign { \$110 [7:4], \$110 [1:0] } = 6'h00;
-  assign \$110 [3:2] = descriptor[11:10];
-  assign { \$113 [7:5], \$113 [3:0] } = 7'h00;
-  assign \$113 [4] = descriptor[12];
-  assign \$115  = \$114 ;
-  assign { \$116 [7:5], \$116 [3:0] } = 7'h00;
-  assign \$116 [4] = descriptor[12];
-  assign { \$118 [7:4], \$118 [2:0] } = 7'h00;
-  assign \$118 [3] = descriptor[11];
+  assign \$105  = 1'h1;
+  assign \$106  = 8'h00;
+  assign \$108  = 8'h00;
+  assign \$111  = 1'h1;
+  assign { \$112 [7:5], \$112 [3:0] } = 7'h00;
+  assign \$112 [4] = descriptor[12];
+  assign { \$114 [7:4], \$114 [1:0] } = 6'h00;
+  assign \$114 [3:2] = descriptor[11:10];
+  assign { \$117 [7:5], \$117 [3:0] } = 7'h00;
+  assign \$117 [4] = descriptor[12];
+  assign \$119  = \$118 ;
   assign \$120  = 8'h00;
   assign \$122  = 8'h00;
   assign \$125  = 1'h0;
@@ -18392,19 +19446,19 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   assign \$138  = 8'h00;
   assign \$140  = 8'h00;
   assign \$143  = 1'h1;
-  assign \$91  = 1'h0;
-  assign \$93  = 1'h0;
-  assign \$94  = 1'h0;
+  assign \$14  = descriptor[12];
+  assign \$17  = descriptor[11];
+  assign \$95  = 1'h0;
   assign \$97  = 1'h0;
-  assign \$99  = 1'h0;
-  assign \$100  = 1'h0;
+  assign \$98  = 1'h0;
+  assign \$101  = 1'h0;
   assign \$103  = 1'h0;
-  assign \$105  = 1'h0;
-  assign \$106  = 1'h0;
-  assign \$109  = descriptor[12];
-  assign \$114  = descriptor[12];
-  assign \$117  = descriptor[12];
-  assign \$119  = descriptor[11];
+  assign \$104  = 1'h0;
+  assign \$107  = 1'h0;
+  assign \$109  = 1'h0;
+  assign \$110  = 1'h0;
+  assign \$113  = descriptor[12];
+  assign \$118  = descriptor[12];
   assign \$121  = 1'h0;
   assign \$123  = 1'h0;
   assign \$124  = 1'h0;
@@ -18419,8 +19473,14 @@ module hotline_small_sequencer_decoder(device_rst, state_rows, windows__0__page_
   assign \$142  = 1'h0;
 endmodule
 
-module hotline_small_sequencer_decoder_check(\inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc
-, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, write);
+module hotline_small_sequencer_decoder_check(device_rst, write, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input write;
+  wire write;
   output \inside ;
   wire \inside ;
   input [19:0] windows__0__page_19_0;
@@ -18489,105 +19549,865 @@ module hotline_small_sequencer_decoder_check(\inside , windows__0__page_19_0, wi
   wire [1:0] windows__7__read_etc;
   input [51:0] page;
   wire [51:0] page;
-  input write;
-  wire write;
+  input device_clk;
+  wire device_clk;
   wire \$1 ;
-  wire \$10 ;
+  wire [9:0] \$10 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire \$104 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire [26:0] \$107 ;
+  wire [26:0] \$108 ;
+  wire \$109 ;
   wire \$11 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire \$114 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
+  wire \$119 ;
   wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
+  wire \$123 ;
+  wire [26:0] \$124 ;
+  wire [26:0] \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
+  wire [7:0] \$13 ;
+  wire \$130 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
+  wire [9:0] \$14 ;
+  wire \$140 ;
+  wire [26:0] \$141 ;
+  wire [26:0] \$142 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
+  wire \$149 ;
+  wire [9:0] \$15 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
+  wire \$157 ;
+  wire [26:0] \$158 ;
+  wire [26:0] \$159 ;
   wire \$16 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire \$162 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire \$170 ;
+  wire \$171 ;
+  wire \$172 ;
+  wire \$173 ;
+  wire \$174 ;
+  wire [26:0] \$175 ;
+  wire [26:0] \$176 ;
+  wire \$177 ;
+  wire \$178 ;
+  wire \$179 ;
+  wire [7:0] \$18 ;
+  wire \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
+  wire [9:0] \$19 ;
+  wire \$190 ;
+  wire \$191 ;
+  wire [26:0] \$192 ;
+  wire [26:0] \$193 ;
+  wire \$194 ;
+  wire \$195 ;
+  wire \$196 ;
+  wire \$197 ;
+  wire \$198 ;
+  wire \$199 ;
   wire \$2 ;
-  wire \$20 ;
+  wire [9:0] \$20 ;
+  wire \$200 ;
+  wire \$201 ;
+  wire \$202 ;
+  wire \$203 ;
+  wire \$204 ;
+  wire \$205 ;
+  wire \$206 ;
+  wire \$207 ;
+  wire \$208 ;
+  reg [26:0] \$209 ;
   wire \$21 ;
+  reg [26:0] \$210 ;
+  reg \$211 ;
+  reg \$212 ;
+  reg \$213 ;
+  reg [26:0] \$214 ;
+  reg [26:0] \$215 ;
+  reg \$216 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [26:0] \$219 ;
   wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
+  reg [26:0] \$220 ;
+  reg \$221 ;
+  reg \$222 ;
+  reg \$223 ;
+  reg [26:0] \$224 ;
+  reg [26:0] \$225 ;
+  reg \$226 ;
+  reg \$227 ;
+  reg \$228 ;
+  reg [26:0] \$229 ;
+  wire [7:0] \$23 ;
+  reg [26:0] \$230 ;
+  reg \$231 ;
+  reg \$232 ;
+  reg \$233 ;
+  reg [26:0] \$234 ;
+  reg [26:0] \$235 ;
+  reg \$236 ;
+  reg \$237 ;
+  reg \$238 ;
+  reg [26:0] \$239 ;
+  wire [9:0] \$24 ;
+  reg [26:0] \$240 ;
+  reg \$241 ;
+  reg \$242 ;
+  reg \$243 ;
+  reg [26:0] \$244 ;
+  reg [26:0] \$245 ;
+  reg \$246 ;
+  reg \$247 ;
+  reg \$248 ;
+  wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire [7:0] \$28 ;
+  wire [9:0] \$29 ;
+  wire [7:0] \$3 ;
+  wire [9:0] \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
+  wire [7:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [9:0] \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$5 ;
+  wire [7:0] \$38 ;
+  wire [9:0] \$39 ;
+  wire [9:0] \$4 ;
+  wire [9:0] \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
+  wire [9:0] \$5 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  wire [52:0] beyond0;
-  wire [52:0] beyond1;
-  wire [52:0] beyond2;
-  wire [52:0] beyond3;
-  wire [52:0] beyond4;
-  wire [52:0] beyond5;
-  wire [52:0] beyond6;
-  wire [52:0] beyond7;
-  assign beyond0 = page - { windows__0__page_51_20, windows__0__page_19_0 };
-  assign beyond1 = page - { windows__1__page_51_20, windows__1__page_19_0 };
-  assign beyond2 = page - { windows__2__page_51_20, windows__2__page_19_0 };
-  assign beyond3 = page - { windows__3__page_51_20, windows__3__page_19_0 };
-  assign beyond4 = page - { windows__4__page_51_20, windows__4__page_19_0 };
-  assign beyond5 = page - { windows__5__page_51_20, windows__5__page_19_0 };
-  assign beyond6 = page - { windows__6__page_51_20, windows__6__page_19_0 };
-  assign beyond7 = page - { windows__7__page_51_20, windows__7__page_19_0 };
-  assign \$1  = write ? windows__0__read_etc[1] : windows__0__read_etc[0];
-  assign \$2  = ~ beyond0[52];
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = beyond0[51:0] < windows__0__pages;
-  assign \$5  = \$3  & \$4 ;
-  assign \$6  = write ? windows__1__read_etc[1] : windows__1__read_etc[0];
-  assign \$7  = ~ beyond1[52];
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = beyond1[51:0] < windows__1__pages;
-  assign \$10  = \$8  & \$9 ;
-  assign \$11  = write ? windows__2__read_etc[1] : windows__2__read_etc[0];
-  assign \$12  = ~ beyond2[52];
-  assign \$13  = \$11  & \$12 ;
-  assign \$14  = beyond2[51:0] < windows__2__pages;
-  assign \$15  = \$13  & \$14 ;
-  assign \$16  = write ? windows__3__read_etc[1] : windows__3__read_etc[0];
-  assign \$17  = ~ beyond3[52];
-  assign \$18  = \$16  & \$17 ;
-  assign \$19  = beyond3[51:0] < windows__3__pages;
-  assign \$20  = \$18  & \$19 ;
-  assign \$21  = write ? windows__4__read_etc[1] : windows__4__read_etc[0];
-  assign \$22  = ~ beyond4[52];
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = beyond4[51:0] < windows__4__pages;
-  assign \$25  = \$23  & \$24 ;
-  assign \$26  = write ? windows__5__read_etc[1] : windows__5__read_etc[0];
-  assign \$27  = ~ beyond5[52];
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = beyond5[51:0] < windows__5__pages;
-  assign \$30  = \$28  & \$29 ;
-  assign \$31  = write ? windows__6__read_etc[1] : windows__6__read_etc[0];
-  assign \$32  = ~ beyond6[52];
-  assign \$33  = \$31  & \$32 ;
-  assign \$34  = beyond6[51:0] < windows__6__pages;
-  assign \$35  = \$33  & \$34 ;
-  assign \$36  = write ? windows__7__read_etc[1] : windows__7__read_etc[0];
-  assign \$37  = ~ beyond7[52];
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = beyond7[51:0] < windows__7__pages;
-  assign \$40  = \$38  & \$39 ;
-  assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [26:0] \$73 ;
+  wire [26:0] \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire [7:0] \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
+  wire [9:0] \$9 ;
+  wire [26:0] \$90 ;
+  wire [26:0] \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg [26:0] high0 = 27'h0000000;
+  reg [26:0] high1 = 27'h0000000;
+  reg [26:0] high2 = 27'h0000000;
+  reg [26:0] high3 = 27'h0000000;
+  reg [26:0] high4 = 27'h0000000;
+  reg [26:0] high5 = 27'h0000000;
+  reg [26:0] high6 = 27'h0000000;
+  reg [26:0] high7 = 27'h0000000;
+  reg less0 = 1'h0;
+  reg less1 = 1'h0;
+  reg less2 = 1'h0;
+  reg less3 = 1'h0;
+  reg less4 = 1'h0;
+  reg less5 = 1'h0;
+  reg less6 = 1'h0;
+  reg less7 = 1'h0;
+  reg [26:0] low0 = 27'h0000000;
+  reg [26:0] low1 = 27'h0000000;
+  reg [26:0] low2 = 27'h0000000;
+  reg [26:0] low3 = 27'h0000000;
+  reg [26:0] low4 = 27'h0000000;
+  reg [26:0] low5 = 27'h0000000;
+  reg [26:0] low6 = 27'h0000000;
+  reg [26:0] low7 = 27'h0000000;
+  reg low_less0 = 1'h0;
+  reg low_less1 = 1'h0;
+  reg low_less2 = 1'h0;
+  reg low_less3 = 1'h0;
+  reg low_less4 = 1'h0;
+  reg low_less5 = 1'h0;
+  reg low_less6 = 1'h0;
+  reg low_less7 = 1'h0;
+  reg same0 = 1'h0;
+  reg same1 = 1'h0;
+  reg same2 = 1'h0;
+  reg same3 = 1'h0;
+  reg same4 = 1'h0;
+  reg same5 = 1'h0;
+  reg same6 = 1'h0;
+  reg same7 = 1'h0;
+  assign \$1  = ~ low0[26];
+  assign \$2  = ~ low0[26];
+  assign \$3  = ~ { 2'h0, windows__0__pages[31:26] };
+  assign \$4  = { high0[6:0], \$1  } + { \$3 , \$2  };
+  assign \$6  = ~ low1[26];
+  assign \$7  = ~ low1[26];
+  assign \$8  = ~ { 2'h0, windows__1__pages[31:26] };
+  assign \$9  = { high1[6:0], \$6  } + { \$8 , \$7  };
+  assign \$11  = ~ low2[26];
+  assign \$12  = ~ low2[26];
+  assign \$13  = ~ { 2'h0, windows__2__pages[31:26] };
+  assign \$14  = { high2[6:0], \$11  } + { \$13 , \$12  };
+  assign \$16  = ~ low3[26];
+  assign \$17  = ~ low3[26];
+  assign \$18  = ~ { 2'h0, windows__3__pages[31:26] };
+  assign \$19  = { high3[6:0], \$16  } + { \$18 , \$17  };
+  assign \$21  = ~ low4[26];
+  assign \$22  = ~ low4[26];
+  assign \$23  = ~ { 2'h0, windows__4__pages[31:26] };
+  assign \$24  = { high4[6:0], \$21  } + { \$23 , \$22  };
+  assign \$26  = ~ low5[26];
+  assign \$27  = ~ low5[26];
+  assign \$28  = ~ { 2'h0, windows__5__pages[31:26] };
+  assign \$29  = { high5[6:0], \$26  } + { \$28 , \$27  };
+  assign \$31  = ~ low6[26];
+  assign \$32  = ~ low6[26];
+  assign \$33  = ~ { 2'h0, windows__6__pages[31:26] };
+  assign \$34  = { high6[6:0], \$31  } + { \$33 , \$32  };
+  assign \$36  = ~ low7[26];
+  assign \$37  = ~ low7[26];
+  assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
+  assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
+  assign \$41  = write ? windows__0__read_etc[1] : windows__0__read_etc[0];
+  assign \$42  = same0 & low_less0;
+  assign \$43  = less0 | \$42 ;
+  assign \$44  = \$41  & \$43 ;
+  assign \$45  = write ? windows__1__read_etc[1] : windows__1__read_etc[0];
+  assign \$46  = same1 & low_less1;
+  assign \$47  = less1 | \$46 ;
+  assign \$48  = \$45  & \$47 ;
+  assign \$49  = write ? windows__2__read_etc[1] : windows__2__read_etc[0];
+  assign \$50  = same2 & low_less2;
+  assign \$51  = less2 | \$50 ;
+  assign \$52  = \$49  & \$51 ;
+  assign \$53  = write ? windows__3__read_etc[1] : windows__3__read_etc[0];
+  assign \$54  = same3 & low_less3;
+  assign \$55  = less3 | \$54 ;
+  assign \$56  = \$53  & \$55 ;
+  assign \$57  = write ? windows__4__read_etc[1] : windows__4__read_etc[0];
+  assign \$58  = same4 & low_less4;
+  assign \$59  = less4 | \$58 ;
+  assign \$60  = \$57  & \$59 ;
+  assign \$61  = write ? windows__5__read_etc[1] : windows__5__read_etc[0];
+  assign \$62  = same5 & low_less5;
+  assign \$63  = less5 | \$62 ;
+  assign \$64  = \$61  & \$63 ;
+  assign \$65  = write ? windows__6__read_etc[1] : windows__6__read_etc[0];
+  assign \$66  = same6 & low_less6;
+  assign \$67  = less6 | \$66 ;
+  assign \$68  = \$65  & \$67 ;
+  assign \$69  = write ? windows__7__read_etc[1] : windows__7__read_etc[0];
+  assign \$70  = same7 & low_less7;
+  assign \$71  = less7 | \$70 ;
+  assign \$72  = \$69  & \$71 ;
+  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
+  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$75  = | high0[26:7];
+  assign \$76  = ! high0[6:0];
+  assign \$77  = low0[26] & \$76 ;
+  assign \$78  = \$75  | \$77 ;
+  assign \$79  = ~ \$78 ;
+  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$81  = \$79  & \$80 ;
+  assign \$82  = | high0[26:7];
+  assign \$83  = ! high0[6:0];
+  assign \$84  = low0[26] & \$83 ;
+  assign \$85  = \$82  | \$84 ;
+  assign \$86  = ~ \$85 ;
+  assign \$87  = ! \$5 [7:0];
+  assign \$88  = \$86  & \$87 ;
+  assign \$89  = low0[25:0] < windows__0__pages[25:0];
+  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$92  = | high1[26:7];
+  assign \$93  = ! high1[6:0];
+  assign \$94  = low1[26] & \$93 ;
+  assign \$95  = \$92  | \$94 ;
+  assign \$96  = ~ \$95 ;
+  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$98  = \$96  & \$97 ;
+  assign \$99  = | high1[26:7];
+  assign \$100  = ! high1[6:0];
+  assign \$101  = low1[26] & \$100 ;
+  assign \$102  = \$99  | \$101 ;
+  assign \$103  = ~ \$102 ;
+  assign \$104  = ! \$10 [7:0];
+  assign \$105  = \$103  & \$104 ;
+  assign \$106  = low1[25:0] < windows__1__pages[25:0];
+  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$109  = | high2[26:7];
+  assign \$110  = ! high2[6:0];
+  assign \$111  = low2[26] & \$110 ;
+  assign \$112  = \$109  | \$111 ;
+  assign \$113  = ~ \$112 ;
+  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$115  = \$113  & \$114 ;
+  assign \$116  = | high2[26:7];
+  assign \$117  = ! high2[6:0];
+  assign \$118  = low2[26] & \$117 ;
+  assign \$119  = \$116  | \$118 ;
+  assign \$120  = ~ \$119 ;
+  assign \$121  = ! \$15 [7:0];
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = low2[25:0] < windows__2__pages[25:0];
+  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$126  = | high3[26:7];
+  assign \$127  = ! high3[6:0];
+  assign \$128  = low3[26] & \$127 ;
+  assign \$129  = \$126  | \$128 ;
+  assign \$130  = ~ \$129 ;
+  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$132  = \$130  & \$131 ;
+  assign \$133  = | high3[26:7];
+  assign \$134  = ! high3[6:0];
+  assign \$135  = low3[26] & \$134 ;
+  assign \$136  = \$133  | \$135 ;
+  assign \$137  = ~ \$136 ;
+  assign \$138  = ! \$20 [7:0];
+  assign \$139  = \$137  & \$138 ;
+  assign \$140  = low3[25:0] < windows__3__pages[25:0];
+  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$143  = | high4[26:7];
+  assign \$144  = ! high4[6:0];
+  assign \$145  = low4[26] & \$144 ;
+  assign \$146  = \$143  | \$145 ;
+  assign \$147  = ~ \$146 ;
+  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$149  = \$147  & \$148 ;
+  assign \$150  = | high4[26:7];
+  assign \$151  = ! high4[6:0];
+  assign \$152  = low4[26] & \$151 ;
+  assign \$153  = \$150  | \$152 ;
+  assign \$154  = ~ \$153 ;
+  assign \$155  = ! \$25 [7:0];
+  assign \$156  = \$154  & \$155 ;
+  assign \$157  = low4[25:0] < windows__4__pages[25:0];
+  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$160  = | high5[26:7];
+  assign \$161  = ! high5[6:0];
+  assign \$162  = low5[26] & \$161 ;
+  assign \$163  = \$160  | \$162 ;
+  assign \$164  = ~ \$163 ;
+  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$166  = \$164  & \$165 ;
+  assign \$167  = | high5[26:7];
+  assign \$168  = ! high5[6:0];
+  assign \$169  = low5[26] & \$168 ;
+  assign \$170  = \$167  | \$169 ;
+  assign \$171  = ~ \$170 ;
+  assign \$172  = ! \$30 [7:0];
+  assign \$173  = \$171  & \$172 ;
+  assign \$174  = low5[25:0] < windows__5__pages[25:0];
+  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$177  = | high6[26:7];
+  assign \$178  = ! high6[6:0];
+  assign \$179  = low6[26] & \$178 ;
+  assign \$180  = \$177  | \$179 ;
+  assign \$181  = ~ \$180 ;
+  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$183  = \$181  & \$182 ;
+  assign \$184  = | high6[26:7];
+  assign \$185  = ! high6[6:0];
+  assign \$186  = low6[26] & \$185 ;
+  assign \$187  = \$184  | \$186 ;
+  assign \$188  = ~ \$187 ;
+  assign \$189  = ! \$35 [7:0];
+  assign \$190  = \$188  & \$189 ;
+  assign \$191  = low6[25:0] < windows__6__pages[25:0];
+  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$194  = | high7[26:7];
+  assign \$195  = ! high7[6:0];
+  assign \$196  = low7[26] & \$195 ;
+  assign \$197  = \$194  | \$196 ;
+  assign \$198  = ~ \$197 ;
+  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$200  = \$198  & \$199 ;
+  assign \$201  = | high7[26:7];
+  assign \$202  = ! high7[6:0];
+  assign \$203  = low7[26] & \$202 ;
+  assign \$204  = \$201  | \$203 ;
+  assign \$205  = ~ \$204 ;
+  assign \$206  = ! \$40 [7:0];
+  assign \$207  = \$205  & \$206 ;
+  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  always @(posedge device_clk)
+    low0 <= \$209 ;
+  always @(posedge device_clk)
+    high0 <= \$210 ;
+  always @(posedge device_clk)
+    less0 <= \$211 ;
+  always @(posedge device_clk)
+    same0 <= \$212 ;
+  always @(posedge device_clk)
+    low_less0 <= \$213 ;
+  always @(posedge device_clk)
+    low1 <= \$214 ;
+  always @(posedge device_clk)
+    high1 <= \$215 ;
+  always @(posedge device_clk)
+    less1 <= \$216 ;
+  always @(posedge device_clk)
+    same1 <= \$217 ;
+  always @(posedge device_clk)
+    low_less1 <= \$218 ;
+  always @(posedge device_clk)
+    low2 <= \$219 ;
+  always @(posedge device_clk)
+    high2 <= \$220 ;
+  always @(posedge device_clk)
+    less2 <= \$221 ;
+  always @(posedge device_clk)
+    same2 <= \$222 ;
+  always @(posedge device_clk)
+    low_less2 <= \$223 ;
+  always @(posedge device_clk)
+    low3 <= \$224 ;
+  always @(posedge device_clk)
+    high3 <= \$225 ;
+  always @(posedge device_clk)
+    less3 <= \$226 ;
+  always @(posedge device_clk)
+    same3 <= \$227 ;
+  always @(posedge device_clk)
+    low_less3 <= \$228 ;
+  always @(posedge device_clk)
+    low4 <= \$229 ;
+  always @(posedge device_clk)
+    high4 <= \$230 ;
+  always @(posedge device_clk)
+    less4 <= \$231 ;
+  always @(posedge device_clk)
+    same4 <= \$232 ;
+  always @(posedge device_clk)
+    low_less4 <= \$233 ;
+  always @(posedge device_clk)
+    low5 <= \$234 ;
+  always @(posedge device_clk)
+    high5 <= \$235 ;
+  always @(posedge device_clk)
+    less5 <= \$236 ;
+  always @(posedge device_clk)
+    same5 <= \$237 ;
+  always @(posedge device_clk)
+    low_less5 <= \$238 ;
+  always @(posedge device_clk)
+    low6 <= \$239 ;
+  always @(posedge device_clk)
+    high6 <= \$240 ;
+  always @(posedge device_clk)
+    less6 <= \$241 ;
+  always @(posedge device_clk)
+    same6 <= \$242 ;
+  always @(posedge device_clk)
+    low_less6 <= \$243 ;
+  always @(posedge device_clk)
+    low7 <= \$244 ;
+  always @(posedge device_clk)
+    high7 <= \$245 ;
+  always @(posedge device_clk)
+    less7 <= \$246 ;
+  always @(posedge device_clk)
+    same7 <= \$247 ;
+  always @(posedge device_clk)
+    low_less7 <= \$248 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = \$73 ;
+    if (device_rst) begin
+      \$209  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = \$74 ;
+    if (device_rst) begin
+      \$210  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = \$81 ;
+    if (device_rst) begin
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = \$88 ;
+    if (device_rst) begin
+      \$212  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$213  = \$89 ;
+    if (device_rst) begin
+      \$213  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = \$90 ;
+    if (device_rst) begin
+      \$214  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = \$91 ;
+    if (device_rst) begin
+      \$215  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = \$98 ;
+    if (device_rst) begin
+      \$216  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = \$105 ;
+    if (device_rst) begin
+      \$217  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = \$106 ;
+    if (device_rst) begin
+      \$218  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = \$107 ;
+    if (device_rst) begin
+      \$219  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = \$108 ;
+    if (device_rst) begin
+      \$220  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = \$115 ;
+    if (device_rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = \$122 ;
+    if (device_rst) begin
+      \$222  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = \$123 ;
+    if (device_rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = \$124 ;
+    if (device_rst) begin
+      \$224  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = \$125 ;
+    if (device_rst) begin
+      \$225  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = \$132 ;
+    if (device_rst) begin
+      \$226  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = \$139 ;
+    if (device_rst) begin
+      \$227  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$228  = \$140 ;
+    if (device_rst) begin
+      \$228  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = \$141 ;
+    if (device_rst) begin
+      \$229  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$230  = \$142 ;
+    if (device_rst) begin
+      \$230  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$231  = \$149 ;
+    if (device_rst) begin
+      \$231  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = \$156 ;
+    if (device_rst) begin
+      \$232  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = \$157 ;
+    if (device_rst) begin
+      \$233  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$234  = \$158 ;
+    if (device_rst) begin
+      \$234  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$235  = \$159 ;
+    if (device_rst) begin
+      \$235  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = \$166 ;
+    if (device_rst) begin
+      \$236  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = \$173 ;
+    if (device_rst) begin
+      \$237  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$238  = \$174 ;
+    if (device_rst) begin
+      \$238  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$239  = \$175 ;
+    if (device_rst) begin
+      \$239  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = \$176 ;
+    if (device_rst) begin
+      \$240  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$241  = \$183 ;
+    if (device_rst) begin
+      \$241  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$242  = \$190 ;
+    if (device_rst) begin
+      \$242  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = \$191 ;
+    if (device_rst) begin
+      \$243  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$244  = \$192 ;
+    if (device_rst) begin
+      \$244  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$245  = \$193 ;
+    if (device_rst) begin
+      \$245  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = \$200 ;
+    if (device_rst) begin
+      \$246  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$247  = \$207 ;
+    if (device_rst) begin
+      \$247  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$248  = \$208 ;
+    if (device_rst) begin
+      \$248  = 1'h0;
+    end
+  end
+  assign \$5  = { 1'h0, \$4 [9:1] };
+  assign \$10  = { 1'h0, \$9 [9:1] };
+  assign \$15  = { 1'h0, \$14 [9:1] };
+  assign \$20  = { 1'h0, \$19 [9:1] };
+  assign \$25  = { 1'h0, \$24 [9:1] };
+  assign \$30  = { 1'h0, \$29 [9:1] };
+  assign \$35  = { 1'h0, \$34 [9:1] };
+  assign \$40  = { 1'h0, \$39 [9:1] };
 endmodule
 
 module hotline_small_sequencer_outcome(device_rst, unknown_table, beyond_table, core_errors, abort, working_full, clear, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, watch, refuse, verdict, status, errors, address, write_fault__kind, write_fault__address, device_clk);
@@ -19279,8 +21099,8 @@ module hotline_small_sequencer_writer(device_rst, channel_idle, completion, star
   assign \16_0_0  = \$16 ;
 endmodule
 
-module hotline_small_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bvalid, lower__arready, lower__rvalid, lower__bresp, lower__rdata, lower__rresp, bus__awready
-, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, busy, lower_writing, lower_busy, upper__awready, upper__wready, upper__arready, hold, bus__bvalid, bus__bresp
+module hotline_small_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bvalid, lower__arready, lower__rvalid, hold, lower__bresp, lower__rdata, lower__rresp
+, bus__awready, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, busy, lower_writing, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp
 , bus__rvalid, bus__rdata, bus__rresp, lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -19318,6 +21138,8 @@ module hotline_small_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bu
   wire lower__arready;
   input lower__rvalid;
   wire lower__rvalid;
+  input hold;
+  wire hold;
   input [1:0] lower__bresp;
   wire [1:0] lower__bresp;
   input [31:0] lower__rdata;
@@ -19362,8 +21184,6 @@ module hotline_small_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bu
   wire upper__wready;
   input upper__arready;
   wire upper__arready;
-  input hold;
-  wire hold;
   output bus__bvalid;
   reg bus__bvalid;
   output [1:0] bus__bresp;
@@ -19892,8 +21712,10 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  wire \$100 ;
-  wire \$101 ;
+  reg [1:0] \$100 ;
+  reg [10:0] \$101 ;
+  reg [2:0] \$102 ;
+  wire [1:0] \$103 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -19949,53 +21771,57 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire [31:0] \$64 ;
+  wire [31:0] \$61 ;
+  wire [1:0] \$62 ;
+  wire [1:0] \$63 ;
+  wire [1:0] \$64 ;
   wire [1:0] \$65 ;
-  wire [1:0] \$66 ;
-  wire [1:0] \$67 ;
-  wire [1:0] \$68 ;
-  wire [5:0] \$69 ;
+  wire [5:0] \$66 ;
+  wire [6:0] \$67 ;
+  wire [5:0] \$68 ;
+  wire [6:0] \$69 ;
   wire \$7 ;
-  wire [6:0] \$70 ;
-  wire [5:0] \$71 ;
-  wire [6:0] \$72 ;
-  wire [16:0] \$73 ;
-  wire [17:0] \$74 ;
+  wire [16:0] \$70 ;
+  wire [17:0] \$71 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire [10:0] \$79 ;
+  wire \$79 ;
   wire \$8 ;
   wire [10:0] \$80 ;
-  reg [10:0] \$81 ;
-  reg [34:0] \$82 ;
-  reg \$83 ;
+  wire [10:0] \$81 ;
+  reg [10:0] \$82 ;
+  reg [34:0] \$83 ;
   reg \$84 ;
-  reg [1:0] \$85 ;
+  reg \$85 ;
   reg [1:0] \$86 ;
   reg [1:0] \$87 ;
   reg [1:0] \$88 ;
-  reg [4:0] \$89 ;
+  reg [1:0] \$89 ;
   wire \$9 ;
   reg [4:0] \$90 ;
-  reg [15:0] \$91 ;
+  reg [4:0] \$91 ;
   reg \$92 ;
   reg \$93 ;
-  reg [1:0] \$94 ;
-  wire [1:0] \$95 ;
-  wire [1:0] \$96 ;
-  wire [1:0] \$97 ;
-  wire \$98 ;
-  wire \$99 ;
+  reg [15:0] \$94 ;
+  reg \$95 ;
+  reg \$96 ;
+  reg \$97 ;
+  reg \$98 ;
+  reg \$99 ;
+  wire advance;
   wire [7:0] age_period;
   wire [2:0] answer_front;
   wire [11:0] answer_slot;
   wire answer_valid;
   wire [1:0] any_left;
+  wire [1:0] asked__0;
+  wire [1:0] asked__1;
+  wire [1:0] awaited;
   wire bank;
   wire bank0_any_left;
   wire bank0_ready;
@@ -20037,27 +21863,30 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  reg \busy$353  = 1'h0;
+  reg \busy$359  = 1'h0;
+  reg came = 1'h0;
   wire causes;
   wire [205:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
+  wire clear_counters;
   wire command_busy;
   wire command_code;
+  wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
-  wire control_clear_counters;
   wire control_command_write;
-  wire control_row_access;
   wire [9:0] control_row_set;
   wire [1:0] control_row_way;
   wire [1:0] control_row_write;
   wire control_select;
   wire [11:0] control_slot_in;
   wire [1:0] control_slot_write;
+  wire control_snapshot;
   wire [31:0] control_write_data;
   wire [10:0] count;
+  reg counters_clear = 1'h0;
   wire counters_cycles;
   wire [31:0] csr_age_period;
   wire [12:0] csr_hot_count_12_0;
@@ -20087,6 +21916,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -20101,8 +21931,11 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [171:0] front_slice_output__payload;
   wire front_slice_output__ready;
   wire front_slice_output__valid;
-  wire [1:0] gather;
-  wire gather_load;
+  wire [1:0] gather_awaited__1;
+  wire [174:0] gather_output__payload;
+  wire gather_output__ready;
+  wire gather_output__valid;
+  reg gone = 1'h0;
   wire hasher_enable;
   wire [89:0] hasher_input__payload;
   wire hasher_input__valid;
@@ -20112,6 +21945,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [25:0] heads__0;
   wire [25:0] heads__1;
   wire [10:0] held_count;
+  wire [1:0] hot;
   wire [31:0] hot_count;
   wire [12:0] hot_rows;
   wire hot_rows_range;
@@ -20130,6 +21964,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
+  reg [2:0] irq_status_set = 3'h0;
   wire judged_input__ready;
   wire judged_input__valid;
   wire [35:0] keys__0;
@@ -20160,9 +21995,11 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire over;
-  wire [172:0] passes_r_data;
-  wire passes_r_rdy;
+  reg over = 1'h0;
+  wire pass_load;
+  wire [176:0] passes_output__payload;
+  wire passes_output__ready;
+  wire passes_output__valid;
   wire [34:0] pick_tag__0;
   wire [34:0] pick_tag__1;
   wire pick_take;
@@ -20178,7 +22015,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   (* init = 2'h0 *)
   wire promotions;
   wire [63:0] promotions_value;
-  wire r_en;
   wire [1:0] rank_is__0;
   wire [1:0] rank_is__1;
   reg read_bank = 1'h0;
@@ -20261,7 +22097,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [11:0] slots__5;
   wire [11:0] slots__6;
   wire [11:0] slots__7;
-  wire snapshot;
+  reg snapshot = 1'h0;
   wire split_beats;
   wire [63:0] split_beats_value;
   reg start = 1'h0;
@@ -20275,17 +22111,16 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire take;
   wire [31:0] threshold;
   wire too_many;
-  wire [198:0] u_gather_output__payload;
-  wire u_gather_output__ready;
-  wire u_gather_output__valid;
+  wire [176:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
+  wire u_scatter_output__valid;
   wire [1:0] u_scatter_to_bank__1;
   wire [89:0] unpacker_output__payload;
   wire unpacker_output__ready;
   wire unpacker_output__valid;
   reg [1:0] unpacker_phase = 2'h0;
   wire [1:0] update;
-  wire [1:0] update_hot;
+  wire update_load;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
@@ -20298,6 +22133,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [205:0] updates_input__payload;
   wire updates_input__ready;
   wire updates_input__valid;
+  wire updates_over;
   wire [1:0] updates_room;
   wire [1:0] updates_to_bank__1;
   reg updating = 1'h0;
@@ -20306,8 +22142,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire verdict_tap_input__valid;
   wire [4:0] verdicts__payload;
   wire verdicts__valid;
-  wire [172:0] w_data;
-  wire w_en;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -20389,15 +22223,15 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign \$42  = verdict_tap_input__ready & judged_input__ready;
   assign classifier_output__ready = \$42  & dispatcher_input__ready;
   assign \$43  = updates_input__valid | verdict_tap_busy;
-  assign \$44  = \busy$353  | \$43 ;
+  assign \$44  = \busy$359  | \$43 ;
   assign \$45  = updating | updates_busy;
   assign counters_cycles = \$44  | \$45 ;
   assign selector_clear = clear | restore_start;
-  assign row_access = selecting | control_row_access;
+  assign row_access = selecting | control_accessing;
   assign row_set = selecting ? selector_row_set : control_row_set;
   assign row_way = selecting ? selector_row_way : control_row_way;
   assign slot_in = selecting ? selector_slot_in : control_slot_in;
-  assign bank1_row_access = selecting | control_row_access;
+  assign bank1_row_access = selecting | control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : control_row_way;
   assign bank1_slot_in = selecting ? selector_slot_in : control_slot_in;
@@ -20415,69 +22249,87 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign \$54  = write_data == 2'h3;
   assign \$55  = write_data == 3'h6;
   assign \$56  = | { \$55 , \$54 , \$53  };
-  assign with_packet = \$95 [1] & \$56 ;
+  assign with_packet = \$103 [1] & \$56 ;
   assign \$57  = counters_cycles | csr_status_1;
   assign busy = \$57  | started;
   assign \$58  = command_code | with_packet;
   assign control_busy = counters_cycles | started;
   assign \$59  = ~ with_packet;
-  assign \$60  = \$95 [1] & \$59 ;
+  assign \$60  = \$103 [1] & \$59 ;
   assign control_command_write = \$60  | command_write;
   assign control_write_data = command_write ? { 24'h000000, command } : write_data;
-  assign \$61  = command_code | with_packet;
-  assign \$62  = command_code | with_packet;
-  assign \$63  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$62 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$64  = irq_status & irq_enable;
-  assign causes = | \$64 ;
-  assign \$65  = inserted + bank1_inserted;
-  assign \$66  = evicted + bank1_evicted;
-  assign \$67  = revived + bank1_revived;
-  assign \$68  = returned + bank1_returned;
-  assign \$69  = popular_ended + popular_sent;
-  assign \$70  = \$69  - finished;
-  assign \$71  = nonpopular_ended + nonpopular_sent;
-  assign \$72  = \$71  - finished;
-  assign \$73  = in_core + started;
-  assign \$74  = \$73  - finished;
-  assign \$75  = | in_core;
-  assign \$76  = started | \$75 ;
-  assign \$77  = | { bank1_updating, bank0_updating };
-  assign \$78  = updates_busy | \$77 ;
-  assign \$79  = list_held ? held_count : count;
-  assign \$80  = list_held ? bank1_held_count : bank1_count;
+  assign \$61  = irq_status & irq_enable;
+  assign causes = | \$61 ;
+  assign \$62  = inserted + bank1_inserted;
+  assign \$63  = evicted + bank1_evicted;
+  assign \$64  = revived + bank1_revived;
+  assign \$65  = returned + bank1_returned;
+  assign \$66  = popular_ended + popular_sent;
+  assign \$67  = \$66  - finished;
+  assign \$68  = nonpopular_ended + nonpopular_sent;
+  assign \$69  = \$68  - finished;
+  assign \$70  = in_core + came;
+  assign \$71  = \$70  - gone;
+  assign \$72  = started | came;
+  assign \$73  = | in_core;
+  assign \$74  = \$72  | \$73 ;
+  assign \$75  = | { bank1_updating, bank0_updating };
+  assign \$76  = updates_busy | \$75 ;
+  assign \$77  = command_code | with_packet;
+  assign \$78  = command_code | with_packet;
+  assign \$79  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$78 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$80  = list_held ? held_count : count;
+  assign \$81  = list_held ? bank1_held_count : bank1_count;
   always @(posedge clk)
-    start <= \$83 ;
+    start <= \$84 ;
   always @(posedge clk)
-    bank0_working_enable <= \$84 ;
+    bank0_working_enable <= \$85 ;
   always @(posedge clk)
-    inserts <= \$85 ;
+    inserts <= \$86 ;
   always @(posedge clk)
-    evictions <= \$86 ;
+    evictions <= \$87 ;
   always @(posedge clk)
-    revivals <= \$87 ;
+    revivals <= \$88 ;
   always @(posedge clk)
-    returns <= \$88 ;
+    returns <= \$89 ;
   always @(posedge clk)
-    popular_ended <= \$89 ;
+    popular_ended <= \$90 ;
   always @(posedge clk)
-    nonpopular_ended <= \$90 ;
+    nonpopular_ended <= \$91 ;
   always @(posedge clk)
-    in_core <= \$91 ;
+    came <= \$92 ;
   always @(posedge clk)
-    \busy$353  <= \$92 ;
+    gone <= \$93 ;
   always @(posedge clk)
-    updating <= \$93 ;
+    in_core <= \$94 ;
   always @(posedge clk)
-    unpacker_phase <= \$94 ;
+    \busy$359  <= \$95 ;
+  always @(posedge clk)
+    updating <= \$96 ;
+  always @(posedge clk)
+    over <= \$97 ;
+  always @(posedge clk)
+    snapshot <= \$98 ;
+  always @(posedge clk)
+    counters_clear <= \$99 ;
+  always @(posedge clk)
+    unpacker_phase <= \$100 ;
+  always @(posedge clk)
+    error_set <= \$101 ;
+  always @(posedge clk)
+    irq_status_set <= \$102 ;
   always @(posedge shell_clk)
-    list_count <= \$81 ;
+    list_count <= \$82 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$82 , read_bank };
+    list_key <= { \$83 , read_bank };
   hotline_small_popularity_bank bank0 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank0_any_left),
+    .asked(asked__0),
+    .awaited(awaited),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
@@ -20486,10 +22338,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$97 [0], \$96 [0] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$99 , \$98  }),
-    .gather_rank_is_1({ \$101 , \$100  }),
     .heads(heads__0),
     .held_count(held_count),
     .inserted(inserted),
@@ -20499,6 +22347,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .list_tag(list_tag),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__0),
     .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
@@ -20534,7 +22383,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .tags_1(tags__1),
     .take(take),
     .update(update),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(update_room),
@@ -20551,8 +22402,11 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .working_start(start)
   );
   hotline_small_popularity_bank bank1 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank1_any_left),
+    .asked(asked__1),
+    .awaited(gather_awaited__1),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
@@ -20561,10 +22415,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .eligible(eligible__1),
     .evicted(bank1_evicted),
     .fetch(fetch),
-    .gather({ \$97 [1], \$96 [1] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$99 , \$98  }),
-    .gather_rank_is_1({ \$101 , \$100  }),
     .heads(heads__1),
     .held_count(bank1_held_count),
     .inserted(bank1_inserted),
@@ -20574,6 +22424,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .list_tag(bank1_list_tag),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__1),
     .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
@@ -20609,7 +22460,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .tags_1(tags__1),
     .take(take),
     .update(updates_to_bank__1),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank1_update_room),
@@ -20630,22 +22483,23 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .batch_too_long(batch_too_long),
     .clk(clk),
     .hits(lookup_hits),
-    .input__ready(u_gather_output__ready),
-    .input__valid(u_gather_output__valid),
+    .input__payload(gather_output__payload),
+    .input__ready(gather_output__ready),
+    .input__valid(gather_output__valid),
     .lookups(lookups),
-    .output__payload(classifier_output__payload),
+    .\output__payload$49 (classifier_output__payload),
     .output__ready(classifier_output__ready),
     .output__valid(classifier_output__valid),
     .popular(popular_samples),
     .rst(rst),
-    .samples(samples),
-    .w_data(u_gather_output__payload)
+    .samples(samples)
   );
   hotline_small_stream_core_control control (
+    .accessing(control_accessing),
     .budget(budget),
     .busy(control_busy),
     .clear(clear),
-    .clear_counters(control_clear_counters),
+    .clear_counters(clear_counters),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -20654,10 +22508,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(csr_status_1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write(\$95 [0]),
+    .hot_rows_write(\$103 [0]),
     .index_bits(index_bits),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -20666,7 +22519,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(control_row_access),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -20689,13 +22541,14 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .row_way(control_row_way),
     .row_write(control_row_write),
     .rst(rst),
+    .running(csr_status_1),
     .select(control_select),
     .selecting(selecting),
     .slot_in(control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_write(control_slot_write),
-    .snapshot(snapshot),
+    .snapshot(control_snapshot),
     .write_data(control_write_data)
   );
   hotline_small_stream_core_counters counters (
@@ -20703,7 +22556,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(control_clear_counters),
+    .clear(counters_clear),
     .clk(clk),
     .cycles(counters_cycles),
     .cycles_value(cycles_value),
@@ -20778,27 +22631,15 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set_0(index_range),
-    .error_set_1(sample_too_long),
-    .error_set_10(too_many),
-    .error_set_2(sample_open),
-    .error_set_3(batch_too_long),
-    .error_set_4(command_busy),
-    .error_set_5(\$61 ),
-    .error_set_6(hot_rows_range),
-    .error_set_7(restore_length),
-    .error_set_8(restore_entry),
-    .error_set_9(empty_batch),
-    .found_3_2(\$95 ),
+    .error_set(error_set),
+    .found_3_2(\$103 ),
     .hot_count_12_0(csr_hot_count_12_0),
     .hot_rows_12_0(hot_rows),
     .hysteresis(csr_hysteresis),
     .index_bits_3_0(index_bits),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .irq_status_set_0(finished),
-    .irq_status_set_1(command_done),
-    .irq_status_set_2(\$63 ),
+    .irq_status_set(irq_status_set),
     .move_limit(move_limit),
     .rst(rst),
     .select_irq_status(acknowledged),
@@ -20869,6 +22710,34 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .output__valid(front_slice_output__valid),
     .rst(rst)
   );
+  hotline_small_stream_core_gather gather (
+    .answer_front(answer_front),
+    .answer_slot(answer_slot),
+    .answer_valid(answer_valid),
+    .awaited__0(awaited),
+    .awaited__1(gather_awaited__1),
+    .clk(clk),
+    .current_moves(fetch),
+    .heads__0(heads__0),
+    .heads__1(heads__1),
+    .input__payload(passes_output__payload),
+    .input__ready(passes_output__ready),
+    .input__valid(passes_output__valid),
+    .next_moves(advance),
+    .output__payload(gather_output__payload),
+    .output__ready(gather_output__ready),
+    .output__valid(gather_output__valid),
+    .ready(ready),
+    .rst(rst),
+    .slots__0(slots__0),
+    .slots__1(slots__1),
+    .slots__2(slots__2),
+    .slots__3(slots__3),
+    .slots__4(slots__4),
+    .slots__5(slots__5),
+    .slots__6(slots__6),
+    .slots__7(slots__7)
+  );
   hotline_small_stream_core_hasher hasher (
     .clk(clk),
     .enable(hasher_enable),
@@ -20918,13 +22787,13 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   );
   hotline_small_stream_core_passes passes (
     .clk(clk),
-    .r_data(passes_r_data),
-    .r_en(r_en),
-    .r_rdy(passes_r_rdy),
+    .input__ready(u_scatter_output__ready),
+    .input__valid(u_scatter_output__valid),
+    .output__payload(passes_output__payload),
+    .output__ready(passes_output__ready),
+    .output__valid(passes_output__valid),
     .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(u_scatter_output__ready)
+    .write__data(u_scatter_output__payload)
   );
   hotline_small_stream_core_popular_slice popular_slice (
     .clk(clk),
@@ -20983,47 +22852,18 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .output__valid(m_axis_state__tvalid),
     .rst(rst)
   );
-  hotline_small_stream_core_gather u_gather (
-    .\10_0_0 (\$98 ),
-    .\11_0_0 (\$99 ),
-    .\12_0_0 (\$100 ),
-    .\13_0_0 (\$101 ),
-    .answer_front(answer_front),
-    .answer_slot(answer_slot),
-    .answer_valid(answer_valid),
-    .clk(clk),
-    .fetch(fetch),
-    .heads__0(heads__0),
-    .heads__1(heads__1),
-    .input__payload(passes_r_data),
-    .input__ready(r_en),
-    .input__valid(passes_r_rdy),
-    .load(gather_load),
-    .output__payload(u_gather_output__payload),
-    .output__ready(u_gather_output__ready),
-    .output__valid(u_gather_output__valid),
-    .ready(ready),
-    .rst(rst),
-    .slots__0(slots__0),
-    .slots__1(slots__1),
-    .slots__2(slots__2),
-    .slots__3(slots__3),
-    .slots__4(slots__4),
-    .slots__5(slots__5),
-    .slots__6(slots__6),
-    .slots__7(slots__7),
-    .source0(\$96 ),
-    .source1(\$97 )
-  );
   hotline_small_stream_core_scatter u_scatter (
+    .asked__0(asked__0),
+    .asked__1(asked__1),
     .clk(clk),
     .fire(take),
     .input__payload(front_slice_output__payload),
     .input__valid(front_slice_output__valid),
+    .load(pass_load),
     .move0(front_slice_output__ready),
-    .output__payload(w_data),
+    .output__payload(u_scatter_output__payload),
     .output__ready(u_scatter_output__ready),
-    .output__valid(w_en),
+    .output__valid(u_scatter_output__valid),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
     .room(room),
@@ -21048,7 +22888,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   hotline_small_stream_core_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(csr_status_1),
+    .hold(control_accessing),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -21067,7 +22907,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .busy(updates_busy),
     .clk(clk),
     .fire(update_take),
-    .hot(update_hot),
+    .hot(hot),
     .input__payload(updates_input__payload),
     .input__ready(updates_input__ready),
     .input__valid(updates_input__valid),
@@ -21081,7 +22921,8 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .keys__7(keys__7),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
-    .over(over),
+    .load(update_load),
+    .over(updates_over),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
     .room(updates_room),
@@ -21123,9 +22964,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
-          \$81  = \$79 ;
+          \$82  = \$80 ;
       1'h1:
-          \$81  = \$80 ;
+          \$82  = \$81 ;
     endcase
   end
   always @* begin
@@ -21133,9 +22974,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
-          \$82  = list_tag;
+          \$83  = list_tag;
       1'h1:
-          \$82  = bank1_list_tag;
+          \$83  = bank1_list_tag;
     endcase
   end
   always @* begin
@@ -21174,90 +23015,138 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = working_start;
-    if (rst) begin
-      \$83  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = working_enable;
+    \$84  = working_start;
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = \$65 ;
+    \$85  = working_enable;
     if (rst) begin
-      \$85  = 2'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = \$66 ;
+    \$86  = \$62 ;
     if (rst) begin
       \$86  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$67 ;
+    \$87  = \$63 ;
     if (rst) begin
       \$87  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$68 ;
+    \$88  = \$64 ;
     if (rst) begin
       \$88  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$70 [4:0];
+    \$89  = \$65 ;
     if (rst) begin
-      \$89  = 5'h00;
+      \$89  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$72 [4:0];
+    \$90  = \$67 [4:0];
     if (rst) begin
       \$90  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$74 [15:0];
+    \$91  = \$69 [4:0];
     if (rst) begin
-      \$91  = 16'h0000;
+      \$91  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = \$76 ;
+    \$92  = started;
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = \$78 ;
+    \$93  = finished;
     if (rst) begin
       \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = phase;
+    \$94  = \$71 [15:0];
     if (rst) begin
-      \$94  = 2'h0;
+      \$94  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = \$74 ;
+    if (rst) begin
+      \$95  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$96  = \$76 ;
+    if (rst) begin
+      \$96  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = updates_over;
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = control_snapshot;
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = clear_counters;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = phase;
+    if (rst) begin
+      \$100  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$101  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = { \$79 , command_done, finished };
+    if (rst) begin
+      \$102  = 3'h0;
     end
   end
   assign bank = 1'h0;
-  assign gather = { \$97 [0], \$96 [0] };
   assign row_write = control_row_write[0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -21295,7 +23184,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign hot_count = { 19'h00000, csr_hot_count_12_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
   assign done = command_done;
-  assign hot_rows_write = \$95 [0];
+  assign hot_rows_write = \$103 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -21335,21 +23224,21 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign lookup_slice_input__payload[127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_small_stream_core_classifier(rst, output__ready, input__valid, w_data, input__ready, output__payload, output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
+module hotline_small_stream_core_classifier(rst, output__ready, input__ready, input__valid, input__payload, \output__payload$49 , output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
+  output input__ready;
+  wire input__ready;
   input input__valid;
   wire input__valid;
-  input [198:0] w_data;
-  wire [198:0] w_data;
-  output input__ready;
-  reg input__ready = 1'h0;
-  output [205:0] output__payload;
-  reg [205:0] output__payload = 206'h0000000000000000000000000000000000000000000000000000;
+  input [174:0] input__payload;
+  wire [174:0] input__payload;
+  output [205:0] \output__payload$49 ;
+  reg [205:0] \output__payload$49  = 206'h0000000000000000000000000000000000000000000000000000;
   output output__valid;
   reg output__valid = 1'h0;
   output batch_too_long;
@@ -21367,113 +23256,108 @@ module hotline_small_stream_core_classifier(rst, output__ready, input__valid, w_
   input clk;
   wire clk;
   wire \$1 ;
-  wire [31:0] \$10 ;
+  wire [4:0] \$10 ;
   wire \$11 ;
-  wire [4:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire [8:0] \$14 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire \$18 ;
-  reg [6:0] \$19 ;
+  reg \$18 ;
+  reg [174:0] \$19 ;
   wire \$2 ;
-  reg \$20 ;
+  reg [44:0] \$20 ;
   reg \$21 ;
-  reg [198:0] \$22 ;
-  reg [44:0] \$23 ;
-  reg \$24 ;
-  reg [205:0] \$25 ;
-  reg \$26 ;
-  wire [36:0] \$27 ;
+  reg [205:0] \$22 ;
+  reg \$23 ;
+  wire [36:0] \$24 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
-  wire [31:0] \$7 ;
-  wire \$8 ;
-  wire [4:0] \$9 ;
-  wire [198:0] beat;
-  wire [205:0] \beat$44 ;
-  wire [198:0] beats_r_data;
+  wire \$7 ;
+  wire [4:0] \$8 ;
+  wire \$9 ;
+  wire [174:0] beat;
+  wire [205:0] \beat$43 ;
+  wire [174:0] beats_output__payload;
+  wire beats_output__valid;
   wire goes;
-  reg [6:0] \inside  = 7'h00;
   wire judge_here5;
-  wire judged_r_rdy;
-  wire [44:0] oldest;
+  wire judged_output__valid;
+  wire [44:0] output__payload;
   wire popped;
-  wire [44:0] r_data;
-  wire r_rdy;
+  wire [7:0] read__addr;
   wire [4:0] read__data;
   reg tail_known = 1'h0;
   wire taken;
   reg [44:0] verdict = 45'h000000000000;
-  reg [198:0] waiting = 199'h00000000000000000000000000000000000000000000000000;
+  reg [174:0] waiting = 175'h00000000000000000000000000000000000000000000;
   reg waits = 1'h0;
   wire [7:0] write__addr;
   wire [4:0] write__data;
   wire write__en;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
+  (* no_rw_check = 32'd1 *)
+  (* ram_style = "block" *)
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (write__en)
       \table [write__addr] <= write__data;
   end
-  assign read__data = \table [verdict[44:37]];
+  reg [4:0] _0_;
+  always @(posedge clk) begin
+    _0_ <= \table [read__addr];
+  end
+  assign read__data = _0_;
   assign taken = input__valid & input__ready;
-  assign oldest = popped ? r_data : verdict;
   assign \$1  = waits & tail_known;
   assign \$2  = ~ output__valid;
   assign \$3  = \$2  | output__ready;
   assign goes = \$1  & \$3 ;
-  assign \$4  = r_rdy & judged_r_rdy;
+  assign \$4  = beats_output__valid & judged_output__valid;
   assign \$5  = ~ waits;
   assign \$6  = \$5  | goes;
   assign popped = \$4  & \$6 ;
-  assign \$7  = waiting[43] ? { 20'h00000, waiting[55:44] } : waiting[31:0];
-  assign \$8  = waiting[40] & waiting[197];
-  assign \$9  = verdict[5] ? read__data : verdict[4:0];
-  assign \$10  = waiting[141] ? { 20'h00000, waiting[153:142] } : waiting[129:98];
-  assign \$11  = waiting[138] & waiting[197];
-  assign \$12  = verdict[12] ? read__data : verdict[11:7];
-  assign \$13  = \inside  + taken;
-  assign \$14  = \$13  - popped;
-  assign \$15  = \inside  <= 7'h40;
-  assign \$16  = ~ oldest[36];
-  assign \$17  = oldest[44:37] != write__addr;
-  assign \$18  = \$16  | \$17 ;
+  assign read__addr = popped ? output__payload[44:37] : verdict[44:37];
+  assign \$7  = waiting[40] & waiting[173];
+  assign \$8  = verdict[5] ? read__data : verdict[4:0];
+  assign \$9  = waiting[126] & waiting[173];
+  assign \$10  = verdict[12] ? read__data : verdict[11:7];
+  assign \$11  = ~ output__payload[36];
+  assign \$12  = output__payload[44:37] != write__addr;
+  assign \$13  = \$11  | \$12 ;
+  assign \$14  = ~ verdict[36];
+  assign \$15  = verdict[44:37] != write__addr;
+  assign \$16  = \$14  | \$15 ;
+  assign \$17  = popped ? \$13  : \$16 ;
   always @(posedge clk)
-    \inside  <= \$19 ;
+    tail_known <= \$18 ;
   always @(posedge clk)
-    input__ready <= \$20 ;
+    waiting <= \$19 ;
   always @(posedge clk)
-    tail_known <= \$21 ;
+    verdict <= \$20 ;
   always @(posedge clk)
-    waiting <= \$22 ;
+    waits <= \$21 ;
   always @(posedge clk)
-    verdict <= \$23 ;
+    \output__payload$49  <= \$22 ;
   always @(posedge clk)
-    waits <= \$24 ;
-  always @(posedge clk)
-    output__payload <= \$25 ;
-  always @(posedge clk)
-    output__valid <= \$26 ;
+    output__valid <= \$23 ;
   hotline_small_stream_core_classifier_beats beats (
     .clk(clk),
-    .r_data(beats_r_data),
-    .r_en(popped),
-    .r_rdy(r_rdy),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(popped),
+    .output__valid(beats_output__valid),
     .rst(rst),
-    .w_en(taken),
-    .w_port__data(w_data)
+    .write__data(input__payload)
   );
   hotline_small_stream_core_classifier_judge judge (
-    .\95_36_0 (\$27 ),
+    .\95_36_0 (\$24 ),
     .bad_counted0_0(bad),
     .batch_too_long(batch_too_long),
-    .beat(w_data),
+    .beat(input__payload),
     .carried_head(write__data),
     .carried_straddler(write__en),
     .clk(clk),
@@ -21488,272 +23372,217 @@ module hotline_small_stream_core_classifier(rst, output__ready, input__valid, w_
   );
   hotline_small_stream_core_classifier_judged judged (
     .clk(clk),
-    .r_data(r_data),
-    .r_en(popped),
-    .r_rdy(judged_r_rdy),
+    .input__valid(judge_here5),
+    .output__payload(output__payload),
+    .output__ready(popped),
+    .output__valid(judged_output__valid),
     .rst(rst),
-    .w_en(judge_here5),
-    .w_port__data_36_0(\$27 ),
-    .w_port__data_44_37(write__addr)
+    .write__data_36_0(\$24 ),
+    .write__data_tail_id(write__addr)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$19  = \$14 [6:0];
+    \$18  = \$17 ;
     if (rst) begin
-      \$19  = 7'h00;
+      \$18  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$15 ;
-    if (rst) begin
-      \$20  = 1'h0;
+    \$19  = waiting;
+    if (popped) begin
+      \$19  = beats_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = \$18 ;
+    \$20  = verdict;
+    if (popped) begin
+      \$20  = output__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$21  = waits;
+    if (popped) begin
+      \$21  = 1'h1;
+    end else if (goes) begin
+      \$21  = 1'h0;
+    end
     if (rst) begin
       \$21  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = waiting;
-    if (popped) begin
-      \$22  = beats_r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = verdict;
-    if (popped) begin
-      \$23  = r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$24  = waits;
-    if (popped) begin
-      \$24  = 1'h1;
-    end else if (goes) begin
-      \$24  = 1'h0;
+    \$22  = \output__payload$49 ;
+    if (goes) begin
+      \$22  = \beat$43 ;
     end
     if (rst) begin
-      \$24  = 1'h0;
+      \$22  = 206'h0000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = output__payload;
+    \$23  = output__valid;
     if (goes) begin
-      \$25  = \beat$44 ;
-    end
-    if (rst) begin
-      \$25  = 206'h0000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = output__valid;
-    if (goes) begin
-      \$26  = 1'h1;
+      \$23  = 1'h1;
     end else if (output__ready) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
     if (rst) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
   end
-  assign beat = w_data;
-  assign \beat$44 [205] = waiting[198];
-  assign \beat$44 [204] = waiting[196];
-  assign \beat$44 [203:182] = verdict[35:14];
-  assign \beat$44 [181:179] = waiting[195:193];
-  assign \beat$44 [178] = waiting[192];
-  assign \beat$44 [177:143] = waiting[191:157];
-  assign \beat$44 [142] = waiting[156];
-  assign \beat$44 [141] = waiting[155];
-  assign \beat$44 [140] = waiting[154];
-  assign \beat$44 [133] = waiting[141];
-  assign \beat$44 [132] = waiting[139];
-  assign \beat$44 [139] = verdict[13];
-  assign \beat$44 [138:134] = \$12 ;
-  assign \beat$44 [131] = \$11 ;
-  assign \beat$44 [130:123] = waiting[137:130];
-  assign \beat$44 [122:91] = \$10 ;
-  assign \beat$44 [90:88] = waiting[97:95];
-  assign \beat$44 [87] = waiting[94];
-  assign \beat$44 [86:52] = waiting[93:59];
-  assign \beat$44 [51] = waiting[58];
-  assign \beat$44 [50] = waiting[57];
-  assign \beat$44 [49] = waiting[56];
-  assign \beat$44 [42] = waiting[43];
-  assign \beat$44 [41] = waiting[41];
-  assign \beat$44 [48] = verdict[6];
-  assign \beat$44 [47:43] = \$9 ;
-  assign \beat$44 [40] = \$8 ;
-  assign \beat$44 [39:32] = waiting[39:32];
-  assign \beat$44 [31:0] = \$7 ;
+  assign beat = input__payload;
+  assign \beat$43 [205] = waiting[174];
+  assign \beat$43 [204] = waiting[172];
+  assign \beat$43 [203:182] = verdict[35:14];
+  assign \beat$43 [181:179] = waiting[171:169];
+  assign \beat$43 [178] = waiting[168];
+  assign \beat$43 [177:143] = waiting[167:133];
+  assign \beat$43 [142] = waiting[132];
+  assign \beat$43 [141] = waiting[131];
+  assign \beat$43 [140] = waiting[130];
+  assign \beat$43 [133] = waiting[129];
+  assign \beat$43 [132] = waiting[127];
+  assign \beat$43 [130:91] = waiting[125:86];
+  assign \beat$43 [139] = verdict[13];
+  assign \beat$43 [138:134] = \$10 ;
+  assign \beat$43 [131] = \$9 ;
+  assign \beat$43 [90:88] = waiting[85:83];
+  assign \beat$43 [87] = waiting[82];
+  assign \beat$43 [86:52] = waiting[81:47];
+  assign \beat$43 [51] = waiting[46];
+  assign \beat$43 [50] = waiting[45];
+  assign \beat$43 [49] = waiting[44];
+  assign \beat$43 [42] = waiting[43];
+  assign \beat$43 [41] = waiting[41];
+  assign \beat$43 [39:0] = waiting[39:0];
+  assign \beat$43 [48] = verdict[6];
+  assign \beat$43 [47:43] = \$8 ;
+  assign \beat$43 [40] = \$7 ;
 endmodule
 
-module hotline_small_stream_core_classifier_beats(rst, w_en, r_en, r_data, w_port__data, r_rdy, clk);
+module hotline_small_stream_core_classifier_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  input r_en;
-  wire r_en;
-  output [198:0] r_data;
-  wire [198:0] r_data;
-  input [198:0] w_port__data;
-  wire [198:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [174:0] output__payload;
+  wire [174:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [174:0] write__data;
+  wire [174:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [198:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [174:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[6:0]] <= write__data;
   end
-  reg [198:0] _0_;
+  reg [174:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -21765,8 +23594,8 @@ module hotline_small_stream_core_classifier_judge(rst, taken, beat, here5, carri
   wire rst;
   input taken;
   wire taken;
-  input [198:0] beat;
-  wire [198:0] beat;
+  input [174:0] beat;
+  wire [174:0] beat;
   output here5;
   reg here5 = 1'h0;
   output [4:0] carried_head;
@@ -22065,23 +23894,23 @@ module hotline_small_stream_core_classifier_judge(rst, taken, beat, here5, carri
   assign \$82  = \$80  & \$81 ;
   assign \$83  = popular_counted0_0 + first;
   always @(posedge clk)
-    flags_end <= beat[198];
+    flags_end <= beat[174];
   always @(posedge clk)
     flags_valid_0 <= beat[40];
   always @(posedge clk)
-    flags_valid_1 <= beat[138];
+    flags_valid_1 <= beat[126];
   always @(posedge clk)
     flags_last_0 <= beat[41];
   always @(posedge clk)
-    flags_last_1 <= beat[139];
+    flags_last_1 <= beat[127];
   always @(posedge clk)
     flags_hit_0 <= beat[43];
   always @(posedge clk)
-    flags_hit_1 <= beat[141];
+    flags_hit_1 <= beat[129];
   always @(posedge clk)
     flags_bad_0 <= beat[42];
   always @(posedge clk)
-    flags_bad_1 <= beat[140];
+    flags_bad_1 <= beat[128];
   always @(posedge clk)
     misses1_0_0 <= \$2 ;
   always @(posedge clk)
@@ -22424,172 +24253,132 @@ module hotline_small_stream_core_classifier_judge(rst, taken, beat, here5, carri
   assign \$11  = flags_last_0;
 endmodule
 
-module hotline_small_stream_core_classifier_judged(rst, r_en, r_data, w_en, w_port__data_44_37, w_port__data_36_0, r_rdy, clk);
+module hotline_small_stream_core_classifier_judged(rst, output__ready, output__payload, input__valid, write__data_tail_id, write__data_36_0, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input r_en;
-  wire r_en;
-  output [44:0] r_data;
-  wire [44:0] r_data;
-  input w_en;
-  wire w_en;
-  input [7:0] w_port__data_44_37;
-  wire [7:0] w_port__data_44_37;
-  input [36:0] w_port__data_36_0;
-  wire [36:0] w_port__data_36_0;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output [44:0] output__payload;
+  wire [44:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [7:0] write__data_tail_id;
+  wire [7:0] write__data_tail_id;
+  input [36:0] write__data_36_0;
+  wire [36:0] write__data_36_0;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [44:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [44:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { w_port__data_44_37, w_port__data_36_0 };
+    if (taken)
+      storage[write_pointer[6:0]] <= { write__data_tail_id, write__data_36_0 };
   end
   reg [44:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
 
-module hotline_small_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1
-, selecting, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start
-, select, clear_counters, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_length, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_small_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
+, slot_out__1, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start
+, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -22604,8 +24393,10 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire [31:0] write_data;
   output [3:0] index_bits;
   wire [3:0] index_bits;
-  output hold;
-  wire hold;
+  output [9:0] row_set;
+  wire [9:0] row_set;
+  output running;
+  wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
   input [3:0] row_out__0__hot;
@@ -22634,8 +24425,6 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire [139:0] row_out__1__tags;
   input [11:0] slot_out__1;
   wire [11:0] slot_out__1;
-  input selecting;
-  wire selecting;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
@@ -22650,6 +24439,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg restore_entry = 1'h0;
   output [3:0] row_in__hot;
   reg [3:0] row_in__hot = 4'h0;
+  output accessing;
+  reg accessing = 1'h1;
   output [12:0] hot_rows;
   reg [12:0] hot_rows = 13'h1000;
   output [3:0] row_in__valid;
@@ -22662,10 +24453,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg [31:0] row_in__counters = 32'd0;
   output [139:0] row_in__tags;
   reg [139:0] row_in__tags = 140'h00000000000000000000000000000000000;
-  output row_access;
-  reg row_access;
-  output [9:0] row_set;
-  reg [9:0] row_set;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -22684,10 +24473,6 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg command_code;
   output dump__valid;
   reg dump__valid;
-  output [1:0] row_way;
-  reg [1:0] row_way;
-  output [256:0] dump__payload;
-  reg [256:0] dump__payload;
   output restore__ready;
   reg restore__ready;
   output restore_length;
@@ -22696,34 +24481,39 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg [1:0] slot_write;
   output [11:0] slot_in;
   reg [11:0] slot_in;
+  output [256:0] dump__payload;
+  reg [256:0] dump__payload;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
+  input selecting;
+  wire selecting;
+  (* init = 1'h1 *)
   input restore__valid;
   wire restore__valid;
   wire [14:0] \$1 ;
   wire \$10 ;
-  wire \$100 ;
+  wire [7:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
-  wire [34:0] \$106 ;
-  wire \$107 ;
-  wire [7:0] \$108 ;
-  wire \$109 ;
+  wire \$106 ;
+  wire [34:0] \$107 ;
+  wire \$108 ;
+  wire [7:0] \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire [34:0] \$115 ;
-  wire \$116 ;
-  wire [7:0] \$117 ;
-  wire \$118 ;
+  wire \$115 ;
+  wire [34:0] \$116 ;
+  wire \$117 ;
+  wire [7:0] \$118 ;
   wire \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
@@ -22735,16 +24525,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
-  wire [3:0] \$129 ;
+  wire \$129 ;
   wire [2:0] \$13 ;
-  wire \$130 ;
-  wire [11:0] \$131 ;
+  wire [3:0] \$130 ;
+  wire \$131 ;
   wire [11:0] \$132 ;
-  wire \$133 ;
+  wire [11:0] \$133 ;
   wire \$134 ;
-  wire [4:0] \$135 ;
-  wire [1:0] \$136 ;
-  wire \$137 ;
+  wire \$135 ;
+  wire [4:0] \$136 ;
+  wire [1:0] \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [3:0] \$14 ;
@@ -22753,25 +24543,25 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$142 ;
   wire \$143 ;
   wire \$144 ;
-  wire [2:0] \$145 ;
-  reg [11:0] \$146 ;
-  wire [2:0] \$147 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
   wire \$148 ;
-  wire [63:0] \$149 ;
+  wire [2:0] \$149 ;
   wire [4:0] \$15 ;
-  wire [63:0] \$150 ;
-  wire [63:0] \$151 ;
-  wire [63:0] \$152 ;
-  wire [11:0] \$153 ;
-  wire [11:0] \$154 ;
-  wire [11:0] \$155 ;
-  wire [11:0] \$156 ;
+  reg [11:0] \$150 ;
+  wire [2:0] \$151 ;
+  wire \$152 ;
+  wire [63:0] \$153 ;
+  wire [63:0] \$154 ;
+  wire [63:0] \$155 ;
+  wire [63:0] \$156 ;
   wire \$157 ;
-  wire \$158 ;
-  wire \$159 ;
+  wire [11:0] \$158 ;
+  wire [11:0] \$159 ;
   wire [5:0] \$16 ;
-  wire \$160 ;
-  wire \$161 ;
+  wire [11:0] \$160 ;
+  wire [11:0] \$161 ;
   wire \$162 ;
   wire \$163 ;
   wire \$164 ;
@@ -22792,50 +24582,58 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$178 ;
   wire \$179 ;
   wire [7:0] \$18 ;
-  reg [13:0] \$180 ;
-  reg [9:0] \$181 ;
-  reg [32:0] \$182 ;
-  reg [2:0] \$183 ;
-  reg [10:0] \$184 ;
-  reg \$185 ;
-  reg [3:0] \$186 ;
-  reg [3:0] \$187 ;
-  reg [3:0] \$188 ;
-  reg [3:0] \$189 ;
+  wire \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  reg [13:0] \$185 ;
+  reg [9:0] \$186 ;
+  reg [32:0] \$187 ;
+  reg [2:0] \$188 ;
+  reg [10:0] \$189 ;
   wire [8:0] \$19 ;
-  reg [7:0] \$190 ;
-  reg [31:0] \$191 ;
-  reg [139:0] \$192 ;
-  reg [11:0] \$193 ;
+  reg \$190 ;
+  reg [3:0] \$191 ;
+  reg [3:0] \$192 ;
+  reg [3:0] \$193 ;
   reg [3:0] \$194 ;
-  reg \$195 ;
-  reg \$196 ;
-  reg \$197 ;
-  reg [2:0] \$198 ;
-  reg \$199 ;
+  reg [7:0] \$195 ;
+  reg [31:0] \$196 ;
+  reg [139:0] \$197 ;
+  reg [11:0] \$198 ;
+  reg [3:0] \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
   reg \$200 ;
-  reg [3:0] \$201 ;
-  reg [9:0] \$202 ;
-  reg [10:0] \$203 ;
+  reg \$201 ;
+  reg \$202 ;
+  reg [2:0] \$203 ;
   reg \$204 ;
-  reg [3:0] \$205 ;
-  reg [12:0] \$206 ;
-  reg [3:0] \$207 ;
-  reg [3:0] \$208 ;
-  reg [7:0] \$209 ;
+  reg \$205 ;
+  reg [3:0] \$206 ;
+  reg \$207 ;
+  reg [9:0] \$208 ;
+  reg [10:0] \$209 ;
   wire [10:0] \$21 ;
-  reg [31:0] \$210 ;
-  reg [139:0] \$211 ;
-  reg [2:0] \$212 ;
-  reg [11:0] \$213 ;
-  reg [11:0] \$214 ;
-  reg [11:0] \$215 ;
-  reg [11:0] \$216 ;
-  reg [3:0] \$217 ;
-  reg \$218 ;
+  reg \$210 ;
+  reg \$211 ;
+  reg [3:0] \$212 ;
+  reg [12:0] \$213 ;
+  reg [3:0] \$214 ;
+  reg [3:0] \$215 ;
+  reg [7:0] \$216 ;
+  reg [31:0] \$217 ;
+  reg [139:0] \$218 ;
+  reg [2:0] \$219 ;
   reg [9:0] \$22 ;
+  reg [11:0] \$220 ;
+  reg [11:0] \$221 ;
+  reg [11:0] \$222 ;
+  reg [11:0] \$223 ;
+  reg \$224 ;
+  reg [3:0] \$225 ;
+  reg \$226 ;
   wire [13:0] \$23 ;
   wire [13:0] \$24 ;
   wire [13:0] \$25 ;
@@ -22883,43 +24681,43 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
-  wire [10:0] \$66 ;
-  wire \$67 ;
+  wire \$66 ;
+  wire [10:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire [3:0] \$73 ;
-  wire [11:0] \$74 ;
+  wire \$73 ;
+  wire [3:0] \$74 ;
   wire [11:0] \$75 ;
   wire [11:0] \$76 ;
   wire [11:0] \$77 ;
-  wire \$78 ;
-  wire [11:0] \$79 ;
+  wire [11:0] \$78 ;
+  wire \$79 ;
   wire \$8 ;
   wire [11:0] \$80 ;
-  wire [3:0] \$81 ;
+  wire [11:0] \$81 ;
   wire [3:0] \$82 ;
-  wire \$83 ;
+  wire [3:0] \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
-  wire [34:0] \$88 ;
-  wire \$89 ;
+  wire \$88 ;
+  wire [34:0] \$89 ;
   wire \$9 ;
-  wire [7:0] \$90 ;
-  wire \$91 ;
+  wire \$90 ;
+  wire [7:0] \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
   wire \$96 ;
-  wire [34:0] \$97 ;
-  wire \$98 ;
-  wire [7:0] \$99 ;
+  wire \$97 ;
+  wire [34:0] \$98 ;
+  wire \$99 ;
   reg [9:0] beyond = 10'h000;
   reg [3:0] \beyond$34  = 4'h0;
   reg counted = 1'h0;
@@ -22939,9 +24737,10 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [10:0] last = 11'h000;
+  reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
-  reg sending_slots;
+  reg sending_slots = 1'h0;
   reg [11:0] slot0 = 12'h000;
   reg [11:0] slot1 = 13'h1000;
   reg [11:0] slot2 = 12'h000;
@@ -22949,6 +24748,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [9:0] walk = 10'h000;
+  reg walking = 1'h1;
   reg [2:0] way = 3'h0;
   reg [3:0] \within  = 4'h0;
   assign \$1  = hot_rows * 2'h2;
@@ -22980,7 +24780,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = 1'h1 << \$135 [3:0];
+  assign \$44  = 1'h1 << \$136 [3:0];
   assign \$45  = \$44  - 1'h1;
   assign \$46  = index == last;
   assign \$47  = index < budget[28:18];
@@ -23002,192 +24802,204 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   assign \$63  = | \$62 ;
   assign \$64  = judged & \$63 ;
   assign \$65  = \$64  | unusable;
-  assign \$66  = walk + 1'h1;
-  assign \$67  = walk == 10'h3ff;
-  assign \$68  = ~ busy;
-  assign \$69  = hot_rows_write & \$68 ;
-  assign \$70  = ~ busy;
-  assign \$71  = command_write & \$70 ;
-  assign \$72  = write_data > 13'h1000;
-  assign \$73  = way + 1'h1;
-  assign \$78  = way == 3'h5;
-  assign \$79  = index + 1'h1;
-  assign \$80  = \final  ? 12'h000 : \$79 ;
-  assign \$81  = ~ usable;
-  assign \$82  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$81 ;
-  assign \$83  = | \$82 ;
-  assign \$84  = ~ restore__payload[256];
-  assign \$85  = \$83  & \$84 ;
-  assign \$86  = restore__payload[63] & usable[0];
+  assign \$66  = running | leaves;
+  assign \$67  = walk + 1'h1;
+  assign \$68  = walk == 10'h3ff;
+  assign \$69  = ~ busy;
+  assign \$70  = hot_rows_write & \$69 ;
+  assign \$71  = ~ busy;
+  assign \$72  = command_write & \$71 ;
+  assign \$73  = write_data > 13'h1000;
+  assign \$74  = way + 1'h1;
+  assign \$79  = way == 3'h5;
+  assign \$80  = index + 1'h1;
+  assign \$81  = \final  ? 12'h000 : \$80 ;
+  assign \$82  = ~ usable;
+  assign \$83  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$82 ;
+  assign \$84  = | \$83 ;
+  assign \$85  = ~ restore__payload[256];
+  assign \$86  = \$84  & \$85 ;
   assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = \$87  ? restore__payload[34:0] : 35'h000000000;
-  assign \$89  = restore__payload[63] & usable[0];
-  assign \$90  = \$89  ? restore__payload[55:48] : 8'h00;
-  assign \$91  = restore__payload[63] & usable[0];
-  assign \$92  = \$91  ? restore__payload[61] : 1'h0;
-  assign \$93  = restore__payload[63] & usable[0];
-  assign \$94  = \$93  ? restore__payload[62] : 1'h0;
-  assign \$95  = restore__payload[127] & usable[1];
+  assign \$88  = restore__payload[63] & usable[0];
+  assign \$89  = \$88  ? restore__payload[34:0] : 35'h000000000;
+  assign \$90  = restore__payload[63] & usable[0];
+  assign \$91  = \$90  ? restore__payload[55:48] : 8'h00;
+  assign \$92  = restore__payload[63] & usable[0];
+  assign \$93  = \$92  ? restore__payload[61] : 1'h0;
+  assign \$94  = restore__payload[63] & usable[0];
+  assign \$95  = \$94  ? restore__payload[62] : 1'h0;
   assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = \$96  ? restore__payload[98:64] : 35'h000000000;
-  assign \$98  = restore__payload[127] & usable[1];
-  assign \$99  = \$98  ? restore__payload[119:112] : 8'h00;
-  assign \$100  = restore__payload[127] & usable[1];
-  assign \$101  = \$100  ? restore__payload[125] : 1'h0;
-  assign \$102  = restore__payload[127] & usable[1];
-  assign \$103  = \$102  ? restore__payload[126] : 1'h0;
-  assign \$104  = restore__payload[191] & usable[2];
+  assign \$97  = restore__payload[127] & usable[1];
+  assign \$98  = \$97  ? restore__payload[98:64] : 35'h000000000;
+  assign \$99  = restore__payload[127] & usable[1];
+  assign \$100  = \$99  ? restore__payload[119:112] : 8'h00;
+  assign \$101  = restore__payload[127] & usable[1];
+  assign \$102  = \$101  ? restore__payload[125] : 1'h0;
+  assign \$103  = restore__payload[127] & usable[1];
+  assign \$104  = \$103  ? restore__payload[126] : 1'h0;
   assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = \$105  ? restore__payload[162:128] : 35'h000000000;
-  assign \$107  = restore__payload[191] & usable[2];
-  assign \$108  = \$107  ? restore__payload[183:176] : 8'h00;
-  assign \$109  = restore__payload[191] & usable[2];
-  assign \$110  = \$109  ? restore__payload[189] : 1'h0;
-  assign \$111  = restore__payload[191] & usable[2];
-  assign \$112  = \$111  ? restore__payload[190] : 1'h0;
-  assign \$113  = restore__payload[255] & usable[3];
+  assign \$106  = restore__payload[191] & usable[2];
+  assign \$107  = \$106  ? restore__payload[162:128] : 35'h000000000;
+  assign \$108  = restore__payload[191] & usable[2];
+  assign \$109  = \$108  ? restore__payload[183:176] : 8'h00;
+  assign \$110  = restore__payload[191] & usable[2];
+  assign \$111  = \$110  ? restore__payload[189] : 1'h0;
+  assign \$112  = restore__payload[191] & usable[2];
+  assign \$113  = \$112  ? restore__payload[190] : 1'h0;
   assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = \$114  ? restore__payload[226:192] : 35'h000000000;
-  assign \$116  = restore__payload[255] & usable[3];
-  assign \$117  = \$116  ? restore__payload[247:240] : 8'h00;
-  assign \$118  = restore__payload[255] & usable[3];
-  assign \$119  = \$118  ? restore__payload[253] : 1'h0;
-  assign \$120  = restore__payload[255] & usable[3];
-  assign \$121  = \$120  ? restore__payload[254] : 1'h0;
-  assign \$123  = | restore__payload[31:12];
-  assign \$124  = | restore__payload[95:76];
-  assign \$125  = | restore__payload[159:140];
-  assign \$126  = | restore__payload[223:204];
-  assign \$127  = restore__payload[256] == \final ;
-  assign \$128  = restore__payload[256] != \final ;
-  assign \$129  = way + 1'h1;
-  assign \$130  = way == 2'h3;
-  assign \$131  = index + 1'h1;
-  assign \$132  = \final  ? 12'h000 : \$131 ;
-  assign \$133  = restore__valid & restore__payload[256];
-  assign \$134  = ~ selecting;
-  assign \$135  = 1'h1 + budget[32:29];
+  assign \$115  = restore__payload[255] & usable[3];
+  assign \$116  = \$115  ? restore__payload[226:192] : 35'h000000000;
+  assign \$117  = restore__payload[255] & usable[3];
+  assign \$118  = \$117  ? restore__payload[247:240] : 8'h00;
+  assign \$119  = restore__payload[255] & usable[3];
+  assign \$120  = \$119  ? restore__payload[253] : 1'h0;
+  assign \$121  = restore__payload[255] & usable[3];
+  assign \$122  = \$121  ? restore__payload[254] : 1'h0;
+  assign \$124  = | restore__payload[31:12];
+  assign \$125  = | restore__payload[95:76];
+  assign \$126  = | restore__payload[159:140];
+  assign \$127  = | restore__payload[223:204];
+  assign \$128  = restore__payload[256] == \final ;
+  assign \$129  = restore__payload[256] != \final ;
+  assign \$130  = way + 1'h1;
+  assign \$131  = way == 2'h3;
+  assign \$132  = index + 1'h1;
+  assign \$133  = \final  ? 12'h000 : \$132 ;
+  assign \$134  = restore__valid & restore__payload[256];
+  assign \$135  = ~ selecting;
+  assign \$136  = 1'h1 + budget[32:29];
+  assign row_set = walking ? walk : index[10:1];
   assign hot = row_in__hot & \within ;
-  assign hold = ~ \$165 ;
-  assign \$137  = walk == 10'h3ff;
-  assign \$138  = ~ busy;
-  assign \$139  = hot_rows_write & \$138 ;
+  assign running = ~ \$170 ;
+  assign \$138  = walk == 10'h3ff;
+  assign \$139  = hot_rows_write | command_write;
   assign \$140  = ~ busy;
-  assign \$141  = command_write & \$140 ;
-  assign \$142  = write_data > 13'h1000;
-  assign \$144  = restore__payload[256] != \final ;
-  assign \$145  = 1'h1 << index[0];
-  assign \$147  = 1'h1 << index[0];
-  assign \$148  = ~ selecting;
-  assign \$149  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$150  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$151  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$152  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$153  = row_in__hot[0] ? slot0 : 12'h000;
-  assign \$154  = row_in__hot[1] ? slot1 : 12'h000;
-  assign \$155  = row_in__hot[2] ? slot2 : 12'h000;
-  assign \$156  = row_in__hot[3] ? slot3 : 12'h000;
-  assign \$157  = command_write | hot_rows_write;
-  assign \$158  = busy | hold;
-  assign \$159  = \$157  & \$158 ;
-  assign \$160  = write_data == 3'h4;
-  assign \$161  = command_write & \$160 ;
-  assign \$162  = ~ \$161 ;
-  assign \$163  = write_data == 3'h4;
-  assign \$164  = command_write & \$163 ;
-  assign \$165  = ! fsm_state;
-  assign \$166  = fsm_state == 1'h1;
-  assign \$167  = fsm_state == 2'h2;
-  assign \$168  = fsm_state == 2'h3;
-  assign \$169  = fsm_state == 3'h4;
-  assign \$170  = fsm_state == 3'h5;
-  assign \$171  = fsm_state == 3'h6;
-  assign \$172  = fsm_state == 3'h7;
-  assign \$173  = fsm_state == 4'h8;
-  assign \$174  = fsm_state == 4'h9;
-  assign \$175  = fsm_state == 4'ha;
-  assign \$176  = fsm_state == 4'hb;
-  assign \$177  = fsm_state == 4'hc;
-  assign \$178  = fsm_state == 4'hd;
-  assign \$179  = fsm_state == 4'he;
+  assign \$141  = \$139  & \$140 ;
+  assign \$142  = ~ busy;
+  assign \$143  = hot_rows_write & \$142 ;
+  assign \$144  = ~ busy;
+  assign \$145  = command_write & \$144 ;
+  assign \$146  = write_data > 13'h1000;
+  assign \$148  = restore__payload[256] != \final ;
+  assign \$149  = 1'h1 << index[0];
+  assign \$151  = 1'h1 << index[0];
+  assign \$152  = ~ selecting;
+  assign \$153  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$154  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$155  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$156  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$157  = sending_slots & \final ;
+  assign \$158  = row_in__hot[0] ? slot0 : 12'h000;
+  assign \$159  = row_in__hot[1] ? slot1 : 12'h000;
+  assign \$160  = row_in__hot[2] ? slot2 : 12'h000;
+  assign \$161  = row_in__hot[3] ? slot3 : 12'h000;
+  assign \$162  = command_write | hot_rows_write;
+  assign \$163  = busy | running;
+  assign \$164  = \$162  & \$163 ;
+  assign \$165  = write_data == 3'h4;
+  assign \$166  = command_write & \$165 ;
+  assign \$167  = ~ \$166 ;
+  assign \$168  = write_data == 3'h4;
+  assign \$169  = command_write & \$168 ;
+  assign \$170  = ! fsm_state;
+  assign \$171  = fsm_state == 1'h1;
+  assign \$172  = fsm_state == 2'h2;
+  assign \$173  = fsm_state == 2'h3;
+  assign \$174  = fsm_state == 3'h4;
+  assign \$175  = fsm_state == 3'h5;
+  assign \$176  = fsm_state == 3'h6;
+  assign \$177  = fsm_state == 3'h7;
+  assign \$178  = fsm_state == 4'h8;
+  assign \$179  = fsm_state == 4'h9;
+  assign \$180  = fsm_state == 4'ha;
+  assign \$181  = fsm_state == 4'hb;
+  assign \$182  = fsm_state == 4'hc;
+  assign \$183  = fsm_state == 4'hd;
+  assign \$184  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$180 ;
+    entries <= \$185 ;
   always @(posedge clk)
-    beyond <= \$181 ;
+    beyond <= \$186 ;
   always @(posedge clk)
-    budget <= \$182 ;
+    budget <= \$187 ;
   always @(posedge clk)
-    quota <= \$183 ;
+    quota <= \$188 ;
   always @(posedge clk)
-    last <= \$184 ;
+    last <= \$189 ;
   always @(posedge clk)
-    \final  <= \$185 ;
+    \final  <= \$190 ;
   always @(posedge clk)
-    usable <= \$186 ;
+    usable <= \$191 ;
   always @(posedge clk)
-    group0_0 <= \$187 ;
+    group0_0 <= \$192 ;
   always @(posedge clk)
-    group0_1 <= \$188 ;
+    group0_1 <= \$193 ;
   always @(posedge clk)
-    group0_2 <= \$189 ;
+    group0_2 <= \$194 ;
   always @(posedge clk)
-    group0_3 <= \$190 ;
+    group0_3 <= \$195 ;
   always @(posedge clk)
-    group0_4 <= \$191 ;
+    group0_4 <= \$196 ;
   always @(posedge clk)
-    group0_5 <= \$192 ;
+    group0_5 <= \$197 ;
   always @(posedge clk)
-    group0_6 <= \$193 ;
+    group0_6 <= \$198 ;
   always @(posedge clk)
-    \within  <= \$194 ;
+    \within  <= \$199 ;
   always @(posedge clk)
-    judged <= \$195 ;
+    judged <= \$200 ;
   always @(posedge clk)
-    judge <= \$196 ;
+    judge <= \$201 ;
   always @(posedge clk)
-    counted <= \$197 ;
+    counted <= \$202 ;
   always @(posedge clk)
-    restored <= \$198 ;
+    restored <= \$203 ;
   always @(posedge clk)
-    restore_entry <= \$199 ;
+    restore_entry <= \$204 ;
   always @(posedge clk)
-    unusable <= \$200 ;
+    unusable <= \$205 ;
   always @(posedge clk)
-    row_in__hot <= \$201 ;
+    row_in__hot <= \$206 ;
   always @(posedge clk)
-    walk <= \$202 ;
+    accessing <= \$207 ;
   always @(posedge clk)
-    index <= \$203 ;
+    walk <= \$208 ;
   always @(posedge clk)
-    report <= \$204 ;
+    index <= \$209 ;
   always @(posedge clk)
-    fsm_state <= \$205 ;
+    walking <= \$210 ;
   always @(posedge clk)
-    hot_rows <= \$206 ;
+    report <= \$211 ;
   always @(posedge clk)
-    row_in__valid <= \$207 ;
+    fsm_state <= \$212 ;
   always @(posedge clk)
-    row_in__referenced <= \$208 ;
+    hot_rows <= \$213 ;
   always @(posedge clk)
-    row_in__age <= \$209 ;
+    row_in__valid <= \$214 ;
   always @(posedge clk)
-    row_in__counters <= \$210 ;
+    row_in__referenced <= \$215 ;
   always @(posedge clk)
-    row_in__tags <= \$211 ;
+    row_in__age <= \$216 ;
   always @(posedge clk)
-    way <= \$212 ;
+    row_in__counters <= \$217 ;
   always @(posedge clk)
-    slot0 <= \$213 ;
+    row_in__tags <= \$218 ;
   always @(posedge clk)
-    slot1 <= \$214 ;
+    way <= \$219 ;
   always @(posedge clk)
-    slot2 <= \$215 ;
+    slot0 <= \$220 ;
   always @(posedge clk)
-    slot3 <= \$216 ;
+    slot1 <= \$221 ;
   always @(posedge clk)
-    \beyond$34  <= \$217 ;
+    slot2 <= \$222 ;
   always @(posedge clk)
-    counts <= \$218 ;
+    slot3 <= \$223 ;
+  always @(posedge clk)
+    sending_slots <= \$224 ;
+  always @(posedge clk)
+    \beyond$34  <= \$225 ;
+  always @(posedge clk)
+    counts <= \$226 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -23274,69 +25086,69 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = 12'h000;
+    \$150  = 12'h000;
     casez (way)
       3'h0:
-          \$146  = slot0;
+          \$150  = slot0;
       3'h1:
-          \$146  = slot1;
+          \$150  = slot1;
       3'h2:
-          \$146  = slot2;
+          \$150  = slot2;
       3'h3:
-          \$146  = slot3;
+          \$150  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$1 [13:0];
+    \$185  = \$1 [13:0];
     if (rst) begin
-      \$180  = 14'h0000;
+      \$185  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$186  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$181  = 10'h000;
+      \$186  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182 [32:29] = \$21 [3:0];
-    \$182 [9:0] = \$22 ;
-    \$182 [28:18] = \$35 ;
-    \$182 [13:10] = { \$39 , \$38 , \$37 , \$36  };
-    \$182 [17:14] = { \$43 , \$42 , \$41 , \$40  };
+    \$187 [32:29] = \$21 [3:0];
+    \$187 [9:0] = \$22 ;
+    \$187 [28:18] = \$35 ;
+    \$187 [13:10] = { \$39 , \$38 , \$37 , \$36  };
+    \$187 [17:14] = { \$43 , \$42 , \$41 , \$40  };
     if (rst) begin
-      \$182  = 33'h000000000;
+      \$187  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = \$34 [2:0];
+    \$188  = \$34 [2:0];
     if (rst) begin
-      \$183  = 3'h0;
+      \$188  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = \$45 [10:0];
+    \$189  = \$45 [10:0];
     if (rst) begin
-      \$184  = 11'h000;
+      \$189  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$46 ;
+    \$190  = \$46 ;
     if (rst) begin
-      \$185  = 1'h0;
+      \$190  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$48 ;
+    \$191  = \$48 ;
     if (rst) begin
-      \$186  = 4'h0;
+      \$191  = 4'h0;
     end
   end
   always @* begin
@@ -23344,12 +25156,12 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$187  = row_out__0__valid;
+          \$192  = row_out__0__valid;
       1'h1:
-          \$187  = row_out__1__valid;
+          \$192  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$187  = 4'h0;
+      \$192  = 4'h0;
     end
   end
   always @* begin
@@ -23357,12 +25169,12 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$188  = row_out__0__hot;
+          \$193  = row_out__0__hot;
       1'h1:
-          \$188  = row_out__1__hot;
+          \$193  = row_out__1__hot;
     endcase
     if (rst) begin
-      \$188  = 4'h0;
+      \$193  = 4'h0;
     end
   end
   always @* begin
@@ -23370,213 +25182,86 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$189  = row_out__0__referenced;
+          \$194  = row_out__0__referenced;
       1'h1:
-          \$189  = row_out__1__referenced;
+          \$194  = row_out__1__referenced;
     endcase
-    if (rst) begin
-      \$189  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$190  = row_out__0__age;
-      1'h1:
-          \$190  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$190  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$191  = row_out__0__counters;
-      1'h1:
-          \$191  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$191  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$192  = row_out__0__tags;
-      1'h1:
-          \$192  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$192  = 140'h00000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$193  = slot_out__0;
-      1'h1:
-          \$193  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$193  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$194  = \$54 ;
     if (rst) begin
       \$194  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = judge;
-    if (rst) begin
-      \$195  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$196  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$195  = row_out__0__age;
+      1'h1:
+          \$195  = row_out__1__age;
     endcase
     if (rst) begin
-      \$196  = 1'h0;
+      \$195  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = \$55 ;
-    if (rst) begin
-      \$197  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$198  = \$60 [2:0];
-    if (rst) begin
-      \$198  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = \$65 ;
-    if (rst) begin
-      \$199  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$200  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$200  = \$85 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$196  = row_out__0__counters;
+      1'h1:
+          \$196  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$196  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$197  = row_out__0__tags;
+      1'h1:
+          \$197  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$197  = 140'h00000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$198  = slot_out__0;
+      1'h1:
+          \$198  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$198  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = \$54 ;
+    if (rst) begin
+      \$199  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = judge;
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = row_in__hot;
-    if (judged) begin
-      \$201  = hot;
-    end
+    \$201  = 1'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$201  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$201 [0] = \$94 ;
-            \$201 [1] = \$103 ;
-            \$201 [2] = \$112 ;
-            \$201 [3] = \$121 ;
-          end
-    endcase
-    if (rst) begin
-      \$201  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$202  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$202  = \$66 [9:0];
-    endcase
-    if (rst) begin
-      \$202  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$203  = index;
-    casez (fsm_state)
-      4'h1:
-          \$203  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -23590,188 +25275,386 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h8:
           /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$203  = \$80 [10:0];
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$203  = \$132 [10:0];
+          if (restore__valid) begin
+            \$201  = 1'h1;
+          end
     endcase
     if (rst) begin
-      \$203  = 11'h000;
+      \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$67 ) begin
-            \$204  = 1'h0;
-          end
-      4'h0:
-          if (\$69 ) begin
-            (* full_case = 32'd1 *)
-            if (\$72 ) begin
-            end else begin
-              \$204  = 1'h1;
-            end
-          end else if (\$71 ) begin
-            casez (write_data)
-              32'd1:
-                  \$204  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$122 ) begin
-              \$204  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$128 ) begin
-              \$204  = 1'h1;
-            end
-          end
-    endcase
+    \$202  = \$55 ;
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = \$60 [2:0];
+    if (rst) begin
+      \$203  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$65 ;
     if (rst) begin
       \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = fsm_state;
+    \$205  = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$67 ) begin
-            \$205  = 4'h0;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$205  = \$86 ;
+          end
+    endcase
+    if (rst) begin
+      \$205  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = row_in__hot;
+    if (judged) begin
+      \$206  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          \$206  = group0_1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$206 [0] = \$95 ;
+            \$206 [1] = \$104 ;
+            \$206 [2] = \$113 ;
+            \$206 [3] = \$122 ;
+          end
+    endcase
+    if (rst) begin
+      \$206  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$66 ;
+    if (rst) begin
+      \$207  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$208  = \$67 [9:0];
+    endcase
+    if (rst) begin
+      \$208  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = index;
+    casez (fsm_state)
+      4'h1:
+          \$209  = 11'h000;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          if (dump__ready) begin
+            \$209  = \$81 [10:0];
+          end
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          \$209  = \$133 [10:0];
+    endcase
+    if (rst) begin
+      \$209  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$210  = 1'h0;
           end
       4'h0:
-          if (\$69 ) begin
+          if (\$70 ) begin
             (* full_case = 32'd1 *)
-            if (\$72 ) begin
+            if (\$73 ) begin
             end else begin
-              \$205  = 4'h1;
+              \$210  = 1'h1;
             end
-          end else if (\$71 ) begin
+          end else if (\$72 ) begin
             casez (write_data)
               32'd1:
-                  \$205  = 4'h1;
-              32'd2:
-                  \$205  = 4'h2;
-              32'd3:
-                  \$205  = 4'h3;
-              32'd6:
-                  \$205  = 4'h4;
+                  \$210  = 1'h1;
             endcase
           end
       4'h2:
-          \$205  = 4'h5;
+          /* empty */;
       4'h5:
-          \$205  = 4'h6;
+          /* empty */;
       4'h6:
-          \$205  = 4'h7;
+          /* empty */;
       4'h7:
-          if (dump__ready) begin
-            \$205  = 4'h8;
-          end
+          /* empty */;
       4'h8:
-          if (\$78 ) begin
-            \$205  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$205  = 4'h2;
-            if (\final ) begin
-              \$205  = 4'h0;
-            end
-          end
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$205  = 4'ha;
-            if (\$122 ) begin
-              \$205  = 4'hb;
+            if (\$123 ) begin
               if (restore__payload[256]) begin
-                \$205  = 4'h1;
+                \$210  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$205  = 4'hc;
-            if (\$128 ) begin
-              \$205  = 4'hb;
+            if (\$129 ) begin
               if (restore__payload[256]) begin
-                \$205  = 4'h1;
+                \$210  = 1'h1;
               end
             end
           end
       4'hc:
-          if (\$130 ) begin
-            \$205  = 4'hd;
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$134 ) begin
+            \$210  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$210  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$211  = 1'h0;
+          end
+      4'h0:
+          if (\$70 ) begin
+            (* full_case = 32'd1 *)
+            if (\$73 ) begin
+            end else begin
+              \$211  = 1'h1;
+            end
+          end else if (\$72 ) begin
+            casez (write_data)
+              32'd1:
+                  \$211  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$123 ) begin
+              \$211  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$129 ) begin
+              \$211  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$68 ) begin
+            \$212  = 4'h0;
+          end
+      4'h0:
+          if (\$70 ) begin
+            (* full_case = 32'd1 *)
+            if (\$73 ) begin
+            end else begin
+              \$212  = 4'h1;
+            end
+          end else if (\$72 ) begin
+            casez (write_data)
+              32'd1:
+                  \$212  = 4'h1;
+              32'd2:
+                  \$212  = 4'h2;
+              32'd3:
+                  \$212  = 4'h3;
+              32'd6:
+                  \$212  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$212  = 4'h5;
+      4'h5:
+          \$212  = 4'h6;
+      4'h6:
+          \$212  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$212  = 4'h8;
+          end
+      4'h8:
+          if (\$79 ) begin
+            \$212  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$212  = 4'h2;
+            if (\final ) begin
+              \$212  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$212  = 4'ha;
+            if (\$123 ) begin
+              \$212  = 4'hb;
+              if (restore__payload[256]) begin
+                \$212  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$212  = 4'hc;
+            if (\$129 ) begin
+              \$212  = 4'hb;
+              if (restore__payload[256]) begin
+                \$212  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$131 ) begin
+            \$212  = 4'hd;
           end
       4'hd:
         begin
-          \$205  = 4'he;
+          \$212  = 4'he;
           if (\final ) begin
-            \$205  = 4'h0;
+            \$212  = 4'h0;
           end
         end
       4'he:
-          \$205  = 4'h3;
+          \$212  = 4'h3;
       4'hb:
-          if (\$133 ) begin
-            \$205  = 4'h1;
+          if (\$134 ) begin
+            \$212  = 4'h1;
           end
       4'h4:
-          if (\$134 ) begin
-            \$205  = 4'h0;
+          if (\$135 ) begin
+            \$212  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$205  = 4'h1;
+      \$212  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = hot_rows;
+    \$213  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$69 ) begin
+          if (\$70 ) begin
             (* full_case = 32'd1 *)
-            if (\$72 ) begin
+            if (\$73 ) begin
             end else begin
-              \$206  = write_data[12:0];
+              \$213  = write_data[12:0];
             end
           end
     endcase
     if (rst) begin
-      \$206  = 13'h1000;
+      \$213  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = row_in__valid;
+    \$214  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23782,7 +25665,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$207  = group0_0;
+          \$214  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -23791,19 +25674,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$207 [0] = \$86 ;
-            \$207 [1] = \$95 ;
-            \$207 [2] = \$104 ;
-            \$207 [3] = \$113 ;
+            \$214 [0] = \$87 ;
+            \$214 [1] = \$96 ;
+            \$214 [2] = \$105 ;
+            \$214 [3] = \$114 ;
           end
     endcase
     if (rst) begin
-      \$207  = 4'h0;
+      \$214  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = row_in__referenced;
+    \$215  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23814,7 +25697,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$208  = group0_2;
+          \$215  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -23823,19 +25706,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$208 [0] = \$92 ;
-            \$208 [1] = \$101 ;
-            \$208 [2] = \$110 ;
-            \$208 [3] = \$119 ;
+            \$215 [0] = \$93 ;
+            \$215 [1] = \$102 ;
+            \$215 [2] = \$111 ;
+            \$215 [3] = \$120 ;
           end
     endcase
     if (rst) begin
-      \$208  = 4'h0;
+      \$215  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = row_in__age;
+    \$216  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23846,7 +25729,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$209  = group0_3;
+          \$216  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -23857,16 +25740,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$209  = restore__payload[63:56];
+            \$216  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$209  = 8'h00;
+      \$216  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = row_in__counters;
+    \$217  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23877,7 +25760,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$210  = group0_4;
+          \$217  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -23886,19 +25769,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$210 [7:0] = \$90 ;
-            \$210 [15:8] = \$99 ;
-            \$210 [23:16] = \$108 ;
-            \$210 [31:24] = \$117 ;
+            \$217 [7:0] = \$91 ;
+            \$217 [15:8] = \$100 ;
+            \$217 [23:16] = \$109 ;
+            \$217 [31:24] = \$118 ;
           end
     endcase
     if (rst) begin
-      \$210  = 32'd0;
+      \$217  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__tags;
+    \$218  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23909,7 +25792,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$211  = group0_5;
+          \$218  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -23918,19 +25801,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$211 [34:0] = \$88 ;
-            \$211 [69:35] = \$97 ;
-            \$211 [104:70] = \$106 ;
-            \$211 [139:105] = \$115 ;
+            \$218 [34:0] = \$89 ;
+            \$218 [69:35] = \$98 ;
+            \$218 [104:70] = \$107 ;
+            \$218 [139:105] = \$116 ;
           end
     endcase
     if (rst) begin
-      \$211  = 140'h00000000000000000000000000000000000;
+      \$218  = 140'h00000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = way;
+    \$219  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23946,9 +25829,9 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h8:
         begin
-          \$212  = \$73 [2:0];
-          if (\$78 ) begin
-            \$212  = 3'h0;
+          \$219  = \$74 [2:0];
+          if (\$79 ) begin
+            \$219  = 3'h0;
           end
         end
       4'h9:
@@ -23959,19 +25842,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'hc:
         begin
-          \$212  = \$129 [2:0];
-          if (\$130 ) begin
-            \$212  = 3'h0;
+          \$219  = \$130 [2:0];
+          if (\$131 ) begin
+            \$219  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$212  = 3'h0;
+      \$219  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = slot0;
+    \$220  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -23988,7 +25871,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h8:
           casez (way)
             3'h2:
-                \$213  = \$74 ;
+                \$220  = \$75 ;
           endcase
       4'h9:
           /* empty */;
@@ -23996,16 +25879,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$213  = restore__payload[11:0];
+            \$220  = restore__payload[11:0];
           end
     endcase
     if (rst) begin
-      \$213  = 12'h000;
+      \$220  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = slot1;
+    \$221  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -24024,7 +25907,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h2:
                 /* empty */;
             3'h3:
-                \$214  = \$75 ;
+                \$221  = \$76 ;
           endcase
       4'h9:
           /* empty */;
@@ -24032,16 +25915,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$214  = restore__payload[75:64];
+            \$221  = restore__payload[75:64];
           end
     endcase
     if (rst) begin
-      \$214  = 12'h000;
+      \$221  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = slot2;
+    \$222  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -24062,7 +25945,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h3:
                 /* empty */;
             3'h4:
-                \$215  = \$76 ;
+                \$222  = \$77 ;
           endcase
       4'h9:
           /* empty */;
@@ -24070,16 +25953,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$215  = restore__payload[139:128];
+            \$222  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
-      \$215  = 12'h000;
+      \$222  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = slot3;
+    \$223  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -24102,7 +25985,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h4:
                 /* empty */;
             3'h5:
-                \$216  = \$77 ;
+                \$223  = \$78 ;
           endcase
       4'h9:
           /* empty */;
@@ -24110,16 +25993,45 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$216  = restore__payload[203:192];
+            \$223  = restore__payload[203:192];
           end
     endcase
     if (rst) begin
-      \$216  = 12'h000;
+      \$223  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = \beyond$34 ;
+    \$224  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          if (\$79 ) begin
+            \$224  = 1'h1;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$224  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = \beyond$34 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -24141,19 +26053,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$217 [0] = \$123 ;
-            \$217 [1] = \$124 ;
-            \$217 [2] = \$125 ;
-            \$217 [3] = \$126 ;
+            \$225 [0] = \$124 ;
+            \$225 [1] = \$125 ;
+            \$225 [2] = \$126 ;
+            \$225 [3] = \$127 ;
           end
     endcase
     if (rst) begin
-      \$217  = 4'h0;
+      \$225  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = counts;
+    \$226  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -24175,79 +26087,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$218  = \$127 ;
+            \$226  = \$128 ;
           end
     endcase
     if (rst) begin
-      \$218  = 1'h0;
+      \$226  = 1'h0;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_access = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          row_access = 1'h1;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_access = 1'h1;
-      4'h5:
-          row_access = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_access = 1'h1;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_access = 1'h1;
-      4'hd:
-          row_access = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_set = 10'h000;
-    casez (fsm_state)
-      4'h1:
-          row_set = walk;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_set = index[10:1];
-      4'h5:
-          row_set = index[10:1];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_set = index[10:1];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_set = index[10:1];
-      4'hd:
-          row_set = index[10:1];
-    endcase
   end
   always @* begin
     if (starts_blocks) begin end
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$136 ;
+          row_write = \$137 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -24269,7 +26121,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$147 [1:0];
+          row_write = \$151 [1:0];
     endcase
   end
   always @* begin
@@ -24285,12 +26137,12 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$137 ) begin
+          if (\$138 ) begin
             done = report;
           end
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -24333,13 +26185,23 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'hb:
           /* empty */;
       4'h4:
-          if (\$148 ) begin
+          if (\$152 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$164 ) begin
+    if (\$169 ) begin
       done = 1'h1;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    leaves = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          leaves = \$141 ;
+    endcase
   end
   always @* begin
     if (starts_blocks) begin end
@@ -24348,8 +26210,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-            if (\$142 ) begin
+          if (\$143 ) begin
+            if (\$146 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -24362,8 +26224,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -24382,8 +26244,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -24404,8 +26266,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -24430,8 +26292,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$139 ) begin
-          end else if (\$141 ) begin
+          if (\$143 ) begin
+          end else if (\$145 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -24473,92 +26335,6 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h9:
           dump__valid = 1'h1;
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_way = way[1:0];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          sending_slots = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[256] = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          dump__payload[256] = \final ;
-    endcase
-    begin
-      begin
-        dump__payload[63:0] = \$149 ;
-        dump__payload[127:64] = \$150 ;
-        dump__payload[191:128] = \$151 ;
-        dump__payload[255:192] = \$152 ;
-      end
-    end
-    if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$153  };
-      dump__payload[127:64] = { 52'h0000000000000, \$154  };
-      dump__payload[191:128] = { 52'h0000000000000, \$155  };
-      dump__payload[255:192] = { 52'h0000000000000, \$156  };
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -24616,13 +26392,13 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$143 ) begin
+            if (\$147 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$144 ) begin
+            if (\$148 ) begin
               restore_length = 1'h1;
             end
           end
@@ -24653,7 +26429,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$145 [1:0];
+          slot_write = \$149 [1:0];
     endcase
   end
   always @* begin
@@ -24681,28 +26457,44 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$146 ;
+          slot_in = \$150 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
+    dump__payload[63:0] = \$153 ;
+    dump__payload[127:64] = \$154 ;
+    dump__payload[191:128] = \$155 ;
+    dump__payload[255:192] = \$156 ;
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$158  };
+      dump__payload[127:64] = { 52'h0000000000000, \$159  };
+      dump__payload[191:128] = { 52'h0000000000000, \$160  };
+      dump__payload[255:192] = { 52'h0000000000000, \$161  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$159 ) begin
-      command_busy = \$162 ;
+    if (\$164 ) begin
+      command_busy = \$167 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$164 ) begin
+    if (\$169 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$135 [3:0];
+  assign index_bits = \$136 [3:0];
+  assign row_way = way[1:0];
+  always @*
+    dump__payload[256] = \$157 ;
+  assign \$78  = group0_6;
   assign \$77  = group0_6;
   assign \$76  = group0_6;
   assign \$75  = group0_6;
-  assign \$74  = group0_6;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -24714,12 +26506,12 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$136  = 2'h3;
-  assign \$122  = restore__payload[256];
-  assign \$143  = restore__payload[256];
+  assign \$137  = 2'h3;
+  assign \$123  = restore__payload[256];
+  assign \$147  = restore__payload[256];
 endmodule
 
-module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions
+module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -24737,8 +26529,6 @@ module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, outp
   wire split_beats;
   input bank_stall;
   wire bank_stall;
-  input select_cycles;
-  wire select_cycles;
   input [1:0] inserts;
   wire [1:0] inserts;
   input [1:0] evictions;
@@ -24747,10 +26537,10 @@ module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, outp
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input clear;
-  wire clear;
   input snapshot;
   wire snapshot;
+  input clear;
+  wire clear;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -24765,6 +26555,8 @@ module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, outp
   wire promotions;
   input demotions;
   wire demotions;
+  input select_cycles;
+  wire select_cycles;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -26847,10 +28639,9 @@ module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, outp
   end
 endmodule
 
-module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, irq_status_set_0, status_0, error_set_5, irq_status_set_2, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, write_data, bus__bvalid
-, bus__bresp, found_3_2, select_irq_status, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, error_set_8, hot_rows_12_0, irq_status_set_1, error_set_6, error_set_7
-, error_set_4, status_3_2, error_set_0, error_set_1, error_set_2, error_set_9, error_set_10, error_set_3, hot_count_12_0, threshold_8_0, counter_batches_lo_etc, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc, counter_demotions_lo_etc
-, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
+module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, status_0, bus__awready, bus__wready, bus__arready, index_bits_3_0, status_1, error_set, irq_status_set, write_data, bus__bvalid, bus__bresp
+, found_3_2, select_irq_status, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, hot_rows_12_0, status_3_2, hot_count_12_0, threshold_8_0, counter_batches_lo_etc, counter_samples_lo_etc
+, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
   input bus__awvalid;
@@ -26873,14 +28664,8 @@ module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__
   wire clk;
   input rst;
   wire rst;
-  input irq_status_set_0;
-  wire irq_status_set_0;
   input status_0;
   wire status_0;
-  input error_set_5;
-  wire error_set_5;
-  input irq_status_set_2;
-  wire irq_status_set_2;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -26891,6 +28676,10 @@ module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__
   wire [3:0] index_bits_3_0;
   input status_1;
   wire status_1;
+  input [10:0] error_set;
+  wire [10:0] error_set;
+  input [2:0] irq_status_set;
+  wire [2:0] irq_status_set;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -26927,32 +28716,10 @@ module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__
   reg [31:0] bus__rdata = 32'd0;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp = 2'h0;
-  input error_set_8;
-  wire error_set_8;
   input [12:0] hot_rows_12_0;
   wire [12:0] hot_rows_12_0;
-  input irq_status_set_1;
-  wire irq_status_set_1;
-  input error_set_6;
-  wire error_set_6;
-  input error_set_7;
-  wire error_set_7;
-  input error_set_4;
-  wire error_set_4;
   input [1:0] status_3_2;
   wire [1:0] status_3_2;
-  input error_set_0;
-  wire error_set_0;
-  input error_set_1;
-  wire error_set_1;
-  input error_set_2;
-  wire error_set_2;
-  input error_set_9;
-  wire error_set_9;
-  input error_set_10;
-  wire error_set_10;
-  input error_set_3;
-  wire error_set_3;
   input [12:0] hot_count_12_0;
   wire [12:0] hot_count_12_0;
   input [8:0] threshold_8_0;
@@ -27382,7 +29149,7 @@ module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__
   assign \$34  = ~ write_data;
   assign \$35  = error & \$34 ;
   assign \$36  = found[4] ? \$35  : error;
-  assign \$37  = \$36  | { 21'h000000, error_set_10, error_set_9, error_set_8, error_set_7, error_set_6, error_set_5, error_set_4, error_set_3, error_set_2, error_set_1, error_set_0 };
+  assign \$37  = \$36  | { 21'h000000, error_set };
   assign \$38  = & strobes;
   assign \$39  = find & \$38 ;
   assign \$40  = address == 7'h58;
@@ -27390,7 +29157,7 @@ module hotline_small_stream_core_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__
   assign \$42  = ~ write_data;
   assign \$43  = irq_status & \$42 ;
   assign \$44  = found[5] ? \$43  : irq_status;
-  assign \$45  = \$44  | { 29'h00000000, irq_status_set_2, irq_status_set_1, irq_status_set_0 };
+  assign \$45  = \$44  | { 29'h00000000, irq_status_set };
   assign \$46  = & strobes;
   assign \$47  = find & \$46 ;
   assign \$48  = address == 7'h5c;
@@ -28438,8 +30205,8 @@ module hotline_small_stream_core_dispatcher_entry(rst, input__valid, output__rea
   end
 endmodule
 
-module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, forget, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
-, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, over, clk);
+module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
+, slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -28450,8 +30217,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire input__ready;
   input output__ready;
   wire output__ready;
-  input forget;
-  wire forget;
+  input over;
+  wire over;
   input [161:0] input__payload;
   wire [161:0] input__payload;
   input input__valid;
@@ -28500,8 +30267,8 @@ module hotline_small_stream_core_front(rst, clear, input__ready, output__ready, 
   wire [2:0] answer_front;
   input [11:0] answer_slot;
   wire [11:0] answer_slot;
-  input over;
-  wire over;
+  input forget;
+  wire forget;
   input clk;
   wire clk;
   wire \$1 ;
@@ -29888,32 +31655,22 @@ module hotline_small_stream_core_front_slice(rst, input__ready, output__ready, i
   end
 endmodule
 
-module hotline_small_stream_core_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \10_0_0 , \11_0_0 , \12_0_0 , \13_0_0 , heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5, slots__6
-, slots__7, input__valid, output__valid, output__payload, answer_valid, answer_front, answer_slot, output__ready, clk);
+module hotline_small_stream_core_gather(rst, input__payload, current_moves, next_moves, input__ready, output__ready, heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, slots__4, slots__5, slots__6, slots__7, input__valid, awaited__0, awaited__1, output__valid
+, output__payload, answer_valid, answer_front, answer_slot, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input [172:0] input__payload;
-  wire [172:0] input__payload;
-  output fetch;
-  wire fetch;
+  input [176:0] input__payload;
+  wire [176:0] input__payload;
+  output current_moves;
+  wire current_moves;
+  output next_moves;
+  wire next_moves;
   output input__ready;
   wire input__ready;
-  output load;
-  wire load;
-  output [1:0] source0;
-  wire [1:0] source0;
-  output [1:0] source1;
-  wire [1:0] source1;
-  output \10_0_0 ;
-  wire \10_0_0 ;
-  output \11_0_0 ;
-  wire \11_0_0 ;
-  output \12_0_0 ;
-  wire \12_0_0 ;
-  output \13_0_0 ;
-  wire \13_0_0 ;
+  input output__ready;
+  wire output__ready;
   input [25:0] heads__0;
   wire [25:0] heads__0;
   input [25:0] heads__1;
@@ -29938,375 +31695,476 @@ module hotline_small_stream_core_gather(rst, input__payload, fetch, input__ready
   wire [11:0] slots__7;
   input input__valid;
   wire input__valid;
+  output [1:0] awaited__0;
+  reg [1:0] awaited__0 = 2'h0;
+  output [1:0] awaited__1;
+  reg [1:0] awaited__1 = 2'h0;
   output output__valid;
   reg output__valid = 1'h0;
-  output [198:0] output__payload;
-  reg [198:0] output__payload = 199'h00000000000000000000000000000000000000000000000000;
+  output [174:0] output__payload;
+  reg [174:0] output__payload = 175'h00000000000000000000000000000000000000000000;
   output answer_valid;
   reg answer_valid = 1'h0;
   output [2:0] answer_front;
   reg [2:0] answer_front = 3'h0;
   output [11:0] answer_slot;
   reg [11:0] answer_slot = 12'h000;
-  input output__ready;
-  wire output__ready;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  wire [4:0] \$104 ;
-  wire \$11 ;
-  wire [4:0] \$111 ;
-  wire [4:0] \$115 ;
-  wire [4:0] \$119 ;
-  wire \$12 ;
-  wire [4:0] \$123 ;
-  wire [4:0] \$128 ;
-  wire \$13 ;
-  wire [4:0] \$135 ;
-  wire [12:0] \$14 ;
-  wire \$15 ;
-  wire [12:0] \$16 ;
-  wire \$17 ;
-  wire [1:0] \$18 ;
-  wire [2:0] \$19 ;
+  wire [1:0] \$11 ;
+  wire [1:0] \$12 ;
+  reg [11:0] \$13 ;
+  reg [12:0] \$14 ;
+  reg [11:0] \$15 ;
+  reg [12:0] \$16 ;
+  wire [11:0] \$17 ;
+  wire \$18 ;
+  wire [6:0] \$19 ;
   wire \$2 ;
-  wire [12:0] \$20 ;
-  wire \$21 ;
-  wire [12:0] \$22 ;
-  wire [6:0] \$23 ;
-  wire [12:0] \$24 ;
-  wire [29:0] \$25 ;
-  wire [39:0] \$26 ;
-  wire [12:0] \$27 ;
-  reg [11:0] \$28 ;
-  wire [11:0] \$29 ;
+  wire [29:0] \$20 ;
+  wire [39:0] \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [11:0] \$25 ;
+  wire \$26 ;
+  wire [6:0] \$27 ;
+  wire [29:0] \$28 ;
+  wire [39:0] \$29 ;
   wire \$3 ;
   wire \$30 ;
   wire \$31 ;
-  wire [12:0] \$32 ;
-  wire \$33 ;
-  wire [12:0] \$34 ;
+  wire \$32 ;
+  wire [1:0] \$33 ;
+  wire [1:0] \$34 ;
   wire \$35 ;
-  wire [12:0] \$36 ;
-  wire [6:0] \$37 ;
-  wire [12:0] \$38 ;
-  wire [29:0] \$39 ;
+  wire [1:0] \$36 ;
+  wire [1:0] \$37 ;
+  reg \$38 ;
+  reg [176:0] \$39 ;
   wire \$4 ;
-  wire [39:0] \$40 ;
-  wire [12:0] \$41 ;
-  reg [11:0] \$42 ;
-  wire [11:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [12:0] \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
+  reg \$42 ;
+  reg [176:0] \$43 ;
+  reg \$44 ;
+  reg [176:0] \$45 ;
+  reg \$46 ;
+  reg [176:0] \$47 ;
+  reg [11:0] \$48 ;
+  reg [12:0] \$49 ;
   wire \$5 ;
-  wire [2:0] \$50 ;
-  wire [2:0] \$51 ;
-  wire [2:0] \$52 ;
-  wire [11:0] \$53 ;
-  wire [11:0] \$54 ;
-  wire [11:0] \$55 ;
-  reg \$56 ;
-  reg [172:0] \$57 ;
-  reg \$58 ;
-  reg [198:0] \$59 ;
-  wire [2:0] \$6 ;
-  reg [1:0] \$60 ;
-  reg \$61 ;
-  reg [2:0] \$62 ;
-  reg [11:0] \$63 ;
-  wire [2:0] \$7 ;
-  wire [2:0] \$8 ;
-  wire [4:0] \$80 ;
-  wire [4:0] \$84 ;
-  wire [2:0] \$9 ;
-  wire [4:0] \$91 ;
-  wire [4:0] \$95 ;
-  wire [4:0] \$99 ;
-  reg [172:0] current = 173'h00000000000000000000000000000000000000000000;
+  reg [11:0] \$50 ;
+  reg [12:0] \$51 ;
+  reg \$52 ;
+  reg [174:0] \$53 ;
+  reg [1:0] \$54 ;
+  reg \$55 ;
+  reg [2:0] \$56 ;
+  reg [11:0] \$57 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg [12:0] answer0;
+  reg [12:0] answer0_0 = 13'h0000;
+  reg [12:0] answer1;
+  reg [12:0] answer1_0 = 13'h0000;
+  reg [176:0] chosen = 177'h000000000000000000000000000000000000000000000;
+  wire chosen_moves;
+  reg chosen_valid = 1'h0;
+  reg [176:0] current = 177'h000000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  wire [1:0] first;
-  reg [25:0] heads0;
-  reg [25:0] heads1;
+  reg [176:0] fetched = 177'h000000000000000000000000000000000000000000000;
+  wire fetched_moves;
+  reg fetched_valid = 1'h0;
+  reg [11:0] front_slot0 = 12'h000;
+  reg [11:0] front_slot1 = 12'h000;
   reg hit0;
   reg hit1;
+  reg [176:0] next = 1'h0;
+  reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
-  assign \$99  = current[45] * 4'hd;
-  assign \$24  = heads0 >> \$99 ;
-  assign \$25  = \$21  ? { \$24 [10], \$23 , 12'h000, \$22 [9:0] } : 30'h3fffffff;
-  assign \$26  = hit0 ? current[39:0] : { current[39:32], 2'h0, \$25  };
-  assign \$104  = current[45] * 4'hd;
-  assign \$27  = heads0 >> \$104 ;
-  assign \$29  = current[43] ? \$27 [11:0] : \$28 ;
-  assign \$30  = current[81] & hit0;
-  assign \$31  = current[43] & current[81];
-  assign \$111  = current[45] * 4'hd;
-  assign \$32  = heads0 >> \$111 ;
-  assign \$33  = \$31  & \$32 [12];
-  assign \$115  = current[130] * 4'hd;
-  assign \$34  = heads1 >> \$115 ;
-  assign \$35  = current[128] & \$34 [11];
-  assign \$119  = current[130] * 4'hd;
-  assign \$36  = heads1 >> \$119 ;
-  assign \$123  = current[130] * 4'hd;
-  assign \$38  = heads1 >> \$123 ;
-  assign \$39  = \$35  ? { \$38 [10], \$37 , 12'h000, \$36 [9:0] } : 30'h3fffffff;
-  assign \$40  = hit1 ? current[124:85] : { current[124:117], 2'h0, \$39  };
-  assign \$128  = current[130] * 4'hd;
-  assign \$41  = heads1 >> \$128 ;
-  assign \$43  = current[128] ? \$41 [11:0] : \$42 ;
-  assign \$44  = current[166] & hit1;
-  assign \$45  = current[128] & current[166];
-  assign \$135  = current[130] * 4'hd;
-  assign \$46  = heads1 >> \$135 ;
-  assign \$47  = \$45  & \$46 [12];
-  assign \$48  = | told;
-  assign \$49  = output__valid & \$48 ;
-  assign \$50  = first[0] ? output__payload[97:95] : 3'h0;
-  assign \$51  = first[1] ? output__payload[195:193] : 3'h0;
-  assign \$52  = \$50  | \$51 ;
-  assign \$53  = first[0] ? output__payload[55:44] : 12'h000;
-  assign \$54  = first[1] ? output__payload[153:142] : 12'h000;
-  assign \$55  = \$53  | \$54 ;
   always @(posedge clk)
-    current_valid <= \$56 ;
+    next_valid <= \$38 ;
   always @(posedge clk)
-    current <= \$57 ;
+    next <= \$39 ;
   always @(posedge clk)
-    output__valid <= \$58 ;
+    awaited__0 <= \$40 ;
   always @(posedge clk)
-    output__payload <= \$59 ;
+    awaited__1 <= \$41 ;
   always @(posedge clk)
-    told <= \$60 ;
+    current_valid <= \$42 ;
   always @(posedge clk)
-    answer_valid <= \$61 ;
+    current <= \$43 ;
   always @(posedge clk)
-    answer_front <= \$62 ;
+    fetched_valid <= \$44 ;
   always @(posedge clk)
-    answer_slot <= \$63 ;
-  assign \$1  = & ready;
-  assign \$2  = current_valid & \$1 ;
-  assign \$3  = ~ output__valid;
-  assign \$4  = \$3  | output__ready;
-  assign fetch = \$2  & \$4 ;
-  assign \$5  = ~ current_valid;
-  assign input__ready = \$5  | fetch;
-  assign load = input__ready & input__valid;
-  assign \$6  = 1'h1 << input__payload[44];
-  assign \$7  = input__payload[43] ? \$6  : 3'h0;
-  assign \$8  = 1'h1 << input__payload[129];
-  assign \$9  = input__payload[128] ? \$8  : 3'h0;
-  assign \$10  = ! input__payload[45];
-  assign \$11  = ! input__payload[130];
-  assign \$80  = current[45] * 4'hd;
-  assign \$14  = heads0 >> \$80 ;
-  assign \$15  = current[43] ? \$14 [12] : current[81];
-  assign \$84  = current[130] * 4'hd;
-  assign \$16  = heads1 >> \$84 ;
-  assign \$17  = current[128] ? \$16 [12] : current[166];
-  assign \$18  = ~ told;
-  assign \$19  = \$18  + 1'h1;
-  assign first = told & \$19 [1:0];
-  assign \$91  = current[45] * 4'hd;
-  assign \$20  = heads0 >> \$91 ;
-  assign \$21  = current[43] & \$20 [11];
-  assign \$95  = current[45] * 4'hd;
-  assign \$22  = heads0 >> \$95 ;
+    fetched <= \$45 ;
+  always @(posedge clk)
+    chosen_valid <= \$46 ;
+  always @(posedge clk)
+    chosen <= \$47 ;
+  always @(posedge clk)
+    front_slot0 <= \$48 ;
+  always @(posedge clk)
+    answer0_0 <= \$49 ;
+  always @(posedge clk)
+    front_slot1 <= \$50 ;
+  always @(posedge clk)
+    answer1_0 <= \$51 ;
+  always @(posedge clk)
+    output__valid <= \$52 ;
+  always @(posedge clk)
+    output__payload <= \$53 ;
+  always @(posedge clk)
+    told <= \$54 ;
+  always @(posedge clk)
+    answer_valid <= \$55 ;
+  always @(posedge clk)
+    answer_front <= \$56 ;
+  always @(posedge clk)
+    answer_slot <= \$57 ;
+  assign \$1  = ~ output__valid;
+  assign chosen_moves = \$1  | output__ready;
+  assign \$2  = ~ chosen_valid;
+  assign fetched_moves = \$2  | chosen_moves;
+  assign \$3  = & ready;
+  assign \$4  = current_valid & \$3 ;
+  assign \$5  = ~ fetched_valid;
+  assign \$6  = \$5  | fetched_moves;
+  assign current_moves = \$4  & \$6 ;
+  assign \$7  = ~ current_valid;
+  assign next_moves = \$7  | current_moves;
+  assign \$8  = ~ next_valid;
+  assign input__ready = \$8  | next_moves;
+  assign \$9  = chosen[43] ? answer0[12] : chosen[81];
+  assign \$10  = chosen[128] ? answer1[12] : chosen[166];
+  assign \$11  = input__valid ? input__payload[174:173] : 2'h0;
+  assign \$12  = input__valid ? input__payload[176:175] : 2'h0;
+  assign \$17  = chosen[43] ? answer0[11:0] : front_slot0;
+  assign \$18  = chosen[43] & answer0[11];
+  assign \$20  = \$18  ? { answer0[10], \$19 , 12'h000, answer0[9:0] } : 30'h3fffffff;
+  assign \$21  = hit0 ? { chosen[39:32], 20'h00000, \$17  } : { chosen[39:32], 2'h0, \$20  };
+  assign \$22  = chosen[81] & hit0;
+  assign \$23  = chosen[43] & chosen[81];
+  assign \$24  = \$23  & answer0[12];
+  assign \$25  = chosen[128] ? answer1[11:0] : front_slot1;
+  assign \$26  = chosen[128] & answer1[11];
+  assign \$28  = \$26  ? { answer1[10], \$27 , 12'h000, answer1[9:0] } : 30'h3fffffff;
+  assign \$29  = hit1 ? { chosen[124:117], 20'h00000, \$25  } : { chosen[124:117], 2'h0, \$28  };
+  assign \$30  = chosen[166] & hit1;
+  assign \$31  = chosen[128] & chosen[166];
+  assign \$32  = \$31  & answer1[12];
+  assign \$33  = output__valid ? told : 2'h0;
+  assign \$34  = output__valid ? told : 2'h0;
+  assign \$35  = | { \$34 [1], \$33 [0] };
+  assign \$36  = output__valid ? told : 2'h0;
+  assign \$37  = output__valid ? told : 2'h0;
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (current[84:82])
-      3'h0:
-          \$28  = slots__0;
-      3'h1:
-          \$28  = slots__1;
-      3'h2:
-          \$28  = slots__2;
-      3'h3:
-          \$28  = slots__3;
-      3'h4:
-          \$28  = slots__4;
-      3'h5:
-          \$28  = slots__5;
-      3'h6:
-          \$28  = slots__6;
-      3'h7:
-          \$28  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (current[169:167])
-      3'h0:
-          \$42  = slots__0;
-      3'h1:
-          \$42  = slots__1;
-      3'h2:
-          \$42  = slots__2;
-      3'h3:
-          \$42  = slots__3;
-      3'h4:
-          \$42  = slots__4;
-      3'h5:
-          \$42  = slots__5;
-      3'h6:
-          \$42  = slots__6;
-      3'h7:
-          \$42  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    heads0 = 26'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[44])
-        1'h0:
-            heads0 = heads__0;
-        1'h1:
-            heads0 = heads__1;
-      endcase
+    answer0 = 13'h0000;
+    if (chosen_moves) begin
+      answer0 = answer0_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit0 = 1'h0;
-    if (fetch) begin
-      hit0 = \$15 ;
+    if (chosen_moves) begin
+      hit0 = \$9 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    heads1 = 26'h0000000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[129])
-        1'h0:
-            heads1 = heads__0;
-        1'h1:
-            heads1 = heads__1;
-      endcase
+    answer1 = 13'h0000;
+    if (chosen_moves) begin
+      answer1 = answer1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     hit1 = 1'h0;
-    if (fetch) begin
-      hit1 = \$17 ;
+    if (chosen_moves) begin
+      hit1 = \$10 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = current_valid;
+    \$38  = next_valid;
     if (input__ready) begin
-      \$56  = input__valid;
+      \$38  = input__valid;
     end
     if (rst) begin
-      \$56  = 1'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = current;
+    \$39  = next;
     if (input__ready) begin
-      \$57  = input__payload;
+      \$39  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = output__valid;
-    if (fetch) begin
-      \$58  = 1'h1;
-    end else if (output__ready) begin
-      \$58  = 1'h0;
+    \$40  = awaited__0;
+    if (input__ready) begin
+      \$40  = \$11 ;
     end
     if (rst) begin
-      \$58  = 1'h0;
+      \$40  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = output__payload;
-    if (fetch) begin
-      \$59 [196] = current[170];
-      \$59 [197] = current[171];
-      \$59 [198] = current[172];
-      \$59 [39:0] = \$26 ;
-      \$59 [40] = current[40];
-      \$59 [41] = current[41];
-      \$59 [42] = current[42];
-      \$59 [43] = hit0;
-      \$59 [55:44] = \$29 ;
-      \$59 [56] = current[43];
-      \$59 [57] = current[44];
-      \$59 [58] = current[45];
-      \$59 [93:59] = current[80:46];
-      \$59 [97:95] = current[84:82];
-      \$59 [94] = \$30 ;
-      \$59 [137:98] = \$40 ;
-      \$59 [138] = current[125];
-      \$59 [139] = current[126];
-      \$59 [140] = current[127];
-      \$59 [141] = hit1;
-      \$59 [153:142] = \$43 ;
-      \$59 [154] = current[128];
-      \$59 [155] = current[129];
-      \$59 [156] = current[130];
-      \$59 [191:157] = current[165:131];
-      \$59 [195:193] = current[169:167];
-      \$59 [192] = \$44 ;
+    \$41  = awaited__1;
+    if (input__ready) begin
+      \$41  = \$12 ;
     end
     if (rst) begin
-      \$59  = 199'h00000000000000000000000000000000000000000000000000;
+      \$41  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = told;
-    if (fetch) begin
-      \$60 [0] = \$33 ;
-      \$60 [1] = \$47 ;
+    \$42  = current_valid;
+    if (next_moves) begin
+      \$42  = next_valid;
     end
     if (rst) begin
-      \$60  = 2'h0;
+      \$42  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = \$49 ;
-    if (rst) begin
-      \$61  = 1'h0;
+    \$43  = current;
+    if (next_moves) begin
+      \$43  = next;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$52 ;
+    \$44  = fetched_valid;
+    if (current_moves) begin
+      \$44  = 1'h1;
+    end else if (fetched_moves) begin
+      \$44  = 1'h0;
+    end
     if (rst) begin
-      \$62  = 3'h0;
+      \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = \$55 ;
-    if (rst) begin
-      \$63  = 12'h000;
+    \$45  = fetched;
+    if (current_moves) begin
+      \$45  = current;
     end
   end
-  assign source0 = \$7 [1:0];
-  assign source1 = \$9 [1:0];
-  assign \10_0_0  = \$10 ;
-  assign \11_0_0  = \$11 ;
-  assign \12_0_0  = \$12 ;
-  assign \13_0_0  = \$13 ;
-  assign \$12  = input__payload[45];
-  assign \$13  = input__payload[130];
-  assign \$23  = { 6'h00, current[44] };
-  assign \$37  = { 6'h00, current[129] };
+  always @* begin
+    if (starts_blocks) begin end
+    \$46  = chosen_valid;
+    if (fetched_moves) begin
+      \$46  = fetched_valid;
+    end
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$47  = chosen;
+    if (fetched_moves) begin
+      \$47  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$48  = front_slot0;
+    if (fetched_moves) begin
+      \$48  = \$13 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = answer0_0;
+    if (fetched_moves) begin
+      \$49  = \$14 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = front_slot1;
+    if (fetched_moves) begin
+      \$50  = \$15 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = answer1_0;
+    if (fetched_moves) begin
+      \$51  = \$16 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$52  = output__valid;
+    if (chosen_moves) begin
+      \$52  = chosen_valid;
+    end
+    if (rst) begin
+      \$52  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$53  = output__payload;
+    if (chosen_moves) begin
+      \$53 [172] = chosen[170];
+      \$53 [173] = chosen[171];
+      \$53 [174] = chosen[172];
+      \$53 [39:0] = \$21 ;
+      \$53 [40] = chosen[40];
+      \$53 [41] = chosen[41];
+      \$53 [42] = chosen[42];
+      \$53 [43] = hit0;
+      \$53 [44] = chosen[43];
+      \$53 [45] = chosen[44];
+      \$53 [46] = chosen[45];
+      \$53 [81:47] = chosen[80:46];
+      \$53 [85:83] = chosen[84:82];
+      \$53 [82] = \$22 ;
+      \$53 [125:86] = \$29 ;
+      \$53 [126] = chosen[125];
+      \$53 [127] = chosen[126];
+      \$53 [128] = chosen[127];
+      \$53 [129] = hit1;
+      \$53 [130] = chosen[128];
+      \$53 [131] = chosen[129];
+      \$53 [132] = chosen[130];
+      \$53 [167:133] = chosen[165:131];
+      \$53 [171:169] = chosen[169:167];
+      \$53 [168] = \$30 ;
+    end
+    if (rst) begin
+      \$53  = 175'h00000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$54  = told;
+    if (chosen_moves) begin
+      \$54 [0] = \$24 ;
+      \$54 [1] = \$32 ;
+    end
+    if (rst) begin
+      \$54  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$55  = \$35 ;
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = answer_front;
+    if (\$36 [1]) begin
+      \$56  = output__payload[171:169];
+    end
+    if (\$37 [0]) begin
+      \$56  = output__payload[85:83];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = answer_slot;
+    if (\$36 [1]) begin
+      \$57  = output__payload[97:86];
+    end
+    if (\$37 [0]) begin
+      \$57  = output__payload[11:0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[84:82])
+      3'h0:
+          \$13  = slots__0;
+      3'h1:
+          \$13  = slots__1;
+      3'h2:
+          \$13  = slots__2;
+      3'h3:
+          \$13  = slots__3;
+      3'h4:
+          \$13  = slots__4;
+      3'h5:
+          \$13  = slots__5;
+      3'h6:
+          \$13  = slots__6;
+      3'h7:
+          \$13  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[44], fetched[45] })
+      2'h0:
+          \$14  = heads__0[12:0];
+      2'h1:
+          \$14  = heads__0[25:13];
+      2'h2:
+          \$14  = heads__1[12:0];
+      2'h3:
+          \$14  = heads__1[25:13];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[169:167])
+      3'h0:
+          \$15  = slots__0;
+      3'h1:
+          \$15  = slots__1;
+      3'h2:
+          \$15  = slots__2;
+      3'h3:
+          \$15  = slots__3;
+      3'h4:
+          \$15  = slots__4;
+      3'h5:
+          \$15  = slots__5;
+      3'h6:
+          \$15  = slots__6;
+      3'h7:
+          \$15  = slots__7;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[129], fetched[130] })
+      2'h0:
+          \$16  = heads__0[12:0];
+      2'h1:
+          \$16  = heads__0[25:13];
+      2'h2:
+          \$16  = heads__1[12:0];
+      2'h3:
+          \$16  = heads__1[25:13];
+    endcase
+  end
+  assign \$19  = { 6'h00, chosen[44] };
+  assign \$27  = { 6'h00, chosen[129] };
 endmodule
 
 module hotline_small_stream_core_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
@@ -30894,164 +32752,124 @@ module hotline_small_stream_core_nonpopular_slice(clk, rst, input__payload, inpu
   end
 endmodule
 
-module hotline_small_stream_core_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
+module hotline_small_stream_core_passes(rst, input__valid, input__ready, output__payload, output__ready, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  output w_rdy;
-  wire w_rdy;
-  output [172:0] r_data;
-  wire [172:0] r_data;
-  input r_en;
-  wire r_en;
-  input [172:0] w_port__data;
-  wire [172:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  output [176:0] output__payload;
+  wire [176:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [176:0] write__data;
+  wire [176:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire [5:0] \$11 ;
-  wire [5:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [5:0] \$19 ;
+  reg \$10 ;
+  reg [6:0] \$11 ;
+  reg [5:0] \$12 ;
+  reg [5:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire [5:0] \$26 ;
-  wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
   wire \$3 ;
-  reg [4:0] \$30 ;
-  reg [4:0] \$31 ;
-  reg [4:0] \$32 ;
-  reg \$33 ;
-  wire \$4 ;
-  wire [5:0] \$5 ;
-  wire [5:0] \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [4:0] inner_level = 5'h00;
-  wire inner_r_rdy;
-  reg [4:0] r_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire r_port__en;
-  wire [5:0] w_level;
-  reg [4:0] w_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire w_port__en;
-  reg [172:0] storage [30:0];
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [5:0] read_pointer = 6'h00;
+  reg signed [6:0] spare = 7'h1f;
+  wire taken;
+  reg [5:0] write_pointer = 6'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [176:0] storage [31:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[4:0]] <= write__data;
   end
-  reg [172:0] _0_;
+  reg [176:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[4:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 5'h1f;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign w_level = inner_level + r_rdy;
-  assign \$3  = w_rdy & w_en;
-  assign \$4  = w_port__addr == 5'h1e;
-  assign \$5  = w_port__addr + 1'h1;
-  assign \$6  = \$4  ? 6'h00 : \$5 ;
-  assign \$7  = ~ r_rdy;
-  assign \$8  = \$7  | r_en;
-  assign \$9  = inner_r_rdy & \$8 ;
-  assign \$10  = r_port__addr == 5'h1e;
-  assign \$11  = r_port__addr + 1'h1;
-  assign \$12  = \$10  ? 6'h00 : \$11 ;
-  assign \$13  = w_rdy & w_en;
-  assign \$14  = ~ r_rdy;
-  assign \$15  = \$14  | r_en;
-  assign \$16  = inner_r_rdy & \$15 ;
-  assign \$17  = ~ \$16 ;
-  assign \$18  = \$13  & \$17 ;
-  assign \$19  = inner_level + 1'h1;
-  assign \$20  = ~ r_rdy;
-  assign \$21  = \$20  | r_en;
-  assign \$22  = inner_r_rdy & \$21 ;
-  assign \$23  = w_rdy & w_en;
-  assign \$24  = ~ \$23 ;
-  assign \$25  = \$22  & \$24 ;
-  assign \$26  = inner_level - 1'h1;
-  assign \$27  = ~ r_rdy;
-  assign \$28  = \$27  | r_en;
-  assign \$29  = inner_r_rdy & \$28 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [7], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$30 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$31 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$32 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$33 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$30  = w_port__addr;
-    if (\$3 ) begin
-      \$30  = \$6 [4:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$30  = 5'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = r_port__addr;
-    if (\$9 ) begin
-      \$31  = \$12 [4:0];
-    end
+    \$11  = \$7 [6:0];
     if (rst) begin
-      \$31  = 5'h00;
+      \$11  = 7'h1f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = inner_level;
-    if (\$18 ) begin
-      \$32  = \$19 [4:0];
-    end
-    if (\$25 ) begin
-      \$32  = \$26 [4:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [5:0];
     end
     if (rst) begin
-      \$32  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = r_rdy;
-    if (\$29 ) begin
-      \$33  = 1'h1;
-    end else if (r_en) begin
-      \$33  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [5:0];
     end
     if (rst) begin
-      \$33  = 1'h0;
+      \$13  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -31144,7 +32962,8 @@ module hotline_small_stream_core_popular_slice(clk, rst, input__payload, input__
   end
 endmodule
 
-module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split, stalled, output__ready, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk);
+module hotline_small_stream_core_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -31153,6 +32972,8 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   wire fire;
   output output__valid;
   wire output__valid;
+  output load;
+  wire load;
   output move0;
   wire move0;
   output split;
@@ -31161,6 +32982,10 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   wire stalled;
   input output__ready;
   wire output__ready;
+  input [1:0] asked__0;
+  wire [1:0] asked__0;
+  input [1:0] asked__1;
+  wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
   input input__valid;
@@ -31179,13 +33004,16 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   reg [34:0] tags__0 = 35'h000000000;
   output [34:0] tags__1;
   reg [34:0] tags__1 = 35'h000000000;
-  output [172:0] output__payload;
-  wire [172:0] output__payload;
+  output [176:0] output__payload;
+  wire [176:0] output__payload;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg \$100 ;
+  reg [1:0] \$100 ;
+  reg [34:0] \$101 ;
+  reg [34:0] \$102 ;
+  reg \$103 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -31255,34 +33083,34 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  reg \$74 ;
-  reg [171:0] \$75 ;
-  reg \$76 ;
-  reg [171:0] \$77 ;
-  reg \$78 ;
-  reg [171:0] \$79 ;
+  wire \$74 ;
+  reg \$75 ;
+  reg [171:0] \$76 ;
+  reg \$77 ;
+  reg [171:0] \$78 ;
+  reg \$79 ;
   wire \$8 ;
-  reg \$80 ;
+  reg [171:0] \$80 ;
   reg \$81 ;
-  reg [1:0] \$82 ;
-  reg \$83 ;
-  reg [1:0] \$84 ;
-  reg \$85 ;
-  reg [1:0] \$86 ;
-  reg \$87 ;
+  reg \$82 ;
+  reg [1:0] \$83 ;
+  reg \$84 ;
+  reg [1:0] \$85 ;
+  reg \$86 ;
+  reg [1:0] \$87 ;
   reg \$88 ;
   reg \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg [1:0] \$91 ;
-  reg \$92 ;
-  reg [172:0] \$93 ;
-  reg [1:0] \$94 ;
-  reg [1:0] \$95 ;
-  reg [1:0] \$96 ;
+  reg \$91 ;
+  reg [1:0] \$92 ;
+  reg \$93 ;
+  reg [176:0] \$94 ;
+  reg \$95 ;
+  reg [176:0] \$96 ;
   reg [1:0] \$97 ;
-  reg [34:0] \$98 ;
-  reg [34:0] \$99 ;
+  reg [1:0] \$98 ;
+  reg [1:0] \$99 ;
   wire after;
   wire all_room;
   reg [171:0] cut = 172'h0000000000000000000000000000000000000000000;
@@ -31307,9 +33135,11 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   reg [1:0] ranked_routed = 2'h0;
   reg ranked_valid = 1'h0;
   reg [1:0] routed = 2'h0;
-  reg [172:0] sent = 173'h00000000000000000000000000000000000000000000;
+  reg [176:0] sent = 177'h000000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg used = 1'h0;
+  reg [176:0] waiting = 177'h000000000000000000000000000000000000000000000;
+  reg waiting_valid = 1'h0;
   assign \$1  = ~ input__payload[42];
   assign \$2  = input__payload[40] & \$1 ;
   assign \$3  = ~ input__payload[163];
@@ -31370,142 +33200,138 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   assign \$63  = \$59 [0] & cut[40];
   assign \$64  = \$59 [0] & cut[83];
   assign all_room = & room;
-  assign \$65  = sent_valid & all_room;
+  assign \$65  = waiting_valid & all_room;
   assign fire = \$65  & output__ready;
-  assign output__valid = sent_valid & all_room;
-  assign \$66  = ~ sent_valid;
-  assign move3 = \$66  | fire;
-  assign \$67  = ~ cut_valid;
-  assign \$68  = move3 & done;
-  assign move2 = \$67  | \$68 ;
-  assign \$69  = ~ ranked_valid;
-  assign move1 = \$69  | move2;
-  assign \$70  = ~ paired_valid;
-  assign move0 = \$70  | move1;
-  assign \$71  = cut_valid & move3;
-  assign split = \$71  & \$72 ;
-  assign \$73  = ~ all_room;
-  assign stalled = sent_valid & \$73 ;
+  assign output__valid = waiting_valid & all_room;
+  assign \$66  = ~ waiting_valid;
+  assign load = \$66  | fire;
+  assign \$67  = ~ sent_valid;
+  assign move3 = \$67  | load;
+  assign \$68  = ~ cut_valid;
+  assign \$69  = move3 & done;
+  assign move2 = \$68  | \$69 ;
+  assign \$70  = ~ ranked_valid;
+  assign move1 = \$70  | move2;
+  assign \$71  = ~ paired_valid;
+  assign move0 = \$71  | move1;
+  assign \$72  = cut_valid & move3;
+  assign split = \$72  & \$73 ;
+  assign \$74  = ~ all_room;
+  assign stalled = waiting_valid & \$74 ;
   always @(posedge clk)
-    paired_valid <= \$74 ;
+    paired_valid <= \$75 ;
   always @(posedge clk)
-    paired <= \$75 ;
+    paired <= \$76 ;
   always @(posedge clk)
-    ranked_valid <= \$76 ;
+    ranked_valid <= \$77 ;
   always @(posedge clk)
-    ranked <= \$77 ;
+    ranked <= \$78 ;
   always @(posedge clk)
-    cut_valid <= \$78 ;
+    cut_valid <= \$79 ;
   always @(posedge clk)
-    cut <= \$79 ;
+    cut <= \$80 ;
   always @(posedge clk)
-    pairs0 <= \$80 ;
+    pairs0 <= \$81 ;
   always @(posedge clk)
-    pairs1 <= \$81 ;
+    pairs1 <= \$82 ;
   always @(posedge clk)
-    routed <= \$82 ;
+    routed <= \$83 ;
   always @(posedge clk)
-    rank2_0 <= \$83 ;
+    rank2_0 <= \$84 ;
   always @(posedge clk)
-    over2 <= \$84 ;
+    over2 <= \$85 ;
   always @(posedge clk)
-    rank2_1 <= \$85 ;
+    rank2_1 <= \$86 ;
   always @(posedge clk)
-    ranked_routed <= \$86 ;
+    ranked_routed <= \$87 ;
   always @(posedge clk)
-    goes_on <= \$87 ;
+    goes_on <= \$88 ;
   always @(posedge clk)
-    used <= \$88 ;
+    used <= \$89 ;
   always @(posedge clk)
-    cut_rank0 <= \$89 ;
+    cut_rank0 <= \$90 ;
   always @(posedge clk)
-    cut_rank1 <= \$90 ;
+    cut_rank1 <= \$91 ;
   always @(posedge clk)
-    cut_routed <= \$91 ;
+    cut_routed <= \$92 ;
   always @(posedge clk)
-    sent_valid <= \$92 ;
+    waiting_valid <= \$93 ;
   always @(posedge clk)
-    sent <= \$93 ;
+    waiting <= \$94 ;
   always @(posedge clk)
-    to_bank__0 <= \$94 ;
+    sent_valid <= \$95 ;
   always @(posedge clk)
-    to_bank__1 <= \$95 ;
+    sent <= \$96 ;
   always @(posedge clk)
-    rank_is__0 <= \$96 ;
+    to_bank__0 <= \$97 ;
   always @(posedge clk)
-    rank_is__1 <= \$97 ;
+    to_bank__1 <= \$98 ;
   always @(posedge clk)
-    tags__0 <= \$98 ;
+    rank_is__0 <= \$99 ;
   always @(posedge clk)
-    tags__1 <= \$99 ;
+    rank_is__1 <= \$100 ;
   always @(posedge clk)
-    left <= \$100 ;
+    tags__0 <= \$101 ;
+  always @(posedge clk)
+    tags__1 <= \$102 ;
+  always @(posedge clk)
+    left <= \$103 ;
   always @* begin
     if (starts_blocks) begin end
-    \$74  = paired_valid;
+    \$75  = paired_valid;
     if (move0) begin
-      \$74  = input__valid;
+      \$75  = input__valid;
     end
     if (rst) begin
-      \$74  = 1'h0;
+      \$75  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = paired;
+    \$76  = paired;
     if (move0) begin
-      \$75  = input__payload;
+      \$76  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = ranked_valid;
+    \$77  = ranked_valid;
     if (move1) begin
-      \$76  = paired_valid;
+      \$77  = paired_valid;
     end
     if (rst) begin
-      \$76  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = ranked;
+    \$78  = ranked;
     if (move1) begin
-      \$77  = paired;
+      \$78  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = cut_valid;
+    \$79  = cut_valid;
     if (move2) begin
-      \$78  = ranked_valid;
+      \$79  = ranked_valid;
     end
     if (rst) begin
-      \$78  = 1'h0;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = cut;
+    \$80  = cut;
     if (move2) begin
-      \$79  = ranked;
+      \$80  = ranked;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = pairs0;
+    \$81  = pairs0;
     if (move0) begin
-      \$80  = 1'h0;
-    end
-    if (rst) begin
-      \$80  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$81  = pairs1;
-    if (move0) begin
-      \$81  = \$11 ;
+      \$81  = 1'h0;
     end
     if (rst) begin
       \$81  = 1'h0;
@@ -31513,70 +33339,70 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = routed;
+    \$82  = pairs1;
     if (move0) begin
-      \$82  = { \$19 , \$15  };
+      \$82  = \$11 ;
     end
     if (rst) begin
-      \$82  = 2'h0;
+      \$82  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = rank2_0;
+    \$83  = routed;
+    if (move0) begin
+      \$83  = { \$19 , \$15  };
+    end
+    if (rst) begin
+      \$83  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = rank2_0;
     if (move1) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
     if (rst) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = over2;
+    \$85  = over2;
     if (move1) begin
-      \$84 [0] = \$20 ;
-      \$84 [1] = \$21 ;
+      \$85 [0] = \$20 ;
+      \$85 [1] = \$21 ;
     end
     if (rst) begin
-      \$84  = 2'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = rank2_1;
+    \$86  = rank2_1;
     if (move1) begin
-      \$85  = \$50 [0];
+      \$86  = \$50 [0];
     end
     if (rst) begin
-      \$85  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = ranked_routed;
+    \$87  = ranked_routed;
     if (move1) begin
-      \$86  = routed;
+      \$87  = routed;
     end
     if (rst) begin
-      \$86  = 2'h0;
+      \$87  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = goes_on;
+    \$88  = goes_on;
     if (move2) begin
-      \$87  = \$22 ;
-    end
-    if (rst) begin
-      \$87  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = used;
-    if (move2) begin
-      \$88  = \$23 ;
+      \$88  = \$22 ;
     end
     if (rst) begin
       \$88  = 1'h0;
@@ -31584,9 +33410,9 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = cut_rank0;
+    \$89  = used;
     if (move2) begin
-      \$89  = rank2_0;
+      \$89  = \$23 ;
     end
     if (rst) begin
       \$89  = 1'h0;
@@ -31594,9 +33420,9 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = cut_rank1;
+    \$90  = cut_rank0;
     if (move2) begin
-      \$90  = rank2_1;
+      \$90  = rank2_0;
     end
     if (rst) begin
       \$90  = 1'h0;
@@ -31604,86 +33430,85 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = cut_routed;
+    \$91  = cut_rank1;
     if (move2) begin
-      \$91  = ranked_routed;
+      \$91  = rank2_1;
     end
     if (rst) begin
-      \$91  = 2'h0;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = sent_valid;
-    if (move3) begin
-      \$92  = cut_valid;
+    \$92  = cut_routed;
+    if (move2) begin
+      \$92  = ranked_routed;
     end
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$93 [172:166], \$93 [130:81], \$93 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
-    if (move3) begin
-      \$93 [170] = cut[86];
-      \$93 [171] = cut[87];
-      \$93 [172] = \$24 ;
-      \$93 [39:0] = cut[39:0];
-      \$93 [40] = \$63 ;
-      \$93 [41] = \$41 ;
-      \$93 [42] = \$42 ;
-      \$93 [43] = \$43 ;
-      \$93 [44] = cut[90];
-      \$93 [45] = cut_rank0;
-      \$93 [81] = \$44 ;
-      \$93 [84:82] = cut[166:164];
-      \$93 [124:85] = cut[82:43];
-      \$93 [125] = \$64 ;
-      \$93 [126] = \$45 ;
-      \$93 [127] = \$46 ;
-      \$93 [128] = \$47 ;
-      \$93 [129] = cut[126];
-      \$93 [130] = cut_rank1;
-      \$93 [166] = \$48 ;
-      \$93 [169:167] = cut[171:169];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = to_bank__0;
-    if (move3) begin
-      \$94  = { \$30 , \$27  };
+    \$93  = waiting_valid;
+    if (load) begin
+      \$93  = sent_valid;
     end
     if (rst) begin
-      \$94  = 2'h0;
+      \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = to_bank__1;
+    \$94  = waiting;
+    if (load) begin
+      { \$94 [176:166], \$94 [130:81], \$94 [45:0] } = { sent[176:166], sent[130:81], sent[45:0] };
+      \$94 [80:46] = tags__0;
+      \$94 [165:131] = tags__1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = sent_valid;
     if (move3) begin
-      \$95  = { \$36 , \$33  };
+      \$95  = cut_valid;
     end
     if (rst) begin
-      \$95  = 2'h0;
+      \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = rank_is__0;
+    { \$96 [172:166], \$96 [130:81], \$96 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
     if (move3) begin
-      \$96  = { \$38 , \$37  };
-    end
-    if (rst) begin
-      \$96  = 2'h0;
+      \$96 [170] = cut[86];
+      \$96 [171] = cut[87];
+      \$96 [172] = \$24 ;
+      \$96 [39:0] = cut[39:0];
+      \$96 [40] = \$63 ;
+      \$96 [41] = \$41 ;
+      \$96 [42] = \$42 ;
+      \$96 [43] = \$43 ;
+      \$96 [44] = cut[90];
+      \$96 [45] = cut_rank0;
+      \$96 [81] = \$44 ;
+      \$96 [84:82] = cut[166:164];
+      \$96 [124:85] = cut[82:43];
+      \$96 [125] = \$64 ;
+      \$96 [126] = \$45 ;
+      \$96 [127] = \$46 ;
+      \$96 [128] = \$47 ;
+      \$96 [129] = cut[126];
+      \$96 [130] = cut_rank1;
+      \$96 [166] = \$48 ;
+      \$96 [169:167] = cut[171:169];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = rank_is__1;
+    \$97  = to_bank__0;
     if (move3) begin
-      \$97  = { \$40 , \$39  };
+      \$97  = { \$30 , \$27  };
     end
     if (rst) begin
       \$97  = 2'h0;
@@ -31691,43 +33516,74 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = tags__0;
+    \$98  = to_bank__1;
     if (move3) begin
-      \$98  = cut[125:91];
+      \$98  = { \$36 , \$33  };
     end
     if (rst) begin
-      \$98  = 35'h000000000;
+      \$98  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = tags__1;
+    \$99  = rank_is__0;
     if (move3) begin
-      \$99  = cut[161:127];
+      \$99  = { \$38 , \$37  };
     end
     if (rst) begin
-      \$99  = 35'h000000000;
+      \$99  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = left;
+    \$100  = rank_is__1;
+    if (move3) begin
+      \$100  = { \$40 , \$39  };
+    end
+    if (rst) begin
+      \$100  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = tags__0;
+    if (move3) begin
+      \$101  = cut[125:91];
+    end
+    if (rst) begin
+      \$101  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = tags__1;
+    if (move3) begin
+      \$102  = cut[161:127];
+    end
+    if (rst) begin
+      \$102  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$100  = \$49 ;
+        \$103  = \$49 ;
       end
     end
     if (rst) begin
-      \$100  = 1'h1;
+      \$103  = 1'h1;
     end
   end
-  assign output__payload[165:131] = tags__1;
-  assign output__payload[80:46] = tags__0;
-  assign { output__payload[172:166], output__payload[130:81], output__payload[45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
+  assign output__payload[176:173] = { asked__1, asked__0 };
+  assign output__payload[172:0] = waiting[172:0];
   always @*
-    \$93 [80:46] = sent[80:46];
+    \$96 [80:46] = sent[80:46];
   always @*
-    \$93 [165:131] = sent[165:131];
+    \$96 [165:131] = sent[165:131];
+  always @*
+    \$96 [176:173] = sent[176:173];
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -31735,11 +33591,11 @@ module hotline_small_stream_core_scatter(rst, fire, output__valid, move0, split,
   assign \$35  = cut[126];
   assign \$39  = cut_rank0;
   assign \$40  = cut_rank1;
-  assign \$72  = \$62 ;
+  assign \$73  = \$62 ;
 endmodule
 
-module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload
-, load, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, row_set, row_way, slot_in, clk);
+module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -31762,8 +33618,6 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   wire [1:0] pick_way__1;
   input [34:0] pick_tag__1;
   wire [34:0] pick_tag__1;
-  output running;
-  wire running;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -31810,6 +33664,8 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   reg [12:0] hot_count = 13'h0000;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
+  output running;
+  reg running = 1'h0;
   output [9:0] row_set;
   reg [9:0] row_set = 10'h000;
   output [1:0] row_way;
@@ -31820,23 +33676,26 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [7:0] \$100 ;
-  reg [9:0] \$101 ;
-  reg [9:0] \$102 ;
-  reg [4:0] \$103 ;
-  reg [13:0] \$104 ;
-  reg [13:0] \$105 ;
-  reg [8:0] \$106 ;
-  reg [8:0] \$107 ;
-  reg [8:0] \$108 ;
-  reg \$109 ;
+  reg [8:0] \$100 ;
+  reg \$101 ;
+  reg [2:0] \$102 ;
+  reg [7:0] \$103 ;
+  reg [9:0] \$104 ;
+  reg [9:0] \$105 ;
+  reg [4:0] \$106 ;
+  reg [13:0] \$107 ;
+  reg [13:0] \$108 ;
+  reg [8:0] \$109 ;
   wire \$11 ;
-  reg \$110 ;
-  reg [1:0] \$111 ;
-  reg [35:0] \$112 ;
-  reg [11:0] \$113 ;
-  reg [35:0] \$114 ;
-  reg \$115 ;
+  reg [8:0] \$110 ;
+  reg [8:0] \$111 ;
+  reg \$112 ;
+  reg \$113 ;
+  reg [1:0] \$114 ;
+  reg [35:0] \$115 ;
+  reg [11:0] \$116 ;
+  reg [35:0] \$117 ;
+  reg \$118 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -31930,14 +33789,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   reg [8:0] \$94 ;
   reg [2:0] \$95 ;
   reg \$96 ;
-  reg [12:0] \$97 ;
-  reg [8:0] \$98 ;
-  reg [2:0] \$99 ;
+  reg \$97 ;
+  reg \$98 ;
+  reg [12:0] \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
   reg [7:0] base = 10'h000;
   reg [2:0] \bit  = 3'h0;
+  reg clears = 1'h0;
   reg [3:0] counted0_0 = 4'h0;
   reg counting;
   reg done;
@@ -31946,7 +33806,7 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   reg [4:0] fsm_state = 12'h000;
   reg [13:0] idle = 14'h0000;
   reg [9:0] left = 10'h000;
-  reg [8:0] level;
+  reg [8:0] level = 1'h0;
   reg [8:0] limit = 9'h000;
   reg [8:0] lowest = 9'h000;
   reg [8:0] margin = 9'h000;
@@ -31962,7 +33822,7 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [47:0] r_data;
-  reg r_en;
+  reg r_en = 1'h0;
   wire r_rdy;
   reg [13:0] recent = 14'h0000;
   reg [8:0] to_demote = 9'h000;
@@ -31981,7 +33841,6 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
   assign \$5  = promoting ? 3'h1 : 3'h2;
-  assign running = ~ \$8 ;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -32096,43 +33955,49 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   always @(posedge clk)
     finished <= \$96 ;
   always @(posedge clk)
-    hot_count <= \$97 ;
+    clears <= \$97 ;
   always @(posedge clk)
-    threshold <= \$98 ;
+    r_en <= \$98 ;
   always @(posedge clk)
-    \bit  <= \$99 ;
+    hot_count <= \$99 ;
   always @(posedge clk)
-    base <= \$100 ;
+    threshold <= \$100 ;
   always @(posedge clk)
-    row_set <= \$101 ;
+    running <= \$101 ;
   always @(posedge clk)
-    left <= \$102 ;
+    \bit  <= \$102 ;
   always @(posedge clk)
-    fsm_state <= \$103 ;
+    base <= \$103 ;
   always @(posedge clk)
-    idle <= \$104 ;
+    row_set <= \$104 ;
   always @(posedge clk)
-    recent <= \$105 ;
+    left <= \$105 ;
   always @(posedge clk)
-    limit <= \$106 ;
+    fsm_state <= \$106 ;
   always @(posedge clk)
-    to_promote <= \$107 ;
+    idle <= \$107 ;
   always @(posedge clk)
-    to_demote <= \$108 ;
+    recent <= \$108 ;
   always @(posedge clk)
-    promoting <= \$109 ;
+    limit <= \$109 ;
   always @(posedge clk)
-    bank <= \$110 ;
+    to_promote <= \$110 ;
   always @(posedge clk)
-    row_way <= \$111 ;
+    to_demote <= \$111 ;
   always @(posedge clk)
-    mixed <= \$112 ;
+    promoting <= \$112 ;
   always @(posedge clk)
-    slot_in <= \$113 ;
+    bank <= \$113 ;
   always @(posedge clk)
-    old_key <= \$114 ;
+    row_way <= \$114 ;
   always @(posedge clk)
-    old_valid <= \$115 ;
+    mixed <= \$115 ;
+  always @(posedge clk)
+    slot_in <= \$116 ;
+  always @(posedge clk)
+    old_key <= \$117 ;
+  always @(posedge clk)
+    old_valid <= \$118 ;
   hotline_small_stream_core_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -32325,46 +34190,6 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h0c:
           load = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    r_en = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          r_en = promoting;
     endcase
   end
   always @* begin
@@ -32868,11 +34693,59 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
   end
   always @* begin
     if (starts_blocks) begin end
+    \$97  = clear;
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          \$98  = promoting;
+    endcase
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (clear) begin
-      \$97  = 13'h0000;
+    if (clears) begin
+      \$99  = 13'h0000;
     end else begin
-      \$97  = \$35 [12:0];
+      \$99  = \$35 [12:0];
     end
     casez (fsm_state)
       5'h00:
@@ -32909,18 +34782,18 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h11:
           if (\$82 ) begin
-            \$97  = \$83 [12:0];
+            \$99  = \$83 [12:0];
           end
     endcase
     if (rst) begin
-      \$97  = 13'h0000;
+      \$99  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = threshold;
-    if (clear) begin
-      \$98  = 9'h000;
+    \$100  = threshold;
+    if (clears) begin
+      \$100  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -32938,19 +34811,72 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h06:
           /* empty */;
       5'h07:
-          \$98  = \$51 ;
+          \$100  = \$51 ;
     endcase
     if (rst) begin
-      \$98  = 9'h000;
+      \$100  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = \bit ;
+    \$101  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$99  = 3'h7;
+            \$101  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h10:
+          if (event__ready) begin
+            \$101  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$101  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$102  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -32964,20 +34890,20 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h06:
           if (\$47 ) begin
-            \$99  = \$49 [2:0];
+            \$102  = \$49 [2:0];
           end
     endcase
     if (rst) begin
-      \$99  = 3'h0;
+      \$102  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = base;
+    \$103  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$100  = 8'h00;
+            \$103  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -32992,48 +34918,48 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h06:
           if (\$47 ) begin
             if (\$48 ) begin
-              \$100  = \$2 [7:0];
+              \$103  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$100  = 8'h00;
+      \$103  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = row_set;
+    \$104  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h01:
-          \$101  = \$36 [9:0];
+          \$104  = \$36 [9:0];
       5'h02:
           if (\$39 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h03:
-          \$101  = \$40 [9:0];
+          \$104  = \$40 [9:0];
       5'h04:
           if (\$43 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h05:
-          \$101  = \$44 [9:0];
+          \$104  = \$44 [9:0];
       5'h06:
           if (\$47 ) begin
-            \$101  = 10'h000;
+            \$104  = 10'h000;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$101  = \$52 [9:0];
+          \$104  = \$52 [9:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$101  = \$65 ;
+          \$104  = \$65 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -33043,49 +34969,49 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$101  = \$75 [9:0];
+            \$104  = \$75 [9:0];
           end else if (\$73 ) begin
-            \$101  = \$77 ;
+            \$104  = \$77 ;
           end
     endcase
     if (rst) begin
-      \$101  = 10'h000;
+      \$104  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = left;
+    \$105  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h01:
-          \$102  = \$37 [9:0];
+          \$105  = \$37 [9:0];
       5'h02:
           if (\$39 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h03:
-          \$102  = \$41 [9:0];
+          \$105  = \$41 [9:0];
       5'h04:
           if (\$43 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h05:
-          \$102  = \$45 [9:0];
+          \$105  = \$45 [9:0];
       5'h06:
           if (\$47 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$102  = \$53 [9:0];
+          \$105  = \$53 [9:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$102  = set_mask;
+          \$105  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -33095,106 +35021,106 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$102  = \$76 [9:0];
+            \$105  = \$76 [9:0];
           end else if (\$73 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
     endcase
     if (rst) begin
-      \$102  = 10'h000;
+      \$105  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = fsm_state;
+    \$106  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$103  = 5'h01;
+            \$106  = 5'h01;
           end
       5'h01:
           if (\$38 ) begin
-            \$103  = 5'h02;
+            \$106  = 5'h02;
           end
       5'h02:
           if (\$39 ) begin
-            \$103  = 5'h03;
+            \$106  = 5'h03;
           end
       5'h03:
           if (\$42 ) begin
-            \$103  = 5'h04;
+            \$106  = 5'h04;
           end
       5'h04:
           if (\$43 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
           end
       5'h05:
           if (\$46 ) begin
-            \$103  = 5'h06;
+            \$106  = 5'h06;
           end
       5'h06:
           if (\$47 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
             if (\$50 ) begin
-              \$103  = 5'h07;
+              \$106  = 5'h07;
             end
           end
       5'h07:
-          \$103  = 5'h08;
+          \$106  = 5'h08;
       5'h08:
           if (\$54 ) begin
-            \$103  = 5'h09;
+            \$106  = 5'h09;
           end
       5'h09:
           if (\$57 ) begin
-            \$103  = 5'h0a;
+            \$106  = 5'h0a;
           end
       5'h0a:
-          \$103  = 5'h0b;
+          \$106  = 5'h0b;
       5'h0b:
-          \$103  = 5'h0c;
+          \$106  = 5'h0c;
       5'h0c:
-          \$103  = 5'h0d;
+          \$106  = 5'h0d;
       5'h0d:
-          \$103  = 5'h0e;
+          \$106  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
           if (\$69 ) begin
-            \$103  = 5'h0f;
+            \$106  = 5'h0f;
           end else if (\$72 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else if (\$73 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else begin
-            \$103  = 5'h10;
+            \$106  = 5'h10;
           end
       5'h0f:
-          \$103  = 5'h11;
+          \$106  = 5'h11;
       5'h11:
-          \$103  = 5'h12;
+          \$106  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$103  = 5'h13;
+            \$106  = 5'h13;
           end else begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$103  = 5'h00;
+            \$106  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$103  = 5'h00;
+      \$106  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = idle;
+    \$107  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33202,16 +35128,16 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h02:
           if (\$39 ) begin
-            \$104  = total;
+            \$107  = total;
           end
     endcase
     if (rst) begin
-      \$104  = 14'h0000;
+      \$107  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = recent;
+    \$108  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33223,16 +35149,16 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h04:
           if (\$43 ) begin
-            \$105  = total;
+            \$108  = total;
           end
     endcase
     if (rst) begin
-      \$105  = 14'h0000;
+      \$108  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = limit;
+    \$109  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33253,15 +35179,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h08:
           /* empty */;
       5'h09:
-          \$106  = \$56 [8:0];
+          \$109  = \$56 [8:0];
     endcase
     if (rst) begin
-      \$106  = 9'h000;
+      \$109  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = to_promote;
+    \$110  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33283,10 +35209,10 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           /* empty */;
       5'h09:
           if (\$57 ) begin
-            \$107  = \$59 [8:0];
+            \$110  = \$59 [8:0];
           end
       5'h0a:
-          \$107  = \$64 [8:0];
+          \$110  = \$64 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -33302,18 +35228,18 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$107  = \$84 [8:0];
+            \$110  = \$84 [8:0];
           end else begin
-            \$107  = \$86 [8:0];
+            \$110  = \$86 [8:0];
           end
     endcase
     if (rst) begin
-      \$107  = 9'h000;
+      \$110  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = to_demote;
+    \$111  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33336,7 +35262,7 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$108  = \$62 [8:0];
+          \$111  = \$62 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -33353,16 +35279,16 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$108  = \$85 [8:0];
+            \$111  = \$85 [8:0];
           end
     endcase
     if (rst) begin
-      \$108  = 9'h000;
+      \$111  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = promoting;
+    \$112  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33385,7 +35311,7 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$109  = 1'h0;
+          \$112  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -33396,16 +35322,16 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
           if (\$69 ) begin
           end else if (\$72 ) begin
           end else if (\$73 ) begin
-            \$109  = 1'h1;
+            \$112  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$109  = 1'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = bank;
+    \$113  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33436,56 +35362,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          \$110  = \$66 ;
+          \$113  = \$66 ;
     endcase
     if (rst) begin
-      \$110  = 1'h0;
+      \$113  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$111  = \$78 ;
-    endcase
-    if (rst) begin
-      \$111  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = mixed;
+    \$114  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33518,15 +35403,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$112  = { \$79 , bank };
+          \$114  = \$78 ;
     endcase
     if (rst) begin
-      \$112  = 36'h000000000;
+      \$114  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = slot_in;
+    \$115  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33559,17 +35444,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$113  = \$80 [11:0];
+          \$115  = { \$79 , bank };
     endcase
     if (rst) begin
-      \$113  = 12'h000;
+      \$115  = 36'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = old_key;
+    \$116  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33604,15 +35487,15 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$114  = r_data[47:12];
+          \$116  = \$80 [11:0];
     endcase
     if (rst) begin
-      \$114  = 36'h000000000;
+      \$116  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = old_valid;
+    \$117  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -33647,17 +35530,60 @@ module hotline_small_stream_core_selector(rst, clear, slot_out__0, eligible__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$115  = r_rdy;
+          \$117  = r_data[47:12];
     endcase
     if (rst) begin
-      \$115  = 1'h0;
+      \$117  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$118  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$118  = r_rdy;
+    endcase
+    if (rst) begin
+      \$118  = 1'h0;
     end
   end
   always @*
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
 endmodule
 
-module hotline_small_stream_core_selector_vacated(rst, w_port__data_11_0, r_data, r_en, w_en, w_port__data_47_12, r_rdy, clk);
+module hotline_small_stream_core_selector_vacated(rst, w_port__data_11_0, r_data, w_en, r_en, w_port__data_47_12, r_rdy, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -33666,10 +35592,10 @@ module hotline_small_stream_core_selector_vacated(rst, w_port__data_11_0, r_data
   wire [11:0] w_port__data_11_0;
   output [47:0] r_data;
   wire [47:0] r_data;
-  input r_en;
-  wire r_en;
   input w_en;
   wire w_en;
+  input r_en;
+  wire r_en;
   input [35:0] w_port__data_47_12;
   wire [35:0] w_port__data_47_12;
   output r_rdy;
@@ -33996,13 +35922,11 @@ module hotline_small_stream_core_unpacked_slice(rst, output__ready, input__ready
   end
 endmodule
 
-module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, output__ready, phase, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_small_stream_core_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input hold;
-  wire hold;
   output input__ready;
   wire input__ready;
   output started;
@@ -34011,6 +35935,8 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   wire output__ready;
   input [1:0] phase;
   wire [1:0] phase;
+  input hold;
+  wire hold;
   input input__valid;
   wire input__valid;
   input [144:0] input__payload;
@@ -34053,23 +35979,23 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
-  reg \$119 ;
+  wire \$119 ;
   wire \$12 ;
-  reg [87:0] \$120 ;
-  reg [1:0] \$121 ;
-  reg \$122 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
   reg \$123 ;
   reg [87:0] \$124 ;
-  reg \$125 ;
-  reg [1:0] \$126 ;
-  reg [1:0] \$127 ;
-  reg [42:0] \$128 ;
-  reg [42:0] \$129 ;
+  reg [1:0] \$125 ;
+  reg \$126 ;
+  reg \$127 ;
+  reg [87:0] \$128 ;
+  reg \$129 ;
   wire \$13 ;
-  reg \$130 ;
-  reg \$131 ;
-  reg \$132 ;
-  reg \$133 ;
+  reg [1:0] \$130 ;
+  reg [1:0] \$131 ;
+  reg [42:0] \$132 ;
+  reg [42:0] \$133 ;
   reg \$134 ;
   reg \$135 ;
   reg \$136 ;
@@ -34079,17 +36005,17 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   wire \$14 ;
   reg \$140 ;
   reg \$141 ;
-  reg [1:0] \$142 ;
-  reg [6:0] \$143 ;
-  reg [6:0] \$144 ;
-  reg [42:0] \$145 ;
-  reg [42:0] \$146 ;
-  reg \$147 ;
+  reg \$142 ;
+  reg \$143 ;
+  reg \$144 ;
+  reg \$145 ;
+  reg [1:0] \$146 ;
+  reg [6:0] \$147 ;
   reg \$148 ;
-  reg \$149 ;
+  reg [6:0] \$149 ;
   wire \$15 ;
-  reg \$150 ;
-  reg \$151 ;
+  reg [42:0] \$150 ;
+  reg [42:0] \$151 ;
   reg \$152 ;
   reg \$153 ;
   reg \$154 ;
@@ -34100,27 +36026,32 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   reg \$159 ;
   wire \$16 ;
   reg \$160 ;
-  reg [6:0] \$161 ;
+  reg \$161 ;
   reg \$162 ;
   reg \$163 ;
-  reg [42:0] \$164 ;
-  reg [42:0] \$165 ;
-  reg \$166 ;
+  reg \$164 ;
+  reg \$165 ;
+  reg [6:0] \$166 ;
   reg \$167 ;
   reg \$168 ;
-  reg \$169 ;
+  reg [42:0] \$169 ;
   wire \$17 ;
-  reg \$170 ;
+  reg [42:0] \$170 ;
   reg \$171 ;
   reg \$172 ;
   reg \$173 ;
   reg \$174 ;
-  reg [89:0] \$175 ;
+  reg \$175 ;
   reg \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
   wire \$18 ;
+  reg [89:0] \$180 ;
+  reg \$181 ;
+  reg \$182 ;
+  reg \$183 ;
+  reg \$184 ;
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
@@ -34193,16 +36124,16 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   wire \$81 ;
   wire \$82 ;
   wire [7:0] \$83 ;
-  wire [7:0] \$84 ;
-  wire \$85 ;
-  wire \$86 ;
-  wire [7:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire \$89 ;
+  wire \$84 ;
+  wire [7:0] \$85 ;
+  wire [6:0] \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire [7:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire \$92 ;
+  wire [7:0] \$90 ;
+  wire [8:0] \$91 ;
+  wire [8:0] \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
@@ -34215,6 +36146,7 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   wire axis_ready;
   reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
+  reg [6:0] counted_begins = 7'h00;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
   reg [1:0] counted_counts_1 = 2'h0;
@@ -34222,13 +36154,13 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   reg counted_end = 1'h0;
   reg counted_final_0 = 1'h0;
   reg counted_final_1 = 1'h0;
+  reg counted_fresh = 1'h0;
   reg counted_front = 1'h0;
   reg counted_head_0 = 1'h0;
   reg counted_head_1 = 1'h0;
   reg [42:0] counted_lanes_0 = 43'h00000000000;
   reg [42:0] counted_lanes_1 = 43'h00000000000;
   reg counted_learn = 1'h0;
-  reg [6:0] counted_left = 7'h00;
   reg counted_marks = 1'h0;
   reg [6:0] counted_overflow = 7'h00;
   reg counting0_bad = 1'h0;
@@ -34347,212 +36279,175 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   assign \$80  = newest_phase == 2'h2;
   assign \$81  = \$79  | \$80 ;
   assign \$82  = newest_phase == 2'h3;
-  assign \$83  = 7'h40 - rest0_0;
-  assign \$84  = 7'h40 - counts1_1;
-  assign \$85  = step & here1;
-  assign \$86  = room <= counted_counts_1;
-  assign \$87  = room + counted_overflow;
-  assign \$88  = room - counted_counts_1;
-  assign \$89  = counted_counts_0 == room;
-  assign \$90  = counted_head_0 & \$89 ;
-  assign \$91  = counted_counts_1 == room;
-  assign \$92  = counted_head_1 & \$91 ;
-  assign \$93  = filled_lanes_0[41] | filled_forced_0;
-  assign \$94  = \$93  | filled_final_0;
-  assign \$95  = filled_lanes_1[41] | filled_forced_1;
-  assign \$96  = \$95  | filled_final_1;
-  assign \$97  = step & here2;
-  assign \$98  = \$97  & filled_bad;
-  assign \$99  = step & here2;
-  assign \$100  = ~ filled_lanes_0[41];
-  assign \$101  = filled_forced_0 & \$100 ;
-  assign \$102  = ~ filled_lanes_1[41];
-  assign \$103  = filled_forced_1 & \$102 ;
-  assign \$104  = | { \$103 , \$101  };
-  assign \$105  = \$99  & \$104 ;
-  assign \$106  = step & here2;
-  assign \$107  = ~ filled_lanes_0[41];
-  assign \$108  = filled_final_0 & \$107 ;
-  assign \$109  = ~ filled_forced_0;
-  assign \$110  = \$108  & \$109 ;
-  assign \$111  = ~ filled_lanes_1[41];
-  assign \$112  = filled_final_1 & \$111 ;
-  assign \$113  = ~ filled_forced_1;
+  assign \$83  = 7'h40 - counts1_1;
+  assign \$84  = counting0_end | counting0_marks;
+  assign \$85  = 7'h40 - rest0_0;
+  assign \$86  = counting0_end ? 7'h40 : \$85 [6:0];
+  assign \$87  = step & here1;
+  assign \$88  = room <= counted_counts_1;
+  assign \$89  = room + counted_overflow;
+  assign \$90  = room - counted_counts_1;
+  assign \$91  = \$88  ? { 1'h0, \$89  } : { \$90 [7], \$90  };
+  assign \$92  = counted_fresh ? { 2'h0, counted_begins } : \$91 ;
+  assign \$93  = counted_counts_0 == room;
+  assign \$94  = counted_head_0 & \$93 ;
+  assign \$95  = counted_counts_1 == room;
+  assign \$96  = counted_head_1 & \$95 ;
+  assign \$97  = filled_lanes_0[41] | filled_forced_0;
+  assign \$98  = \$97  | filled_final_0;
+  assign \$99  = filled_lanes_1[41] | filled_forced_1;
+  assign \$100  = \$99  | filled_final_1;
+  assign \$101  = step & here2;
+  assign \$102  = \$101  & filled_bad;
+  assign \$103  = step & here2;
+  assign \$104  = ~ filled_lanes_0[41];
+  assign \$105  = filled_forced_0 & \$104 ;
+  assign \$106  = ~ filled_lanes_1[41];
+  assign \$107  = filled_forced_1 & \$106 ;
+  assign \$108  = | { \$107 , \$105  };
+  assign \$109  = \$103  & \$108 ;
+  assign \$110  = step & here2;
+  assign \$111  = ~ filled_lanes_0[41];
+  assign \$112  = filled_final_0 & \$111 ;
+  assign \$113  = ~ filled_forced_0;
   assign \$114  = \$112  & \$113 ;
-  assign \$115  = | { \$114 , \$110  };
-  assign \$116  = \$106  & \$115 ;
-  assign \$117  = step & here2;
-  assign \$118  = \$117  & filled_empty;
+  assign \$115  = ~ filled_lanes_1[41];
+  assign \$116  = filled_final_1 & \$115 ;
+  assign \$117  = ~ filled_forced_1;
+  assign \$118  = \$116  & \$117 ;
+  assign \$119  = | { \$118 , \$114  };
+  assign \$120  = \$110  & \$119 ;
+  assign \$121  = step & here2;
+  assign \$122  = \$121  & filled_empty;
   always @(posedge clk)
-    axis_valid <= \$119 ;
+    axis_valid <= \$123 ;
   always @(posedge clk)
-    axis <= \$120 ;
+    axis <= \$124 ;
   always @(posedge clk)
-    newest_phase <= \$121 ;
+    newest_phase <= \$125 ;
   always @(posedge clk)
-    held_valid <= \$122 ;
+    held_valid <= \$126 ;
   always @(posedge clk)
-    in_batch <= \$123 ;
+    in_batch <= \$127 ;
   always @(posedge clk)
-    held <= \$124 ;
+    held <= \$128 ;
   always @(posedge clk)
-    counts1_0 <= \$125 ;
+    counts1_0 <= \$129 ;
   always @(posedge clk)
-    counts1_1 <= \$126 ;
+    counts1_1 <= \$130 ;
   always @(posedge clk)
-    rest0_0 <= \$127 ;
+    rest0_0 <= \$131 ;
   always @(posedge clk)
-    counting0_lanes_0 <= \$128 ;
+    counting0_lanes_0 <= \$132 ;
   always @(posedge clk)
-    counting0_lanes_1 <= \$129 ;
+    counting0_lanes_1 <= \$133 ;
   always @(posedge clk)
-    counting0_head_0 <= \$130 ;
+    counting0_head_0 <= \$134 ;
   always @(posedge clk)
-    counting0_head_1 <= \$131 ;
+    counting0_head_1 <= \$135 ;
   always @(posedge clk)
-    counting0_final_0 <= \$132 ;
+    counting0_final_0 <= \$136 ;
   always @(posedge clk)
-    counting0_final_1 <= \$133 ;
+    counting0_final_1 <= \$137 ;
   always @(posedge clk)
-    counting0_marks <= \$134 ;
+    counting0_marks <= \$138 ;
   always @(posedge clk)
-    counting0_bad <= \$135 ;
+    counting0_bad <= \$139 ;
   always @(posedge clk)
-    counting0_empty <= \$136 ;
+    counting0_empty <= \$140 ;
   always @(posedge clk)
-    counting0_learn <= \$137 ;
+    counting0_learn <= \$141 ;
   always @(posedge clk)
-    counting0_classify <= \$138 ;
+    counting0_classify <= \$142 ;
   always @(posedge clk)
-    counting0_front <= \$139 ;
+    counting0_front <= \$143 ;
   always @(posedge clk)
-    counting0_end <= \$140 ;
+    counting0_end <= \$144 ;
   always @(posedge clk)
-    counted_counts_0 <= \$141 ;
+    counted_counts_0 <= \$145 ;
   always @(posedge clk)
-    counted_counts_1 <= \$142 ;
+    counted_counts_1 <= \$146 ;
   always @(posedge clk)
-    counted_left <= \$143 ;
+    counted_overflow <= \$147 ;
   always @(posedge clk)
-    counted_overflow <= \$144 ;
+    counted_fresh <= \$148 ;
   always @(posedge clk)
-    counted_lanes_0 <= \$145 ;
+    counted_begins <= \$149 ;
   always @(posedge clk)
-    counted_lanes_1 <= \$146 ;
+    counted_lanes_0 <= \$150 ;
   always @(posedge clk)
-    counted_head_0 <= \$147 ;
+    counted_lanes_1 <= \$151 ;
   always @(posedge clk)
-    counted_head_1 <= \$148 ;
+    counted_head_0 <= \$152 ;
   always @(posedge clk)
-    counted_final_0 <= \$149 ;
+    counted_head_1 <= \$153 ;
   always @(posedge clk)
-    counted_final_1 <= \$150 ;
+    counted_final_0 <= \$154 ;
   always @(posedge clk)
-    counted_marks <= \$151 ;
+    counted_final_1 <= \$155 ;
   always @(posedge clk)
-    counted_bad <= \$152 ;
+    counted_marks <= \$156 ;
   always @(posedge clk)
-    counted_empty <= \$153 ;
+    counted_bad <= \$157 ;
   always @(posedge clk)
-    counted_learn <= \$154 ;
+    counted_empty <= \$158 ;
   always @(posedge clk)
-    counted_classify <= \$155 ;
+    counted_learn <= \$159 ;
   always @(posedge clk)
-    counted_front <= \$156 ;
+    counted_classify <= \$160 ;
   always @(posedge clk)
-    counted_end <= \$157 ;
+    counted_front <= \$161 ;
   always @(posedge clk)
-    here0 <= \$158 ;
+    counted_end <= \$162 ;
   always @(posedge clk)
-    here1 <= \$159 ;
+    here0 <= \$163 ;
   always @(posedge clk)
-    here2 <= \$160 ;
+    here1 <= \$164 ;
   always @(posedge clk)
-    room <= \$161 ;
+    here2 <= \$165 ;
   always @(posedge clk)
-    filled_forced_0 <= \$162 ;
+    room <= \$166 ;
   always @(posedge clk)
-    filled_forced_1 <= \$163 ;
+    filled_forced_0 <= \$167 ;
   always @(posedge clk)
-    filled_lanes_0 <= \$164 ;
+    filled_forced_1 <= \$168 ;
   always @(posedge clk)
-    filled_lanes_1 <= \$165 ;
+    filled_lanes_0 <= \$169 ;
   always @(posedge clk)
-    filled_final_0 <= \$166 ;
+    filled_lanes_1 <= \$170 ;
   always @(posedge clk)
-    filled_final_1 <= \$167 ;
+    filled_final_0 <= \$171 ;
   always @(posedge clk)
-    filled_bad <= \$168 ;
+    filled_final_1 <= \$172 ;
   always @(posedge clk)
-    filled_empty <= \$169 ;
+    filled_bad <= \$173 ;
   always @(posedge clk)
-    filled_learn <= \$170 ;
+    filled_empty <= \$174 ;
   always @(posedge clk)
-    filled_classify <= \$171 ;
+    filled_learn <= \$175 ;
   always @(posedge clk)
-    filled_front <= \$172 ;
+    filled_classify <= \$176 ;
   always @(posedge clk)
-    filled_end <= \$173 ;
+    filled_front <= \$177 ;
   always @(posedge clk)
-    output__valid <= \$174 ;
+    filled_end <= \$178 ;
   always @(posedge clk)
-    output__payload <= \$175 ;
+    output__valid <= \$179 ;
   always @(posedge clk)
-    index_range <= \$176 ;
+    output__payload <= \$180 ;
   always @(posedge clk)
-    sample_too_long <= \$177 ;
+    index_range <= \$181 ;
   always @(posedge clk)
-    sample_open <= \$178 ;
+    sample_too_long <= \$182 ;
   always @(posedge clk)
-    empty_batch <= \$179 ;
+    sample_open <= \$183 ;
+  always @(posedge clk)
+    empty_batch <= \$184 ;
   always @* begin
     if (starts_blocks) begin end
-    \$119  = axis_valid;
+    \$123  = axis_valid;
     if (input__ready) begin
-      \$119  = input__valid;
-    end
-    if (rst) begin
-      \$119  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$120  = axis;
-    if (input__ready) begin
-      \$120  = seen;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = newest_phase;
-    if (started) begin
-      \$121  = phase;
-    end
-    if (rst) begin
-      \$121  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = held_valid;
-    if (\$44 ) begin
-      \$122  = 1'h0;
-    end
-    if (accept) begin
-      if (\$46 ) begin
-      end else if (\$48 ) begin
-        \$122  = 1'h1;
-      end
-    end
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = in_batch;
-    if (accept) begin
-      \$123  = \$45 ;
+      \$123  = input__valid;
     end
     if (rst) begin
       \$123  = 1'h0;
@@ -34560,441 +36455,482 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = held;
+    \$124  = axis;
+    if (input__ready) begin
+      \$124  = seen;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = newest_phase;
+    if (started) begin
+      \$125  = phase;
+    end
+    if (rst) begin
+      \$125  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$126  = held_valid;
+    if (\$44 ) begin
+      \$126  = 1'h0;
+    end
     if (accept) begin
       if (\$46 ) begin
-        \$124 [87] = axis[87];
       end else if (\$48 ) begin
-        \$124  = axis;
+        \$126  = 1'h1;
+      end
+    end
+    if (rst) begin
+      \$126  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = in_batch;
+    if (accept) begin
+      \$127  = \$45 ;
+    end
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = held;
+    if (accept) begin
+      if (\$46 ) begin
+        \$128 [87] = axis[87];
+      end else if (\$48 ) begin
+        \$128  = axis;
       end
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = counts1_0;
+    \$129  = counts1_0;
     if (step) begin
-      \$125  = held[40];
+      \$129  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = counts1_1;
+    \$130  = counts1_1;
     if (step) begin
-      \$126  = \$49 ;
+      \$130  = \$49 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = rest0_0;
+    \$131  = rest0_0;
     if (step) begin
-      \$127  = \$56 ;
+      \$131  = \$56 ;
     end
     if (rst) begin
-      \$127  = 2'h0;
+      \$131  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = counting0_lanes_0;
+    \$132  = counting0_lanes_0;
     if (step) begin
-      \$128  = held[42:0];
+      \$132  = held[42:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = counting0_lanes_1;
+    \$133  = counting0_lanes_1;
     if (step) begin
-      \$129  = held[85:43];
+      \$133  = held[85:43];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = counting0_head_0;
+    \$134  = counting0_head_0;
     if (step) begin
-      \$130  = held[40];
+      \$134  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = counting0_head_1;
+    \$135  = counting0_head_1;
     if (step) begin
-      \$131  = \$59 ;
+      \$135  = \$59 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = counting0_final_0;
+    \$136  = counting0_final_0;
     if (step) begin
-      \$132  = \$63 ;
+      \$136  = \$63 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = counting0_final_1;
+    \$137  = counting0_final_1;
     if (step) begin
-      \$133  = \$67 ;
+      \$137  = \$67 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = counting0_marks;
+    \$138  = counting0_marks;
     if (step) begin
-      \$134  = \$68 ;
+      \$138  = \$68 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = counting0_bad;
+    \$139  = counting0_bad;
     if (step) begin
-      \$135  = \$69 ;
+      \$139  = \$69 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = counting0_empty;
+    \$140  = counting0_empty;
     if (step) begin
-      \$136  = \$75 ;
+      \$140  = \$75 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = counting0_learn;
+    \$141  = counting0_learn;
     if (step) begin
-      \$137  = \$78 ;
+      \$141  = \$78 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = counting0_classify;
+    \$142  = counting0_classify;
     if (step) begin
-      \$138  = \$81 ;
+      \$142  = \$81 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = counting0_front;
+    \$143  = counting0_front;
     if (step) begin
-      \$139  = \$82 ;
+      \$143  = \$82 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = counting0_end;
+    \$144  = counting0_end;
     if (step) begin
-      \$140  = held[87];
+      \$144  = held[87];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = counted_counts_0;
+    \$145  = counted_counts_0;
     if (step) begin
-      \$141  = counts1_0;
+      \$145  = counts1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = counted_counts_1;
+    \$146  = counted_counts_1;
     if (step) begin
-      \$142  = counts1_1;
+      \$146  = counts1_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = counted_left;
+    \$147  = counted_overflow;
     if (step) begin
-      \$143  = \$83 [6:0];
+      \$147  = \$83 [6:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = counted_overflow;
+    \$148  = counted_fresh;
     if (step) begin
-      \$144  = \$84 [6:0];
+      \$148  = \$84 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = counted_lanes_0;
+    \$149  = counted_begins;
     if (step) begin
-      \$145  = counting0_lanes_0;
+      \$149  = \$86 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = counted_lanes_1;
+    \$150  = counted_lanes_0;
     if (step) begin
-      \$146  = counting0_lanes_1;
+      \$150  = counting0_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = counted_head_0;
+    \$151  = counted_lanes_1;
     if (step) begin
-      \$147  = counting0_head_0;
+      \$151  = counting0_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = counted_head_1;
+    \$152  = counted_head_0;
     if (step) begin
-      \$148  = counting0_head_1;
+      \$152  = counting0_head_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$149  = counted_final_0;
+    \$153  = counted_head_1;
     if (step) begin
-      \$149  = counting0_final_0;
+      \$153  = counting0_head_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = counted_final_1;
+    \$154  = counted_final_0;
     if (step) begin
-      \$150  = counting0_final_1;
+      \$154  = counting0_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = counted_marks;
+    \$155  = counted_final_1;
     if (step) begin
-      \$151  = counting0_marks;
+      \$155  = counting0_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = counted_bad;
+    \$156  = counted_marks;
     if (step) begin
-      \$152  = counting0_bad;
+      \$156  = counting0_marks;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$153  = counted_empty;
+    \$157  = counted_bad;
     if (step) begin
-      \$153  = counting0_empty;
+      \$157  = counting0_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = counted_learn;
+    \$158  = counted_empty;
     if (step) begin
-      \$154  = counting0_learn;
+      \$158  = counting0_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$155  = counted_classify;
+    \$159  = counted_learn;
     if (step) begin
-      \$155  = counting0_classify;
+      \$159  = counting0_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$156  = counted_front;
+    \$160  = counted_classify;
     if (step) begin
-      \$156  = counting0_front;
+      \$160  = counting0_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = counted_end;
+    \$161  = counted_front;
     if (step) begin
-      \$157  = counting0_end;
+      \$161  = counting0_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$158  = here0;
+    \$162  = counted_end;
     if (step) begin
-      \$158  = offered;
+      \$162  = counting0_end;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$163  = here0;
+    if (step) begin
+      \$163  = offered;
     end
     if (rst) begin
-      \$158  = 1'h0;
+      \$163  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = here1;
+    \$164  = here1;
     if (step) begin
-      \$159  = here0;
+      \$164  = here0;
     end
     if (rst) begin
-      \$159  = 1'h0;
+      \$164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = here2;
+    \$165  = here2;
     if (step) begin
-      \$160  = here1;
+      \$165  = here1;
     end
     if (rst) begin
-      \$160  = 1'h0;
+      \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = room;
-    if (\$85 ) begin
-      (* full_case = 32'd1 *)
-      if (counted_end) begin
-        \$161  = 7'h40;
-      end else if (counted_marks) begin
-        \$161  = counted_left;
-      end else if (\$86 ) begin
-        \$161  = \$87 [6:0];
-      end else begin
-        \$161  = \$88 [6:0];
-      end
+    \$166  = room;
+    if (\$87 ) begin
+      \$166  = \$92 [6:0];
     end
     if (rst) begin
-      \$161  = 7'h40;
+      \$166  = 7'h40;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = filled_forced_0;
+    \$167  = filled_forced_0;
     if (step) begin
-      \$162  = \$90 ;
+      \$167  = \$94 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = filled_forced_1;
+    \$168  = filled_forced_1;
     if (step) begin
-      \$163  = \$92 ;
+      \$168  = \$96 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = filled_lanes_0;
+    \$169  = filled_lanes_0;
     if (step) begin
-      \$164  = counted_lanes_0;
+      \$169  = counted_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165  = filled_lanes_1;
+    \$170  = filled_lanes_1;
     if (step) begin
-      \$165  = counted_lanes_1;
+      \$170  = counted_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = filled_final_0;
+    \$171  = filled_final_0;
     if (step) begin
-      \$166  = counted_final_0;
+      \$171  = counted_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = filled_final_1;
+    \$172  = filled_final_1;
     if (step) begin
-      \$167  = counted_final_1;
+      \$172  = counted_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = filled_bad;
+    \$173  = filled_bad;
     if (step) begin
-      \$168  = counted_bad;
+      \$173  = counted_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = filled_empty;
+    \$174  = filled_empty;
     if (step) begin
-      \$169  = counted_empty;
+      \$174  = counted_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$170  = filled_learn;
+    \$175  = filled_learn;
     if (step) begin
-      \$170  = counted_learn;
+      \$175  = counted_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$171  = filled_classify;
+    \$176  = filled_classify;
     if (step) begin
-      \$171  = counted_classify;
+      \$176  = counted_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = filled_front;
+    \$177  = filled_front;
     if (step) begin
-      \$172  = counted_front;
+      \$177  = counted_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = filled_end;
+    \$178  = filled_end;
     if (step) begin
-      \$173  = counted_end;
+      \$178  = counted_end;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174  = output__valid;
+    \$179  = output__valid;
     if (step) begin
-      \$174  = here2;
+      \$179  = here2;
     end
-    if (rst) begin
-      \$174  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$175  = output__payload;
-    if (step) begin
-      \$175 [39:0] = filled_lanes_0[39:0];
-      \$175 [40] = filled_lanes_0[40];
-      \$175 [42] = filled_lanes_0[42];
-      \$175 [41] = \$94 ;
-      \$175 [82:43] = filled_lanes_1[39:0];
-      \$175 [83] = filled_lanes_1[40];
-      \$175 [85] = filled_lanes_1[42];
-      \$175 [84] = \$96 ;
-    end
-    if (step) begin
-      \$175 [86] = filled_learn;
-      \$175 [87] = filled_classify;
-      \$175 [89] = filled_front;
-      \$175 [88] = filled_end;
-    end
-    if (rst) begin
-      \$175  = 90'h00000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$176  = \$98 ;
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$105 ;
-    if (rst) begin
-      \$177  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = \$116 ;
-    if (rst) begin
-      \$178  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$179  = \$118 ;
     if (rst) begin
       \$179  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$180  = output__payload;
+    if (step) begin
+      \$180 [39:0] = filled_lanes_0[39:0];
+      \$180 [40] = filled_lanes_0[40];
+      \$180 [42] = filled_lanes_0[42];
+      \$180 [41] = \$98 ;
+      \$180 [82:43] = filled_lanes_1[39:0];
+      \$180 [83] = filled_lanes_1[40];
+      \$180 [85] = filled_lanes_1[42];
+      \$180 [84] = \$100 ;
+    end
+    if (step) begin
+      \$180 [86] = filled_learn;
+      \$180 [87] = filled_classify;
+      \$180 [89] = filled_front;
+      \$180 [88] = filled_end;
+    end
+    if (rst) begin
+      \$180  = 90'h00000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$181  = \$102 ;
+    if (rst) begin
+      \$181  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$182  = \$109 ;
+    if (rst) begin
+      \$182  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$183  = \$120 ;
+    if (rst) begin
+      \$183  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$184  = \$122 ;
+    if (rst) begin
+      \$184  = 1'h0;
     end
   end
   assign seen[87] = input__payload[144];
@@ -35019,15 +36955,17 @@ module hotline_small_stream_core_unpacker(rst, hold, input__ready, started, outp
   assign \$67  = \$64 ;
 endmodule
 
-module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
-, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk
-);
+module hotline_small_stream_core_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
+, weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload
+, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   output fire;
   wire fire;
+  output load;
+  wire load;
   output input__ready;
   wire input__ready;
   output busy;
@@ -35111,17 +37049,17 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   wire \$1 ;
   wire [5:0] \$10 ;
   wire \$11 ;
-  wire \$12 ;
+  wire [5:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire [3:0] \$16 ;
-  wire [3:0] \$17 ;
-  wire [4:0] \$18 ;
-  wire [4:0] \$19 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
+  wire [4:0] \$20 ;
+  wire [4:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -35136,26 +37074,29 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  reg \$35 ;
-  reg [205:0] \$36 ;
-  reg [3:0] \$37 ;
-  reg [3:0] \$38 ;
-  reg \$39 ;
+  wire \$35 ;
+  wire \$36 ;
+  reg \$37 ;
+  reg \$38 ;
+  reg [205:0] \$39 ;
   wire \$4 ;
-  reg [34:0] \$40 ;
-  reg [7:0] \$41 ;
-  reg [1:0] \$42 ;
+  reg [3:0] \$40 ;
+  reg [3:0] \$41 ;
+  reg \$42 ;
   reg [34:0] \$43 ;
   reg [7:0] \$44 ;
   reg [1:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
+  reg [34:0] \$46 ;
+  reg [7:0] \$47 ;
   reg [1:0] \$48 ;
-  wire [35:0] \$49 ;
+  reg [1:0] \$49 ;
   wire \$5 ;
+  reg [1:0] \$50 ;
+  reg [1:0] \$51 ;
+  wire [35:0] \$52 ;
   wire \$6 ;
   wire \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
   reg [205:0] counted = 206'h0000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
@@ -35173,75 +37114,81 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   reg [3:0] others1 = 4'h0;
   wire stop;
   wire valid;
+  reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    others0 <= \$37 ;
+    waits <= \$37 ;
   always @(posedge clk)
-    others1 <= \$38 ;
+    counted_valid <= \$38 ;
   always @(posedge clk)
-    held <= \$39 ;
+    counted <= \$39 ;
   always @(posedge clk)
-    tags__0 <= \$40 ;
+    others0 <= \$40 ;
   always @(posedge clk)
-    lane_weights__0 <= \$41 ;
+    others1 <= \$41 ;
   always @(posedge clk)
-    hot <= \$42 ;
+    held <= \$42 ;
   always @(posedge clk)
-    tags__1 <= \$43 ;
+    tags__0 <= \$43 ;
   always @(posedge clk)
-    lane_weights__1 <= \$44 ;
+    lane_weights__0 <= \$44 ;
   always @(posedge clk)
-    to_bank__0 <= \$45 ;
+    hot <= \$45 ;
   always @(posedge clk)
-    to_bank__1 <= \$46 ;
+    tags__1 <= \$46 ;
   always @(posedge clk)
-    rank_is__0 <= \$47 ;
+    lane_weights__1 <= \$47 ;
   always @(posedge clk)
-    rank_is__1 <= \$48 ;
+    to_bank__0 <= \$48 ;
+  always @(posedge clk)
+    to_bank__1 <= \$49 ;
+  always @(posedge clk)
+    rank_is__0 <= \$50 ;
+  always @(posedge clk)
+    rank_is__1 <= \$51 ;
   assign \$1  = & room;
-  assign fire = held & \$1 ;
-  assign \$2  = ~ held;
-  assign \$3  = \$2  | fire;
-  assign \$4  = ~ stop;
-  assign move = \$3  & \$4 ;
-  assign \$5  = ~ counted_valid;
-  assign input__ready = \$5  | move;
-  assign \$6  = counted_valid | held;
-  assign busy = \$6  | gains_busy;
-  assign \$7  = ~ input__payload[42];
-  assign \$8  = input__payload[47:43] - \$7 ;
-  assign \$9  = ~ input__payload[133];
-  assign \$10  = input__payload[138:134] - \$9 ;
+  assign fire = waits & \$1 ;
+  assign \$2  = ~ waits;
+  assign load = \$2  | fire;
+  assign \$3  = ~ held;
+  assign \$4  = \$3  | load;
+  assign \$5  = ~ stop;
+  assign move = \$4  & \$5 ;
+  assign \$6  = ~ counted_valid;
+  assign input__ready = \$6  | move;
+  assign \$7  = counted_valid | held;
+  assign \$8  = \$7  | waits;
+  assign busy = \$8  | gains_busy;
+  assign \$9  = ~ input__payload[42];
+  assign \$10  = input__payload[47:43] - \$9 ;
+  assign \$11  = ~ input__payload[133];
+  assign \$12  = input__payload[138:134] - \$11 ;
   assign learns = counted_valid & counted[204];
   assign valid = learns & move;
-  assign \$11  = counted_valid & counted[205];
-  assign \end  = \$11  & move;
-  assign \$12  = ~ held;
-  assign \$13  = \$12  | fire;
-  assign go = stop & \$13 ;
-  assign \$14  = input__payload[204] | input__payload[205];
-  assign \$15  = input__valid & \$14 ;
-  assign \$16  = \$8 [4] ? 4'hf : \$8 [3:0];
-  assign \$17  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$18  = counted[87] ? 5'h00 : weight0;
-  assign \$19  = counted[178] ? 5'h00 : weight1;
-  assign \$20  = ! counted[50];
-  assign \$21  = counted[49] & \$20 ;
-  assign \$22  = ! counted[141];
-  assign \$23  = counted[140] & \$22 ;
-  assign \$25  = counted[49] & \$24 ;
-  assign \$27  = counted[140] & \$26 ;
-  assign \$28  = ! counted[51];
-  assign \$29  = ! counted[142];
-  assign \$32  = | gain;
-  assign \$33  = ! \$49 [0];
-  always @(posedge clk)
-    counted_valid <= \$35 ;
-  always @(posedge clk)
-    counted <= \$36 ;
+  assign \$13  = counted_valid & counted[205];
+  assign \end  = \$13  & move;
+  assign \$14  = ~ held;
+  assign \$15  = \$14  | load;
+  assign go = stop & \$15 ;
+  assign \$16  = input__payload[204] | input__payload[205];
+  assign \$17  = input__valid & \$16 ;
+  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
+  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$20  = counted[87] ? 5'h00 : weight0;
+  assign \$21  = counted[178] ? 5'h00 : weight1;
+  assign \$22  = ! counted[50];
+  assign \$23  = counted[49] & \$22 ;
+  assign \$24  = ! counted[141];
+  assign \$25  = counted[140] & \$24 ;
+  assign \$27  = counted[49] & \$26 ;
+  assign \$29  = counted[140] & \$28 ;
+  assign \$30  = ! counted[51];
+  assign \$31  = ! counted[142];
+  assign \$34  = | gain;
+  assign \$35  = ! \$52 [0];
   hotline_small_stream_core_updates_gains gains (
-    .\112_35_0 (\$49 ),
+    .\112_35_0 (\$52 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -35267,68 +37214,70 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   );
   always @* begin
     if (starts_blocks) begin end
-    \$38  = others1;
+    \$37  = waits;
+    if (load) begin
+      \$37  = held;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$38  = counted_valid;
     if (input__ready) begin
       \$38  = \$17 ;
     end
     if (rst) begin
-      \$38  = 4'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = held;
-    if (move) begin
-      \$39  = learns;
-    end else if (go) begin
-      \$39  = \$32 ;
+    \$39  = counted;
+    if (input__ready) begin
+      \$39  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$40  = others0;
+    if (input__ready) begin
+      \$40  = \$18 ;
     end
     if (rst) begin
-      \$39  = 1'h0;
+      \$40  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = tags__0;
-    if (move) begin
-      \$40  = counted[86:52];
-    end else if (go) begin
-      \$40  = \$49 [35:1];
+    \$41  = others1;
+    if (input__ready) begin
+      \$41  = \$19 ;
     end
     if (rst) begin
-      \$40  = 35'h000000000;
+      \$41  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = lane_weights__0;
+    \$42  = held;
     if (move) begin
-      \$41  = { 3'h0, \$18  };
+      \$42  = learns;
     end else if (go) begin
-      \$41  = gain;
+      \$42  = \$34 ;
     end
     if (rst) begin
-      \$41  = 8'h00;
+      \$42  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = hot;
+    \$43  = tags__0;
     if (move) begin
-      \$42 [0] = counted[42];
-      \$42 [1] = counted[133];
+      \$43  = counted[86:52];
     end else if (go) begin
-      \$42 [0] = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = tags__1;
-    if (move) begin
-      \$43  = counted[177:143];
+      \$43  = \$52 [35:1];
     end
     if (rst) begin
       \$43  = 35'h000000000;
@@ -35336,9 +37285,11 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__1;
+    \$44  = lane_weights__0;
     if (move) begin
-      \$44  = { 3'h0, \$19  };
+      \$44  = { 3'h0, \$20  };
+    end else if (go) begin
+      \$44  = gain;
     end
     if (rst) begin
       \$44  = 8'h00;
@@ -35346,11 +37297,12 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = to_bank__0;
+    \$45  = hot;
     if (move) begin
-      \$45  = { \$23 , \$21  };
+      \$45 [0] = counted[42];
+      \$45 [1] = counted[133];
     end else if (go) begin
-      \$45  = { 1'h0, \$33  };
+      \$45 [0] = 1'h1;
     end
     if (rst) begin
       \$45  = 2'h0;
@@ -35358,38 +37310,70 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = to_bank__1;
+    \$46  = tags__1;
     if (move) begin
-      \$46  = { \$27 , \$25  };
-    end else if (go) begin
-      \$46  = { 1'h0, \$34  };
+      \$46  = counted[177:143];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$46  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = rank_is__0;
+    \$47  = lane_weights__1;
     if (move) begin
-      \$47  = { \$29 , \$28  };
-    end else if (go) begin
-      \$47  = 2'h1;
+      \$47  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$47  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = rank_is__1;
+    \$48  = to_bank__0;
     if (move) begin
-      \$48  = { \$31 , \$30  };
+      \$48  = { \$25 , \$23  };
     end else if (go) begin
-      \$48  = 2'h0;
+      \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
       \$48  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = to_bank__1;
+    if (move) begin
+      \$49  = { \$29 , \$27  };
+    end else if (go) begin
+      \$49  = { 1'h0, \$36  };
+    end
+    if (rst) begin
+      \$49  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = rank_is__0;
+    if (move) begin
+      \$50  = { \$31 , \$30  };
+    end else if (go) begin
+      \$50  = 2'h1;
+    end
+    if (rst) begin
+      \$50  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = rank_is__1;
+    if (move) begin
+      \$51  = { \$33 , \$32  };
+    end else if (go) begin
+      \$51  = 2'h0;
+    end
+    if (rst) begin
+      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -35468,42 +37452,15 @@ module hotline_small_stream_core_updates(rst, fire, input__ready, busy, room, we
           weight1 = weights__15;
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = counted_valid;
-    if (input__ready) begin
-      \$35  = \$15 ;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = counted;
-    if (input__ready) begin
-      \$36  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = others0;
-    if (input__ready) begin
-      \$37  = \$16 ;
-    end
-    if (rst) begin
-      \$37  = 4'h0;
-    end
-  end
   assign front__0 = counted[90:88];
   assign front__1 = counted[181:179];
   assign fronted[1] = counted[178];
   assign fronted[0] = counted[87];
-  assign \$24  = counted[50];
-  assign \$26  = counted[141];
-  assign \$30  = counted[51];
-  assign \$31  = counted[142];
-  assign \$34  = \$49 [0];
+  assign \$26  = counted[50];
+  assign \$28  = counted[141];
+  assign \$32  = counted[51];
+  assign \$33  = counted[142];
+  assign \$36  = \$52 [0];
 endmodule
 
 module hotline_small_stream_core_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \112_35_0 , busy, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0, front__1, stop
@@ -36530,7 +38487,7 @@ endmodule
 
 module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
 , word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
-, \held$34 , nonpopular_words, samples, popular_samples, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, done, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+, \held$34 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -36626,6 +38583,8 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   reg [31:0] samples = 32'd0;
   output [31:0] popular_samples;
   reg [31:0] popular_samples = 32'd0;
+  output done;
+  reg done = 1'h0;
   output rows__ready;
   reg rows__ready;
   output [131:0] channels__0__payload;
@@ -36640,8 +38599,6 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   reg list_ready;
   output completion_words__ready;
   reg completion_words__ready;
-  output done;
-  reg done;
   output [130:0] output__payload;
   wire [130:0] output__payload;
   output s_axis_state__tvalid;
@@ -36666,23 +38623,33 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   wire device_clk;
   wire \$1 ;
   wire [31:0] \$10 ;
-  reg [10:0] \$100 ;
-  reg [31:0] \$101 ;
-  reg [31:0] \$102 ;
-  reg [1:0] \$103 ;
+  reg \$100 ;
+  reg \$101 ;
+  reg \$102 ;
+  reg \$103 ;
   reg [31:0] \$104 ;
-  reg \$105 ;
-  reg [1:0] \$106 ;
-  reg [1:0] \$107 ;
-  reg [1:0] \$108 ;
-  reg [31:0] \$109 ;
+  reg [1:0] \$105 ;
+  reg [31:0] \$106 ;
+  reg \$107 ;
+  reg [10:0] \$108 ;
+  reg [10:0] \$109 ;
   wire [32:0] \$11 ;
   reg [31:0] \$110 ;
-  reg \$111 ;
-  reg \$112 ;
-  reg \$113 ;
+  reg [31:0] \$111 ;
+  reg [1:0] \$112 ;
+  reg [31:0] \$113 ;
   reg \$114 ;
+  reg [1:0] \$115 ;
+  reg [1:0] \$116 ;
+  reg [1:0] \$117 ;
+  reg [31:0] \$118 ;
+  reg [31:0] \$119 ;
   wire \$12 ;
+  reg \$120 ;
+  reg \$121 ;
+  reg \$122 ;
+  reg \$123 ;
+  reg \$124 ;
   wire [1:0] \$13 ;
   wire [32:0] \$14 ;
   wire \$15 ;
@@ -36748,7 +38715,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [3:0] \$72 ;
+  wire \$72 ;
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
@@ -36764,20 +38731,20 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
-  reg \$87 ;
-  reg \$88 ;
-  reg \$89 ;
+  wire [3:0] \$87 ;
+  wire \$88 ;
+  wire \$89 ;
   wire \$9 ;
-  reg \$90 ;
-  reg \$91 ;
-  reg \$92 ;
-  reg \$93 ;
-  reg \$94 ;
-  reg [31:0] \$95 ;
-  reg [1:0] \$96 ;
-  reg [31:0] \$97 ;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  reg \$96 ;
+  reg \$97 ;
   reg \$98 ;
-  reg [10:0] \$99 ;
+  reg \$99 ;
   reg batch_ended = 1'h0;
   reg command_ended = 1'h0;
   wire [26:0] count;
@@ -36809,9 +38776,9 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   reg [10:0] listed = 11'h000;
   reg [1:0] more_popular = 2'h0;
   reg [1:0] more_samples = 2'h0;
-  wire [130:0] nonpopular_entry_input__payload;
+  wire [66:0] nonpopular_entry_input__payload;
   reg [1:0] nonpopular_more = 2'h0;
-  wire [130:0] nonpopular_packer_input__payload;
+  wire [66:0] nonpopular_packer_input__payload;
   wire nonpopular_packer_input__ready;
   wire nonpopular_packer_input__valid;
   wire [131:0] nonpopular_packer_output__payload;
@@ -36824,9 +38791,9 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   reg packer_output__ready;
   wire packer_output__valid;
   reg [1:0] popular_bits = 2'h0;
-  wire [130:0] popular_entry_input__payload;
+  wire [66:0] popular_entry_input__payload;
   reg [1:0] popular_more = 2'h0;
-  wire [130:0] popular_packer_input__payload;
+  wire [66:0] popular_packer_input__payload;
   wire popular_packer_input__ready;
   wire popular_packer_input__valid;
   wire [131:0] popular_packer_output__payload;
@@ -36861,7 +38828,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   assign \$10  = is_restore ? it[159:128] : 32'd0;
   assign \$11  = left - 1'h1;
   assign \$12  = m_axis_popular__tvalid & m_axis_popular__tready;
-  assign \$13  = \$12  ? { \$69 , \$66  } : 2'h0;
+  assign \$13  = \$12  ? { \$84 , \$81  } : 2'h0;
   assign \$14  = popular_words + popular_more;
   assign \$15  = flush & is_gather;
   assign \$16  = flushing & input__ready;
@@ -36879,7 +38846,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   assign \$28  = \listed$33  + listed;
   assign \$29  = \held$34  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
-  assign \$31  = \$30  ? { \$78 , \$75  } : 2'h0;
+  assign \$31  = \$30  ? { \$93 , \$90  } : 2'h0;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
   assign \$34  = \flushing$40  & key_filler_input__ready;
@@ -36909,89 +38876,100 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   assign \$58  = verdicts_ended | \$57 ;
   assign \$59  = ~ \begin ;
   assign \$60  = \$58  & \$59 ;
-  assign \$61  = is_learn | is_classify;
-  assign \$62  = \$61  | is_front;
-  assign start = \begin  & \$62 ;
-  assign \$63  = ~ is_restore;
-  assign input__valid = data__valid & \$63 ;
+  assign \$61  = is_learn | is_front;
+  assign \$62  = feeder_done & batch_ended;
+  assign \$63  = \$61  & \$62 ;
+  assign \$64  = feeder_done & batch_ended;
+  assign \$65  = is_classify & \$64 ;
+  assign \$66  = \$65  & verdicts_ended;
+  assign \$67  = \$63  | \$66 ;
+  assign \$68  = is_dump | is_select;
+  assign \$69  = \$68  & command_ended;
+  assign \$70  = \$69  & state_ended;
+  assign \$71  = \$67  | \$70 ;
+  assign \$72  = is_restore & command_ended;
+  assign \$73  = ! left;
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = \$71  | \$74 ;
+  assign \$76  = is_learn | is_classify;
+  assign \$77  = \$76  | is_front;
+  assign start = \begin  & \$77 ;
+  assign \$78  = ~ is_restore;
+  assign input__valid = data__valid & \$78 ;
   assign joiner_input__valid = data__valid & is_restore;
   assign data__ready = is_restore ? joiner_input__ready : feeder_input__ready;
-  assign \$64  = ~ m_axis_popular__tkeep[8];
-  assign \$65  = m_axis_popular__tkeep[0] & \$64 ;
-  assign \$70  = ~ is_select;
-  assign splitter_output__valid = m_axis_state__tvalid & \$70 ;
+  assign \$79  = ~ m_axis_popular__tkeep[8];
+  assign \$80  = m_axis_popular__tkeep[0] & \$79 ;
+  assign \$85  = ~ is_select;
+  assign splitter_output__valid = m_axis_state__tvalid & \$85 ;
   assign m_axis_state__tready = is_select ? input__ready : splitter_input__ready;
   assign moved = m_axis_state__tvalid & m_axis_state__tready;
   assign last = moved & m_axis_state__tlast;
-  assign \$71  = is_gather | is_select;
-  assign \$73  = ~ m_axis_nonpopular__tkeep[8];
-  assign \$74  = m_axis_nonpopular__tkeep[0] & \$73 ;
-  assign \$79  = ~ \flushing$40 ;
+  assign \$86  = is_gather | is_select;
+  assign \$88  = ~ m_axis_nonpopular__tkeep[8];
+  assign \$89  = m_axis_nonpopular__tkeep[0] & \$88 ;
+  assign \$94  = ~ \flushing$40 ;
   assign key_filler_input__valid = keys__valid | \flushing$40 ;
-  assign \$80  = ~ \flushing$40 ;
-  assign keys__ready = key_filler_input__ready & \$80 ;
-  assign \$81  = feeder_done & batch_ended;
-  assign \$82  = feeder_done & batch_ended;
-  assign \$83  = \$82  & verdicts_ended;
-  assign \$84  = command_ended & state_ended;
-  assign \$85  = ! left;
-  assign \$86  = command_ended & \$85 ;
+  assign \$95  = ~ \flushing$40 ;
+  assign keys__ready = key_filler_input__ready & \$95 ;
   always @(posedge device_clk)
-    is_fence <= \$87 ;
+    is_fence <= \$96 ;
   always @(posedge device_clk)
-    is_learn <= \$88 ;
+    is_learn <= \$97 ;
   always @(posedge device_clk)
-    is_classify <= \$89 ;
+    is_classify <= \$98 ;
   always @(posedge device_clk)
-    is_gather <= \$90 ;
+    is_gather <= \$99 ;
   always @(posedge device_clk)
-    is_dump <= \$91 ;
+    is_dump <= \$100 ;
   always @(posedge device_clk)
-    is_restore <= \$92 ;
+    is_restore <= \$101 ;
   always @(posedge device_clk)
-    is_select <= \$93 ;
+    is_select <= \$102 ;
   always @(posedge device_clk)
-    is_front <= \$94 ;
+    is_front <= \$103 ;
   always @(posedge device_clk)
-    left <= \$95 ;
+    left <= \$104 ;
   always @(posedge device_clk)
-    popular_more <= \$96 ;
+    popular_more <= \$105 ;
   always @(posedge device_clk)
-    popular_words <= \$97 ;
+    popular_words <= \$106 ;
   always @(posedge device_clk)
-    flushing <= \$98 ;
+    flushing <= \$107 ;
   always @(posedge device_clk)
-    listed <= \$99 ;
+    listed <= \$108 ;
   always @(posedge device_clk)
-    held <= \$100 ;
+    held <= \$109 ;
   always @(posedge device_clk)
-    \listed$33  <= \$101 ;
+    \listed$33  <= \$110 ;
   always @(posedge device_clk)
-    \held$34  <= \$102 ;
+    \held$34  <= \$111 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$103 ;
+    nonpopular_more <= \$112 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$104 ;
+    nonpopular_words <= \$113 ;
   always @(posedge device_clk)
-    \flushing$40  <= \$105 ;
+    \flushing$40  <= \$114 ;
   always @(posedge device_clk)
-    popular_bits <= \$106 ;
+    popular_bits <= \$115 ;
   always @(posedge device_clk)
-    more_samples <= \$107 ;
+    more_samples <= \$116 ;
   always @(posedge device_clk)
-    more_popular <= \$108 ;
+    more_popular <= \$117 ;
   always @(posedge device_clk)
-    samples <= \$109 ;
+    samples <= \$118 ;
   always @(posedge device_clk)
-    popular_samples <= \$110 ;
+    popular_samples <= \$119 ;
   always @(posedge device_clk)
-    batch_ended <= \$111 ;
+    batch_ended <= \$120 ;
   always @(posedge device_clk)
-    command_ended <= \$112 ;
+    command_ended <= \$121 ;
   always @(posedge device_clk)
-    state_ended <= \$113 ;
+    state_ended <= \$122 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$114 ;
+    verdicts_ended <= \$123 ;
+  always @(posedge device_clk)
+    done <= \$124 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -37122,243 +39100,250 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$1 ;
+    \$96  = \$1 ;
     if (device_rst) begin
-      \$87  = 1'h0;
+      \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$2 ;
+    \$97  = \$2 ;
     if (device_rst) begin
-      \$88  = 1'h0;
+      \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$3 ;
+    \$98  = \$3 ;
     if (device_rst) begin
-      \$89  = 1'h0;
+      \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$4 ;
+    \$99  = \$4 ;
     if (device_rst) begin
-      \$90  = 1'h0;
+      \$99  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$5 ;
+    \$100  = \$5 ;
     if (device_rst) begin
-      \$91  = 1'h0;
+      \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = \$6 ;
+    \$101  = \$6 ;
     if (device_rst) begin
-      \$92  = 1'h0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = \$7 ;
+    \$102  = \$7 ;
     if (device_rst) begin
-      \$93  = 1'h0;
+      \$102  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$8 ;
+    \$103  = \$8 ;
     if (device_rst) begin
-      \$94  = 1'h0;
+      \$103  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = left;
+    \$104  = left;
     if (\begin ) begin
-      \$95  = \$10 ;
+      \$104  = \$10 ;
     end else if (\$9 ) begin
-      \$95  = \$11 [31:0];
+      \$104  = \$11 [31:0];
     end
     if (device_rst) begin
-      \$95  = 32'd0;
+      \$104  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = \$13 ;
+    \$105  = \$13 ;
     if (device_rst) begin
-      \$96  = 2'h0;
+      \$105  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$97  = 32'd0;
+      \$106  = 32'd0;
     end else begin
-      \$97  = \$14 [31:0];
+      \$106  = \$14 [31:0];
     end
     if (device_rst) begin
-      \$97  = 32'd0;
+      \$106  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = flushing;
+    \$107  = flushing;
     if (\$15 ) begin
-      \$98  = 1'h1;
+      \$107  = 1'h1;
     end else if (\$16 ) begin
-      \$98  = 1'h0;
+      \$107  = 1'h0;
     end
     if (device_rst) begin
-      \$98  = 1'h0;
+      \$107  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = \$24 ;
+    \$108  = \$24 ;
     if (device_rst) begin
-      \$99  = 11'h000;
+      \$108  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = \$27 ;
+    \$109  = \$27 ;
     if (device_rst) begin
-      \$100  = 11'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$101  = 32'd0;
-    end else begin
-      \$101  = \$28 [31:0];
-    end
-    if (device_rst) begin
-      \$101  = 32'd0;
+      \$109  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$102  = 32'd0;
+      \$110  = 32'd0;
     end else begin
-      \$102  = \$29 [31:0];
+      \$110  = \$28 [31:0];
     end
     if (device_rst) begin
-      \$102  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = \$31 ;
-    if (device_rst) begin
-      \$103  = 2'h0;
+      \$110  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$104  = 32'd0;
+      \$111  = 32'd0;
     end else begin
-      \$104  = \$32 [31:0];
+      \$111  = \$29 [31:0];
     end
     if (device_rst) begin
-      \$104  = 32'd0;
+      \$111  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = \flushing$40 ;
+    \$112  = \$31 ;
+    if (device_rst) begin
+      \$112  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$113  = 32'd0;
+    end else begin
+      \$113  = \$32 [31:0];
+    end
+    if (device_rst) begin
+      \$113  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \flushing$40 ;
     if (\$33 ) begin
-      \$105  = 1'h1;
+      \$114  = 1'h1;
     end else if (\$34 ) begin
-      \$105  = 1'h0;
+      \$114  = 1'h0;
     end
-    if (device_rst) begin
-      \$105  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = \$40 ;
-    if (device_rst) begin
-      \$106  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = \$42 ;
-    if (device_rst) begin
-      \$107  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$108  = \$44 [1:0];
-    if (device_rst) begin
-      \$108  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$109  = 32'd0;
-    end else begin
-      \$109  = \$45 [31:0];
-    end
-    if (device_rst) begin
-      \$109  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$110  = 32'd0;
-    end else begin
-      \$110  = \$46 [31:0];
-    end
-    if (device_rst) begin
-      \$110  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$111  = \$49 ;
-    if (device_rst) begin
-      \$111  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = \$52 ;
-    if (device_rst) begin
-      \$112  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$113  = \$55 ;
-    if (device_rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = \$60 ;
     if (device_rst) begin
       \$114  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$115  = \$40 ;
+    if (device_rst) begin
+      \$115  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$116  = \$42 ;
+    if (device_rst) begin
+      \$116  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$117  = \$44 [1:0];
+    if (device_rst) begin
+      \$117  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$118  = 32'd0;
+    end else begin
+      \$118  = \$45 [31:0];
+    end
+    if (device_rst) begin
+      \$118  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$119  = 32'd0;
+    end else begin
+      \$119  = \$46 [31:0];
+    end
+    if (device_rst) begin
+      \$119  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = \$49 ;
+    if (device_rst) begin
+      \$120  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = \$52 ;
+    if (device_rst) begin
+      \$121  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = \$55 ;
+    if (device_rst) begin
+      \$122  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$123  = \$60 ;
+    if (device_rst) begin
+      \$123  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$124  = \$75 ;
+    if (device_rst) begin
+      \$124  = 1'h0;
     end
   end
   always @* begin
@@ -37405,9 +39390,9 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
     (* full_case = 32'd1 *)
     if (is_dump) begin
       channels__0__payload = splitter_output__payload;
-    end else if (\$71 ) begin
+    end else if (\$86 ) begin
       channels__0__payload[127:0] = packer_output__payload[127:0];
-      channels__0__payload[130:128] = \$72 [2:0];
+      channels__0__payload[130:128] = \$87 [2:0];
       channels__0__payload[131] = packer_output__payload[129];
     end else begin
       channels__0__payload = popular_packer_output__payload;
@@ -37418,7 +39403,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
     (* full_case = 32'd1 *)
     if (is_dump) begin
       channels__0__valid = splitter_output__valid;
-    end else if (\$71 ) begin
+    end else if (\$86 ) begin
       channels__0__valid = packer_output__valid;
     end else begin
       channels__0__valid = popular_packer_output__valid;
@@ -37435,7 +39420,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
     if (starts_blocks) begin end
     packer_output__ready = 1'h0;
     if (is_dump) begin
-    end else if (\$71 ) begin
+    end else if (\$86 ) begin
       packer_output__ready = channels__0__ready;
     end
   end
@@ -37444,7 +39429,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
     popular_packer_output__ready = 1'h0;
     (* full_case = 32'd1 *)
     if (is_dump) begin
-    end else if (\$71 ) begin
+    end else if (\$86 ) begin
     end else begin
       popular_packer_output__ready = channels__0__ready;
     end
@@ -37532,42 +39517,30 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
       verdict_packer_output__ready = word_filler_input__ready;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    done = 1'h0;
-    casez (it[7:0])
-      8'h02, 8'h08:
-          done = \$81 ;
-      8'h03:
-          done = \$83 ;
-      8'h05, 8'h07:
-          done = \$84 ;
-      8'h06:
-          done = \$86 ;
-    endcase
-  end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
   assign key_filler_input__payload[65] = \flushing$40 ;
-  assign key_filler_input__payload[64] = \$79 ;
+  assign key_filler_input__payload[64] = \$94 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
-  assign nonpopular_entry_input__payload[130] = m_axis_nonpopular__tlast;
-  assign nonpopular_entry_input__payload[129:128] = { \$78 , \$75  };
-  assign nonpopular_entry_input__payload[127:0] = m_axis_nonpopular__tdata;
+  assign nonpopular_entry_input__payload[66] = m_axis_nonpopular__tlast;
+  assign nonpopular_entry_input__payload[65:64] = { \$93 , \$90  };
+  assign nonpopular_entry_input__payload[63:32] = { m_axis_nonpopular__tdata[127:126], m_axis_nonpopular__tdata[93:64] };
+  assign nonpopular_entry_input__payload[31:0] = { m_axis_nonpopular__tdata[63:62], m_axis_nonpopular__tdata[29:0] };
   assign splitter_input__payload[256] = m_axis_state__tlast;
   assign splitter_input__payload[255:0] = m_axis_state__tdata;
-  assign popular_entry_input__payload[130] = m_axis_popular__tlast;
-  assign popular_entry_input__payload[129:128] = { \$69 , \$66  };
-  assign popular_entry_input__payload[127:0] = m_axis_popular__tdata;
-  assign \$66  = \$65 ;
-  assign \$67  = 1'h1;
-  assign \$68  = m_axis_popular__tkeep[8];
-  assign \$69  = m_axis_popular__tkeep[8];
-  assign \$75  = \$74 ;
-  assign \$76  = 1'h1;
-  assign \$77  = m_axis_nonpopular__tkeep[8];
-  assign \$78  = m_axis_nonpopular__tkeep[8];
-  assign \$72  = { 1'h0, packer_output__payload[128], 2'h0 };
+  assign popular_entry_input__payload[66] = m_axis_popular__tlast;
+  assign popular_entry_input__payload[65:64] = { \$84 , \$81  };
+  assign popular_entry_input__payload[63:32] = { m_axis_popular__tdata[127:126], m_axis_popular__tdata[93:64] };
+  assign popular_entry_input__payload[31:0] = { m_axis_popular__tdata[63:62], m_axis_popular__tdata[29:0] };
+  assign \$81  = \$80 ;
+  assign \$82  = 1'h1;
+  assign \$83  = m_axis_popular__tkeep[8];
+  assign \$84  = m_axis_popular__tkeep[8];
+  assign \$90  = \$89 ;
+  assign \$91  = 1'h1;
+  assign \$92  = m_axis_nonpopular__tkeep[8];
+  assign \$93  = m_axis_nonpopular__tkeep[8];
+  assign \$87  = { 1'h0, packer_output__payload[128], 2'h0 };
 endmodule
 
 module hotline_small_streams_feeder(device_rst, output__ready, start, input__valid, output__valid, input__ready, done, count, \tables$7 , output__payload, input__payload, device_clk);
@@ -38181,23 +40154,23 @@ module hotline_small_streams_nonpopular_entry(device_rst, input__valid, output__
   wire output__ready;
   output input__ready;
   wire input__ready;
-  input [130:0] input__payload;
-  wire [130:0] input__payload;
+  input [66:0] input__payload;
+  wire [66:0] input__payload;
   output output__valid;
   reg output__valid = 1'h0;
-  output [130:0] output__payload;
-  reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output [66:0] output__payload;
+  reg [66:0] output__payload = 67'h00000000000000000;
   input device_clk;
   wire device_clk;
   wire \$1 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
+  reg [66:0] \$4 ;
   reg \$5 ;
   reg \$6 ;
-  reg [130:0] \$7 ;
+  reg [66:0] \$7 ;
   wire free;
-  reg [130:0] skid = 131'h000000000000000000000000000000000;
+  reg [66:0] skid = 67'h00000000000000000;
   reg skid_valid = 1'h0;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
@@ -38253,7 +40226,7 @@ module hotline_small_streams_nonpopular_entry(device_rst, input__valid, output__
       end
     end
     if (device_rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$7  = 67'h00000000000000000;
     end
   end
 endmodule
@@ -38273,8 +40246,8 @@ module hotline_small_streams_nonpopular_packer(device_rst, input__ready, output_
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
   input input__valid;
   wire input__valid;
-  input [130:0] input__payload;
-  wire [130:0] input__payload;
+  input [66:0] input__payload;
+  wire [66:0] input__payload;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -38291,10 +40264,10 @@ module hotline_small_streams_nonpopular_packer(device_rst, input__ready, output_
   assign \$1  = ~ output__valid;
   assign input__ready = \$1  | output__ready;
   assign \$2  = place * 2'h2;
-  assign \$3  = \$2  + input__payload[129:128];
-  assign \$5  = input__payload[130] | \$4 ;
+  assign \$3  = \$2  + input__payload[65:64];
+  assign \$5  = input__payload[66] | \$4 ;
   assign \$6  = place + 1'h1;
-  assign \$7  = input__payload[130] ? 2'h0 : \$6 ;
+  assign \$7  = input__payload[66] ? 2'h0 : \$6 ;
   always @(posedge device_clk)
     output__valid <= \$8 ;
   always @(posedge device_clk)
@@ -38322,14 +40295,14 @@ module hotline_small_streams_nonpopular_packer(device_rst, input__ready, output_
         (* full_case = 32'd1 *)
         casez (place)
           1'h0:
-              \$9 [63:0] = { input__payload[127:126], input__payload[93:62], input__payload[29:0] };
+              \$9 [63:0] = input__payload[63:0];
           1'h1:
-              \$9 [127:64] = { input__payload[127:126], input__payload[93:62], input__payload[29:0] };
+              \$9 [127:64] = input__payload[63:0];
         endcase
         begin
           begin
             \$9 [130:128] = \$3 [2:0];
-            \$9 [131] = input__payload[130];
+            \$9 [131] = input__payload[66];
           end
         end
       end
@@ -38370,170 +40343,46 @@ module hotline_small_streams_packer(device_rst, input__ready, input__payload, in
   reg output__valid = 1'h0;
   output [129:0] output__payload;
   reg [129:0] output__payload = 130'h000000000000000000000000000000000;
+  (* init = 1'h0 *)
   input device_clk;
   wire device_clk;
-  wire [127:0] \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire [1:0] \$18 ;
-  reg \$19 ;
+  wire \$1 ;
   wire \$2 ;
-  reg [129:0] \$20 ;
-  reg \$21 ;
-  reg \$22 ;
-  reg [127:0] \$23 ;
-  wire [127:0] \$3 ;
+  wire \$3 ;
   wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [1:0] \$9 ;
-  wire busy;
-  wire free;
-  reg [127:0] hold = 128'h00000000000000000000000000000000;
-  reg level = 1'h0;
-  reg [127:0] lowered;
-  reg [255:0] merged;
-  reg overflowed = 1'h0;
-  wire [1:0] total;
-  assign \$2  = input__payload[129] > 1'h0;
-  assign \$3  = \$2  ? lowered : 128'h00000000000000000000000000000000;
-  assign total = level + input__payload[129];
-  assign \$4  = ~ output__valid;
-  assign free = \$4  | output__ready;
-  assign \$5  = ~ overflowed;
-  assign input__ready = free & \$5 ;
-  assign \$6  = output__valid | overflowed;
-  assign busy = \$6  | \$7 ;
-  assign \$8  = total >= 1'h1;
-  assign \$9  = \$8  ? 2'h1 : total;
-  assign \$10  = total <= 1'h1;
-  assign \$11  = input__payload[130] & \$10 ;
-  assign \$12  = total >= 1'h1;
-  assign \$13  = \$12  | input__payload[130];
-  assign \$14  = total >= 1'h1;
-  assign \$15  = total - 1'h1;
-  assign \$16  = total > 1'h1;
-  assign \$17  = input__payload[130] & \$16 ;
-  assign \$18  = input__payload[130] ? 2'h0 : total;
+  reg \$5 ;
+  reg [129:0] \$6 ;
+  assign \$3  = input__payload[130] | \$2 ;
+  assign \$4  = input__valid & \$3 ;
   always @(posedge device_clk)
-    output__valid <= \$19 ;
+    output__valid <= \$5 ;
   always @(posedge device_clk)
-    output__payload <= \$20 ;
-  always @(posedge device_clk)
-    overflowed <= \$21 ;
-  always @(posedge device_clk)
-    level <= \$22 ;
-  always @(posedge device_clk)
-    hold <= \$23 ;
+    output__payload <= \$6 ;
+  assign \$1  = ~ output__valid;
+  assign input__ready = \$1  | output__ready;
   always @* begin
     if (starts_blocks) begin end
-    lowered = 128'h00000000000000000000000000000000;
-    casez (input__payload[128])
-      1'h0:
-          lowered = \$1 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    merged = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-    casez (level)
-      1'h0:
-          merged = { 128'h00000000000000000000000000000000, \$3  };
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = output__valid;
-    if (free) begin
-      \$19  = 1'h0;
-      if (overflowed) begin
-        \$19  = 1'h1;
-      end else if (input__valid) begin
-        \$19  = \$13 ;
-      end
+    \$5  = output__valid;
+    if (input__ready) begin
+      \$5  = \$4 ;
     end
     if (device_rst) begin
-      \$19  = 1'h0;
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = output__payload;
-    if (free) begin
-      if (overflowed) begin
-        \$20 [127:0] = hold;
-        \$20 [128] = level;
-        \$20 [129] = 1'h1;
-      end else if (input__valid) begin
-        \$20 [127:0] = merged[127:0];
-        \$20 [128] = \$9 [0];
-        \$20 [129] = \$11 ;
-      end
+    \$6  = output__payload;
+    if (input__ready) begin
+      \$6 [127:0] = input__payload[127:0];
+      \$6 [128] = input__payload[129];
+      \$6 [129] = input__payload[130];
     end
     if (device_rst) begin
-      \$20  = 130'h000000000000000000000000000000000;
+      \$6  = 130'h000000000000000000000000000000000;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$21  = overflowed;
-    if (free) begin
-      if (overflowed) begin
-        \$21  = 1'h0;
-      end else if (input__valid) begin
-        if (\$14 ) begin
-          \$21  = \$17 ;
-        end
-      end
-    end
-    if (device_rst) begin
-      \$21  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$22  = level;
-    if (free) begin
-      if (overflowed) begin
-        \$22  = 1'h0;
-      end else if (input__valid) begin
-        (* full_case = 32'd1 *)
-        if (\$14 ) begin
-          \$22  = \$15 [0];
-        end else begin
-          \$22  = \$18 [0];
-        end
-      end
-    end
-    if (device_rst) begin
-      \$22  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = hold;
-    if (free) begin
-      if (overflowed) begin
-      end else if (input__valid) begin
-        (* full_case = 32'd1 *)
-        if (\$14 ) begin
-          \$23  = merged[255:128];
-        end else begin
-          \$23  = merged[127:0];
-        end
-      end
-    end
-  end
-  assign \$1  = input__payload[127:0];
-  assign \$7  = level;
+  assign \$2  = input__payload[129];
 endmodule
 
 module hotline_small_streams_popular_entry(device_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, device_clk);
@@ -38547,23 +40396,23 @@ module hotline_small_streams_popular_entry(device_rst, input__valid, output__rea
   wire output__ready;
   output input__ready;
   wire input__ready;
-  input [130:0] input__payload;
-  wire [130:0] input__payload;
+  input [66:0] input__payload;
+  wire [66:0] input__payload;
   output output__valid;
   reg output__valid = 1'h0;
-  output [130:0] output__payload;
-  reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output [66:0] output__payload;
+  reg [66:0] output__payload = 67'h00000000000000000;
   input device_clk;
   wire device_clk;
   wire \$1 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
+  reg [66:0] \$4 ;
   reg \$5 ;
   reg \$6 ;
-  reg [130:0] \$7 ;
+  reg [66:0] \$7 ;
   wire free;
-  reg [130:0] skid = 131'h000000000000000000000000000000000;
+  reg [66:0] skid = 67'h00000000000000000;
   reg skid_valid = 1'h0;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
@@ -38619,7 +40468,7 @@ module hotline_small_streams_popular_entry(device_rst, input__valid, output__rea
       end
     end
     if (device_rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$7  = 67'h00000000000000000;
     end
   end
 endmodule
@@ -38639,8 +40488,8 @@ module hotline_small_streams_popular_packer(device_rst, input__ready, output__re
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
   input input__valid;
   wire input__valid;
-  input [130:0] input__payload;
-  wire [130:0] input__payload;
+  input [66:0] input__payload;
+  wire [66:0] input__payload;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -38657,10 +40506,10 @@ module hotline_small_streams_popular_packer(device_rst, input__ready, output__re
   assign \$1  = ~ output__valid;
   assign input__ready = \$1  | output__ready;
   assign \$2  = place * 2'h2;
-  assign \$3  = \$2  + input__payload[129:128];
-  assign \$5  = input__payload[130] | \$4 ;
+  assign \$3  = \$2  + input__payload[65:64];
+  assign \$5  = input__payload[66] | \$4 ;
   assign \$6  = place + 1'h1;
-  assign \$7  = input__payload[130] ? 2'h0 : \$6 ;
+  assign \$7  = input__payload[66] ? 2'h0 : \$6 ;
   always @(posedge device_clk)
     output__valid <= \$8 ;
   always @(posedge device_clk)
@@ -38688,14 +40537,14 @@ module hotline_small_streams_popular_packer(device_rst, input__ready, output__re
         (* full_case = 32'd1 *)
         casez (place)
           1'h0:
-              \$9 [63:0] = { input__payload[127:126], input__payload[93:62], input__payload[29:0] };
+              \$9 [63:0] = input__payload[63:0];
           1'h1:
-              \$9 [127:64] = { input__payload[127:126], input__payload[93:62], input__payload[29:0] };
+              \$9 [127:64] = input__payload[63:0];
         endcase
         begin
           begin
             \$9 [130:128] = \$3 [2:0];
-            \$9 [131] = input__payload[130];
+            \$9 [131] = input__payload[66];
           end
         end
       end
@@ -39113,9 +40962,9 @@ module hotline_small_streams_word_filler(device_rst, output__ready, input__ready
   end
 endmodule
 
-module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, device_rst, abort, outstanding, \16_0_0 , \17_0_0 , \18_0_0 , fault__known, awaddr, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages
-, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc
-, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, load_etc, target, buffer1_target, buffer2_target, quiescing, fault__kind, fault__address, awvalid, channel, length, wvalid, wlast, wstrb
+module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, device_rst, outstanding, \14_0_0 , \15_0_0 , \16_0_0 , fault__known, awaddr, wdata, channels__0__beats__ready, channels__1__beats__ready, channels__2__beats__ready, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc
+, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0
+, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, load_etc, target, buffer1_target, buffer2_target, abort, quiescing, fault__kind, fault__address, awvalid, channel, length, wvalid, wlast, wstrb
 , beats__payload, beats__valid, buffer1_beats__payload, buffer1_beats__valid, buffer2_beats__valid, buffer2_beats__payload, bus_rst);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -39133,16 +40982,14 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   wire device_clk;
   input device_rst;
   wire device_rst;
-  input abort;
-  wire abort;
   output outstanding;
   wire outstanding;
+  output \14_0_0 ;
+  wire \14_0_0 ;
+  output \15_0_0 ;
+  wire \15_0_0 ;
   output \16_0_0 ;
   wire \16_0_0 ;
-  output \17_0_0 ;
-  wire \17_0_0 ;
-  output \18_0_0 ;
-  wire \18_0_0 ;
   output fault__known;
   wire fault__known;
   output [63:0] awaddr;
@@ -39227,6 +41074,8 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   wire [63:0] buffer1_target;
   input [63:0] buffer2_target;
   wire [63:0] buffer2_target;
+  input abort;
+  wire abort;
   output quiescing;
   reg quiescing = 1'h1;
   (* enum_base_type = "Fault" *)
@@ -39266,16 +41115,24 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   wire bus_rst;
   wire \$1 ;
   wire \$10 ;
-  reg [15:0] \$100 ;
+  reg [2:0] \$100 ;
+  reg [1:0] \$101 ;
+  reg [1:0] \$102 ;
+  reg [2:0] \$103 ;
+  reg \$104 ;
+  reg [3:0] \$105 ;
+  reg [1:0] \$106 ;
+  reg \$107 ;
+  reg [15:0] \$108 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
-  wire \$17 ;
+  wire [66:0] \$17 ;
   wire \$18 ;
-  wire [66:0] \$19 ;
+  wire \$19 ;
   wire \$2 ;
   wire \$20 ;
   wire \$21 ;
@@ -39310,101 +41167,105 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire \$51 ;
+  wire [5:0] \$50 ;
+  wire [6:0] \$51 ;
   wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire [5:0] \$58 ;
-  wire [6:0] \$59 ;
+  wire [1:0] \$56 ;
+  wire [1:0] \$57 ;
+  wire [1:0] \$58 ;
+  wire [66:0] \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
   wire \$62 ;
   wire \$63 ;
-  wire [1:0] \$64 ;
-  wire [1:0] \$65 ;
-  wire [1:0] \$66 ;
-  wire [66:0] \$67 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
-  wire [2:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
-  wire [2:0] \$72 ;
-  wire [3:0] \$73 ;
-  wire \$74 ;
-  wire [4:0] \$75 ;
-  wire \$76 ;
-  wire \$77 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire [2:0] \$74 ;
+  wire \$75 ;
+  wire [2:0] \$76 ;
+  wire [3:0] \$77 ;
   wire \$78 ;
-  wire \$79 ;
+  wire [4:0] \$79 ;
   wire \$8 ;
-  wire [4:0] \$80 ;
-  wire [4:0] \$81 ;
-  reg \$82 ;
-  reg [1:0] \$83 ;
-  reg [68:0] \$84 ;
-  reg [4:0] \$85 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire [4:0] \$84 ;
+  wire [4:0] \$85 ;
   reg \$86 ;
   reg [1:0] \$87 ;
-  reg [63:0] \$88 ;
+  reg [68:0] \$88 ;
   reg \$89 ;
   wire \$9 ;
-  reg [1:0] \$90 ;
-  reg [59:0] \$91 ;
-  reg [3:0] \$92 ;
-  reg [1:0] \$93 ;
+  reg [3:0] \$90 ;
+  reg \$91 ;
+  reg [4:0] \$92 ;
+  reg \$93 ;
   reg [1:0] \$94 ;
-  reg [2:0] \$95 ;
+  reg [63:0] \$95 ;
   reg \$96 ;
-  reg [3:0] \$97 ;
-  reg [1:0] \$98 ;
-  reg \$99 ;
+  reg [1:0] \$97 ;
+  reg [59:0] \$98 ;
+  reg [3:0] \$99 ;
+  reg [3:0] answered = 4'h0;
   reg [59:0] at = 1'h0;
   wire beats__ready;
-  wire [66:0] buffer0_burst;
-  wire buffer0_burst_valid;
+  reg [2:0] buffer0_dropped = 3'h0;
   wire buffer0_fetch__en;
   wire [66:0] buffer1_burst;
   wire buffer1_burst_valid;
   wire [127:0] buffer1_data;
   wire buffer1_fetch__en;
   wire buffer1_idle;
-  wire buffer1_pick;
+  reg buffer1_pick;
   wire buffer1_written;
   wire [66:0] buffer2_burst;
   wire buffer2_burst_valid;
   wire [127:0] buffer2_data;
   wire buffer2_fetch__en;
   wire buffer2_idle;
-  wire buffer2_pick;
+  reg buffer2_pick;
   wire buffer2_written;
-  reg [68:0] burst = 69'h000000000000000000;
-  reg burst_valid = 1'h0;
-  wire bus_fault;
-  wire came;
+  wire [66:0] burst;
+  wire burst_valid;
+  reg bus_fault = 1'h0;
+  reg came = 1'h0;
   wire [127:0] data;
-  wire [2:0] dropped;
+  wire dropped;
   reg [4:0] due = 5'h00;
   wire ended;
   reg found;
-  wire free;
   wire going;
   reg [1:0] head__addr = 2'h0;
   wire [9:0] head__data;
   wire idle;
-  wire \idle$131 ;
+  wire \idle$127 ;
+  reg [68:0] input__payload = 69'h000000000000000000;
+  wire input__ready;
+  reg input__valid = 1'h0;
   wire \inside ;
   wire issue;
   wire load;
   wire may;
   reg [3:0] number = 4'h0;
-  wire [51:0] page;
-  wire pick;
+  wire [68:0] output__payload;
+  wire output__ready;
+  wire output__valid;
+  reg pick;
   reg [2:0] picked;
   reg [1:0] push__addr = 2'h0;
   wire [9:0] push__data;
@@ -39427,157 +41288,164 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
       queue[push__addr] <= push__data;
   end
   assign head__data = queue[head__addr];
-  assign \$1  = ~ burst_valid;
-  assign \$2  = issue | refuse;
-  assign free = \$1  | \$2 ;
-  assign pick = free & picked[0];
-  assign buffer1_pick = free & picked[1];
-  assign buffer2_pick = free & picked[2];
-  assign \$3  = ~ abort;
-  assign may = \inside  & \$3 ;
-  assign \$4  = queued != 3'h4;
-  assign \$5  = burst_valid & \$4 ;
-  assign \$6  = ~ quiescing;
-  assign ready = \$5  & \$6 ;
-  assign \$7  = ready & may;
-  assign \$8  = due != 5'h10;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ awvalid;
-  assign \$11  = \$10  | awready;
-  assign issue = \$9  & \$11 ;
-  assign \$12  = ~ may;
-  assign \$13  = ready & \$12 ;
-  assign \$14  = ~ bus_fault;
-  assign refuse = \$13  & \$14 ;
-  assign \$15  = ~ quiescing;
-  assign came = bvalid & \$15 ;
-  assign bus_fault = came & bresp[1];
+  assign \$1  = ~ input__valid;
+  assign \$2  = ~ abort;
+  assign may = \inside  & \$2 ;
+  assign \$3  = queued != 3'h4;
+  assign \$4  = output__valid & \$3 ;
+  assign \$5  = ~ quiescing;
+  assign ready = \$4  & \$5 ;
+  assign \$6  = ready & may;
+  assign \$7  = due != 5'h10;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = ~ awvalid;
+  assign \$10  = \$9  | awready;
+  assign issue = \$8  & \$10 ;
+  assign \$11  = ~ may;
+  assign \$12  = ready & \$11 ;
+  assign \$13  = ~ bus_fault;
+  assign refuse = \$12  & \$13 ;
+  assign output__ready = issue | refuse;
   assign outstanding = | due;
   assign told = ! fault__kind;
-  assign \$16  = idle & told;
-  assign \$17  = buffer1_idle & told;
-  assign \$18  = buffer2_idle & told;
-  assign \idle$131  = & { \$18 , \$17 , \$16  };
+  assign \$14  = idle & told;
+  assign \$15  = buffer1_idle & told;
+  assign \$16  = buffer2_idle & told;
+  assign \idle$127  = & { \$16 , \$15 , \$14  };
   assign fault__known = fault__kind != 2'h2;
   assign push__en = issue | refuse;
-  assign \$20  = | queued;
-  assign \$21  = ~ wvalid;
-  assign \$22  = \$21  | wready;
-  assign going = \$20  & \$22 ;
-  assign \$23  = ~ quiescing;
-  assign read = going & \$23 ;
+  assign \$18  = | queued;
+  assign \$19  = ~ wvalid;
+  assign \$20  = \$19  | wready;
+  assign going = \$18  & \$20 ;
+  assign \$21  = ~ quiescing;
+  assign read = going & \$21 ;
   assign ended = number == head__data[5:2];
-  assign \$24  = ! head__data[1:0];
-  assign buffer0_fetch__en = read & \$24 ;
-  assign \$25  = head__data[1:0] == 1'h1;
-  assign buffer1_fetch__en = read & \$25 ;
-  assign \$26  = head__data[1:0] == 2'h2;
-  assign buffer2_fetch__en = read & \$26 ;
-  assign \$27  = read & ended;
-  assign \$28  = \$27  & head__data[9];
-  assign \$29  = ! head__data[1:0];
-  assign \$30  = \$28  & \$29 ;
-  assign \$31  = read & ended;
-  assign \$32  = \$31  & head__data[9];
-  assign \$33  = head__data[1:0] == 1'h1;
-  assign \$34  = \$32  & \$33 ;
-  assign \$35  = read & ended;
-  assign \$36  = \$35  & head__data[9];
-  assign \$37  = head__data[1:0] == 2'h2;
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = ~ ended;
-  assign \$40  = head__data[8:6] > 1'h0;
-  assign \$41  = \$39  | \$40 ;
-  assign \$42  = read & \$41 ;
-  assign \$43  = ~ ended;
-  assign \$44  = head__data[8:6] > 1'h1;
-  assign \$45  = \$43  | \$44 ;
-  assign \$46  = read & \$45 ;
-  assign \$47  = ~ ended;
-  assign \$48  = head__data[8:6] > 2'h2;
-  assign \$49  = \$47  | \$48 ;
-  assign \$50  = read & \$49 ;
-  assign \$51  = ~ ended;
-  assign \$52  = head__data[8:6] > 2'h3;
-  assign \$53  = \$51  | \$52 ;
-  assign \$54  = read & \$53 ;
-  assign \$55  = ! bid;
-  assign written = came & \$55 ;
-  assign \$56  = bid == 1'h1;
-  assign buffer1_written = came & \$56 ;
-  assign \$57  = bid == 2'h2;
-  assign buffer2_written = came & \$57 ;
-  assign \$58  = due + issue;
-  assign \$59  = \$58  - bvalid;
-  assign \$60  = | due;
-  assign \$61  = | queued;
-  assign \$62  = \$60  | \$61 ;
-  assign \$63  = quiescing & \$62 ;
-  assign \$64  = abort ? 2'h3 : 2'h1;
-  assign \$65  = refuse ? \$64  : 2'h0;
-  assign \$66  = bus_fault ? 2'h2 : \$65 ;
-  assign \$68  = ~ awvalid;
-  assign \$69  = \$68  | awready;
-  assign \$70  = push__addr + push__en;
-  assign \$71  = going & ended;
-  assign \$72  = head__addr + \$71 ;
-  assign \$73  = queued + push__en;
-  assign \$74  = going & ended;
-  assign \$75  = \$73  - \$74 ;
-  assign \$76  = ~ wvalid;
-  assign \$77  = \$76  | wready;
-  assign \$78  = ~ head__data[9];
-  assign \$79  = going & \$78 ;
-  assign \$80  = number + 1'h1;
-  assign \$81  = ended ? 5'h00 : \$80 ;
+  assign \$22  = ! head__data[1:0];
+  assign buffer0_fetch__en = read & \$22 ;
+  assign \$23  = head__data[1:0] == 1'h1;
+  assign buffer1_fetch__en = read & \$23 ;
+  assign \$24  = head__data[1:0] == 2'h2;
+  assign buffer2_fetch__en = read & \$24 ;
+  assign \$25  = ~ ended;
+  assign \$26  = head__data[8:6] > 1'h0;
+  assign \$27  = \$25  | \$26 ;
+  assign \$28  = read & \$27 ;
+  assign \$29  = ~ ended;
+  assign \$30  = head__data[8:6] > 1'h1;
+  assign \$31  = \$29  | \$30 ;
+  assign \$32  = read & \$31 ;
+  assign \$33  = ~ ended;
+  assign \$34  = head__data[8:6] > 2'h2;
+  assign \$35  = \$33  | \$34 ;
+  assign \$36  = read & \$35 ;
+  assign \$37  = ~ ended;
+  assign \$38  = head__data[8:6] > 2'h3;
+  assign \$39  = \$37  | \$38 ;
+  assign \$40  = read & \$39 ;
+  assign \$41  = ! answered;
+  assign written = came & \$41 ;
+  assign \$42  = answered == 1'h1;
+  assign buffer1_written = came & \$42 ;
+  assign \$43  = answered == 2'h2;
+  assign buffer2_written = came & \$43 ;
+  assign \$44  = ~ input__valid;
+  assign \$45  = ~ quiescing;
+  assign \$46  = bvalid & \$45 ;
+  assign \$47  = ~ quiescing;
+  assign \$48  = bvalid & \$47 ;
+  assign \$49  = \$48  & bresp[1];
+  assign \$50  = due + issue;
+  assign \$51  = \$50  - bvalid;
+  assign \$52  = | due;
+  assign \$53  = | queued;
+  assign \$54  = \$52  | \$53 ;
+  assign \$55  = quiescing & \$54 ;
+  assign \$56  = abort ? 2'h3 : 2'h1;
+  assign \$57  = refuse ? \$56  : 2'h0;
+  assign \$58  = bus_fault ? 2'h2 : \$57 ;
+  assign \$60  = ~ awvalid;
+  assign \$61  = \$60  | awready;
+  assign \$62  = read & ended;
+  assign \$63  = \$62  & head__data[9];
+  assign \$64  = ! head__data[1:0];
+  assign \$65  = \$63  & \$64 ;
+  assign \$66  = read & ended;
+  assign \$67  = \$66  & head__data[9];
+  assign \$68  = head__data[1:0] == 1'h1;
+  assign \$69  = \$67  & \$68 ;
+  assign \$70  = read & ended;
+  assign \$71  = \$70  & head__data[9];
+  assign \$72  = head__data[1:0] == 2'h2;
+  assign \$73  = \$71  & \$72 ;
+  assign \$74  = push__addr + push__en;
+  assign \$75  = going & ended;
+  assign \$76  = head__addr + \$75 ;
+  assign \$77  = queued + push__en;
+  assign \$78  = going & ended;
+  assign \$79  = \$77  - \$78 ;
+  assign \$80  = ~ wvalid;
+  assign \$81  = \$80  | wready;
+  assign \$82  = ~ head__data[9];
+  assign \$83  = going & \$82 ;
+  assign \$84  = number + 1'h1;
+  assign \$85  = ended ? 5'h00 : \$84 ;
   always @(posedge device_clk)
-    burst_valid <= \$82 ;
+    input__valid <= \$86 ;
   always @(posedge device_clk)
-    turn <= \$83 ;
+    turn <= \$87 ;
   always @(posedge device_clk)
-    burst <= \$84 ;
+    input__payload <= \$88 ;
   always @(posedge device_clk)
-    due <= \$85 ;
+    came <= \$89 ;
   always @(posedge device_clk)
-    quiescing <= \$86 ;
+    answered <= \$90 ;
   always @(posedge device_clk)
-    fault__kind <= \$87 ;
+    bus_fault <= \$91 ;
   always @(posedge device_clk)
-    fault__address <= \$88 ;
+    due <= \$92 ;
   always @(posedge device_clk)
-    awvalid <= \$89 ;
+    quiescing <= \$93 ;
   always @(posedge device_clk)
-    channel <= \$90 ;
+    fault__kind <= \$94 ;
   always @(posedge device_clk)
-    at <= \$91 ;
+    fault__address <= \$95 ;
   always @(posedge device_clk)
-    length <= \$92 ;
+    awvalid <= \$96 ;
   always @(posedge device_clk)
-    push__addr <= \$93 ;
+    channel <= \$97 ;
   always @(posedge device_clk)
-    head__addr <= \$94 ;
+    at <= \$98 ;
   always @(posedge device_clk)
-    queued <= \$95 ;
+    length <= \$99 ;
   always @(posedge device_clk)
-    wvalid <= \$96 ;
+    buffer0_dropped <= \$100 ;
   always @(posedge device_clk)
-    number <= \$97 ;
+    push__addr <= \$101 ;
   always @(posedge device_clk)
-    shown <= \$98 ;
+    head__addr <= \$102 ;
   always @(posedge device_clk)
-    wlast <= \$99 ;
+    queued <= \$103 ;
   always @(posedge device_clk)
-    wstrb <= \$100 ;
+    wvalid <= \$104 ;
+  always @(posedge device_clk)
+    number <= \$105 ;
+  always @(posedge device_clk)
+    shown <= \$106 ;
+  always @(posedge device_clk)
+    wlast <= \$107 ;
+  always @(posedge device_clk)
+    wstrb <= \$108 ;
   hotline_small_write_buffer0 buffer0 (
     .beats__payload(beats__payload),
     .beats__ready(channels__0__beats__ready),
     .beats__valid(beats__valid),
-    .burst(buffer0_burst),
-    .burst_valid(buffer0_burst_valid),
+    .burst(burst),
+    .burst_valid(burst_valid),
     .data(data),
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .dropped(dropped[0]),
+    .dropped(buffer0_dropped[0]),
     .fetch__en(buffer0_fetch__en),
     .idle(idle),
     .load(load_etc[0]),
@@ -39594,7 +41462,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
     .data(buffer1_data),
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .dropped(dropped[1]),
+    .dropped(buffer0_dropped[1]),
     .fetch__en(buffer1_fetch__en),
     .idle(buffer1_idle),
     .load(load_etc[1]),
@@ -39611,7 +41479,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
     .data(buffer2_data),
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .dropped(dropped[2]),
+    .dropped(buffer0_dropped[2]),
     .fetch__en(buffer2_fetch__en),
     .idle(buffer2_idle),
     .load(load_etc[2]),
@@ -39619,9 +41487,16 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
     .target(buffer2_target),
     .written(buffer2_written)
   );
-  hotline_small_write_check check (
+  hotline_small_write_judge judge (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(input__payload),
+    .input__valid(input__valid),
     .\inside (\inside ),
-    .page(burst[61:10]),
+    .move(input__ready),
+    .output__payload(output__payload),
+    .output__ready(output__ready),
+    .output__valid(output__valid),
     .windows__0__page_19_0(windows__0__page_19_0),
     .windows__0__page_51_20(windows__0__page_51_20),
     .windows__0__pages(windows__0__pages),
@@ -39673,7 +41548,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
     casez (turn)
       2'h0:
         begin
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             picked = 3'h1;
           end
           if (buffer2_burst_valid) begin
@@ -39688,7 +41563,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
           if (buffer1_burst_valid) begin
             picked = 3'h2;
           end
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             picked = 3'h1;
           end
           if (buffer2_burst_valid) begin
@@ -39703,7 +41578,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
           if (buffer1_burst_valid) begin
             picked = 3'h2;
           end
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             picked = 3'h1;
           end
         end
@@ -39715,7 +41590,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
     casez (turn)
       2'h0:
         begin
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             found = 1'h1;
           end
           if (buffer2_burst_valid) begin
@@ -39730,7 +41605,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
           if (buffer1_burst_valid) begin
             found = 1'h1;
           end
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             found = 1'h1;
           end
           if (buffer2_burst_valid) begin
@@ -39745,7 +41620,7 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
           if (buffer1_burst_valid) begin
             found = 1'h1;
           end
-          if (buffer0_burst_valid) begin
+          if (burst_valid) begin
             found = 1'h1;
           end
         end
@@ -39753,143 +41628,139 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = burst_valid;
-    if (free) begin
-      \$82  = found;
+    pick = 1'h0;
+    if (\$1 ) begin
+      pick = picked[0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    buffer1_pick = 1'h0;
+    if (\$1 ) begin
+      buffer1_pick = picked[1];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    buffer2_pick = 1'h0;
+    if (\$1 ) begin
+      buffer2_pick = picked[2];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = input__valid;
+    if (\$44 ) begin
+      \$86  = found;
+    end else if (input__ready) begin
+      \$86  = 1'h0;
     end
     if (device_rst) begin
-      \$82  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = turn;
-    if (pick) begin
-      \$83  = 2'h0;
+    \$87  = turn;
+    if (\$44 ) begin
+      if (picked[0]) begin
+        \$87  = 2'h0;
+      end
+      if (picked[1]) begin
+        \$87  = 2'h1;
+      end
+      if (picked[2]) begin
+        \$87  = 2'h2;
+      end
     end
-    if (buffer1_pick) begin
-      \$83  = 2'h1;
-    end
-    if (buffer2_pick) begin
-      \$83  = 2'h2;
-    end
-    if (device_rst) begin
-      \$83  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = burst;
-    if (pick) begin
-      \$84 [1:0] = 2'h0;
-      \$84 [61:2] = buffer0_burst[59:0];
-      \$84 [65:62] = buffer0_burst[63:60];
-      \$84 [68:66] = buffer0_burst[66:64];
-    end
-    if (buffer1_pick) begin
-      \$84 [1:0] = 2'h1;
-      \$84 [61:2] = buffer1_burst[59:0];
-      \$84 [65:62] = buffer1_burst[63:60];
-      \$84 [68:66] = buffer1_burst[66:64];
-    end
-    if (buffer2_pick) begin
-      \$84 [1:0] = 2'h2;
-      \$84 [61:2] = buffer2_burst[59:0];
-      \$84 [65:62] = buffer2_burst[63:60];
-      \$84 [68:66] = buffer2_burst[66:64];
-    end
-    if (device_rst) begin
-      \$84  = 69'h000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = \$59 [4:0];
-    if (bus_rst) begin
-      \$85  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = \$63 ;
-    if (device_rst) begin
-      \$86  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = \$66 ;
     if (device_rst) begin
       \$87  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = fault__address;
-    if (refuse) begin
-      \$88  = \$67 [63:0];
+    \$88  = input__payload;
+    if (\$44 ) begin
+      if (picked[0]) begin
+        \$88 [1:0] = 2'h0;
+        \$88 [61:2] = burst[59:0];
+        \$88 [65:62] = burst[63:60];
+        \$88 [68:66] = burst[66:64];
+      end
+      if (picked[1]) begin
+        \$88 [1:0] = 2'h1;
+        \$88 [61:2] = buffer1_burst[59:0];
+        \$88 [65:62] = buffer1_burst[63:60];
+        \$88 [68:66] = buffer1_burst[66:64];
+      end
+      if (picked[2]) begin
+        \$88 [1:0] = 2'h2;
+        \$88 [61:2] = buffer2_burst[59:0];
+        \$88 [65:62] = buffer2_burst[63:60];
+        \$88 [68:66] = buffer2_burst[66:64];
+      end
     end
     if (device_rst) begin
-      \$88  = 64'h0000000000000000;
+      \$88  = 69'h000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = awvalid;
-    if (\$69 ) begin
-      \$89  = issue;
-    end
-    if (bus_rst) begin
+    \$89  = \$46 ;
+    if (device_rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = channel;
-    if (issue) begin
-      \$90  = burst[1:0];
+    \$90  = bid;
+    if (device_rst) begin
+      \$90  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = at;
-    if (issue) begin
-      \$91  = burst[61:2];
+    \$91  = \$49 ;
+    if (device_rst) begin
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = length;
-    if (issue) begin
-      \$92  = burst[65:62];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$70 [1:0];
+    \$92  = \$51 [4:0];
     if (bus_rst) begin
-      \$93  = 2'h0;
+      \$92  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$72 [1:0];
-    if (bus_rst) begin
+    \$93  = \$55 ;
+    if (device_rst) begin
+      \$93  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$94  = \$58 ;
+    if (device_rst) begin
       \$94  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$75 [2:0];
-    if (bus_rst) begin
-      \$95  = 3'h0;
+    \$95  = fault__address;
+    if (refuse) begin
+      \$95  = \$59 [63:0];
+    end
+    if (device_rst) begin
+      \$95  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = wvalid;
-    if (\$77 ) begin
-      \$96  = \$79 ;
+    \$96  = awvalid;
+    if (\$61 ) begin
+      \$96  = issue;
     end
     if (bus_rst) begin
       \$96  = 1'h0;
@@ -39897,68 +41768,122 @@ module hotline_small_write(awready, wready, bid, bresp, bvalid, device_clk, devi
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = number;
-    if (going) begin
-      \$97  = \$81 [3:0];
+    \$97  = channel;
+    if (issue) begin
+      \$97  = output__payload[1:0];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = at;
+    if (issue) begin
+      \$98  = output__payload[61:2];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = length;
+    if (issue) begin
+      \$99  = output__payload[65:62];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100 [0] = \$65 ;
+    \$100 [1] = \$69 ;
+    \$100 [2] = \$73 ;
+    if (device_rst) begin
+      \$100  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = \$74 [1:0];
+    if (bus_rst) begin
+      \$101  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = \$76 [1:0];
+    if (bus_rst) begin
+      \$102  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = \$79 [2:0];
+    if (bus_rst) begin
+      \$103  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = wvalid;
+    if (\$81 ) begin
+      \$104  = \$83 ;
     end
     if (bus_rst) begin
-      \$97  = 4'h0;
+      \$104  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = shown;
+    \$105  = number;
     if (going) begin
-      \$98  = head__data[1:0];
+      \$105  = \$85 [3:0];
+    end
+    if (bus_rst) begin
+      \$105  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = wlast;
+    \$106  = shown;
     if (going) begin
-      \$99  = ended;
+      \$106  = head__data[1:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = wstrb;
+    \$107  = wlast;
     if (going) begin
-      \$100  = { \$54 , \$54 , \$54 , \$54 , \$50 , \$50 , \$50 , \$50 , \$46 , \$46 , \$46 , \$46 , \$42 , \$42 , \$42 , \$42  };
+      \$107  = ended;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = wstrb;
+    if (going) begin
+      \$108  = { \$40 , \$40 , \$40 , \$40 , \$36 , \$36 , \$36 , \$36 , \$32 , \$32 , \$32 , \$32 , \$28 , \$28 , \$28 , \$28  };
     end
   end
   assign load = load_etc[0];
   assign beats__ready = channels__0__beats__ready;
-  assign page = burst[61:10];
+  assign dropped = buffer0_dropped[0];
+  assign \14_0_0  = \$14 ;
+  assign \15_0_0  = \$15 ;
   assign \16_0_0  = \$16 ;
-  assign \17_0_0  = \$17 ;
-  assign \18_0_0  = \$18 ;
-  assign awaddr = \$19 [63:0];
-  assign dropped[2] = \$38 ;
-  assign dropped[1] = \$34 ;
-  assign dropped[0] = \$30 ;
-  assign push__data[8:6] = burst[68:66];
-  assign push__data[5:2] = burst[65:62];
-  assign push__data[1:0] = burst[1:0];
+  assign awaddr = \$17 [63:0];
+  assign push__data[8:6] = output__payload[68:66];
+  assign push__data[5:2] = output__payload[65:62];
+  assign push__data[1:0] = output__payload[1:0];
   assign push__data[9] = refuse;
-  assign \$19  = { 3'h0, at, 4'h0 };
-  assign \$67  = { 3'h0, burst[61:2], 4'h0 };
+  assign \$17  = { 3'h0, at, 4'h0 };
+  assign \$59  = { 3'h0, output__payload[61:2], 4'h0 };
 endmodule
 
-module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, device_clk);
+module hotline_small_write_buffer0(device_rst, fetch__en, written, beats__ready, idle, data, load, target, pick, dropped, burst_valid, burst, beats__payload, beats__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input pick;
-  wire pick;
   input fetch__en;
   wire fetch__en;
   input written;
   wire written;
   output beats__ready;
   wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
   output idle;
   wire idle;
   output [127:0] data;
@@ -39967,10 +41892,14 @@ module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__
   wire load;
   input [63:0] target;
   wire [63:0] target;
+  input pick;
+  wire pick;
   input dropped;
   wire dropped;
+  output burst_valid;
+  reg burst_valid = 1'h0;
   output [66:0] burst;
-  wire [66:0] burst;
+  reg [66:0] burst = 67'h00000000000000000;
   input [131:0] beats__payload;
   wire [131:0] beats__payload;
   input beats__valid;
@@ -39978,58 +41907,87 @@ module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  wire [2:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire [4:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire \$16 ;
+  wire [4:0] \$16 ;
   wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [60:0] \$24 ;
-  wire [60:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire [6:0] \$24 ;
+  wire [6:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire [5:0] \$27 ;
+  wire [5:0] \$28 ;
+  wire [6:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
+  wire [7:0] \$30 ;
+  wire [6:0] \$31 ;
+  wire [4:0] \$32 ;
+  wire [7:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire [5:0] \$36 ;
+  wire [6:0] \$37 ;
+  wire [7:0] \$38 ;
+  wire [32:0] \$39 ;
   wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [59:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [2:0] \$45 ;
+  wire \$40 ;
+  wire [24:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [5:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
+  wire \$50 ;
+  wire [2:0] \$51 ;
+  reg \$52 ;
+  reg \$53 ;
+  reg \$54 ;
+  reg [3:0] \$55 ;
+  reg \$56 ;
+  reg \$57 ;
+  reg [66:0] \$58 ;
+  reg [4:0] \$59 ;
+  wire \$6 ;
+  reg [4:0] \$60 ;
+  reg [5:0] \$61 ;
+  reg [5:0] \$62 ;
+  reg [4:0] \$63 ;
+  reg \$64 ;
+  reg [31:0] \$65 ;
+  reg [27:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg [2:0] \$69 ;
   wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [59:0] at = 60'h000000000000000;
+  wire \$8 ;
+  wire \$9 ;
   reg begun = 1'h0;
+  reg carry = 1'h0;
+  reg due = 1'h0;
   reg ending = 1'h0;
   reg [4:0] fetch__addr = 5'h00;
   reg [4:0] fill__addr = 5'h00;
-  wire \final ;
+  reg \final  = 1'h0;
+  wire form;
+  reg [31:0] high = 32'd0;
+  reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
-  wire [4:0] picked;
+  reg loaded = 1'h0;
+  reg [27:0] low = 28'h0000000;
   wire pushed;
   (* init = 5'h00 *)
   wire [3:0] room;
@@ -40037,7 +41995,7 @@ module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__
   wire taken;
   reg [4:0] unfinished = 5'h00;
   reg [5:0] waiting = 6'h00;
-  wire whole;
+  reg whole = 1'h0;
   reg [127:0] store [31:0];
   always @(posedge device_clk) begin
     if (pushed)
@@ -40050,20 +42008,69 @@ module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__
     end
   end
   assign data = _0_;
+  assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
+  assign \$26  = \final  ? tail : 3'h4;
+  assign \$27  = fill__addr + pushed;
+  assign \$28  = fetch__addr + fetch__en;
+  assign \$29  = level + pushed;
+  assign \$30  = \$29  - fetch__en;
+  assign \$31  = waiting + pushed;
+  assign \$32  = length + 1'h1;
+  assign \$33  = \$31  - \$32 ;
+  assign \$34  = waiting + pushed;
+  assign \$35  = form ? \$33  : { 1'h0, \$34  };
+  assign \$36  = unfinished + pick;
+  assign \$37  = \$36  - written;
+  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
+  assign \$39  = high + carry;
+  assign \$40  = form & whole;
+  assign \$41  = low[27:4] + 1'h1;
+  assign \$42  = low[3:0] + length;
+  assign \$43  = \$42  + 1'h1;
+  assign \$44  = form & \final ;
+  assign \$45  = ! waiting;
+  assign \$46  = ending & \$45 ;
+  assign \$47  = \$44  | \$46 ;
+  assign \$48  = ~ beats__payload[131];
+  assign \$49  = | beats__payload[130:128];
+  assign \$50  = beats__payload[131] & \$49 ;
+  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    level <= \$39 ;
+    whole <= \$52 ;
   always @(posedge device_clk)
-    waiting <= \$40 ;
+    \final  <= \$53 ;
   always @(posedge device_clk)
-    at <= \$41 ;
+    due <= \$54 ;
   always @(posedge device_clk)
-    unfinished <= \$42 ;
+    length <= \$55 ;
   always @(posedge device_clk)
-    ending <= \$43 ;
+    loaded <= \$56 ;
   always @(posedge device_clk)
-    begun <= \$44 ;
+    burst_valid <= \$57 ;
   always @(posedge device_clk)
-    tail <= \$45 ;
+    burst <= \$58 ;
+  always @(posedge device_clk)
+    fill__addr <= \$59 ;
+  always @(posedge device_clk)
+    fetch__addr <= \$60 ;
+  always @(posedge device_clk)
+    level <= \$61 ;
+  always @(posedge device_clk)
+    waiting <= \$62 ;
+  always @(posedge device_clk)
+    unfinished <= \$63 ;
+  always @(posedge device_clk)
+    carry <= \$64 ;
+  always @(posedge device_clk)
+    high <= \$65 ;
+  always @(posedge device_clk)
+    low <= \$66 ;
+  always @(posedge device_clk)
+    ending <= \$67 ;
+  always @(posedge device_clk)
+    begun <= \$68 ;
+  always @(posedge device_clk)
+    tail <= \$69 ;
   assign \$1  = level != 6'h20;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
@@ -40072,142 +42079,204 @@ module hotline_small_write_buffer0(device_rst, pick, fetch__en, written, beats__
   assign \$4  = beats__payload[131] & \$3 ;
   assign \$5  = ~ \$4 ;
   assign pushed = taken & \$5 ;
-  assign room = ~ at[3:0];
-  assign whole = waiting > room;
-  assign \$6  = room + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = ending & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = whole ? { 3'h0, room } : \$8 ;
-  assign \$10  = \final  ? tail : 3'h4;
-  assign \$11  = | waiting;
-  assign \$12  = ending & \$11 ;
-  assign burst_valid = whole | \$12 ;
-  assign \$13  = burst[63:60] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ begun;
-  assign \$15  = ~ ending;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = fill__addr + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = level + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = ending & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[131];
-  assign \$34  = | beats__payload[130:128];
-  assign \$35  = beats__payload[131] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
-  always @(posedge device_clk)
-    fill__addr <= \$37 ;
-  always @(posedge device_clk)
-    fetch__addr <= \$38 ;
+  assign room = ~ low[3:0];
+  assign \$6  = ~ begun;
+  assign \$7  = ~ ending;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = ~ burst_valid;
+  assign \$10  = \$8  & \$9 ;
+  assign \$11  = ! unfinished;
+  assign idle = \$10  & \$11 ;
+  assign \$12  = ~ loaded;
+  assign \$13  = due & \$12 ;
+  assign \$14  = ~ burst_valid;
+  assign form = \$13  & \$14 ;
+  assign \$15  = waiting > room;
+  assign \$16  = room + 1'h1;
+  assign \$17  = waiting <= \$16 ;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$40  = \$23 [5:0];
+    \$52  = \$15 ;
     if (device_rst) begin
-      \$40  = 6'h00;
+      \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = \$25 [59:0];
+    \$53  = \$18 ;
     if (device_rst) begin
-      \$41  = 60'h000000000000000;
+      \$53  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = \$28 [4:0];
+    \$54  = \$22 ;
     if (device_rst) begin
-      \$42  = 5'h00;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = ending;
-    if (\$31 ) begin
-      \$43  = \$32 ;
+    \$55  = \$25 [3:0];
+    if (device_rst) begin
+      \$55  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = load;
+    if (device_rst) begin
+      \$56  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = burst_valid;
+    if (form) begin
+      \$57  = 1'h1;
+    end else if (pick) begin
+      \$57  = 1'h0;
+    end
+    if (device_rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = burst;
+    if (form) begin
+      \$58 [59:0] = { high, low };
+      \$58 [63:60] = length;
+      \$58 [66:64] = \$26 ;
+    end
+    if (device_rst) begin
+      \$58  = 67'h00000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = \$27 [4:0];
+    if (device_rst) begin
+      \$59  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = \$28 [4:0];
+    if (device_rst) begin
+      \$60  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = \$30 [5:0];
+    if (device_rst) begin
+      \$61  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$62  = \$35 [5:0];
+    if (device_rst) begin
+      \$62  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$63  = \$38 [4:0];
+    if (device_rst) begin
+      \$63  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$64  = 1'h0;
+    if (load) begin
+    end else if (\$40 ) begin
+      \$64  = \$41 [24];
+    end
+    if (device_rst) begin
+      \$64  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = \$39 [31:0];
+    if (load) begin
+      \$65  = target[63:32];
+    end
+    if (device_rst) begin
+      \$65  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = low;
+    if (load) begin
+      \$66  = target[31:4];
+    end else if (\$40 ) begin
+      \$66 [27:4] = \$41 [23:0];
+      \$66 [3:0] = 4'h0;
+    end else if (form) begin
+      \$66 [3:0] = \$43 [3:0];
+    end
+    if (device_rst) begin
+      \$66  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = ending;
+    if (\$47 ) begin
+      \$67  = 1'h0;
     end
     if (taken) begin
-      \$43  = beats__payload[131];
+      \$67  = beats__payload[131];
     end
     if (device_rst) begin
-      \$43  = 1'h0;
+      \$67  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = begun;
+    \$68  = begun;
     if (taken) begin
-      \$44  = \$33 ;
+      \$68  = \$48 ;
     end
     if (device_rst) begin
-      \$44  = 1'h0;
+      \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = tail;
+    \$69  = tail;
     if (taken) begin
-      \$45  = \$36 ;
+      \$69  = \$51 ;
     end
     if (device_rst) begin
-      \$45  = 3'h0;
+      \$69  = 3'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = \$18 [4:0];
-    if (device_rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = \$19 [4:0];
-    if (device_rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = \$21 [5:0];
-    if (device_rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:64] = \$10 ;
-  assign burst[63:60] = \$9 [3:0];
-  assign burst[59:0] = at;
 endmodule
 
-module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__payload, beats__valid, device_clk);
+module hotline_small_write_buffer1(device_rst, fetch__en, written, beats__ready, idle, data, load, target, pick, dropped, burst_valid, burst, beats__payload, beats__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input pick;
-  wire pick;
   input fetch__en;
   wire fetch__en;
   input written;
   wire written;
   output beats__ready;
   wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
   output idle;
   wire idle;
   output [127:0] data;
@@ -40216,10 +42285,14 @@ module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__
   wire load;
   input [63:0] target;
   wire [63:0] target;
+  input pick;
+  wire pick;
   input dropped;
   wire dropped;
+  output burst_valid;
+  reg burst_valid = 1'h0;
   output [66:0] burst;
-  wire [66:0] burst;
+  reg [66:0] burst = 67'h00000000000000000;
   input [131:0] beats__payload;
   wire [131:0] beats__payload;
   input beats__valid;
@@ -40227,58 +42300,87 @@ module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  wire [2:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire [4:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire \$16 ;
+  wire [4:0] \$16 ;
   wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [60:0] \$24 ;
-  wire [60:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire [6:0] \$24 ;
+  wire [6:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire [5:0] \$27 ;
+  wire [5:0] \$28 ;
+  wire [6:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
+  wire [7:0] \$30 ;
+  wire [6:0] \$31 ;
+  wire [4:0] \$32 ;
+  wire [7:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire [5:0] \$36 ;
+  wire [6:0] \$37 ;
+  wire [7:0] \$38 ;
+  wire [32:0] \$39 ;
   wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [59:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [2:0] \$45 ;
+  wire \$40 ;
+  wire [24:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [5:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
+  wire \$50 ;
+  wire [2:0] \$51 ;
+  reg \$52 ;
+  reg \$53 ;
+  reg \$54 ;
+  reg [3:0] \$55 ;
+  reg \$56 ;
+  reg \$57 ;
+  reg [66:0] \$58 ;
+  reg [4:0] \$59 ;
+  wire \$6 ;
+  reg [4:0] \$60 ;
+  reg [5:0] \$61 ;
+  reg [5:0] \$62 ;
+  reg [4:0] \$63 ;
+  reg \$64 ;
+  reg [31:0] \$65 ;
+  reg [27:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg [2:0] \$69 ;
   wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [59:0] at = 60'h000000000000000;
+  wire \$8 ;
+  wire \$9 ;
   reg begun = 1'h0;
+  reg carry = 1'h0;
+  reg due = 1'h0;
   reg ending = 1'h0;
   reg [4:0] fetch__addr = 5'h00;
   reg [4:0] fill__addr = 5'h00;
-  wire \final ;
+  reg \final  = 1'h0;
+  wire form;
+  reg [31:0] high = 32'd0;
+  reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
-  wire [4:0] picked;
+  reg loaded = 1'h0;
+  reg [27:0] low = 28'h0000000;
   wire pushed;
   (* init = 5'h00 *)
   wire [3:0] room;
@@ -40286,7 +42388,7 @@ module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__
   wire taken;
   reg [4:0] unfinished = 5'h00;
   reg [5:0] waiting = 6'h00;
-  wire whole;
+  reg whole = 1'h0;
   reg [127:0] store [31:0];
   always @(posedge device_clk) begin
     if (pushed)
@@ -40299,20 +42401,69 @@ module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__
     end
   end
   assign data = _0_;
+  assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
+  assign \$26  = \final  ? tail : 3'h4;
+  assign \$27  = fill__addr + pushed;
+  assign \$28  = fetch__addr + fetch__en;
+  assign \$29  = level + pushed;
+  assign \$30  = \$29  - fetch__en;
+  assign \$31  = waiting + pushed;
+  assign \$32  = length + 1'h1;
+  assign \$33  = \$31  - \$32 ;
+  assign \$34  = waiting + pushed;
+  assign \$35  = form ? \$33  : { 1'h0, \$34  };
+  assign \$36  = unfinished + pick;
+  assign \$37  = \$36  - written;
+  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
+  assign \$39  = high + carry;
+  assign \$40  = form & whole;
+  assign \$41  = low[27:4] + 1'h1;
+  assign \$42  = low[3:0] + length;
+  assign \$43  = \$42  + 1'h1;
+  assign \$44  = form & \final ;
+  assign \$45  = ! waiting;
+  assign \$46  = ending & \$45 ;
+  assign \$47  = \$44  | \$46 ;
+  assign \$48  = ~ beats__payload[131];
+  assign \$49  = | beats__payload[130:128];
+  assign \$50  = beats__payload[131] & \$49 ;
+  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    level <= \$39 ;
+    whole <= \$52 ;
   always @(posedge device_clk)
-    waiting <= \$40 ;
+    \final  <= \$53 ;
   always @(posedge device_clk)
-    at <= \$41 ;
+    due <= \$54 ;
   always @(posedge device_clk)
-    unfinished <= \$42 ;
+    length <= \$55 ;
   always @(posedge device_clk)
-    ending <= \$43 ;
+    loaded <= \$56 ;
   always @(posedge device_clk)
-    begun <= \$44 ;
+    burst_valid <= \$57 ;
   always @(posedge device_clk)
-    tail <= \$45 ;
+    burst <= \$58 ;
+  always @(posedge device_clk)
+    fill__addr <= \$59 ;
+  always @(posedge device_clk)
+    fetch__addr <= \$60 ;
+  always @(posedge device_clk)
+    level <= \$61 ;
+  always @(posedge device_clk)
+    waiting <= \$62 ;
+  always @(posedge device_clk)
+    unfinished <= \$63 ;
+  always @(posedge device_clk)
+    carry <= \$64 ;
+  always @(posedge device_clk)
+    high <= \$65 ;
+  always @(posedge device_clk)
+    low <= \$66 ;
+  always @(posedge device_clk)
+    ending <= \$67 ;
+  always @(posedge device_clk)
+    begun <= \$68 ;
+  always @(posedge device_clk)
+    tail <= \$69 ;
   assign \$1  = level != 6'h20;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
@@ -40321,142 +42472,204 @@ module hotline_small_write_buffer1(device_rst, pick, fetch__en, written, beats__
   assign \$4  = beats__payload[131] & \$3 ;
   assign \$5  = ~ \$4 ;
   assign pushed = taken & \$5 ;
-  assign room = ~ at[3:0];
-  assign whole = waiting > room;
-  assign \$6  = room + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = ending & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = whole ? { 3'h0, room } : \$8 ;
-  assign \$10  = \final  ? tail : 3'h4;
-  assign \$11  = | waiting;
-  assign \$12  = ending & \$11 ;
-  assign burst_valid = whole | \$12 ;
-  assign \$13  = burst[63:60] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ begun;
-  assign \$15  = ~ ending;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = fill__addr + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = level + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = ending & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[131];
-  assign \$34  = | beats__payload[130:128];
-  assign \$35  = beats__payload[131] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
-  always @(posedge device_clk)
-    fill__addr <= \$37 ;
-  always @(posedge device_clk)
-    fetch__addr <= \$38 ;
+  assign room = ~ low[3:0];
+  assign \$6  = ~ begun;
+  assign \$7  = ~ ending;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = ~ burst_valid;
+  assign \$10  = \$8  & \$9 ;
+  assign \$11  = ! unfinished;
+  assign idle = \$10  & \$11 ;
+  assign \$12  = ~ loaded;
+  assign \$13  = due & \$12 ;
+  assign \$14  = ~ burst_valid;
+  assign form = \$13  & \$14 ;
+  assign \$15  = waiting > room;
+  assign \$16  = room + 1'h1;
+  assign \$17  = waiting <= \$16 ;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$40  = \$23 [5:0];
+    \$52  = \$15 ;
     if (device_rst) begin
-      \$40  = 6'h00;
+      \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = \$25 [59:0];
+    \$53  = \$18 ;
     if (device_rst) begin
-      \$41  = 60'h000000000000000;
+      \$53  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = \$28 [4:0];
+    \$54  = \$22 ;
     if (device_rst) begin
-      \$42  = 5'h00;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = ending;
-    if (\$31 ) begin
-      \$43  = \$32 ;
+    \$55  = \$25 [3:0];
+    if (device_rst) begin
+      \$55  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = load;
+    if (device_rst) begin
+      \$56  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = burst_valid;
+    if (form) begin
+      \$57  = 1'h1;
+    end else if (pick) begin
+      \$57  = 1'h0;
+    end
+    if (device_rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = burst;
+    if (form) begin
+      \$58 [59:0] = { high, low };
+      \$58 [63:60] = length;
+      \$58 [66:64] = \$26 ;
+    end
+    if (device_rst) begin
+      \$58  = 67'h00000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = \$27 [4:0];
+    if (device_rst) begin
+      \$59  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = \$28 [4:0];
+    if (device_rst) begin
+      \$60  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = \$30 [5:0];
+    if (device_rst) begin
+      \$61  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$62  = \$35 [5:0];
+    if (device_rst) begin
+      \$62  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$63  = \$38 [4:0];
+    if (device_rst) begin
+      \$63  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$64  = 1'h0;
+    if (load) begin
+    end else if (\$40 ) begin
+      \$64  = \$41 [24];
+    end
+    if (device_rst) begin
+      \$64  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = \$39 [31:0];
+    if (load) begin
+      \$65  = target[63:32];
+    end
+    if (device_rst) begin
+      \$65  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = low;
+    if (load) begin
+      \$66  = target[31:4];
+    end else if (\$40 ) begin
+      \$66 [27:4] = \$41 [23:0];
+      \$66 [3:0] = 4'h0;
+    end else if (form) begin
+      \$66 [3:0] = \$43 [3:0];
+    end
+    if (device_rst) begin
+      \$66  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = ending;
+    if (\$47 ) begin
+      \$67  = 1'h0;
     end
     if (taken) begin
-      \$43  = beats__payload[131];
+      \$67  = beats__payload[131];
     end
     if (device_rst) begin
-      \$43  = 1'h0;
+      \$67  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = begun;
+    \$68  = begun;
     if (taken) begin
-      \$44  = \$33 ;
+      \$68  = \$48 ;
     end
     if (device_rst) begin
-      \$44  = 1'h0;
+      \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = tail;
+    \$69  = tail;
     if (taken) begin
-      \$45  = \$36 ;
+      \$69  = \$51 ;
     end
     if (device_rst) begin
-      \$45  = 3'h0;
+      \$69  = 3'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = \$18 [4:0];
-    if (device_rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = \$19 [4:0];
-    if (device_rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = \$21 [5:0];
-    if (device_rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:64] = \$10 ;
-  assign burst[63:60] = \$9 [3:0];
-  assign burst[59:0] = at;
 endmodule
 
-module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__ready, burst_valid, idle, data, load, target, dropped, burst, beats__valid, beats__payload, device_clk);
+module hotline_small_write_buffer2(device_rst, fetch__en, written, beats__ready, idle, data, load, target, pick, dropped, burst_valid, burst, beats__valid, beats__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input pick;
-  wire pick;
   input fetch__en;
   wire fetch__en;
   input written;
   wire written;
   output beats__ready;
   wire beats__ready;
-  output burst_valid;
-  wire burst_valid;
   output idle;
   wire idle;
   output [127:0] data;
@@ -40465,10 +42678,14 @@ module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__
   wire load;
   input [63:0] target;
   wire [63:0] target;
+  input pick;
+  wire pick;
   input dropped;
   wire dropped;
+  output burst_valid;
+  reg burst_valid = 1'h0;
   output [66:0] burst;
-  wire [66:0] burst;
+  reg [66:0] burst = 67'h00000000000000000;
   input beats__valid;
   wire beats__valid;
   input [131:0] beats__payload;
@@ -40476,58 +42693,87 @@ module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  wire [2:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire [4:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire \$16 ;
+  wire [4:0] \$16 ;
   wire \$17 ;
-  wire [5:0] \$18 ;
-  wire [5:0] \$19 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [6:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [6:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [60:0] \$24 ;
-  wire [60:0] \$25 ;
-  wire [5:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire \$29 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire [6:0] \$24 ;
+  wire [6:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire [5:0] \$27 ;
+  wire [5:0] \$28 ;
+  wire [6:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  reg [4:0] \$37 ;
-  reg [4:0] \$38 ;
-  reg [5:0] \$39 ;
+  wire [7:0] \$30 ;
+  wire [6:0] \$31 ;
+  wire [4:0] \$32 ;
+  wire [7:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire [5:0] \$36 ;
+  wire [6:0] \$37 ;
+  wire [7:0] \$38 ;
+  wire [32:0] \$39 ;
   wire \$4 ;
-  reg [5:0] \$40 ;
-  reg [59:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [2:0] \$45 ;
+  wire \$40 ;
+  wire [24:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [5:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
+  wire \$50 ;
+  wire [2:0] \$51 ;
+  reg \$52 ;
+  reg \$53 ;
+  reg \$54 ;
+  reg [3:0] \$55 ;
+  reg \$56 ;
+  reg \$57 ;
+  reg [66:0] \$58 ;
+  reg [4:0] \$59 ;
+  wire \$6 ;
+  reg [4:0] \$60 ;
+  reg [5:0] \$61 ;
+  reg [5:0] \$62 ;
+  reg [4:0] \$63 ;
+  reg \$64 ;
+  reg [31:0] \$65 ;
+  reg [27:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg [2:0] \$69 ;
   wire \$7 ;
-  wire [6:0] \$8 ;
-  wire [6:0] \$9 ;
-  reg [59:0] at = 60'h000000000000000;
+  wire \$8 ;
+  wire \$9 ;
   reg begun = 1'h0;
+  reg carry = 1'h0;
+  reg due = 1'h0;
   reg ending = 1'h0;
   reg [4:0] fetch__addr = 5'h00;
   reg [4:0] fill__addr = 5'h00;
-  wire \final ;
+  reg \final  = 1'h0;
+  wire form;
+  reg [31:0] high = 32'd0;
+  reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
-  wire [4:0] picked;
+  reg loaded = 1'h0;
+  reg [27:0] low = 28'h0000000;
   wire pushed;
   (* init = 5'h00 *)
   wire [3:0] room;
@@ -40535,7 +42781,7 @@ module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__
   wire taken;
   reg [4:0] unfinished = 5'h00;
   reg [5:0] waiting = 6'h00;
-  wire whole;
+  reg whole = 1'h0;
   reg [127:0] store [31:0];
   always @(posedge device_clk) begin
     if (pushed)
@@ -40548,20 +42794,69 @@ module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__
     end
   end
   assign data = _0_;
+  assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
+  assign \$26  = \final  ? tail : 3'h4;
+  assign \$27  = fill__addr + pushed;
+  assign \$28  = fetch__addr + fetch__en;
+  assign \$29  = level + pushed;
+  assign \$30  = \$29  - fetch__en;
+  assign \$31  = waiting + pushed;
+  assign \$32  = length + 1'h1;
+  assign \$33  = \$31  - \$32 ;
+  assign \$34  = waiting + pushed;
+  assign \$35  = form ? \$33  : { 1'h0, \$34  };
+  assign \$36  = unfinished + pick;
+  assign \$37  = \$36  - written;
+  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
+  assign \$39  = high + carry;
+  assign \$40  = form & whole;
+  assign \$41  = low[27:4] + 1'h1;
+  assign \$42  = low[3:0] + length;
+  assign \$43  = \$42  + 1'h1;
+  assign \$44  = form & \final ;
+  assign \$45  = ! waiting;
+  assign \$46  = ending & \$45 ;
+  assign \$47  = \$44  | \$46 ;
+  assign \$48  = ~ beats__payload[131];
+  assign \$49  = | beats__payload[130:128];
+  assign \$50  = beats__payload[131] & \$49 ;
+  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    level <= \$39 ;
+    whole <= \$52 ;
   always @(posedge device_clk)
-    waiting <= \$40 ;
+    \final  <= \$53 ;
   always @(posedge device_clk)
-    at <= \$41 ;
+    due <= \$54 ;
   always @(posedge device_clk)
-    unfinished <= \$42 ;
+    length <= \$55 ;
   always @(posedge device_clk)
-    ending <= \$43 ;
+    loaded <= \$56 ;
   always @(posedge device_clk)
-    begun <= \$44 ;
+    burst_valid <= \$57 ;
   always @(posedge device_clk)
-    tail <= \$45 ;
+    burst <= \$58 ;
+  always @(posedge device_clk)
+    fill__addr <= \$59 ;
+  always @(posedge device_clk)
+    fetch__addr <= \$60 ;
+  always @(posedge device_clk)
+    level <= \$61 ;
+  always @(posedge device_clk)
+    waiting <= \$62 ;
+  always @(posedge device_clk)
+    unfinished <= \$63 ;
+  always @(posedge device_clk)
+    carry <= \$64 ;
+  always @(posedge device_clk)
+    high <= \$65 ;
+  always @(posedge device_clk)
+    low <= \$66 ;
+  always @(posedge device_clk)
+    ending <= \$67 ;
+  always @(posedge device_clk)
+    begun <= \$68 ;
+  always @(posedge device_clk)
+    tail <= \$69 ;
   assign \$1  = level != 6'h20;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
@@ -40570,129 +42865,375 @@ module hotline_small_write_buffer2(device_rst, pick, fetch__en, written, beats__
   assign \$4  = beats__payload[131] & \$3 ;
   assign \$5  = ~ \$4 ;
   assign pushed = taken & \$5 ;
-  assign room = ~ at[3:0];
-  assign whole = waiting > room;
-  assign \$6  = room + 1'h1;
-  assign \$7  = waiting <= \$6 ;
-  assign \final  = ending & \$7 ;
-  assign \$8  = waiting - 1'h1;
-  assign \$9  = whole ? { 3'h0, room } : \$8 ;
-  assign \$10  = \final  ? tail : 3'h4;
-  assign \$11  = | waiting;
-  assign \$12  = ending & \$11 ;
-  assign burst_valid = whole | \$12 ;
-  assign \$13  = burst[63:60] + 1'h1;
-  assign picked = pick ? \$13  : 5'h00;
-  assign \$14  = ~ begun;
-  assign \$15  = ~ ending;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! unfinished;
-  assign idle = \$16  & \$17 ;
-  assign \$18  = fill__addr + pushed;
-  assign \$19  = fetch__addr + fetch__en;
-  assign \$20  = level + pushed;
-  assign \$21  = \$20  - fetch__en;
-  assign \$22  = waiting + pushed;
-  assign \$23  = \$22  - picked;
-  assign \$24  = at + picked;
-  assign \$25  = load ? { 1'h0, target[63:4] } : \$24 ;
-  assign \$26  = unfinished + pick;
-  assign \$27  = \$26  - written;
-  assign \$28  = $signed(\$27 ) - $signed({ 1'h0, dropped });
-  assign \$29  = ! waiting;
-  assign \$30  = pick | \$29 ;
-  assign \$31  = ending & \$30 ;
-  assign \$32  = ~ \final ;
-  assign \$33  = ~ beats__payload[131];
-  assign \$34  = | beats__payload[130:128];
-  assign \$35  = beats__payload[131] & \$34 ;
-  assign \$36  = \$35  ? beats__payload[130:128] : 3'h4;
-  always @(posedge device_clk)
-    fill__addr <= \$37 ;
-  always @(posedge device_clk)
-    fetch__addr <= \$38 ;
+  assign room = ~ low[3:0];
+  assign \$6  = ~ begun;
+  assign \$7  = ~ ending;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = ~ burst_valid;
+  assign \$10  = \$8  & \$9 ;
+  assign \$11  = ! unfinished;
+  assign idle = \$10  & \$11 ;
+  assign \$12  = ~ loaded;
+  assign \$13  = due & \$12 ;
+  assign \$14  = ~ burst_valid;
+  assign form = \$13  & \$14 ;
+  assign \$15  = waiting > room;
+  assign \$16  = room + 1'h1;
+  assign \$17  = waiting <= \$16 ;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$40  = \$23 [5:0];
+    \$52  = \$15 ;
     if (device_rst) begin
-      \$40  = 6'h00;
+      \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = \$25 [59:0];
+    \$53  = \$18 ;
     if (device_rst) begin
-      \$41  = 60'h000000000000000;
+      \$53  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = \$28 [4:0];
+    \$54  = \$22 ;
     if (device_rst) begin
-      \$42  = 5'h00;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = ending;
-    if (\$31 ) begin
-      \$43  = \$32 ;
+    \$55  = \$25 [3:0];
+    if (device_rst) begin
+      \$55  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = load;
+    if (device_rst) begin
+      \$56  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = burst_valid;
+    if (form) begin
+      \$57  = 1'h1;
+    end else if (pick) begin
+      \$57  = 1'h0;
+    end
+    if (device_rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = burst;
+    if (form) begin
+      \$58 [59:0] = { high, low };
+      \$58 [63:60] = length;
+      \$58 [66:64] = \$26 ;
+    end
+    if (device_rst) begin
+      \$58  = 67'h00000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = \$27 [4:0];
+    if (device_rst) begin
+      \$59  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = \$28 [4:0];
+    if (device_rst) begin
+      \$60  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = \$30 [5:0];
+    if (device_rst) begin
+      \$61  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$62  = \$35 [5:0];
+    if (device_rst) begin
+      \$62  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$63  = \$38 [4:0];
+    if (device_rst) begin
+      \$63  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$64  = 1'h0;
+    if (load) begin
+    end else if (\$40 ) begin
+      \$64  = \$41 [24];
+    end
+    if (device_rst) begin
+      \$64  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = \$39 [31:0];
+    if (load) begin
+      \$65  = target[63:32];
+    end
+    if (device_rst) begin
+      \$65  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = low;
+    if (load) begin
+      \$66  = target[31:4];
+    end else if (\$40 ) begin
+      \$66 [27:4] = \$41 [23:0];
+      \$66 [3:0] = 4'h0;
+    end else if (form) begin
+      \$66 [3:0] = \$43 [3:0];
+    end
+    if (device_rst) begin
+      \$66  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = ending;
+    if (\$47 ) begin
+      \$67  = 1'h0;
     end
     if (taken) begin
-      \$43  = beats__payload[131];
+      \$67  = beats__payload[131];
     end
     if (device_rst) begin
-      \$43  = 1'h0;
+      \$67  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = begun;
+    \$68  = begun;
     if (taken) begin
-      \$44  = \$33 ;
+      \$68  = \$48 ;
     end
     if (device_rst) begin
-      \$44  = 1'h0;
+      \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = tail;
+    \$69  = tail;
     if (taken) begin
-      \$45  = \$36 ;
+      \$69  = \$51 ;
     end
     if (device_rst) begin
-      \$45  = 3'h0;
+      \$69  = 3'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = \$18 [4:0];
-    if (device_rst) begin
-      \$37  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = \$19 [4:0];
-    if (device_rst) begin
-      \$38  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = \$21 [5:0];
-    if (device_rst) begin
-      \$39  = 6'h00;
-    end
-  end
-  assign burst[66:64] = \$10 ;
-  assign burst[63:60] = \$9 [3:0];
-  assign burst[59:0] = at;
 endmodule
 
-module hotline_small_write_check(windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0
-, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, \inside );
+module hotline_small_write_judge(device_rst, output__ready, move, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0
+, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, input__valid, input__payload, output__valid, output__payload, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output move;
+  wire move;
+  output \inside ;
+  wire \inside ;
+  input [19:0] windows__0__page_19_0;
+  wire [19:0] windows__0__page_19_0;
+  input [31:0] windows__0__page_51_20;
+  wire [31:0] windows__0__page_51_20;
+  input [31:0] windows__0__pages;
+  wire [31:0] windows__0__pages;
+  input [1:0] windows__0__read_etc;
+  wire [1:0] windows__0__read_etc;
+  input [19:0] windows__1__page_19_0;
+  wire [19:0] windows__1__page_19_0;
+  input [31:0] windows__1__page_51_20;
+  wire [31:0] windows__1__page_51_20;
+  input [31:0] windows__1__pages;
+  wire [31:0] windows__1__pages;
+  input [1:0] windows__1__read_etc;
+  wire [1:0] windows__1__read_etc;
+  input [19:0] windows__2__page_19_0;
+  wire [19:0] windows__2__page_19_0;
+  input [31:0] windows__2__page_51_20;
+  wire [31:0] windows__2__page_51_20;
+  input [31:0] windows__2__pages;
+  wire [31:0] windows__2__pages;
+  input [1:0] windows__2__read_etc;
+  wire [1:0] windows__2__read_etc;
+  input [19:0] windows__3__page_19_0;
+  wire [19:0] windows__3__page_19_0;
+  input [31:0] windows__3__page_51_20;
+  wire [31:0] windows__3__page_51_20;
+  input [31:0] windows__3__pages;
+  wire [31:0] windows__3__pages;
+  input [1:0] windows__3__read_etc;
+  wire [1:0] windows__3__read_etc;
+  input [19:0] windows__4__page_19_0;
+  wire [19:0] windows__4__page_19_0;
+  input [31:0] windows__4__page_51_20;
+  wire [31:0] windows__4__page_51_20;
+  input [31:0] windows__4__pages;
+  wire [31:0] windows__4__pages;
+  input [1:0] windows__4__read_etc;
+  wire [1:0] windows__4__read_etc;
+  input [19:0] windows__5__page_19_0;
+  wire [19:0] windows__5__page_19_0;
+  input [31:0] windows__5__page_51_20;
+  wire [31:0] windows__5__page_51_20;
+  input [31:0] windows__5__pages;
+  wire [31:0] windows__5__pages;
+  input [1:0] windows__5__read_etc;
+  wire [1:0] windows__5__read_etc;
+  input [19:0] windows__6__page_19_0;
+  wire [19:0] windows__6__page_19_0;
+  input [31:0] windows__6__page_51_20;
+  wire [31:0] windows__6__page_51_20;
+  input [31:0] windows__6__pages;
+  wire [31:0] windows__6__pages;
+  input [1:0] windows__6__read_etc;
+  wire [1:0] windows__6__read_etc;
+  input [19:0] windows__7__page_19_0;
+  wire [19:0] windows__7__page_19_0;
+  input [31:0] windows__7__page_51_20;
+  wire [31:0] windows__7__page_51_20;
+  input [31:0] windows__7__pages;
+  wire [31:0] windows__7__pages;
+  input [1:0] windows__7__read_etc;
+  wire [1:0] windows__7__read_etc;
+  input input__valid;
+  wire input__valid;
+  input [68:0] input__payload;
+  wire [68:0] input__payload;
+  output output__valid;
+  wire output__valid;
+  output [68:0] output__payload;
+  reg [68:0] output__payload = 69'h000000000000000000;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [1:0] \$2 ;
+  reg [68:0] \$3 ;
+  reg [68:0] \$4 ;
+  reg [68:0] burst0 = 69'h000000000000000000;
+  wire busy;
+  wire enable;
+  wire [51:0] page;
+  reg [1:0] valid = 2'h0;
+  always @(posedge device_clk)
+    burst0 <= \$3 ;
+  always @(posedge device_clk)
+    output__payload <= \$4 ;
+  assign \$1  = ~ valid[1];
+  assign move = \$1  | output__ready;
+  assign busy = | valid;
+  always @(posedge device_clk)
+    valid <= \$2 ;
+  hotline_small_write_judge_check check (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .enable(move),
+    .\inside (\inside ),
+    .page(input__payload[61:10]),
+    .windows__0__page_19_0(windows__0__page_19_0),
+    .windows__0__page_51_20(windows__0__page_51_20),
+    .windows__0__pages(windows__0__pages),
+    .windows__0__read_etc(windows__0__read_etc),
+    .windows__1__page_19_0(windows__1__page_19_0),
+    .windows__1__page_51_20(windows__1__page_51_20),
+    .windows__1__pages(windows__1__pages),
+    .windows__1__read_etc(windows__1__read_etc),
+    .windows__2__page_19_0(windows__2__page_19_0),
+    .windows__2__page_51_20(windows__2__page_51_20),
+    .windows__2__pages(windows__2__pages),
+    .windows__2__read_etc(windows__2__read_etc),
+    .windows__3__page_19_0(windows__3__page_19_0),
+    .windows__3__page_51_20(windows__3__page_51_20),
+    .windows__3__pages(windows__3__pages),
+    .windows__3__read_etc(windows__3__read_etc),
+    .windows__4__page_19_0(windows__4__page_19_0),
+    .windows__4__page_51_20(windows__4__page_51_20),
+    .windows__4__pages(windows__4__pages),
+    .windows__4__read_etc(windows__4__read_etc),
+    .windows__5__page_19_0(windows__5__page_19_0),
+    .windows__5__page_51_20(windows__5__page_51_20),
+    .windows__5__pages(windows__5__pages),
+    .windows__5__read_etc(windows__5__read_etc),
+    .windows__6__page_19_0(windows__6__page_19_0),
+    .windows__6__page_51_20(windows__6__page_51_20),
+    .windows__6__pages(windows__6__pages),
+    .windows__6__read_etc(windows__6__read_etc),
+    .windows__7__page_19_0(windows__7__page_19_0),
+    .windows__7__page_51_20(windows__7__page_51_20),
+    .windows__7__pages(windows__7__pages),
+    .windows__7__read_etc(windows__7__read_etc)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    \$3  = burst0;
+    if (move) begin
+      \$3  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$4  = output__payload;
+    if (move) begin
+      \$4  = burst0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = valid;
+    if (move) begin
+      \$2  = { valid[0], input__valid };
+    end
+    if (device_rst) begin
+      \$2  = 2'h0;
+    end
+  end
+  assign enable = move;
+  assign page = input__payload[61:10];
+  assign output__valid = valid[1];
+endmodule
+
+module hotline_small_write_judge_check(device_rst, enable, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input enable;
+  wire enable;
+  output \inside ;
+  wire \inside ;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -40759,103 +43300,983 @@ module hotline_small_write_check(windows__0__page_19_0, windows__0__page_51_20, 
   wire [1:0] windows__7__read_etc;
   input [51:0] page;
   wire [51:0] page;
-  output \inside ;
-  wire \inside ;
+  input device_clk;
+  wire device_clk;
   wire \$1 ;
-  wire \$10 ;
+  wire [9:0] \$10 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire \$104 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire [26:0] \$107 ;
+  wire [26:0] \$108 ;
+  wire \$109 ;
   wire \$11 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire \$114 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
+  wire \$119 ;
   wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
+  wire \$123 ;
+  wire [26:0] \$124 ;
+  wire [26:0] \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
+  wire [7:0] \$13 ;
+  wire \$130 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
+  wire \$135 ;
+  wire \$136 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
+  wire [9:0] \$14 ;
+  wire \$140 ;
+  wire [26:0] \$141 ;
+  wire [26:0] \$142 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
+  wire \$149 ;
+  wire [9:0] \$15 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
+  wire \$157 ;
+  wire [26:0] \$158 ;
+  wire [26:0] \$159 ;
   wire \$16 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire \$162 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire \$170 ;
+  wire \$171 ;
+  wire \$172 ;
+  wire \$173 ;
+  wire \$174 ;
+  wire [26:0] \$175 ;
+  wire [26:0] \$176 ;
+  wire \$177 ;
+  wire \$178 ;
+  wire \$179 ;
+  wire [7:0] \$18 ;
+  wire \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
+  wire [9:0] \$19 ;
+  wire \$190 ;
+  wire \$191 ;
+  wire [26:0] \$192 ;
+  wire [26:0] \$193 ;
+  wire \$194 ;
+  wire \$195 ;
+  wire \$196 ;
+  wire \$197 ;
+  wire \$198 ;
+  wire \$199 ;
   wire \$2 ;
-  wire \$20 ;
+  wire [9:0] \$20 ;
+  wire \$200 ;
+  wire \$201 ;
+  wire \$202 ;
+  wire \$203 ;
+  wire \$204 ;
+  wire \$205 ;
+  wire \$206 ;
+  wire \$207 ;
+  wire \$208 ;
+  reg [26:0] \$209 ;
   wire \$21 ;
+  reg [26:0] \$210 ;
+  reg \$211 ;
+  reg \$212 ;
+  reg \$213 ;
+  reg [26:0] \$214 ;
+  reg [26:0] \$215 ;
+  reg \$216 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [26:0] \$219 ;
   wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
+  reg [26:0] \$220 ;
+  reg \$221 ;
+  reg \$222 ;
+  reg \$223 ;
+  reg [26:0] \$224 ;
+  reg [26:0] \$225 ;
+  reg \$226 ;
+  reg \$227 ;
+  reg \$228 ;
+  reg [26:0] \$229 ;
+  wire [7:0] \$23 ;
+  reg [26:0] \$230 ;
+  reg \$231 ;
+  reg \$232 ;
+  reg \$233 ;
+  reg [26:0] \$234 ;
+  reg [26:0] \$235 ;
+  reg \$236 ;
+  reg \$237 ;
+  reg \$238 ;
+  reg [26:0] \$239 ;
+  wire [9:0] \$24 ;
+  reg [26:0] \$240 ;
+  reg \$241 ;
+  reg \$242 ;
+  reg \$243 ;
+  reg [26:0] \$244 ;
+  reg [26:0] \$245 ;
+  reg \$246 ;
+  reg \$247 ;
+  reg \$248 ;
+  wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire [7:0] \$28 ;
+  wire [9:0] \$29 ;
+  wire [7:0] \$3 ;
+  wire [9:0] \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
+  wire [7:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [9:0] \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$5 ;
+  wire [7:0] \$38 ;
+  wire [9:0] \$39 ;
+  wire [9:0] \$4 ;
+  wire [9:0] \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
+  wire [9:0] \$5 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  wire [52:0] beyond0;
-  wire [52:0] beyond1;
-  wire [52:0] beyond2;
-  wire [52:0] beyond3;
-  wire [52:0] beyond4;
-  wire [52:0] beyond5;
-  wire [52:0] beyond6;
-  wire [52:0] beyond7;
-  assign beyond0 = page - { windows__0__page_51_20, windows__0__page_19_0 };
-  assign beyond1 = page - { windows__1__page_51_20, windows__1__page_19_0 };
-  assign beyond2 = page - { windows__2__page_51_20, windows__2__page_19_0 };
-  assign beyond3 = page - { windows__3__page_51_20, windows__3__page_19_0 };
-  assign beyond4 = page - { windows__4__page_51_20, windows__4__page_19_0 };
-  assign beyond5 = page - { windows__5__page_51_20, windows__5__page_19_0 };
-  assign beyond6 = page - { windows__6__page_51_20, windows__6__page_19_0 };
-  assign beyond7 = page - { windows__7__page_51_20, windows__7__page_19_0 };
-  assign \$2  = ~ beyond0[52];
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = beyond0[51:0] < windows__0__pages;
-  assign \$5  = \$3  & \$4 ;
-  assign \$7  = ~ beyond1[52];
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = beyond1[51:0] < windows__1__pages;
-  assign \$10  = \$8  & \$9 ;
-  assign \$12  = ~ beyond2[52];
-  assign \$13  = \$11  & \$12 ;
-  assign \$14  = beyond2[51:0] < windows__2__pages;
-  assign \$15  = \$13  & \$14 ;
-  assign \$17  = ~ beyond3[52];
-  assign \$18  = \$16  & \$17 ;
-  assign \$19  = beyond3[51:0] < windows__3__pages;
-  assign \$20  = \$18  & \$19 ;
-  assign \$22  = ~ beyond4[52];
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = beyond4[51:0] < windows__4__pages;
-  assign \$25  = \$23  & \$24 ;
-  assign \$27  = ~ beyond5[52];
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = beyond5[51:0] < windows__5__pages;
-  assign \$30  = \$28  & \$29 ;
-  assign \$32  = ~ beyond6[52];
-  assign \$33  = \$31  & \$32 ;
-  assign \$34  = beyond6[51:0] < windows__6__pages;
-  assign \$35  = \$33  & \$34 ;
-  assign \$37  = ~ beyond7[52];
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = beyond7[51:0] < windows__7__pages;
-  assign \$40  = \$38  & \$39 ;
-  assign \inside  = | { \$40 , \$35 , \$30 , \$25 , \$20 , \$15 , \$10 , \$5  };
-  assign \$1  = windows__0__read_etc[1];
-  assign \$6  = windows__1__read_etc[1];
-  assign \$11  = windows__2__read_etc[1];
-  assign \$16  = windows__3__read_etc[1];
-  assign \$21  = windows__4__read_etc[1];
-  assign \$26  = windows__5__read_etc[1];
-  assign \$31  = windows__6__read_etc[1];
-  assign \$36  = windows__7__read_etc[1];
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [26:0] \$73 ;
+  wire [26:0] \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire [7:0] \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
+  wire [9:0] \$9 ;
+  wire [26:0] \$90 ;
+  wire [26:0] \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg [26:0] high0 = 27'h0000000;
+  reg [26:0] high1 = 27'h0000000;
+  reg [26:0] high2 = 27'h0000000;
+  reg [26:0] high3 = 27'h0000000;
+  reg [26:0] high4 = 27'h0000000;
+  reg [26:0] high5 = 27'h0000000;
+  reg [26:0] high6 = 27'h0000000;
+  reg [26:0] high7 = 27'h0000000;
+  reg less0 = 1'h0;
+  reg less1 = 1'h0;
+  reg less2 = 1'h0;
+  reg less3 = 1'h0;
+  reg less4 = 1'h0;
+  reg less5 = 1'h0;
+  reg less6 = 1'h0;
+  reg less7 = 1'h0;
+  reg [26:0] low0 = 27'h0000000;
+  reg [26:0] low1 = 27'h0000000;
+  reg [26:0] low2 = 27'h0000000;
+  reg [26:0] low3 = 27'h0000000;
+  reg [26:0] low4 = 27'h0000000;
+  reg [26:0] low5 = 27'h0000000;
+  reg [26:0] low6 = 27'h0000000;
+  reg [26:0] low7 = 27'h0000000;
+  reg low_less0 = 1'h0;
+  reg low_less1 = 1'h0;
+  reg low_less2 = 1'h0;
+  reg low_less3 = 1'h0;
+  reg low_less4 = 1'h0;
+  reg low_less5 = 1'h0;
+  reg low_less6 = 1'h0;
+  reg low_less7 = 1'h0;
+  reg same0 = 1'h0;
+  reg same1 = 1'h0;
+  reg same2 = 1'h0;
+  reg same3 = 1'h0;
+  reg same4 = 1'h0;
+  reg same5 = 1'h0;
+  reg same6 = 1'h0;
+  reg same7 = 1'h0;
+  assign \$1  = ~ low0[26];
+  assign \$2  = ~ low0[26];
+  assign \$3  = ~ { 2'h0, windows__0__pages[31:26] };
+  assign \$4  = { high0[6:0], \$1  } + { \$3 , \$2  };
+  assign \$6  = ~ low1[26];
+  assign \$7  = ~ low1[26];
+  assign \$8  = ~ { 2'h0, windows__1__pages[31:26] };
+  assign \$9  = { high1[6:0], \$6  } + { \$8 , \$7  };
+  assign \$11  = ~ low2[26];
+  assign \$12  = ~ low2[26];
+  assign \$13  = ~ { 2'h0, windows__2__pages[31:26] };
+  assign \$14  = { high2[6:0], \$11  } + { \$13 , \$12  };
+  assign \$16  = ~ low3[26];
+  assign \$17  = ~ low3[26];
+  assign \$18  = ~ { 2'h0, windows__3__pages[31:26] };
+  assign \$19  = { high3[6:0], \$16  } + { \$18 , \$17  };
+  assign \$21  = ~ low4[26];
+  assign \$22  = ~ low4[26];
+  assign \$23  = ~ { 2'h0, windows__4__pages[31:26] };
+  assign \$24  = { high4[6:0], \$21  } + { \$23 , \$22  };
+  assign \$26  = ~ low5[26];
+  assign \$27  = ~ low5[26];
+  assign \$28  = ~ { 2'h0, windows__5__pages[31:26] };
+  assign \$29  = { high5[6:0], \$26  } + { \$28 , \$27  };
+  assign \$31  = ~ low6[26];
+  assign \$32  = ~ low6[26];
+  assign \$33  = ~ { 2'h0, windows__6__pages[31:26] };
+  assign \$34  = { high6[6:0], \$31  } + { \$33 , \$32  };
+  assign \$36  = ~ low7[26];
+  assign \$37  = ~ low7[26];
+  assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
+  assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
+  assign \$42  = same0 & low_less0;
+  assign \$43  = less0 | \$42 ;
+  assign \$44  = \$41  & \$43 ;
+  assign \$46  = same1 & low_less1;
+  assign \$47  = less1 | \$46 ;
+  assign \$48  = \$45  & \$47 ;
+  assign \$50  = same2 & low_less2;
+  assign \$51  = less2 | \$50 ;
+  assign \$52  = \$49  & \$51 ;
+  assign \$54  = same3 & low_less3;
+  assign \$55  = less3 | \$54 ;
+  assign \$56  = \$53  & \$55 ;
+  assign \$58  = same4 & low_less4;
+  assign \$59  = less4 | \$58 ;
+  assign \$60  = \$57  & \$59 ;
+  assign \$62  = same5 & low_less5;
+  assign \$63  = less5 | \$62 ;
+  assign \$64  = \$61  & \$63 ;
+  assign \$66  = same6 & low_less6;
+  assign \$67  = less6 | \$66 ;
+  assign \$68  = \$65  & \$67 ;
+  assign \$70  = same7 & low_less7;
+  assign \$71  = less7 | \$70 ;
+  assign \$72  = \$69  & \$71 ;
+  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
+  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$75  = | high0[26:7];
+  assign \$76  = ! high0[6:0];
+  assign \$77  = low0[26] & \$76 ;
+  assign \$78  = \$75  | \$77 ;
+  assign \$79  = ~ \$78 ;
+  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$81  = \$79  & \$80 ;
+  assign \$82  = | high0[26:7];
+  assign \$83  = ! high0[6:0];
+  assign \$84  = low0[26] & \$83 ;
+  assign \$85  = \$82  | \$84 ;
+  assign \$86  = ~ \$85 ;
+  assign \$87  = ! \$5 [7:0];
+  assign \$88  = \$86  & \$87 ;
+  assign \$89  = low0[25:0] < windows__0__pages[25:0];
+  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$92  = | high1[26:7];
+  assign \$93  = ! high1[6:0];
+  assign \$94  = low1[26] & \$93 ;
+  assign \$95  = \$92  | \$94 ;
+  assign \$96  = ~ \$95 ;
+  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$98  = \$96  & \$97 ;
+  assign \$99  = | high1[26:7];
+  assign \$100  = ! high1[6:0];
+  assign \$101  = low1[26] & \$100 ;
+  assign \$102  = \$99  | \$101 ;
+  assign \$103  = ~ \$102 ;
+  assign \$104  = ! \$10 [7:0];
+  assign \$105  = \$103  & \$104 ;
+  assign \$106  = low1[25:0] < windows__1__pages[25:0];
+  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$109  = | high2[26:7];
+  assign \$110  = ! high2[6:0];
+  assign \$111  = low2[26] & \$110 ;
+  assign \$112  = \$109  | \$111 ;
+  assign \$113  = ~ \$112 ;
+  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$115  = \$113  & \$114 ;
+  assign \$116  = | high2[26:7];
+  assign \$117  = ! high2[6:0];
+  assign \$118  = low2[26] & \$117 ;
+  assign \$119  = \$116  | \$118 ;
+  assign \$120  = ~ \$119 ;
+  assign \$121  = ! \$15 [7:0];
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = low2[25:0] < windows__2__pages[25:0];
+  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$126  = | high3[26:7];
+  assign \$127  = ! high3[6:0];
+  assign \$128  = low3[26] & \$127 ;
+  assign \$129  = \$126  | \$128 ;
+  assign \$130  = ~ \$129 ;
+  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$132  = \$130  & \$131 ;
+  assign \$133  = | high3[26:7];
+  assign \$134  = ! high3[6:0];
+  assign \$135  = low3[26] & \$134 ;
+  assign \$136  = \$133  | \$135 ;
+  assign \$137  = ~ \$136 ;
+  assign \$138  = ! \$20 [7:0];
+  assign \$139  = \$137  & \$138 ;
+  assign \$140  = low3[25:0] < windows__3__pages[25:0];
+  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$143  = | high4[26:7];
+  assign \$144  = ! high4[6:0];
+  assign \$145  = low4[26] & \$144 ;
+  assign \$146  = \$143  | \$145 ;
+  assign \$147  = ~ \$146 ;
+  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$149  = \$147  & \$148 ;
+  assign \$150  = | high4[26:7];
+  assign \$151  = ! high4[6:0];
+  assign \$152  = low4[26] & \$151 ;
+  assign \$153  = \$150  | \$152 ;
+  assign \$154  = ~ \$153 ;
+  assign \$155  = ! \$25 [7:0];
+  assign \$156  = \$154  & \$155 ;
+  assign \$157  = low4[25:0] < windows__4__pages[25:0];
+  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$160  = | high5[26:7];
+  assign \$161  = ! high5[6:0];
+  assign \$162  = low5[26] & \$161 ;
+  assign \$163  = \$160  | \$162 ;
+  assign \$164  = ~ \$163 ;
+  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$166  = \$164  & \$165 ;
+  assign \$167  = | high5[26:7];
+  assign \$168  = ! high5[6:0];
+  assign \$169  = low5[26] & \$168 ;
+  assign \$170  = \$167  | \$169 ;
+  assign \$171  = ~ \$170 ;
+  assign \$172  = ! \$30 [7:0];
+  assign \$173  = \$171  & \$172 ;
+  assign \$174  = low5[25:0] < windows__5__pages[25:0];
+  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$177  = | high6[26:7];
+  assign \$178  = ! high6[6:0];
+  assign \$179  = low6[26] & \$178 ;
+  assign \$180  = \$177  | \$179 ;
+  assign \$181  = ~ \$180 ;
+  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$183  = \$181  & \$182 ;
+  assign \$184  = | high6[26:7];
+  assign \$185  = ! high6[6:0];
+  assign \$186  = low6[26] & \$185 ;
+  assign \$187  = \$184  | \$186 ;
+  assign \$188  = ~ \$187 ;
+  assign \$189  = ! \$35 [7:0];
+  assign \$190  = \$188  & \$189 ;
+  assign \$191  = low6[25:0] < windows__6__pages[25:0];
+  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$194  = | high7[26:7];
+  assign \$195  = ! high7[6:0];
+  assign \$196  = low7[26] & \$195 ;
+  assign \$197  = \$194  | \$196 ;
+  assign \$198  = ~ \$197 ;
+  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$200  = \$198  & \$199 ;
+  assign \$201  = | high7[26:7];
+  assign \$202  = ! high7[6:0];
+  assign \$203  = low7[26] & \$202 ;
+  assign \$204  = \$201  | \$203 ;
+  assign \$205  = ~ \$204 ;
+  assign \$206  = ! \$40 [7:0];
+  assign \$207  = \$205  & \$206 ;
+  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  always @(posedge device_clk)
+    low0 <= \$209 ;
+  always @(posedge device_clk)
+    high0 <= \$210 ;
+  always @(posedge device_clk)
+    less0 <= \$211 ;
+  always @(posedge device_clk)
+    same0 <= \$212 ;
+  always @(posedge device_clk)
+    low_less0 <= \$213 ;
+  always @(posedge device_clk)
+    low1 <= \$214 ;
+  always @(posedge device_clk)
+    high1 <= \$215 ;
+  always @(posedge device_clk)
+    less1 <= \$216 ;
+  always @(posedge device_clk)
+    same1 <= \$217 ;
+  always @(posedge device_clk)
+    low_less1 <= \$218 ;
+  always @(posedge device_clk)
+    low2 <= \$219 ;
+  always @(posedge device_clk)
+    high2 <= \$220 ;
+  always @(posedge device_clk)
+    less2 <= \$221 ;
+  always @(posedge device_clk)
+    same2 <= \$222 ;
+  always @(posedge device_clk)
+    low_less2 <= \$223 ;
+  always @(posedge device_clk)
+    low3 <= \$224 ;
+  always @(posedge device_clk)
+    high3 <= \$225 ;
+  always @(posedge device_clk)
+    less3 <= \$226 ;
+  always @(posedge device_clk)
+    same3 <= \$227 ;
+  always @(posedge device_clk)
+    low_less3 <= \$228 ;
+  always @(posedge device_clk)
+    low4 <= \$229 ;
+  always @(posedge device_clk)
+    high4 <= \$230 ;
+  always @(posedge device_clk)
+    less4 <= \$231 ;
+  always @(posedge device_clk)
+    same4 <= \$232 ;
+  always @(posedge device_clk)
+    low_less4 <= \$233 ;
+  always @(posedge device_clk)
+    low5 <= \$234 ;
+  always @(posedge device_clk)
+    high5 <= \$235 ;
+  always @(posedge device_clk)
+    less5 <= \$236 ;
+  always @(posedge device_clk)
+    same5 <= \$237 ;
+  always @(posedge device_clk)
+    low_less5 <= \$238 ;
+  always @(posedge device_clk)
+    low6 <= \$239 ;
+  always @(posedge device_clk)
+    high6 <= \$240 ;
+  always @(posedge device_clk)
+    less6 <= \$241 ;
+  always @(posedge device_clk)
+    same6 <= \$242 ;
+  always @(posedge device_clk)
+    low_less6 <= \$243 ;
+  always @(posedge device_clk)
+    low7 <= \$244 ;
+  always @(posedge device_clk)
+    high7 <= \$245 ;
+  always @(posedge device_clk)
+    less7 <= \$246 ;
+  always @(posedge device_clk)
+    same7 <= \$247 ;
+  always @(posedge device_clk)
+    low_less7 <= \$248 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = low0;
+    if (enable) begin
+      \$209  = \$73 ;
+    end
+    if (device_rst) begin
+      \$209  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = high0;
+    if (enable) begin
+      \$210  = \$74 ;
+    end
+    if (device_rst) begin
+      \$210  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = less0;
+    if (enable) begin
+      \$211  = \$81 ;
+    end
+    if (device_rst) begin
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = same0;
+    if (enable) begin
+      \$212  = \$88 ;
+    end
+    if (device_rst) begin
+      \$212  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$213  = low_less0;
+    if (enable) begin
+      \$213  = \$89 ;
+    end
+    if (device_rst) begin
+      \$213  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = low1;
+    if (enable) begin
+      \$214  = \$90 ;
+    end
+    if (device_rst) begin
+      \$214  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = high1;
+    if (enable) begin
+      \$215  = \$91 ;
+    end
+    if (device_rst) begin
+      \$215  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = less1;
+    if (enable) begin
+      \$216  = \$98 ;
+    end
+    if (device_rst) begin
+      \$216  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = same1;
+    if (enable) begin
+      \$217  = \$105 ;
+    end
+    if (device_rst) begin
+      \$217  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = low_less1;
+    if (enable) begin
+      \$218  = \$106 ;
+    end
+    if (device_rst) begin
+      \$218  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = low2;
+    if (enable) begin
+      \$219  = \$107 ;
+    end
+    if (device_rst) begin
+      \$219  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = high2;
+    if (enable) begin
+      \$220  = \$108 ;
+    end
+    if (device_rst) begin
+      \$220  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = less2;
+    if (enable) begin
+      \$221  = \$115 ;
+    end
+    if (device_rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = same2;
+    if (enable) begin
+      \$222  = \$122 ;
+    end
+    if (device_rst) begin
+      \$222  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = low_less2;
+    if (enable) begin
+      \$223  = \$123 ;
+    end
+    if (device_rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = low3;
+    if (enable) begin
+      \$224  = \$124 ;
+    end
+    if (device_rst) begin
+      \$224  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = high3;
+    if (enable) begin
+      \$225  = \$125 ;
+    end
+    if (device_rst) begin
+      \$225  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = less3;
+    if (enable) begin
+      \$226  = \$132 ;
+    end
+    if (device_rst) begin
+      \$226  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = same3;
+    if (enable) begin
+      \$227  = \$139 ;
+    end
+    if (device_rst) begin
+      \$227  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$228  = low_less3;
+    if (enable) begin
+      \$228  = \$140 ;
+    end
+    if (device_rst) begin
+      \$228  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = low4;
+    if (enable) begin
+      \$229  = \$141 ;
+    end
+    if (device_rst) begin
+      \$229  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$230  = high4;
+    if (enable) begin
+      \$230  = \$142 ;
+    end
+    if (device_rst) begin
+      \$230  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$231  = less4;
+    if (enable) begin
+      \$231  = \$149 ;
+    end
+    if (device_rst) begin
+      \$231  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = same4;
+    if (enable) begin
+      \$232  = \$156 ;
+    end
+    if (device_rst) begin
+      \$232  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = low_less4;
+    if (enable) begin
+      \$233  = \$157 ;
+    end
+    if (device_rst) begin
+      \$233  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$234  = low5;
+    if (enable) begin
+      \$234  = \$158 ;
+    end
+    if (device_rst) begin
+      \$234  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$235  = high5;
+    if (enable) begin
+      \$235  = \$159 ;
+    end
+    if (device_rst) begin
+      \$235  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = less5;
+    if (enable) begin
+      \$236  = \$166 ;
+    end
+    if (device_rst) begin
+      \$236  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = same5;
+    if (enable) begin
+      \$237  = \$173 ;
+    end
+    if (device_rst) begin
+      \$237  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$238  = low_less5;
+    if (enable) begin
+      \$238  = \$174 ;
+    end
+    if (device_rst) begin
+      \$238  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$239  = low6;
+    if (enable) begin
+      \$239  = \$175 ;
+    end
+    if (device_rst) begin
+      \$239  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = high6;
+    if (enable) begin
+      \$240  = \$176 ;
+    end
+    if (device_rst) begin
+      \$240  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$241  = less6;
+    if (enable) begin
+      \$241  = \$183 ;
+    end
+    if (device_rst) begin
+      \$241  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$242  = same6;
+    if (enable) begin
+      \$242  = \$190 ;
+    end
+    if (device_rst) begin
+      \$242  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = low_less6;
+    if (enable) begin
+      \$243  = \$191 ;
+    end
+    if (device_rst) begin
+      \$243  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$244  = low7;
+    if (enable) begin
+      \$244  = \$192 ;
+    end
+    if (device_rst) begin
+      \$244  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$245  = high7;
+    if (enable) begin
+      \$245  = \$193 ;
+    end
+    if (device_rst) begin
+      \$245  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = less7;
+    if (enable) begin
+      \$246  = \$200 ;
+    end
+    if (device_rst) begin
+      \$246  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$247  = same7;
+    if (enable) begin
+      \$247  = \$207 ;
+    end
+    if (device_rst) begin
+      \$247  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$248  = low_less7;
+    if (enable) begin
+      \$248  = \$208 ;
+    end
+    if (device_rst) begin
+      \$248  = 1'h0;
+    end
+  end
+  assign \$5  = { 1'h0, \$4 [9:1] };
+  assign \$10  = { 1'h0, \$9 [9:1] };
+  assign \$15  = { 1'h0, \$14 [9:1] };
+  assign \$20  = { 1'h0, \$19 [9:1] };
+  assign \$25  = { 1'h0, \$24 [9:1] };
+  assign \$30  = { 1'h0, \$29 [9:1] };
+  assign \$35  = { 1'h0, \$34 [9:1] };
+  assign \$40  = { 1'h0, \$39 [9:1] };
+  assign \$41  = windows__0__read_etc[1];
+  assign \$45  = windows__1__read_etc[1];
+  assign \$49  = windows__2__read_etc[1];
+  assign \$53  = windows__3__read_etc[1];
+  assign \$57  = windows__4__read_etc[1];
+  assign \$61  = windows__5__read_etc[1];
+  assign \$65  = windows__6__read_etc[1];
+  assign \$69  = windows__7__read_etc[1];
 endmodule

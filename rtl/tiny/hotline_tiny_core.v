@@ -672,21 +672,21 @@ module hotline_tiny_beat_compactor(input_valid, output_ready, clk, rst, input_re
   assign \$21  = \$10 ;
 endmodule
 
-module hotline_tiny_classifier(rst, output__ready, input__valid, w_data, input__ready, output__payload, output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
+module hotline_tiny_classifier(rst, output__ready, input__ready, input__valid, input__payload, \output__payload$49 , output__valid, batch_too_long, samples, lookups, hits, bad, popular, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input output__ready;
   wire output__ready;
+  output input__ready;
+  wire input__ready;
   input input__valid;
   wire input__valid;
-  input [190:0] w_data;
-  wire [190:0] w_data;
-  output input__ready;
-  reg input__ready = 1'h0;
-  output [211:0] output__payload;
-  reg [211:0] output__payload = 212'h00000000000000000000000000000000000000000000000000000;
+  input [180:0] input__payload;
+  wire [180:0] input__payload;
+  output [211:0] \output__payload$49 ;
+  reg [211:0] \output__payload$49  = 212'h00000000000000000000000000000000000000000000000000000;
   output output__valid;
   reg output__valid = 1'h0;
   output batch_too_long;
@@ -704,113 +704,108 @@ module hotline_tiny_classifier(rst, output__ready, input__valid, w_data, input__
   input clk;
   wire clk;
   wire \$1 ;
-  wire [31:0] \$10 ;
+  wire [4:0] \$10 ;
   wire \$11 ;
-  wire [4:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire [8:0] \$14 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire \$18 ;
-  reg [6:0] \$19 ;
+  reg \$18 ;
+  reg [180:0] \$19 ;
   wire \$2 ;
-  reg \$20 ;
+  reg [44:0] \$20 ;
   reg \$21 ;
-  reg [190:0] \$22 ;
-  reg [44:0] \$23 ;
-  reg \$24 ;
-  reg [211:0] \$25 ;
-  reg \$26 ;
-  wire [36:0] \$27 ;
+  reg [211:0] \$22 ;
+  reg \$23 ;
+  wire [36:0] \$24 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
-  wire [31:0] \$7 ;
-  wire \$8 ;
-  wire [4:0] \$9 ;
-  wire [190:0] beat;
-  wire [211:0] \beat$44 ;
-  wire [190:0] beats_r_data;
+  wire \$7 ;
+  wire [4:0] \$8 ;
+  wire \$9 ;
+  wire [180:0] beat;
+  wire [211:0] \beat$43 ;
+  wire [180:0] beats_output__payload;
+  wire beats_output__valid;
   wire goes;
-  reg [6:0] \inside  = 7'h00;
   wire judge_here5;
-  wire judged_r_rdy;
-  wire [44:0] oldest;
+  wire judged_output__valid;
+  wire [44:0] output__payload;
   wire popped;
-  wire [44:0] r_data;
-  wire r_rdy;
+  wire [7:0] read__addr;
   wire [4:0] read__data;
   reg tail_known = 1'h0;
   wire taken;
   reg [44:0] verdict = 45'h000000000000;
-  reg [190:0] waiting = 191'h000000000000000000000000000000000000000000000000;
+  reg [180:0] waiting = 181'h0000000000000000000000000000000000000000000000;
   reg waits = 1'h0;
   wire [7:0] write__addr;
   wire [4:0] write__data;
   wire write__en;
-  (* ram_style = "distributed" *)
-  (* ramstyle = "MLAB" *)
-  (* syn_ramstyle = "distributed" *)
+  (* no_rw_check = 32'd1 *)
+  (* ram_style = "block" *)
   reg [4:0] \table  [255:0];
   always @(posedge clk) begin
     if (write__en)
       \table [write__addr] <= write__data;
   end
-  assign read__data = \table [verdict[44:37]];
+  reg [4:0] _0_;
+  always @(posedge clk) begin
+    _0_ <= \table [read__addr];
+  end
+  assign read__data = _0_;
   assign taken = input__valid & input__ready;
-  assign oldest = popped ? r_data : verdict;
   assign \$1  = waits & tail_known;
   assign \$2  = ~ output__valid;
   assign \$3  = \$2  | output__ready;
   assign goes = \$1  & \$3 ;
-  assign \$4  = r_rdy & judged_r_rdy;
+  assign \$4  = beats_output__valid & judged_output__valid;
   assign \$5  = ~ waits;
   assign \$6  = \$5  | goes;
   assign popped = \$4  & \$6 ;
-  assign \$7  = waiting[43] ? { 27'h0000000, waiting[48:44] } : waiting[31:0];
-  assign \$8  = waiting[40] & waiting[189];
-  assign \$9  = verdict[5] ? read__data : verdict[4:0];
-  assign \$10  = waiting[137] ? { 27'h0000000, waiting[142:138] } : waiting[125:94];
-  assign \$11  = waiting[134] & waiting[189];
-  assign \$12  = verdict[12] ? read__data : verdict[11:7];
-  assign \$13  = \inside  + taken;
-  assign \$14  = \$13  - popped;
-  assign \$15  = \inside  <= 7'h40;
-  assign \$16  = ~ oldest[36];
-  assign \$17  = oldest[44:37] != write__addr;
-  assign \$18  = \$16  | \$17 ;
+  assign read__addr = popped ? output__payload[44:37] : verdict[44:37];
+  assign \$7  = waiting[40] & waiting[179];
+  assign \$8  = verdict[5] ? read__data : verdict[4:0];
+  assign \$9  = waiting[129] & waiting[179];
+  assign \$10  = verdict[12] ? read__data : verdict[11:7];
+  assign \$11  = ~ output__payload[36];
+  assign \$12  = output__payload[44:37] != write__addr;
+  assign \$13  = \$11  | \$12 ;
+  assign \$14  = ~ verdict[36];
+  assign \$15  = verdict[44:37] != write__addr;
+  assign \$16  = \$14  | \$15 ;
+  assign \$17  = popped ? \$13  : \$16 ;
   always @(posedge clk)
-    \inside  <= \$19 ;
+    tail_known <= \$18 ;
   always @(posedge clk)
-    input__ready <= \$20 ;
+    waiting <= \$19 ;
   always @(posedge clk)
-    tail_known <= \$21 ;
+    verdict <= \$20 ;
   always @(posedge clk)
-    waiting <= \$22 ;
+    waits <= \$21 ;
   always @(posedge clk)
-    verdict <= \$23 ;
+    \output__payload$49  <= \$22 ;
   always @(posedge clk)
-    waits <= \$24 ;
-  always @(posedge clk)
-    output__payload <= \$25 ;
-  always @(posedge clk)
-    output__valid <= \$26 ;
+    output__valid <= \$23 ;
   hotline_tiny_classifier_beats beats (
     .clk(clk),
-    .r_data(beats_r_data),
-    .r_en(popped),
-    .r_rdy(r_rdy),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(popped),
+    .output__valid(beats_output__valid),
     .rst(rst),
-    .w_en(taken),
-    .w_port__data(w_data)
+    .write__data(input__payload)
   );
   hotline_tiny_classifier_judge judge (
-    .\95_36_0 (\$27 ),
+    .\95_36_0 (\$24 ),
     .bad_counted0_0(bad),
     .batch_too_long(batch_too_long),
-    .beat(w_data),
+    .beat(input__payload),
     .carried_head(write__data),
     .carried_straddler(write__en),
     .clk(clk),
@@ -825,272 +820,217 @@ module hotline_tiny_classifier(rst, output__ready, input__valid, w_data, input__
   );
   hotline_tiny_classifier_judged judged (
     .clk(clk),
-    .r_data(r_data),
-    .r_en(popped),
-    .r_rdy(judged_r_rdy),
+    .input__valid(judge_here5),
+    .output__payload(output__payload),
+    .output__ready(popped),
+    .output__valid(judged_output__valid),
     .rst(rst),
-    .w_en(judge_here5),
-    .w_port__data_36_0(\$27 ),
-    .w_port__data_44_37(write__addr)
+    .write__data_36_0(\$24 ),
+    .write__data_tail_id(write__addr)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$19  = \$14 [6:0];
+    \$18  = \$17 ;
     if (rst) begin
-      \$19  = 7'h00;
+      \$18  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$15 ;
-    if (rst) begin
-      \$20  = 1'h0;
+    \$19  = waiting;
+    if (popped) begin
+      \$19  = beats_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = \$18 ;
+    \$20  = verdict;
+    if (popped) begin
+      \$20  = output__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$21  = waits;
+    if (popped) begin
+      \$21  = 1'h1;
+    end else if (goes) begin
+      \$21  = 1'h0;
+    end
     if (rst) begin
       \$21  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = waiting;
-    if (popped) begin
-      \$22  = beats_r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$23  = verdict;
-    if (popped) begin
-      \$23  = r_data;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$24  = waits;
-    if (popped) begin
-      \$24  = 1'h1;
-    end else if (goes) begin
-      \$24  = 1'h0;
+    \$22  = \output__payload$49 ;
+    if (goes) begin
+      \$22  = \beat$43 ;
     end
     if (rst) begin
-      \$24  = 1'h0;
+      \$22  = 212'h00000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = output__payload;
+    \$23  = output__valid;
     if (goes) begin
-      \$25  = \beat$44 ;
-    end
-    if (rst) begin
-      \$25  = 212'h00000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = output__valid;
-    if (goes) begin
-      \$26  = 1'h1;
+      \$23  = 1'h1;
     end else if (output__ready) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
     if (rst) begin
-      \$26  = 1'h0;
+      \$23  = 1'h0;
     end
   end
-  assign beat = w_data;
-  assign \beat$44 [211] = waiting[190];
-  assign \beat$44 [210] = waiting[188];
-  assign \beat$44 [209:188] = verdict[35:14];
-  assign \beat$44 [187:186] = waiting[187:186];
-  assign \beat$44 [185] = waiting[185];
-  assign \beat$44 [184:146] = waiting[184:146];
-  assign \beat$44 [145] = waiting[145];
-  assign \beat$44 [144] = waiting[144];
-  assign \beat$44 [143] = waiting[143];
-  assign \beat$44 [136] = waiting[137];
-  assign \beat$44 [135] = waiting[135];
-  assign \beat$44 [142] = verdict[13];
-  assign \beat$44 [141:137] = \$12 ;
-  assign \beat$44 [134] = \$11 ;
-  assign \beat$44 [133:126] = waiting[133:126];
-  assign \beat$44 [125:94] = \$10 ;
-  assign \beat$44 [93:92] = waiting[93:92];
-  assign \beat$44 [91] = waiting[91];
-  assign \beat$44 [90:52] = waiting[90:52];
-  assign \beat$44 [51] = waiting[51];
-  assign \beat$44 [50] = waiting[50];
-  assign \beat$44 [49] = waiting[49];
-  assign \beat$44 [42] = waiting[43];
-  assign \beat$44 [41] = waiting[41];
-  assign \beat$44 [48] = verdict[6];
-  assign \beat$44 [47:43] = \$9 ;
-  assign \beat$44 [40] = \$8 ;
-  assign \beat$44 [39:32] = waiting[39:32];
-  assign \beat$44 [31:0] = \$7 ;
+  assign beat = input__payload;
+  assign \beat$43 [211] = waiting[180];
+  assign \beat$43 [210] = waiting[178];
+  assign \beat$43 [209:188] = verdict[35:14];
+  assign \beat$43 [187:186] = waiting[177:176];
+  assign \beat$43 [185] = waiting[175];
+  assign \beat$43 [184:146] = waiting[174:136];
+  assign \beat$43 [145] = waiting[135];
+  assign \beat$43 [144] = waiting[134];
+  assign \beat$43 [143] = waiting[133];
+  assign \beat$43 [136] = waiting[132];
+  assign \beat$43 [135] = waiting[130];
+  assign \beat$43 [133:94] = waiting[128:89];
+  assign \beat$43 [142] = verdict[13];
+  assign \beat$43 [141:137] = \$10 ;
+  assign \beat$43 [134] = \$9 ;
+  assign \beat$43 [93:92] = waiting[88:87];
+  assign \beat$43 [91] = waiting[86];
+  assign \beat$43 [90:52] = waiting[85:47];
+  assign \beat$43 [51] = waiting[46];
+  assign \beat$43 [50] = waiting[45];
+  assign \beat$43 [49] = waiting[44];
+  assign \beat$43 [42] = waiting[43];
+  assign \beat$43 [41] = waiting[41];
+  assign \beat$43 [39:0] = waiting[39:0];
+  assign \beat$43 [48] = verdict[6];
+  assign \beat$43 [47:43] = \$8 ;
+  assign \beat$43 [40] = \$7 ;
 endmodule
 
-module hotline_tiny_classifier_beats(rst, w_en, r_en, r_data, w_port__data, r_rdy, clk);
+module hotline_tiny_classifier_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  input r_en;
-  wire r_en;
-  output [190:0] r_data;
-  wire [190:0] r_data;
-  input [190:0] w_port__data;
-  wire [190:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [180:0] output__payload;
+  wire [180:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [180:0] write__data;
+  wire [180:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [190:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [180:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[6:0]] <= write__data;
   end
-  reg [190:0] _0_;
+  reg [180:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -1102,8 +1042,8 @@ module hotline_tiny_classifier_judge(rst, taken, beat, here5, carried_head, carr
   wire rst;
   input taken;
   wire taken;
-  input [190:0] beat;
-  wire [190:0] beat;
+  input [180:0] beat;
+  wire [180:0] beat;
   output here5;
   reg here5 = 1'h0;
   output [4:0] carried_head;
@@ -1402,23 +1342,23 @@ module hotline_tiny_classifier_judge(rst, taken, beat, here5, carried_head, carr
   assign \$82  = \$80  & \$81 ;
   assign \$83  = popular_counted0_0 + first;
   always @(posedge clk)
-    flags_end <= beat[190];
+    flags_end <= beat[180];
   always @(posedge clk)
     flags_valid_0 <= beat[40];
   always @(posedge clk)
-    flags_valid_1 <= beat[134];
+    flags_valid_1 <= beat[129];
   always @(posedge clk)
     flags_last_0 <= beat[41];
   always @(posedge clk)
-    flags_last_1 <= beat[135];
+    flags_last_1 <= beat[130];
   always @(posedge clk)
     flags_hit_0 <= beat[43];
   always @(posedge clk)
-    flags_hit_1 <= beat[137];
+    flags_hit_1 <= beat[132];
   always @(posedge clk)
     flags_bad_0 <= beat[42];
   always @(posedge clk)
-    flags_bad_1 <= beat[136];
+    flags_bad_1 <= beat[131];
   always @(posedge clk)
     misses1_0_0 <= \$2 ;
   always @(posedge clk)
@@ -1761,172 +1701,132 @@ module hotline_tiny_classifier_judge(rst, taken, beat, here5, carried_head, carr
   assign \$11  = flags_last_0;
 endmodule
 
-module hotline_tiny_classifier_judged(rst, r_en, r_data, w_en, w_port__data_44_37, w_port__data_36_0, r_rdy, clk);
+module hotline_tiny_classifier_judged(rst, output__ready, output__payload, input__valid, write__data_tail_id, write__data_36_0, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input r_en;
-  wire r_en;
-  output [44:0] r_data;
-  wire [44:0] r_data;
-  input w_en;
-  wire w_en;
-  input [7:0] w_port__data_44_37;
-  wire [7:0] w_port__data_44_37;
-  input [36:0] w_port__data_36_0;
-  wire [36:0] w_port__data_36_0;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input output__ready;
+  wire output__ready;
+  output [44:0] output__payload;
+  wire [44:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [7:0] write__data_tail_id;
+  wire [7:0] write__data_tail_id;
+  input [36:0] write__data_36_0;
+  wire [36:0] write__data_36_0;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  reg \$10 ;
+  reg [8:0] \$11 ;
+  reg [7:0] \$12 ;
+  reg [7:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire [7:0] \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire \$28 ;
-  wire \$29 ;
-  wire [7:0] \$3 ;
-  wire \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg [6:0] \$33 ;
-  reg \$34 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [6:0] inner_level = 7'h00;
-  wire inner_r_rdy;
-  reg [6:0] r_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire r_port__en;
-  reg [6:0] w_port__addr = 7'h00;
-  (* init = 7'h00 *)
-  wire w_port__en;
-  wire w_rdy;
-  reg [44:0] storage [64:0];
+  wire \$3 ;
+  wire [9:0] \$4 ;
+  wire [10:0] \$5 ;
+  wire [9:0] \$6 ;
+  wire [10:0] \$7 ;
+  wire [8:0] \$8 ;
+  wire [8:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [7:0] read_pointer = 8'h00;
+  reg signed [8:0] spare = 9'h041;
+  wire taken;
+  reg [7:0] write_pointer = 8'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [44:0] storage [127:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { w_port__data_44_37, w_port__data_36_0 };
+    if (taken)
+      storage[write_pointer[6:0]] <= { write__data_tail_id, write__data_36_0 };
   end
   reg [44:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[6:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 7'h41;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign \$3  = inner_level + r_rdy;
-  assign \$4  = w_rdy & w_en;
-  assign \$5  = w_port__addr == 7'h40;
-  assign \$6  = w_port__addr + 1'h1;
-  assign \$7  = \$5  ? 8'h00 : \$6 ;
-  assign \$8  = ~ r_rdy;
-  assign \$9  = \$8  | r_en;
-  assign \$10  = inner_r_rdy & \$9 ;
-  assign \$11  = r_port__addr == 7'h40;
-  assign \$12  = r_port__addr + 1'h1;
-  assign \$13  = \$11  ? 8'h00 : \$12 ;
-  assign \$14  = w_rdy & w_en;
-  assign \$15  = ~ r_rdy;
-  assign \$16  = \$15  | r_en;
-  assign \$17  = inner_r_rdy & \$16 ;
-  assign \$18  = ~ \$17 ;
-  assign \$19  = \$14  & \$18 ;
-  assign \$20  = inner_level + 1'h1;
-  assign \$21  = ~ r_rdy;
-  assign \$22  = \$21  | r_en;
-  assign \$23  = inner_r_rdy & \$22 ;
-  assign \$24  = w_rdy & w_en;
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$23  & \$25 ;
-  assign \$27  = inner_level - 1'h1;
-  assign \$28  = ~ r_rdy;
-  assign \$29  = \$28  | r_en;
-  assign \$30  = inner_r_rdy & \$29 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [9], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$31 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$32 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$33 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$34 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$31  = w_port__addr;
-    if (\$4 ) begin
-      \$31  = \$7 [6:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$31  = 7'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = r_port__addr;
-    if (\$10 ) begin
-      \$32  = \$13 [6:0];
-    end
+    \$11  = \$7 [8:0];
     if (rst) begin
-      \$32  = 7'h00;
+      \$11  = 9'h041;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = inner_level;
-    if (\$19 ) begin
-      \$33  = \$20 [6:0];
-    end
-    if (\$26 ) begin
-      \$33  = \$27 [6:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [7:0];
     end
     if (rst) begin
-      \$33  = 7'h00;
+      \$12  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = r_rdy;
-    if (\$30 ) begin
-      \$34  = 1'h1;
-    end else if (r_en) begin
-      \$34  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [7:0];
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$13  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, selecting, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_access, row_set, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, row_way, dump__payload, restore__ready, restore_length, slot_write, slot_in, command_busy, snapshot, restore__valid);
+module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
+, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -1937,8 +1837,10 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire busy;
   output [2:0] index_bits;
   wire [2:0] index_bits;
-  output hold;
-  wire hold;
+  output [2:0] row_set;
+  wire [2:0] row_set;
+  output running;
+  wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
   input [3:0] row_out__0__hot;
@@ -1967,8 +1869,6 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire [155:0] row_out__1__tags;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
-  input selecting;
-  wire selecting;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
@@ -1985,6 +1885,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg restore_entry = 1'h0;
   output [3:0] row_in__hot;
   reg [3:0] row_in__hot = 4'h0;
+  output accessing;
+  reg accessing = 1'h1;
   output [5:0] hot_rows;
   reg [5:0] hot_rows = 6'h20;
   output [3:0] row_in__valid;
@@ -1997,10 +1899,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg [31:0] row_in__counters = 32'd0;
   output [155:0] row_in__tags;
   reg [155:0] row_in__tags = 156'h000000000000000000000000000000000000000;
-  output row_access;
-  reg row_access;
-  output [2:0] row_set;
-  reg [2:0] row_set;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -2019,10 +1919,6 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg command_code;
   output dump__valid;
   reg dump__valid;
-  output [1:0] row_way;
-  reg [1:0] row_way;
-  output [256:0] dump__payload;
-  reg [256:0] dump__payload;
   output restore__ready;
   reg restore__ready;
   output restore_length;
@@ -2031,10 +1927,15 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg [1:0] slot_write;
   output [4:0] slot_in;
   reg [4:0] slot_in;
+  output [256:0] dump__payload;
+  reg [256:0] dump__payload;
   output command_busy;
   reg command_busy;
   output snapshot;
   reg snapshot;
+  input selecting;
+  wire selecting;
+  (* init = 1'h1 *)
   input restore__valid;
   wire restore__valid;
   wire [7:0] \$1 ;
@@ -2047,15 +1948,15 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
-  wire [3:0] \$108 ;
-  wire \$109 ;
+  wire \$108 ;
+  wire [3:0] \$109 ;
   wire [6:0] \$11 ;
-  wire [4:0] \$110 ;
+  wire \$110 ;
   wire [4:0] \$111 ;
-  wire \$112 ;
+  wire [4:0] \$112 ;
   wire \$113 ;
-  wire [1:0] \$114 ;
-  wire \$115 ;
+  wire \$114 ;
+  wire [1:0] \$115 ;
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
@@ -2064,24 +1965,24 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire [2:0] \$123 ;
-  reg [4:0] \$124 ;
-  wire [2:0] \$125 ;
+  wire \$123 ;
+  wire \$124 ;
+  wire \$125 ;
   wire \$126 ;
-  wire [63:0] \$127 ;
-  wire [63:0] \$128 ;
-  wire [63:0] \$129 ;
+  wire [2:0] \$127 ;
+  reg [4:0] \$128 ;
+  wire [2:0] \$129 ;
   reg [6:0] \$13 ;
-  wire [63:0] \$130 ;
-  wire [4:0] \$131 ;
-  wire [4:0] \$132 ;
-  wire [4:0] \$133 ;
-  wire [4:0] \$134 ;
+  wire \$130 ;
+  wire [63:0] \$131 ;
+  wire [63:0] \$132 ;
+  wire [63:0] \$133 ;
+  wire [63:0] \$134 ;
   wire \$135 ;
-  wire \$136 ;
-  wire \$137 ;
-  wire \$138 ;
-  wire \$139 ;
+  wire [4:0] \$136 ;
+  wire [4:0] \$137 ;
+  wire [4:0] \$138 ;
+  wire [4:0] \$139 ;
   reg [3:0] \$14 ;
   wire \$140 ;
   wire \$141 ;
@@ -2102,51 +2003,59 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
-  reg [6:0] \$158 ;
-  reg [2:0] \$159 ;
+  wire \$158 ;
+  wire \$159 ;
   wire \$16 ;
-  reg [16:0] \$160 ;
-  reg [2:0] \$161 ;
-  reg [3:0] \$162 ;
-  reg \$163 ;
-  reg [3:0] \$164 ;
-  reg [3:0] \$165 ;
-  reg [3:0] \$166 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire \$162 ;
+  reg [6:0] \$163 ;
+  reg [2:0] \$164 ;
+  reg [16:0] \$165 ;
+  reg [2:0] \$166 ;
   reg [3:0] \$167 ;
-  reg [7:0] \$168 ;
-  reg [31:0] \$169 ;
+  reg \$168 ;
+  reg [3:0] \$169 ;
   wire \$17 ;
-  reg [155:0] \$170 ;
-  reg [4:0] \$171 ;
+  reg [3:0] \$170 ;
+  reg [3:0] \$171 ;
   reg [3:0] \$172 ;
-  reg \$173 ;
-  reg \$174 ;
-  reg \$175 ;
-  reg [2:0] \$176 ;
-  reg \$177 ;
+  reg [7:0] \$173 ;
+  reg [31:0] \$174 ;
+  reg [155:0] \$175 ;
+  reg [4:0] \$176 ;
+  reg [3:0] \$177 ;
   reg \$178 ;
-  reg [3:0] \$179 ;
+  reg \$179 ;
   wire \$18 ;
-  reg [2:0] \$180 ;
-  reg [3:0] \$181 ;
+  reg \$180 ;
+  reg [2:0] \$181 ;
   reg \$182 ;
-  reg [3:0] \$183 ;
-  reg [5:0] \$184 ;
-  reg [3:0] \$185 ;
-  reg [3:0] \$186 ;
-  reg [7:0] \$187 ;
-  reg [31:0] \$188 ;
-  reg [155:0] \$189 ;
+  reg \$183 ;
+  reg [3:0] \$184 ;
+  reg \$185 ;
+  reg [2:0] \$186 ;
+  reg [3:0] \$187 ;
+  reg \$188 ;
+  reg \$189 ;
   wire \$19 ;
-  reg [2:0] \$190 ;
-  reg [4:0] \$191 ;
-  reg [4:0] \$192 ;
-  reg [4:0] \$193 ;
-  reg [4:0] \$194 ;
-  reg [3:0] \$195 ;
-  reg \$196 ;
+  reg [3:0] \$190 ;
+  reg [5:0] \$191 ;
+  reg [3:0] \$192 ;
+  reg [3:0] \$193 ;
+  reg [7:0] \$194 ;
+  reg [31:0] \$195 ;
+  reg [155:0] \$196 ;
+  reg [2:0] \$197 ;
+  reg [4:0] \$198 ;
+  reg [4:0] \$199 ;
   wire \$2 ;
   wire \$20 ;
+  reg [4:0] \$200 ;
+  reg [4:0] \$201 ;
+  reg \$202 ;
+  reg [3:0] \$203 ;
+  reg \$204 ;
   wire \$21 ;
   wire \$22 ;
   wire [11:0] \$23 ;
@@ -2173,64 +2082,64 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire [3:0] \$45 ;
-  wire \$46 ;
+  wire \$45 ;
+  wire [3:0] \$46 ;
   wire \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
   wire \$50 ;
   wire \$51 ;
-  wire [3:0] \$52 ;
-  wire [4:0] \$53 ;
+  wire \$52 ;
+  wire [3:0] \$53 ;
   wire [4:0] \$54 ;
   wire [4:0] \$55 ;
   wire [4:0] \$56 ;
-  wire \$57 ;
-  wire [4:0] \$58 ;
+  wire [4:0] \$57 ;
+  wire \$58 ;
   wire [4:0] \$59 ;
   wire [2:0] \$6 ;
-  wire [3:0] \$60 ;
+  wire [4:0] \$60 ;
   wire [3:0] \$61 ;
-  wire \$62 ;
+  wire [3:0] \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  wire [38:0] \$67 ;
-  wire \$68 ;
-  wire [7:0] \$69 ;
+  wire \$67 ;
+  wire [38:0] \$68 ;
+  wire \$69 ;
   wire [3:0] \$7 ;
-  wire \$70 ;
+  wire [7:0] \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
   wire \$75 ;
-  wire [38:0] \$76 ;
-  wire \$77 ;
-  wire [7:0] \$78 ;
-  wire \$79 ;
+  wire \$76 ;
+  wire [38:0] \$77 ;
+  wire \$78 ;
+  wire [7:0] \$79 ;
   reg [2:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
   wire \$84 ;
-  wire [38:0] \$85 ;
-  wire \$86 ;
-  wire [7:0] \$87 ;
-  wire \$88 ;
+  wire \$85 ;
+  wire [38:0] \$86 ;
+  wire \$87 ;
+  wire [7:0] \$88 ;
   wire \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
   wire \$93 ;
-  wire [38:0] \$94 ;
-  wire \$95 ;
-  wire [7:0] \$96 ;
-  wire \$97 ;
+  wire \$94 ;
+  wire [38:0] \$95 ;
+  wire \$96 ;
+  wire [7:0] \$97 ;
   wire \$98 ;
   wire \$99 ;
   reg [2:0] beyond = 3'h0;
@@ -2252,9 +2161,10 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [3:0] last = 4'h0;
+  reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
-  reg sending_slots;
+  reg sending_slots = 1'h0;
   reg [4:0] slot0 = 5'h00;
   reg [4:0] slot1 = 6'h20;
   reg [4:0] slot2 = 5'h00;
@@ -2262,6 +2172,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [2:0] walk = 3'h0;
+  reg walking = 1'h1;
   reg [2:0] way = 3'h0;
   reg [3:0] \within  = 4'h0;
   assign \$1  = hot_rows * 2'h2;
@@ -2301,192 +2212,204 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   assign \$42  = | \$41 ;
   assign \$43  = judged & \$42 ;
   assign \$44  = \$43  | unusable;
-  assign \$45  = walk + 1'h1;
-  assign \$46  = walk == 3'h7;
-  assign \$47  = ~ busy;
-  assign \$48  = hot_rows_write_etc[0] & \$47 ;
-  assign \$49  = ~ busy;
-  assign \$50  = hot_rows_write_etc[1] & \$49 ;
-  assign \$51  = write_data > 6'h20;
-  assign \$52  = way + 1'h1;
-  assign \$57  = way == 3'h5;
-  assign \$58  = index + 1'h1;
-  assign \$59  = \final  ? 5'h00 : \$58 ;
-  assign \$60  = ~ usable;
-  assign \$61  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$60 ;
-  assign \$62  = | \$61 ;
-  assign \$63  = ~ restore__payload[256];
-  assign \$64  = \$62  & \$63 ;
-  assign \$65  = restore__payload[63] & usable[0];
+  assign \$45  = running | leaves;
+  assign \$46  = walk + 1'h1;
+  assign \$47  = walk == 3'h7;
+  assign \$48  = ~ busy;
+  assign \$49  = hot_rows_write_etc[0] & \$48 ;
+  assign \$50  = ~ busy;
+  assign \$51  = hot_rows_write_etc[1] & \$50 ;
+  assign \$52  = write_data > 6'h20;
+  assign \$53  = way + 1'h1;
+  assign \$58  = way == 3'h5;
+  assign \$59  = index + 1'h1;
+  assign \$60  = \final  ? 5'h00 : \$59 ;
+  assign \$61  = ~ usable;
+  assign \$62  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$61 ;
+  assign \$63  = | \$62 ;
+  assign \$64  = ~ restore__payload[256];
+  assign \$65  = \$63  & \$64 ;
   assign \$66  = restore__payload[63] & usable[0];
-  assign \$67  = \$66  ? restore__payload[38:0] : 39'h0000000000;
-  assign \$68  = restore__payload[63] & usable[0];
-  assign \$69  = \$68  ? restore__payload[55:48] : 8'h00;
-  assign \$70  = restore__payload[63] & usable[0];
-  assign \$71  = \$70  ? restore__payload[61] : 1'h0;
-  assign \$72  = restore__payload[63] & usable[0];
-  assign \$73  = \$72  ? restore__payload[62] : 1'h0;
-  assign \$74  = restore__payload[127] & usable[1];
+  assign \$67  = restore__payload[63] & usable[0];
+  assign \$68  = \$67  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$69  = restore__payload[63] & usable[0];
+  assign \$70  = \$69  ? restore__payload[55:48] : 8'h00;
+  assign \$71  = restore__payload[63] & usable[0];
+  assign \$72  = \$71  ? restore__payload[61] : 1'h0;
+  assign \$73  = restore__payload[63] & usable[0];
+  assign \$74  = \$73  ? restore__payload[62] : 1'h0;
   assign \$75  = restore__payload[127] & usable[1];
-  assign \$76  = \$75  ? restore__payload[102:64] : 39'h0000000000;
-  assign \$77  = restore__payload[127] & usable[1];
-  assign \$78  = \$77  ? restore__payload[119:112] : 8'h00;
-  assign \$79  = restore__payload[127] & usable[1];
-  assign \$80  = \$79  ? restore__payload[125] : 1'h0;
-  assign \$81  = restore__payload[127] & usable[1];
-  assign \$82  = \$81  ? restore__payload[126] : 1'h0;
-  assign \$83  = restore__payload[191] & usable[2];
+  assign \$76  = restore__payload[127] & usable[1];
+  assign \$77  = \$76  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$78  = restore__payload[127] & usable[1];
+  assign \$79  = \$78  ? restore__payload[119:112] : 8'h00;
+  assign \$80  = restore__payload[127] & usable[1];
+  assign \$81  = \$80  ? restore__payload[125] : 1'h0;
+  assign \$82  = restore__payload[127] & usable[1];
+  assign \$83  = \$82  ? restore__payload[126] : 1'h0;
   assign \$84  = restore__payload[191] & usable[2];
-  assign \$85  = \$84  ? restore__payload[166:128] : 39'h0000000000;
-  assign \$86  = restore__payload[191] & usable[2];
-  assign \$87  = \$86  ? restore__payload[183:176] : 8'h00;
-  assign \$88  = restore__payload[191] & usable[2];
-  assign \$89  = \$88  ? restore__payload[189] : 1'h0;
-  assign \$90  = restore__payload[191] & usable[2];
-  assign \$91  = \$90  ? restore__payload[190] : 1'h0;
-  assign \$92  = restore__payload[255] & usable[3];
+  assign \$85  = restore__payload[191] & usable[2];
+  assign \$86  = \$85  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$87  = restore__payload[191] & usable[2];
+  assign \$88  = \$87  ? restore__payload[183:176] : 8'h00;
+  assign \$89  = restore__payload[191] & usable[2];
+  assign \$90  = \$89  ? restore__payload[189] : 1'h0;
+  assign \$91  = restore__payload[191] & usable[2];
+  assign \$92  = \$91  ? restore__payload[190] : 1'h0;
   assign \$93  = restore__payload[255] & usable[3];
-  assign \$94  = \$93  ? restore__payload[230:192] : 39'h0000000000;
-  assign \$95  = restore__payload[255] & usable[3];
-  assign \$96  = \$95  ? restore__payload[247:240] : 8'h00;
-  assign \$97  = restore__payload[255] & usable[3];
-  assign \$98  = \$97  ? restore__payload[253] : 1'h0;
-  assign \$99  = restore__payload[255] & usable[3];
-  assign \$100  = \$99  ? restore__payload[254] : 1'h0;
-  assign \$102  = | restore__payload[31:5];
-  assign \$103  = | restore__payload[95:69];
-  assign \$104  = | restore__payload[159:133];
-  assign \$105  = | restore__payload[223:197];
-  assign \$106  = restore__payload[256] == \final ;
-  assign \$107  = restore__payload[256] != \final ;
-  assign \$108  = way + 1'h1;
-  assign \$109  = way == 2'h3;
-  assign \$110  = index + 1'h1;
-  assign \$111  = \final  ? 5'h00 : \$110 ;
-  assign \$112  = restore__valid & restore__payload[256];
-  assign \$113  = ~ selecting;
+  assign \$94  = restore__payload[255] & usable[3];
+  assign \$95  = \$94  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$96  = restore__payload[255] & usable[3];
+  assign \$97  = \$96  ? restore__payload[247:240] : 8'h00;
+  assign \$98  = restore__payload[255] & usable[3];
+  assign \$99  = \$98  ? restore__payload[253] : 1'h0;
+  assign \$100  = restore__payload[255] & usable[3];
+  assign \$101  = \$100  ? restore__payload[254] : 1'h0;
+  assign \$103  = | restore__payload[31:5];
+  assign \$104  = | restore__payload[95:69];
+  assign \$105  = | restore__payload[159:133];
+  assign \$106  = | restore__payload[223:197];
+  assign \$107  = restore__payload[256] == \final ;
+  assign \$108  = restore__payload[256] != \final ;
+  assign \$109  = way + 1'h1;
+  assign \$110  = way == 2'h3;
+  assign \$111  = index + 1'h1;
+  assign \$112  = \final  ? 5'h00 : \$111 ;
+  assign \$113  = restore__valid & restore__payload[256];
+  assign \$114  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
+  assign row_set = walking ? walk : index[3:1];
   assign hot = row_in__hot & \within ;
-  assign hold = ~ \$143 ;
-  assign \$115  = walk == 3'h7;
-  assign \$116  = ~ busy;
-  assign \$117  = hot_rows_write_etc[0] & \$116 ;
+  assign running = ~ \$148 ;
+  assign \$116  = walk == 3'h7;
+  assign \$117  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
   assign \$118  = ~ busy;
-  assign \$119  = hot_rows_write_etc[1] & \$118 ;
-  assign \$120  = write_data > 6'h20;
-  assign \$122  = restore__payload[256] != \final ;
-  assign \$123  = 1'h1 << index[0];
-  assign \$125  = 1'h1 << index[0];
-  assign \$126  = ~ selecting;
-  assign \$127  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$128  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$129  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$130  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$131  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$132  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$133  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$134  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$135  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$136  = busy | hold;
-  assign \$137  = \$135  & \$136 ;
-  assign \$138  = write_data == 3'h4;
-  assign \$139  = hot_rows_write_etc[1] & \$138 ;
-  assign \$140  = ~ \$139 ;
-  assign \$141  = write_data == 3'h4;
-  assign \$142  = hot_rows_write_etc[1] & \$141 ;
-  assign \$143  = ! fsm_state;
-  assign \$144  = fsm_state == 1'h1;
-  assign \$145  = fsm_state == 2'h2;
-  assign \$146  = fsm_state == 2'h3;
-  assign \$147  = fsm_state == 3'h4;
-  assign \$148  = fsm_state == 3'h5;
-  assign \$149  = fsm_state == 3'h6;
-  assign \$150  = fsm_state == 3'h7;
-  assign \$151  = fsm_state == 4'h8;
-  assign \$152  = fsm_state == 4'h9;
-  assign \$153  = fsm_state == 4'ha;
-  assign \$154  = fsm_state == 4'hb;
-  assign \$155  = fsm_state == 4'hc;
-  assign \$156  = fsm_state == 4'hd;
-  assign \$157  = fsm_state == 4'he;
+  assign \$119  = \$117  & \$118 ;
+  assign \$120  = ~ busy;
+  assign \$121  = hot_rows_write_etc[0] & \$120 ;
+  assign \$122  = ~ busy;
+  assign \$123  = hot_rows_write_etc[1] & \$122 ;
+  assign \$124  = write_data > 6'h20;
+  assign \$126  = restore__payload[256] != \final ;
+  assign \$127  = 1'h1 << index[0];
+  assign \$129  = 1'h1 << index[0];
+  assign \$130  = ~ selecting;
+  assign \$131  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
+  assign \$132  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
+  assign \$133  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
+  assign \$134  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
+  assign \$135  = sending_slots & \final ;
+  assign \$136  = row_in__hot[0] ? slot0 : 5'h00;
+  assign \$137  = row_in__hot[1] ? slot1 : 5'h00;
+  assign \$138  = row_in__hot[2] ? slot2 : 5'h00;
+  assign \$139  = row_in__hot[3] ? slot3 : 5'h00;
+  assign \$140  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
+  assign \$141  = busy | running;
+  assign \$142  = \$140  & \$141 ;
+  assign \$143  = write_data == 3'h4;
+  assign \$144  = hot_rows_write_etc[1] & \$143 ;
+  assign \$145  = ~ \$144 ;
+  assign \$146  = write_data == 3'h4;
+  assign \$147  = hot_rows_write_etc[1] & \$146 ;
+  assign \$148  = ! fsm_state;
+  assign \$149  = fsm_state == 1'h1;
+  assign \$150  = fsm_state == 2'h2;
+  assign \$151  = fsm_state == 2'h3;
+  assign \$152  = fsm_state == 3'h4;
+  assign \$153  = fsm_state == 3'h5;
+  assign \$154  = fsm_state == 3'h6;
+  assign \$155  = fsm_state == 3'h7;
+  assign \$156  = fsm_state == 4'h8;
+  assign \$157  = fsm_state == 4'h9;
+  assign \$158  = fsm_state == 4'ha;
+  assign \$159  = fsm_state == 4'hb;
+  assign \$160  = fsm_state == 4'hc;
+  assign \$161  = fsm_state == 4'hd;
+  assign \$162  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$158 ;
+    entries <= \$163 ;
   always @(posedge clk)
-    beyond <= \$159 ;
+    beyond <= \$164 ;
   always @(posedge clk)
-    budget <= \$160 ;
+    budget <= \$165 ;
   always @(posedge clk)
-    quota <= \$161 ;
+    quota <= \$166 ;
   always @(posedge clk)
-    last <= \$162 ;
+    last <= \$167 ;
   always @(posedge clk)
-    \final  <= \$163 ;
+    \final  <= \$168 ;
   always @(posedge clk)
-    usable <= \$164 ;
+    usable <= \$169 ;
   always @(posedge clk)
-    group0_0 <= \$165 ;
+    group0_0 <= \$170 ;
   always @(posedge clk)
-    group0_1 <= \$166 ;
+    group0_1 <= \$171 ;
   always @(posedge clk)
-    group0_2 <= \$167 ;
+    group0_2 <= \$172 ;
   always @(posedge clk)
-    group0_3 <= \$168 ;
+    group0_3 <= \$173 ;
   always @(posedge clk)
-    group0_4 <= \$169 ;
+    group0_4 <= \$174 ;
   always @(posedge clk)
-    group0_5 <= \$170 ;
+    group0_5 <= \$175 ;
   always @(posedge clk)
-    group0_6 <= \$171 ;
+    group0_6 <= \$176 ;
   always @(posedge clk)
-    \within  <= \$172 ;
+    \within  <= \$177 ;
   always @(posedge clk)
-    judged <= \$173 ;
+    judged <= \$178 ;
   always @(posedge clk)
-    judge <= \$174 ;
+    judge <= \$179 ;
   always @(posedge clk)
-    counted <= \$175 ;
+    counted <= \$180 ;
   always @(posedge clk)
-    restored <= \$176 ;
+    restored <= \$181 ;
   always @(posedge clk)
-    restore_entry <= \$177 ;
+    restore_entry <= \$182 ;
   always @(posedge clk)
-    unusable <= \$178 ;
+    unusable <= \$183 ;
   always @(posedge clk)
-    row_in__hot <= \$179 ;
+    row_in__hot <= \$184 ;
   always @(posedge clk)
-    walk <= \$180 ;
+    accessing <= \$185 ;
   always @(posedge clk)
-    index <= \$181 ;
+    walk <= \$186 ;
   always @(posedge clk)
-    report <= \$182 ;
+    index <= \$187 ;
   always @(posedge clk)
-    fsm_state <= \$183 ;
+    walking <= \$188 ;
   always @(posedge clk)
-    hot_rows <= \$184 ;
+    report <= \$189 ;
   always @(posedge clk)
-    row_in__valid <= \$185 ;
+    fsm_state <= \$190 ;
   always @(posedge clk)
-    row_in__referenced <= \$186 ;
+    hot_rows <= \$191 ;
   always @(posedge clk)
-    row_in__age <= \$187 ;
+    row_in__valid <= \$192 ;
   always @(posedge clk)
-    row_in__counters <= \$188 ;
+    row_in__referenced <= \$193 ;
   always @(posedge clk)
-    row_in__tags <= \$189 ;
+    row_in__age <= \$194 ;
   always @(posedge clk)
-    way <= \$190 ;
+    row_in__counters <= \$195 ;
   always @(posedge clk)
-    slot0 <= \$191 ;
+    row_in__tags <= \$196 ;
   always @(posedge clk)
-    slot1 <= \$192 ;
+    way <= \$197 ;
   always @(posedge clk)
-    slot2 <= \$193 ;
+    slot0 <= \$198 ;
   always @(posedge clk)
-    slot3 <= \$194 ;
+    slot1 <= \$199 ;
   always @(posedge clk)
-    \beyond$34  <= \$195 ;
+    slot2 <= \$200 ;
   always @(posedge clk)
-    counts <= \$196 ;
+    slot3 <= \$201 ;
+  always @(posedge clk)
+    sending_slots <= \$202 ;
+  always @(posedge clk)
+    \beyond$34  <= \$203 ;
+  always @(posedge clk)
+    counts <= \$204 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -2531,121 +2454,69 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = 5'h00;
+    \$128  = 5'h00;
     casez (way)
       3'h0:
-          \$124  = slot0;
+          \$128  = slot0;
       3'h1:
-          \$124  = slot1;
+          \$128  = slot1;
       3'h2:
-          \$124  = slot2;
+          \$128  = slot2;
       3'h3:
-          \$124  = slot3;
+          \$128  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$158  = \$1 [6:0];
+    \$163  = \$1 [6:0];
     if (rst) begin
-      \$158  = 7'h00;
+      \$163  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = { \$4 , \$3 , \$2  };
+    \$164  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$159  = 3'h0;
+      \$164  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160 [16:15] = \$7 [1:0];
-    \$160 [2:0] = \$8 ;
-    \$160 [14:11] = \$14 ;
-    \$160 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$160 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$165 [16:15] = \$7 [1:0];
+    \$165 [2:0] = \$8 ;
+    \$165 [14:11] = \$14 ;
+    \$165 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$165 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$160  = 17'h00000;
+      \$165  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = \$13 [2:0];
+    \$166  = \$13 [2:0];
     if (rst) begin
-      \$161  = 3'h0;
+      \$166  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = \$24 [3:0];
-    if (rst) begin
-      \$162  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$163  = \$25 ;
-    if (rst) begin
-      \$163  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$164  = \$27 ;
-    if (rst) begin
-      \$164  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$165  = row_out__0__valid;
-      1'h1:
-          \$165  = row_out__1__valid;
-    endcase
-    if (rst) begin
-      \$165  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$166  = row_out__0__hot;
-      1'h1:
-          \$166  = row_out__1__hot;
-    endcase
-    if (rst) begin
-      \$166  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$167  = row_out__0__referenced;
-      1'h1:
-          \$167  = row_out__1__referenced;
-    endcase
+    \$167  = \$24 [3:0];
     if (rst) begin
       \$167  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$168  = row_out__0__age;
-      1'h1:
-          \$168  = row_out__1__age;
-    endcase
+    \$168  = \$25 ;
     if (rst) begin
-      \$168  = 8'h00;
+      \$168  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$169  = \$27 ;
+    if (rst) begin
+      \$169  = 4'h0;
     end
   end
   always @* begin
@@ -2653,12 +2524,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$169  = row_out__0__counters;
+          \$170  = row_out__0__valid;
       1'h1:
-          \$169  = row_out__1__counters;
+          \$170  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$169  = 32'd0;
+      \$170  = 4'h0;
     end
   end
   always @* begin
@@ -2666,12 +2537,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$170  = row_out__0__tags;
+          \$171  = row_out__0__hot;
       1'h1:
-          \$170  = row_out__1__tags;
+          \$171  = row_out__1__hot;
     endcase
     if (rst) begin
-      \$170  = 156'h000000000000000000000000000000000000000;
+      \$171  = 4'h0;
     end
   end
   always @* begin
@@ -2679,161 +2550,86 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$171  = slot_out__0;
+          \$172  = row_out__0__referenced;
       1'h1:
-          \$171  = slot_out__1;
+          \$172  = row_out__1__referenced;
     endcase
-    if (rst) begin
-      \$171  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$172  = \$33 ;
     if (rst) begin
       \$172  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = judge;
-    if (rst) begin
-      \$173  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$174  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$174  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$173  = row_out__0__age;
+      1'h1:
+          \$173  = row_out__1__age;
     endcase
     if (rst) begin
-      \$174  = 1'h0;
+      \$173  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$175  = \$34 ;
-    if (rst) begin
-      \$175  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$176  = \$39 [2:0];
-    if (rst) begin
-      \$176  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$44 ;
-    if (rst) begin
-      \$177  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$178  = \$64 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$174  = row_out__0__counters;
+      1'h1:
+          \$174  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$174  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$175  = row_out__0__tags;
+      1'h1:
+          \$175  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$175  = 156'h000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$176  = slot_out__0;
+      1'h1:
+          \$176  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$176  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$177  = \$33 ;
+    if (rst) begin
+      \$177  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$178  = judge;
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = row_in__hot;
-    if (judged) begin
-      \$179  = hot;
-    end
+    \$179  = 1'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$179  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$179 [0] = \$73 ;
-            \$179 [1] = \$82 ;
-            \$179 [2] = \$91 ;
-            \$179 [3] = \$100 ;
-          end
-    endcase
-    if (rst) begin
-      \$179  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$180  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$180  = \$45 [2:0];
-    endcase
-    if (rst) begin
-      \$180  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$181  = index;
-    casez (fsm_state)
-      4'h1:
-          \$181  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -2847,188 +2643,386 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h8:
           /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$181  = \$59 [3:0];
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$181  = \$111 [3:0];
+          if (restore__valid) begin
+            \$179  = 1'h1;
+          end
     endcase
     if (rst) begin
-      \$181  = 4'h0;
+      \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$46 ) begin
-            \$182  = 1'h0;
-          end
-      4'h0:
-          if (\$48 ) begin
-            (* full_case = 32'd1 *)
-            if (\$51 ) begin
-            end else begin
-              \$182  = 1'h1;
-            end
-          end else if (\$50 ) begin
-            casez (write_data)
-              32'd1:
-                  \$182  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$101 ) begin
-              \$182  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$107 ) begin
-              \$182  = 1'h1;
-            end
-          end
-    endcase
+    \$180  = \$34 ;
+    if (rst) begin
+      \$180  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$181  = \$39 [2:0];
+    if (rst) begin
+      \$181  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$182  = \$44 ;
     if (rst) begin
       \$182  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = fsm_state;
+    \$183  = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$46 ) begin
-            \$183  = 4'h0;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$183  = \$65 ;
+          end
+    endcase
+    if (rst) begin
+      \$183  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$184  = row_in__hot;
+    if (judged) begin
+      \$184  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          \$184  = group0_1;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$184 [0] = \$74 ;
+            \$184 [1] = \$83 ;
+            \$184 [2] = \$92 ;
+            \$184 [3] = \$101 ;
+          end
+    endcase
+    if (rst) begin
+      \$184  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$185  = \$45 ;
+    if (rst) begin
+      \$185  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$186  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$186  = \$46 [2:0];
+    endcase
+    if (rst) begin
+      \$186  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$187  = index;
+    casez (fsm_state)
+      4'h1:
+          \$187  = 4'h0;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          if (dump__ready) begin
+            \$187  = \$60 [3:0];
+          end
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          \$187  = \$112 [3:0];
+    endcase
+    if (rst) begin
+      \$187  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$188  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$47 ) begin
+            \$188  = 1'h0;
           end
       4'h0:
-          if (\$48 ) begin
+          if (\$49 ) begin
             (* full_case = 32'd1 *)
-            if (\$51 ) begin
+            if (\$52 ) begin
             end else begin
-              \$183  = 4'h1;
+              \$188  = 1'h1;
             end
-          end else if (\$50 ) begin
+          end else if (\$51 ) begin
             casez (write_data)
               32'd1:
-                  \$183  = 4'h1;
-              32'd2:
-                  \$183  = 4'h2;
-              32'd3:
-                  \$183  = 4'h3;
-              32'd6:
-                  \$183  = 4'h4;
+                  \$188  = 1'h1;
             endcase
           end
       4'h2:
-          \$183  = 4'h5;
+          /* empty */;
       4'h5:
-          \$183  = 4'h6;
+          /* empty */;
       4'h6:
-          \$183  = 4'h7;
+          /* empty */;
       4'h7:
-          if (dump__ready) begin
-            \$183  = 4'h8;
-          end
+          /* empty */;
       4'h8:
-          if (\$57 ) begin
-            \$183  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (dump__ready) begin
-            \$183  = 4'h2;
-            if (\final ) begin
-              \$183  = 4'h0;
-            end
-          end
+          /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$183  = 4'ha;
-            if (\$101 ) begin
-              \$183  = 4'hb;
+            if (\$102 ) begin
               if (restore__payload[256]) begin
-                \$183  = 4'h1;
+                \$188  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$183  = 4'hc;
-            if (\$107 ) begin
-              \$183  = 4'hb;
+            if (\$108 ) begin
               if (restore__payload[256]) begin
-                \$183  = 4'h1;
+                \$188  = 1'h1;
               end
             end
           end
       4'hc:
-          if (\$109 ) begin
-            \$183  = 4'hd;
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$113 ) begin
+            \$188  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$188  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$189  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$47 ) begin
+            \$189  = 1'h0;
+          end
+      4'h0:
+          if (\$49 ) begin
+            (* full_case = 32'd1 *)
+            if (\$52 ) begin
+            end else begin
+              \$189  = 1'h1;
+            end
+          end else if (\$51 ) begin
+            casez (write_data)
+              32'd1:
+                  \$189  = 1'h1;
+            endcase
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$102 ) begin
+              \$189  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$108 ) begin
+              \$189  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$189  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$190  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$47 ) begin
+            \$190  = 4'h0;
+          end
+      4'h0:
+          if (\$49 ) begin
+            (* full_case = 32'd1 *)
+            if (\$52 ) begin
+            end else begin
+              \$190  = 4'h1;
+            end
+          end else if (\$51 ) begin
+            casez (write_data)
+              32'd1:
+                  \$190  = 4'h1;
+              32'd2:
+                  \$190  = 4'h2;
+              32'd3:
+                  \$190  = 4'h3;
+              32'd6:
+                  \$190  = 4'h4;
+            endcase
+          end
+      4'h2:
+          \$190  = 4'h5;
+      4'h5:
+          \$190  = 4'h6;
+      4'h6:
+          \$190  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$190  = 4'h8;
+          end
+      4'h8:
+          if (\$58 ) begin
+            \$190  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$190  = 4'h2;
+            if (\final ) begin
+              \$190  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$190  = 4'ha;
+            if (\$102 ) begin
+              \$190  = 4'hb;
+              if (restore__payload[256]) begin
+                \$190  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$190  = 4'hc;
+            if (\$108 ) begin
+              \$190  = 4'hb;
+              if (restore__payload[256]) begin
+                \$190  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$110 ) begin
+            \$190  = 4'hd;
           end
       4'hd:
         begin
-          \$183  = 4'he;
+          \$190  = 4'he;
           if (\final ) begin
-            \$183  = 4'h0;
+            \$190  = 4'h0;
           end
         end
       4'he:
-          \$183  = 4'h3;
+          \$190  = 4'h3;
       4'hb:
-          if (\$112 ) begin
-            \$183  = 4'h1;
+          if (\$113 ) begin
+            \$190  = 4'h1;
           end
       4'h4:
-          if (\$113 ) begin
-            \$183  = 4'h0;
+          if (\$114 ) begin
+            \$190  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$183  = 4'h1;
+      \$190  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = hot_rows;
+    \$191  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$48 ) begin
+          if (\$49 ) begin
             (* full_case = 32'd1 *)
-            if (\$51 ) begin
+            if (\$52 ) begin
             end else begin
-              \$184  = write_data[5:0];
+              \$191  = write_data[5:0];
             end
           end
     endcase
     if (rst) begin
-      \$184  = 6'h20;
+      \$191  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = row_in__valid;
+    \$192  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3039,7 +3033,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$185  = group0_0;
+          \$192  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -3048,19 +3042,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$185 [0] = \$65 ;
-            \$185 [1] = \$74 ;
-            \$185 [2] = \$83 ;
-            \$185 [3] = \$92 ;
+            \$192 [0] = \$66 ;
+            \$192 [1] = \$75 ;
+            \$192 [2] = \$84 ;
+            \$192 [3] = \$93 ;
           end
     endcase
     if (rst) begin
-      \$185  = 4'h0;
+      \$192  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = row_in__referenced;
+    \$193  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3071,7 +3065,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$186  = group0_2;
+          \$193  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -3080,19 +3074,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$186 [0] = \$71 ;
-            \$186 [1] = \$80 ;
-            \$186 [2] = \$89 ;
-            \$186 [3] = \$98 ;
+            \$193 [0] = \$72 ;
+            \$193 [1] = \$81 ;
+            \$193 [2] = \$90 ;
+            \$193 [3] = \$99 ;
           end
     endcase
     if (rst) begin
-      \$186  = 4'h0;
+      \$193  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = row_in__age;
+    \$194  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3103,7 +3097,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$187  = group0_3;
+          \$194  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -3114,16 +3108,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$187  = restore__payload[63:56];
+            \$194  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$187  = 8'h00;
+      \$194  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = row_in__counters;
+    \$195  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3134,7 +3128,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$188  = group0_4;
+          \$195  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -3143,19 +3137,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$188 [7:0] = \$69 ;
-            \$188 [15:8] = \$78 ;
-            \$188 [23:16] = \$87 ;
-            \$188 [31:24] = \$96 ;
+            \$195 [7:0] = \$70 ;
+            \$195 [15:8] = \$79 ;
+            \$195 [23:16] = \$88 ;
+            \$195 [31:24] = \$97 ;
           end
     endcase
     if (rst) begin
-      \$188  = 32'd0;
+      \$195  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$189  = row_in__tags;
+    \$196  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3166,7 +3160,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h5:
           /* empty */;
       4'h6:
-          \$189  = group0_5;
+          \$196  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -3175,19 +3169,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$189 [38:0] = \$67 ;
-            \$189 [77:39] = \$76 ;
-            \$189 [116:78] = \$85 ;
-            \$189 [155:117] = \$94 ;
+            \$196 [38:0] = \$68 ;
+            \$196 [77:39] = \$77 ;
+            \$196 [116:78] = \$86 ;
+            \$196 [155:117] = \$95 ;
           end
     endcase
     if (rst) begin
-      \$189  = 156'h000000000000000000000000000000000000000;
+      \$196  = 156'h000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$190  = way;
+    \$197  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3203,9 +3197,9 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h8:
         begin
-          \$190  = \$52 [2:0];
-          if (\$57 ) begin
-            \$190  = 3'h0;
+          \$197  = \$53 [2:0];
+          if (\$58 ) begin
+            \$197  = 3'h0;
           end
         end
       4'h9:
@@ -3216,19 +3210,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'hc:
         begin
-          \$190  = \$108 [2:0];
-          if (\$109 ) begin
-            \$190  = 3'h0;
+          \$197  = \$109 [2:0];
+          if (\$110 ) begin
+            \$197  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$190  = 3'h0;
+      \$197  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = slot0;
+    \$198  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3245,7 +3239,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h8:
           casez (way)
             3'h2:
-                \$191  = \$53 ;
+                \$198  = \$54 ;
           endcase
       4'h9:
           /* empty */;
@@ -3253,16 +3247,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$191  = restore__payload[4:0];
+            \$198  = restore__payload[4:0];
           end
     endcase
     if (rst) begin
-      \$191  = 5'h00;
+      \$198  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$192  = slot1;
+    \$199  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3281,7 +3275,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h2:
                 /* empty */;
             3'h3:
-                \$192  = \$54 ;
+                \$199  = \$55 ;
           endcase
       4'h9:
           /* empty */;
@@ -3289,16 +3283,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$192  = restore__payload[68:64];
+            \$199  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
-      \$192  = 5'h00;
+      \$199  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$193  = slot2;
+    \$200  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3319,7 +3313,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h3:
                 /* empty */;
             3'h4:
-                \$193  = \$55 ;
+                \$200  = \$56 ;
           endcase
       4'h9:
           /* empty */;
@@ -3327,16 +3321,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$193  = restore__payload[132:128];
+            \$200  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$193  = 5'h00;
+      \$200  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = slot3;
+    \$201  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3359,7 +3353,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
             3'h4:
                 /* empty */;
             3'h5:
-                \$194  = \$56 ;
+                \$201  = \$57 ;
           endcase
       4'h9:
           /* empty */;
@@ -3367,16 +3361,45 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$194  = restore__payload[196:192];
+            \$201  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$194  = 5'h00;
+      \$201  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = \beyond$34 ;
+    \$202  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          if (\$58 ) begin
+            \$202  = 1'h1;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$202  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = \beyond$34 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3398,19 +3421,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$195 [0] = \$102 ;
-            \$195 [1] = \$103 ;
-            \$195 [2] = \$104 ;
-            \$195 [3] = \$105 ;
+            \$203 [0] = \$103 ;
+            \$203 [1] = \$104 ;
+            \$203 [2] = \$105 ;
+            \$203 [3] = \$106 ;
           end
     endcase
     if (rst) begin
-      \$195  = 4'h0;
+      \$203  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196  = counts;
+    \$204  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3432,79 +3455,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$196  = \$106 ;
+            \$204  = \$107 ;
           end
     endcase
     if (rst) begin
-      \$196  = 1'h0;
+      \$204  = 1'h0;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_access = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          row_access = 1'h1;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_access = 1'h1;
-      4'h5:
-          row_access = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_access = 1'h1;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_access = 1'h1;
-      4'hd:
-          row_access = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_set = 3'h0;
-    casez (fsm_state)
-      4'h1:
-          row_set = walk;
-      4'h0:
-          /* empty */;
-      4'h2:
-          row_set = index[3:1];
-      4'h5:
-          row_set = index[3:1];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_set = index[3:1];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_set = index[3:1];
-      4'hd:
-          row_set = index[3:1];
-    endcase
   end
   always @* begin
     if (starts_blocks) begin end
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$114 ;
+          row_write = \$115 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3526,7 +3489,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$125 [1:0];
+          row_write = \$129 [1:0];
     endcase
   end
   always @* begin
@@ -3542,12 +3505,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$115 ) begin
+          if (\$116 ) begin
             done = report;
           end
       4'h0:
-          if (\$117 ) begin
-          end else if (\$119 ) begin
+          if (\$121 ) begin
+          end else if (\$123 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3590,13 +3553,23 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'hb:
           /* empty */;
       4'h4:
-          if (\$126 ) begin
+          if (\$130 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$142 ) begin
+    if (\$147 ) begin
       done = 1'h1;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    leaves = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          leaves = \$119 ;
+    endcase
   end
   always @* begin
     if (starts_blocks) begin end
@@ -3605,8 +3578,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$117 ) begin
-            if (\$120 ) begin
+          if (\$121 ) begin
+            if (\$124 ) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -3619,8 +3592,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$117 ) begin
-          end else if (\$119 ) begin
+          if (\$121 ) begin
+          end else if (\$123 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3639,8 +3612,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$117 ) begin
-          end else if (\$119 ) begin
+          if (\$121 ) begin
+          end else if (\$123 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3661,8 +3634,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$117 ) begin
-          end else if (\$119 ) begin
+          if (\$121 ) begin
+          end else if (\$123 ) begin
             casez (write_data)
               32'd1:
                   /* empty */;
@@ -3687,8 +3660,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h1:
           /* empty */;
       4'h0:
-          if (\$117 ) begin
-          end else if (\$119 ) begin
+          if (\$121 ) begin
+          end else if (\$123 ) begin
             (* full_case = 32'd1 *)
             casez (write_data)
               32'd1:
@@ -3730,92 +3703,6 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'h9:
           dump__valid = 1'h1;
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    row_way = 2'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          row_way = way[1:0];
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          row_way = way[1:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    sending_slots = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          sending_slots = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[256] = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          dump__payload[256] = \final ;
-    endcase
-    begin
-      begin
-        dump__payload[63:0] = \$127 ;
-        dump__payload[127:64] = \$128 ;
-        dump__payload[191:128] = \$129 ;
-        dump__payload[255:192] = \$130 ;
-      end
-    end
-    if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$131  };
-      dump__payload[127:64] = { 59'h000000000000000, \$132  };
-      dump__payload[191:128] = { 59'h000000000000000, \$133  };
-      dump__payload[255:192] = { 59'h000000000000000, \$134  };
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -3873,13 +3760,13 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$121 ) begin
+            if (\$125 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$122 ) begin
+            if (\$126 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3910,7 +3797,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$123 [1:0];
+          slot_write = \$127 [1:0];
     endcase
   end
   always @* begin
@@ -3938,34 +3825,50 @@ module hotline_tiny_control(clk, rst, busy, index_bits, hold, row_out__0__valid,
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$124 ;
+          slot_in = \$128 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
+    dump__payload[63:0] = \$131 ;
+    dump__payload[127:64] = \$132 ;
+    dump__payload[191:128] = \$133 ;
+    dump__payload[255:192] = \$134 ;
+    if (sending_slots) begin
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$136  };
+      dump__payload[127:64] = { 59'h000000000000000, \$137  };
+      dump__payload[191:128] = { 59'h000000000000000, \$138  };
+      dump__payload[255:192] = { 59'h000000000000000, \$139  };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$137 ) begin
-      command_busy = \$140 ;
+    if (\$142 ) begin
+      command_busy = \$145 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$142 ) begin
+    if (\$147 ) begin
       snapshot = 1'h1;
     end
   end
+  assign row_way = way[1:0];
+  always @*
+    dump__payload[256] = \$135 ;
+  assign \$57  = group0_6;
   assign \$56  = group0_6;
   assign \$55  = group0_6;
   assign \$54  = group0_6;
-  assign \$53  = group0_6;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$114  = 2'h3;
-  assign \$101  = restore__payload[256];
-  assign \$121  = restore__payload[256];
+  assign \$115  = 2'h3;
+  assign \$102  = restore__payload[256];
+  assign \$125  = restore__payload[256];
 endmodule
 
 module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4157,49 +4060,55 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
-  wire \$46 ;
-  wire [31:0] \$47 ;
+  wire [31:0] \$46 ;
+  wire [1:0] \$47 ;
   wire [1:0] \$48 ;
   wire [1:0] \$49 ;
   wire \$5 ;
   wire [1:0] \$50 ;
-  wire [1:0] \$51 ;
-  wire [5:0] \$52 ;
-  wire [6:0] \$53 ;
-  wire [5:0] \$54 ;
-  wire [6:0] \$55 ;
-  wire [16:0] \$56 ;
-  wire [17:0] \$57 ;
+  wire [5:0] \$51 ;
+  wire [6:0] \$52 ;
+  wire [5:0] \$53 ;
+  wire [6:0] \$54 ;
+  wire [16:0] \$55 ;
+  wire [17:0] \$56 ;
+  wire \$57 ;
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
-  reg [1:0] \$62 ;
+  wire \$62 ;
   reg [1:0] \$63 ;
   reg [1:0] \$64 ;
   reg [1:0] \$65 ;
-  reg [4:0] \$66 ;
+  reg [1:0] \$66 ;
   reg [4:0] \$67 ;
-  reg [15:0] \$68 ;
+  reg [4:0] \$68 ;
   reg \$69 ;
   wire \$7 ;
   reg \$70 ;
-  wire [1:0] \$71 ;
-  wire [1:0] \$72 ;
-  wire [1:0] \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
+  reg [15:0] \$71 ;
+  reg \$72 ;
+  reg \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg \$76 ;
+  reg [10:0] \$77 ;
+  reg [2:0] \$78 ;
+  wire [1:0] \$79 ;
   wire \$8 ;
   wire \$9 ;
   wire acknowledged;
+  wire advance;
   wire [7:0] age_period;
   wire [1:0] answer_front;
   wire [4:0] answer_slot;
   wire answer_valid;
   wire [1:0] any_left;
+  wire [1:0] asked__0;
+  wire [1:0] asked__1;
+  wire [1:0] awaited;
   wire bank;
   wire bank0_any_left;
   wire bank0_ready;
@@ -4233,15 +4142,18 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$308  = 1'h0;
+  reg \busy$314  = 1'h0;
+  reg came = 1'h0;
   wire causes;
   wire [211:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
+  wire clear_counters;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
+  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [5:0] csr_hot_count_5_0;
   wire [31:0] csr_hysteresis;
@@ -4271,6 +4183,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -4286,8 +4199,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [177:0] front_slice_output__payload;
   wire front_slice_output__ready;
   wire front_slice_output__valid;
-  wire [1:0] gather;
-  wire gather_load;
+  wire [1:0] gather_awaited__1;
+  wire [180:0] gather_output__payload;
+  wire gather_output__ready;
+  wire gather_output__valid;
+  reg gone = 1'h0;
   wire hasher_enable;
   wire [89:0] hasher_input__payload;
   wire hasher_input__valid;
@@ -4296,6 +4212,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire hasher_output__valid;
   wire [11:0] heads__0;
   wire [11:0] heads__1;
+  wire [1:0] hot;
   wire [31:0] hot_count;
   wire [5:0] hot_rows;
   wire hot_rows_range;
@@ -4314,6 +4231,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [63:0] inserts_value;
   wire [31:0] irq_enable;
   wire [31:0] irq_status;
+  reg [2:0] irq_status_set = 3'h0;
   wire judged_input__ready;
   wire judged_input__valid;
   wire [39:0] keys__0;
@@ -4339,9 +4257,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
-  wire over;
-  wire [178:0] passes_r_data;
-  wire passes_r_rdy;
+  reg over = 1'h0;
+  wire pass_load;
+  wire [182:0] passes_output__payload;
+  wire passes_output__ready;
+  wire passes_output__valid;
   wire [1:0] phase;
   wire [38:0] pick_tag__0;
   wire [38:0] pick_tag__1;
@@ -4357,7 +4277,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* init = 2'h0 *)
   wire promotions;
   wire [63:0] promotions_value;
-  wire r_en;
   wire [1:0] rank_is__0;
   wire [1:0] rank_is__1;
   wire [1:0] ready;
@@ -4435,7 +4354,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] slots__1;
   wire [4:0] slots__2;
   wire [4:0] slots__3;
-  wire snapshot;
+  reg snapshot = 1'h0;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -4449,24 +4368,23 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire take;
   wire [31:0] threshold;
   wire too_many;
+  wire u_control_accessing;
   wire u_control_busy;
-  wire u_control_clear_counters;
-  wire u_control_row_access;
   wire [2:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [1:0] u_control_row_write;
   wire [4:0] u_control_slot_in;
   wire [1:0] u_control_slot_write;
-  wire [190:0] u_gather_output__payload;
-  wire u_gather_output__ready;
-  wire u_gather_output__valid;
+  wire u_control_snapshot;
+  wire [182:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
+  wire u_scatter_output__valid;
   wire [1:0] u_scatter_to_bank__1;
   wire [89:0] unpacker_output__payload;
   wire unpacker_output__ready;
   wire unpacker_output__valid;
   wire [1:0] update;
-  wire [1:0] update_hot;
+  wire update_load;
   wire [1:0] update_rank_is__0;
   wire [1:0] update_rank_is__1;
   wire update_room;
@@ -4479,11 +4397,10 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [211:0] updates_input__payload;
   wire updates_input__ready;
   wire updates_input__valid;
+  wire updates_over;
   wire [1:0] updates_room;
   wire [1:0] updates_to_bank__1;
   reg updating = 1'h0;
-  wire [178:0] w_data;
-  wire w_en;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
@@ -4512,6 +4429,8 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] weights__8;
   wire [4:0] weights__9;
   wire [31:0] write_data;
+  assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$24  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$25  = nonpopular_slice_output__payload[129:128] > 1'h1;
@@ -4532,15 +4451,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$37  = \busy$308  | updates_input__valid;
+  assign \$37  = \busy$314  | updates_input__valid;
   assign \$38  = updating | updates_busy;
   assign busy = \$37  | \$38 ;
   assign selector_clear = clear | restore_start;
-  assign row_access = selecting | u_control_row_access;
+  assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign bank1_row_access = selecting | u_control_row_access;
+  assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
@@ -4555,41 +4474,56 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign output_stall = \$42  | \$44 ;
   assign \$45  = busy | csr_status_1;
   assign u_control_busy = busy | started;
-  assign \$46  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$47  = irq_status & irq_enable;
-  assign causes = | \$47 ;
-  assign \$48  = inserted + bank1_inserted;
-  assign \$49  = evicted + bank1_evicted;
-  assign \$50  = revived + bank1_revived;
-  assign \$51  = returned + bank1_returned;
-  assign \$52  = popular_ended + popular_sent;
-  assign \$53  = \$52  - finished;
-  assign \$54  = nonpopular_ended + nonpopular_sent;
-  assign \$55  = \$54  - finished;
-  assign \$56  = in_core + started;
-  assign \$57  = \$56  - finished;
+  assign \$46  = irq_status & irq_enable;
+  assign causes = | \$46 ;
+  assign \$47  = inserted + bank1_inserted;
+  assign \$48  = evicted + bank1_evicted;
+  assign \$49  = revived + bank1_revived;
+  assign \$50  = returned + bank1_returned;
+  assign \$51  = popular_ended + popular_sent;
+  assign \$52  = \$51  - finished;
+  assign \$53  = nonpopular_ended + nonpopular_sent;
+  assign \$54  = \$53  - finished;
+  assign \$55  = in_core + came;
+  assign \$56  = \$55  - gone;
+  assign \$57  = started | came;
   assign \$58  = | in_core;
-  assign \$59  = started | \$58 ;
+  assign \$59  = \$57  | \$58 ;
   assign \$60  = | { bank1_updating, bank0_updating };
   assign \$61  = updates_busy | \$60 ;
+  assign \$62  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   always @(posedge clk)
-    inserts <= \$62 ;
+    inserts <= \$63 ;
   always @(posedge clk)
-    evictions <= \$63 ;
+    evictions <= \$64 ;
   always @(posedge clk)
-    revivals <= \$64 ;
+    revivals <= \$65 ;
   always @(posedge clk)
-    returns <= \$65 ;
+    returns <= \$66 ;
   always @(posedge clk)
-    popular_ended <= \$66 ;
+    popular_ended <= \$67 ;
   always @(posedge clk)
-    nonpopular_ended <= \$67 ;
+    nonpopular_ended <= \$68 ;
   always @(posedge clk)
-    in_core <= \$68 ;
+    came <= \$69 ;
   always @(posedge clk)
-    \busy$308  <= \$69 ;
+    gone <= \$70 ;
   always @(posedge clk)
-    updating <= \$70 ;
+    in_core <= \$71 ;
+  always @(posedge clk)
+    \busy$314  <= \$72 ;
+  always @(posedge clk)
+    updating <= \$73 ;
+  always @(posedge clk)
+    over <= \$74 ;
+  always @(posedge clk)
+    snapshot <= \$75 ;
+  always @(posedge clk)
+    counters_clear <= \$76 ;
+  always @(posedge clk)
+    error_set <= \$77 ;
+  always @(posedge clk)
+    irq_status_set <= \$78 ;
   assign \$1  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$2  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$3  = popular_slice_output__payload[129:128] > 1'h0;
@@ -4610,11 +4544,12 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   hotline_tiny_popularity_bank bank0 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank0_any_left),
+    .asked(asked__0),
+    .awaited(awaited),
     .bank(1'h0),
     .budget(budget),
     .clear(clear),
@@ -4622,15 +4557,12 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__0),
     .evicted(evicted),
     .fetch(fetch),
-    .gather({ \$73 [0], \$72 [0] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$75 , \$74  }),
-    .gather_rank_is_1({ \$77 , \$76  }),
     .heads(heads__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__0),
     .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
@@ -4665,7 +4597,9 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_1(tags__1),
     .take(take),
     .update(update),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(update_room),
@@ -4678,8 +4612,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .wanted(wanted)
   );
   hotline_tiny_popularity_bank bank1 (
+    .advance(advance),
     .age_period(csr_age_period[7:0]),
     .any_left(bank1_any_left),
+    .asked(asked__1),
+    .awaited(gather_awaited__1),
     .bank(1'h1),
     .budget(budget),
     .clear(clear),
@@ -4687,15 +4624,12 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .eligible(eligible__1),
     .evicted(bank1_evicted),
     .fetch(fetch),
-    .gather({ \$73 [1], \$72 [1] }),
-    .gather_load(gather_load),
-    .gather_rank_is_0({ \$75 , \$74  }),
-    .gather_rank_is_1({ \$77 , \$76  }),
     .heads(heads__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
+    .pass_load(pass_load),
     .pick_tag(pick_tag__1),
     .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
@@ -4730,7 +4664,9 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .tags_1(tags__1),
     .take(take),
     .update(updates_to_bank__1),
-    .update_hot(update_hot),
+    .update_hot_0(hot[0]),
+    .update_hot_1(hot[1]),
+    .update_load(update_load),
     .update_rank_is_0(update_rank_is__0),
     .update_rank_is_1(update_rank_is__1),
     .update_room(bank1_update_room),
@@ -4747,23 +4683,23 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .batch_too_long(batch_too_long),
     .clk(clk),
     .hits(lookup_hits),
-    .input__ready(u_gather_output__ready),
-    .input__valid(u_gather_output__valid),
+    .input__payload(gather_output__payload),
+    .input__ready(gather_output__ready),
+    .input__valid(gather_output__valid),
     .lookups(lookups),
-    .output__payload(classifier_output__payload),
+    .\output__payload$49 (classifier_output__payload),
     .output__ready(classifier_output__ready),
     .output__valid(classifier_output__valid),
     .popular(popular_samples),
     .rst(rst),
-    .samples(samples),
-    .w_data(u_gather_output__payload)
+    .samples(samples)
   );
   hotline_tiny_counters counters (
     .bank_stall(bank_stall),
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(u_control_clear_counters),
+    .clear(counters_clear),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -4839,27 +4775,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set_0(index_range),
-    .error_set_1(sample_too_long),
-    .error_set_10(too_many),
-    .error_set_2(sample_open),
-    .error_set_3(batch_too_long),
-    .error_set_4(command_busy),
-    .error_set_5(command_code),
-    .error_set_6(hot_rows_range),
-    .error_set_7(restore_length),
-    .error_set_8(restore_entry),
-    .error_set_9(empty_batch),
-    .found_3_2(\$71 ),
+    .error_set(error_set),
+    .found_3_2(\$79 ),
     .hot_count_5_0(csr_hot_count_5_0),
     .hot_rows_5_0(hot_rows),
     .hysteresis(csr_hysteresis),
     .index_bits_2_0(csr_index_bits_2_0),
     .irq_enable(irq_enable),
     .irq_status(irq_status),
-    .irq_status_set_0(finished),
-    .irq_status_set_1(done),
-    .irq_status_set_2(\$46 ),
+    .irq_status_set(irq_status_set),
     .move_limit(move_limit),
     .rst(rst),
     .select_irq_status(acknowledged),
@@ -4922,6 +4846,30 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .output__valid(front_slice_output__valid),
     .rst(rst)
   );
+  hotline_tiny_gather gather (
+    .answer_front(answer_front),
+    .answer_slot(answer_slot),
+    .answer_valid(answer_valid),
+    .awaited__0(awaited),
+    .awaited__1(gather_awaited__1),
+    .clk(clk),
+    .current_moves(fetch),
+    .heads__0(heads__0),
+    .heads__1(heads__1),
+    .input__payload(passes_output__payload),
+    .input__ready(passes_output__ready),
+    .input__valid(passes_output__valid),
+    .next_moves(advance),
+    .output__payload(gather_output__payload),
+    .output__ready(gather_output__ready),
+    .output__valid(gather_output__valid),
+    .ready(ready),
+    .rst(rst),
+    .slots__0(slots__0),
+    .slots__1(slots__1),
+    .slots__2(slots__2),
+    .slots__3(slots__3)
+  );
   hotline_tiny_hasher hasher (
     .clk(clk),
     .enable(hasher_enable),
@@ -4971,13 +4919,13 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   );
   hotline_tiny_passes passes (
     .clk(clk),
-    .r_data(passes_r_data),
-    .r_en(r_en),
-    .r_rdy(passes_r_rdy),
+    .input__ready(u_scatter_output__ready),
+    .input__valid(u_scatter_output__valid),
+    .output__payload(passes_output__payload),
+    .output__ready(passes_output__ready),
+    .output__valid(passes_output__valid),
     .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(u_scatter_output__ready)
+    .write__data(u_scatter_output__payload)
   );
   hotline_tiny_popular_slice popular_slice (
     .clk(clk),
@@ -5037,10 +4985,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .rst(rst)
   );
   hotline_tiny_control u_control (
+    .accessing(u_control_accessing),
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(u_control_clear_counters),
+    .clear_counters(clear_counters),
     .clk(clk),
     .command_busy(command_busy),
     .command_code(command_code),
@@ -5048,10 +4997,9 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
-    .hold(csr_status_1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$71 ),
+    .hot_rows_write_etc(\$79 ),
     .index_bits(csr_index_bits_2_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -5060,7 +5008,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .restore_length(restore_length),
     .restore_start(restore_start),
     .restored(restored),
-    .row_access(u_control_row_access),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
     .row_in__hot(row_in__hot),
@@ -5083,52 +5030,28 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_way(u_control_row_way),
     .row_write(u_control_row_write),
     .rst(rst),
+    .running(csr_status_1),
     .select(start),
     .selecting(selecting),
     .slot_in(u_control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_write(u_control_slot_write),
-    .snapshot(snapshot),
+    .snapshot(u_control_snapshot),
     .write_data(write_data)
   );
-  hotline_tiny_gather u_gather (
-    .\10_0_0 (\$74 ),
-    .\11_0_0 (\$75 ),
-    .\12_0_0 (\$76 ),
-    .\13_0_0 (\$77 ),
-    .answer_front(answer_front),
-    .answer_slot(answer_slot),
-    .answer_valid(answer_valid),
-    .clk(clk),
-    .fetch(fetch),
-    .heads__0(heads__0),
-    .heads__1(heads__1),
-    .input__payload(passes_r_data),
-    .input__ready(r_en),
-    .input__valid(passes_r_rdy),
-    .load(gather_load),
-    .output__payload(u_gather_output__payload),
-    .output__ready(u_gather_output__ready),
-    .output__valid(u_gather_output__valid),
-    .ready(ready),
-    .rst(rst),
-    .slots__0(slots__0),
-    .slots__1(slots__1),
-    .slots__2(slots__2),
-    .slots__3(slots__3),
-    .source0(\$72 ),
-    .source1(\$73 )
-  );
   hotline_tiny_scatter u_scatter (
+    .asked__0(asked__0),
+    .asked__1(asked__1),
     .clk(clk),
     .fire(take),
     .input__payload(front_slice_output__payload),
     .input__valid(front_slice_output__valid),
+    .load(pass_load),
     .move0(front_slice_output__ready),
-    .output__payload(w_data),
+    .output__payload(u_scatter_output__payload),
     .output__ready(u_scatter_output__ready),
-    .output__valid(w_en),
+    .output__valid(u_scatter_output__valid),
     .rank_is__0(rank_is__0),
     .rank_is__1(rank_is__1),
     .room(room),
@@ -5153,7 +5076,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   hotline_tiny_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
-    .hold(csr_status_1),
+    .hold(u_control_accessing),
     .index_range(index_range),
     .input__payload(input__payload),
     .input__ready(output__ready),
@@ -5172,7 +5095,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .busy(updates_busy),
     .clk(clk),
     .fire(update_take),
-    .hot(update_hot),
+    .hot(hot),
     .input__payload(updates_input__payload),
     .input__ready(updates_input__ready),
     .input__valid(updates_input__valid),
@@ -5182,7 +5105,8 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .keys__3(keys__3),
     .lane_weights__0(update_weights__0),
     .lane_weights__1(update_weights__1),
-    .over(over),
+    .load(update_load),
+    .over(updates_over),
     .rank_is__0(update_rank_is__0),
     .rank_is__1(update_rank_is__1),
     .room(updates_room),
@@ -5244,69 +5168,117 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$48 ;
-    if (rst) begin
-      \$62  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = \$49 ;
+    \$63  = \$47 ;
     if (rst) begin
       \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = \$50 ;
+    \$64  = \$48 ;
     if (rst) begin
       \$64  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = \$51 ;
+    \$65  = \$49 ;
     if (rst) begin
       \$65  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = \$53 [4:0];
+    \$66  = \$50 ;
     if (rst) begin
-      \$66  = 5'h00;
+      \$66  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = \$55 [4:0];
+    \$67  = \$52 [4:0];
     if (rst) begin
       \$67  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = \$57 [15:0];
+    \$68  = \$54 [4:0];
     if (rst) begin
-      \$68  = 16'h0000;
+      \$68  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = \$59 ;
+    \$69  = started;
     if (rst) begin
       \$69  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = \$61 ;
+    \$70  = finished;
     if (rst) begin
       \$70  = 1'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = \$56 [15:0];
+    if (rst) begin
+      \$71  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = \$59 ;
+    if (rst) begin
+      \$72  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = \$61 ;
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = updates_over;
+    if (rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = u_control_snapshot;
+    if (rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = clear_counters;
+    if (rst) begin
+      \$76  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$77  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$77  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = { \$62 , done, finished };
+    if (rst) begin
+      \$78  = 3'h0;
+    end
+  end
   assign bank = 1'h0;
-  assign gather = { \$73 [0], \$72 [0] };
   assign row_write = u_control_row_write[0];
   assign weights__0 = weights_0[4:0];
   assign weights__1 = weights_0[12:8];
@@ -5380,7 +5352,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign lookup_slice_input__payload[127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, select_cycles, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions
+module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -5398,8 +5370,6 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire split_beats;
   input bank_stall;
   wire bank_stall;
-  input select_cycles;
-  wire select_cycles;
   input [1:0] inserts;
   wire [1:0] inserts;
   input [1:0] evictions;
@@ -5408,10 +5378,10 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input clear;
-  wire clear;
   input snapshot;
   wire snapshot;
+  input clear;
+  wire clear;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -5426,6 +5396,8 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire promotions;
   input demotions;
   wire demotions;
+  input select_cycles;
+  wire select_cycles;
   output [63:0] batches_value;
   reg [63:0] batches_value = 64'h0000000000000000;
   output [63:0] samples_value;
@@ -7508,10 +7480,9 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   end
 endmodule
 
-module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, irq_status_set_0, status_0, irq_status_set_2, bus__awready, bus__wready, bus__arready, index_bits_2_0, status_1, write_data, bus__bvalid, bus__bresp
-, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, error_set_8, hot_rows_5_0, irq_status_set_1, error_set_6, error_set_5
-, error_set_7, error_set_4, status_3_2, error_set_0, error_set_1, error_set_2, error_set_9, error_set_10, error_set_3, hot_count_5_0, threshold_8_0, counter_batches_lo_etc, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc
-, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
+module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, clk, rst, status_0, bus__awready, bus__wready, bus__arready, index_bits_2_0, status_1, error_set, irq_status_set, write_data, bus__bvalid, bus__bresp
+, found_3_2, select_irq_status, control, irq_status, irq_enable, age_period, hysteresis, move_limit, select_start, weights_0, weights_1, weights_2, weights_3, bus__rvalid, bus__rdata, bus__rresp, hot_rows_5_0, status_3_2, hot_count_5_0, threshold_8_0, counter_batches_lo_etc
+, counter_samples_lo_etc, counter_popular_samples_lo_etc, counter_lookups_lo_etc, counter_lookup_hits_lo_etc, counter_inserts_lo_etc, counter_evictions_lo_etc, counter_revivals_lo_etc, counter_returns_lo_etc, counter_promotions_lo_etc, counter_demotions_lo_etc, counter_index_errors_lo_etc, counter_cycles_lo_etc, counter_select_cycles_lo_etc, counter_input_idle_lo_etc, counter_bank_stall_lo_etc, counter_split_beats_lo_etc, counter_output_stall_lo_etc, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
   input bus__awvalid;
@@ -7534,12 +7505,8 @@ module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   wire clk;
   input rst;
   wire rst;
-  input irq_status_set_0;
-  wire irq_status_set_0;
   input status_0;
   wire status_0;
-  input irq_status_set_2;
-  wire irq_status_set_2;
   output bus__awready;
   wire bus__awready;
   output bus__wready;
@@ -7550,6 +7517,10 @@ module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   wire [2:0] index_bits_2_0;
   input status_1;
   wire status_1;
+  input [10:0] error_set;
+  wire [10:0] error_set;
+  input [2:0] irq_status_set;
+  wire [2:0] irq_status_set;
   output [31:0] write_data;
   reg [31:0] write_data = 32'd0;
   output bus__bvalid;
@@ -7588,34 +7559,10 @@ module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   reg [31:0] bus__rdata = 32'd0;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp = 2'h0;
-  input error_set_8;
-  wire error_set_8;
   input [5:0] hot_rows_5_0;
   wire [5:0] hot_rows_5_0;
-  input irq_status_set_1;
-  wire irq_status_set_1;
-  input error_set_6;
-  wire error_set_6;
-  input error_set_5;
-  wire error_set_5;
-  input error_set_7;
-  wire error_set_7;
-  input error_set_4;
-  wire error_set_4;
   input [1:0] status_3_2;
   wire [1:0] status_3_2;
-  input error_set_0;
-  wire error_set_0;
-  input error_set_1;
-  wire error_set_1;
-  input error_set_2;
-  wire error_set_2;
-  input error_set_9;
-  wire error_set_9;
-  input error_set_10;
-  wire error_set_10;
-  input error_set_3;
-  wire error_set_3;
   input [5:0] hot_count_5_0;
   wire [5:0] hot_count_5_0;
   input [8:0] threshold_8_0;
@@ -8044,7 +7991,7 @@ module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   assign \$34  = ~ write_data;
   assign \$35  = error & \$34 ;
   assign \$36  = found[4] ? \$35  : error;
-  assign \$37  = \$36  | { 21'h000000, error_set_10, error_set_9, error_set_8, error_set_7, error_set_6, error_set_5, error_set_4, error_set_3, error_set_2, error_set_1, error_set_0 };
+  assign \$37  = \$36  | { 21'h000000, error_set };
   assign \$38  = & strobes;
   assign \$39  = find & \$38 ;
   assign \$40  = address == 7'h58;
@@ -8052,7 +7999,7 @@ module hotline_tiny_csr(bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__
   assign \$42  = ~ write_data;
   assign \$43  = irq_status & \$42 ;
   assign \$44  = found[5] ? \$43  : irq_status;
-  assign \$45  = \$44  | { 29'h00000000, irq_status_set_2, irq_status_set_1, irq_status_set_0 };
+  assign \$45  = \$44  | { 29'h00000000, irq_status_set };
   assign \$46  = & strobes;
   assign \$47  = find & \$46 ;
   assign \$48  = address == 7'h5c;
@@ -9100,8 +9047,8 @@ module hotline_tiny_dispatcher_entry(rst, input__valid, output__ready, input__re
   end
 endmodule
 
-module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
-, over, clk);
+module hotline_tiny_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
+, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -9112,8 +9059,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire input__ready;
   input output__ready;
   wire output__ready;
-  input forget;
-  wire forget;
+  input over;
+  wire over;
   input [169:0] input__payload;
   wire [169:0] input__payload;
   input input__valid;
@@ -9146,8 +9093,8 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, forget, input
   wire [1:0] answer_front;
   input [4:0] answer_slot;
   wire [4:0] answer_slot;
-  input over;
-  wire over;
+  input forget;
+  wire forget;
   input clk;
   wire clk;
   wire \$1 ;
@@ -10118,32 +10065,22 @@ module hotline_tiny_front_slice(rst, input__ready, output__ready, input__valid, 
   end
 endmodule
 
-module hotline_tiny_gather(rst, input__payload, fetch, input__ready, load, source0, source1, \10_0_0 , \11_0_0 , \12_0_0 , \13_0_0 , heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, input__valid, output__valid, output__payload
-, answer_valid, answer_front, answer_slot, output__ready, clk);
+module hotline_tiny_gather(rst, input__payload, current_moves, next_moves, input__ready, output__ready, heads__0, heads__1, ready, slots__0, slots__1, slots__2, slots__3, input__valid, awaited__0, awaited__1, output__valid, output__payload, answer_valid, answer_front, answer_slot
+, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input [178:0] input__payload;
-  wire [178:0] input__payload;
-  output fetch;
-  wire fetch;
+  input [182:0] input__payload;
+  wire [182:0] input__payload;
+  output current_moves;
+  wire current_moves;
+  output next_moves;
+  wire next_moves;
   output input__ready;
   wire input__ready;
-  output load;
-  wire load;
-  output [1:0] source0;
-  wire [1:0] source0;
-  output [1:0] source1;
-  wire [1:0] source1;
-  output \10_0_0 ;
-  wire \10_0_0 ;
-  output \11_0_0 ;
-  wire \11_0_0 ;
-  output \12_0_0 ;
-  wire \12_0_0 ;
-  output \13_0_0 ;
-  wire \13_0_0 ;
+  input output__ready;
+  wire output__ready;
   input [11:0] heads__0;
   wire [11:0] heads__0;
   input [11:0] heads__1;
@@ -10160,319 +10097,448 @@ module hotline_tiny_gather(rst, input__payload, fetch, input__ready, load, sourc
   wire [4:0] slots__3;
   input input__valid;
   wire input__valid;
+  output [1:0] awaited__0;
+  reg [1:0] awaited__0 = 2'h0;
+  output [1:0] awaited__1;
+  reg [1:0] awaited__1 = 2'h0;
   output output__valid;
   reg output__valid = 1'h0;
-  output [190:0] output__payload;
-  reg [190:0] output__payload = 191'h000000000000000000000000000000000000000000000000;
+  output [180:0] output__payload;
+  reg [180:0] output__payload = 181'h0000000000000000000000000000000000000000000000;
   output answer_valid;
   reg answer_valid = 1'h0;
   output [1:0] answer_front;
   reg [1:0] answer_front = 2'h0;
   output [4:0] answer_slot;
   reg [4:0] answer_slot = 5'h00;
-  input output__ready;
-  wire output__ready;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [5:0] \$14 ;
-  wire \$15 ;
-  wire [5:0] \$16 ;
-  wire \$17 ;
-  wire [1:0] \$18 ;
-  wire [2:0] \$19 ;
+  wire [1:0] \$11 ;
+  wire [1:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg [5:0] \$14 ;
+  reg [4:0] \$15 ;
+  reg [5:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire [39:0] \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [5:0] \$20 ;
-  reg [4:0] \$21 ;
+  wire \$20 ;
+  wire \$21 ;
   wire [4:0] \$22 ;
-  wire \$23 ;
+  wire [39:0] \$23 ;
   wire \$24 ;
-  wire [5:0] \$25 ;
+  wire \$25 ;
   wire \$26 ;
-  wire [5:0] \$27 ;
-  reg [4:0] \$28 ;
-  wire [4:0] \$29 ;
+  wire [1:0] \$27 ;
+  wire [1:0] \$28 ;
+  wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire [5:0] \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [1:0] \$36 ;
-  wire [1:0] \$37 ;
-  wire [1:0] \$38 ;
-  wire [4:0] \$39 ;
+  wire [1:0] \$30 ;
+  wire [1:0] \$31 ;
+  reg \$32 ;
+  reg [182:0] \$33 ;
+  reg [1:0] \$34 ;
+  reg [1:0] \$35 ;
+  reg \$36 ;
+  reg [182:0] \$37 ;
+  reg \$38 ;
+  reg [182:0] \$39 ;
   wire \$4 ;
-  wire [4:0] \$40 ;
-  wire [4:0] \$41 ;
-  reg \$42 ;
-  reg [178:0] \$43 ;
-  reg \$44 ;
-  reg [190:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg \$47 ;
+  reg \$40 ;
+  reg [182:0] \$41 ;
+  reg [4:0] \$42 ;
+  reg [5:0] \$43 ;
+  reg [4:0] \$44 ;
+  reg [5:0] \$45 ;
+  reg \$46 ;
+  reg [180:0] \$47 ;
   reg [1:0] \$48 ;
-  reg [4:0] \$49 ;
+  reg \$49 ;
   wire \$5 ;
-  wire [2:0] \$6 ;
-  wire [3:0] \$66 ;
-  wire [2:0] \$7 ;
-  wire [3:0] \$70 ;
-  wire [3:0] \$77 ;
-  wire [2:0] \$8 ;
-  wire [3:0] \$84 ;
-  wire [3:0] \$88 ;
-  wire [2:0] \$9 ;
-  wire [3:0] \$95 ;
-  reg [178:0] current = 179'h000000000000000000000000000000000000000000000;
+  reg [1:0] \$50 ;
+  reg [4:0] \$51 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  reg [5:0] answer0;
+  reg [5:0] answer0_0 = 6'h00;
+  reg [5:0] answer1;
+  reg [5:0] answer1_0 = 6'h00;
+  reg [182:0] chosen = 183'h0000000000000000000000000000000000000000000000;
+  wire chosen_moves;
+  reg chosen_valid = 1'h0;
+  reg [182:0] current = 183'h0000000000000000000000000000000000000000000000;
   reg current_valid = 1'h0;
-  wire [1:0] first;
-  reg [11:0] heads0;
-  reg [11:0] heads1;
+  reg [182:0] fetched = 183'h0000000000000000000000000000000000000000000000;
+  wire fetched_moves;
+  reg fetched_valid = 1'h0;
+  reg [4:0] front_slot0 = 5'h00;
+  reg [4:0] front_slot1 = 5'h00;
   reg hit0;
   reg hit1;
+  reg [182:0] next = 1'h0;
+  reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
-  assign \$35  = output__valid & \$34 ;
-  assign \$36  = first[0] ? output__payload[93:92] : 2'h0;
-  assign \$37  = first[1] ? output__payload[187:186] : 2'h0;
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = first[0] ? output__payload[48:44] : 5'h00;
-  assign \$40  = first[1] ? output__payload[142:138] : 5'h00;
-  assign \$41  = \$39  | \$40 ;
   always @(posedge clk)
-    current_valid <= \$42 ;
+    current_valid <= \$36 ;
   always @(posedge clk)
-    current <= \$43 ;
+    current <= \$37 ;
   always @(posedge clk)
-    output__valid <= \$44 ;
+    fetched_valid <= \$38 ;
   always @(posedge clk)
-    output__payload <= \$45 ;
+    fetched <= \$39 ;
   always @(posedge clk)
-    told <= \$46 ;
+    chosen_valid <= \$40 ;
   always @(posedge clk)
-    answer_valid <= \$47 ;
+    chosen <= \$41 ;
   always @(posedge clk)
-    answer_front <= \$48 ;
+    front_slot0 <= \$42 ;
   always @(posedge clk)
-    answer_slot <= \$49 ;
-  assign \$1  = & ready;
-  assign \$2  = current_valid & \$1 ;
-  assign \$3  = ~ output__valid;
-  assign \$4  = \$3  | output__ready;
-  assign fetch = \$2  & \$4 ;
-  assign \$5  = ~ current_valid;
-  assign input__ready = \$5  | fetch;
-  assign load = input__ready & input__valid;
-  assign \$6  = 1'h1 << input__payload[44];
-  assign \$7  = input__payload[43] ? \$6  : 3'h0;
-  assign \$8  = 1'h1 << input__payload[132];
-  assign \$9  = input__payload[131] ? \$8  : 3'h0;
-  assign \$10  = ! input__payload[45];
-  assign \$11  = ! input__payload[133];
-  assign \$66  = current[45] * 3'h6;
-  assign \$14  = heads0 >> \$66 ;
-  assign \$15  = current[43] ? \$14 [5] : current[85];
-  assign \$70  = current[133] * 3'h6;
-  assign \$16  = heads1 >> \$70 ;
-  assign \$17  = current[131] ? \$16 [5] : current[173];
-  assign \$18  = ~ told;
-  assign \$19  = \$18  + 1'h1;
-  assign first = told & \$19 [1:0];
-  assign \$77  = current[45] * 3'h6;
-  assign \$20  = heads0 >> \$77 ;
-  assign \$22  = current[43] ? \$20 [4:0] : \$21 ;
-  assign \$23  = current[85] & hit0;
-  assign \$24  = current[43] & current[85];
-  assign \$84  = current[45] * 3'h6;
-  assign \$25  = heads0 >> \$84 ;
-  assign \$26  = \$24  & \$25 [5];
-  assign \$88  = current[133] * 3'h6;
-  assign \$27  = heads1 >> \$88 ;
-  assign \$29  = current[131] ? \$27 [4:0] : \$28 ;
-  assign \$30  = current[173] & hit1;
-  assign \$31  = current[131] & current[173];
-  assign \$95  = current[133] * 3'h6;
-  assign \$32  = heads1 >> \$95 ;
-  assign \$33  = \$31  & \$32 [5];
-  assign \$34  = | told;
+    answer0_0 <= \$43 ;
+  always @(posedge clk)
+    front_slot1 <= \$44 ;
+  always @(posedge clk)
+    answer1_0 <= \$45 ;
+  always @(posedge clk)
+    output__valid <= \$46 ;
+  always @(posedge clk)
+    output__payload <= \$47 ;
+  always @(posedge clk)
+    told <= \$48 ;
+  always @(posedge clk)
+    answer_valid <= \$49 ;
+  always @(posedge clk)
+    answer_front <= \$50 ;
+  always @(posedge clk)
+    answer_slot <= \$51 ;
+  assign \$1  = ~ output__valid;
+  assign chosen_moves = \$1  | output__ready;
+  assign \$2  = ~ chosen_valid;
+  assign fetched_moves = \$2  | chosen_moves;
+  assign \$3  = & ready;
+  assign \$4  = current_valid & \$3 ;
+  assign \$5  = ~ fetched_valid;
+  assign \$6  = \$5  | fetched_moves;
+  assign current_moves = \$4  & \$6 ;
+  assign \$7  = ~ current_valid;
+  assign next_moves = \$7  | current_moves;
+  assign \$8  = ~ next_valid;
+  assign input__ready = \$8  | next_moves;
+  assign \$9  = chosen[43] ? answer0[5] : chosen[85];
+  assign \$10  = chosen[131] ? answer1[5] : chosen[173];
+  assign \$11  = input__valid ? input__payload[180:179] : 2'h0;
+  assign \$12  = input__valid ? input__payload[182:181] : 2'h0;
+  assign \$17  = chosen[43] ? answer0[4:0] : front_slot0;
+  assign \$18  = hit0 ? { chosen[39:32], 27'h0000000, \$17  } : chosen[39:0];
+  assign \$19  = chosen[85] & hit0;
+  assign \$20  = chosen[43] & chosen[85];
+  assign \$21  = \$20  & answer0[5];
+  assign \$22  = chosen[131] ? answer1[4:0] : front_slot1;
+  assign \$23  = hit1 ? { chosen[127:120], 27'h0000000, \$22  } : chosen[127:88];
+  assign \$24  = chosen[173] & hit1;
+  assign \$25  = chosen[131] & chosen[173];
+  assign \$26  = \$25  & answer1[5];
+  assign \$27  = output__valid ? told : 2'h0;
+  assign \$28  = output__valid ? told : 2'h0;
+  assign \$29  = | { \$28 [1], \$27 [0] };
+  assign \$30  = output__valid ? told : 2'h0;
+  assign \$31  = output__valid ? told : 2'h0;
+  always @(posedge clk)
+    next_valid <= \$32 ;
+  always @(posedge clk)
+    next <= \$33 ;
+  always @(posedge clk)
+    awaited__0 <= \$34 ;
+  always @(posedge clk)
+    awaited__1 <= \$35 ;
   always @* begin
     if (starts_blocks) begin end
-    heads0 = 12'h000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[44])
-        1'h0:
-            heads0 = heads__0;
-        1'h1:
-            heads0 = heads__1;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    hit0 = 1'h0;
-    if (fetch) begin
-      hit0 = \$15 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    heads1 = 12'h000;
-    if (fetch) begin
-      (* full_case = 32'd1 *)
-      casez (current[132])
-        1'h0:
-            heads1 = heads__0;
-        1'h1:
-            heads1 = heads__1;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    hit1 = 1'h0;
-    if (fetch) begin
-      hit1 = \$17 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = current_valid;
-    if (input__ready) begin
-      \$42  = input__valid;
+    \$36  = current_valid;
+    if (next_moves) begin
+      \$36  = next_valid;
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = current;
-    if (input__ready) begin
-      \$43  = input__payload;
+    \$37  = current;
+    if (next_moves) begin
+      \$37  = next;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = output__valid;
-    if (fetch) begin
-      \$44  = 1'h1;
-    end else if (output__ready) begin
-      \$44  = 1'h0;
+    \$38  = fetched_valid;
+    if (current_moves) begin
+      \$38  = 1'h1;
+    end else if (fetched_moves) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$44  = 1'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = output__payload;
-    if (fetch) begin
-      \$45 [188] = current[176];
-      \$45 [189] = current[177];
-      \$45 [190] = current[178];
-      \$45 [39:0] = current[39:0];
-      \$45 [40] = current[40];
-      \$45 [41] = current[41];
-      \$45 [42] = current[42];
-      \$45 [43] = hit0;
-      \$45 [48:44] = \$22 ;
-      \$45 [49] = current[43];
-      \$45 [50] = current[44];
-      \$45 [51] = current[45];
-      \$45 [90:52] = current[84:46];
-      \$45 [93:92] = current[87:86];
-      \$45 [91] = \$23 ;
-      \$45 [133:94] = current[127:88];
-      \$45 [134] = current[128];
-      \$45 [135] = current[129];
-      \$45 [136] = current[130];
-      \$45 [137] = hit1;
-      \$45 [142:138] = \$29 ;
-      \$45 [143] = current[131];
-      \$45 [144] = current[132];
-      \$45 [145] = current[133];
-      \$45 [184:146] = current[172:134];
-      \$45 [187:186] = current[175:174];
-      \$45 [185] = \$30 ;
+    \$39  = fetched;
+    if (current_moves) begin
+      \$39  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$40  = chosen_valid;
+    if (fetched_moves) begin
+      \$40  = fetched_valid;
     end
     if (rst) begin
-      \$45  = 191'h000000000000000000000000000000000000000000000000;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = told;
-    if (fetch) begin
-      \$46 [0] = \$26 ;
-      \$46 [1] = \$33 ;
+    \$41  = chosen;
+    if (fetched_moves) begin
+      \$41  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = front_slot0;
+    if (fetched_moves) begin
+      \$42  = \$13 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$43  = answer0_0;
+    if (fetched_moves) begin
+      \$43  = \$14 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$44  = front_slot1;
+    if (fetched_moves) begin
+      \$44  = \$15 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$45  = answer1_0;
+    if (fetched_moves) begin
+      \$45  = \$16 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$46  = output__valid;
+    if (chosen_moves) begin
+      \$46  = chosen_valid;
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = \$35 ;
+    \$47  = output__payload;
+    if (chosen_moves) begin
+      \$47 [178] = chosen[176];
+      \$47 [179] = chosen[177];
+      \$47 [180] = chosen[178];
+      \$47 [39:0] = \$18 ;
+      \$47 [40] = chosen[40];
+      \$47 [41] = chosen[41];
+      \$47 [42] = chosen[42];
+      \$47 [43] = hit0;
+      \$47 [44] = chosen[43];
+      \$47 [45] = chosen[44];
+      \$47 [46] = chosen[45];
+      \$47 [85:47] = chosen[84:46];
+      \$47 [88:87] = chosen[87:86];
+      \$47 [86] = \$19 ;
+      \$47 [128:89] = \$23 ;
+      \$47 [129] = chosen[128];
+      \$47 [130] = chosen[129];
+      \$47 [131] = chosen[130];
+      \$47 [132] = hit1;
+      \$47 [133] = chosen[131];
+      \$47 [134] = chosen[132];
+      \$47 [135] = chosen[133];
+      \$47 [174:136] = chosen[172:134];
+      \$47 [177:176] = chosen[175:174];
+      \$47 [175] = \$24 ;
+    end
     if (rst) begin
-      \$47  = 1'h0;
+      \$47  = 181'h0000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = \$38 ;
+    \$48  = told;
+    if (chosen_moves) begin
+      \$48 [0] = \$21 ;
+      \$48 [1] = \$26 ;
+    end
     if (rst) begin
       \$48  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = \$41 ;
+    \$49  = \$29 ;
     if (rst) begin
-      \$49  = 5'h00;
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = answer_front;
+    if (\$30 [1]) begin
+      \$50  = output__payload[177:176];
+    end
+    if (\$31 [0]) begin
+      \$50  = output__payload[88:87];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = answer_slot;
+    if (\$30 [1]) begin
+      \$51  = output__payload[93:89];
+    end
+    if (\$31 [0]) begin
+      \$51  = output__payload[4:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[87:86])
+    casez (fetched[87:86])
       2'h0:
-          \$21  = slots__0;
+          \$13  = slots__0;
       2'h1:
-          \$21  = slots__1;
+          \$13  = slots__1;
       2'h2:
-          \$21  = slots__2;
+          \$13  = slots__2;
       2'h3:
-          \$21  = slots__3;
+          \$13  = slots__3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (current[175:174])
+    casez ({ fetched[44], fetched[45] })
       2'h0:
-          \$28  = slots__0;
+          \$14  = heads__0[5:0];
       2'h1:
-          \$28  = slots__1;
+          \$14  = heads__0[11:6];
       2'h2:
-          \$28  = slots__2;
+          \$14  = heads__1[5:0];
       2'h3:
-          \$28  = slots__3;
+          \$14  = heads__1[11:6];
     endcase
   end
-  assign source0 = \$7 [1:0];
-  assign source1 = \$9 [1:0];
-  assign \10_0_0  = \$10 ;
-  assign \11_0_0  = \$11 ;
-  assign \12_0_0  = \$12 ;
-  assign \13_0_0  = \$13 ;
-  assign \$12  = input__payload[45];
-  assign \$13  = input__payload[133];
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (fetched[175:174])
+      2'h0:
+          \$15  = slots__0;
+      2'h1:
+          \$15  = slots__1;
+      2'h2:
+          \$15  = slots__2;
+      2'h3:
+          \$15  = slots__3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez ({ fetched[132], fetched[133] })
+      2'h0:
+          \$16  = heads__0[5:0];
+      2'h1:
+          \$16  = heads__0[11:6];
+      2'h2:
+          \$16  = heads__1[5:0];
+      2'h3:
+          \$16  = heads__1[11:6];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    answer0 = 6'h00;
+    if (chosen_moves) begin
+      answer0 = answer0_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    hit0 = 1'h0;
+    if (chosen_moves) begin
+      hit0 = \$9 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    answer1 = 6'h00;
+    if (chosen_moves) begin
+      answer1 = answer1_0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    hit1 = 1'h0;
+    if (chosen_moves) begin
+      hit1 = \$10 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$32  = next_valid;
+    if (input__ready) begin
+      \$32  = input__valid;
+    end
+    if (rst) begin
+      \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = next;
+    if (input__ready) begin
+      \$33  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = awaited__0;
+    if (input__ready) begin
+      \$34  = \$11 ;
+    end
+    if (rst) begin
+      \$34  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$35  = awaited__1;
+    if (input__ready) begin
+      \$35  = \$12 ;
+    end
+    if (rst) begin
+      \$35  = 2'h0;
+    end
+  end
 endmodule
 
 module hotline_tiny_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
@@ -11424,164 +11490,124 @@ module hotline_tiny_nonpopular_slice(clk, rst, input__payload, input__valid, inp
   end
 endmodule
 
-module hotline_tiny_passes(rst, w_en, w_rdy, r_data, r_en, w_port__data, r_rdy, clk);
+module hotline_tiny_passes(rst, input__valid, input__ready, output__payload, output__ready, write__data, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input w_en;
-  wire w_en;
-  output w_rdy;
-  wire w_rdy;
-  output [178:0] r_data;
-  wire [178:0] r_data;
-  input r_en;
-  wire r_en;
-  input [178:0] w_port__data;
-  wire [178:0] w_port__data;
-  output r_rdy;
-  reg r_rdy = 1'h0;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  output [182:0] output__payload;
+  wire [182:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [182:0] write__data;
+  wire [182:0] write__data;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire [5:0] \$11 ;
-  wire [5:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire [5:0] \$19 ;
+  reg \$10 ;
+  reg [6:0] \$11 ;
+  reg [5:0] \$12 ;
+  reg [5:0] \$13 ;
+  reg \$14 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire [5:0] \$26 ;
-  wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
   wire \$3 ;
-  reg [4:0] \$30 ;
-  reg [4:0] \$31 ;
-  reg [4:0] \$32 ;
-  reg \$33 ;
-  wire \$4 ;
-  wire [5:0] \$5 ;
-  wire [5:0] \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire \$9 ;
-  reg [4:0] inner_level = 5'h00;
-  wire inner_r_rdy;
-  reg [4:0] r_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire r_port__en;
-  wire [5:0] w_level;
-  reg [4:0] w_port__addr = 5'h00;
-  (* init = 5'h00 *)
-  wire w_port__en;
-  reg [178:0] storage [30:0];
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg [5:0] read_pointer = 6'h00;
+  reg signed [6:0] spare = 7'h1f;
+  wire taken;
+  reg [5:0] write_pointer = 6'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [182:0] storage [31:0];
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (taken)
+      storage[write_pointer[4:0]] <= write__data;
   end
-  reg [178:0] _0_;
+  reg [182:0] _0_;
   always @(posedge clk) begin
-    if (r_port__en) begin
-      _0_ <= storage[r_port__addr];
+    if (fetched) begin
+      _0_ <= storage[read_pointer[4:0]];
     end
   end
-  assign r_data = _0_;
-  assign w_rdy = inner_level != 5'h1f;
-  assign inner_r_rdy = | inner_level;
-  assign w_port__en = w_rdy & w_en;
-  assign \$1  = ~ r_rdy;
-  assign \$2  = \$1  | r_en;
-  assign r_port__en = inner_r_rdy & \$2 ;
-  assign w_level = inner_level + r_rdy;
-  assign \$3  = w_rdy & w_en;
-  assign \$4  = w_port__addr == 5'h1e;
-  assign \$5  = w_port__addr + 1'h1;
-  assign \$6  = \$4  ? 6'h00 : \$5 ;
-  assign \$7  = ~ r_rdy;
-  assign \$8  = \$7  | r_en;
-  assign \$9  = inner_r_rdy & \$8 ;
-  assign \$10  = r_port__addr == 5'h1e;
-  assign \$11  = r_port__addr + 1'h1;
-  assign \$12  = \$10  ? 6'h00 : \$11 ;
-  assign \$13  = w_rdy & w_en;
-  assign \$14  = ~ r_rdy;
-  assign \$15  = \$14  | r_en;
-  assign \$16  = inner_r_rdy & \$15 ;
-  assign \$17  = ~ \$16 ;
-  assign \$18  = \$13  & \$17 ;
-  assign \$19  = inner_level + 1'h1;
-  assign \$20  = ~ r_rdy;
-  assign \$21  = \$20  | r_en;
-  assign \$22  = inner_r_rdy & \$21 ;
-  assign \$23  = w_rdy & w_en;
-  assign \$24  = ~ \$23 ;
-  assign \$25  = \$22  & \$24 ;
-  assign \$26  = inner_level - 1'h1;
-  assign \$27  = ~ r_rdy;
-  assign \$28  = \$27  | r_en;
-  assign \$29  = inner_r_rdy & \$28 ;
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [7], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$30 ;
+    freed <= \$10 ;
   always @(posedge clk)
-    r_port__addr <= \$31 ;
+    spare <= \$11 ;
   always @(posedge clk)
-    inner_level <= \$32 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    r_rdy <= \$33 ;
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$30  = w_port__addr;
-    if (\$3 ) begin
-      \$30  = \$6 [4:0];
-    end
+    \$10  = fetched;
     if (rst) begin
-      \$30  = 5'h00;
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = r_port__addr;
-    if (\$9 ) begin
-      \$31  = \$12 [4:0];
-    end
+    \$11  = \$7 [6:0];
     if (rst) begin
-      \$31  = 5'h00;
+      \$11  = 7'h1f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = inner_level;
-    if (\$18 ) begin
-      \$32  = \$19 [4:0];
-    end
-    if (\$25 ) begin
-      \$32  = \$26 [4:0];
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [5:0];
     end
     if (rst) begin
-      \$32  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = r_rdy;
-    if (\$29 ) begin
-      \$33  = 1'h1;
-    end else if (r_en) begin
-      \$33  = 1'h0;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [5:0];
     end
     if (rst) begin
-      \$33  = 1'h0;
+      \$13  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
 endmodule
@@ -11674,10 +11700,10 @@ module hotline_tiny_popular_slice(clk, rst, input__payload, input__valid, input_
   end
 endmodule
 
-module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, take, gather, gather_rank_is_0, gather_rank_is_1, gather_load, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot, update_take
-, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst
-, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank
-);
+module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk
+, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way
+, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -11690,16 +11716,14 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [38:0] tags_0;
   input [38:0] tags_1;
   wire [38:0] tags_1;
+  input pass_load;
+  wire pass_load;
   input take;
   wire take;
-  input [1:0] gather;
-  wire [1:0] gather;
-  input [1:0] gather_rank_is_0;
-  wire [1:0] gather_rank_is_0;
-  input [1:0] gather_rank_is_1;
-  wire [1:0] gather_rank_is_1;
-  input gather_load;
-  wire gather_load;
+  input [1:0] awaited;
+  wire [1:0] awaited;
+  input advance;
+  wire advance;
   input fetch;
   wire fetch;
   input [16:0] budget;
@@ -11718,8 +11742,12 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [7:0] update_weights_0;
   input [7:0] update_weights_1;
   wire [7:0] update_weights_1;
-  input [1:0] update_hot;
-  wire [1:0] update_hot;
+  input update_hot_0;
+  wire update_hot_0;
+  input update_hot_1;
+  wire update_hot_1;
+  input update_load;
+  wire update_load;
   input update_take;
   wire update_take;
   input [7:0] age_period;
@@ -11770,12 +11798,14 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire clk;
   input rst;
   wire rst;
+  output [1:0] asked;
+  wire [1:0] asked;
   output room;
   wire room;
   output ready;
   wire ready;
   output [11:0] heads;
-  wire [11:0] heads;
+  reg [11:0] heads = 12'h000;
   output inserted;
   wire inserted;
   output evicted;
@@ -11813,175 +11843,115 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   input bank;
   wire bank;
   wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
+  reg [6:0] \$10 ;
+  reg [1:0] \$11 ;
+  reg [11:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire [1:0] \$17 ;
-  wire \$18 ;
-  wire [2:0] \$19 ;
+  wire [47:0] \$15 ;
+  wire [39:0] \$16 ;
+  wire [39:0] \$17 ;
+  wire [39:0] \$18 ;
+  wire [39:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire [6:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [6:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire [1:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire [1:0] \$31 ;
-  wire [1:0] \$32 ;
-  wire \$33 ;
-  wire [2:0] \$34 ;
-  reg [5:0] \$35 ;
-  reg \$36 ;
-  reg [47:0] \$37 ;
-  reg [5:0] \$38 ;
-  reg [1:0] \$39 ;
-  wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire [47:0] \$42 ;
-  wire [38:0] \$43 ;
-  wire [38:0] \$44 ;
-  wire [38:0] \$45 ;
-  wire [38:0] \$46 ;
-  wire \$5 ;
-  wire [1:0] \$6 ;
-  wire \$7 ;
-  wire [2:0] \$8 ;
-  wire \$9 ;
+  wire [7:0] \$4 ;
+  wire [8:0] \$5 ;
+  wire [7:0] \$6 ;
+  wire [8:0] \$7 ;
+  reg \$8 ;
+  reg [47:0] \$9 ;
   wire answer_hit;
   wire [4:0] answer_slot;
-  wire [5:0] answers_level;
-  wire [1:0] fetched;
+  wire [1:0] freed;
   wire [5:0] heads__0;
   wire [5:0] heads__1;
-  reg [5:0] in_flight = 6'h00;
-  wire [1:0] lookup_choice0;
-  wire [1:0] lookup_choice1;
+  wire [38:0] items__0;
+  wire [38:0] items__1;
+  wire [1:0] lanes;
+  reg signed [6:0] margin = 7'h00;
   reg [1:0] needed = 2'h0;
   reg [47:0] next_update = 1'h0;
   reg next_valid = 1'h0;
   wire pop;
-  reg [38:0] push__0;
-  reg [38:0] push__1;
-  wire [1:0] push_count;
   wire push_valid;
+  wire [1:0] rank_is__0;
+  wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
   wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
   wire [155:0] row_in__tags;
   wire [3:0] row_in__valid;
-  wire [3:0] row_out__hot;
   wire [38:0] tag;
-  wire taken;
   wire tracker_updating;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [47:0] updates_head;
+  wire updates_head_valid;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  wire [1:0] update_choice0;
-  wire [1:0] update_choice1;
-  wire update_ready;
-  wire [47:0] updates_head;
-  wire updates_head_valid;
   wire updates_pop;
-  reg [47:0] updates_push__0;
-  reg [47:0] updates_push__1;
-  wire [1:0] updates_push_count;
   wire valid;
-  reg [5:0] waiting = 6'h00;
+  assign \$1  = ~ next_valid;
+  assign updates_pop = update_ready | \$1 ;
+  assign \$2  = updates_pop & updates_head_valid;
+  assign \$3  = updates_head_valid | next_valid;
+  assign updating = \$3  | tracker_updating;
+  assign ready = $signed(margin) >= $signed(1'h0);
+  assign freed = fetch ? needed : 2'h0;
+  assign \$4  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$5  = $signed(\$4 ) - $signed({ 1'h0, awaited });
+  assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
+  assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    in_flight <= \$35 ;
+    next_valid <= \$8 ;
   always @(posedge clk)
-    next_valid <= \$36 ;
+    next_update <= \$9 ;
   always @(posedge clk)
-    next_update <= \$37 ;
+    margin <= \$10 ;
   always @(posedge clk)
-    waiting <= \$38 ;
+    needed <= \$11 ;
   always @(posedge clk)
-    needed <= \$39 ;
-  assign lookup_choice0 = scatter & rank_is_0;
-  assign \$1  = | lookup_choice0;
-  assign lookup_choice1 = scatter & rank_is_1;
-  assign \$3  = | lookup_choice1;
-  assign \$5  = | lookup_choice0;
-  assign \$6  = 1'h0 + \$5 ;
-  assign \$7  = | lookup_choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = | scatter;
-  assign \$10  = ~ \$9 ;
-  assign \$11  = in_flight <= 5'h1e;
-  assign room = \$10  | \$11 ;
-  assign push_count = take ? \$8 [1:0] : 2'h0;
-  assign update_choice0 = update & update_rank_is_0;
-  assign \$12  = | update_choice0;
-  assign update_choice1 = update & update_rank_is_1;
-  assign \$14  = | update_choice1;
-  assign \$16  = | update_choice0;
-  assign \$17  = 1'h0 + \$16 ;
-  assign \$18  = | update_choice1;
-  assign \$19  = \$17  + \$18 ;
-  assign \$20  = | update;
-  assign \$21  = ~ \$20 ;
-  assign \$22  = waiting <= 5'h1e;
-  assign update_room = \$21  | \$22 ;
-  assign updates_push_count = update_take ? \$19 [1:0] : 2'h0;
-  assign \$23  = ~ next_valid;
-  assign updates_pop = update_ready | \$23 ;
-  assign taken = updates_pop & updates_head_valid;
-  assign \$24  = updates_head_valid | next_valid;
-  assign updating = \$24  | tracker_updating;
-  assign ready = answers_level >= needed;
-  assign fetched = fetch ? needed : 2'h0;
-  assign \$25  = in_flight + push_count;
-  assign \$26  = \$25  - fetched;
-  assign \$27  = waiting + updates_push_count;
-  assign \$28  = \$27  - taken;
-  assign \$29  = gather & gather_rank_is_0;
-  assign \$30  = | \$29 ;
-  assign \$31  = 1'h0 + \$30 ;
-  assign \$32  = gather & gather_rank_is_1;
-  assign \$33  = | \$32 ;
-  assign \$34  = \$31  + \$33 ;
+    heads <= \$12 ;
   hotline_tiny_popularity_bank_answers answers (
     ._signature__data_4_0(answer_slot),
     ._signature__data_5(answer_hit),
     .clk(clk),
     .heads__0(heads__0),
     .heads__1(heads__1),
-    .level(answers_level),
-    .pop_count(fetched),
+    .pop(fetch),
+    .pop_count(needed),
     .push_valid(push_valid),
     .rst(rst)
   );
-  hotline_tiny_popularity_bank_queue queue (
+  hotline_tiny_popularity_bank_lookups lookups (
     .clk(clk),
+    .\freed$30 (freed),
     .head(tag),
     .head_valid(valid),
-    .push__0(push__0),
-    .push__1(push__1),
-    .push_count(push_count),
+    .items__0(tags_0),
+    .items__1(tags_1),
+    .lanes(scatter),
+    .load(pass_load),
+    .push_count(asked),
+    .push_valid(take),
+    .rank_is__0(rank_is_0),
+    .rank_is__1(rank_is_1),
+    .room(room),
     .rst(rst)
   );
   hotline_tiny_popularity_bank_tracker tracker (
-    .\248_0_0 (\$40 ),
-    .\255_0_0 (\$41 ),
-    ._signature__data_38_0(\$43 ),
-    ._signature__data_38_0_(\$44 ),
-    ._signature__data_38_0__(\$45 ),
-    ._signature__data_38_0___(\$46 ),
+    .\266_0_0 (\$13 ),
+    .\273_0_0 (\$14 ),
+    ._signature__data_39_0(\$16 ),
+    ._signature__data_39_0_(\$17 ),
+    ._signature__data_39_0__(\$18 ),
+    ._signature__data_39_0___(\$19 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
@@ -11992,7 +11962,6 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .clk(clk),
     .eligible(eligible),
     .evicted(evicted),
-    .hot_read__data(row_out__hot),
     .inserted(inserted),
     .level(level),
     .load(load),
@@ -12016,7 +11985,7 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .slot_out(slot_out),
     .slot_write(slot_write),
     .slot_write__data(slot_in),
-    .state_read__data(\$42 ),
+    .state_read__data(\$15 ),
     .tag(tag),
     .update_ready(update_ready),
     .update_valid(next_valid),
@@ -12027,110 +11996,77 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   );
   hotline_tiny_popularity_bank_updates updates (
     .clk(clk),
+    .freed_0(\$2 ),
     .head(updates_head),
     .head_valid(updates_head_valid),
+    .items__0_38_0(update_tags_0),
+    .items__0_46_39(update_weights_0),
+    .items__0_47(update_hot_0),
+    .items__1_38_0(update_tags_1),
+    .items__1_46_39(update_weights_1),
+    .items__1_47(update_hot_1),
+    .lanes(update),
+    .load(update_load),
     .pop(updates_pop),
-    .push__0(updates_push__0),
-    .push__1(updates_push__1),
-    .push_count(updates_push_count),
+    .push_valid(update_take),
+    .rank_is__0(update_rank_is_0),
+    .rank_is__1(update_rank_is_1),
+    .room(update_room),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$36  = next_valid;
+    \$8  = next_valid;
     if (updates_pop) begin
-      \$36  = updates_head_valid;
+      \$8  = updates_head_valid;
     end
     if (rst) begin
-      \$36  = 1'h0;
+      \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = next_update;
+    \$9  = next_update;
     if (updates_pop) begin
-      \$37  = updates_head;
+      \$9  = updates_head;
     end
     if (rst) begin
-      \$37  = 48'h000000000000;
+      \$9  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = \$28 [5:0];
+    \$10  = \$7 [6:0];
     if (rst) begin
-      \$38  = 6'h00;
+      \$10  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = needed;
-    if (gather_load) begin
-      \$39  = \$34 [1:0];
+    \$11  = needed;
+    if (advance) begin
+      \$11  = awaited;
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$11  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    push__0 = 39'h0000000000;
-    if (\$1 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$2 )
-        1'h0:
-            push__0 = tags_0;
-        1'h1:
-            push__0 = tags_1;
-      endcase
+    \$12  = heads;
+    if (fetch) begin
+      \$12 [5:0] = heads__0;
+      \$12 [11:6] = heads__1;
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    push__1 = 39'h0000000000;
-    if (\$3 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$4 )
-        1'h0:
-            push__1 = tags_0;
-        1'h1:
-            push__1 = tags_1;
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__0 = 48'h000000000000;
-    if (\$12 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$13 )
-        1'h0:
-            updates_push__0 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__0 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    updates_push__1 = 48'h000000000000;
-    if (\$14 ) begin
-      (* full_case = 32'd1 *)
-      casez (\$15 )
-        1'h0:
-            updates_push__1 = { update_hot[0], update_weights_0, update_tags_0 };
-        1'h1:
-            updates_push__1 = { update_hot[1], update_weights_1, update_tags_1 };
-      endcase
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = \$26 [5:0];
     if (rst) begin
-      \$35  = 6'h00;
+      \$12  = 12'h000;
     end
   end
+  assign lanes = scatter;
+  assign rank_is__0 = rank_is_0;
+  assign rank_is__1 = rank_is_1;
+  assign items__0 = tags_0;
+  assign items__1 = tags_1;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
   assign row_in__hot = row_in_hot;
@@ -12138,49 +12074,40 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
   assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$42 [3:0];
-  assign row_out_hot = row_out__hot;
-  assign row_out_referenced = \$42 [7:4];
-  assign row_out_age = \$42 [15:8];
-  assign row_out_counters = \$42 [47:16];
-  assign row_out_tags = { \$46 , \$45 , \$44 , \$43  };
-  assign pick_way = { \$41 , \$40  };
-  assign heads[11:6] = heads__1;
-  assign heads[5:0] = heads__0;
-  assign \$2  = lookup_choice0[1];
-  assign \$4  = lookup_choice1[1];
-  assign \$13  = update_choice0[1];
-  assign \$15  = update_choice1[1];
+  assign row_out_valid = \$15 [3:0];
+  assign row_out_hot = { \$19 [39], \$18 [39], \$17 [39], \$16 [39] };
+  assign row_out_referenced = \$15 [7:4];
+  assign row_out_age = \$15 [15:8];
+  assign row_out_counters = \$15 [47:16];
+  assign row_out_tags = { \$19 [38:0], \$18 [38:0], \$17 [38:0], \$16 [38:0] };
+  assign pick_way = { \$14 , \$13  };
 endmodule
 
-module hotline_tiny_popularity_bank_answers(rst, pop_count, heads__0, heads__1, push_valid, _signature__data_5, _signature__data_4_0, level, clk);
+module hotline_tiny_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_5, _signature__data_4_0, pop);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] pop_count;
-  wire [1:0] pop_count;
   output [5:0] heads__0;
   reg [5:0] heads__0;
   output [5:0] heads__1;
   reg [5:0] heads__1;
+  input [1:0] pop_count;
+  wire [1:0] pop_count;
   input push_valid;
   wire push_valid;
   input _signature__data_5;
   wire _signature__data_5;
   input [4:0] _signature__data_4_0;
   wire [4:0] _signature__data_4_0;
-  output [5:0] level;
-  reg [5:0] level = 6'h00;
-  input clk;
-  wire clk;
+  input pop;
+  wire pop;
   wire \$1 ;
   wire [5:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire [7:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [4:0] \$14 ;
-  reg [5:0] \$15 ;
+  reg [4:0] \$11 ;
+  reg [4:0] \$12 ;
   wire \$2 ;
   wire \$3 ;
   wire [4:0] \$4 ;
@@ -12222,16 +12149,12 @@ module hotline_tiny_popularity_bank_answers(rst, pop_count, heads__0, heads__1, 
   assign \$6  = read_pointer[4:1] + \$5 ;
   assign \$7  = read_pointer + 1'h0;
   assign \$8  = read_pointer + 1'h1;
-  assign \$9  = write_pointer + push_valid;
+  assign \$9  = write_pointer + 1'h1;
   assign \$10  = read_pointer + pop_count;
-  assign \$11  = level + push_valid;
-  assign \$12  = \$11  - pop_count;
   always @(posedge clk)
-    write_pointer <= \$13 ;
+    write_pointer <= \$11 ;
   always @(posedge clk)
-    read_pointer <= \$14 ;
-  always @(posedge clk)
-    level <= \$15 ;
+    read_pointer <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -12254,35 +12177,200 @@ module hotline_tiny_popularity_bank_answers(rst, pop_count, heads__0, heads__1, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = \$9 [4:0];
+    \$11  = write_pointer;
+    if (push_valid) begin
+      \$11  = \$9 [4:0];
+    end
     if (rst) begin
-      \$13  = 5'h00;
+      \$11  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = \$10 [4:0];
-    if (rst) begin
-      \$14  = 5'h00;
+    \$12  = read_pointer;
+    if (pop) begin
+      \$12  = \$10 [4:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$15  = \$12 [5:0];
     if (rst) begin
-      \$15  = 6'h00;
+      \$12  = 5'h00;
     end
   end
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, push__0, push__1, clk);
+module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [38:0] items__0;
+  wire [38:0] items__0;
+  input [38:0] items__1;
+  wire [38:0] items__1;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input [1:0] \freed$30 ;
+  wire [1:0] \freed$30 ;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [38:0] head;
+  wire [38:0] head;
+  output [1:0] push_count;
+  reg [1:0] push_count = 2'h0;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [38:0] \$13 ;
+  reg [38:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 39'h0000000000;
+  wire [1:0] choice0;
+  (* init = 39'h0000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [38:0] item0;
+  reg [38:0] item1;
+  reg [38:0] push__0 = 39'h0000000000;
+  reg [38:0] push__1 = 39'h0000000000;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_tiny_popularity_bank_lookups_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = items__0;
+      1'h1:
+          item0 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = items__0;
+      1'h1:
+          item1 = items__1;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = \freed$30 ;
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_tiny_popularity_bank_lookups_queue(clk, rst, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   output head_valid;
   wire head_valid;
   output [38:0] head;
@@ -12291,20 +12379,22 @@ module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, pus
   wire [38:0] push__0;
   input [38:0] push__1;
   wire [38:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [38:0] lane0_data;
   wire [38:0] lane0_data_;
@@ -12312,10 +12402,8 @@ module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, pus
   reg [38:0] lane1_data;
   wire [38:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -12331,28 +12419,26 @@ module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, pus
   reg [38:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -12366,7 +12452,7 @@ module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, pus
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -12385,31 +12471,30 @@ module hotline_tiny_popularity_bank_queue(rst, push_count, head_valid, head, pus
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
-  assign popped = head_valid;
+  assign \$10  = head_valid;
 endmodule
 
 module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \248_0_0 , \255_0_0 , state_read__data, hot_read__data, slot_out, _signature__data_38_0, _signature__data_38_0_, _signature__data_38_0__, _signature__data_38_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted
-, evicted, revived, returned, eligible, pick_tag, bank);
+, rst, \valid$3 , tag, update_ready, updating, any_left, \266_0_0 , \273_0_0 , state_read__data, slot_out, _signature__data_39_0, _signature__data_39_0_, _signature__data_39_0__, _signature__data_39_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
+, revived, returned, eligible, pick_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [16:0] budget;
@@ -12472,24 +12557,22 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire updating;
   output any_left;
   wire any_left;
-  output \248_0_0 ;
-  wire \248_0_0 ;
-  output \255_0_0 ;
-  wire \255_0_0 ;
+  output \266_0_0 ;
+  wire \266_0_0 ;
+  output \273_0_0 ;
+  wire \273_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
-  output [3:0] hot_read__data;
-  wire [3:0] hot_read__data;
   output [4:0] slot_out;
   wire [4:0] slot_out;
-  output [38:0] _signature__data_38_0;
-  wire [38:0] _signature__data_38_0;
-  output [38:0] _signature__data_38_0_;
-  wire [38:0] _signature__data_38_0_;
-  output [38:0] _signature__data_38_0__;
-  wire [38:0] _signature__data_38_0__;
-  output [38:0] _signature__data_38_0___;
-  wire [38:0] _signature__data_38_0___;
+  output [39:0] _signature__data_39_0;
+  wire [39:0] _signature__data_39_0;
+  output [39:0] _signature__data_39_0_;
+  wire [39:0] _signature__data_39_0_;
+  output [39:0] _signature__data_39_0__;
+  wire [39:0] _signature__data_39_0__;
+  output [39:0] _signature__data_39_0___;
+  wire [39:0] _signature__data_39_0___;
   input update_valid;
   wire update_valid;
   input [47:0] update_weight_etc;
@@ -12651,123 +12734,142 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [3:0] \$22 ;
   wire \$220 ;
   wire [47:0] \$221 ;
-  wire [6:0] \$222 ;
-  wire [6:0] \$223 ;
-  wire [3:0] \$224 ;
-  wire [3:0] \$225 ;
+  wire \$222 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire [39:0] \$225 ;
   wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
-  wire \$230 ;
-  wire [3:0] \$231 ;
-  wire [3:0] \$232 ;
-  wire [3:0] \$233 ;
-  wire [3:0] \$234 ;
-  wire [3:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [3:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire [39:0] \$230 ;
+  wire \$231 ;
+  wire \$232 ;
+  wire \$233 ;
+  wire \$234 ;
+  wire [39:0] \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
-  wire [3:0] \$240 ;
-  wire [3:0] \$241 ;
-  wire [3:0] \$242 ;
-  wire [4:0] \$243 ;
-  wire [3:0] \$244 ;
-  wire [3:0] \$245 ;
-  wire [4:0] \$246 ;
-  wire [3:0] \$247 ;
+  wire [39:0] \$240 ;
+  wire \$241 ;
+  wire [6:0] \$242 ;
+  wire [6:0] \$243 ;
+  wire \$244 ;
+  wire \$245 ;
+  wire \$246 ;
+  wire \$247 ;
   wire \$248 ;
   wire [3:0] \$249 ;
   wire \$25 ;
-  wire [4:0] \$250 ;
+  wire [3:0] \$250 ;
   wire [3:0] \$251 ;
   wire [3:0] \$252 ;
-  wire [4:0] \$253 ;
+  wire [3:0] \$253 ;
   wire [3:0] \$254 ;
-  wire \$255 ;
-  reg [5:0] \$256 ;
-  reg [41:0] \$257 ;
-  reg [41:0] \$258 ;
-  reg [41:0] \$259 ;
+  wire [3:0] \$255 ;
+  wire [3:0] \$256 ;
+  wire [3:0] \$257 ;
+  wire [3:0] \$258 ;
+  wire [3:0] \$259 ;
   wire \$26 ;
-  reg [41:0] \$260 ;
-  reg [3:0] \$261 ;
-  reg [3:0] \$262 ;
-  reg [38:0] \$263 ;
-  reg [38:0] \$264 ;
-  reg [38:0] \$265 ;
-  reg [38:0] \$266 ;
-  reg [3:0] \$267 ;
-  reg [3:0] \$268 ;
-  reg [3:0] \$269 ;
+  wire [3:0] \$260 ;
+  wire [4:0] \$261 ;
+  wire [3:0] \$262 ;
+  wire [3:0] \$263 ;
+  wire [4:0] \$264 ;
+  wire [3:0] \$265 ;
+  wire \$266 ;
+  wire [3:0] \$267 ;
+  wire [4:0] \$268 ;
+  wire [3:0] \$269 ;
   wire \$27 ;
-  reg [3:0] \$270 ;
-  reg [3:0] \$271 ;
-  reg \$272 ;
-  reg \$273 ;
-  reg [4:0] \$274 ;
-  reg [51:0] \$275 ;
-  reg [4:0] \$276 ;
-  reg [51:0] \$277 ;
-  reg [51:0] \$278 ;
-  reg [51:0] \$279 ;
+  wire [3:0] \$270 ;
+  wire [4:0] \$271 ;
+  wire [3:0] \$272 ;
+  wire \$273 ;
+  reg [5:0] \$274 ;
+  reg [41:0] \$275 ;
+  reg [41:0] \$276 ;
+  reg [41:0] \$277 ;
+  reg [41:0] \$278 ;
+  reg [3:0] \$279 ;
   wire \$28 ;
-  reg [51:0] \$280 ;
-  reg [51:0] \$281 ;
-  reg [3:0] \$282 ;
-  reg [3:0] \$283 ;
-  reg [3:0] \$284 ;
+  reg [3:0] \$280 ;
+  reg [38:0] \$281 ;
+  reg [38:0] \$282 ;
+  reg [38:0] \$283 ;
+  reg [38:0] \$284 ;
   reg [3:0] \$285 ;
   reg [3:0] \$286 ;
   reg [3:0] \$287 ;
   reg [3:0] \$288 ;
   reg [3:0] \$289 ;
   wire \$29 ;
-  reg [38:0] \$290 ;
-  reg [38:0] \$291 ;
-  reg [38:0] \$292 ;
-  reg [38:0] \$293 ;
-  reg [3:0] \$294 ;
-  reg [3:0] \$295 ;
-  reg [3:0] \$296 ;
-  reg [3:0] \$297 ;
-  reg [47:0] \$298 ;
-  reg [3:0] \$299 ;
+  reg \$290 ;
+  reg \$291 ;
+  reg [4:0] \$292 ;
+  reg [51:0] \$293 ;
+  reg [4:0] \$294 ;
+  reg [51:0] \$295 ;
+  reg [51:0] \$296 ;
+  reg [51:0] \$297 ;
+  reg [51:0] \$298 ;
+  reg [51:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg \$300 ;
+  reg [3:0] \$300 ;
   reg [3:0] \$301 ;
   reg [3:0] \$302 ;
   reg [3:0] \$303 ;
   reg [3:0] \$304 ;
-  reg [5:0] \$305 ;
-  reg [48:0] \$306 ;
-  reg [48:0] \$307 ;
-  reg [48:0] \$308 ;
-  reg [4:0] \$309 ;
+  reg [3:0] \$305 ;
+  reg [3:0] \$306 ;
+  reg [3:0] \$307 ;
+  reg [38:0] \$308 ;
+  reg [38:0] \$309 ;
   wire \$31 ;
-  reg [4:0] \$310 ;
-  reg [4:0] \$311 ;
+  reg [38:0] \$310 ;
+  reg [38:0] \$311 ;
   reg [3:0] \$312 ;
-  reg \$313 ;
-  reg \$314 ;
+  reg [3:0] \$313 ;
+  reg [3:0] \$314 ;
   reg [3:0] \$315 ;
-  reg \$316 ;
+  reg [47:0] \$316 ;
   reg [3:0] \$317 ;
-  reg [48:0] \$318 ;
+  reg [3:0] \$318 ;
   reg \$319 ;
   wire \$32 ;
-  reg \$320 ;
-  reg \$321 ;
-  reg \$322 ;
-  reg [2:0] \$323 ;
-  reg [3:0] \$324 ;
-  reg [3:0] \$325 ;
+  reg [3:0] \$320 ;
+  reg [3:0] \$321 ;
+  reg [3:0] \$322 ;
+  reg [3:0] \$323 ;
+  reg [5:0] \$324 ;
+  reg [48:0] \$325 ;
+  reg [48:0] \$326 ;
+  reg [48:0] \$327 ;
+  reg [4:0] \$328 ;
+  reg [4:0] \$329 ;
   wire \$33 ;
+  reg [4:0] \$330 ;
+  reg [3:0] \$331 ;
+  reg \$332 ;
+  reg \$333 ;
+  reg [3:0] \$334 ;
+  reg \$335 ;
+  reg [3:0] \$336 ;
+  reg [48:0] \$337 ;
+  reg \$338 ;
+  reg \$339 ;
   wire \$34 ;
+  reg \$340 ;
+  reg \$341 ;
+  reg [2:0] \$342 ;
+  reg [3:0] \$343 ;
+  reg [3:0] \$344 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -12855,7 +12957,7 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$102 ;
+  reg [3:0] \eligible$101 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -12865,10 +12967,7 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] hot = 4'h0;
   reg [3:0] hot_ways = 4'h0;
   reg [3:0] hot_word = 4'h0;
-  wire [3:0] hot_write__data;
-  wire hot_write__en;
-  wire [2:0] hots_addr;
-  wire [3:0] hots_data;
+  reg [3:0] \hot_word$65  = 4'h0;
   reg inserts = 1'h0;
   reg [3:0] known = 4'h0;
   reg [3:0] latched_follows = 4'h0;
@@ -12909,24 +13008,25 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   (* init = 5'h00 *)
   wire [2:0] tag_address;
   wire [2:0] tags0_addr;
-  wire [38:0] tags0_data;
-  wire [38:0] tags0_data_;
-  wire [38:0] tags0_data__;
+  wire [39:0] tags0_data;
+  wire [39:0] tags0_data_;
+  wire [39:0] tags0_data__;
+  (* init = 4'h0 *)
   wire tags0_en;
   wire [2:0] tags1_addr;
-  wire [38:0] tags1_data;
-  wire [38:0] tags1_data_;
-  wire [38:0] tags1_data__;
+  wire [39:0] tags1_data;
+  wire [39:0] tags1_data_;
+  wire [39:0] tags1_data__;
   wire tags1_en;
   wire [2:0] tags2_addr;
-  wire [38:0] tags2_data;
-  wire [38:0] tags2_data_;
-  wire [38:0] tags2_data__;
+  wire [39:0] tags2_data;
+  wire [39:0] tags2_data_;
+  wire [39:0] tags2_data__;
   wire tags2_en;
   wire [2:0] tags3_addr;
-  wire [38:0] tags3_data;
-  wire [38:0] tags3_data_;
-  wire [38:0] tags3_data__;
+  wire [39:0] tags3_data;
+  wire [39:0] tags3_data_;
+  wire [39:0] tags3_data__;
   wire tags3_en;
   reg unknown = 1'h0;
   reg [51:0] update_chosen = 52'h0000000000000;
@@ -12952,91 +13052,78 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [48:0] written2 = 49'h0000000000000;
   reg [3:0] written_hot = 4'h0;
   reg [48:0] written_state = 49'h0000000000000;
-  reg [3:0] hots [7:0];
-  always @(posedge clk) begin
-    if (hot_write__en)
-      hots[row_set] <= hot_write__data;
-  end
-  reg [3:0] _0_;
-  reg [3:0] _1_;
-  always @(posedge clk) begin
-    _0_ <= hots[state_address];
-    _1_ <= hots[hots_addr];
-  end
-  assign hot_read__data = _0_;
-  assign hots_data = _1_;
   reg [4:0] slots [31:0];
   always @(posedge clk) begin
     if (slot_write__en)
       slots[{ row_set, row_way }] <= slot_write__data;
   end
-  reg [4:0] _2_;
+  reg [4:0] _0_;
   always @(posedge clk) begin
-    _2_ <= slots[slots_addr];
+    _0_ <= slots[slots_addr];
   end
-  assign slots_data = _2_;
+  assign slots_data = _0_;
   reg [47:0] states [7:0];
   always @(posedge clk) begin
     if (state_write__en)
       states[state_write__addr] <= state_write__data;
   end
-  reg [47:0] _3_;
+  reg [47:0] _1_;
   always @(posedge clk) begin
-    _3_ <= states[state_address];
+    _1_ <= states[state_address];
   end
-  assign state_read__data = _3_;
-  reg [38:0] tags0 [7:0];
+  assign state_read__data = _1_;
+  reg [39:0] tags0 [7:0];
   always @(posedge clk) begin
     if (tags0_en)
       tags0[tag_address] <= tags0_data;
   end
-  reg [38:0] _4_;
-  reg [38:0] _5_;
+  reg [39:0] _2_;
+  reg [39:0] _3_;
   always @(posedge clk) begin
-    _4_ <= tags0[tag_address];
-    _5_ <= tags0[tags0_addr];
+    _2_ <= tags0[tag_address];
+    _3_ <= tags0[tags0_addr];
   end
-  assign tags0_data__ = _4_;
-  assign tags0_data_ = _5_;
-  reg [38:0] tags1 [7:0];
+  assign tags0_data__ = _2_;
+  assign tags0_data_ = _3_;
+  reg [39:0] tags1 [7:0];
   always @(posedge clk) begin
     if (tags1_en)
       tags1[tag_address] <= tags1_data;
   end
-  reg [38:0] _6_;
-  reg [38:0] _7_;
+  reg [39:0] _4_;
+  reg [39:0] _5_;
   always @(posedge clk) begin
-    _6_ <= tags1[tag_address];
-    _7_ <= tags1[tags1_addr];
+    _4_ <= tags1[tag_address];
+    _5_ <= tags1[tags1_addr];
   end
-  assign tags1_data__ = _6_;
-  assign tags1_data_ = _7_;
-  reg [38:0] tags2 [7:0];
+  assign tags1_data__ = _4_;
+  assign tags1_data_ = _5_;
+  reg [39:0] tags2 [7:0];
   always @(posedge clk) begin
     if (tags2_en)
       tags2[tag_address] <= tags2_data;
   end
-  reg [38:0] _8_;
-  reg [38:0] _9_;
+  reg [39:0] _6_;
+  reg [39:0] _7_;
   always @(posedge clk) begin
-    _8_ <= tags2[tag_address];
-    _9_ <= tags2[tags2_addr];
+    _6_ <= tags2[tag_address];
+    _7_ <= tags2[tags2_addr];
   end
-  assign tags2_data__ = _8_;
-  assign tags2_data_ = _9_;
-  reg [38:0] tags3 [7:0];
+  assign tags2_data__ = _6_;
+  assign tags2_data_ = _7_;
+  reg [39:0] tags3 [7:0];
   always @(posedge clk) begin
     if (tags3_en)
       tags3[tag_address] <= tags3_data;
   end
-  reg [38:0] _10_;
-  reg [38:0] _11_;
+  reg [39:0] _8_;
+  reg [39:0] _9_;
   always @(posedge clk) begin
-    _10_ <= tags3[tag_address];
-    _11_ <= tags3[tags3_addr];
+    _8_ <= tags3[tag_address];
+    _9_ <= tags3[tags3_addr];
   end
-  assign tags3_data__ = _10_;
-  assign tags3_data_ = _11_;
+  assign tags3_data__ = _8_;
+  assign tags3_data_ = _9_;
   assign \$1  = tag[2:0] & budget[2:0];
   assign \$2  = lookup_word0[11:0] == lookup_compared[14:3];
   assign \$3  = lookup_word0[23:12] == lookup_compared[26:15];
@@ -13215,14 +13302,13 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$177  = chooses & \$176 ;
   assign \$178  = update_written[0] & revives;
   assign \$179  = update_written[0] & returns;
-  assign \$180  = 1'h0 + \eligible$102 [0];
-  assign \$181  = \$180  + \eligible$102 [1];
-  assign \$182  = \$181  + \eligible$102 [2];
-  assign \$183  = \$182  + \eligible$102 [3];
-  assign \$184  = ~ \$223 [3:0];
+  assign \$180  = 1'h0 + \eligible$101 [0];
+  assign \$181  = \$180  + \eligible$101 [1];
+  assign \$182  = \$181  + \eligible$101 [2];
+  assign \$183  = \$182  + \eligible$101 [3];
+  assign \$184  = ~ \$243 [3:0];
   assign \$185  = current & \$184 ;
-  assign \$186  = current_hot ^ \$223 [3:0];
-  assign hots_addr = tag[2:0] & budget[2:0];
+  assign \$186  = current_hot ^ \$243 [3:0];
   assign tags0_addr = tag[2:0] & budget[2:0];
   assign tags1_addr = tag[2:0] & budget[2:0];
   assign tags2_addr = tag[2:0] & budget[2:0];
@@ -13275,192 +13361,210 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$221  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
   assign state_write__data = row_access ? \$221  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign tags0_data = row_access ? row_in__tags[38:0] : update_written[40:2];
-  assign tags0_en = row_access ? row_write : fill[0];
-  assign tags1_data = row_access ? row_in__tags[77:39] : update_written[40:2];
-  assign tags1_en = row_access ? row_write : fill[1];
-  assign tags2_data = row_access ? row_in__tags[116:78] : update_written[40:2];
-  assign tags2_en = row_access ? row_write : fill[2];
-  assign tags3_data = row_access ? row_in__tags[155:117] : update_written[40:2];
-  assign tags3_en = row_access ? row_write : fill[3];
-  assign \$222  = 1'h1 << row_way;
-  assign \$223  = pick_take ? \$222  : 7'h00;
-  assign \$224  = current_hot ^ \$223 [3:0];
-  assign \$225  = clear ? 4'h0 : row_in__hot;
-  assign hot_write__data = pick_take ? \$224  : \$225 ;
-  assign hot_write__en = row_write | pick_take;
-  assign \$226  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$226 ;
-  assign \$227  = state_read__data[23:16] >= level;
-  assign \$228  = state_read__data[31:24] >= level;
-  assign \$229  = state_read__data[39:32] >= level;
-  assign \$230  = state_read__data[47:40] >= level;
-  assign \$231  = state_read__data[3:0] & { \$230 , \$229 , \$228 , \$227  };
-  assign \$232  = ~ hot_read__data;
-  assign \$233  = state_read__data[3:0] & \$232 ;
-  assign \$234  = \$233  & { \$230 , \$229 , \$228 , \$227  };
-  assign \$235  = ~ { \$230 , \$229 , \$228 , \$227  };
-  assign \$236  = hot_read__data & \$235 ;
-  assign \$237  = ~ state_read__data[7:4];
-  assign \$238  = hot_read__data & \$237 ;
-  assign \$239  = ~ hot_read__data;
-  assign \$240  = state_read__data[3:0] & \$239 ;
-  assign \$241  = \$240  & state_read__data[7:4];
+  assign \$222  = ~ clear;
+  assign \$223  = row_in__hot[0] & \$222 ;
+  assign \$224  = ~ current_hot[0];
+  assign \$225  = row_write ? { \$223 , row_in__tags[38:0] } : { \$224 , tags0_data__[38:0] };
+  assign tags0_data = row_access ? \$225  : { 1'h0, update_written[40:2] };
+  assign \$226  = row_write | \$243 [0];
+  assign tags0_en = row_access ? \$226  : fill[0];
+  assign \$227  = ~ clear;
+  assign \$228  = row_in__hot[1] & \$227 ;
+  assign \$229  = ~ current_hot[1];
+  assign \$230  = row_write ? { \$228 , row_in__tags[77:39] } : { \$229 , tags1_data__[38:0] };
+  assign tags1_data = row_access ? \$230  : { 1'h0, update_written[40:2] };
+  assign \$231  = row_write | \$243 [1];
+  assign tags1_en = row_access ? \$231  : fill[1];
+  assign \$232  = ~ clear;
+  assign \$233  = row_in__hot[2] & \$232 ;
+  assign \$234  = ~ current_hot[2];
+  assign \$235  = row_write ? { \$233 , row_in__tags[116:78] } : { \$234 , tags2_data__[38:0] };
+  assign tags2_data = row_access ? \$235  : { 1'h0, update_written[40:2] };
+  assign \$236  = row_write | \$243 [2];
+  assign tags2_en = row_access ? \$236  : fill[2];
+  assign \$237  = ~ clear;
+  assign \$238  = row_in__hot[3] & \$237 ;
+  assign \$239  = ~ current_hot[3];
+  assign \$240  = row_write ? { \$238 , row_in__tags[155:117] } : { \$239 , tags3_data__[38:0] };
+  assign tags3_data = row_access ? \$240  : { 1'h0, update_written[40:2] };
+  assign \$241  = row_write | \$243 [3];
+  assign tags3_en = row_access ? \$241  : fill[3];
+  assign \$242  = 1'h1 << row_way;
+  assign \$243  = pick_take ? \$242  : 7'h00;
+  assign \$244  = pick_take & make_hot;
+  assign slot_write__en = slot_write | \$244 ;
+  assign \$245  = state_read__data[23:16] >= level;
+  assign \$246  = state_read__data[31:24] >= level;
+  assign \$247  = state_read__data[39:32] >= level;
+  assign \$248  = state_read__data[47:40] >= level;
+  assign \$249  = state_read__data[3:0] & { \$248 , \$247 , \$246 , \$245  };
+  assign \$250  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+  assign \$251  = state_read__data[3:0] & \$250 ;
+  assign \$252  = \$251  & { \$248 , \$247 , \$246 , \$245  };
+  assign \$253  = ~ { \$248 , \$247 , \$246 , \$245  };
+  assign \$254  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$253 ;
+  assign \$255  = ~ state_read__data[7:4];
+  assign \$256  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$255 ;
+  assign \$257  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+  assign \$258  = state_read__data[3:0] & \$257 ;
+  assign \$259  = \$258  & state_read__data[7:4];
   assign any_left = | current;
-  assign \$242  = ~ current;
-  assign \$243  = \$242  + 1'h1;
-  assign \$244  = current & \$243 [3:0];
-  assign \$245  = ~ current;
-  assign \$246  = \$245  + 1'h1;
-  assign \$247  = current & \$246 [3:0];
-  assign \$248  = | { \$247 [3], \$244 [1] };
-  assign \$249  = ~ current;
-  assign \$250  = \$249  + 1'h1;
-  assign \$251  = current & \$250 [3:0];
-  assign \$252  = ~ current;
-  assign \$253  = \$252  + 1'h1;
-  assign \$254  = current & \$253 [3:0];
-  assign \$255  = | { \$254 [3], \$251 [2] };
+  assign \$260  = ~ current;
+  assign \$261  = \$260  + 1'h1;
+  assign \$262  = current & \$261 [3:0];
+  assign \$263  = ~ current;
+  assign \$264  = \$263  + 1'h1;
+  assign \$265  = current & \$264 [3:0];
+  assign \$266  = | { \$265 [3], \$262 [1] };
+  assign \$267  = ~ current;
+  assign \$268  = \$267  + 1'h1;
+  assign \$269  = current & \$268 [3:0];
+  assign \$270  = ~ current;
+  assign \$271  = \$270  + 1'h1;
+  assign \$272  = current & \$271 [3:0];
+  assign \$273  = | { \$272 [3], \$269 [2] };
   always @(posedge clk)
-    valid <= \$256 ;
+    valid <= \$274 ;
   always @(posedge clk)
-    lookup_latched <= \$257 ;
+    lookup_latched <= \$275 ;
   always @(posedge clk)
-    lookup_compared <= \$258 ;
+    lookup_compared <= \$276 ;
   always @(posedge clk)
-    lookup_matched <= \$259 ;
+    lookup_matched <= \$277 ;
   always @(posedge clk)
-    lookup_addressed <= \$260 ;
+    lookup_addressed <= \$278 ;
   always @(posedge clk)
-    hot_word <= \$261 ;
+    hot_word <= \$279 ;
   always @(posedge clk)
-    hot_ways <= \$262 ;
+    hot_ways <= \$280 ;
   always @(posedge clk)
-    lookup_word0 <= \$263 ;
+    lookup_word0 <= \$281 ;
   always @(posedge clk)
-    lookup_word1 <= \$264 ;
+    lookup_word1 <= \$282 ;
   always @(posedge clk)
-    lookup_word2 <= \$265 ;
+    lookup_word2 <= \$283 ;
   always @(posedge clk)
-    lookup_word3 <= \$266 ;
+    lookup_word3 <= \$284 ;
   always @(posedge clk)
-    lookup_equal0 <= \$267 ;
+    lookup_equal0 <= \$285 ;
   always @(posedge clk)
-    lookup_equal1 <= \$268 ;
+    lookup_equal1 <= \$286 ;
   always @(posedge clk)
-    lookup_equal2 <= \$269 ;
+    lookup_equal2 <= \$287 ;
   always @(posedge clk)
-    lookup_equal3 <= \$270 ;
+    lookup_equal3 <= \$288 ;
   always @(posedge clk)
-    hit_ways <= \$271 ;
+    hit_ways <= \$289 ;
   always @(posedge clk)
-    slot_hit <= \$272 ;
+    slot_hit <= \$290 ;
   always @(posedge clk)
-    answer_hit <= \$273 ;
+    answer_hit <= \$291 ;
   always @(posedge clk)
-    slot <= \$274 ;
+    slot <= \$292 ;
   always @(posedge clk)
-    update_entry <= \$275 ;
+    update_entry <= \$293 ;
   always @(posedge clk)
-    waits <= \$276 ;
+    waits <= \$294 ;
   always @(posedge clk)
-    update_latched <= \$277 ;
+    update_latched <= \$295 ;
   always @(posedge clk)
-    update_compared <= \$278 ;
+    update_compared <= \$296 ;
   always @(posedge clk)
-    update_ranked <= \$279 ;
+    update_ranked <= \$297 ;
   always @(posedge clk)
-    update_chosen <= \$280 ;
+    update_chosen <= \$298 ;
   always @(posedge clk)
-    update_written <= \$281 ;
+    update_written <= \$299 ;
   always @(posedge clk)
-    latched_same <= \$282 ;
+    latched_same <= \$300 ;
   always @(posedge clk)
-    latched_follows <= \$283 ;
+    latched_follows <= \$301 ;
   always @(posedge clk)
-    compared_same <= \$284 ;
+    compared_same <= \$302 ;
   always @(posedge clk)
-    ranked_same <= \$285 ;
+    ranked_same <= \$303 ;
   always @(posedge clk)
-    chosen_same <= \$286 ;
+    chosen_same <= \$304 ;
   always @(posedge clk)
-    compared_follows <= \$287 ;
+    compared_follows <= \$305 ;
   always @(posedge clk)
-    ranked_follows <= \$288 ;
+    ranked_follows <= \$306 ;
   always @(posedge clk)
-    chosen_follows <= \$289 ;
+    chosen_follows <= \$307 ;
   always @(posedge clk)
-    update_word0 <= \$290 ;
+    update_word0 <= \$308 ;
   always @(posedge clk)
-    update_word1 <= \$291 ;
+    update_word1 <= \$309 ;
   always @(posedge clk)
-    update_word2 <= \$292 ;
+    update_word2 <= \$310 ;
   always @(posedge clk)
-    update_word3 <= \$293 ;
+    update_word3 <= \$311 ;
   always @(posedge clk)
-    update_equal0 <= \$294 ;
+    update_equal0 <= \$312 ;
   always @(posedge clk)
-    update_equal1 <= \$295 ;
+    update_equal1 <= \$313 ;
   always @(posedge clk)
-    update_equal2 <= \$296 ;
+    update_equal2 <= \$314 ;
   always @(posedge clk)
-    update_equal3 <= \$297 ;
+    update_equal3 <= \$315 ;
   always @(posedge clk)
-    read_state <= \$298 ;
+    read_state <= \$316 ;
   always @(posedge clk)
-    read_hot <= \$299 ;
+    \hot_word$65  <= \$317 ;
   always @(posedge clk)
-    below <= \$300 ;
+    read_hot <= \$318 ;
   always @(posedge clk)
-    usable <= \$301 ;
+    below <= \$319 ;
   always @(posedge clk)
-    known <= \$302 ;
+    usable <= \$320 ;
   always @(posedge clk)
-    hot <= \$303 ;
+    known <= \$321 ;
   always @(posedge clk)
-    candidates <= \$304 ;
+    hot <= \$322 ;
   always @(posedge clk)
-    ranks <= \$305 ;
+    candidates <= \$323 ;
   always @(posedge clk)
-    written1 <= \$306 ;
+    ranks <= \$324 ;
   always @(posedge clk)
-    written2 <= \$307 ;
+    written1 <= \$325 ;
   always @(posedge clk)
-    chosen_state <= \$308 ;
+    written2 <= \$326 ;
   always @(posedge clk)
-    outcome1 <= \$309 ;
+    chosen_state <= \$327 ;
   always @(posedge clk)
-    outcome2 <= \$310 ;
+    outcome1 <= \$328 ;
   always @(posedge clk)
-    outcome3 <= \$311 ;
+    outcome2 <= \$329 ;
   always @(posedge clk)
-    hit <= \$312 ;
+    outcome3 <= \$330 ;
   always @(posedge clk)
-    unknown <= \$313 ;
+    hit <= \$331 ;
   always @(posedge clk)
-    ages <= \$314 ;
+    unknown <= \$332 ;
   always @(posedge clk)
-    fill <= \$315 ;
+    ages <= \$333 ;
   always @(posedge clk)
-    inserts <= \$316 ;
+    fill <= \$334 ;
   always @(posedge clk)
-    written_hot <= \$317 ;
+    inserts <= \$335 ;
   always @(posedge clk)
-    written_state <= \$318 ;
+    written_hot <= \$336 ;
   always @(posedge clk)
-    inserted <= \$319 ;
+    written_state <= \$337 ;
   always @(posedge clk)
-    evicted <= \$320 ;
+    inserted <= \$338 ;
   always @(posedge clk)
-    revived <= \$321 ;
+    evicted <= \$339 ;
   always @(posedge clk)
-    returned <= \$322 ;
+    revived <= \$340 ;
   always @(posedge clk)
-    eligible <= \$323 ;
+    returned <= \$341 ;
   always @(posedge clk)
-    current <= \$324 ;
+    eligible <= \$342 ;
   always @(posedge clk)
-    current_hot <= \$325 ;
+    current <= \$343 ;
+  always @(posedge clk)
+    current_hot <= \$344 ;
   hotline_tiny_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -13479,566 +13583,573 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$256  = { valid[4:0], \valid$3  };
+    \$274  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$256  = 6'h00;
+      \$274  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257 [2:0] = \$1 ;
-    \$257 [41:3] = tag;
+    \$275 [2:0] = \$1 ;
+    \$275 [41:3] = tag;
     if (rst) begin
-      \$257  = 42'h00000000000;
+      \$275  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = lookup_latched;
+    \$276  = lookup_latched;
     if (rst) begin
-      \$258  = 42'h00000000000;
+      \$276  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = lookup_compared;
+    \$277  = lookup_compared;
     if (rst) begin
-      \$259  = 42'h00000000000;
+      \$277  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = lookup_matched;
+    \$278  = lookup_matched;
     if (rst) begin
-      \$260  = 42'h00000000000;
+      \$278  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = hots_data;
+    \$279  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
     if (rst) begin
-      \$261  = 4'h0;
+      \$279  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = hot_word;
+    \$280  = hot_word;
     if (rst) begin
-      \$262  = 4'h0;
+      \$280  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = tags0_data_;
+    \$281  = tags0_data_[38:0];
     if (rst) begin
-      \$263  = 39'h0000000000;
+      \$281  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$264  = tags1_data_;
+    \$282  = tags1_data_[38:0];
     if (rst) begin
-      \$264  = 39'h0000000000;
+      \$282  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$265  = tags2_data_;
+    \$283  = tags2_data_[38:0];
     if (rst) begin
-      \$265  = 39'h0000000000;
+      \$283  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$266  = tags3_data_;
+    \$284  = tags3_data_[38:0];
     if (rst) begin
-      \$266  = 39'h0000000000;
+      \$284  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$267  = { \$5 , \$4 , \$3 , \$2  };
-    if (rst) begin
-      \$267  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$268  = { \$9 , \$8 , \$7 , \$6  };
-    if (rst) begin
-      \$268  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269  = { \$13 , \$12 , \$11 , \$10  };
-    if (rst) begin
-      \$269  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = { \$17 , \$16 , \$15 , \$14  };
-    if (rst) begin
-      \$270  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = \$22 ;
-    if (rst) begin
-      \$271  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = \$23 ;
-    if (rst) begin
-      \$272  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = slot_hit;
-    if (rst) begin
-      \$273  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = slots_data;
-    if (rst) begin
-      \$274  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = update_entry;
-    if (update_ready) begin
-      \$275 [0] = \$25 ;
-      \$275 [1] = update_weight_etc[47];
-      \$275 [40:2] = update_weight_etc[38:0];
-      \$275 [43:41] = came_set;
-      \$275 [51:44] = update_weight_etc[46:39];
-    end
-    if (rst) begin
-      \$275  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$276  = { \$65 , \$57 , \$49 , \$41 , \$33  };
-    end else begin
-      \$276  = \$66 [4:0];
-    end
-    if (rst) begin
-      \$276  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277 [51:1] = update_entry[51:1];
-    \$277 [0] = goes;
-    if (rst) begin
-      \$277  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = update_latched;
-    if (rst) begin
-      \$278  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$279  = update_compared;
-    if (rst) begin
-      \$279  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280  = update_ranked;
-    if (rst) begin
-      \$280  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = update_chosen;
-    if (rst) begin
-      \$281  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$282  = { \$74 , \$72 , \$70 , \$68  };
-    if (rst) begin
-      \$282  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$283  = { \$98 , \$92 , \$86 , \$80  };
-    if (rst) begin
-      \$283  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$284  = latched_same;
-    if (rst) begin
-      \$284  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$285  = compared_same;
+    \$285  = { \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
       \$285  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = ranked_same;
+    \$286  = { \$9 , \$8 , \$7 , \$6  };
     if (rst) begin
       \$286  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = latched_follows;
+    \$287  = { \$13 , \$12 , \$11 , \$10  };
     if (rst) begin
       \$287  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = compared_follows;
+    \$288  = { \$17 , \$16 , \$15 , \$14  };
     if (rst) begin
       \$288  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = ranked_follows;
+    \$289  = \$22 ;
     if (rst) begin
       \$289  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = tags0_data__;
+    \$290  = \$23 ;
     if (rst) begin
-      \$290  = 39'h0000000000;
+      \$290  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = tags1_data__;
+    \$291  = slot_hit;
     if (rst) begin
-      \$291  = 39'h0000000000;
+      \$291  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = tags2_data__;
+    \$292  = slots_data;
     if (rst) begin
-      \$292  = 39'h0000000000;
+      \$292  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = tags3_data__;
+    \$293  = update_entry;
+    if (update_ready) begin
+      \$293 [0] = \$25 ;
+      \$293 [1] = update_weight_etc[47];
+      \$293 [40:2] = update_weight_etc[38:0];
+      \$293 [43:41] = came_set;
+      \$293 [51:44] = update_weight_etc[46:39];
+    end
     if (rst) begin
-      \$293  = 39'h0000000000;
+      \$293  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = { \$102 , \$101 , \$100 , \$99  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$294  = { \$65 , \$57 , \$49 , \$41 , \$33  };
+    end else begin
+      \$294  = \$66 [4:0];
+    end
     if (rst) begin
-      \$294  = 4'h0;
+      \$294  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = { \$106 , \$105 , \$104 , \$103  };
+    \$295 [51:1] = update_entry[51:1];
+    \$295 [0] = goes;
     if (rst) begin
-      \$295  = 4'h0;
+      \$295  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = { \$110 , \$109 , \$108 , \$107  };
+    \$296  = update_latched;
     if (rst) begin
-      \$296  = 4'h0;
+      \$296  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$114 , \$113 , \$112 , \$111  };
+    \$297  = update_compared;
     if (rst) begin
-      \$297  = 4'h0;
+      \$297  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = state_read__data;
+    \$298  = update_ranked;
     if (rst) begin
-      \$298  = 48'h000000000000;
+      \$298  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = hot_read__data;
+    \$299  = update_chosen;
     if (rst) begin
-      \$299  = 4'h0;
+      \$299  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = \$115 ;
+    \$300  = { \$74 , \$72 , \$70 , \$68  };
     if (rst) begin
-      \$300  = 1'h0;
+      \$300  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = \$116 ;
+    \$301  = { \$98 , \$92 , \$86 , \$80  };
     if (rst) begin
       \$301  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = \$121 ;
+    \$302  = latched_same;
     if (rst) begin
       \$302  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = read_hot;
+    \$303  = compared_same;
     if (rst) begin
       \$303  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$123 ;
+    \$304  = ranked_same;
     if (rst) begin
       \$304  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
+    \$305  = latched_follows;
     if (rst) begin
-      \$305  = 6'h00;
+      \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = now;
+    \$306  = compared_follows;
     if (rst) begin
-      \$306  = 49'h0000000000000;
+      \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = written1;
+    \$307  = ranked_follows;
     if (rst) begin
-      \$307  = 49'h0000000000000;
+      \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308 [47:0] = read_state;
-    \$308 [48] = \$134 ;
-    if (ranked_same[3]) begin
-      \$308  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$308  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$308  = now;
-    end
+    \$308  = tags0_data__[38:0];
     if (rst) begin
-      \$308  = 49'h0000000000000;
+      \$308  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = outcome;
+    \$309  = tags1_data__[38:0];
     if (rst) begin
-      \$309  = 5'h00;
+      \$309  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = outcome1;
+    \$310  = tags2_data__[38:0];
     if (rst) begin
-      \$310  = 5'h00;
+      \$310  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = outcome2;
+    \$311  = tags3_data__[38:0];
     if (rst) begin
-      \$311  = 5'h00;
+      \$311  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = \$143 ;
+    \$312  = { \$102 , \$101 , \$100 , \$99  };
     if (rst) begin
       \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = finds_none;
+    \$313  = { \$106 , \$105 , \$104 , \$103  };
     if (rst) begin
-      \$313  = 1'h0;
+      \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$144 ;
+    \$314  = { \$110 , \$109 , \$108 , \$107  };
     if (rst) begin
-      \$314  = 1'h0;
+      \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = \$175 ;
+    \$315  = { \$114 , \$113 , \$112 , \$111  };
     if (rst) begin
       \$315  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = \$177 ;
+    \$316  = state_read__data;
     if (rst) begin
-      \$316  = 1'h0;
+      \$316  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = hot;
+    \$317  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
     if (rst) begin
       \$317  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = state_now;
+    \$318  = \hot_word$65 ;
     if (rst) begin
-      \$318  = 49'h0000000000000;
+      \$318  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = inserts;
+    \$319  = \$115 ;
     if (rst) begin
       \$319  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = evict;
+    \$320  = \$116 ;
     if (rst) begin
-      \$320  = 1'h0;
+      \$320  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = \$178 ;
+    \$321  = \$121 ;
     if (rst) begin
-      \$321  = 1'h0;
+      \$321  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = \$179 ;
+    \$322  = read_hot;
     if (rst) begin
-      \$322  = 1'h0;
+      \$322  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = \$183 [2:0];
+    \$323  = \$123 ;
     if (rst) begin
-      \$323  = 3'h0;
+      \$323  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
+    if (rst) begin
+      \$324  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$325  = now;
+    if (rst) begin
+      \$325  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = written1;
+    if (rst) begin
+      \$326  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327 [47:0] = read_state;
+    \$327 [48] = \$134 ;
+    if (ranked_same[3]) begin
+      \$327  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$327  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$327  = now;
+    end
+    if (rst) begin
+      \$327  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = outcome;
+    if (rst) begin
+      \$328  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = outcome1;
+    if (rst) begin
+      \$329  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = outcome2;
+    if (rst) begin
+      \$330  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = \$143 ;
+    if (rst) begin
+      \$331  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = finds_none;
+    if (rst) begin
+      \$332  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = \$144 ;
+    if (rst) begin
+      \$333  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = \$175 ;
+    if (rst) begin
+      \$334  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$335  = \$177 ;
+    if (rst) begin
+      \$335  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$336  = hot;
+    if (rst) begin
+      \$336  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$337  = state_now;
+    if (rst) begin
+      \$337  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$338  = inserts;
+    if (rst) begin
+      \$338  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$339  = evict;
+    if (rst) begin
+      \$339  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$340  = \$178 ;
+    if (rst) begin
+      \$340  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$341  = \$179 ;
+    if (rst) begin
+      \$341  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = \$183 [2:0];
+    if (rst) begin
+      \$342  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$324  = \eligible$102 ;
+      \$343  = \eligible$101 ;
     end else begin
-      \$324  = \$185 ;
+      \$343  = \$185 ;
     end
     if (rst) begin
-      \$324  = 4'h0;
+      \$343  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (load) begin
-      \$325  = hot_read__data;
+      \$344  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
     end else begin
-      \$325  = \$186 ;
+      \$344  = \$186 ;
     end
     if (rst) begin
-      \$325  = 4'h0;
+      \$344  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \eligible$102  = 4'h0;
+    \eligible$101  = 4'h0;
     casez (wanted)
       3'h0:
-          \eligible$102  = \$231 ;
+          \eligible$101  = \$249 ;
       3'h1:
-          \eligible$102  = \$234 ;
+          \eligible$101  = \$252 ;
       3'h2:
-          \eligible$102  = \$236 ;
+          \eligible$101  = \$254 ;
       3'h3:
-          \eligible$102  = \$238 ;
+          \eligible$101  = \$256 ;
       3'h4:
-          \eligible$102  = \$241 ;
+          \eligible$101  = \$259 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez ({ \$255 , \$248  })
+    casez ({ \$273 , \$266  })
       2'h0:
-          pick_tag = tags0_data__;
+          pick_tag = tags0_data__[38:0];
       2'h1:
-          pick_tag = tags1_data__;
+          pick_tag = tags1_data__[38:0];
       2'h2:
-          pick_tag = tags2_data__;
+          pick_tag = tags2_data__[38:0];
       2'h3:
-          pick_tag = tags3_data__;
+          pick_tag = tags3_data__[38:0];
     endcase
   end
   assign weight = update_written[51:44];
-  assign \248_0_0  = \$248 ;
-  assign \255_0_0  = \$255 ;
+  assign \266_0_0  = \$266 ;
+  assign \273_0_0  = \$273 ;
   assign slot_out = slots_data;
-  assign _signature__data_38_0 = tags0_data__;
-  assign _signature__data_38_0_ = tags1_data__;
-  assign _signature__data_38_0__ = tags2_data__;
-  assign _signature__data_38_0___ = tags3_data__;
+  assign _signature__data_39_0 = tags0_data__;
+  assign _signature__data_39_0_ = tags1_data__;
+  assign _signature__data_39_0__ = tags2_data__;
+  assign _signature__data_39_0___ = tags3_data__;
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
@@ -14251,13 +14362,189 @@ module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, ret
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, head, push__0, push__1, clk);
+module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_0, items__1_38_0, items__0_46_39, items__1_46_39, items__0_47, items__1_47, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
+  input [1:0] rank_is__0;
+  wire [1:0] rank_is__0;
+  input [1:0] rank_is__1;
+  wire [1:0] rank_is__1;
+  input [38:0] items__0_38_0;
+  wire [38:0] items__0_38_0;
+  input [38:0] items__1_38_0;
+  wire [38:0] items__1_38_0;
+  input [7:0] items__0_46_39;
+  wire [7:0] items__0_46_39;
+  input [7:0] items__1_46_39;
+  wire [7:0] items__1_46_39;
+  input items__0_47;
+  wire items__0_47;
+  input items__1_47;
+  wire items__1_47;
+  input load;
+  wire load;
+  input push_valid;
+  wire push_valid;
+  input clk;
+  wire clk;
   input rst;
   wire rst;
-  input [1:0] push_count;
-  wire [1:0] push_count;
+  input pop;
+  wire pop;
+  input freed_0;
+  wire freed_0;
+  output room;
+  wire room;
+  output head_valid;
+  wire head_valid;
+  output [47:0] head;
+  wire [47:0] head;
+  input [1:0] lanes;
+  wire [1:0] lanes;
+  wire \$1 ;
+  wire [8:0] \$10 ;
+  wire [7:0] \$11 ;
+  wire [8:0] \$12 ;
+  reg [47:0] \$13 ;
+  reg [47:0] \$14 ;
+  reg \$15 ;
+  reg [1:0] \$16 ;
+  reg [1:0] \$17 ;
+  reg [6:0] \$18 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire [1:0] \$8 ;
+  wire [7:0] \$9 ;
+  reg asks = 48'h000000000000;
+  wire [1:0] choice0;
+  (* init = 48'h000000000000 *)
+  wire [1:0] choice1;
+  reg [1:0] freed = 2'h0;
+  reg [47:0] item0;
+  reg [47:0] item1;
+  reg [47:0] push__0 = 48'h000000000000;
+  reg [47:0] push__1 = 48'h000000000000;
+  reg [1:0] push_count = 2'h0;
+  reg signed [6:0] spare = 7'h1e;
+  assign choice0 = lanes & rank_is__0;
+  assign choice1 = lanes & rank_is__1;
+  assign \$3  = ~ asks;
+  assign \$4  = $signed(spare) >= $signed(1'h0);
+  assign room = \$3  | \$4 ;
+  assign \$5  = | choice0;
+  assign \$6  = | choice0;
+  assign \$7  = | choice1;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
+  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  always @(posedge clk)
+    push__0 <= \$13 ;
+  always @(posedge clk)
+    push__1 <= \$14 ;
+  always @(posedge clk)
+    asks <= \$15 ;
+  always @(posedge clk)
+    push_count <= \$16 ;
+  always @(posedge clk)
+    freed <= \$17 ;
+  always @(posedge clk)
+    spare <= \$18 ;
+  hotline_tiny_popularity_bank_updates_queue queue (
+    .clk(clk),
+    .head(head),
+    .head_valid(head_valid),
+    .pop(pop),
+    .push__0(push__0),
+    .push__1(push__1),
+    .push_count(push_count),
+    .push_valid(push_valid),
+    .rst(rst)
+  );
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$1 )
+      1'h0:
+          item0 = { items__0_47, items__0_46_39, items__0_38_0 };
+      1'h1:
+          item0 = { items__1_47, items__1_46_39, items__1_38_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (\$2 )
+      1'h0:
+          item1 = { items__0_47, items__0_46_39, items__0_38_0 };
+      1'h1:
+          item1 = { items__1_47, items__1_46_39, items__1_38_0 };
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = push__0;
+    if (load) begin
+      \$13  = item0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = push__1;
+    if (load) begin
+      \$14  = item1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = asks;
+    if (load) begin
+      \$15  = \$5 ;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = push_count;
+    if (load) begin
+      \$16  = \$8 ;
+    end
+    if (rst) begin
+      \$16  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = { 1'h0, freed_0 };
+    if (rst) begin
+      \$17  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = \$12 [6:0];
+    if (rst) begin
+      \$18  = 7'h1e;
+    end
+  end
+  assign \$1  = choice0[1];
+  assign \$2  = choice1[1];
+endmodule
+
+module hotline_tiny_popularity_bank_updates_queue(clk, rst, pop, head_valid, head, push__0, push__1, push_count, push_valid);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
   input pop;
   wire pop;
   output head_valid;
@@ -14268,20 +14555,22 @@ module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, he
   wire [47:0] push__0;
   input [47:0] push__1;
   wire [47:0] push__1;
-  input clk;
-  wire clk;
+  input [1:0] push_count;
+  wire [1:0] push_count;
+  input push_valid;
+  wire push_valid;
   wire [1:0] \$1 ;
-  wire [7:0] \$10 ;
-  reg [4:0] \$11 ;
-  reg [4:0] \$12 ;
+  wire \$10 ;
+  wire [6:0] \$11 ;
+  reg [5:0] \$12 ;
   reg [5:0] \$13 ;
   wire \$2 ;
-  wire [4:0] \$3 ;
-  wire [1:0] \$4 ;
-  wire \$5 ;
-  wire [4:0] \$6 ;
+  wire [5:0] \$3 ;
+  wire \$4 ;
+  wire [1:0] \$5 ;
+  wire \$6 ;
   wire [5:0] \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire [6:0] \$9 ;
   reg [47:0] lane0_data;
   wire [47:0] lane0_data_;
@@ -14289,10 +14578,8 @@ module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, he
   reg [47:0] lane1_data;
   wire [47:0] lane1_data_;
   wire lane1_en;
-  reg [5:0] level = 6'h00;
-  wire popped;
-  reg [4:0] read_pointer = 5'h00;
-  reg [4:0] write_pointer = 5'h00;
+  reg [5:0] read_pointer = 6'h00;
+  reg [5:0] write_pointer = 6'h00;
   (* ram_style = "distributed" *)
   (* ramstyle = "MLAB" *)
   (* syn_ramstyle = "distributed" *)
@@ -14308,29 +14595,27 @@ module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, he
   reg [47:0] lane1 [15:0];
   always @(posedge clk) begin
     if (lane1_en)
-      lane1[\$6 [3:0]] <= lane1_data;
+      lane1[\$7 [3:0]] <= lane1_data;
   end
   assign lane1_data_ = lane1[read_pointer[4:1]];
-  assign head_valid = | level;
-  assign popped = pop & head_valid;
+  assign head_valid = write_pointer != read_pointer;
   assign \$1  = 1'h0 - write_pointer[0];
   assign \$2  = write_pointer[0] > 1'h0;
-  assign \$3  = write_pointer[4:1] + \$2 ;
-  assign lane0_en = \$1 [0] < push_count;
-  assign \$4  = 1'h1 - write_pointer[0];
-  assign \$5  = write_pointer[0] > 1'h1;
-  assign \$6  = write_pointer[4:1] + \$5 ;
-  assign lane1_en = \$4 [0] < push_count;
-  assign \$7  = write_pointer + push_count;
-  assign \$8  = read_pointer + popped;
-  assign \$9  = level + push_count;
-  assign \$10  = \$9  - popped;
+  assign \$3  = write_pointer[5:1] + \$2 ;
+  assign \$4  = \$1 [0] < push_count;
+  assign lane0_en = push_valid & \$4 ;
+  assign \$5  = 1'h1 - write_pointer[0];
+  assign \$6  = write_pointer[0] > 1'h1;
+  assign \$7  = write_pointer[5:1] + \$6 ;
+  assign \$8  = \$5 [0] < push_count;
+  assign lane1_en = push_valid & \$8 ;
+  assign \$9  = write_pointer + push_count;
+  assign \$10  = pop & head_valid;
+  assign \$11  = read_pointer + 1'h1;
   always @(posedge clk)
-    write_pointer <= \$11 ;
+    write_pointer <= \$12 ;
   always @(posedge clk)
-    read_pointer <= \$12 ;
-  always @(posedge clk)
-    level <= \$13 ;
+    read_pointer <= \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -14344,7 +14629,7 @@ module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, he
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    casez (\$4 [0])
+    casez (\$5 [0])
       1'h0:
           lane1_data = push__0;
       1'h1:
@@ -14363,28 +14648,28 @@ module hotline_tiny_popularity_bank_updates(rst, push_count, pop, head_valid, he
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = \$7 [4:0];
+    \$12  = write_pointer;
+    if (push_valid) begin
+      \$12  = \$9 [5:0];
+    end
     if (rst) begin
-      \$11  = 5'h00;
+      \$12  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = \$8 [4:0];
-    if (rst) begin
-      \$12  = 5'h00;
+    \$13  = read_pointer;
+    if (\$10 ) begin
+      \$13  = \$11 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$13  = \$10 [5:0];
     if (rst) begin
       \$13  = 6'h00;
     end
   end
 endmodule
 
-module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, output__ready, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk);
+module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -14393,6 +14678,8 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire fire;
   output output__valid;
   wire output__valid;
+  output load;
+  wire load;
   output move0;
   wire move0;
   output split;
@@ -14401,6 +14688,10 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire stalled;
   input output__ready;
   wire output__ready;
+  input [1:0] asked__0;
+  wire [1:0] asked__0;
+  input [1:0] asked__1;
+  wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
   input input__valid;
@@ -14419,13 +14710,16 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   reg [38:0] tags__0 = 39'h0000000000;
   output [38:0] tags__1;
   reg [38:0] tags__1 = 39'h0000000000;
-  output [178:0] output__payload;
-  wire [178:0] output__payload;
+  output [182:0] output__payload;
+  wire [182:0] output__payload;
   input clk;
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg \$100 ;
+  reg [1:0] \$100 ;
+  reg [38:0] \$101 ;
+  reg [38:0] \$102 ;
+  reg \$103 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -14495,34 +14789,34 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  reg \$74 ;
-  reg [177:0] \$75 ;
-  reg \$76 ;
-  reg [177:0] \$77 ;
-  reg \$78 ;
-  reg [177:0] \$79 ;
+  wire \$74 ;
+  reg \$75 ;
+  reg [177:0] \$76 ;
+  reg \$77 ;
+  reg [177:0] \$78 ;
+  reg \$79 ;
   wire \$8 ;
-  reg \$80 ;
+  reg [177:0] \$80 ;
   reg \$81 ;
-  reg [1:0] \$82 ;
-  reg \$83 ;
-  reg [1:0] \$84 ;
-  reg \$85 ;
-  reg [1:0] \$86 ;
-  reg \$87 ;
+  reg \$82 ;
+  reg [1:0] \$83 ;
+  reg \$84 ;
+  reg [1:0] \$85 ;
+  reg \$86 ;
+  reg [1:0] \$87 ;
   reg \$88 ;
   reg \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg [1:0] \$91 ;
-  reg \$92 ;
-  reg [178:0] \$93 ;
-  reg [1:0] \$94 ;
-  reg [1:0] \$95 ;
-  reg [1:0] \$96 ;
+  reg \$91 ;
+  reg [1:0] \$92 ;
+  reg \$93 ;
+  reg [182:0] \$94 ;
+  reg \$95 ;
+  reg [182:0] \$96 ;
   reg [1:0] \$97 ;
-  reg [38:0] \$98 ;
-  reg [38:0] \$99 ;
+  reg [1:0] \$98 ;
+  reg [1:0] \$99 ;
   wire after;
   wire all_room;
   reg [177:0] cut = 178'h000000000000000000000000000000000000000000000;
@@ -14547,9 +14841,11 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   reg [1:0] ranked_routed = 2'h0;
   reg ranked_valid = 1'h0;
   reg [1:0] routed = 2'h0;
-  reg [178:0] sent = 179'h000000000000000000000000000000000000000000000;
+  reg [182:0] sent = 183'h0000000000000000000000000000000000000000000000;
   reg sent_valid = 1'h0;
   reg used = 1'h0;
+  reg [182:0] waiting = 183'h0000000000000000000000000000000000000000000000;
+  reg waiting_valid = 1'h0;
   assign \$1  = ~ input__payload[42];
   assign \$2  = input__payload[40] & \$1 ;
   assign \$3  = ~ input__payload[171];
@@ -14610,142 +14906,138 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   assign \$63  = \$59 [0] & cut[40];
   assign \$64  = \$59 [0] & cut[83];
   assign all_room = & room;
-  assign \$65  = sent_valid & all_room;
+  assign \$65  = waiting_valid & all_room;
   assign fire = \$65  & output__ready;
-  assign output__valid = sent_valid & all_room;
-  assign \$66  = ~ sent_valid;
-  assign move3 = \$66  | fire;
-  assign \$67  = ~ cut_valid;
-  assign \$68  = move3 & done;
-  assign move2 = \$67  | \$68 ;
-  assign \$69  = ~ ranked_valid;
-  assign move1 = \$69  | move2;
-  assign \$70  = ~ paired_valid;
-  assign move0 = \$70  | move1;
-  assign \$71  = cut_valid & move3;
-  assign split = \$71  & \$72 ;
-  assign \$73  = ~ all_room;
-  assign stalled = sent_valid & \$73 ;
+  assign output__valid = waiting_valid & all_room;
+  assign \$66  = ~ waiting_valid;
+  assign load = \$66  | fire;
+  assign \$67  = ~ sent_valid;
+  assign move3 = \$67  | load;
+  assign \$68  = ~ cut_valid;
+  assign \$69  = move3 & done;
+  assign move2 = \$68  | \$69 ;
+  assign \$70  = ~ ranked_valid;
+  assign move1 = \$70  | move2;
+  assign \$71  = ~ paired_valid;
+  assign move0 = \$71  | move1;
+  assign \$72  = cut_valid & move3;
+  assign split = \$72  & \$73 ;
+  assign \$74  = ~ all_room;
+  assign stalled = waiting_valid & \$74 ;
   always @(posedge clk)
-    paired_valid <= \$74 ;
+    paired_valid <= \$75 ;
   always @(posedge clk)
-    paired <= \$75 ;
+    paired <= \$76 ;
   always @(posedge clk)
-    ranked_valid <= \$76 ;
+    ranked_valid <= \$77 ;
   always @(posedge clk)
-    ranked <= \$77 ;
+    ranked <= \$78 ;
   always @(posedge clk)
-    cut_valid <= \$78 ;
+    cut_valid <= \$79 ;
   always @(posedge clk)
-    cut <= \$79 ;
+    cut <= \$80 ;
   always @(posedge clk)
-    pairs0 <= \$80 ;
+    pairs0 <= \$81 ;
   always @(posedge clk)
-    pairs1 <= \$81 ;
+    pairs1 <= \$82 ;
   always @(posedge clk)
-    routed <= \$82 ;
+    routed <= \$83 ;
   always @(posedge clk)
-    rank2_0 <= \$83 ;
+    rank2_0 <= \$84 ;
   always @(posedge clk)
-    over2 <= \$84 ;
+    over2 <= \$85 ;
   always @(posedge clk)
-    rank2_1 <= \$85 ;
+    rank2_1 <= \$86 ;
   always @(posedge clk)
-    ranked_routed <= \$86 ;
+    ranked_routed <= \$87 ;
   always @(posedge clk)
-    goes_on <= \$87 ;
+    goes_on <= \$88 ;
   always @(posedge clk)
-    used <= \$88 ;
+    used <= \$89 ;
   always @(posedge clk)
-    cut_rank0 <= \$89 ;
+    cut_rank0 <= \$90 ;
   always @(posedge clk)
-    cut_rank1 <= \$90 ;
+    cut_rank1 <= \$91 ;
   always @(posedge clk)
-    cut_routed <= \$91 ;
+    cut_routed <= \$92 ;
   always @(posedge clk)
-    sent_valid <= \$92 ;
+    waiting_valid <= \$93 ;
   always @(posedge clk)
-    sent <= \$93 ;
+    waiting <= \$94 ;
   always @(posedge clk)
-    to_bank__0 <= \$94 ;
+    sent_valid <= \$95 ;
   always @(posedge clk)
-    to_bank__1 <= \$95 ;
+    sent <= \$96 ;
   always @(posedge clk)
-    rank_is__0 <= \$96 ;
+    to_bank__0 <= \$97 ;
   always @(posedge clk)
-    rank_is__1 <= \$97 ;
+    to_bank__1 <= \$98 ;
   always @(posedge clk)
-    tags__0 <= \$98 ;
+    rank_is__0 <= \$99 ;
   always @(posedge clk)
-    tags__1 <= \$99 ;
+    rank_is__1 <= \$100 ;
   always @(posedge clk)
-    left <= \$100 ;
+    tags__0 <= \$101 ;
+  always @(posedge clk)
+    tags__1 <= \$102 ;
+  always @(posedge clk)
+    left <= \$103 ;
   always @* begin
     if (starts_blocks) begin end
-    \$74  = paired_valid;
+    \$75  = paired_valid;
     if (move0) begin
-      \$74  = input__valid;
+      \$75  = input__valid;
     end
     if (rst) begin
-      \$74  = 1'h0;
+      \$75  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = paired;
+    \$76  = paired;
     if (move0) begin
-      \$75  = input__payload;
+      \$76  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = ranked_valid;
+    \$77  = ranked_valid;
     if (move1) begin
-      \$76  = paired_valid;
+      \$77  = paired_valid;
     end
     if (rst) begin
-      \$76  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = ranked;
+    \$78  = ranked;
     if (move1) begin
-      \$77  = paired;
+      \$78  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = cut_valid;
+    \$79  = cut_valid;
     if (move2) begin
-      \$78  = ranked_valid;
+      \$79  = ranked_valid;
     end
     if (rst) begin
-      \$78  = 1'h0;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = cut;
+    \$80  = cut;
     if (move2) begin
-      \$79  = ranked;
+      \$80  = ranked;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = pairs0;
+    \$81  = pairs0;
     if (move0) begin
-      \$80  = 1'h0;
-    end
-    if (rst) begin
-      \$80  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$81  = pairs1;
-    if (move0) begin
-      \$81  = \$11 ;
+      \$81  = 1'h0;
     end
     if (rst) begin
       \$81  = 1'h0;
@@ -14753,70 +15045,70 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = routed;
+    \$82  = pairs1;
     if (move0) begin
-      \$82  = { \$19 , \$15  };
+      \$82  = \$11 ;
     end
     if (rst) begin
-      \$82  = 2'h0;
+      \$82  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = rank2_0;
+    \$83  = routed;
+    if (move0) begin
+      \$83  = { \$19 , \$15  };
+    end
+    if (rst) begin
+      \$83  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = rank2_0;
     if (move1) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
     if (rst) begin
-      \$83  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = over2;
+    \$85  = over2;
     if (move1) begin
-      \$84 [0] = \$20 ;
-      \$84 [1] = \$21 ;
+      \$85 [0] = \$20 ;
+      \$85 [1] = \$21 ;
     end
     if (rst) begin
-      \$84  = 2'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = rank2_1;
+    \$86  = rank2_1;
     if (move1) begin
-      \$85  = \$50 [0];
+      \$86  = \$50 [0];
     end
     if (rst) begin
-      \$85  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = ranked_routed;
+    \$87  = ranked_routed;
     if (move1) begin
-      \$86  = routed;
+      \$87  = routed;
     end
     if (rst) begin
-      \$86  = 2'h0;
+      \$87  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = goes_on;
+    \$88  = goes_on;
     if (move2) begin
-      \$87  = \$22 ;
-    end
-    if (rst) begin
-      \$87  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = used;
-    if (move2) begin
-      \$88  = \$23 ;
+      \$88  = \$22 ;
     end
     if (rst) begin
       \$88  = 1'h0;
@@ -14824,9 +15116,9 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = cut_rank0;
+    \$89  = used;
     if (move2) begin
-      \$89  = rank2_0;
+      \$89  = \$23 ;
     end
     if (rst) begin
       \$89  = 1'h0;
@@ -14834,9 +15126,9 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = cut_rank1;
+    \$90  = cut_rank0;
     if (move2) begin
-      \$90  = rank2_1;
+      \$90  = rank2_0;
     end
     if (rst) begin
       \$90  = 1'h0;
@@ -14844,86 +15136,85 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = cut_routed;
+    \$91  = cut_rank1;
     if (move2) begin
-      \$91  = ranked_routed;
+      \$91  = rank2_1;
     end
     if (rst) begin
-      \$91  = 2'h0;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = sent_valid;
-    if (move3) begin
-      \$92  = cut_valid;
+    \$92  = cut_routed;
+    if (move2) begin
+      \$92  = ranked_routed;
     end
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$93 [178:173], \$93 [133:85], \$93 [45:0] } = { sent[178:173], sent[133:85], sent[45:0] };
-    if (move3) begin
-      \$93 [176] = cut[86];
-      \$93 [177] = cut[87];
-      \$93 [178] = \$24 ;
-      \$93 [39:0] = cut[39:0];
-      \$93 [40] = \$63 ;
-      \$93 [41] = \$41 ;
-      \$93 [42] = \$42 ;
-      \$93 [43] = \$43 ;
-      \$93 [44] = cut[90];
-      \$93 [45] = cut_rank0;
-      \$93 [85] = \$44 ;
-      \$93 [87:86] = cut[173:172];
-      \$93 [127:88] = cut[82:43];
-      \$93 [128] = \$64 ;
-      \$93 [129] = \$45 ;
-      \$93 [130] = \$46 ;
-      \$93 [131] = \$47 ;
-      \$93 [132] = cut[130];
-      \$93 [133] = cut_rank1;
-      \$93 [173] = \$48 ;
-      \$93 [175:174] = cut[177:176];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = to_bank__0;
-    if (move3) begin
-      \$94  = { \$30 , \$27  };
+    \$93  = waiting_valid;
+    if (load) begin
+      \$93  = sent_valid;
     end
     if (rst) begin
-      \$94  = 2'h0;
+      \$93  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = to_bank__1;
+    \$94  = waiting;
+    if (load) begin
+      { \$94 [182:173], \$94 [133:85], \$94 [45:0] } = { sent[182:173], sent[133:85], sent[45:0] };
+      \$94 [84:46] = tags__0;
+      \$94 [172:134] = tags__1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = sent_valid;
     if (move3) begin
-      \$95  = { \$36 , \$33  };
+      \$95  = cut_valid;
     end
     if (rst) begin
-      \$95  = 2'h0;
+      \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = rank_is__0;
+    { \$96 [178:173], \$96 [133:85], \$96 [45:0] } = { sent[178:173], sent[133:85], sent[45:0] };
     if (move3) begin
-      \$96  = { \$38 , \$37  };
-    end
-    if (rst) begin
-      \$96  = 2'h0;
+      \$96 [176] = cut[86];
+      \$96 [177] = cut[87];
+      \$96 [178] = \$24 ;
+      \$96 [39:0] = cut[39:0];
+      \$96 [40] = \$63 ;
+      \$96 [41] = \$41 ;
+      \$96 [42] = \$42 ;
+      \$96 [43] = \$43 ;
+      \$96 [44] = cut[90];
+      \$96 [45] = cut_rank0;
+      \$96 [85] = \$44 ;
+      \$96 [87:86] = cut[173:172];
+      \$96 [127:88] = cut[82:43];
+      \$96 [128] = \$64 ;
+      \$96 [129] = \$45 ;
+      \$96 [130] = \$46 ;
+      \$96 [131] = \$47 ;
+      \$96 [132] = cut[130];
+      \$96 [133] = cut_rank1;
+      \$96 [173] = \$48 ;
+      \$96 [175:174] = cut[177:176];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = rank_is__1;
+    \$97  = to_bank__0;
     if (move3) begin
-      \$97  = { \$40 , \$39  };
+      \$97  = { \$30 , \$27  };
     end
     if (rst) begin
       \$97  = 2'h0;
@@ -14931,43 +15222,74 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = tags__0;
+    \$98  = to_bank__1;
     if (move3) begin
-      \$98  = cut[129:91];
+      \$98  = { \$36 , \$33  };
     end
     if (rst) begin
-      \$98  = 39'h0000000000;
+      \$98  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = tags__1;
+    \$99  = rank_is__0;
     if (move3) begin
-      \$99  = cut[169:131];
+      \$99  = { \$38 , \$37  };
     end
     if (rst) begin
-      \$99  = 39'h0000000000;
+      \$99  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = left;
+    \$100  = rank_is__1;
+    if (move3) begin
+      \$100  = { \$40 , \$39  };
+    end
+    if (rst) begin
+      \$100  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = tags__0;
+    if (move3) begin
+      \$101  = cut[129:91];
+    end
+    if (rst) begin
+      \$101  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = tags__1;
+    if (move3) begin
+      \$102  = cut[169:131];
+    end
+    if (rst) begin
+      \$102  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$100  = \$49 ;
+        \$103  = \$49 ;
       end
     end
     if (rst) begin
-      \$100  = 1'h1;
+      \$103  = 1'h1;
     end
   end
-  assign output__payload[172:134] = tags__1;
-  assign output__payload[84:46] = tags__0;
-  assign { output__payload[178:173], output__payload[133:85], output__payload[45:0] } = { sent[178:173], sent[133:85], sent[45:0] };
+  assign output__payload[182:179] = { asked__1, asked__0 };
+  assign output__payload[178:0] = waiting[178:0];
   always @*
-    \$93 [84:46] = sent[84:46];
+    \$96 [84:46] = sent[84:46];
   always @*
-    \$93 [172:134] = sent[172:134];
+    \$96 [172:134] = sent[172:134];
+  always @*
+    \$96 [182:179] = sent[182:179];
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -14975,11 +15297,11 @@ module hotline_tiny_scatter(rst, fire, output__valid, move0, split, stalled, out
   assign \$35  = cut[130];
   assign \$39  = cut_rank0;
   assign \$40  = cut_rank1;
-  assign \$72  = \$62 ;
+  assign \$73  = \$62 ;
 endmodule
 
-module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, running, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload
-, load, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, row_set, row_way, slot_in, clk);
+module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -15002,8 +15324,6 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire [1:0] pick_way__1;
   input [38:0] pick_tag__1;
   wire [38:0] pick_tag__1;
-  output running;
-  wire running;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -15050,6 +15370,8 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [5:0] hot_count = 6'h00;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
+  output running;
+  reg running = 1'h0;
   output [2:0] row_set;
   reg [2:0] row_set = 3'h0;
   output [1:0] row_way;
@@ -15060,23 +15382,26 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [7:0] \$100 ;
-  reg [2:0] \$101 ;
+  reg [8:0] \$100 ;
+  reg \$101 ;
   reg [2:0] \$102 ;
-  reg [4:0] \$103 ;
-  reg [6:0] \$104 ;
-  reg [6:0] \$105 ;
-  reg [3:0] \$106 ;
-  reg [3:0] \$107 ;
-  reg [3:0] \$108 ;
-  reg \$109 ;
+  reg [7:0] \$103 ;
+  reg [2:0] \$104 ;
+  reg [2:0] \$105 ;
+  reg [4:0] \$106 ;
+  reg [6:0] \$107 ;
+  reg [6:0] \$108 ;
+  reg [3:0] \$109 ;
   wire \$11 ;
-  reg \$110 ;
-  reg [1:0] \$111 ;
-  reg [39:0] \$112 ;
-  reg [4:0] \$113 ;
-  reg [39:0] \$114 ;
-  reg \$115 ;
+  reg [3:0] \$110 ;
+  reg [3:0] \$111 ;
+  reg \$112 ;
+  reg \$113 ;
+  reg [1:0] \$114 ;
+  reg [39:0] \$115 ;
+  reg [4:0] \$116 ;
+  reg [39:0] \$117 ;
+  reg \$118 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -15170,14 +15495,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [8:0] \$94 ;
   reg [2:0] \$95 ;
   reg \$96 ;
-  reg [5:0] \$97 ;
-  reg [8:0] \$98 ;
-  reg [2:0] \$99 ;
+  reg \$97 ;
+  reg \$98 ;
+  reg [5:0] \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
   reg [7:0] base = 3'h0;
   reg [2:0] \bit  = 3'h0;
+  reg clears = 1'h0;
   reg [3:0] counted0_0 = 4'h0;
   reg counting;
   reg done;
@@ -15186,7 +15512,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg [4:0] fsm_state = 5'h00;
   reg [6:0] idle = 7'h00;
   reg [2:0] left = 3'h0;
-  reg [8:0] level;
+  reg [8:0] level = 1'h0;
   reg [3:0] limit = 4'h0;
   reg [8:0] lowest = 9'h000;
   reg [8:0] margin = 9'h000;
@@ -15202,7 +15528,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg old_valid = 1'h0;
   reg promoting = 1'h0;
   wire [44:0] r_data;
-  reg r_en;
+  reg r_en = 1'h0;
   wire r_rdy;
   reg [6:0] recent = 7'h00;
   reg [3:0] to_demote = 4'h0;
@@ -15221,7 +15547,6 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
   assign \$5  = promoting ? 3'h1 : 3'h2;
-  assign running = ~ \$8 ;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 24'h800000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -15336,43 +15661,49 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     finished <= \$96 ;
   always @(posedge clk)
-    hot_count <= \$97 ;
+    clears <= \$97 ;
   always @(posedge clk)
-    threshold <= \$98 ;
+    r_en <= \$98 ;
   always @(posedge clk)
-    \bit  <= \$99 ;
+    hot_count <= \$99 ;
   always @(posedge clk)
-    base <= \$100 ;
+    threshold <= \$100 ;
   always @(posedge clk)
-    row_set <= \$101 ;
+    running <= \$101 ;
   always @(posedge clk)
-    left <= \$102 ;
+    \bit  <= \$102 ;
   always @(posedge clk)
-    fsm_state <= \$103 ;
+    base <= \$103 ;
   always @(posedge clk)
-    idle <= \$104 ;
+    row_set <= \$104 ;
   always @(posedge clk)
-    recent <= \$105 ;
+    left <= \$105 ;
   always @(posedge clk)
-    limit <= \$106 ;
+    fsm_state <= \$106 ;
   always @(posedge clk)
-    to_promote <= \$107 ;
+    idle <= \$107 ;
   always @(posedge clk)
-    to_demote <= \$108 ;
+    recent <= \$108 ;
   always @(posedge clk)
-    promoting <= \$109 ;
+    limit <= \$109 ;
   always @(posedge clk)
-    bank <= \$110 ;
+    to_promote <= \$110 ;
   always @(posedge clk)
-    row_way <= \$111 ;
+    to_demote <= \$111 ;
   always @(posedge clk)
-    mixed <= \$112 ;
+    promoting <= \$112 ;
   always @(posedge clk)
-    slot_in <= \$113 ;
+    bank <= \$113 ;
   always @(posedge clk)
-    old_key <= \$114 ;
+    row_way <= \$114 ;
   always @(posedge clk)
-    old_valid <= \$115 ;
+    mixed <= \$115 ;
+  always @(posedge clk)
+    slot_in <= \$116 ;
+  always @(posedge clk)
+    old_key <= \$117 ;
+  always @(posedge clk)
+    old_valid <= \$118 ;
   hotline_tiny_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -15565,46 +15896,6 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0c:
           load = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    r_en = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          r_en = promoting;
     endcase
   end
   always @* begin
@@ -16108,11 +16399,59 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
+    \$97  = clear;
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          \$98  = promoting;
+    endcase
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (clear) begin
-      \$97  = 6'h00;
+    if (clears) begin
+      \$99  = 6'h00;
     end else begin
-      \$97  = \$35 [5:0];
+      \$99  = \$35 [5:0];
     end
     casez (fsm_state)
       5'h00:
@@ -16149,18 +16488,18 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h11:
           if (\$82 ) begin
-            \$97  = \$83 [5:0];
+            \$99  = \$83 [5:0];
           end
     endcase
     if (rst) begin
-      \$97  = 6'h00;
+      \$99  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = threshold;
-    if (clear) begin
-      \$98  = 9'h000;
+    \$100  = threshold;
+    if (clears) begin
+      \$100  = 9'h000;
     end
     casez (fsm_state)
       5'h00:
@@ -16178,19 +16517,72 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           /* empty */;
       5'h07:
-          \$98  = \$51 ;
+          \$100  = \$51 ;
     endcase
     if (rst) begin
-      \$98  = 9'h000;
+      \$100  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = \bit ;
+    \$101  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$99  = 3'h7;
+            \$101  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h10:
+          if (event__ready) begin
+            \$101  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$101  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$102  = 3'h7;
           end
       5'h01:
           /* empty */;
@@ -16204,20 +16596,20 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h06:
           if (\$47 ) begin
-            \$99  = \$49 [2:0];
+            \$102  = \$49 [2:0];
           end
     endcase
     if (rst) begin
-      \$99  = 3'h0;
+      \$102  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = base;
+    \$103  = base;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$100  = 8'h00;
+            \$103  = 8'h00;
           end
       5'h01:
           /* empty */;
@@ -16232,48 +16624,48 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h06:
           if (\$47 ) begin
             if (\$48 ) begin
-              \$100  = \$2 [7:0];
+              \$103  = \$2 [7:0];
             end
           end
     endcase
     if (rst) begin
-      \$100  = 8'h00;
+      \$103  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = row_set;
+    \$104  = row_set;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$101  = 3'h0;
+            \$104  = 3'h0;
           end
       5'h01:
-          \$101  = \$36 [2:0];
+          \$104  = \$36 [2:0];
       5'h02:
           if (\$39 ) begin
-            \$101  = 3'h0;
+            \$104  = 3'h0;
           end
       5'h03:
-          \$101  = \$40 [2:0];
+          \$104  = \$40 [2:0];
       5'h04:
           if (\$43 ) begin
-            \$101  = 3'h0;
+            \$104  = 3'h0;
           end
       5'h05:
-          \$101  = \$44 [2:0];
+          \$104  = \$44 [2:0];
       5'h06:
           if (\$47 ) begin
-            \$101  = 3'h0;
+            \$104  = 3'h0;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$101  = \$52 [2:0];
+          \$104  = \$52 [2:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$101  = \$65 ;
+          \$104  = \$65 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16283,49 +16675,49 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$101  = \$75 [2:0];
+            \$104  = \$75 [2:0];
           end else if (\$73 ) begin
-            \$101  = \$77 ;
+            \$104  = \$77 ;
           end
     endcase
     if (rst) begin
-      \$101  = 3'h0;
+      \$104  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = left;
+    \$105  = left;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h01:
-          \$102  = \$37 [2:0];
+          \$105  = \$37 [2:0];
       5'h02:
           if (\$39 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h03:
-          \$102  = \$41 [2:0];
+          \$105  = \$41 [2:0];
       5'h04:
           if (\$43 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h05:
-          \$102  = \$45 [2:0];
+          \$105  = \$45 [2:0];
       5'h06:
           if (\$47 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$102  = \$53 [2:0];
+          \$105  = \$53 [2:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$102  = set_mask;
+          \$105  = set_mask;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16335,106 +16727,106 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           if (\$69 ) begin
           end else if (\$72 ) begin
-            \$102  = \$76 [2:0];
+            \$105  = \$76 [2:0];
           end else if (\$73 ) begin
-            \$102  = set_mask;
+            \$105  = set_mask;
           end
     endcase
     if (rst) begin
-      \$102  = 3'h0;
+      \$105  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = fsm_state;
+    \$106  = fsm_state;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$103  = 5'h01;
+            \$106  = 5'h01;
           end
       5'h01:
           if (\$38 ) begin
-            \$103  = 5'h02;
+            \$106  = 5'h02;
           end
       5'h02:
           if (\$39 ) begin
-            \$103  = 5'h03;
+            \$106  = 5'h03;
           end
       5'h03:
           if (\$42 ) begin
-            \$103  = 5'h04;
+            \$106  = 5'h04;
           end
       5'h04:
           if (\$43 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
           end
       5'h05:
           if (\$46 ) begin
-            \$103  = 5'h06;
+            \$106  = 5'h06;
           end
       5'h06:
           if (\$47 ) begin
-            \$103  = 5'h05;
+            \$106  = 5'h05;
             if (\$50 ) begin
-              \$103  = 5'h07;
+              \$106  = 5'h07;
             end
           end
       5'h07:
-          \$103  = 5'h08;
+          \$106  = 5'h08;
       5'h08:
           if (\$54 ) begin
-            \$103  = 5'h09;
+            \$106  = 5'h09;
           end
       5'h09:
           if (\$57 ) begin
-            \$103  = 5'h0a;
+            \$106  = 5'h0a;
           end
       5'h0a:
-          \$103  = 5'h0b;
+          \$106  = 5'h0b;
       5'h0b:
-          \$103  = 5'h0c;
+          \$106  = 5'h0c;
       5'h0c:
-          \$103  = 5'h0d;
+          \$106  = 5'h0d;
       5'h0d:
-          \$103  = 5'h0e;
+          \$106  = 5'h0e;
       5'h0e:
           (* full_case = 32'd1 *)
           if (\$69 ) begin
-            \$103  = 5'h0f;
+            \$106  = 5'h0f;
           end else if (\$72 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else if (\$73 ) begin
-            \$103  = 5'h0b;
+            \$106  = 5'h0b;
           end else begin
-            \$103  = 5'h10;
+            \$106  = 5'h10;
           end
       5'h0f:
-          \$103  = 5'h11;
+          \$106  = 5'h11;
       5'h11:
-          \$103  = 5'h12;
+          \$106  = 5'h12;
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$103  = 5'h13;
+            \$106  = 5'h13;
           end else begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h13:
           if (event__ready) begin
-            \$103  = 5'h0d;
+            \$106  = 5'h0d;
           end
       5'h10:
           if (event__ready) begin
-            \$103  = 5'h00;
+            \$106  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$103  = 5'h00;
+      \$106  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = idle;
+    \$107  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16442,16 +16834,16 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h02:
           if (\$39 ) begin
-            \$104  = total;
+            \$107  = total;
           end
     endcase
     if (rst) begin
-      \$104  = 7'h00;
+      \$107  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = recent;
+    \$108  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16463,16 +16855,16 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h04:
           if (\$43 ) begin
-            \$105  = total;
+            \$108  = total;
           end
     endcase
     if (rst) begin
-      \$105  = 7'h00;
+      \$108  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = limit;
+    \$109  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16493,15 +16885,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h08:
           /* empty */;
       5'h09:
-          \$106  = \$56 [3:0];
+          \$109  = \$56 [3:0];
     endcase
     if (rst) begin
-      \$106  = 4'h0;
+      \$109  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = to_promote;
+    \$110  = to_promote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16523,10 +16915,10 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h09:
           if (\$57 ) begin
-            \$107  = \$59 [3:0];
+            \$110  = \$59 [3:0];
           end
       5'h0a:
-          \$107  = \$64 [3:0];
+          \$110  = \$64 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16542,18 +16934,18 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h12:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$107  = \$84 [3:0];
+            \$110  = \$84 [3:0];
           end else begin
-            \$107  = \$86 [3:0];
+            \$110  = \$86 [3:0];
           end
     endcase
     if (rst) begin
-      \$107  = 4'h0;
+      \$110  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = to_demote;
+    \$111  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16576,7 +16968,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$108  = \$62 [3:0];
+          \$111  = \$62 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16593,16 +16985,16 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$108  = \$85 [3:0];
+            \$111  = \$85 [3:0];
           end
     endcase
     if (rst) begin
-      \$108  = 4'h0;
+      \$111  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = promoting;
+    \$112  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16625,7 +17017,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$109  = 1'h0;
+          \$112  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16636,16 +17028,16 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           if (\$69 ) begin
           end else if (\$72 ) begin
           end else if (\$73 ) begin
-            \$109  = 1'h1;
+            \$112  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$109  = 1'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = bank;
+    \$113  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16676,56 +17068,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          \$110  = \$66 ;
+          \$113  = \$66 ;
     endcase
     if (rst) begin
-      \$110  = 1'h0;
+      \$113  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = row_way;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$111  = \$78 ;
-    endcase
-    if (rst) begin
-      \$111  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = mixed;
+    \$114  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16758,15 +17109,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$112  = { \$79 , bank };
+          \$114  = \$78 ;
     endcase
     if (rst) begin
-      \$112  = 40'h0000000000;
+      \$114  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = slot_in;
+    \$115  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16799,17 +17150,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          /* empty */;
-      5'h11:
-          \$113  = \$80 [4:0];
+          \$115  = { \$79 , bank };
     endcase
     if (rst) begin
-      \$113  = 5'h00;
+      \$115  = 40'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = old_key;
+    \$116  = slot_in;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16844,15 +17193,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$114  = r_data[44:5];
+          \$116  = \$80 [4:0];
     endcase
     if (rst) begin
-      \$114  = 40'h0000000000;
+      \$116  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = old_valid;
+    \$117  = old_key;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16887,17 +17236,60 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0f:
           /* empty */;
       5'h11:
-          \$115  = r_rdy;
+          \$117  = r_data[44:5];
     endcase
     if (rst) begin
-      \$115  = 1'h0;
+      \$117  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$118  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h11:
+          \$118  = r_rdy;
+    endcase
+    if (rst) begin
+      \$118  = 1'h0;
     end
   end
   always @*
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
 endmodule
 
-module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, r_en, w_en, w_port__data_44_5, r_rdy, clk);
+module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, w_port__data_44_5, r_rdy, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -16906,10 +17298,10 @@ module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, r_en, w_en, 
   wire [4:0] w_port__data_4_0;
   output [44:0] r_data;
   wire [44:0] r_data;
-  input r_en;
-  wire r_en;
   input w_en;
   wire w_en;
+  input r_en;
+  wire r_en;
   input [39:0] w_port__data_44_5;
   wire [39:0] w_port__data_44_5;
   output r_rdy;
@@ -17236,13 +17628,11 @@ module hotline_tiny_unpacked_slice(rst, output__ready, input__ready, input__vali
   end
 endmodule
 
-module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, phase, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_tiny_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input hold;
-  wire hold;
   output input__ready;
   wire input__ready;
   output started;
@@ -17251,6 +17641,8 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire output__ready;
   input [1:0] phase;
   wire [1:0] phase;
+  input hold;
+  wire hold;
   input input__valid;
   wire input__valid;
   input [144:0] input__payload;
@@ -17293,23 +17685,23 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
-  reg \$119 ;
+  wire \$119 ;
   wire \$12 ;
-  reg [87:0] \$120 ;
-  reg [1:0] \$121 ;
-  reg \$122 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
   reg \$123 ;
   reg [87:0] \$124 ;
-  reg \$125 ;
-  reg [1:0] \$126 ;
-  reg [1:0] \$127 ;
-  reg [42:0] \$128 ;
-  reg [42:0] \$129 ;
+  reg [1:0] \$125 ;
+  reg \$126 ;
+  reg \$127 ;
+  reg [87:0] \$128 ;
+  reg \$129 ;
   wire \$13 ;
-  reg \$130 ;
-  reg \$131 ;
-  reg \$132 ;
-  reg \$133 ;
+  reg [1:0] \$130 ;
+  reg [1:0] \$131 ;
+  reg [42:0] \$132 ;
+  reg [42:0] \$133 ;
   reg \$134 ;
   reg \$135 ;
   reg \$136 ;
@@ -17319,17 +17711,17 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$14 ;
   reg \$140 ;
   reg \$141 ;
-  reg [1:0] \$142 ;
-  reg [6:0] \$143 ;
-  reg [6:0] \$144 ;
-  reg [42:0] \$145 ;
-  reg [42:0] \$146 ;
-  reg \$147 ;
+  reg \$142 ;
+  reg \$143 ;
+  reg \$144 ;
+  reg \$145 ;
+  reg [1:0] \$146 ;
+  reg [6:0] \$147 ;
   reg \$148 ;
-  reg \$149 ;
+  reg [6:0] \$149 ;
   wire \$15 ;
-  reg \$150 ;
-  reg \$151 ;
+  reg [42:0] \$150 ;
+  reg [42:0] \$151 ;
   reg \$152 ;
   reg \$153 ;
   reg \$154 ;
@@ -17340,27 +17732,32 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg \$159 ;
   wire \$16 ;
   reg \$160 ;
-  reg [6:0] \$161 ;
+  reg \$161 ;
   reg \$162 ;
   reg \$163 ;
-  reg [42:0] \$164 ;
-  reg [42:0] \$165 ;
-  reg \$166 ;
+  reg \$164 ;
+  reg \$165 ;
+  reg [6:0] \$166 ;
   reg \$167 ;
   reg \$168 ;
-  reg \$169 ;
+  reg [42:0] \$169 ;
   wire \$17 ;
-  reg \$170 ;
+  reg [42:0] \$170 ;
   reg \$171 ;
   reg \$172 ;
   reg \$173 ;
   reg \$174 ;
-  reg [89:0] \$175 ;
+  reg \$175 ;
   reg \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
   wire \$18 ;
+  reg [89:0] \$180 ;
+  reg \$181 ;
+  reg \$182 ;
+  reg \$183 ;
+  reg \$184 ;
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
@@ -17433,16 +17830,16 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire \$81 ;
   wire \$82 ;
   wire [7:0] \$83 ;
-  wire [7:0] \$84 ;
-  wire \$85 ;
-  wire \$86 ;
-  wire [7:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire \$89 ;
+  wire \$84 ;
+  wire [7:0] \$85 ;
+  wire [6:0] \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire [7:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire \$92 ;
+  wire [7:0] \$90 ;
+  wire [8:0] \$91 ;
+  wire [8:0] \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
@@ -17455,6 +17852,7 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   wire axis_ready;
   reg axis_valid = 1'h0;
   reg counted_bad = 1'h0;
+  reg [6:0] counted_begins = 7'h00;
   reg counted_classify = 1'h0;
   reg counted_counts_0 = 1'h0;
   reg [1:0] counted_counts_1 = 2'h0;
@@ -17462,13 +17860,13 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   reg counted_end = 1'h0;
   reg counted_final_0 = 1'h0;
   reg counted_final_1 = 1'h0;
+  reg counted_fresh = 1'h0;
   reg counted_front = 1'h0;
   reg counted_head_0 = 1'h0;
   reg counted_head_1 = 1'h0;
   reg [42:0] counted_lanes_0 = 43'h00000000000;
   reg [42:0] counted_lanes_1 = 43'h00000000000;
   reg counted_learn = 1'h0;
-  reg [6:0] counted_left = 7'h00;
   reg counted_marks = 1'h0;
   reg [6:0] counted_overflow = 7'h00;
   reg counting0_bad = 1'h0;
@@ -17583,212 +17981,175 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$80  = newest_phase == 2'h2;
   assign \$81  = \$79  | \$80 ;
   assign \$82  = newest_phase == 2'h3;
-  assign \$83  = 7'h40 - rest0_0;
-  assign \$84  = 7'h40 - counts1_1;
-  assign \$85  = step & here1;
-  assign \$86  = room <= counted_counts_1;
-  assign \$87  = room + counted_overflow;
-  assign \$88  = room - counted_counts_1;
-  assign \$89  = counted_counts_0 == room;
-  assign \$90  = counted_head_0 & \$89 ;
-  assign \$91  = counted_counts_1 == room;
-  assign \$92  = counted_head_1 & \$91 ;
-  assign \$93  = filled_lanes_0[41] | filled_forced_0;
-  assign \$94  = \$93  | filled_final_0;
-  assign \$95  = filled_lanes_1[41] | filled_forced_1;
-  assign \$96  = \$95  | filled_final_1;
-  assign \$97  = step & here2;
-  assign \$98  = \$97  & filled_bad;
-  assign \$99  = step & here2;
-  assign \$100  = ~ filled_lanes_0[41];
-  assign \$101  = filled_forced_0 & \$100 ;
-  assign \$102  = ~ filled_lanes_1[41];
-  assign \$103  = filled_forced_1 & \$102 ;
-  assign \$104  = | { \$103 , \$101  };
-  assign \$105  = \$99  & \$104 ;
-  assign \$106  = step & here2;
-  assign \$107  = ~ filled_lanes_0[41];
-  assign \$108  = filled_final_0 & \$107 ;
-  assign \$109  = ~ filled_forced_0;
-  assign \$110  = \$108  & \$109 ;
-  assign \$111  = ~ filled_lanes_1[41];
-  assign \$112  = filled_final_1 & \$111 ;
-  assign \$113  = ~ filled_forced_1;
+  assign \$83  = 7'h40 - counts1_1;
+  assign \$84  = counting0_end | counting0_marks;
+  assign \$85  = 7'h40 - rest0_0;
+  assign \$86  = counting0_end ? 7'h40 : \$85 [6:0];
+  assign \$87  = step & here1;
+  assign \$88  = room <= counted_counts_1;
+  assign \$89  = room + counted_overflow;
+  assign \$90  = room - counted_counts_1;
+  assign \$91  = \$88  ? { 1'h0, \$89  } : { \$90 [7], \$90  };
+  assign \$92  = counted_fresh ? { 2'h0, counted_begins } : \$91 ;
+  assign \$93  = counted_counts_0 == room;
+  assign \$94  = counted_head_0 & \$93 ;
+  assign \$95  = counted_counts_1 == room;
+  assign \$96  = counted_head_1 & \$95 ;
+  assign \$97  = filled_lanes_0[41] | filled_forced_0;
+  assign \$98  = \$97  | filled_final_0;
+  assign \$99  = filled_lanes_1[41] | filled_forced_1;
+  assign \$100  = \$99  | filled_final_1;
+  assign \$101  = step & here2;
+  assign \$102  = \$101  & filled_bad;
+  assign \$103  = step & here2;
+  assign \$104  = ~ filled_lanes_0[41];
+  assign \$105  = filled_forced_0 & \$104 ;
+  assign \$106  = ~ filled_lanes_1[41];
+  assign \$107  = filled_forced_1 & \$106 ;
+  assign \$108  = | { \$107 , \$105  };
+  assign \$109  = \$103  & \$108 ;
+  assign \$110  = step & here2;
+  assign \$111  = ~ filled_lanes_0[41];
+  assign \$112  = filled_final_0 & \$111 ;
+  assign \$113  = ~ filled_forced_0;
   assign \$114  = \$112  & \$113 ;
-  assign \$115  = | { \$114 , \$110  };
-  assign \$116  = \$106  & \$115 ;
-  assign \$117  = step & here2;
-  assign \$118  = \$117  & filled_empty;
+  assign \$115  = ~ filled_lanes_1[41];
+  assign \$116  = filled_final_1 & \$115 ;
+  assign \$117  = ~ filled_forced_1;
+  assign \$118  = \$116  & \$117 ;
+  assign \$119  = | { \$118 , \$114  };
+  assign \$120  = \$110  & \$119 ;
+  assign \$121  = step & here2;
+  assign \$122  = \$121  & filled_empty;
   always @(posedge clk)
-    axis_valid <= \$119 ;
+    axis_valid <= \$123 ;
   always @(posedge clk)
-    axis <= \$120 ;
+    axis <= \$124 ;
   always @(posedge clk)
-    newest_phase <= \$121 ;
+    newest_phase <= \$125 ;
   always @(posedge clk)
-    held_valid <= \$122 ;
+    held_valid <= \$126 ;
   always @(posedge clk)
-    in_batch <= \$123 ;
+    in_batch <= \$127 ;
   always @(posedge clk)
-    held <= \$124 ;
+    held <= \$128 ;
   always @(posedge clk)
-    counts1_0 <= \$125 ;
+    counts1_0 <= \$129 ;
   always @(posedge clk)
-    counts1_1 <= \$126 ;
+    counts1_1 <= \$130 ;
   always @(posedge clk)
-    rest0_0 <= \$127 ;
+    rest0_0 <= \$131 ;
   always @(posedge clk)
-    counting0_lanes_0 <= \$128 ;
+    counting0_lanes_0 <= \$132 ;
   always @(posedge clk)
-    counting0_lanes_1 <= \$129 ;
+    counting0_lanes_1 <= \$133 ;
   always @(posedge clk)
-    counting0_head_0 <= \$130 ;
+    counting0_head_0 <= \$134 ;
   always @(posedge clk)
-    counting0_head_1 <= \$131 ;
+    counting0_head_1 <= \$135 ;
   always @(posedge clk)
-    counting0_final_0 <= \$132 ;
+    counting0_final_0 <= \$136 ;
   always @(posedge clk)
-    counting0_final_1 <= \$133 ;
+    counting0_final_1 <= \$137 ;
   always @(posedge clk)
-    counting0_marks <= \$134 ;
+    counting0_marks <= \$138 ;
   always @(posedge clk)
-    counting0_bad <= \$135 ;
+    counting0_bad <= \$139 ;
   always @(posedge clk)
-    counting0_empty <= \$136 ;
+    counting0_empty <= \$140 ;
   always @(posedge clk)
-    counting0_learn <= \$137 ;
+    counting0_learn <= \$141 ;
   always @(posedge clk)
-    counting0_classify <= \$138 ;
+    counting0_classify <= \$142 ;
   always @(posedge clk)
-    counting0_front <= \$139 ;
+    counting0_front <= \$143 ;
   always @(posedge clk)
-    counting0_end <= \$140 ;
+    counting0_end <= \$144 ;
   always @(posedge clk)
-    counted_counts_0 <= \$141 ;
+    counted_counts_0 <= \$145 ;
   always @(posedge clk)
-    counted_counts_1 <= \$142 ;
+    counted_counts_1 <= \$146 ;
   always @(posedge clk)
-    counted_left <= \$143 ;
+    counted_overflow <= \$147 ;
   always @(posedge clk)
-    counted_overflow <= \$144 ;
+    counted_fresh <= \$148 ;
   always @(posedge clk)
-    counted_lanes_0 <= \$145 ;
+    counted_begins <= \$149 ;
   always @(posedge clk)
-    counted_lanes_1 <= \$146 ;
+    counted_lanes_0 <= \$150 ;
   always @(posedge clk)
-    counted_head_0 <= \$147 ;
+    counted_lanes_1 <= \$151 ;
   always @(posedge clk)
-    counted_head_1 <= \$148 ;
+    counted_head_0 <= \$152 ;
   always @(posedge clk)
-    counted_final_0 <= \$149 ;
+    counted_head_1 <= \$153 ;
   always @(posedge clk)
-    counted_final_1 <= \$150 ;
+    counted_final_0 <= \$154 ;
   always @(posedge clk)
-    counted_marks <= \$151 ;
+    counted_final_1 <= \$155 ;
   always @(posedge clk)
-    counted_bad <= \$152 ;
+    counted_marks <= \$156 ;
   always @(posedge clk)
-    counted_empty <= \$153 ;
+    counted_bad <= \$157 ;
   always @(posedge clk)
-    counted_learn <= \$154 ;
+    counted_empty <= \$158 ;
   always @(posedge clk)
-    counted_classify <= \$155 ;
+    counted_learn <= \$159 ;
   always @(posedge clk)
-    counted_front <= \$156 ;
+    counted_classify <= \$160 ;
   always @(posedge clk)
-    counted_end <= \$157 ;
+    counted_front <= \$161 ;
   always @(posedge clk)
-    here0 <= \$158 ;
+    counted_end <= \$162 ;
   always @(posedge clk)
-    here1 <= \$159 ;
+    here0 <= \$163 ;
   always @(posedge clk)
-    here2 <= \$160 ;
+    here1 <= \$164 ;
   always @(posedge clk)
-    room <= \$161 ;
+    here2 <= \$165 ;
   always @(posedge clk)
-    filled_forced_0 <= \$162 ;
+    room <= \$166 ;
   always @(posedge clk)
-    filled_forced_1 <= \$163 ;
+    filled_forced_0 <= \$167 ;
   always @(posedge clk)
-    filled_lanes_0 <= \$164 ;
+    filled_forced_1 <= \$168 ;
   always @(posedge clk)
-    filled_lanes_1 <= \$165 ;
+    filled_lanes_0 <= \$169 ;
   always @(posedge clk)
-    filled_final_0 <= \$166 ;
+    filled_lanes_1 <= \$170 ;
   always @(posedge clk)
-    filled_final_1 <= \$167 ;
+    filled_final_0 <= \$171 ;
   always @(posedge clk)
-    filled_bad <= \$168 ;
+    filled_final_1 <= \$172 ;
   always @(posedge clk)
-    filled_empty <= \$169 ;
+    filled_bad <= \$173 ;
   always @(posedge clk)
-    filled_learn <= \$170 ;
+    filled_empty <= \$174 ;
   always @(posedge clk)
-    filled_classify <= \$171 ;
+    filled_learn <= \$175 ;
   always @(posedge clk)
-    filled_front <= \$172 ;
+    filled_classify <= \$176 ;
   always @(posedge clk)
-    filled_end <= \$173 ;
+    filled_front <= \$177 ;
   always @(posedge clk)
-    output__valid <= \$174 ;
+    filled_end <= \$178 ;
   always @(posedge clk)
-    output__payload <= \$175 ;
+    output__valid <= \$179 ;
   always @(posedge clk)
-    index_range <= \$176 ;
+    output__payload <= \$180 ;
   always @(posedge clk)
-    sample_too_long <= \$177 ;
+    index_range <= \$181 ;
   always @(posedge clk)
-    sample_open <= \$178 ;
+    sample_too_long <= \$182 ;
   always @(posedge clk)
-    empty_batch <= \$179 ;
+    sample_open <= \$183 ;
+  always @(posedge clk)
+    empty_batch <= \$184 ;
   always @* begin
     if (starts_blocks) begin end
-    \$119  = axis_valid;
+    \$123  = axis_valid;
     if (input__ready) begin
-      \$119  = input__valid;
-    end
-    if (rst) begin
-      \$119  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$120  = axis;
-    if (input__ready) begin
-      \$120  = seen;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = newest_phase;
-    if (started) begin
-      \$121  = phase;
-    end
-    if (rst) begin
-      \$121  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = held_valid;
-    if (\$44 ) begin
-      \$122  = 1'h0;
-    end
-    if (accept) begin
-      if (\$46 ) begin
-      end else if (\$48 ) begin
-        \$122  = 1'h1;
-      end
-    end
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = in_batch;
-    if (accept) begin
-      \$123  = \$45 ;
+      \$123  = input__valid;
     end
     if (rst) begin
       \$123  = 1'h0;
@@ -17796,441 +18157,482 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = held;
+    \$124  = axis;
+    if (input__ready) begin
+      \$124  = seen;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = newest_phase;
+    if (started) begin
+      \$125  = phase;
+    end
+    if (rst) begin
+      \$125  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$126  = held_valid;
+    if (\$44 ) begin
+      \$126  = 1'h0;
+    end
     if (accept) begin
       if (\$46 ) begin
-        \$124 [87] = axis[87];
       end else if (\$48 ) begin
-        \$124  = axis;
+        \$126  = 1'h1;
+      end
+    end
+    if (rst) begin
+      \$126  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = in_batch;
+    if (accept) begin
+      \$127  = \$45 ;
+    end
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = held;
+    if (accept) begin
+      if (\$46 ) begin
+        \$128 [87] = axis[87];
+      end else if (\$48 ) begin
+        \$128  = axis;
       end
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = counts1_0;
+    \$129  = counts1_0;
     if (step) begin
-      \$125  = held[40];
+      \$129  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = counts1_1;
+    \$130  = counts1_1;
     if (step) begin
-      \$126  = \$49 ;
+      \$130  = \$49 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = rest0_0;
+    \$131  = rest0_0;
     if (step) begin
-      \$127  = \$56 ;
+      \$131  = \$56 ;
     end
     if (rst) begin
-      \$127  = 2'h0;
+      \$131  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = counting0_lanes_0;
+    \$132  = counting0_lanes_0;
     if (step) begin
-      \$128  = held[42:0];
+      \$132  = held[42:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = counting0_lanes_1;
+    \$133  = counting0_lanes_1;
     if (step) begin
-      \$129  = held[85:43];
+      \$133  = held[85:43];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = counting0_head_0;
+    \$134  = counting0_head_0;
     if (step) begin
-      \$130  = held[40];
+      \$134  = held[40];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = counting0_head_1;
+    \$135  = counting0_head_1;
     if (step) begin
-      \$131  = \$59 ;
+      \$135  = \$59 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = counting0_final_0;
+    \$136  = counting0_final_0;
     if (step) begin
-      \$132  = \$63 ;
+      \$136  = \$63 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = counting0_final_1;
+    \$137  = counting0_final_1;
     if (step) begin
-      \$133  = \$67 ;
+      \$137  = \$67 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = counting0_marks;
+    \$138  = counting0_marks;
     if (step) begin
-      \$134  = \$68 ;
+      \$138  = \$68 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = counting0_bad;
+    \$139  = counting0_bad;
     if (step) begin
-      \$135  = \$69 ;
+      \$139  = \$69 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = counting0_empty;
+    \$140  = counting0_empty;
     if (step) begin
-      \$136  = \$75 ;
+      \$140  = \$75 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = counting0_learn;
+    \$141  = counting0_learn;
     if (step) begin
-      \$137  = \$78 ;
+      \$141  = \$78 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = counting0_classify;
+    \$142  = counting0_classify;
     if (step) begin
-      \$138  = \$81 ;
+      \$142  = \$81 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = counting0_front;
+    \$143  = counting0_front;
     if (step) begin
-      \$139  = \$82 ;
+      \$143  = \$82 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = counting0_end;
+    \$144  = counting0_end;
     if (step) begin
-      \$140  = held[87];
+      \$144  = held[87];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = counted_counts_0;
+    \$145  = counted_counts_0;
     if (step) begin
-      \$141  = counts1_0;
+      \$145  = counts1_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = counted_counts_1;
+    \$146  = counted_counts_1;
     if (step) begin
-      \$142  = counts1_1;
+      \$146  = counts1_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = counted_left;
+    \$147  = counted_overflow;
     if (step) begin
-      \$143  = \$83 [6:0];
+      \$147  = \$83 [6:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = counted_overflow;
+    \$148  = counted_fresh;
     if (step) begin
-      \$144  = \$84 [6:0];
+      \$148  = \$84 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = counted_lanes_0;
+    \$149  = counted_begins;
     if (step) begin
-      \$145  = counting0_lanes_0;
+      \$149  = \$86 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = counted_lanes_1;
+    \$150  = counted_lanes_0;
     if (step) begin
-      \$146  = counting0_lanes_1;
+      \$150  = counting0_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = counted_head_0;
+    \$151  = counted_lanes_1;
     if (step) begin
-      \$147  = counting0_head_0;
+      \$151  = counting0_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = counted_head_1;
+    \$152  = counted_head_0;
     if (step) begin
-      \$148  = counting0_head_1;
+      \$152  = counting0_head_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$149  = counted_final_0;
+    \$153  = counted_head_1;
     if (step) begin
-      \$149  = counting0_final_0;
+      \$153  = counting0_head_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = counted_final_1;
+    \$154  = counted_final_0;
     if (step) begin
-      \$150  = counting0_final_1;
+      \$154  = counting0_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = counted_marks;
+    \$155  = counted_final_1;
     if (step) begin
-      \$151  = counting0_marks;
+      \$155  = counting0_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$152  = counted_bad;
+    \$156  = counted_marks;
     if (step) begin
-      \$152  = counting0_bad;
+      \$156  = counting0_marks;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$153  = counted_empty;
+    \$157  = counted_bad;
     if (step) begin
-      \$153  = counting0_empty;
+      \$157  = counting0_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = counted_learn;
+    \$158  = counted_empty;
     if (step) begin
-      \$154  = counting0_learn;
+      \$158  = counting0_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$155  = counted_classify;
+    \$159  = counted_learn;
     if (step) begin
-      \$155  = counting0_classify;
+      \$159  = counting0_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$156  = counted_front;
+    \$160  = counted_classify;
     if (step) begin
-      \$156  = counting0_front;
+      \$160  = counting0_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = counted_end;
+    \$161  = counted_front;
     if (step) begin
-      \$157  = counting0_end;
+      \$161  = counting0_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$158  = here0;
+    \$162  = counted_end;
     if (step) begin
-      \$158  = offered;
+      \$162  = counting0_end;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$163  = here0;
+    if (step) begin
+      \$163  = offered;
     end
     if (rst) begin
-      \$158  = 1'h0;
+      \$163  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = here1;
+    \$164  = here1;
     if (step) begin
-      \$159  = here0;
+      \$164  = here0;
     end
     if (rst) begin
-      \$159  = 1'h0;
+      \$164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = here2;
+    \$165  = here2;
     if (step) begin
-      \$160  = here1;
+      \$165  = here1;
     end
     if (rst) begin
-      \$160  = 1'h0;
+      \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = room;
-    if (\$85 ) begin
-      (* full_case = 32'd1 *)
-      if (counted_end) begin
-        \$161  = 7'h40;
-      end else if (counted_marks) begin
-        \$161  = counted_left;
-      end else if (\$86 ) begin
-        \$161  = \$87 [6:0];
-      end else begin
-        \$161  = \$88 [6:0];
-      end
+    \$166  = room;
+    if (\$87 ) begin
+      \$166  = \$92 [6:0];
     end
     if (rst) begin
-      \$161  = 7'h40;
+      \$166  = 7'h40;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = filled_forced_0;
+    \$167  = filled_forced_0;
     if (step) begin
-      \$162  = \$90 ;
+      \$167  = \$94 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = filled_forced_1;
+    \$168  = filled_forced_1;
     if (step) begin
-      \$163  = \$92 ;
+      \$168  = \$96 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = filled_lanes_0;
+    \$169  = filled_lanes_0;
     if (step) begin
-      \$164  = counted_lanes_0;
+      \$169  = counted_lanes_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165  = filled_lanes_1;
+    \$170  = filled_lanes_1;
     if (step) begin
-      \$165  = counted_lanes_1;
+      \$170  = counted_lanes_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = filled_final_0;
+    \$171  = filled_final_0;
     if (step) begin
-      \$166  = counted_final_0;
+      \$171  = counted_final_0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = filled_final_1;
+    \$172  = filled_final_1;
     if (step) begin
-      \$167  = counted_final_1;
+      \$172  = counted_final_1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = filled_bad;
+    \$173  = filled_bad;
     if (step) begin
-      \$168  = counted_bad;
+      \$173  = counted_bad;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = filled_empty;
+    \$174  = filled_empty;
     if (step) begin
-      \$169  = counted_empty;
+      \$174  = counted_empty;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$170  = filled_learn;
+    \$175  = filled_learn;
     if (step) begin
-      \$170  = counted_learn;
+      \$175  = counted_learn;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$171  = filled_classify;
+    \$176  = filled_classify;
     if (step) begin
-      \$171  = counted_classify;
+      \$176  = counted_classify;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = filled_front;
+    \$177  = filled_front;
     if (step) begin
-      \$172  = counted_front;
+      \$177  = counted_front;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = filled_end;
+    \$178  = filled_end;
     if (step) begin
-      \$173  = counted_end;
+      \$178  = counted_end;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174  = output__valid;
+    \$179  = output__valid;
     if (step) begin
-      \$174  = here2;
+      \$179  = here2;
     end
-    if (rst) begin
-      \$174  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$175  = output__payload;
-    if (step) begin
-      \$175 [39:0] = filled_lanes_0[39:0];
-      \$175 [40] = filled_lanes_0[40];
-      \$175 [42] = filled_lanes_0[42];
-      \$175 [41] = \$94 ;
-      \$175 [82:43] = filled_lanes_1[39:0];
-      \$175 [83] = filled_lanes_1[40];
-      \$175 [85] = filled_lanes_1[42];
-      \$175 [84] = \$96 ;
-    end
-    if (step) begin
-      \$175 [86] = filled_learn;
-      \$175 [87] = filled_classify;
-      \$175 [89] = filled_front;
-      \$175 [88] = filled_end;
-    end
-    if (rst) begin
-      \$175  = 90'h00000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$176  = \$98 ;
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$105 ;
-    if (rst) begin
-      \$177  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = \$116 ;
-    if (rst) begin
-      \$178  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$179  = \$118 ;
     if (rst) begin
       \$179  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$180  = output__payload;
+    if (step) begin
+      \$180 [39:0] = filled_lanes_0[39:0];
+      \$180 [40] = filled_lanes_0[40];
+      \$180 [42] = filled_lanes_0[42];
+      \$180 [41] = \$98 ;
+      \$180 [82:43] = filled_lanes_1[39:0];
+      \$180 [83] = filled_lanes_1[40];
+      \$180 [85] = filled_lanes_1[42];
+      \$180 [84] = \$100 ;
+    end
+    if (step) begin
+      \$180 [86] = filled_learn;
+      \$180 [87] = filled_classify;
+      \$180 [89] = filled_front;
+      \$180 [88] = filled_end;
+    end
+    if (rst) begin
+      \$180  = 90'h00000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$181  = \$102 ;
+    if (rst) begin
+      \$181  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$182  = \$109 ;
+    if (rst) begin
+      \$182  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$183  = \$120 ;
+    if (rst) begin
+      \$183  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$184  = \$122 ;
+    if (rst) begin
+      \$184  = 1'h0;
     end
   end
   assign seen[87] = input__payload[144];
@@ -18259,14 +18661,16 @@ module hotline_tiny_unpacker(rst, hold, input__ready, started, output__ready, ph
   assign \$67  = \$64 ;
 endmodule
 
-module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14, weights__15
-, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
+module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
+, weights__15, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   output fire;
   wire fire;
+  output load;
+  wire load;
   output input__ready;
   wire input__ready;
   output busy;
@@ -18342,17 +18746,17 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   wire \$1 ;
   wire [5:0] \$10 ;
   wire \$11 ;
-  wire \$12 ;
+  wire [5:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire [3:0] \$16 ;
-  wire [3:0] \$17 ;
-  wire [4:0] \$18 ;
-  wire [4:0] \$19 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
+  wire [4:0] \$20 ;
+  wire [4:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -18367,26 +18771,29 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  reg \$35 ;
-  reg [211:0] \$36 ;
-  reg [3:0] \$37 ;
-  reg [3:0] \$38 ;
-  reg \$39 ;
+  wire \$35 ;
+  wire \$36 ;
+  reg \$37 ;
+  reg \$38 ;
+  reg [211:0] \$39 ;
   wire \$4 ;
-  reg [38:0] \$40 ;
-  reg [7:0] \$41 ;
-  reg [1:0] \$42 ;
+  reg [3:0] \$40 ;
+  reg [3:0] \$41 ;
+  reg \$42 ;
   reg [38:0] \$43 ;
   reg [7:0] \$44 ;
   reg [1:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
+  reg [38:0] \$46 ;
+  reg [7:0] \$47 ;
   reg [1:0] \$48 ;
-  wire [39:0] \$49 ;
+  reg [1:0] \$49 ;
   wire \$5 ;
+  reg [1:0] \$50 ;
+  reg [1:0] \$51 ;
+  wire [39:0] \$52 ;
   wire \$6 ;
   wire \$7 ;
-  wire [5:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
   reg [211:0] counted = 212'h00000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
@@ -18404,75 +18811,81 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   reg [3:0] others1 = 4'h0;
   wire stop;
   wire valid;
+  reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    others0 <= \$37 ;
+    waits <= \$37 ;
   always @(posedge clk)
-    others1 <= \$38 ;
+    counted_valid <= \$38 ;
   always @(posedge clk)
-    held <= \$39 ;
+    counted <= \$39 ;
   always @(posedge clk)
-    tags__0 <= \$40 ;
+    others0 <= \$40 ;
   always @(posedge clk)
-    lane_weights__0 <= \$41 ;
+    others1 <= \$41 ;
   always @(posedge clk)
-    hot <= \$42 ;
+    held <= \$42 ;
   always @(posedge clk)
-    tags__1 <= \$43 ;
+    tags__0 <= \$43 ;
   always @(posedge clk)
-    lane_weights__1 <= \$44 ;
+    lane_weights__0 <= \$44 ;
   always @(posedge clk)
-    to_bank__0 <= \$45 ;
+    hot <= \$45 ;
   always @(posedge clk)
-    to_bank__1 <= \$46 ;
+    tags__1 <= \$46 ;
   always @(posedge clk)
-    rank_is__0 <= \$47 ;
+    lane_weights__1 <= \$47 ;
   always @(posedge clk)
-    rank_is__1 <= \$48 ;
+    to_bank__0 <= \$48 ;
+  always @(posedge clk)
+    to_bank__1 <= \$49 ;
+  always @(posedge clk)
+    rank_is__0 <= \$50 ;
+  always @(posedge clk)
+    rank_is__1 <= \$51 ;
   assign \$1  = & room;
-  assign fire = held & \$1 ;
-  assign \$2  = ~ held;
-  assign \$3  = \$2  | fire;
-  assign \$4  = ~ stop;
-  assign move = \$3  & \$4 ;
-  assign \$5  = ~ counted_valid;
-  assign input__ready = \$5  | move;
-  assign \$6  = counted_valid | held;
-  assign busy = \$6  | gains_busy;
-  assign \$7  = ~ input__payload[42];
-  assign \$8  = input__payload[47:43] - \$7 ;
-  assign \$9  = ~ input__payload[136];
-  assign \$10  = input__payload[141:137] - \$9 ;
+  assign fire = waits & \$1 ;
+  assign \$2  = ~ waits;
+  assign load = \$2  | fire;
+  assign \$3  = ~ held;
+  assign \$4  = \$3  | load;
+  assign \$5  = ~ stop;
+  assign move = \$4  & \$5 ;
+  assign \$6  = ~ counted_valid;
+  assign input__ready = \$6  | move;
+  assign \$7  = counted_valid | held;
+  assign \$8  = \$7  | waits;
+  assign busy = \$8  | gains_busy;
+  assign \$9  = ~ input__payload[42];
+  assign \$10  = input__payload[47:43] - \$9 ;
+  assign \$11  = ~ input__payload[136];
+  assign \$12  = input__payload[141:137] - \$11 ;
   assign learns = counted_valid & counted[210];
   assign valid = learns & move;
-  assign \$11  = counted_valid & counted[211];
-  assign \end  = \$11  & move;
-  assign \$12  = ~ held;
-  assign \$13  = \$12  | fire;
-  assign go = stop & \$13 ;
-  assign \$14  = input__payload[210] | input__payload[211];
-  assign \$15  = input__valid & \$14 ;
-  assign \$16  = \$8 [4] ? 4'hf : \$8 [3:0];
-  assign \$17  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$18  = counted[91] ? 5'h00 : weight0;
-  assign \$19  = counted[185] ? 5'h00 : weight1;
-  assign \$20  = ! counted[50];
-  assign \$21  = counted[49] & \$20 ;
-  assign \$22  = ! counted[144];
-  assign \$23  = counted[143] & \$22 ;
-  assign \$25  = counted[49] & \$24 ;
-  assign \$27  = counted[143] & \$26 ;
-  assign \$28  = ! counted[51];
-  assign \$29  = ! counted[145];
-  assign \$32  = | gain;
-  assign \$33  = ! \$49 [0];
-  always @(posedge clk)
-    counted_valid <= \$35 ;
-  always @(posedge clk)
-    counted <= \$36 ;
+  assign \$13  = counted_valid & counted[211];
+  assign \end  = \$13  & move;
+  assign \$14  = ~ held;
+  assign \$15  = \$14  | load;
+  assign go = stop & \$15 ;
+  assign \$16  = input__payload[210] | input__payload[211];
+  assign \$17  = input__valid & \$16 ;
+  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
+  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$20  = counted[91] ? 5'h00 : weight0;
+  assign \$21  = counted[185] ? 5'h00 : weight1;
+  assign \$22  = ! counted[50];
+  assign \$23  = counted[49] & \$22 ;
+  assign \$24  = ! counted[144];
+  assign \$25  = counted[143] & \$24 ;
+  assign \$27  = counted[49] & \$26 ;
+  assign \$29  = counted[143] & \$28 ;
+  assign \$30  = ! counted[51];
+  assign \$31  = ! counted[145];
+  assign \$34  = | gain;
+  assign \$35  = ! \$52 [0];
   hotline_tiny_updates_gains gains (
-    .\60_39_0 (\$49 ),
+    .\60_39_0 (\$52 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -18494,68 +18907,70 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   );
   always @* begin
     if (starts_blocks) begin end
-    \$38  = others1;
+    \$37  = waits;
+    if (load) begin
+      \$37  = held;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$38  = counted_valid;
     if (input__ready) begin
       \$38  = \$17 ;
     end
     if (rst) begin
-      \$38  = 4'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = held;
-    if (move) begin
-      \$39  = learns;
-    end else if (go) begin
-      \$39  = \$32 ;
+    \$39  = counted;
+    if (input__ready) begin
+      \$39  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$40  = others0;
+    if (input__ready) begin
+      \$40  = \$18 ;
     end
     if (rst) begin
-      \$39  = 1'h0;
+      \$40  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = tags__0;
-    if (move) begin
-      \$40  = counted[90:52];
-    end else if (go) begin
-      \$40  = \$49 [39:1];
+    \$41  = others1;
+    if (input__ready) begin
+      \$41  = \$19 ;
     end
     if (rst) begin
-      \$40  = 39'h0000000000;
+      \$41  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = lane_weights__0;
+    \$42  = held;
     if (move) begin
-      \$41  = { 3'h0, \$18  };
+      \$42  = learns;
     end else if (go) begin
-      \$41  = gain;
+      \$42  = \$34 ;
     end
     if (rst) begin
-      \$41  = 8'h00;
+      \$42  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = hot;
+    \$43  = tags__0;
     if (move) begin
-      \$42 [0] = counted[42];
-      \$42 [1] = counted[136];
+      \$43  = counted[90:52];
     end else if (go) begin
-      \$42 [0] = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = tags__1;
-    if (move) begin
-      \$43  = counted[184:146];
+      \$43  = \$52 [39:1];
     end
     if (rst) begin
       \$43  = 39'h0000000000;
@@ -18563,9 +18978,11 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__1;
+    \$44  = lane_weights__0;
     if (move) begin
-      \$44  = { 3'h0, \$19  };
+      \$44  = { 3'h0, \$20  };
+    end else if (go) begin
+      \$44  = gain;
     end
     if (rst) begin
       \$44  = 8'h00;
@@ -18573,11 +18990,12 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = to_bank__0;
+    \$45  = hot;
     if (move) begin
-      \$45  = { \$23 , \$21  };
+      \$45 [0] = counted[42];
+      \$45 [1] = counted[136];
     end else if (go) begin
-      \$45  = { 1'h0, \$33  };
+      \$45 [0] = 1'h1;
     end
     if (rst) begin
       \$45  = 2'h0;
@@ -18585,38 +19003,70 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = to_bank__1;
+    \$46  = tags__1;
     if (move) begin
-      \$46  = { \$27 , \$25  };
-    end else if (go) begin
-      \$46  = { 1'h0, \$34  };
+      \$46  = counted[184:146];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$46  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = rank_is__0;
+    \$47  = lane_weights__1;
     if (move) begin
-      \$47  = { \$29 , \$28  };
-    end else if (go) begin
-      \$47  = 2'h1;
+      \$47  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$47  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = rank_is__1;
+    \$48  = to_bank__0;
     if (move) begin
-      \$48  = { \$31 , \$30  };
+      \$48  = { \$25 , \$23  };
     end else if (go) begin
-      \$48  = 2'h0;
+      \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
       \$48  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = to_bank__1;
+    if (move) begin
+      \$49  = { \$29 , \$27  };
+    end else if (go) begin
+      \$49  = { 1'h0, \$36  };
+    end
+    if (rst) begin
+      \$49  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = rank_is__0;
+    if (move) begin
+      \$50  = { \$31 , \$30  };
+    end else if (go) begin
+      \$50  = 2'h1;
+    end
+    if (rst) begin
+      \$50  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = rank_is__1;
+    if (move) begin
+      \$51  = { \$33 , \$32  };
+    end else if (go) begin
+      \$51  = 2'h0;
+    end
+    if (rst) begin
+      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -18695,42 +19145,15 @@ module hotline_tiny_updates(rst, fire, input__ready, busy, room, weights__0, wei
           weight1 = weights__15;
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = counted_valid;
-    if (input__ready) begin
-      \$35  = \$15 ;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = counted;
-    if (input__ready) begin
-      \$36  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = others0;
-    if (input__ready) begin
-      \$37  = \$16 ;
-    end
-    if (rst) begin
-      \$37  = 4'h0;
-    end
-  end
   assign front__0 = counted[93:92];
   assign front__1 = counted[187:186];
   assign fronted[1] = counted[185];
   assign fronted[0] = counted[91];
-  assign \$24  = counted[50];
-  assign \$26  = counted[144];
-  assign \$30  = counted[51];
-  assign \$31  = counted[145];
-  assign \$34  = \$49 [0];
+  assign \$26  = counted[50];
+  assign \$28  = counted[144];
+  assign \$32  = counted[51];
+  assign \$33  = counted[145];
+  assign \$36  = \$52 [0];
 endmodule
 
 module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \60_39_0 , busy, keys__0, keys__1, keys__2, keys__3, fronted, front__0, front__1, stop, over, clk);
