@@ -60,9 +60,15 @@ def _started_at_time_zero(verilog: str) -> str:
 
     To each block Yosys adds a register that is declared with a value. This value is to start the block. But Icarus
     gives the value before it starts blocks, so a block without another event would stay undefined. An `initial`
-    instead gives it after that.
+    instead gives it after that. A block of one statement, which sets the other bits of such a register, gets it too.
     """
     started = re.sub(r"\\\$auto\$verilog_backend\S+ ", "starts_blocks", verilog)
+    started = re.sub(
+        r"^  always @\*\n    (.*)$",
+        r"  always @* begin\n    if (starts_blocks) begin end\n    \1\n  end",
+        started,
+        flags=re.MULTILINE,
+    )
     return started.replace("reg starts_blocks = 0;", "reg starts_blocks;\n  initial starts_blocks = 0;")
 
 

@@ -4880,8 +4880,10 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   assign index_bits = \$133 [3:0];
   assign row_way = way[1:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     dump__payload[256] = \$154 ;
+  end
   assign \$75  = group0_6;
   assign \$74  = group0_6;
   assign \$73  = group0_6;
@@ -19632,16 +19634,26 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   assign output__payload[358:343] = { asked__7, asked__6, asked__5, asked__4, asked__3, asked__2, asked__1, asked__0 };
   assign output__payload[342:0] = waiting[342:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     \$288 [80:48] = sent[80:48];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$288 [165:133] = sent[165:133];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$288 [250:218] = sent[250:218];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$288 [335:303] = sent[335:303];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$288 [358:343] = sent[358:343];
+  end
   assign \$83  = 1'h0;
   assign \$85  = 1'h0;
   assign \$87  = 1'h0;
@@ -21860,8 +21872,10 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       \$151  = 1'h0;
     end
   end
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+  end
 endmodule
 
 module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, w_en, r_en, w_port__data_48_13, r_rdy, clk);

@@ -15498,8 +15498,10 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     end
   end
   assign row_way = way[3:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     dump__payload[1024] = \$351 ;
+  end
   assign \$25  = { 5'h00, entries[20:5] };
   assign \$26  = { 6'h00, entries[20:6] };
   assign \$27  = { 7'h00, entries[20:7] };
@@ -62668,40 +62670,74 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   assign output__payload[1554:1459] = { asked__31, asked__30, asked__29, asked__28, asked__27, asked__26, asked__25, asked__24, asked__23, asked__22, asked__21, asked__20, asked__19, asked__18, asked__17, asked__16, asked__15, asked__14, asked__13, asked__12, asked__11, asked__10, asked__9, asked__8, asked__7, asked__6, asked__5, asked__4, asked__3, asked__2, asked__1, asked__0 };
   assign output__payload[1458:0] = waiting[1458:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [85:51] = sent[85:51];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [176:142] = sent[176:142];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [267:233] = sent[267:233];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [358:324] = sent[358:324];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [449:415] = sent[449:415];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [540:506] = sent[540:506];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [631:597] = sent[631:597];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [722:688] = sent[722:688];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [813:779] = sent[813:779];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [904:870] = sent[904:870];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [995:961] = sent[995:961];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1086:1052] = sent[1086:1052];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1177:1143] = sent[1177:1143];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1268:1234] = sent[1268:1234];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1359:1325] = sent[1359:1325];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1450:1416] = sent[1450:1416];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$3457 [1554:1459] = sent[1554:1459];
+  end
   assign \$1385  = 1'h0;
   assign \$1389  = 1'h0;
   assign \$1393  = 1'h0;
@@ -65909,8 +65945,10 @@ module hotline_kaggle_selector(rst, clear, slot_out__0, eligible__0, pick_way__0
       \$331  = 1'h0;
     end
   end
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     event__payload[1023:0] = { 896'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000, answer1, answer0 };
+  end
 endmodule
 
 module hotline_kaggle_selector_vacated(rst, w_port__data_18_0, r_data, w_en, r_en, w_port__data_58_19, r_rdy, clk);

@@ -3935,8 +3935,10 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   assign index_bits = \$136 [3:0];
   assign row_way = way[1:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     dump__payload[256] = \$157 ;
+  end
   assign \$78  = group0_6;
   assign \$77  = group0_6;
   assign \$76  = group0_6;
@@ -15852,12 +15854,18 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   assign output__payload[176:173] = { asked__1, asked__0 };
   assign output__payload[172:0] = waiting[172:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [80:46] = sent[80:46];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [165:131] = sent[165:131];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [176:173] = sent[176:173];
+  end
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -17853,8 +17861,10 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       \$118  = 1'h0;
     end
   end
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+  end
 endmodule
 
 module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, w_en, r_en, w_port__data_47_12, r_rdy, clk);

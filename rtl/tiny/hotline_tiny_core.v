@@ -3856,8 +3856,10 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     end
   end
   assign row_way = way[1:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     dump__payload[256] = \$135 ;
+  end
   assign \$57  = group0_6;
   assign \$56  = group0_6;
   assign \$55  = group0_6;
@@ -15284,12 +15286,18 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   assign output__payload[182:179] = { asked__1, asked__0 };
   assign output__payload[178:0] = waiting[178:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [84:46] = sent[84:46];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [172:134] = sent[172:134];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [182:179] = sent[182:179];
+  end
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -17285,8 +17293,10 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       \$118  = 1'h0;
     end
   end
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+  end
 endmodule
 
 module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, w_port__data_44_5, r_rdy, clk);

@@ -2029,9 +2029,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .working_start(working_start)
   );
   hotline_tiny_read u_read (
-    .\34_0_0 (\$131 ),
-    .\35_127_0 (\$132 ),
-    .\79_4_0 (\$133 ),
+    .\43_0_0 (\$131 ),
+    .\44_127_0 (\$132 ),
+    .\88_4_0 (\$133 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -7127,9 +7127,9 @@ module hotline_tiny_popularity_bank_working(enable, list_held, list_number, clk,
   assign \$46  = current;
 endmodule
 
-module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_rst, araddr, \34_0_0 , \35_127_0 , idle, outstanding, request__ready, data__ready, input__payload, input__valid, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0
+module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_rst, araddr, \43_0_0 , \44_127_0 , idle, outstanding, request__ready, data__ready, input__payload, input__valid, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0
 , windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20
-, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, abort, fault__address, \79_4_0 , arvalid, arid, length, fault__kind, quiescing, data__valid, bus_rst);
+, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, abort, fault__address, \88_4_0 , arvalid, arid, length, fault__kind, quiescing, data__valid, bus_rst);
   reg starts_blocks;
   initial starts_blocks = 0;
   input arready;
@@ -7148,10 +7148,10 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire device_rst;
   output [63:0] araddr;
   wire [63:0] araddr;
-  output \34_0_0 ;
-  wire \34_0_0 ;
-  output [127:0] \35_127_0 ;
-  wire [127:0] \35_127_0 ;
+  output \43_0_0 ;
+  wire \43_0_0 ;
+  output [127:0] \44_127_0 ;
+  wire [127:0] \44_127_0 ;
   output idle;
   wire idle;
   output outstanding;
@@ -7233,8 +7233,8 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   output [63:0] fault__address;
   wire [63:0] fault__address;
   (* init = 5'h00 *)
-  output [4:0] \79_4_0 ;
-  wire [4:0] \79_4_0 ;
+  output [4:0] \88_4_0 ;
+  wire [4:0] \88_4_0 ;
   output arvalid;
   reg arvalid = 1'h0;
   output [1:0] arid;
@@ -7257,6 +7257,15 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire \$1 ;
   wire \$10 ;
   reg \$100 ;
+  reg [5:0] \$101 ;
+  reg [5:0] \$102 ;
+  reg [5:0] \$103 ;
+  reg \$104 ;
+  reg [5:0] \$105 ;
+  reg [3:0] \$106 ;
+  reg \$107 ;
+  reg [2:0] \$108 ;
+  reg \$109 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -7264,11 +7273,11 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire [66:0] \$15 ;
   wire \$16 ;
   wire \$17 ;
-  wire [6:0] \$18 ;
+  wire \$18 ;
   wire \$19 ;
   wire [2:0] \$2 ;
-  wire \$20 ;
-  wire [59:0] \$21 ;
+  wire [6:0] \$20 ;
+  wire \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -7278,12 +7287,12 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
+  wire [59:0] \$30 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  wire [127:0] \$35 ;
+  wire \$35 ;
   wire \$36 ;
   wire \$37 ;
   wire \$38 ;
@@ -7293,67 +7302,67 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [3:0] \$44 ;
+  wire [127:0] \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire [6:0] \$47 ;
-  wire [7:0] \$48 ;
+  wire \$47 ;
+  wire \$48 ;
   wire \$49 ;
   wire \$5 ;
-  wire [1:0] \$50 ;
-  wire [1:0] \$51 ;
-  wire [1:0] \$52 ;
-  wire \$53 ;
-  wire [6:0] \$54 ;
-  wire [4:0] \$55 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
   wire [6:0] \$56 ;
   wire [7:0] \$57 ;
-  wire [6:0] \$58 ;
-  wire [7:0] \$59 ;
+  wire \$58 ;
+  wire [1:0] \$59 ;
   wire \$6 ;
-  wire [4:0] \$60 ;
-  wire [6:0] \$61 ;
-  wire [7:0] \$62 ;
+  wire [1:0] \$60 ;
+  wire [1:0] \$61 ;
+  wire \$62 ;
   wire [6:0] \$63 ;
-  wire [7:0] \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire [6:0] \$69 ;
+  wire [4:0] \$64 ;
+  wire [6:0] \$65 ;
+  wire [7:0] \$66 ;
+  wire [6:0] \$67 ;
+  wire [7:0] \$68 ;
+  wire [4:0] \$69 ;
   wire [6:0] \$7 ;
-  wire [4:0] \$70 ;
-  wire [4:0] \$71 ;
-  wire [1:0] \$72 ;
-  wire [2:0] \$73 ;
+  wire [6:0] \$70 ;
+  wire [7:0] \$71 ;
+  wire [6:0] \$72 ;
+  wire [7:0] \$73 ;
   wire \$74 ;
-  wire [3:0] \$75 ;
+  wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  reg [4:0] \$78 ;
-  reg [4:0] \$79  = 5'h00;
+  wire [6:0] \$78 ;
+  wire [4:0] \$79 ;
   wire \$8 ;
-  reg [2:0] \$80 ;
-  reg \$81 ;
-  reg [1:0] \$82 ;
-  reg [59:0] \$83 ;
-  reg [3:0] \$84 ;
-  reg [5:0] \$85 ;
-  reg \$86 ;
-  reg [1:0] \$87 ;
-  reg [1:0] \$88 ;
-  reg [59:0] \$89 ;
+  wire [4:0] \$80 ;
+  wire [1:0] \$81 ;
+  wire [2:0] \$82 ;
+  wire \$83 ;
+  wire [3:0] \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  reg [4:0] \$87 ;
+  reg [4:0] \$88  = 5'h00;
+  reg [2:0] \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg \$91 ;
-  reg [5:0] \$92 ;
-  reg [5:0] \$93 ;
+  reg [1:0] \$91 ;
+  reg [59:0] \$92 ;
+  reg [3:0] \$93 ;
   reg [5:0] \$94 ;
   reg \$95 ;
-  reg [5:0] \$96 ;
-  reg [3:0] \$97 ;
-  reg \$98 ;
-  reg [2:0] \$99 ;
+  reg [1:0] \$96 ;
+  reg [1:0] \$97 ;
+  reg [59:0] \$98 ;
+  reg \$99 ;
   reg [59:0] at = 1'h0;
   reg [5:0] \begin  = 6'h00;
   wire burst__ready;
@@ -7392,8 +7401,10 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire marked__data;
   wire may;
   reg [2:0] newest = 3'h0;
+  wire [1:0] next_place_addr;
   wire [6:0] next_place_data;
   wire [6:0] next_place_data_;
+  wire next_place_en;
   reg [3:0] number = 4'h0;
   reg [5:0] oldest = 6'h00;
   reg [2:0] oldest_burst = 3'h0;
@@ -7412,7 +7423,10 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   wire [93:0] request__payload;
   wire request__valid;
   wire some;
+  wire [1:0] turns_addr;
   wire turns_data;
+  wire turns_data_;
+  wire turns_en;
   reg [59:0] addresses [3:0];
   always @(posedge device_clk) begin
     if (issue)
@@ -7439,8 +7453,8 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   (* syn_ramstyle = "distributed" *)
   reg [6:0] next_place [3:0];
   always @(posedge device_clk) begin
-    if (came)
-      next_place[rid] <= next_place_data;
+    if (next_place_en)
+      next_place[next_place_addr] <= next_place_data;
   end
   assign next_place_data_ = next_place[rid];
   (* ram_style = "distributed" *)
@@ -7478,10 +7492,10 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   (* syn_ramstyle = "distributed" *)
   reg [0:0] turns [3:0];
   always @(posedge device_clk) begin
-    if (came)
-      turns[rid] <= first_place_data_[6];
+    if (turns_en)
+      turns[turns_addr] <= turns_data;
   end
-  assign turns_data = turns[newest[1:0]];
+  assign turns_data_ = turns[newest[1:0]];
   assign \$1  = ~ abort;
   assign may = \inside  & \$1 ;
   assign \$2  = newest ^ oldest_burst;
@@ -7504,125 +7518,137 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   assign push__en = issue | refuse;
   assign \$16  = ~ quiescing;
   assign came = rvalid & \$16 ;
-  assign \$17  = ~ turns_data;
-  assign \$18  = place + 1'h1;
-  assign \$19  = first_place_data_[6] == next_place_data_[6];
-  assign place = \$19  ? next_place_data_[5:0] : first_place_data_[5:0];
-  assign \$20  = fault__kind == 2'h2;
-  assign \$21  = \$20  ? read__data : refused_at;
-  assign \$22  = ~ cleared[5];
-  assign mark__en = filled | \$22 ;
-  assign \$23  = ~ cleared[5];
-  assign mark__addr = cleared[5] ? filled_place[4:0] : cleared[4:0];
+  assign \$17  = ~ turns_data_;
+  assign \$18  = ~ cleared[5];
+  assign next_place_addr = cleared[5] ? rid : cleared[1:0];
+  assign \$19  = ~ cleared[5];
+  assign next_place_en = came | \$19 ;
+  assign \$20  = place + 1'h1;
+  assign \$21  = ~ cleared[5];
+  assign \$23  = \$22  & first_place_data_[6];
   assign \$24  = ~ cleared[5];
-  assign \$26  = ~ filled_place[5];
-  assign mark__data = \$25  & \$26 ;
+  assign turns_addr = cleared[5] ? rid : cleared[1:0];
+  assign \$25  = ~ cleared[5];
+  assign turns_en = came | \$25 ;
+  assign \$26  = ~ cleared[5];
+  assign turns_data = \$27  & first_place_data_[6];
+  assign \$28  = first_place_data_[6] == next_place_data_[6];
+  assign place = \$28  ? next_place_data_[5:0] : first_place_data_[5:0];
+  assign \$29  = fault__kind == 2'h2;
+  assign \$30  = \$29  ? read__data : refused_at;
+  assign \$31  = ~ cleared[5];
+  assign mark__en = filled | \$31 ;
+  assign \$32  = ~ cleared[5];
+  assign mark__addr = cleared[5] ? filled_place[4:0] : cleared[4:0];
+  assign \$33  = ~ cleared[5];
+  assign \$35  = ~ filled_place[5];
+  assign mark__data = \$34  & \$35 ;
   assign some = newest != oldest_burst;
-  assign \$27  = marked__data != oldest[5];
-  assign \$28  = head__data[9] | \$27 ;
-  assign \$29  = some & \$28 ;
-  assign \$30  = ~ data__valid;
-  assign \$31  = \$30  | data__ready;
-  assign going = \$29  & \$31 ;
-  assign \$32  = ~ head__data[9];
-  assign freed = going & \$32 ;
+  assign \$36  = marked__data != oldest[5];
+  assign \$37  = head__data[9] | \$36 ;
+  assign \$38  = some & \$37 ;
+  assign \$39  = ~ data__valid;
+  assign \$40  = \$39  | data__ready;
+  assign going = \$38  & \$40 ;
+  assign \$41  = ~ head__data[9];
+  assign freed = going & \$41 ;
   assign ended = number == head__data[3:0];
   assign popped = going & ended;
-  assign \$33  = ! number;
-  assign first = \$33  ? head__data[4] : 1'h0;
+  assign \$42  = ! number;
+  assign first = \$42  ? head__data[4] : 1'h0;
   assign \end  = ended ? head__data[5] : 1'h0;
-  assign \$34  = refused | fetch__data[128];
-  assign \$35  = \$34  ? 128'h00000000000000000000000000000000 : fetch__data[127:0];
-  assign \$36  = ~ cutter_request__valid;
-  assign \$37  = ~ busy;
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = ~ judge_busy;
-  assign \$40  = \$38  & \$39 ;
-  assign \$41  = ~ some;
-  assign \$42  = \$40  & \$41 ;
-  assign \$43  = ~ data__valid;
-  assign idle = \$42  & \$43 ;
+  assign \$43  = refused | fetch__data[128];
+  assign \$44  = \$43  ? 128'h00000000000000000000000000000000 : fetch__data[127:0];
+  assign \$45  = ~ cutter_request__valid;
+  assign \$46  = ~ busy;
+  assign \$47  = \$45  & \$46 ;
+  assign \$48  = ~ judge_busy;
+  assign \$49  = \$47  & \$48 ;
+  assign \$50  = ~ some;
+  assign \$51  = \$49  & \$50 ;
+  assign \$52  = ~ data__valid;
+  assign idle = \$51  & \$52 ;
   assign outstanding = | due;
-  assign \$44  = newest + 1'h1;
-  assign \$45  = ~ arvalid;
-  assign \$46  = \$45  | arready;
-  assign \$47  = \begin  + judge_output__payload[63:60];
-  assign \$48  = \$47  + 1'h1;
-  assign \$49  = came & rresp[1];
-  assign \$50  = abort ? 2'h3 : 2'h1;
-  assign \$51  = refuse ? \$50  : 2'h0;
-  assign \$52  = bus_fault ? 2'h2 : \$51 ;
-  assign \$53  = ~ cleared[5];
-  assign \$54  = cleared + 1'h1;
-  assign \$55  = judge_output__payload[63:60] + 1'h1;
-  assign \$56  = places + \$55 ;
-  assign \$57  = \$56  - given_back;
-  assign \$58  = places - given_back;
-  assign \$59  = issue ? \$57  : { \$58 [6], \$58  };
-  assign \$60  = judge_output__payload[63:60] + 1'h1;
-  assign \$61  = due + \$60 ;
-  assign \$62  = \$61  - rvalid;
-  assign \$63  = due - rvalid;
-  assign \$64  = issue ? \$62  : { \$63 [6], \$63  };
-  assign \$65  = ~ cleared[5];
-  assign \$66  = | due;
-  assign \$67  = \$65  | \$66 ;
-  assign \$68  = quiescing & \$67 ;
-  assign \$69  = oldest + 1'h1;
-  assign \$70  = number + 1'h1;
-  assign \$71  = ended ? 5'h00 : \$70 ;
-  assign \$72  = \end  - first;
-  assign \$73  = $signed(\$72 ) + $signed(2'h1);
-  assign \$74  = ended & head__data[8];
-  assign \$75  = oldest_burst + 1'h1;
-  assign \$76  = ~ data__valid;
-  assign \$77  = \$76  | data__ready;
+  assign \$53  = newest + 1'h1;
+  assign \$54  = ~ arvalid;
+  assign \$55  = \$54  | arready;
+  assign \$56  = \begin  + judge_output__payload[63:60];
+  assign \$57  = \$56  + 1'h1;
+  assign \$58  = came & rresp[1];
+  assign \$59  = abort ? 2'h3 : 2'h1;
+  assign \$60  = refuse ? \$59  : 2'h0;
+  assign \$61  = bus_fault ? 2'h2 : \$60 ;
+  assign \$62  = ~ cleared[5];
+  assign \$63  = cleared + 1'h1;
+  assign \$64  = judge_output__payload[63:60] + 1'h1;
+  assign \$65  = places + \$64 ;
+  assign \$66  = \$65  - given_back;
+  assign \$67  = places - given_back;
+  assign \$68  = issue ? \$66  : { \$67 [6], \$67  };
+  assign \$69  = judge_output__payload[63:60] + 1'h1;
+  assign \$70  = due + \$69 ;
+  assign \$71  = \$70  - rvalid;
+  assign \$72  = due - rvalid;
+  assign \$73  = issue ? \$71  : { \$72 [6], \$72  };
+  assign \$74  = ~ cleared[5];
+  assign \$75  = | due;
+  assign \$76  = \$74  | \$75 ;
+  assign \$77  = quiescing & \$76 ;
+  assign \$78  = oldest + 1'h1;
+  assign \$79  = number + 1'h1;
+  assign \$80  = ended ? 5'h00 : \$79 ;
+  assign \$81  = \end  - first;
+  assign \$82  = $signed(\$81 ) + $signed(2'h1);
+  assign \$83  = ended & head__data[8];
+  assign \$84  = oldest_burst + 1'h1;
+  assign \$85  = ~ data__valid;
+  assign \$86  = \$85  | data__ready;
   always @(posedge device_clk)
-    \$79  <= \$78 ;
+    \$88  <= \$87 ;
   always @(posedge device_clk)
-    newest <= \$80 ;
+    newest <= \$89 ;
   always @(posedge device_clk)
-    arvalid <= \$81 ;
+    arvalid <= \$90 ;
   always @(posedge device_clk)
-    arid <= \$82 ;
+    arid <= \$91 ;
   always @(posedge device_clk)
-    at <= \$83 ;
+    at <= \$92 ;
   always @(posedge device_clk)
-    length <= \$84 ;
+    length <= \$93 ;
   always @(posedge device_clk)
-    \begin  <= \$85 ;
+    \begin  <= \$94 ;
   always @(posedge device_clk)
-    bus_fault <= \$86 ;
+    bus_fault <= \$95 ;
   always @(posedge device_clk)
-    read__addr <= \$87 ;
+    read__addr <= \$96 ;
   always @(posedge device_clk)
-    fault__kind <= \$88 ;
+    fault__kind <= \$97 ;
   always @(posedge device_clk)
-    refused_at <= \$89 ;
+    refused_at <= \$98 ;
   always @(posedge device_clk)
-    filled <= \$90 ;
+    filled <= \$99 ;
   always @(posedge device_clk)
     filled_place <= place;
   always @(posedge device_clk)
-    given_back <= \$91 ;
+    given_back <= \$100 ;
   always @(posedge device_clk)
-    cleared <= \$92 ;
+    cleared <= \$101 ;
   always @(posedge device_clk)
-    places <= \$93 ;
+    places <= \$102 ;
   always @(posedge device_clk)
-    due <= \$94 ;
+    due <= \$103 ;
   always @(posedge device_clk)
-    quiescing <= \$95 ;
+    quiescing <= \$104 ;
   always @(posedge device_clk)
-    oldest <= \$96 ;
+    oldest <= \$105 ;
   always @(posedge device_clk)
-    number <= \$97 ;
+    number <= \$106 ;
   always @(posedge device_clk)
-    refused <= \$98 ;
+    refused <= \$107 ;
   always @(posedge device_clk)
-    oldest_burst <= \$99 ;
+    oldest_burst <= \$108 ;
   always @(posedge device_clk)
-    data__valid <= \$100 ;
+    data__valid <= \$109 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -7695,207 +7721,207 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$78  = \$79 ;
+    \$87  = \$88 ;
     if (going) begin
-      \$78 [0] = first;
-      \$78 [1] = \$73 [0];
-      \$78 [3:2] = head__data[7:6];
-      \$78 [4] = \$74 ;
+      \$87 [0] = first;
+      \$87 [1] = \$82 [0];
+      \$87 [3:2] = head__data[7:6];
+      \$87 [4] = \$83 ;
     end
     if (device_rst) begin
-      \$78  = 5'h00;
+      \$87  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = newest;
+    \$89  = newest;
     if (push__en) begin
-      \$80  = \$44 [2:0];
+      \$89  = \$53 [2:0];
     end
     if (device_rst) begin
-      \$80  = 3'h0;
+      \$89  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = arvalid;
-    if (\$46 ) begin
-      \$81  = issue;
+    \$90  = arvalid;
+    if (\$55 ) begin
+      \$90  = issue;
     end
     if (bus_rst) begin
-      \$81  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = arid;
-    if (issue) begin
-      \$82  = newest[1:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = at;
-    if (issue) begin
-      \$83  = judge_output__payload[59:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = length;
-    if (issue) begin
-      \$84  = judge_output__payload[63:60];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = \begin ;
-    if (issue) begin
-      \$85  = \$48 [5:0];
-    end
-    if (device_rst) begin
-      \$85  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = \$49 ;
-    if (device_rst) begin
-      \$86  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = rid;
-    if (device_rst) begin
-      \$87  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = \$52 ;
-    if (device_rst) begin
-      \$88  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$89  = refused_at;
-    if (refuse) begin
-      \$89  = judge_output__payload[59:0];
-    end
-    if (device_rst) begin
-      \$89  = 60'h000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = came;
-    if (device_rst) begin
       \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = freed;
-    if (device_rst) begin
-      \$91  = 1'h0;
+    \$91  = arid;
+    if (issue) begin
+      \$91  = newest[1:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = cleared;
-    if (\$53 ) begin
-      \$92  = \$54 [5:0];
-    end
-    if (device_rst) begin
-      \$92  = 6'h00;
+    \$92  = at;
+    if (issue) begin
+      \$92  = judge_output__payload[59:0];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = \$59 [5:0];
-    if (device_rst) begin
-      \$93  = 6'h00;
+    \$93  = length;
+    if (issue) begin
+      \$93  = judge_output__payload[63:60];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$64 [5:0];
-    if (bus_rst) begin
+    \$94  = \begin ;
+    if (issue) begin
+      \$94  = \$57 [5:0];
+    end
+    if (device_rst) begin
       \$94  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$68 ;
+    \$95  = \$58 ;
     if (device_rst) begin
-      \$95  = 1'h1;
+      \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = oldest;
-    if (freed) begin
-      \$96  = \$69 [5:0];
-    end
+    \$96  = rid;
     if (device_rst) begin
-      \$96  = 6'h00;
+      \$96  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = number;
-    if (going) begin
-      \$97  = \$71 [3:0];
-    end
+    \$97  = \$61 ;
     if (device_rst) begin
-      \$97  = 4'h0;
+      \$97  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = refused;
-    if (going) begin
-      \$98  = head__data[9];
+    \$98  = refused_at;
+    if (refuse) begin
+      \$98  = judge_output__payload[59:0];
     end
     if (device_rst) begin
-      \$98  = 1'h0;
+      \$98  = 60'h000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = oldest_burst;
-    if (popped) begin
-      \$99  = \$75 [2:0];
-    end
+    \$99  = came;
     if (device_rst) begin
-      \$99  = 3'h0;
+      \$99  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = data__valid;
-    if (\$77 ) begin
-      \$100  = going;
-    end
+    \$100  = freed;
     if (device_rst) begin
       \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = cleared;
+    if (\$62 ) begin
+      \$101  = \$63 [5:0];
+    end
+    if (device_rst) begin
+      \$101  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$102  = \$68 [5:0];
+    if (device_rst) begin
+      \$102  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = \$73 [5:0];
+    if (bus_rst) begin
+      \$103  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = \$77 ;
+    if (device_rst) begin
+      \$104  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = oldest;
+    if (freed) begin
+      \$105  = \$78 [5:0];
+    end
+    if (device_rst) begin
+      \$105  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = number;
+    if (going) begin
+      \$106  = \$80 [3:0];
+    end
+    if (device_rst) begin
+      \$106  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = refused;
+    if (going) begin
+      \$107  = head__data[9];
+    end
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = oldest_burst;
+    if (popped) begin
+      \$108  = \$84 [2:0];
+    end
+    if (device_rst) begin
+      \$108  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = data__valid;
+    if (\$86 ) begin
+      \$109  = going;
+    end
+    if (device_rst) begin
+      \$109  = 1'h0;
     end
   end
   assign request__payload = input__payload;
   assign input__ready = request__ready;
   assign request__valid = input__valid;
   assign araddr = \$15 [63:0];
-  assign \34_0_0  = \$34 ;
-  assign \35_127_0  = \$35 ;
-  assign \79_4_0  = \$79 ;
-  assign fault__address[63:4] = \$21 ;
+  assign \43_0_0  = \$43 ;
+  assign \44_127_0  = \$44 ;
+  assign \88_4_0  = \$88 ;
+  assign fault__address[63:4] = \$30 ;
   assign fault__address[3:0] = 4'h0;
   assign fill__data[128] = rresp[1];
   assign fill__data[127:0] = rdata;
-  assign next_place_data[6] = first_place_data_[6];
-  assign next_place_data[5:0] = \$18 [5:0];
+  assign next_place_data[6] = \$23 ;
+  assign next_place_data[5:0] = \$20 [5:0];
   assign first_place_data[6] = \$17 ;
   assign first_place_data[5:0] = \begin ;
   assign push__data[8] = judge_output__payload[68];
@@ -7905,7 +7931,9 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   assign push__data[3:0] = judge_output__payload[63:60];
   assign push__data[9] = refuse;
   assign \$15  = { 3'h0, at, 4'h0 };
-  assign \$25  = cleared[5];
+  assign \$22  = cleared[5];
+  assign \$27  = cleared[5];
+  assign \$34  = cleared[5];
 endmodule
 
 module hotline_tiny_read_cutter(device_rst, request__ready, busy, output__ready, burst__valid, burst__payload, request__valid, request__payload, device_clk);
@@ -26375,8 +26403,10 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
     end
   end
   assign row_way = way[1:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     dump__payload[256] = \$135 ;
+  end
   assign \$57  = group0_6;
   assign \$56  = group0_6;
   assign \$55  = group0_6;
@@ -33001,12 +33031,18 @@ module hotline_tiny_stream_core_scatter(rst, fire, output__valid, load, move0, s
   end
   assign output__payload[182:179] = { asked__1, asked__0 };
   assign output__payload[178:0] = waiting[178:0];
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [84:46] = sent[84:46];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [172:134] = sent[172:134];
-  always @*
+  end
+  always @* begin
+    if (starts_blocks) begin end
     \$96 [182:179] = sent[182:179];
+  end
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
   assign \$62  = \$61 ;
@@ -35002,8 +35038,10 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       \$118  = 1'h0;
     end
   end
-  always @*
+  always @* begin
+    if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
+  end
 endmodule
 
 module hotline_tiny_stream_core_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, w_port__data_44_5, r_rdy, clk);

@@ -127,14 +127,14 @@ class ReadEngine(wiring.Component):
         marked = rounds.read_port(domain="comb")
         came = Signal()  # a beat that is waited for; others are from before a reset
         m.d.comb += came.eq(self.rvalid & ~self.quiescing)
-        place = self._fill(m, fill, issue, burst, tail, came)
+        cleared = Signal(range(max(g.read_beats, g.read_tags) + 1))  # places and ids, since a reset
+        clearing = ~cleared[-1]
+        place = self._fill(m, fill, issue, burst, tail, came, cleared)
         self._faults(m, burst, issue, refuse, bus_fault, came, tail)
         oldest = Signal.like(place)
         freed = Signal()
         given_back = Signal()  # in the cycle before
         due = Signal.like(places, reset_less=True)
-        cleared = Signal(range(g.read_beats + 1))  # places, since a reset
-        clearing = ~cleared[-1]
         filled = Signal()
         filled_place = Signal.like(place, reset_less=True)
         m.d.sync += [filled.eq(came), filled_place.eq(place), given_back.eq(freed)]
@@ -219,13 +219,21 @@ class ReadEngine(wiring.Component):
             m.d.sync += [tag.eq(tail), at.eq(burst.at), length.eq(burst.len)]
 
     def _fill(
-        self, m: Module, fill: memory.WritePort, issue: Signal, burst: data.View, tail: Signal, came: Signal
+        self,
+        m: Module,
+        fill: memory.WritePort,
+        issue: Signal,
+        burst: data.View,
+        tail: Signal,
+        came: Signal,
+        cleared: Signal,
     ) -> Signal:
         """The R channel. Writes each beat to its place in the buffer, and returns that place.
 
         The first place of a burst is stored when the burst is issued. Each beat then stores the place after its own.
         These are two memories, so that each has one writer. A third keeps, for each id, a bit that its beats leave
-        there. The burst that is issued has the other value, and so its first beat is known.
+        there. The burst that is issued has the other value, and so its first beat is known. After a reset, while
+        `cleared` counts, all these bits are made equal.
         """
         g = self.geometry
         entry = data.StructLayout({"place": range(2 * g.read_beats), "turn": 1})
@@ -237,12 +245,14 @@ class ReadEngine(wiring.Component):
             m.submodules[name] = places
             ports.append((places.write_port(), places.read_port(domain="comb")))
         (first, first_read), (after, after_read), (turn, turn_read) = ports
+        clearing = ~cleared[-1]
+        answered = Mux(clearing, cleared[: len(self.rid)], self.rid)
         m.d.comb += [
             turn_read.addr.eq(tail), first.addr.eq(tail), first.en.eq(issue), first_read.addr.eq(self.rid),
             first.data.place.eq(begin), first.data.turn.eq(~turn_read.data),
-            after.addr.eq(self.rid), after.en.eq(came), after_read.addr.eq(self.rid),
-            after.data.place.eq(place + 1), after.data.turn.eq(first_read.data.turn),
-            turn.addr.eq(self.rid), turn.en.eq(came), turn.data.eq(first_read.data.turn),
+            after.addr.eq(answered), after.en.eq(came | clearing), after_read.addr.eq(self.rid),
+            after.data.place.eq(place + 1), after.data.turn.eq(~clearing & first_read.data.turn),
+            turn.addr.eq(answered), turn.en.eq(came | clearing), turn.data.eq(~clearing & first_read.data.turn),
             place.eq(Mux(first_read.data.turn == after_read.data.turn, after_read.data.place, first_read.data.place)),
             self.rready.eq(1),
             fill.en.eq(came), fill.addr.eq(place[:-1]), fill.data.data.eq(self.rdata),
