@@ -69,7 +69,7 @@ def place_and_route(
         say: called with the stage that nextpnr is in.
 
     Raises:
-        SynthesisError: nextpnr failed. The message has its error.
+        SynthesisError: nextpnr failed, or cannot route the design. The message has its error.
     """
     # In WebAssembly it sees the current folder, and not every other one.
     report, log = folder / "report.json", folder / "route.log"
@@ -78,12 +78,21 @@ def place_and_route(
         "--router", "router2", "--threads", "1", "--seed", str(seed), "--report", report.name,
     ]  # fmt: skip
     run = _RUN.format(package=router.package, function=router.function)
-    with log.open("w") as kept, subprocess.Popen(
+    estimate = "unknown"
+    with log.open("w", buffering=1) as kept, subprocess.Popen(
         [sys.executable, "-c", run, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:  # fmt: skip
         try:
             for line in process.stdout or ():
                 kept.write(line)
+                if clock := re.search(r"Max frequency for clock.*?: ([\d.]+ MHz)", line):
+                    estimate = clock[1]
+                found = _ITERATION.search(line)
+                if found and int(found[1]) > _MOST_ITERATIONS:
+                    raise SynthesisError(
+                        f"nextpnr does not route the design: after {_MOST_ITERATIONS} iterations {int(found[2]):,} wires "
+                        f"are overused still. Its estimate after placement was {estimate}. Try another --seed"
+                    )
                 if stage := _stage(line):
                     say(stage)
         except BaseException:
@@ -100,6 +109,9 @@ _STAGES = {
     "Packing": "packing", "Creating initial": "placing", "Running simulated annealing": "placing", "Routing": "routing",
     "Running router2": "routing",
 }  # fmt: skip
+_ITERATION = re.compile(r"iter=(\d+) .*overused=(\d+)")
+_MOST_ITERATIONS = 200
+"""A design that fits is routed in some 30 iterations. One that is not in these goes on forever."""
 
 
 def _stage(line: str) -> str | None:
@@ -107,7 +119,7 @@ def _stage(line: str) -> str | None:
     text = line.removeprefix("Info: ").strip()
     if found := re.match(r"at iteration #(\d+).*wirelen\D*(\d+)", text):
         return f"placing, iteration {found[1]}"
-    if found := re.match(r"iter=(\d+) .*overused=(\d+)", text):
+    if found := _ITERATION.match(text):
         return f"routing, {int(found[2]):,} wires overused"
     return next((stage for start, stage in _STAGES.items() if text.startswith(start)), None)
 

@@ -231,7 +231,10 @@ MUTANTS = {
     "a place stays filled": ("(marked.data != oldest[-1])", "marked.data"),
     "an id's beats all in one place": ("after.data.place.eq(place + 1)", "after.data.place.eq(place)"),
     "an id begins where it ended": ("first.data.turn.eq(~turn_read.data)", "first.data.turn.eq(turn_read.data)"),
-    "an id begins anew with each beat": ("after.data.turn.eq(first_read.data.turn)", "after.data.turn.eq(0)"),
+    "an id begins anew with each beat": (
+        "after.data.turn.eq(~clearing & first_read.data.turn)",
+        "after.data.turn.eq(0)",
+    ),
     "a refused burst takes places": ("freed.eq(going & ~head.data.refused)", "freed.eq(going)"),
     "SLVERR passes": ("fill.data.fault.eq(self.rresp[1])", "fill.data.fault.eq(0)"),
     "two faults in a cycle": ("refuse.eq(ready & ~may & ~bus_fault)", "refuse.eq(ready & ~may)"),

@@ -54,7 +54,7 @@ DEVICE_GEOMETRIES: dict[str, Geometry] = {
     "wide": replace(PRESETS["tiny"], name="wide", lanes=4, axi_bits=256, read_tags=8),
 }
 
-_TIMEOUT = 540  # seconds
+_TIMEOUT = 840  # seconds
 
 
 class BenchFailure(AssertionError):
