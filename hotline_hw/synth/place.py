@@ -90,8 +90,8 @@ def place_and_route(
                 found = _ITERATION.search(line)
                 if found and int(found[1]) > _MOST_ITERATIONS:
                     raise SynthesisError(
-                        f"nextpnr does not route the design: after {_MOST_ITERATIONS} iterations {int(found[2]):,} wires "
-                        f"are overused still. Its estimate after placement was {estimate}. Try another --seed"
+                        f"nextpnr does not route the design: {int(found[2]):,} wires are overused after "
+                        f"{_MOST_ITERATIONS} iterations. The estimate after placement was {estimate}. Try a --seed"
                     )
                 if stage := _stage(line):
                     say(stage)

@@ -231,7 +231,7 @@ MUTANTS = {
     "a place stays filled": ("(marked.data != oldest[-1])", "marked.data"),
     "an id's beats all in one place": ("after.data.place.eq(place + 1)", "after.data.place.eq(place)"),
     "an id begins where it ended": ("first.data.turn.eq(~turn_read.data)", "first.data.turn.eq(turn_read.data)"),
-    "an id begins anew with each beat": (
+    "an id begins with each beat": (
         "after.data.turn.eq(~clearing & first_read.data.turn)",
         "after.data.turn.eq(0)",
     ),

@@ -23,7 +23,7 @@ from hotline_hw.core.layouts import MISS_BITS
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS
-from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
