@@ -20,7 +20,7 @@ from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.working import LIST_DOMAIN, WorkingList, place_layout
 from hotline_hw.spec.params import Geometry
-from hotline_sim.formal import PropertyFailed, check, cover, first_value, prove
+from hotline_sim.formal import PropertyFailed, check, cover, first_value
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 
@@ -253,11 +253,6 @@ class ListsAreSequential(wiring.Component):
                     Assert(walking[index] | (row.epoch <= epochs[index]), "no entry is of an epoch to come"),
                     Assert(~walking[index] | (number >= walk) | (row.epoch == 0), "the walk empties"),
                 ]
-
-
-@pytest.mark.slow
-def test_lists_are_sequential(tmp_path):
-    prove(ListsAreSequential(GEOMETRY), tmp_path, seconds=1200)
 
 
 def test_lists_are_sequential_for_some_time(tmp_path):
