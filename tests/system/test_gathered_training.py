@@ -155,9 +155,9 @@ def _moves_before_the_update(patch: pytest.MonkeyPatch) -> None:
     """Rows that move have the values from before the update of the mini-batch before. None of them is NaN."""
     before = {}
 
-    def update_rows(self, optimizer, rows, state, gradient, groups):
+    def update_rows(self, optimizer, rows, state, gradient, groups, *others):
         before["rows"], before["state"] = rows.clone(), state.clone()
-        update(self, optimizer, rows, state, gradient, groups)
+        update(self, optimizer, rows, state, gradient, groups, *others)
 
     def arrive(self, plan):
         ARRIVE(self, plan)
