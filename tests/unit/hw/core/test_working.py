@@ -19,6 +19,8 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import TABLE_FIELD
 from hotline_sim.bench.stimulus import key_words
 from hotline_sim.model.working import WorkingLists
+from tests.formal.mutants import mutated
+from tests.support.working_mutants import MUTANTS, PROVEN
 
 TINY_EPOCH_BITS = 2  # each table is walked every third mini-batch
 ANSWER_LATENCY = 3  # of a tracker
@@ -259,3 +261,20 @@ def test_the_same_row_again_takes_no_longer():
         tags = tags[: 2 * 56 // between * between]
         [seen] = compare(WorkingList(g), [Batch(tags, [None] * len(tags))], calm=True)
         assert seen.cycles <= len(tags) + LATENCY
+
+
+@pytest.mark.parametrize("mutant", [name for name in MUTANTS if name not in PROVEN])
+def test_a_broken_list_is_caught(mutant):
+    """Those that `PROVEN` lists are for the proof."""
+    broken = mutated(WorkingList, *MUTANTS[mutant])
+    broken.elaborate.__globals__["_EPOCH_BITS"] = TINY_EPOCH_BITS
+
+    def simulate() -> None:
+        for places in (2, 4):
+            g = geometry(places)
+            draw = random.Random(places)
+            pool = same_home(g, places + 3) + [draw.getrandbits(g.tag_bits) for _ in range(places)]
+            compare(broken(g), random_batches(g, draw, pool, 60, 6 * places), calm=True)
+
+    with pytest.raises(AssertionError, match="mini-batch|answer"):
+        simulate()
