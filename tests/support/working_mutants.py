@@ -34,5 +34,5 @@ PROVEN = (
     "what is read while it is written counts", "all are counted as held", "what is not to be listed is",
     "nothing is emptied at reset", "no walk when epochs come round", "there was one before the first",
 )  # fmt: skip
-"""Those that 20 cycles of the proof show. In a simulation memory begins with zeros, and a read beside a write of the same
-row gives the old one. In the proof both may be anything."""
+"""Those that 20 cycles of the proof show. In a simulation memory begins with zeros, and a read beside a write of the
+same row gives the old one. In the proof both may be anything."""
