@@ -210,6 +210,7 @@ class EmbeddingBagCollection(nn.Module):
 
     def close(self) -> None:
         """Ends the accelerator. What was trained can still be read."""
+        self._loop.close()
         self._splitting.close()
         self._rows.close()
 

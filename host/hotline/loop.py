@@ -116,6 +116,15 @@ class Loop:
         if self._ahead is not None:
             self._ahead.rest()
 
+    def close(self) -> None:
+        """Nothing uses the accelerator any more. With several ranks, what was prepared is given up later (`end`)."""
+        if self._ahead is None:
+            return
+        if self.preparation.ranks.count > 1:
+            self._ahead.rest()
+        else:
+            self._end(self._ahead, whole=True)
+
     def end(self, ahead: Ahead[Item], *, whole: bool, left: bool) -> None:
         """The loop has ended. Mini-batches that were prepared are given up.
 

@@ -9,7 +9,7 @@ from hotline_device.host_memory import HostMemory
 from hotline_device.registry import find_backend
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.pipelines.accelerators import Accelerator
-from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer, RanksGatherer
+from hotline_host.pipelines.gatherers import Gatherer, HostGatherer, PoolsGatherer
 from hotline_host.pipelines.pipeline import AcceleratorOptions
 from hotline_host.pipelines.shared_accelerator import open_for
 from hotline_host.splitters.replayed import recording_of
@@ -17,7 +17,6 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.splitters.static_hot import AllHot
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.ranks import Ranks
-from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 from hotline_hw.spec.descriptors import GRANULE_BYTES, MAX_ROW_BYTES
 from hotline_hw.spec.params import Geometry, preset
 
@@ -56,6 +55,7 @@ class Splitting:
         follow: FollowOptions, options: Mapping[str, Any], ranks: Ranks,
     ) -> None:  # fmt: skip
         self._accelerator: Accelerator | None = None
+        self._several = ranks.count > 1
         self.memory: HostMemory | None = None
         if accelerator is None:
             self.splitter = AllHot(tables.rows.rows)
@@ -102,9 +102,7 @@ class Splitting:
             self._accelerator.close()
 
     def _gatherer(self, rows: PooledEmbeddings) -> Gatherer:
-        if isinstance(rows, SharedEmbeddings):
-            return RanksGatherer(rows)
-        if self._accelerator is None or len(rows.pools) > 1:
+        if self._accelerator is None or len(rows.pools) > 1 or self._several:
             return PoolsGatherer(rows)
         size = rows.pool.row_bytes
         if self.memory is not None and (size % GRANULE_BYTES or size > MAX_ROW_BYTES):

@@ -13,9 +13,8 @@ from hotline_host.plan import Split
 from hotline_host.pool.planner import StepPlan
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.pool import EmbeddingPool
-from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 
-__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "PoolsGatherer", "RanksGatherer", "ZeroCopyGatherer"]
+__all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "PoolsGatherer", "ZeroCopyGatherer"]
 
 _CHECK_EVERY = 16
 """Every so many mini-batches the accelerator also writes the keys of the gathered rows (8 bytes each), as a check."""
@@ -69,24 +68,9 @@ class ZeroCopyGatherer(HostGatherer):
 
 
 class PoolsGatherer(HostGatherer):
-    """The host's cores gather the rows of several pools."""
+    """The host's cores gather the rows of several pools, or of several ranks, which send each other what they need."""
 
     def __init__(self, rows: PooledEmbeddings) -> None:
-        super().__init__(rows.pool)
-        self._pools = rows.pools
-
-    def gather(self, split: Split, plan: StepPlan) -> int:
-        for pool in self._pools:
-            pool.fetch(plan.half, 0, plan.keys[: plan.free])
-            pool.fetch(plan.half, plan.free, plan.fetched)
-        self.host_rows += plan.copied_in
-        return 0
-
-
-class RanksGatherer(HostGatherer):
-    """The host's cores gather the rows that this rank keeps, and the ranks send each other what they need."""
-
-    def __init__(self, rows: SharedEmbeddings) -> None:
         super().__init__(rows.pool)
         self._rows = rows
 

@@ -14,10 +14,9 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Stopwatch
 from hotline_host.training.checkpoint import Checkpoint
 from hotline_host.training.pool_trainer import PoolTrainer
-from hotline_host.training.ranks.shared_embeddings import SharedEmbeddings
 
 from .accelerators import DrivenAccelerator
-from .gatherers import Gatherer, RanksGatherer
+from .gatherers import Gatherer, PoolsGatherer
 from .pipeline import Setup
 from .pooled import PooledPipeline, size_of
 from .shared_accelerator import open_for
@@ -70,8 +69,8 @@ class HotlinePipeline(PooledPipeline):
         return self.accelerator.learn(learned, coming, progress)
 
     def _open_gatherer(self) -> Gatherer:
-        if isinstance(self.trainer.embeddings, SharedEmbeddings):
-            return RanksGatherer(self.trainer.embeddings)
+        if self.trainer.ranks.count > 1:
+            return PoolsGatherer(self.trainer.embeddings)
         return self.accelerator.gatherer(self.trainer.pool)
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from hotline_host.errors import DataError
 
 __all__ = ["Checkpoint", "Rows", "Saving", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
 
-_FORMAT = 1
+_FORMAT = 2
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL = ".partial-"
 _STATE = "state.safetensors"

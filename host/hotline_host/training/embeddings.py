@@ -135,6 +135,12 @@ class PooledEmbeddings:
         self._back[plan.number - 1] = plan.back, plan.back_keys
         return plan
 
+    def fetch(self, plan: StepPlan) -> None:
+        """The host brings the cold rows of a mini-batch into staging memory."""
+        for pool in self.pools:
+            pool.fetch(plan.half, 0, plan.keys[: plan.free])
+            pool.fetch(plan.half, plan.free, plan.fetched)
+
     def bring_back(self, number: int) -> None:
         """Rows of a mini-batch that did not move on go to host memory. Waits for their arrival.
 

@@ -72,8 +72,9 @@ class HostRows:
 
     def changing(self, keys: np.ndarray) -> None:
         """These rows (integers [n], each once) are about to be written."""
-        if self._snapshot:
-            self._snapshot.keep(keys)
+        snapshot = self._snapshot  # the thread that reads it may end it at any moment
+        if snapshot:
+            snapshot.keep(keys)
 
     def shards(
         self, size: int, hot: np.ndarray = _NONE, hot_rows: Tensor | None = None, hot_state: Tensor | None = None

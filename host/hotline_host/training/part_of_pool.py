@@ -33,21 +33,22 @@ class PartOfPool(EmbeddingPool):
         super().__init__(tables, dimension, shape, **options)
 
     def fetch(self, half: int, place: int, keys: np.ndarray) -> None:
-        self.touch(keys)
-        self._fetch(self.cold, self.staged[half], place, keys)
-        self.fetch_state(half, place, keys)
+        own = self._own(keys)
+        names = self._local(keys[own])
+        super().touch(names)
+        self._copy(self.cold, names, self.staged[half], own + place)
+        self._copy(self.cold_state, names, self.staged_state[half], own + place)
 
     def touch(self, keys: np.ndarray) -> None:
         super().touch(self._local(keys[self._own(keys)]))
 
     def fetch_state(self, half: int, place: int, keys: np.ndarray) -> None:
-        self._fetch(self.cold_state, self.staged_state[half], place, keys)
-
-    def _fetch(self, cold: Tensor, staged: Tensor, place: int, keys: np.ndarray) -> None:
         own = self._own(keys)
-        if len(own):
-            names = torch.from_numpy(self._local(keys[own]))
-            staged.index_copy_(0, torch.from_numpy(own + place), cold.index_select(0, names))
+        self._copy(self.cold_state, self._local(keys[own]), self.staged_state[half], own + place)
+
+    def _copy(self, cold: Tensor, names: np.ndarray, staged: Tensor, places: np.ndarray) -> None:
+        if len(names):
+            staged.index_copy_(0, torch.from_numpy(places), cold.index_select(0, torch.from_numpy(names)))
 
     def write_back(self, half: int, places: np.ndarray, keys: np.ndarray) -> None:
         own = self._own(keys)

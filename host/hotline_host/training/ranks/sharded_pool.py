@@ -52,10 +52,9 @@ class ShardedPool(PartOfPool):
     def _local(self, keys: np.ndarray) -> np.ndarray:
         return self.share_of.local(keys - self._first)
 
-    def rows_of(self, keys: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Copies of cold rows that this rank owns, and of their states."""
-        at = torch.from_numpy(self._local(keys))
-        return self.cold.index_select(0, at), self.cold_state.index_select(0, at)
+    def copies(self, table: Tensor, keys: np.ndarray) -> Tensor:
+        """Copies of cold rows that this rank owns (`table` is `cold`), or of their states (`cold_state`)."""
+        return table.index_select(0, torch.from_numpy(self._local(keys)))
 
     def place(self, keys: np.ndarray, slots: np.ndarray) -> None:
         """The owners of rows send them to the slots of all ranks."""
@@ -92,7 +91,7 @@ class ShardedPool(PartOfPool):
         asking = self._ranks.agree(asked.tolist())[:, self._ranks.number].tolist()
         names = torch.from_numpy(keys[order])
         theirs = self._ranks.exchange("loop", "names of rows", names, asked.tolist(), asking)
-        rows, _ = self.rows_of(theirs.numpy())
+        rows = self.copies(self.cold, theirs.numpy())
         received = self._ranks.exchange("loop", "rows to read", rows, asking, asked.tolist())
         return torch.empty_like(received).index_copy_(0, torch.from_numpy(order), received)
 
@@ -146,7 +145,8 @@ class ShardedPool(PartOfPool):
         receive = np.bincount(owners, minlength=ranks.count) * (ranks.number < receivers)
         there = torch.from_numpy(order if ranks.number < receivers else order[:0])
         done = []
-        for part in self.rows_of(mine):
+        for table in (self.cold, self.cold_state):
+            part = self.copies(table, mine)
             copies = part.repeat(receivers, *[1] * (part.dim() - 1))
             received = ranks.exchange("loop", "all rows", copies, send, receive.tolist())
             done.append(torch.empty_like(received).index_copy_(0, there, received))

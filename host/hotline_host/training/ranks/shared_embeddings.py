@@ -73,17 +73,15 @@ class SharedEmbeddings(PooledEmbeddings):
         return replace(plan, ids=plan.ids[own])
 
     def fetch(self, plan: StepPlan) -> None:
-        """Brings the cold rows of a mini-batch into staging memory, from this rank and from the others."""
+        """From this rank, and from the others."""
         for pool, exchange in self._of(plan):
             pool.fetch(plan.half, 0, exchange.keys)
             if isinstance(pool, ShardedPool):
-                of_fetched, of_states = (
-                    exchange.keys[exchange.fetched.send],
-                    exchange.keys[exchange.fetched_states.send],
-                )
-                self._send("rows", "rows", pool.rows_of(of_fetched)[0], exchange.fetched, pool.staged[plan.half])
-                states = pool.rows_of(of_states)[1]
-                self._send("rows", "states", states, exchange.fetched_states, pool.staged_state[plan.half])
+                for what, table, route, to in (
+                    ("rows", pool.cold, exchange.fetched, pool.staged),
+                    ("states", pool.cold_state, exchange.fetched_states, pool.staged_state),
+                ):
+                    self._send("rows", what, pool.copies(table, exchange.keys[route.send]), route, to[plan.half])
 
     # The step
 

@@ -141,20 +141,22 @@ class Together(Ranks):
         return self._agree("loop", "counts", numbers)
 
     def whole(self, batch: Batch | None, error: BaseException | None = None) -> Batch:
-        failed = np.flatnonzero(self._agree("lookups", "signs of life", [batch is None])[:, 0])
+        about = [1, 0, 0, 0]  # it failed
+        if batch is not None:
+            about = [0, len(batch.indices), batch.size, (batch.lengths == 1).all()]
+        sizes = self._agree("lookups", "sizes of mini-batches", about)
+        failed = np.flatnonzero(sizes[:, 0])
         if error is not None:
             raise error
         if len(failed):
             raise RanksError(f"rank {failed[0]} cannot use its batch, and training ends on all ranks; see its message")
         assert batch is not None
-        one_hot = bool((batch.lengths == 1).all())
-        sizes = self._agree("lookups", "sizes of mini-batches", [len(batch.indices), batch.size, one_hot])
-        lookups, samples = sizes[:, 0].tolist(), sizes[:, 1].tolist()
+        lookups, samples = sizes[:, 1].tolist(), sizes[:, 2].tolist()
         tables = batch.lengths.shape[1]
         rows = torch.from_numpy(batch.indices.astype(np.int32))
         indices = self.to_all("lookups", "lookups", rows, lookups).numpy().astype(np.int64)
         lengths = np.ones((sum(samples), tables), np.int64)
-        if not sizes[:, 2].all():
+        if not sizes[:, 3].all():
             own = torch.from_numpy(batch.lengths.astype(np.int32))
             lengths = self.to_all("lookups", "lookups", own, samples).numpy().astype(np.int64)
         nothing = np.empty((len(lengths), 0), np.float32)

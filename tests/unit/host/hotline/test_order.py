@@ -88,6 +88,23 @@ def test_a_loop_that_is_left_can_be_followed_by_another(accelerator: str | None,
 
 
 @ACCELERATED
+def test_a_collection_that_is_closed_inside_of_the_loop(accelerator: str | None) -> None:
+    """What was prepared ahead is given up first, so that no thread uses an accelerator that is closed."""
+    emb = collection(ONE_D, accelerator=accelerator)
+    reference = twin(emb, sgd(0.5))
+    coming = hotline.prefetch(batches(ONE_D, 9), emb)
+    for number, features in enumerate(coming):
+        if number == 4:
+            emb.close()
+            break
+        train(emb, [features])
+    train(reference, list(batches(ONE_D, 9))[:4])
+    assert not threads()
+    coming.close()  # type: ignore[attr-defined]
+    check_equal(emb, reference, EXACT)
+
+
+@ACCELERATED
 def test_a_loader_that_fails_in_the_middle(accelerator: str | None) -> None:
     def failing() -> Iterator[Jagged]:
         yield from batches(ONE_D, 6)

@@ -114,8 +114,8 @@ def test_other_bytes_of_the_same_length(tmp_path: Path) -> None:
 
 def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_checkpoint(tmp_path, 1, STATE, rows())
-    monkeypatch.setattr(checkpoint, "_FORMAT", 2)
-    with pytest.raises(DataError, match="has format 1; this version reads format 2"):
+    monkeypatch.setattr(checkpoint, "_FORMAT", 3)
+    with pytest.raises(DataError, match="has format 2; this version reads format 3"):
         load_checkpoint(path)
 
 
