@@ -1,4 +1,4 @@
-"""The documentation as a site: every link leads somewhere, and what the start pages tell to run can be run."""
+"""The documentation as a site: links lead somewhere, options that start pages name exist, and their Python runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -16,6 +17,7 @@ from hotline_host.commands.main import app
 
 pytest.importorskip("mkdocs")
 ROOT = Path(__file__).parents[2]
+COMMAND: Any = get_command(app)
 START = sorted((ROOT / "docs" / "start").glob("*.md"))
 MINIMAL = """
 site_name: small
@@ -53,18 +55,31 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, link: str, good: b
         assert "NOTHING.py" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", START, ids=lambda path: path.stem)
-def test_commands_of_the_start_pages_exist(page: Path) -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    told = re.findall(r"^\.venv/bin/hotline (.*?)(?:\s+#.*)?$", page.read_text(), flags=re.MULTILINE)
-    for line in told:
-        name, *arguments = shlex.split(line)
-        known = {option for parameter in commands[name].params for option in parameter.opts}
-        unknown = [word for word in arguments if word.startswith("--") and word not in known]
-        assert not unknown, f"{page.name}: hotline {name} has no {', '.join(unknown)}"
+COMMANDS = [
+    (page.name, line)
+    for page in START
+    for line in re.findall(r"^\.venv/bin/hotline (.*?)(?:\s+#.*)?$", page.read_text(), flags=re.MULTILINE)
+]
+PYTHON = [
+    (page.name, code)
+    for page in START
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("page", START, ids=lambda path: path.stem)
-def test_python_of_the_start_pages_runs(page: Path) -> None:
-    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
-        exec(compile(code, page.name, "exec"), {})
+def test_the_start_pages_show_something() -> None:
+    assert {page for page, _ in COMMANDS} == {"fpga.md", "training.md"}
+    assert {page for page, _ in PYTHON} == {"verification.md"}
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_options_of_the_start_pages_exist(page: str, line: str) -> None:
+    name, *arguments = shlex.split(line)
+    known = {option for parameter in COMMAND.commands[name].params for option in parameter.opts}
+    unknown = [word for word in arguments if word.startswith("--") and word not in known]
+    assert not unknown, f"{page}: hotline {name} has no {', '.join(unknown)}"
+
+
+@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[page for page, _ in PYTHON])
+def test_python_of_the_start_pages_runs(page: str, code: str) -> None:
+    exec(compile(code, page, "exec"), {})

@@ -216,7 +216,7 @@ def test_reset_after_a_transfer_that_failed(device):
 
 @pytest.mark.slow
 def test_devices_of_two_geometries_in_one_process():
-    """test_verilated_device.py has two whole accelerators."""
+    """test_device_identity.py has two whole accelerators."""
     other = TINY.override({"lanes": 4, "counter_bits": 6})
     with VerilatedCore(TINY) as first, VerilatedCore(other) as second, VerilatedCore(TINY) as third:
         second.reset()

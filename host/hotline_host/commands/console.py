@@ -5,7 +5,6 @@ Exit codes: 2 for an expected error, 128 and the signal's number (Ctrl-C: 130).
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from rich.table import Table
 from hotline_host.data.sources import source_file
 from hotline_host.errors import EXPECTED
 from hotline_host.files import check_outputs, is_standard_output, json_text, write_json
+from hotline_host.launched import launched_rank
 
 from .progress import TerminalProgress
 from .signals import Ended, exit_code, received
@@ -130,6 +130,6 @@ def _message(error: BaseException) -> str | None:
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:
-    several = os.environ.get("WORLD_SIZE", "1") != "1"  # processes of torchrun
-    say(f"rank {os.environ.get('RANK', '0')}: {message}" if several else message)
+    rank = launched_rank()
+    say(message if rank is None else f"rank {rank}: {message}")
     raise typer.Exit(code) from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from hotline_host.launched import launched_rank
 
 __all__ = ["TerminalProgress"]
 
@@ -23,7 +24,7 @@ class TerminalProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, the first
+        shown = sys.stderr.isatty() and not launched_rank()  # of several processes, the first
         self._bars = Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown)
         self._task: TaskID | None = None
         self._bars.start()

@@ -22,12 +22,9 @@ from .columns import numbers
 from .criteo import DENSE, TABLES, dense_features, files_of, read_text
 from .delimited import Position, Progress
 from .hashed import MAX_CELLS, Cells, values_of
-from .log import Batch, DataError, extreme_batch
+from .log import MLPERF_ROWS, Batch, DataError, extreme_batch
 
-__all__ = ["DEFAULT_ROWS", "CriteoStream", "can_stream"]
-
-DEFAULT_ROWS = 40_000_000
-"""Most rows of a table, unless told otherwise: as in MLPerf Training."""
+__all__ = ["CriteoStream", "can_stream"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class CriteoStream:
     """
 
     def __init__(
-        self, path: Path, *, rows: int = DEFAULT_ROWS, skip_bad: bool = False, samples: int | None = None,
+        self, path: Path, *, rows: int = MLPERF_ROWS, skip_bad: bool = False, samples: int | None = None,
         progress: Progress | None = None,
     ) -> None:  # fmt: skip
         if not 1 <= rows <= MAX_CELLS:

@@ -15,13 +15,18 @@ import numpy as np
 from hotline_host.errors import DataError
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
 
-__all__ = ["MAX_ROWS", "MAX_TABLES", "Batch", "ClickLog", "DataError", "Log", "extreme_batch", "in_memory"]
+__all__ = [
+    "MAX_ROWS", "MAX_TABLES", "MLPERF_ROWS", "Batch", "ClickLog", "DataError", "Log", "extreme_batch", "in_memory",
+]  # fmt: skip
 
 MAX_TABLES = 1 << TABLE_FIELD.width
 """Most tables of one log, as the table field of a lookup word allows."""
 
 MAX_ROWS = 1 << ROW_FIELD.width
 """Most rows of one table, as the row field of a lookup word allows."""
+
+MLPERF_ROWS = 40_000_000
+"""Most rows of a table in MLPerf Training's DLRM-DCNv2, as `max_ind_range` of its reference says."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from hotline_host.data.synthetic import generator as synthetic
 from hotline_host.data.synthetic.shapes import SHAPES
 
 from . import arrays, avazu, criteo, movielens, open_bandit
-from .criteo_stream import DEFAULT_ROWS, CriteoStream, can_stream
+from .criteo_stream import CriteoStream, can_stream
 from .delimited import Progress
-from .log import ClickLog, DataError, Log, in_memory
+from .log import MLPERF_ROWS, ClickLog, DataError, Log, in_memory
 
 __all__ = ["SOURCES", "load", "open_log", "source_file"]
 
@@ -46,7 +46,7 @@ def open_log(
         path, rows = _path_and_rows(spec, rest)
         if rows is not None or can_stream(path):
             return CriteoStream(
-                path, rows=DEFAULT_ROWS if rows is None else rows, skip_bad=skip_bad, samples=samples,
+                path, rows=MLPERF_ROWS if rows is None else rows, skip_bad=skip_bad, samples=samples,
                 progress=progress,
             )  # fmt: skip
     return load(spec, skip_bad=skip_bad, samples=samples, seed=seed, cache=cache, progress=progress)

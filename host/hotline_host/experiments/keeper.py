@@ -95,7 +95,7 @@ class Keeper:
         if self._folder:
             more = {"run": self._run, "steps": _columns(done.steps), "losses": np.array(done.losses)}
             pipeline.save(self._folder / name, len(done.steps), more, writes=self._ranks.number == 0)
-            self._ranks.agree([])  # no rank goes on, or looks for the checkpoint, before it is there
+            self._ranks.agree([0])  # of several ranks none goes on, or looks for the checkpoint, before it is there
 
 
 _COUNTS = {"split": SplitCounts, "gather": GatherCounts}

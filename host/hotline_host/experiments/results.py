@@ -177,9 +177,9 @@ class NetworkFigures:
         traffic = ranks.traffic
         if traffic is None:
             return None
-        kinds = {"lookups", "rows", "states", "rows of the step before", "gradients"}
-        every = ranks.agree([traffic.sent.get(kind, 0) for kind in sorted(kinds)]).sum(axis=0).tolist()
-        sent = {kind: count for kind, count in zip(sorted(kinds), every, strict=True) if count}
+        own = traffic.of_rows()
+        every = ranks.agree([*own.values()]).sum(axis=0).tolist()
+        sent = {what: count for what, count in zip(own, every, strict=True) if count}
         dense = sum(parameter.nbytes for parameter in model.parameters())
         sent["dense gradients"] = 2 * (ranks.count - 1) * dense * traffic.steps
         return cls(ranks.count, traffic.steps, sent, traffic.least)

@@ -88,7 +88,7 @@ def _training_rows(result: CosimResult) -> _Rows:
 def _network_rows(network: NetworkFigures) -> _Rows:
     steps = max(1, network.steps)
     sent = ", ".join(f"{what} {count / steps / 1e3:,.1f}" for what, count in network.sent.items())
-    ours = sum(count for what, count in network.sent.items() if what not in ("dense gradients", "lookups"))
+    ours = sum(count for what, count in network.sent.items() if what != "dense gradients")
     return [
         (f"network a step, {network.ranks} ranks", f"{sum(network.sent.values()) / steps / 1e3:,.1f} kB: {sent}"),
         ("... rows and gradients", f"{ours / steps / 1e3:,.1f} kB; the least is {network.least / steps / 1e3:,.1f}"),

@@ -26,14 +26,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hotline_host.data.log import DataError
+from hotline_host.data.log import MLPERF_ROWS, DataError
 
 from .shapes import SHAPES
 
-__all__ = ["FULL_ROWS", "Options", "parse"]
-
-FULL_ROWS = 40_000_000
-"""Most rows of a table in MLPerf Training's DLRM-DCNv2, as `max_ind_range` of its reference says."""
+__all__ = ["Options", "parse"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def _value(spec: str, option: str, text: str) -> bool | int | float:
                 return value
             right = "a share above 0, at most 1"
         case "rows" if text == "FULL":
-            return FULL_ROWS
+            return MLPERF_ROWS
         case _:
             if text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 40:
                 return int(text)

@@ -11,19 +11,18 @@ import torch
 import torch.distributed as dist
 
 from hotline_host.errors import RanksError
+from hotline_host.launched import launched_rank
 
 from .ranks import Alone, Ranks
 from .together import Together
 
 __all__ = ["launched_device", "launched_ranks"]
 
-_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
 
 def launched_device(name: str) -> str:
     """ "cuda" is the GPU of this process's number on its node. Other names stay as they are."""
     local = os.environ.get("LOCAL_RANK")
-    return f"cuda:{local}" if name == "cuda" and local and _several() else name
+    return f"cuda:{local}" if name == "cuda" and local and launched_rank() is not None else name
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def launched_ranks(device: torch.device, timeout: float, accelerators: str) -> I
         RanksError: not all of them have come within `timeout` seconds, or one is gone. DistributedDataParallel says so
             by a RuntimeError of another kind.
     """
-    if not _several():
+    if launched_rank() is None:
         yield Alone()
         return
     on_gpu = device.type == "cuda"
@@ -55,7 +54,3 @@ def launched_ranks(device: torch.device, timeout: float, accelerators: str) -> I
         if (lost := ranks.lost("gradients of dense parameters", error)) is None:
             raise
         raise lost from None
-
-
-def _several() -> bool:
-    return all(os.environ.get(name) for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1

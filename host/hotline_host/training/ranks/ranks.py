@@ -16,7 +16,10 @@ from torch import nn
 from hotline_host.data.log import Batch
 from hotline_host.training.embeddings import PooledEmbeddings
 
-__all__ = ["Alone", "Ranks", "SharedBatch", "Traffic"]
+__all__ = ["ROW_TRAFFIC", "Alone", "Ranks", "SharedBatch", "Traffic"]
+
+ROW_TRAFFIC = ("rows", "states", "rows of the step before", "gradients")
+"""What ranks send each other for the embedding rows of a step: names in `Traffic.sent`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Traffic:
     sent: dict[str, int] = field(default_factory=dict)
     least: int = 0
     steps: int = 0
+
+    def of_rows(self) -> dict[str, int]:
+        """What of `sent` was for embedding rows; the same names on all ranks."""
+        return {what: self.sent.get(what, 0) for what in ROW_TRAFFIC}
 
 
 class Ranks(ABC):

@@ -26,10 +26,13 @@ from hotline_host.training.optim import RowOptimizer
 from hotline_host.training.pool import EmbeddingPool
 from hotline_host.training.resident_pool import ResidentPool
 
+from .ranks import ROW_TRAFFIC
 from .sharded_pool import ShardedPool
 from .together import Together
 
 __all__ = ["SharedEmbeddings"]
+
+_ROWS, _STATES, _MOVED, _GRADIENTS = ROW_TRAFFIC
 
 
 class SharedEmbeddings(PooledEmbeddings):
@@ -78,8 +81,8 @@ class SharedEmbeddings(PooledEmbeddings):
             pool.fetch(plan.half, 0, exchange.keys)
             if isinstance(pool, ShardedPool):
                 for what, table, route, to in (
-                    ("rows", pool.cold, exchange.fetched, pool.staged),
-                    ("states", pool.cold_state, exchange.fetched_states, pool.staged_state),
+                    (_ROWS, pool.cold, exchange.fetched, pool.staged),
+                    (_STATES, pool.cold_state, exchange.fetched_states, pool.staged_state),
                 ):
                     self._send("rows", what, pool.copies(table, exchange.keys[route.send]), route, to[plan.half])
 
@@ -93,8 +96,8 @@ class SharedEmbeddings(PooledEmbeddings):
             for pool, exchange in self._of(plan):
                 traffic.least += exchange.least * pool.row_bytes
                 for what, table, route in (
-                    ("rows of the step before", pool.rows, exchange.moved),
-                    ("states", pool.state, exchange.moved_states),
+                    (_MOVED, pool.rows, exchange.moved),
+                    (_STATES, pool.state, exchange.moved_states),
                 ):
                     self._send("step", what, table.index_select(0, _ids(route.send, table)), route, table)
 
@@ -107,7 +110,7 @@ class SharedEmbeddings(PooledEmbeddings):
         exchange, pool = self._exchanges[plan.number][number], self.pools[number]
         sums = self.kernels.row_sums(gradient, groups, weights) / self._ranks.count
         received = self._ranks.exchange(
-            "step", "gradients", sums.index_select(0, _ids(exchange.send, sums)), exchange.send_counts,
+            "step", _GRADIENTS, sums.index_select(0, _ids(exchange.send, sums)), exchange.send_counts,
             exchange.receive_counts,
         )  # fmt: skip
         parts = received.split(exchange.receive_counts)

@@ -183,6 +183,7 @@ print(samples, peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is told by Linux")
 def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)

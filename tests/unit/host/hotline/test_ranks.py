@@ -21,6 +21,8 @@ from tests.support.rank_runs import (
 )  # fmt: skip
 from tests.support.ranks import run_ranks, start_ranks
 
+pytestmark = pytest.mark.long  # each test starts processes
+
 CASES = [
     ("one D", "SGD", {}), ("one D", "RowwiseAdagrad", {"accelerators": "rank"}), ("all kinds", "RowwiseAdagrad", {}),
     ("all kinds", "Adam", {}), ("all kinds", "Adagrad", {"accelerator": None}),
