@@ -163,6 +163,7 @@ class Reader:
                 if not data.endswith(b"\n"):
                     self._refuse_long_line(data)
                     data += b"\n"
+                    self._taken += 1  # so that positions before it stay right
             if self._blank_lines:
                 data, self._blank_lines = self._blank_lines + data, b""
             if data.endswith((b"\n\n", b"\n\r\n")) or data in (b"\n", b"\r\n"):
