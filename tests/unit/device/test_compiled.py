@@ -55,6 +55,7 @@ def test_the_users_own_setting_stays(module, tmp_path):
     assert list((tmp_path / "numba").glob("sources_*/*.nbi")) and not (tmp_path / "cache").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "damage"), [("nbi", "empty"), ("nbi", "noise"), ("nbc", "cut")])
 def test_a_damaged_file_is_compiled_again(module, tmp_path, kind, damage):
     folder = tmp_path / "cache"

@@ -132,6 +132,7 @@ for step in count(1):
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_a_whole_one_is_left(tmp_path: Path) -> None:
     rng = random.Random(1)
     for round_ in range(4):

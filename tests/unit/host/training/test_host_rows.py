@@ -67,6 +67,7 @@ def test_several_threads_may_touch() -> None:
     assert torch.equal(lazy.rows, whole())
 
 
+@pytest.mark.long
 def test_a_file_takes_space_for_what_was_touched(tmp_path: Path) -> None:
     large = np.array([1 << 24])
     file = HoledFile(tmp_path / "file", 1 << 34, "a file")

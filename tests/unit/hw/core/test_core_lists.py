@@ -238,6 +238,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_part_is_caught(mutant: str) -> None:
     part, right, wrong = MUTANTS[mutant]

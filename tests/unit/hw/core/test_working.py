@@ -185,7 +185,7 @@ def same_home(g: Geometry, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("calm", [False, True], ids=["stalls", "calm"])
-@pytest.mark.parametrize("places", [2, 4, 16])
+@pytest.mark.parametrize("places", [2, 4, pytest.param(16, marks=pytest.mark.long)])
 def test_random_mini_batches(places, calm, short_epochs):
     """Mini-batches with too few rows to fill the lists, and with too many."""
     g = geometry(places)
@@ -216,6 +216,7 @@ def test_every_tag_of_a_table_that_is_larger_than_tags():
     assert seen[0].lists == [tags, []] and seen[1].lists == [[], tags[::-2]]
 
 
+@pytest.mark.long
 def test_epochs_come_round():
     """More mini-batches than a table has epochs. Entries of the last round are not taken for entries of this one."""
     g = geometry(2)

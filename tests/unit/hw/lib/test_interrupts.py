@@ -90,7 +90,7 @@ class Device(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_cause_that_is_left_gives_another_edge(whole: bool) -> None:
     dut = HotlineDevice(preset("tiny")) if whole else Device()
     bus, base = (dut.s_axil, 0) if whole else (dut.registers.bus, 0x1000)

@@ -183,6 +183,7 @@ def test_reads_arrive_whole_and_in_order(bits, seed):
             assert not FIRST <= address < FIRST + PAGES * PAGE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bits", GEOMETRIES)
 def test_reads_across_4_gib(elsewhere, bits):
     """A request that crosses the boundary brings what is behind it. At the top, one ends with the last byte."""

@@ -119,6 +119,7 @@ def test_when_memory_is_reset_too_nothing_is_awaited(engine):
     simulate(ResetInserter(rst)(dut), bench)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bits", GEOMETRIES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_reads_after_resets_are_whole(bits, seed):

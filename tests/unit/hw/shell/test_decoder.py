@@ -97,6 +97,7 @@ class Draw:
         )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
 def test_verdicts_are_those_of_the_golden_model(geometry):
     state_rows = geometry.banks * geometry.sets * geometry.state_rows_per_set

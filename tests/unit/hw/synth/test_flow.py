@@ -52,6 +52,7 @@ def silent(what: str, done: int, total: int) -> None:
     assert 0 <= done <= total and what
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_sum_and_a_memory(target: str) -> None:
     design = read_design(VERILOG)

@@ -46,6 +46,7 @@ print(core_verilog(Geometry(**{SMALL.as_dict()!r})).splitlines()[1])
 """
 
 
+@pytest.mark.long
 def test_sources_edited_after_they_were_loaded(tmp_path):
     """Once, the process that had loaded them kept what they were under the name of what they are."""
     shutil.copytree(ROOT / "hotline_hw", tmp_path / "hotline_hw", ignore=shutil.ignore_patterns("__pycache__"))
@@ -67,6 +68,7 @@ def test_sources_edited_after_they_were_loaded(tmp_path):
     assert second_line("Edited under", "Licensed under") == of_loaded
 
 
+@pytest.mark.long
 def test_sources_edited_while_it_generates(tmp_path, monkeypatch):
     """Whatever is on disk when the generator starts, it works on what the name was made of."""
     write_sources(read_sources(ROOT, (ROOT / "hotline_hw").glob("**/*.py")), tmp_path)
@@ -90,6 +92,7 @@ def test_a_geometry_that_cannot_be():
         core_verilog(SMALL, DEVICE_TOP)
 
 
+@pytest.mark.long
 @needs("g++")
 def test_model_edited_while_it_is_compiled(tmp_path, monkeypatch):
     shutil.copytree(memory._FOLDER, tmp_path / "memory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ class Naive:
         return [word for word, place in sorted(self.places.items(), key=lambda item: item[1]) if place[0] == held]
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(shells(), seeds, st.integers(1, 8))
 def test_lists_are_those_of_the_naive_model(geometry, seed, batches):
