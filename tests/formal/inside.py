@@ -9,14 +9,19 @@ from typing import Any
 __all__ = ["keep_signals"]
 
 
-def keep_signals(component: Any, method: str) -> SimpleNamespace:
-    """What `component.method` calls its local variables. It is filled when the component is elaborated."""
+def keep_signals(component: Any, method: str, of: Any = None) -> SimpleNamespace:
+    """What `component.method` calls its local variables. It is filled when the component is elaborated.
+
+    Args:
+        of: the class that has the method, if the component's own only calls it.
+    """
     kept = SimpleNamespace()
     original = getattr(component, method)
+    code = (getattr(of, method) if of else original.__func__).__code__
 
     def call(*arguments: Any) -> Any:
         def watch(frame: FrameType, event: str, _: Any) -> None:
-            if event == "return" and frame.f_code is original.__func__.__code__:
+            if event == "return" and frame.f_code is code:
                 kept.__dict__.update(frame.f_locals)
 
         before = sys.getprofile()

@@ -33,7 +33,7 @@ class ReadEngine(wiring.Component):
 
     A reset ends requests, but not the bursts that memory knows of. The engine then keeps an address that it offers
     until memory takes it, and drops the beats that are still due. The next burst is issued when all of them have come,
-    and after `read_beats` cycles, in which the engine clears its buffer.
+    and after max(`read_beats`, `read_tags`) cycles, in which the engine clears what it knows of its buffer and ids.
 
     Ports:
         request: payload `read_request`.
