@@ -16,6 +16,7 @@ from hotline_hw.spec.regmap import WEIGHTS, Command, Error, Phase
 from hotline_hw.spec.words import LAST_FIELD
 from hotline_sim.bench.rows import random_rows
 from hotline_sim.bench.settings import bench_geometry
+from hotline_sim.bench.simulator import ICARUS
 from hotline_sim.bench.stimulus import key_words, keys_of_set, random_batches, random_front, random_keys
 
 from .coverage import Coverage
@@ -239,10 +240,9 @@ class RandomBench:
 @cocotb.test()
 async def test_random(dut: Any) -> None:
     """Each round of random actions has another budget and other pauses. At the end every coverpoint must be met."""
-    inside = cocotb.SIM_NAME.startswith("Icarus")  # Verilator shows only the ports
-    tb = TB(dut, Coverage(bench_geometry(), inside))
+    tb = TB(dut, Coverage(bench_geometry(), ICARUS))
     await tb.start()
-    if inside:
+    if ICARUS:
         watch_updates(dut, tb)
     bench = RandomBench(tb)
     most = tb.geometry.hot_capacity

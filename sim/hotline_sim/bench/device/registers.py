@@ -9,7 +9,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
@@ -20,6 +19,7 @@ from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import register
 from hotline_hw.spec.shell_registers import DmaCommand, DmaIrq, shell_register, window_offset
 from hotline_sim.bench.settings import bench_geometry, bench_seed
+from hotline_sim.bench.simulator import ICARUS
 from hotline_sim.memory.timing import MemoryTiming
 from hotline_sim.model.device import ModelDevice
 
@@ -37,7 +37,7 @@ TABLES, TABLE_ROWS, TABLE_STRIDE = 7, 256, 80
 @cache
 def shared_coverage(geometry: Geometry) -> DeviceCoverage:
     """The coverage of all benches of a simulation."""
-    return DeviceCoverage(geometry, inside=cocotb.SIM_NAME.startswith("Icarus"))  # Verilator shows only the ports
+    return DeviceCoverage(geometry, inside=ICARUS)
 
 
 def offset_of(name: str) -> int:

@@ -201,7 +201,7 @@ async def goes_on(tb: DeviceTB) -> None:
     """Checks that the device still carries out descriptors."""
     maker = Maker(tb, universe=3)  # few rows, so that the lists have room for them
     done = await tb.run(
-        maker.learn(), maker.classify(), maker.gather(flags=Flag.KEYS), maker.gather(flags=Flag.HELD),
+        maker.learn(24), maker.classify(24), maker.gather(flags=Flag.KEYS), maker.gather(flags=Flag.HELD),
         maker.random_list(7), maker.select(),
     )  # fmt: skip
     ends = [Status(one.status).name for one in done]

@@ -11,6 +11,7 @@ import numpy as np
 from hotline_device.ring_entries import Descriptor
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.regmap import Command
+from hotline_sim.bench.simulator import cases
 
 from .memory import CORNERS, DISORDER, Extent
 from .outputs import outputs
@@ -57,7 +58,7 @@ async def in_step(tb: DeviceTB) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize((("timing", "gated"), [("slow", True), ("disorder", False)]))
+@cocotb.parametrize((("timing", "gated"), cases(("disorder", False), ("slow", True))))
 async def test_abort(dut: Any, timing: str, gated: bool) -> None:
     """The descriptor under way is ABORTED, none behind it begins, and the rings start anew."""
     tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing], gated=gated)
@@ -95,7 +96,7 @@ async def test_abort(dut: Any, timing: str, gated: bool) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(gated=[True, False])
+@cocotb.parametrize(gated=cases(True, False))
 async def test_reset(dut: Any, gated: bool) -> None:
     """Everything is as new, and nothing outside the descriptor's outputs was touched."""
     tb = DeviceTB(dut, timing=DISORDER, gated=gated)
@@ -123,7 +124,7 @@ async def test_reset(dut: Any, gated: bool) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize((("timing", "gated"), [("slow", True), ("disorder", False)]))
+@cocotb.parametrize((("timing", "gated"), cases(("slow", True), ("disorder", False))))
 async def test_reset_alone(dut: Any, timing: str, gated: bool) -> None:
     """Memory works on while the device is reset, by its pin or by a register, again and again. It gets what it was
     promised, and what it still owes comes too late for anyone. All that is done afterwards is right."""

@@ -12,6 +12,7 @@ from hotline_device.host_memory import PAGE_BYTES
 from hotline_device.ring_entries import Descriptor
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.regmap import Command, Error
+from hotline_sim.bench.simulator import cases
 
 from .memory import CORNERS, DISORDER, FAST, Extent
 from .outputs import outputs
@@ -20,7 +21,7 @@ from .tb import DeviceTB
 
 
 @cocotb.test()
-@cocotb.parametrize(timing=["slow", "disorder"])
+@cocotb.parametrize(timing=cases("disorder", "slow"))
 async def test_window_removed(dut: Any, timing: str) -> None:
     """A window is removed while a GATHER reads there: WINDOW, or OK if it was done. Nothing else is touched."""
     tb = DeviceTB(dut, timing=DISORDER if timing == "disorder" else CORNERS[timing])

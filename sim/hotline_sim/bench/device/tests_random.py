@@ -6,6 +6,8 @@ from typing import Any
 
 import cocotb
 
+from hotline_sim.bench.simulator import cases
+
 from .memory import CORNERS, DISORDER, LIMITED
 from .stimulus import Maker
 from .tb import DeviceTB
@@ -14,7 +16,7 @@ TIMINGS = {**CORNERS, "disorder": DISORDER, **{f"limited_{most}": timing for mos
 
 
 @cocotb.test()
-@cocotb.parametrize(timing=list(TIMINGS), gated=[True, False])
+@cocotb.parametrize(timing=list(TIMINGS), gated=cases(True, False))
 async def test_random(dut: Any, timing: str, gated: bool) -> None:
     """Random groups of descriptors, some of them malformed."""
     tb = DeviceTB(dut, timing=TIMINGS[timing], gated=gated)
