@@ -9,7 +9,6 @@ on this way looks at a tag or a weight, so one bit of each is proof enough.
 from __future__ import annotations
 
 from dataclasses import replace
-from unittest import mock
 
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
@@ -50,13 +49,7 @@ class FreeTracker(SampleAwareTracker):
 
 def with_free_tracker(bank: type[PopularityBank], geometry: Geometry) -> tuple[PopularityBank, FreeTracker]:
     tracker = FreeTracker(geometry)
-
-    class Bank(bank):  # type: ignore[misc, valid-type]
-        def elaborate(self, platform: object) -> Module:
-            with mock.patch.dict(bank.elaborate.__globals__, SampleAwareTracker=lambda _: tracker):
-                return super().elaborate(platform)
-
-    return Bank(geometry), tracker
+    return with_parts(bank, SampleAwareTracker=lambda _: tracker)(geometry), tracker
 
 
 class UpdatesKeepTheirOrder(wiring.Component):
