@@ -29,11 +29,14 @@ def geometry(axi_bits: int, *, read_tags: int = 2, read_beats: int = 4) -> Geome
 
 
 def with_parts(block: type[T], **parts: object) -> type[T]:
-    """`block`, which finds `parts` under their names when it is elaborated."""
+    """`block`, which finds `parts` under their names when it is elaborated. It may have been given others before."""
+    own = getattr(block, "without_parts", block)
 
     class Block(block):  # type: ignore[misc, valid-type]
+        without_parts = own
+
         def elaborate(self, platform: object) -> Module:
-            with mock.patch.dict(block.elaborate.__globals__, parts):  # type: ignore[attr-defined]
+            with mock.patch.dict(own.elaborate.__globals__, parts):  # type: ignore[attr-defined]
                 return super().elaborate(platform)
 
     return Block

@@ -6,7 +6,7 @@ import sys
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-__all__ = ["keep_signals"]
+__all__ = ["elaborated", "keep_signals"]
 
 
 def keep_signals(component: Any, method: str, of: Any = None) -> SimpleNamespace:
@@ -32,4 +32,11 @@ def keep_signals(component: Any, method: str, of: Any = None) -> SimpleNamespace
             sys.setprofile(before)
 
     object.__setattr__(component, method, call)
+    return kept
+
+
+def elaborated(component: Any, kept: SimpleNamespace) -> SimpleNamespace:
+    """Elaborates `component` now, so that `kept` is filled. Whoever elaborates it later gets the same module."""
+    module = component.elaborate(None)
+    object.__setattr__(component, "elaborate", lambda _: module)
     return kept
