@@ -20,8 +20,7 @@ from hotline_host.data.sources import load
 from hotline_host.errors import DataError
 from hotline_host.experiments.cosim import cosim
 from hotline_host.experiments.cosim_settings import MODELS
-from hotline_host.pipelines import pipeline
-from hotline_host.training import checkpoint
+from hotline_host.training import checkpoint, saver
 from hotline_hw.spec.params import PRESETS
 from tests.support.small_runs import small_settings, write_skewed_log
 
@@ -67,7 +66,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(log, tmp_path, monkeypat
     dtype = changes.get("dtype", "float32")
     whole = run(log, 14, dtype=dtype)
     dimension = MODELS["small"].dimension
-    monkeypatch.setattr(pipeline, "_SHARD_BYTES", 40 * dimension * (8 if dtype == "float64" else 4))  # 3 shards
+    monkeypatch.setattr(saver, "_SHARD_BYTES", 40 * dimension * (8 if dtype == "float64" else 4))  # 3 shards
     step, late, save = threading.Semaphore(0), [], checkpoint._save
 
     def slow(path: Path, tensors: dict) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,11 +61,30 @@ class ReplayedSplitter(Splitter):
         self._places = RowPlaces(np.array(self.header.rows))
         self._places.where[self._places.bases[tables] + rows] = slots
         self._next = self._order_at = self._moves_at = 0
+        self._resumed = -1  # the mini-batch before which nothing was in the pool
         self._cycles = Cycles(0, 0, 0, 0, 0)
 
     def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         tables, rows, slots = self._recording.placed
         return tables, rows, slots
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self._next}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on with a later mini-batch. The rows that are hot before it are `hot`."""
+        self.restart()
+        for number in range(min(state["steps"], len(self))):
+            moves = self._moves(number)
+            if moves is not None:
+                apply_moves(self._places, moves)
+            self._order_at += max(0, int(self._recording.cold[number]))
+        self._next = self._resumed = state["steps"]
+
+    def hot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows that are hot now: tables, rows and slots, int64 [m]."""
+        keys = np.flatnonzero(self._places.where >= 0)
+        return *self._places.names(keys), self._places.where[keys].astype(np.int64)
 
     def split(self, batch: Batch) -> Followed:
         """The recorded answer to the next mini-batch.
@@ -117,6 +137,7 @@ class ReplayedSplitter(Splitter):
             return Split(derived.popular, derived.slots, None)
         order = self._recording.order[self._order_at : self._order_at + count].astype(np.int64)
         self._order_at += count
+        held = 0 if number == self._resumed else held
         working = derived.working
         assert working is not None
         if len(working) != count or held > count or not np.array_equal(np.sort(order), np.arange(count)):

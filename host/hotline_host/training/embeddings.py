@@ -112,6 +112,16 @@ class PooledEmbeddings:
         return self.planner.shape
 
     @property
+    def row_bytes(self) -> int:
+        """Of the widest row, without its state."""
+        return max(pool.row_bytes for pool in self.pools)
+
+    @property
+    def saves_beside(self) -> bool:
+        """Rows may be trained while `shards` is read."""
+        return not any(isinstance(pool, ResidentPool) for pool in self.pools)
+
+    @property
     def device_bytes(self) -> int:
         """Bytes of the pools."""
         return sum(pool.device_bytes for pool in self.pools)
