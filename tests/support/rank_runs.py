@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ __all__ = [
     "fails_in_the_loop",
     "feed_of",
     "interleaved",
+    "kept",
     "mistakes",
     "resumed",
     "train_all",
@@ -141,6 +144,22 @@ def resumed(state: dict[str, Any], steps: int) -> dict[str, Any]:
     emb.set_extra_state(state)
     train(emb, hotline.prefetch(islice(batches(ALL_KINDS, 99, seed=77), steps), emb))
     return emb.get_extra_state()
+
+
+def kept(folder: Path, steps: int) -> tuple[int, list[float], dict[str, Any]]:
+    """Goes on from a folder, if there is something, and keeps it. Every rank trains on the same batches, and each draws
+    its own noise. Returns where it began, losses and rows."""
+    random.seed(dist.get_rank() if dist.is_initialized() else 0)
+    emb = collection(ALL_KINDS, optimizer=hotline.RowwiseAdagrad(0.5))
+    done, losses = hotline.load(folder, emb), []
+    feed = islice(batches(ALL_KINDS, 99, seed=77), done, steps)
+    for step, features in enumerate(hotline.prefetch(feed, emb), done + 1):
+        loss = loss_of(emb(features))
+        loss.backward()
+        losses.append(loss.item() + random.random())
+        if step % 5 == 0:
+            hotline.save(folder, emb)
+    return done, losses, emb.weights()
 
 
 def fails_in_the_loop() -> None:

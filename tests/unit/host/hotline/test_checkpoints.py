@@ -17,10 +17,27 @@ import torch
 from torch import nn
 
 import hotline
+from hotline_device.registry import open_device
+from hotline_host.data.minibatches import MiniBatches
+from hotline_host.driver.driver import Driver
 from hotline_host.errors import DataError, DriverError, SettingsError
+from hotline_host.splitters.recording import record
 from hotline_host.training import checkpoint, saver
 from hotline_hw.spec.params import PRESETS
-from tests.support.collections_of_bags import ALL_KINDS, ONE_D, Config, Jagged, batches, collection, loss_of, train
+from tests.support.collections_of_bags import (
+    ALL_KINDS,
+    EXACT,
+    FOLLOW,
+    ONE_D,
+    Config,
+    Jagged,
+    batches,
+    collection,
+    loss_of,
+    of_tables,
+    train,
+)
+from tests.support.gathering_runs import ROWS, SAMPLES, drifting_log
 
 ACCELERATED = pytest.mark.parametrize("accelerator", ["model", None])
 STEPS = 24
@@ -120,6 +137,39 @@ def test_any_accelerator_goes_on(earlier: str | None, later: str | None, lazy: b
     if lazy and earlier:
         with pytest.raises(DataError, match="another collection: its seed is 3, and here it is 4"):
             hotline.load(tmp_path, collection(tables, **options[1], seed=4))
+
+
+def test_a_recording_goes_on_where_it_was(tmp_path: Path) -> None:
+    """It was at a mini-batch in its middle, and rows had moved since it began."""
+    log, path = MiniBatches(drifting_log(multi_hot=True), 0, 24 * SAMPLES, SAMPLES), tmp_path / "made.npz"
+    with open_device("model", PRESETS["tiny"]) as device:
+        driver = Driver(device)
+        driver.set_hot_rows(24)
+        record(
+            path,
+            driver,
+            log,
+            FOLLOW,
+            preset="tiny",
+            backend="model",
+            memory=None,
+            seed=0,
+            row_bytes=32,
+            clock_mhz=250.0,
+        )
+    tables = [
+        Config(name=name, num_embeddings=int(rows), embedding_dim=4) for name, rows in zip("abcd", ROWS, strict=True)
+    ]
+    whole, first, second, live = (collection(tables, accelerator=name) for name in (*[f"replay:{path}"] * 3, "model"))
+    feed = [of_tables(batch) for batch in log]
+    expected = train(whole, hotline.prefetch(feed, whole))
+    train(first, hotline.prefetch(feed[:13], first))
+    hotline.save(tmp_path, first)
+    assert hotline.load(tmp_path, second) == 13
+    assert train(second, hotline.prefetch(feed[13:], second)) == expected[13:]
+    assert second.figures()["moved"] == whole.figures()["moved"] > first.figures()["moved"] > 0
+    assert hotline.load(tmp_path, live) == 13, "without a tracker the hot rows are those that it learns from now on"
+    np.testing.assert_allclose(train(live, hotline.prefetch(feed[13:], live)), expected[13:], **EXACT)
 
 
 @ACCELERATED
@@ -269,7 +319,11 @@ def test_what_cannot_be_saved_or_loaded_is_named(tmp_path: Path) -> None:
         ({"optimizer": hotline.Adam(0.5)}, DataError, "its optimizer is SGD, and here it is Adam"),
         ({"dtype": torch.float32}, DataError, "its dtype is torch.float64, and here it is torch.float32"),
         ({"hot_rows": 12}, DriverError, "the checkpoint's tracker has 24 hot rows, and this one 12"),
-        ({"preset": PRESETS["small"]}, DriverError, "tracker is of another accelerator: its row_bits is 32, and here it is 28"),
+        (
+            {"preset": PRESETS["small"]},
+            DriverError,
+            "tracker is of another accelerator: its row_bits is 32, and here it is 28",
+        ),
     ):
         fresh = collection(options.pop("tables", ONE_D), **options)
         before = fresh.weights()
