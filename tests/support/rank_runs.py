@@ -21,6 +21,7 @@ __all__ = [
     "KINDS",
     "RULES",
     "alone_with_a_break",
+    "ended",
     "fails_in_the_loop",
     "feed_of",
     "interleaved",
@@ -169,3 +170,17 @@ def fails_in_the_loop() -> None:
         if rank and number == 3:
             raise ValueError("the model of rank 1 is wrong")
         loss_of(emb(features)).backward()
+
+
+def ended() -> tuple[int, int]:
+    """Process groups before a collection is made, and after its ranks were closed."""
+    before = len(dist.distributed_c10d._world.pg_map)
+    ranks = hotline.Together()
+    emb = collection(ONE_D, ranks=ranks)
+    train(emb, hotline.prefetch(feed_of(ranks.number, "one D"), emb))
+    emb.close()
+    assert emb.weights()
+    during = len(dist.distributed_c10d._world.pg_map)
+    ranks.close()
+    assert during > before
+    return before, len(dist.distributed_c10d._world.pg_map)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from tests.support.collections_of_bags import EXACT
 from tests.support.rank_runs import (
     alone_with_a_break,
+    ended,
     fails_in_the_loop,
     kept,
     mistakes,
@@ -86,6 +88,13 @@ def test_a_rank_whose_loop_fails_ends_and_so_do_the_others(tmp_path: Path) -> No
     zero, one = (process.communicate(timeout=120)[1] for process in start_ranks(tmp_path, fails_in_the_loop, 2))
     assert "ValueError: the model of rank 1 is wrong" in one.splitlines()[-1]
     assert "RanksError: another of the 2 processes is gone, or did not answer within 300 s" in zero.splitlines()[-1]
+
+
+def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
+    for number, process in enumerate(start_ranks(tmp_path, ended, 2)):
+        assert process.communicate(timeout=120)[1] == "", "no warning"
+        before, after = pickle.loads((tmp_path / f"result-{number}").read_bytes())
+        assert before == after
 
 
 def test_a_state_goes_on_with_another_number_of_ranks() -> None:
