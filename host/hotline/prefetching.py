@@ -41,7 +41,8 @@ def prefetch(
 
     Args:
         loader: any iterable: a DataLoader, a generator, a stream without end.
-        depth: mini-batches in preparation, at least 1.
+        depth: mini-batches in preparation, at least 1. Where the accelerator gathers, two are enough, as it can gather
+            only the rows of the one that it split last.
         key: gives what the embeddings take of a batch: a KeyedJaggedTensor, or a dictionary as
             `KeyedJaggedTensor.from_dict` takes it. None: a batch is one of these, or is a tuple or list with one of
             them.
@@ -79,6 +80,7 @@ def _run(
                     break
                 continue
             loop.open(ready)
+            ahead.look_ahead(feed)
             for number, batch in enumerate(ready.item.batches):
                 loop.offer(number)
                 yield batch
