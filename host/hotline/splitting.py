@@ -80,7 +80,10 @@ class Splitting:
 
     def place(self, rows: PooledEmbeddings) -> None:
         """Makes the rows hot that are hot for the splitter now."""
-        rows.place(*self.splitter.placed())
+        if self._accelerator is None:
+            rows.place_all()
+        else:
+            rows.place(*self.splitter.placed())
 
     def state(self) -> dict[str, Any]:
         """What the splits to come depend on, for a checkpoint; empty without an accelerator."""
