@@ -38,7 +38,7 @@ def save(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> Non
     batch from the loader then, and begins the checkpoint when the loop has used all that were taken before, at most
     `depth`, and asks for the next. So the loader, all generators and the accelerator are where the loop is. The loop
     goes on while rows are written. If it is left before, nothing is saved. Outside of a loop, this returns once the
-    checkpoint is on the disk.
+    checkpoint is on the disk; it comes before `emb.close()`.
 
     A checkpoint holds all rows with their optimizer's state, the accelerator's tracker, how many batches are done with,
     the states of Python's, NumPy's and torch's generators, and the objects. It is written a shard of rows at a time,

@@ -62,7 +62,8 @@ class Loop:
         split, gather = ready.packed.result(), ready.gathered.result()
         self.figures.update(
             mini_batches=1, samples=split.samples, popular=split.popular, lookups=split.lookups, hits=split.hits,
-            moved=split.moved, gathered=gather.gathered, by_host=gather.by_host, held=gather.held,
+            moved=split.moved, unlisted=split.unlisted, gathered=gather.gathered, by_host=gather.by_host,
+            held=gather.held,
         )  # fmt: skip
         self._count()
         self._step, self._uncounted = self.preparation.step(ready, self._optimizer), len(ready.item.batches)

@@ -84,6 +84,16 @@ def test_mini_batches_that_grow_again_and_again() -> None:
     assert emb.figures()["gathered"] > 0
 
 
+def test_more_cold_rows_than_the_accelerator_can_list() -> None:
+    """The host gathers them, and the figures say how often."""
+    emb = collection(ONE_D, preset="tiny")
+    reference = twin(emb, sgd(0.5))
+    losses = train(emb, hotline.prefetch(batches(ONE_D, 12), emb))
+    np.testing.assert_allclose(losses, train(reference, batches(ONE_D, 12)), **EXACT)
+    figures = emb.figures()
+    assert 0 < figures["unlisted"] < 12 and figures["by_host"] > 0 < figures["gathered"]
+
+
 def test_the_default_follows_popularity() -> None:
     emb = collection(ONE_D, follow=None, hot_rows=None)
     train(emb, hotline.prefetch(batches(ONE_D, 30), emb))
