@@ -14,6 +14,7 @@ from hotline_host.errors import HotlineError, RanksError
 from hotline_host.training.optim import SGD, Adagrad, Adam, RowwiseAdagrad
 from hotline_host.training.ranks import Alone, Together
 
+from .checkpoints import load, save
 from .collection import EmbeddingBagCollection
 from .jagged import JaggedTensor, KeyedJaggedTensor, KeyedTensor
 from .prefetching import prefetch
@@ -21,7 +22,7 @@ from .tables import EmbeddingBagConfig
 from .training_step import OrderError
 
 __all__ = [
-    "EmbeddingBagCollection", "EmbeddingBagConfig", "prefetch",
+    "EmbeddingBagCollection", "EmbeddingBagConfig", "load", "prefetch", "save",
     "KeyedJaggedTensor", "KeyedTensor", "JaggedTensor",
     "SGD", "Adagrad", "Adam", "RowwiseAdagrad",
     "Alone", "Together",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hotline_host.driver.follow import FollowOptions
 from hotline_host.errors import SettingsError
+from hotline_host.training.checkpoint import Rows
 from hotline_host.training.optim import RowOptimizer
 from hotline_host.training.ranks import Ranks
 from hotline_hw.spec.params import Geometry
@@ -94,6 +95,9 @@ class EmbeddingBagCollection(nn.Module):
         if lazy and dtype not in (torch.float32, torch.float64):
             raise SettingsError(f"dtype is {dtype} with lazy; with lazy it must be torch.float32 or torch.float64")
         self._tables, self._optimizer, self.accumulate = Tables(tables), optimizer, accumulate
+        self._seed, self._lazy = seed, lazy
+        self._apart = False  # `save` keeps the rows, and `state_dict` leaves them out
+        self._loaded = False  # rows may not have their initial values
         try:
             optimizer.to(torch.device(device))
         except ValueError as error:
@@ -172,6 +176,8 @@ class EmbeddingBagCollection(nn.Module):
     def get_extra_state(self) -> dict[str, Any]:
         """What `state_dict` of the model holds of the rows: a copy of all of them, with what their optimizer and the
         accelerator's tracker know. It does not say where a row lives, so any accelerator can go on from it."""
+        if self._apart:
+            return {}
         self._loop.rest()
         tables, states = self._rows.export()
         names = [table.name for table in self._tables.ordered]
@@ -189,6 +195,8 @@ class EmbeddingBagCollection(nn.Module):
             DriverError: the tracker is of another accelerator, or of another number of hot rows.
             OrderError: a prefetch has not ended.
         """
+        if self._apart:
+            return
         tables, states = self._replaced(state["tables"], state["states"])
         self._splitting.check_state(state["accelerator"])
         self._rows.load(tables, states)
@@ -212,9 +220,36 @@ class EmbeddingBagCollection(nn.Module):
         """Ends the accelerator. What was trained can still be read."""
         self._loop.close()
         self._splitting.close()
+        self._loop.saver.wait()
         self._rows.close()
 
     # Within
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What must be equal where a checkpoint goes on."""
+        tables = [[table.name, table.num_embeddings, table.embedding_dim] for table in self._tables.ordered]
+        dtype = str(self._rows.pool.rows.dtype)
+        return {"tables": tables, "optimizer": type(self._optimizer).__name__, "dtype": dtype}
+
+    def _kept(self) -> dict[str, Any]:
+        """What a checkpoint holds of the collection beside its rows: plain data and tensors."""
+        return {
+            "identity": self._identity, "undrawn_seed": self._seed if self._lazy else None,
+            "optimizer": self._optimizer.state_dict(), "accelerator": self._splitting.state(),
+            "figures": dict(self._loop.figures), "position": self._loop.position,
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def _go_on(self, kept: Mapping[str, Any], shards: Iterable[Rows]) -> None:
+        """Takes what `_kept` gave, and the rows."""
+        self._splitting.check_state(kept["accelerator"])
+        self._splitting.restore(kept["accelerator"], self._rows)
+        self._loaded = True
+        self._rows.load_shards(shards)
+        self._optimizer.load_state_dict(kept["optimizer"])
+        self._loop.figures.update(kept["figures"])
+        self._loop.position = kept["position"]
 
     def _replaced(
         self, tables: Mapping[str, Tensor], states: Mapping[str, Tensor] | None
@@ -223,6 +258,7 @@ class EmbeddingBagCollection(nn.Module):
         if self._loop.active:
             raise OrderError("rows cannot be loaded inside of the loop over prefetch; end that first")
         self._loop.rest()
+        self._loaded = True
         new_rows: list[Tensor] = []
         new_states: list[Tensor] = []
         dtype = self._rows.pool.rows.dtype

@@ -11,6 +11,7 @@ import torch
 
 from hotline_host.pipelines.ahead import Ahead, Ready
 from hotline_host.training.optim import RowOptimizer
+from hotline_host.training.saver import Saver
 
 from .preparation import Item, Preparation
 from .training_step import OrderError, TrainingStep
@@ -24,7 +25,10 @@ class Loop:
     Attributes:
         preparation: what is done for a mini-batch before its step.
         active: a loop is under way.
+        begun: there has been one.
         figures: counts of the mini-batches so far.
+        position: batches that prefetch yielded and that are done with: trained on, or left out.
+        saver: writes checkpoints beside the loop.
     """
 
     def __init__(self, preparation: Preparation, optimizer: RowOptimizer) -> None:
@@ -33,7 +37,12 @@ class Loop:
         self._step: TrainingStep | None = None
         self._number = -1  # of the batch that was yielded last, in its step
         self._unended: Callable[[], None] | None = None  # what is left to do for a loop that was left
+        self._uncounted = 0  # batches of the step, until it is done
+        self._save: Callable[[], None] | None = None  # to be called once nothing is taken ahead
+        self.begun = False
         self.figures: Counter[str] = Counter()
+        self.position = 0
+        self.saver = Saver()
 
     @property
     def active(self) -> bool:
@@ -46,16 +55,18 @@ class Loop:
                 "the rows are being prefetched for another loop, and one loop at a time can train them; leave that "
                 "loop, or close() what prefetch returned"
             )
-        self._ahead = ahead
+        self._ahead, self.begun = ahead, True
 
     def open(self, ready: Ready[Item]) -> None:
         """The next mini-batch is ready. Raises what went wrong with it."""
         split, gather = ready.packed.result(), ready.gathered.result()
         self.figures.update(
             mini_batches=1, samples=split.samples, popular=split.popular, lookups=split.lookups, hits=split.hits,
-            moved=split.moved, gathered=gather.gathered, by_host=gather.by_host, held=gather.held,
+            moved=split.moved, unlisted=split.unlisted, gathered=gather.gathered, by_host=gather.by_host,
+            held=gather.held,
         )  # fmt: skip
-        self._step = self.preparation.step(ready, self._optimizer)
+        self._count()
+        self._step, self._uncounted = self.preparation.step(ready, self._optimizer), len(ready.item.batches)
 
     def offer(self, number: int) -> None:
         """A batch of the mini-batch is yielded."""
@@ -104,6 +115,30 @@ class Loop:
             raise OrderError("there is no batch to skip; prefetch yields one first")
         self._step.give_up()
 
+    def save(self, save: Callable[[], None]) -> None:
+        """Calls `save` once all that was taken ahead is trained on: at once, if there is no loop. Within a loop nothing
+        more is taken until then, and nothing is saved if the loop is left before."""
+        self._end_left()
+        if self.active:
+            self._save = save
+        else:
+            save()
+            self.saver.wait()
+
+    @property
+    def saves(self) -> bool:
+        """A checkpoint is wanted, so nothing more may be taken ahead."""
+        return self._save is not None
+
+    def save_now(self) -> bool:
+        """Begins the checkpoint, if one is wanted. Nothing is taken ahead any more, and the loop's body has ended."""
+        if self._save is None:
+            return False
+        self._count()
+        save, self._save = self._save, None
+        save()
+        return True
+
     def rest(self) -> None:
         """Returns once nothing runs beside the loop, so that rows can be read.
 
@@ -146,8 +181,15 @@ class Loop:
             end, self._unended = self._unended, None
             end()
 
+    def _count(self) -> None:
+        """A step that is done counts. One that is given up because its loop was left does not."""
+        if self._step is not None and self._step.done:
+            self.position += self._uncounted
+            self._uncounted = 0
+
     def _end(self, ahead: Ahead[Item], whole: bool) -> None:
         try:
+            self._count()
             if self._step is not None:
                 self._step.give_up()
             if whole:
@@ -159,7 +201,7 @@ class Loop:
         finally:
             ahead.rest()
             ahead.close()
-            self._ahead = self._step = None
+            self._ahead = self._step = self._save = None
             if not whole:
                 self.preparation.place_anew()
 

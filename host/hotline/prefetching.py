@@ -41,7 +41,8 @@ def prefetch(
 
     Args:
         loader: any iterable: a DataLoader, a generator, a stream without end.
-        depth: mini-batches in preparation, at least 1.
+        depth: mini-batches in preparation, at least 1. Where the accelerator gathers, two are enough, as it can gather
+            only the rows of the one that it split last.
         key: gives what the embeddings take of a batch: a KeyedJaggedTensor, or a dictionary as
             `KeyedJaggedTensor.from_dict` takes it. None: a batch is one of these, or is a tuple or list with one of
             them.
@@ -54,7 +55,8 @@ def prefetch(
     With several processes each has a loader of its own, and all must give the same number of batches. A RanksError says
     that they do not, or that a process has failed or is gone.
 
-    What the loader raises comes out of the loop too, after the batches before it.
+    What the loader raises comes out of the loop too, after the batches before it. So does an OSError, if a checkpoint
+    cannot be written (`hotline.save`).
     """
     if depth < 1:
         raise SettingsError(f"depth is {depth}; it must be at least 1")
@@ -70,18 +72,21 @@ def _run(
     whole = left = False
     try:
         while True:
+            loop.saver.look()
             ahead.fill(feed)
             ready = ahead.pop()
             if ready is None:
-                if not feed.makes_room():
+                if not (feed.makes_room() or loop.save_now()):
                     break
                 continue
             loop.open(ready)
+            ahead.look_ahead(feed)
             for number, batch in enumerate(ready.item.batches):
                 loop.offer(number)
                 yield batch
                 loop.check_trained(number)
         whole = True
+        loop.saver.wait()
         if feed.error is not None:
             raise feed.error
     except GeneratorExit:
@@ -94,7 +99,8 @@ def _run(
 class _Feed(Iterator[Item]):
     """The loader's batches, as many at a time as are accumulated.
 
-    It ends where the loader ends or fails, and before a mini-batch that needs more room than there is.
+    It ends where the loader ends or fails, before a mini-batch that needs more room than there is, and where the
+    collection is to be saved.
 
     Attributes:
         error: what the loader raised.
@@ -102,13 +108,13 @@ class _Feed(Iterator[Item]):
 
     def __init__(self, loader: Iterable[Any], emb: EmbeddingBagCollection, key: Callable[[Any], Any]) -> None:
         self._batches, self._key, self._accumulate = iter(loader), key, emb.accumulate
-        self._preparation = emb._loop.preparation
+        self._loop, self._preparation = emb._loop, emb._loop.preparation
         self._waits: Item | None = None
         self.error: BaseException | None = None
         self._ended = self._over = False
 
     def __next__(self) -> Item:
-        item = self._waits or self._agreed()
+        item = self._waits or (None if self._loop.saves else self._agreed())
         if item is None:
             raise StopIteration
         self._waits = None if self._preparation.has_room(*item.room) else item

@@ -153,8 +153,6 @@ class Preparation:
         return count_split(known.batch, known.split, len(known.moves or ()), known.cycles)
 
     def _gather(self, followed: Future[Followed], plan: Future[StepPlan]) -> GatherCounts:
-        planned, split, gatherer = plan.result(), followed.result().split, self._splitting.gatherer
+        planned, split = plan.result(), followed.result().split
         self._rows.bring_back(planned.number - 2)
-        rows, host_rows = gatherer.rows, gatherer.host_rows
-        cycles = gatherer.gather(split, planned)
-        return GatherCounts(gatherer.rows - rows, gatherer.host_rows - host_rows, planned.held, cycles)
+        return self._splitting.gatherer.counted(split, planned)

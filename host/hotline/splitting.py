@@ -80,11 +80,14 @@ class Splitting:
 
     def place(self, rows: PooledEmbeddings) -> None:
         """Makes the rows hot that are hot for the splitter now."""
-        rows.place(*self.splitter.placed())
+        if self._accelerator is None:
+            rows.place_all()
+        else:
+            rows.place(*self.splitter.placed())
 
     def state(self) -> dict[str, Any]:
-        """The tracker's contents, for a checkpoint; empty if there is no tracker."""
-        return self._accelerator.state() if self._accelerator else {}
+        """What the splits to come depend on, for a checkpoint; empty without an accelerator."""
+        return self._accelerator.state() | {"splitter": self.splitter.state()} if self._accelerator else {}
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Raises DriverError if `restore` cannot take what `state` gave."""
@@ -92,10 +95,14 @@ class Splitting:
             self._accelerator.check_state(state)
 
     def restore(self, state: dict[str, Any], rows: PooledEmbeddings) -> None:
-        """Brings the tracker's contents back, and makes its hot rows hot."""
-        placed = self._accelerator.restore(state) if self._accelerator else None
+        """Goes on from what `state` gave, as far as this accelerator can, and makes its hot rows hot."""
+        if self._accelerator is None:
+            return
+        placed = self._accelerator.restore(state)
         if placed:
             rows.place(*placed)
+        if "splitter" in state:
+            self.splitter.resume(state["splitter"])
 
     def close(self) -> None:
         if self._accelerator is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import hotline
+from hotline_host.data.log import Batch
 
 from .gathering_runs import ROOMY
 from .reference_bags import ReferenceBags
@@ -64,6 +65,13 @@ def batches(
         yield Jagged(
             [name for name, _ in features], flat, torch.from_numpy(lengths.astype(np.int64)).ravel(), None, weights
         )
+
+
+def of_tables(batch: Batch) -> Jagged:
+    """A mini-batch of a log with tables a, b, c, ...: feature after feature."""
+    tables = range(batch.lengths.shape[1])
+    values = torch.cat([torch.from_numpy(batch.indices[batch.tables == table]) for table in tables])
+    return Jagged([chr(ord("a") + table) for table in tables], values, torch.from_numpy(batch.lengths.T.copy()).ravel())
 
 
 def loss_of(out: hotline.KeyedTensor) -> Tensor:

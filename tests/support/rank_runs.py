@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +21,11 @@ __all__ = [
     "KINDS",
     "RULES",
     "alone_with_a_break",
+    "ended",
     "fails_in_the_loop",
     "feed_of",
     "interleaved",
+    "kept",
     "mistakes",
     "resumed",
     "train_all",
@@ -143,6 +147,22 @@ def resumed(state: dict[str, Any], steps: int) -> dict[str, Any]:
     return emb.get_extra_state()
 
 
+def kept(folder: Path, steps: int) -> tuple[int, list[float], dict[str, Any]]:
+    """Goes on from a folder, if there is something, and keeps it. Every rank trains on the same batches, and each draws
+    its own noise. Returns where it began, losses and rows."""
+    random.seed(dist.get_rank() if dist.is_initialized() else 0)
+    emb = collection(ALL_KINDS, optimizer=hotline.RowwiseAdagrad(0.5))
+    done, losses = hotline.load(folder, emb), []
+    feed = islice(batches(ALL_KINDS, 99, seed=77), done, steps)
+    for step, features in enumerate(hotline.prefetch(feed, emb), done + 1):
+        loss = loss_of(emb(features))
+        loss.backward()
+        losses.append(loss.item() + random.random())
+        if step % 5 == 0:
+            hotline.save(folder, emb)
+    return done, losses, emb.weights()
+
+
 def fails_in_the_loop() -> None:
     """The loop's own code fails on rank 1."""
     emb, rank = collection(ONE_D), dist.get_rank()
@@ -150,3 +170,17 @@ def fails_in_the_loop() -> None:
         if rank and number == 3:
             raise ValueError("the model of rank 1 is wrong")
         loss_of(emb(features)).backward()
+
+
+def ended() -> tuple[int, int]:
+    """Process groups before a collection is made, and after its ranks were closed."""
+    before = len(dist.distributed_c10d._world.pg_map)
+    ranks = hotline.Together()
+    emb = collection(ONE_D, ranks=ranks)
+    train(emb, hotline.prefetch(feed_of(ranks.number, "one D"), emb))
+    emb.close()
+    assert emb.weights()
+    during = len(dist.distributed_c10d._world.pg_map)
+    ranks.close()
+    assert during > before
+    return before, len(dist.distributed_c10d._world.pg_map)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from hotline_host.data.log import ClickLog
 from hotline_host.data.sources import load
 from hotline_host.errors import DataError
 from hotline_host.experiments.cosim import cosim
 from hotline_host.experiments.cosim_settings import MODELS
-from hotline_host.pipelines import pipeline
-from hotline_host.training import checkpoint
+from hotline_host.training import checkpoint, saver
 from hotline_hw.spec.params import PRESETS
+from tests.support.killed_runs import example, hotline_command, start
 from tests.support.small_runs import small_settings, write_skewed_log
 
 TINY = PRESETS["tiny"]
@@ -67,7 +65,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(log, tmp_path, monkeypat
     dtype = changes.get("dtype", "float32")
     whole = run(log, 14, dtype=dtype)
     dimension = MODELS["small"].dimension
-    monkeypatch.setattr(pipeline, "_SHARD_BYTES", 40 * dimension * (8 if dtype == "float64" else 4))  # 3 shards
+    monkeypatch.setattr(saver, "_SHARD_BYTES", 40 * dimension * (8 if dtype == "float64" else 4))  # 3 shards
     step, late, save = threading.Semaphore(0), [], checkpoint._save
 
     def slow(path: Path, tensors: dict) -> int:
@@ -131,39 +129,74 @@ def test_another_run_is_refused(log, tmp_path):
         run(short, 9, pipelines=("ordinary",), resume=tmp_path)
 
 
-def command(path: Path, folder: Path, *more: str) -> list[str]:
-    start = "from hotline_host.commands.entry import main; main()"
-    return [
-        sys.executable, "-c", start, "cosim", "--data", f"npz:{path}", "--preset", "tiny", "--backend", "model",
-        "--hot-rows", "30", "--steps", "600", "--batch-size", "32", "--learn-share", "0.2", "--schedule", "split",
+def command(path: Path, folder: Path, steps: int, *more: str) -> tuple:
+    return (
+        hotline_command, "cosim", "--data", f"npz:{path}", "--preset", "tiny", "--backend", "model",
+        "--hot-rows", "30", "--steps", str(steps), "--batch-size", "32", "--learn-share", "0.2", "--schedule", "split",
         "--json", str(folder / "cosim.json"), *more,
-    ]  # fmt: skip
+    )  # fmt: skip
+
+
+def done(folder: Path, run: tuple) -> None:
+    """A run that nobody kills."""
+    folder.mkdir(exist_ok=True)
+    process = start(folder / "said", *run)
+    process.join()
+    assert process.exitcode == 0, (folder / "said").read_text()
+
+
+def kill_and_go_on(folder: Path, run: tuple, checkpoints: str, kills: int) -> None:
+    """Kills a run a few times, at any moment after a further checkpoint, and lets it end."""
+
+    def newest() -> str:
+        return max((path.name for path in folder.glob(checkpoints)), default="")
+
+    folder.mkdir()
+    rng = random.Random(7)
+    for _ in range(kills):
+        begun = newest()
+        process = start(folder / "said", *run)
+        end = time.monotonic() + 60
+        while newest() == begun and process.is_alive() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
+        process.join()
+    done(folder, run)
+
+
+KILLS = pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+
+
+def losses_in(folder: Path) -> list[float]:
+    return json.loads((folder / "cosim.json").read_text())["pipelines"]["hotline"]["losses"]
 
 
 @pytest.mark.parametrize("more", [(), ("--lazy", "--tables", "TABLES")], ids=["drawn", "lazy"])
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@KILLS
 def test_killed_at_any_moment(path, tmp_path, kills, more):
     """kill -9, resume, and again: the losses are those of a run that nobody killed."""
-    whole, kept = tmp_path / "whole", tmp_path / "kept"
-    subprocess.run(command(path, whole), check=True, capture_output=True)
     more = [str(tmp_path / "tables") if each == "TABLES" else each for each in more]
-    keep = command(path, kept, "--save", str(kept), "--save-every", "20", "--resume", str(kept), *more)
-    kept.mkdir()
-    rng = random.Random(7)
-    for _ in range(kills):
-        begun = newest(kept)
-        process = subprocess.Popen(keep, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        end = time.monotonic() + 60
-        while newest(kept) == begun and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(keep, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    losses = [json.loads((each / "cosim.json").read_text())["pipelines"]["hotline"]["losses"] for each in (whole, kept)]
-    assert losses[0] == losses[1]
+    whole, kept, steps = tmp_path / "whole", tmp_path / "kept", 20 * (kills + 4)
+    done(whole, command(path, whole, steps))
+    run = command(path, kept, steps, "--save", str(kept), "--save-every", "20", "--resume", str(kept), *more)
+    kill_and_go_on(kept, run, "hotline/step-*", kills)
+    assert losses_in(kept) == losses_in(whole)
 
 
-def newest(folder: Path) -> str:
-    return max((path.name for path in folder.glob("hotline/step-*")), default="")
+@KILLS
+def test_a_loop_over_prefetch_killed_at_any_moment(tmp_path, kills):
+    """The same for the loop of a model of one's own, with dropout."""
+    steps = 25 * (kills + 2)
+    for name in ("whole", "kept"):
+        run = (example, "resume", steps, tmp_path / name / "kept")
+        if name == "whole":
+            done(tmp_path / name, run)
+        else:
+            kill_and_go_on(tmp_path / name, run, "kept/step-*", kills)
+    whole, kept = (checkpoint.newest_checkpoint(tmp_path / name / "kept") for name in ("whole", "kept"))
+    assert whole.step == kept.step == steps
+    for name, value in whole.state["objects"]["model"].items():
+        assert isinstance(value, dict) or torch.equal(kept.state["objects"]["model"][name], value), name
+    for ours, theirs in zip(whole.rows(), kept.rows(), strict=True):
+        assert all(torch.equal(theirs.tensors[name], value) for name, value in ours.tensors.items())

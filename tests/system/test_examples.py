@@ -67,15 +67,16 @@ def test_the_losses_are_those_of_embedding_bags(name: str, float64) -> None:
         torch.testing.assert_close(emb.weights()[table], weight, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed"])
-def test_it_runs_and_learns(name: str, capsys) -> None:
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed", "resume"])
+def test_it_runs_and_learns(name: str, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where checkpoints go
     torch.manual_seed(0)
     example(name).main(150)
     first, last = losses_told(capsys.readouterr().out)
     assert last < 0.97 * first
 
 
-@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed"])
+@pytest.mark.parametrize("name", [*RULES, "adopt", "adopt_plain", "distributed", "resume"])
 def test_it_is_short(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 80
 

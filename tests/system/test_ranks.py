@@ -116,7 +116,17 @@ def test_a_rank_that_is_gone_ends_the_others_with_a_line(
     assert lines[0].startswith(f"hotline: rank {other}: {gone}"), errors
 
 
-def test_the_published_schedule_is_for_one_process(log: str) -> None:
-    for code, output, errors in finish(start_command(2, *cosim(log, "--schedule", "split"))):
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ("--schedule", "split"),
+            "the schedule is split, which trains in one process, and there are 2; give --schedule",
+        ),
+        (("--lazy",), "lazy rows are for one process, and there are several; leave --lazy, or lazy=, out"),
+    ],
+)
+def test_what_is_for_one_process(log: str, more: tuple[str, ...], message: str) -> None:
+    for code, output, errors in finish(start_command(2, *cosim(log, *more))):
         assert code == 2 and not output
-        assert re.fullmatch(r"hotline: rank \d: the schedule is split, which trains in one process, .*\n", errors)
+        assert re.fullmatch(rf"hotline: rank \d: {message}.*\n", errors)

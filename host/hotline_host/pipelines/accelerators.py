@@ -36,6 +36,9 @@ from .pipeline import AcceleratorOptions
 
 __all__ = ["Accelerator", "DrivenAccelerator", "ReplayedAccelerator", "open_accelerator"]
 
+_OF_TRACKER = ("banks", "ways", "entries_per_hot_row", "counter_bits", "table_bits", "row_bits", "front_rows")
+"""Parameters of the accelerator. How many sets are in use follows from the number of hot rows."""
+
 
 class Accelerator(ABC):
     """An accelerator, for one pipeline.
@@ -66,12 +69,19 @@ class Accelerator(ABC):
         """The tracker's contents, for a checkpoint; empty if there is no tracker."""
         return {}
 
-    def check_state(self, state: dict[str, Any]) -> None:  # noqa: B027  # a recording has no state
+    def check_state(self, state: dict[str, Any]) -> None:  # noqa: B027  # a recording takes any
         """Raises DriverError if `restore` cannot take what `state` gave."""
 
+    @abstractmethod
     def restore(self, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Brings the tracker's contents back. Returns the rows that are hot now: tables, rows, slots."""
-        return None
+        """Brings the tracker's contents back.
+
+        Args:
+            state: what `state` gave, and under "splitter" what `Splitter.state` gave.
+
+        Returns:
+            The rows that are hot now: tables, rows, slots. None: as before.
+        """
 
     def close(self) -> None:  # noqa: B027  # a recording has nothing to end
         """Ends what is under way."""
@@ -105,11 +115,23 @@ class DrivenAccelerator(Accelerator):
         return AcceleratorGatherer(self.driver, pool)
 
     def state(self) -> dict[str, Any]:
-        return {"tracker": self.driver.tracker_state()}
+        return {"tracker": self.driver.tracker_state() | {"built": self._built}}
+
+    @property
+    def _built(self) -> dict[str, int]:
+        """The parameters that the tracker's contents depend on."""
+        return {name: getattr(self.driver.geometry, name) for name in _OF_TRACKER}
 
     def check_state(self, state: dict[str, Any]) -> None:
         tracker = state.get("tracker")
-        if tracker and tracker["hot_rows"] != self.hot_rows:
+        if not tracker:
+            return
+        for name, here in self._built.items():
+            if (was := tracker["built"][name]) != here:
+                raise DriverError(
+                    f"the checkpoint's tracker is of another accelerator: its {name} is {was}, and here it is {here}"
+                )
+        if tracker["hot_rows"] != self.hot_rows:
             raise DriverError(
                 f"the checkpoint's tracker has {tracker['hot_rows']} hot rows, and this one {self.hot_rows}"
             )
@@ -146,6 +168,13 @@ class ReplayedAccelerator(Accelerator):
 
     def gatherer(self, pool: EmbeddingPool) -> Gatherer:
         return _PacedGatherer(pool, self._splitter)
+
+    def restore(self, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Goes on in the recording where its splitter was, whatever accelerator that was of."""
+        if "splitter" not in state:
+            return None
+        self._splitter.resume(state["splitter"])
+        return self._splitter.hot()
 
 
 class _PacedSplitter(ReplayedSplitter):

@@ -101,6 +101,11 @@ class Ahead(Generic[Item]):
         """Uses the buffers of the step that has been launched, and takes mini-batches to be planned."""
         if self._coming or self._take(items):
             self._fill()
+        self.look_ahead(items)
+
+    def look_ahead(self, items: Iterator[Item]) -> None:
+        """Takes mini-batches to be split and planned, which needs no buffers: `refill` without its first part, for a
+        caller that does not launch the step by itself."""
         while len(self._coming) < self._planned and self._take(items):
             pass
 

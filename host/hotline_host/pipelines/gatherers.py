@@ -14,6 +14,8 @@ from hotline_host.pool.planner import StepPlan
 from hotline_host.training.embeddings import PooledEmbeddings
 from hotline_host.training.pool import EmbeddingPool
 
+from .steps import GatherCounts
+
 __all__ = ["AcceleratorGatherer", "Gatherer", "HostGatherer", "PoolsGatherer", "ZeroCopyGatherer"]
 
 _CHECK_EVERY = 16
@@ -43,6 +45,12 @@ class Gatherer(ABC):
         self._pool.fetch(plan.half, plan.free, plan.fetched)
         self.host_rows += len(plan.fetched)
         return cycles
+
+    def counted(self, split: Split, plan: StepPlan) -> GatherCounts:
+        """As `gather`; tells where the rows came from."""
+        rows, host_rows = self.rows, self.host_rows
+        cycles = self.gather(split, plan)
+        return GatherCounts(self.rows - rows, self.host_rows - host_rows, plan.held, cycles)
 
     @abstractmethod
     def _free(self, split: Split, plan: StepPlan) -> int:

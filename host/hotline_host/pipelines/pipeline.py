@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,17 +23,15 @@ from torch import Tensor
 from hotline_host.data.delimited import Progress
 from hotline_host.data.log import Batch
 from hotline_host.driver.follow import FollowOptions
-from hotline_host.training.checkpoint import Checkpoint, Saving
+from hotline_host.training.checkpoint import Checkpoint
 from hotline_host.training.ranks import Alone, Ranks
+from hotline_host.training.saver import Saver
 from hotline_host.training.trainer import TrainConfig, Trainer
 from hotline_hw.spec.params import Geometry
 
 from .steps import PipelineFigures, StepResult
 
 __all__ = ["AcceleratorOptions", "Pipeline", "Setup"]
-
-_SHARD_BYTES = 256 << 20
-"""Of embedding rows in one file of a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +98,13 @@ class Pipeline(ABC):
 
     accelerated: ClassVar[bool] = False
     trainer: Trainer
-    _saving: Saving | None = None
 
     @abstractmethod
     def __init__(self, setup: Setup) -> None: ...
+
+    @cached_property
+    def _saver(self) -> Saver:
+        return Saver()
 
     def prepare(  # noqa: B027  # most pipelines have nothing to prepare
         self, learned: Sequence[Batch], coming: Sequence[Batch], progress: Progress = lambda *_: None
@@ -171,18 +173,9 @@ class Pipeline(ABC):
         Raises:
             OSError: as `saved`.
         """
-        self.saved()
-        rows = max(1, _SHARD_BYTES // (self.trainer.dimension * self.trainer.dtype.itemsize))
-        state = self.trainer.dense_state() | self.splitter_state() | more
-        if writes:
-            self._saving = Saving(folder, step, state, self.trainer.shards(rows))
-        if self.trainer.saves_beside:
-            return
-        if writes:
-            self.saved()
-        else:
-            for _ in self.trainer.shards(rows):
-                pass
+        trainer, state = self.trainer, self.trainer.dense_state() | self.splitter_state() | more
+        row_bytes = trainer.dimension * trainer.dtype.itemsize
+        self._saver.save(folder, step, state, trainer.shards, row_bytes, beside=trainer.saves_beside, writes=writes)
 
     def saved(self, *, wait: bool = True) -> None:
         """Returns when the checkpoint is on the disk, if one is being written.
@@ -193,10 +186,10 @@ class Pipeline(ABC):
         Raises:
             OSError: it cannot be written. Older checkpoints are there still.
         """
-        saving = self._saving
-        if saving and (wait or saving.ended):
-            self._saving = None
-            saving.result()
+        if wait:
+            self._saver.wait()
+        else:
+            self._saver.look()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint of a pipeline of this name and set-up. Comes after `prepare`."""
@@ -218,7 +211,5 @@ class Pipeline(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        saving, self._saving = self._saving, None
-        if saving:
-            saving.give_up()
+        self._saver.give_up()
         self.close()

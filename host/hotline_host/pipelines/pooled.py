@@ -132,10 +132,9 @@ class PooledPipeline(Pipeline):
         planned, split = plan.result(), followed.result().split
         with self._parts("gather"):
             self.trainer.bring_back(planned.number - 2)
-            rows, host_rows = self._gatherer.rows, self._gatherer.host_rows
-            cycles = self._gatherer.gather(split, planned)
-        add_cycles("gather", cycles)
-        return GatherCounts(self._gatherer.rows - rows, self._gatherer.host_rows - host_rows, planned.held, cycles)
+            counts = self._gatherer.counted(split, planned)
+        add_cycles("gather", counts.cycles)
+        return counts
 
     # Between two steps
 

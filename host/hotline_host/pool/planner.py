@@ -135,6 +135,13 @@ class Planner:
         self.key_at[slots] = keys
         self._used = [0, 0]
 
+    def place_all(self) -> None:
+        """Every row is hot, in the slot of its key. There is a slot for each."""
+        self._owner[:] = HOT
+        self.key_at[:] = -1
+        self.key_at[: len(self._owner)] = np.arange(len(self._owner))
+        self._used = [0, 0]
+
     def forget(self) -> None:
         """The working rows are back in host memory."""
         self.key_at[self.shape.hot_rows :] = -1

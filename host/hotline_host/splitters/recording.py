@@ -168,7 +168,7 @@ def record(
         working = followed.split.working
         done = [gather(working, held) for held in (False, True)]
         values: dict[str, Any] = {
-            "checksums": checksum(batch, places.bases),
+            "checksums": checksum(keys_of(batch, places.bases), batch),
             "cold": -1 if working is None else len(working),
             "held": 0 if working is None else working.held,
             "moved": -1 if followed.moves is None else len(followed.moves),
@@ -232,13 +232,9 @@ def apply_moves(places: RowPlaces, moves: Moves) -> None:
     places.where[places.bases[moves.tables] + moves.rows] = moves.slots
 
 
-def checksum(batch: Batch, bases: np.ndarray) -> int:
-    """Of the lookups of a mini-batch, with their samples and tables.
-
-    Raises:
-        DataError: its tables are others than those of `bases`.
-    """
-    return int(_checksum(keys_of(batch, bases), batch.sample_offsets))
+def checksum(keys: np.ndarray, batch: Batch) -> int:
+    """Of the lookups of a mini-batch, with their samples and tables. `keys` are those of `keys_of`."""
+    return int(_checksum(keys, batch.sample_offsets))
 
 
 _SPLITS = Opcode.FRONT, Opcode.CLASSIFY, Opcode.LEARN  # what is done to split a mini-batch

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hotline_device.compiled import compiled
 from hotline_host.data.log import Batch, DataError
 from hotline_host.plan import Followed, Moves, Split, WorkingSet
+from hotline_host.pool.rows import keys_of
 
 from .pace import Pace
 from .recording import Cycles, apply_moves, checksum, read_recording
@@ -60,11 +63,30 @@ class ReplayedSplitter(Splitter):
         self._places = RowPlaces(np.array(self.header.rows))
         self._places.where[self._places.bases[tables] + rows] = slots
         self._next = self._order_at = self._moves_at = 0
+        self._resumed = -1  # the mini-batch before which nothing was in the pool
         self._cycles = Cycles(0, 0, 0, 0, 0)
 
     def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         tables, rows, slots = self._recording.placed
         return tables, rows, slots
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self._next}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on with a later mini-batch. The rows that are hot before it are `hot`."""
+        self.restart()
+        for number in range(min(state["steps"], len(self))):
+            moves = self._moves(number)
+            if moves is not None:
+                apply_moves(self._places, moves)
+            self._order_at += max(0, int(self._recording.cold[number]))
+        self._next = self._resumed = state["steps"]
+
+    def hot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows that are hot now: tables, rows and slots, int64 [m]."""
+        keys = np.flatnonzero(self._places.where >= 0)
+        return *self._places.names(keys), self._places.where[keys].astype(np.int64)
 
     def split(self, batch: Batch) -> Followed:
         """The recorded answer to the next mini-batch.
@@ -75,7 +97,8 @@ class ReplayedSplitter(Splitter):
         number, header = self._next, self.header
         if number >= len(self):
             raise DataError(f"{self._path}: holds {len(self)} mini-batches, and mini-batch {number} is asked for")
-        if not self._is_recorded(batch, number):
+        keys = self._recorded_keys(batch, number)
+        if keys is None:
             raise DataError(
                 f"{self._path}: mini-batch {number} was recorded with other lookups; replay samples {header.start} to "
                 f"{header.stop} of {header.log} (seed {header.seed}), {header.batch_size} in a mini-batch"
@@ -83,7 +106,7 @@ class ReplayedSplitter(Splitter):
         moves = self._moves(number)
         if moves is not None:
             apply_moves(self._places, moves)
-        split = self._ordered(self._places.split(batch), number)
+        split = self._ordered(self._places.split_keys(batch, keys), number)
         self._cycles = Cycles(*self._recording.cycles[number].tolist())
         self._next += 1
         return Followed(batch, split, moves, self._cycles.core)
@@ -96,11 +119,13 @@ class ReplayedSplitter(Splitter):
         """For the cold rows of the mini-batch that was split last: those that are not held, and those that are."""
         return self._cycles.gather, self._cycles.gather_held
 
-    def _is_recorded(self, batch: Batch, number: int) -> bool:
+    def _recorded_keys(self, batch: Batch, number: int) -> np.ndarray | None:
+        """The keys of a mini-batch's lookups; None if they are not those that were recorded."""
         try:
-            return checksum(batch, self._places.bases) == int(self._recording.checksums[number])
+            keys = keys_of(batch, self._places.bases)
         except DataError:  # of other tables
-            return False
+            return None
+        return keys if checksum(keys, batch) == int(self._recording.checksums[number]) else None
 
     def _moves(self, number: int) -> Moves | None:
         count = int(self._recording.moved[number])
@@ -117,12 +142,26 @@ class ReplayedSplitter(Splitter):
             return Split(derived.popular, derived.slots, None)
         order = self._recording.order[self._order_at : self._order_at + count].astype(np.int64)
         self._order_at += count
+        held = 0 if number == self._resumed else held
         working = derived.working
         assert working is not None
-        if len(working) != count or held > count or not np.array_equal(np.sort(order), np.arange(count)):
+        places = np.empty(len(working.places), np.int32)
+        if len(working) != count or held > count or not _reordered(order, working.places, places):
             raise DataError(f"{self._path}: the cold rows of mini-batch {number} are damaged; record it again")
-        place_of = np.empty(count + 1, np.int32)
-        place_of[order] = np.arange(count)
-        place_of[-1] = -1  # of lookups that hit
-        ordered = WorkingSet(place_of[working.places], working.tables[order], working.rows[order], held)
+        ordered = WorkingSet(places, working.tables[order], working.rows[order], held)
         return Split(derived.popular, derived.slots, ordered)
+
+
+@compiled()
+def _reordered(order, places, out):
+    """Fills `out` with the places of lookups (-1: none) after the rows were put into an order: place i is that of row
+    order[i] then. False if the order does not name every row once."""
+    place_of = np.full(order.size, -1, np.int32)
+    for place in range(order.size):
+        row = order[place]
+        if row < 0 or row >= order.size or place_of[row] >= 0:
+            return False
+        place_of[row] = place
+    for lookup in range(places.size):
+        out[lookup] = place_of[places[lookup]] if places[lookup] >= 0 else -1
+    return True

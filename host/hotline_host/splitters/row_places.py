@@ -72,17 +72,19 @@ class RowPlaces:
 @compiled()
 def _split(keys, offsets, where, before, popular, slots, places, lists):
     """Returns the numbers of free and held rows. `before` holds the keys of the mini-batch before."""
+    for at in range(keys.size):  # without a branch, so that many accesses to memory are under way at once
+        slots[at] = where[keys[at]]
     free = held = 0
     for sample in range(offsets.size - 1):
         all_hit = True
         for at in range(offsets[sample], offsets[sample + 1]):
-            key = keys[at]
-            place = where[key]
-            if place >= 0:
-                slots[at] = place
+            if slots[at] >= 0:
                 places[at] = -1
                 continue
             all_hit = False
+            slots[at] = -1
+            key = keys[at]
+            place = where[key]  # again: a lookup before may have given the row its place
             if place == COLD:
                 place = np.int32(_PLACED - 2 * free)
                 where[key] = place
@@ -93,7 +95,6 @@ def _split(keys, offsets, where, before, popular, slots, places, lists):
                 where[key] = place
                 lists[1, held] = key
                 held += 1
-            slots[at] = -1
             places[at] = place
         popular[sample] = all_hit
     for at in range(keys.size):  # the number of free rows is known only now

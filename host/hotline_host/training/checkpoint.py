@@ -30,13 +30,14 @@ from torch import Tensor
 
 from hotline_host.errors import DataError
 
-__all__ = ["Checkpoint", "Rows", "Saving", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Rows", "Saving", "StateCopy", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
 
 _FORMAT = 2
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL = ".partial-"
 _STATE = "state.safetensors"
 _TENSOR = "tensor"
+_TUPLE = "tuple"
 _FIRST = "first_key"
 _DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.bool: "BOOL",
@@ -87,27 +88,39 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rows: Iterab
     Memory beside the tensors: none but the shard that is being written.
 
     Args:
-        state: nested dicts and lists of numbers, strings, None, arrays and tensors.
+        state: nested dicts, lists and tuples of numbers, strings, None, arrays and tensors.
         rows: in ranges that together are all embedding rows.
 
     Raises:
+        TypeError: there is something else in the state. It is named.
         OSError: the disk is full, or cannot be written. What was there is there still.
     """
-    return Saving(folder, step, state, rows, keep=keep).result()
+    return Saving(folder, step, StateCopy(state), rows, keep=keep).result()
+
+
+class StateCopy:
+    """A copy of the state for a checkpoint, as it is at this moment. Errors as `save_checkpoint`.
+
+    Attributes:
+        plain: JSON with the name of a tensor in the place of each.
+        tensors: by name.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.plain = _without_tensors(state, "", self.tensors)
 
 
 class Saving:
     """A checkpoint that is being written, in a thread of its own. Arguments as `save_checkpoint`.
 
-    The state is copied at once. The rows are read as they are written, so `rows` must give them as they are now.
+    The rows are read as they are written, so `rows` must give them as they are now.
     """
 
-    def __init__(self, folder: Path, step: int, state: dict[str, Any], rows: Iterable[Rows], *, keep: int = 2) -> None:
-        tensors: dict[str, Tensor] = {}
-        plain = _without_tensors(state, "", tensors)
+    def __init__(self, folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], *, keep: int = 2) -> None:
         self._given_up = Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="save")
-        self._done = self._thread.submit(_write, folder, step, plain, tensors, rows, keep, self._given_up)
+        self._done = self._thread.submit(_write, folder, step, state, rows, keep, self._given_up)
         self._thread.shutdown(wait=False)
 
     @property
@@ -125,11 +138,9 @@ class Saving:
         wait([self._done])
 
 
-def _write(
-    folder: Path, step: int, plain: Any, tensors: dict[str, Tensor], rows: Iterable[Rows], keep: int, given_up: Event
-) -> Path:
+def _write(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], keep: int, given_up: Event) -> Path:
     try:
-        return _write_all(folder, step, plain, tensors, rows, keep, given_up)
+        return _write_all(folder, step, state, rows, keep, given_up)
     except OSError as error:
         if error.errno is None:
             raise
@@ -140,16 +151,14 @@ def _write(
             rows.close()
 
 
-def _write_all(
-    folder: Path, step: int, plain: Any, tensors: dict[str, Tensor], rows: Iterable[Rows], keep: int, given_up: Event
-) -> Path:
+def _write_all(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], keep: int, given_up: Event) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left, ignore_errors=True)
     path, partial = folder / f"step-{step:08}", folder / f"{_PARTIAL}{step:08}"
     partial.mkdir()
     try:
-        sizes = {_STATE: _save(partial / _STATE, tensors)}
+        sizes = {_STATE: _save(partial / _STATE, state.tensors)}
         shards = iter(rows)
         while (each := next(shards, None)) is not None:
             if given_up.is_set():
@@ -157,7 +166,7 @@ def _write_all(
             name = f"rows-{len(sizes) - 1:05}.safetensors"
             sizes[name] = _save(partial / name, {_FIRST: torch.tensor(each.first), **each.tensors})
             del each  # before the next one is made
-        manifest = {"format": _FORMAT, "step": step, "bytes": sizes, "state": plain}
+        manifest = {"format": _FORMAT, "step": step, "bytes": sizes, "state": state.plain}
         with (partial / "manifest.json").open("w") as file:
             json.dump(manifest, file)
             file.flush()
@@ -264,6 +273,10 @@ def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, Tensor):
+        if value.dtype not in _DTYPES or value.layout != torch.strided:
+            raise TypeError(f"{name} is a {value.layout} tensor of {value.dtype}, which a checkpoint cannot hold")
+        while name in tensors:  # a key may have a dot in it
+            name += "'"
         tensors[name] = value.detach().cpu().clone()
         return {_TENSOR: name}
     if isinstance(value, dict):
@@ -274,9 +287,15 @@ def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
             ]
         }
     if isinstance(value, (list, tuple)):
-        return [_without_tensors(item, f"{name}.{number}", tensors) for number, item in enumerate(value)]
+        items = [_without_tensors(item, f"{name}.{number}", tensors) for number, item in enumerate(value)]
+        return {_TUPLE: items} if isinstance(value, tuple) else items
     if isinstance(value, np.generic):
         return value.item()
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; a checkpoint holds numbers, strings, None, arrays, tensors, and "
+            "dicts, lists and tuples of these"
+        )
     return value
 
 
@@ -284,6 +303,8 @@ def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
         if _TENSOR in value:
             return tensors[value[_TENSOR]]
+        if _TUPLE in value:
+            return tuple(_with_tensors(item, tensors) for item in value[_TUPLE])
         return {key: _with_tensors(item, tensors) for key, item in value["items"]}
     if isinstance(value, list):
         return [_with_tensors(item, tensors) for item in value]

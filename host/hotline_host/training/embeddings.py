@@ -112,6 +112,16 @@ class PooledEmbeddings:
         return self.planner.shape
 
     @property
+    def row_bytes(self) -> int:
+        """Of the widest row, without its state."""
+        return max(pool.row_bytes for pool in self.pools)
+
+    @property
+    def saves_beside(self) -> bool:
+        """Rows may be trained while `shards` is read."""
+        return not any(isinstance(pool, ResidentPool) for pool in self.pools)
+
+    @property
     def device_bytes(self) -> int:
         """Bytes of the pools."""
         return sum(pool.device_bytes for pool in self.pools)
@@ -247,6 +257,12 @@ class PooledEmbeddings:
         self._slots = None
         return len(keys)
 
+    def place_all(self) -> None:
+        """Every row is hot, in the slot of its key: as `place`, for pools with all rows resident."""
+        self.settle()
+        self.planner.place_all()
+        self.hot_keys[:] = np.arange(len(self.hot_keys))
+
     def read(self, keys: np.ndarray, pool: EmbeddingPool | None = None) -> Tensor:
         """[n, D] on the device: the present values of rows. Call `refresh` after the last step, before the first read.
 
@@ -255,6 +271,8 @@ class PooledEmbeddings:
             pool: that has these rows; None: there is only one.
         """
         of = pool or self.pool
+        if isinstance(of, ResidentPool):  # no row is looked for
+            return of.read(keys, self.hot_keys, self.hot_keys)
         if self._slots is None:
             slots = np.flatnonzero(self.hot_keys >= 0)
             order = np.argsort(self.hot_keys[slots])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "OPTIMIZERS", "SGD", "Adagrad", "Adam", "DenseAdagrad", "DenseOptimizer", "DenseSGD", "RowOptimizer",
-    "RowwiseAdagrad", "dense_optimizer", "row_optimizer",
+    "RowwiseAdagrad", "dense_optimizer", "load_optimizer_state", "row_optimizer",
 ]  # fmt: skip
 
 OPTIMIZERS = ("sgd", "adagrad")
@@ -255,6 +255,16 @@ class DenseAdagrad(DenseOptimizer):
         roots = torch._foreach_sqrt(sums)
         torch._foreach_add_(roots, group["eps"])
         torch._foreach_addcdiv_(parameters, torch._foreach_mul(gradients, group["lr"]), roots, value=-1.0)
+
+
+@torch.no_grad()
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """As its `load_state_dict`, but a learning rate that is a tensor stays that tensor: rows may share it."""
+    rates = [group.get("lr") for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(rate, Tensor):
+            group["lr"] = rate.fill_(group["lr"])
 
 
 def row_optimizer(name: str, rate: float | Tensor, eps: float, *, device: torch.device | str = "cpu") -> RowOptimizer:

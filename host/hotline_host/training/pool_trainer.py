@@ -78,7 +78,7 @@ class PoolTrainer(Trainer):
             device=self.device, all_hot=all_hot, dtype=dtype, seed=self.table_seed, memory=memory, check=check,
             zero_copy=zero_copy, folder=folder, lazy=lazy,
         )  # fmt: skip
-        self.saves_beside = self.ranks.count == 1  # several ranks give rank 0 their rows, and wait for it
+        self.saves_beside = self.embeddings.saves_beside
         shape, moves = self.embeddings.shape, self.embeddings.moves
         room = StepSize(size.samples, size.lookups, size.tables, size.features, shape.working_rows + moves)
         self.inputs = [StepInputs(room, shape.rows, self.link, dtype) for _ in range(2)]

@@ -89,6 +89,7 @@ class ResidentPool(EmbeddingPool):
             yield Rows(first, {"rows": rows, "state": state})
 
     def load(self, shard: Rows) -> None:
-        at = slice(shard.first, shard.first + len(shard.tensors["rows"]))
-        self.rows[at].copy_(shard.tensors["rows"])
-        self.state[at].copy_(shard.tensors["state"])
+        names = shard.tensors.get("keys")
+        at = slice(shard.first, shard.first + len(shard.tensors["rows"])) if names is None else names
+        self.rows[at] = shard.tensors["rows"].to(self.rows.device)
+        self.state[at] = shard.tensors["state"].to(self.rows.device)

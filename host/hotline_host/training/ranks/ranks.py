@@ -97,6 +97,9 @@ class Ranks(ABC):
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The mean over all ranks of each value. Called by the thread of the training loop."""
 
+    def close(self) -> None:  # noqa: B027  # one process holds nothing
+        """Ends what was opened to talk to the others. All ranks call it together, once rows are read no more."""
+
 
 class Alone(Ranks):
     """One process."""

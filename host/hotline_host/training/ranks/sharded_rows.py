@@ -34,7 +34,7 @@ class ShareOfRows(HostRows):
         dtype: torch.dtype, seed: int, memory: HostMemory | None = None, folder: Path | None = None, lazy: bool = False,
     ) -> None:  # fmt: skip
         if lazy:
-            raise SettingsError("rows are to be drawn when they are needed (--lazy), which is for one process")
+            raise SettingsError("lazy rows are for one process, and there are several; leave --lazy, or lazy=, out")
         self.region, self._lazy, self._snapshot = None, None, None
         count = shards.count(rank)
         self.rows = host_zeros(count * dimension, dtype=dtype, folder=folder).view(count, dimension)

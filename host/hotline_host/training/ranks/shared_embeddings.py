@@ -55,6 +55,11 @@ class SharedEmbeddings(PooledEmbeddings):
             return ResidentPool(tables, dimension, first_key=first_key, **options)
         return ShardedPool(self._ranks, tables, dimension, shape, first_key=first_key, link=self.link, **options)
 
+    @property
+    def saves_beside(self) -> bool:
+        """No: ranks give rank 0 their rows, and wait for it."""
+        return False
+
     # Beside the step before
 
     def plan(self, batch: Batch, split: Split, moves: Moves | None = None) -> StepPlan:

@@ -79,6 +79,13 @@ class Together(Ranks):
             if host == hosts[self.number]:
                 self.node, self._groups["node"] = ranks, made
 
+    def close(self) -> None:
+        """Destroys the process groups that were made here; `group` stays. All ranks call it together, once rows are
+        read no more. `dist.destroy_process_group()` does the same for every group there is."""
+        self.agree([0])  # none is in the middle of something
+        while self._groups:
+            dist.destroy_process_group(self._groups.popitem()[1])
+
     @property
     def leads_node(self) -> bool:
         """This is the first rank of its node, or has an accelerator of its own."""

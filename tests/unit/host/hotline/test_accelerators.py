@@ -12,7 +12,6 @@ import torch
 import hotline
 from hotline_device.device import DeviceError
 from hotline_device.registry import open_device
-from hotline_host.data.log import Batch
 from hotline_host.data.minibatches import MiniBatches
 from hotline_host.driver.driver import Driver
 from hotline_host.errors import DataError, DriverError, SettingsError
@@ -28,6 +27,7 @@ from tests.support.collections_of_bags import (
     batches,
     check_equal,
     collection,
+    of_tables,
     train,
 )  # fmt: skip
 from tests.support.gathering_runs import ROWS, SAMPLES, drifting_log
@@ -36,12 +36,6 @@ from tests.support.tools import needs
 
 LOG = MiniBatches(drifting_log(multi_hot=True), 0, 24 * SAMPLES, SAMPLES)
 TABLES = [Config(name=name, num_embeddings=int(rows), embedding_dim=4) for name, rows in zip("abcd", ROWS, strict=True)]
-
-
-def jagged(batch: Batch) -> Jagged:
-    """A mini-batch of a log, feature after feature."""
-    values = torch.cat([torch.from_numpy(batch.indices[batch.tables == table]) for table in range(len(ROWS))])
-    return Jagged(list("abcd"), values, torch.from_numpy(batch.lengths.T.copy()).ravel())
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +53,19 @@ def test_a_recording(recording: Path) -> None:
     """It answers as the accelerator did, over the same lookups."""
     emb = collection(TABLES, accelerator=f"replay:{recording}")
     reference = twin(emb, sgd(0.5))
-    losses = train(emb, hotline.prefetch(map(jagged, LOG), emb))
-    np.testing.assert_allclose(losses, train(reference, map(jagged, LOG)), **EXACT)
+    losses = train(emb, hotline.prefetch(map(of_tables, LOG), emb))
+    np.testing.assert_allclose(losses, train(reference, map(of_tables, LOG)), **EXACT)
     check_equal(emb, reference, EXACT)
     figures = emb.figures()
     assert figures["mini_batches"] == len(LOG) and figures["gathered"] > 0 and figures["moved"] > 0
     with pytest.raises(DataError, match="holds 24 mini-batches, and mini-batch 24 is asked for"):
-        train(emb, hotline.prefetch([jagged(LOG[0])], emb))
+        train(emb, hotline.prefetch([of_tables(LOG[0])], emb))
 
 
 def test_a_recording_of_other_lookups(recording: Path) -> None:
     emb = collection(TABLES, accelerator=f"replay:{recording}")
     with pytest.raises(DataError, match="mini-batch 1 was recorded with other lookups"):
-        train(emb, hotline.prefetch([jagged(LOG[0]), jagged(LOG[2])], emb))
+        train(emb, hotline.prefetch([of_tables(LOG[0]), of_tables(LOG[2])], emb))
     with pytest.raises(SettingsError, match="hot rows is 12, but .* was recorded with 24"):
         collection(TABLES, accelerator=f"replay:{recording}", hot_rows=12)
 
@@ -88,6 +82,16 @@ def test_mini_batches_that_grow_again_and_again() -> None:
 
     np.testing.assert_allclose(train(emb, hotline.prefetch(feed(), emb)), train(reference, feed()), **EXACT)
     assert emb.figures()["gathered"] > 0
+
+
+def test_more_cold_rows_than_the_accelerator_can_list() -> None:
+    """The host gathers them, and the figures say how often."""
+    emb = collection(ONE_D, preset="tiny")
+    reference = twin(emb, sgd(0.5))
+    losses = train(emb, hotline.prefetch(batches(ONE_D, 12), emb))
+    np.testing.assert_allclose(losses, train(reference, batches(ONE_D, 12)), **EXACT)
+    figures = emb.figures()
+    assert 0 < figures["unlisted"] < 12 and figures["by_host"] > 0 < figures["gathered"]
 
 
 def test_the_default_follows_popularity() -> None:

@@ -13,6 +13,7 @@ import torch
 import hotline
 from hotline_host.errors import DataError, SettingsError
 from tests.support.collections_of_bags import (
+    ALL_KINDS,
     EXACT,
     ONE_D,
     Jagged,
@@ -58,6 +59,29 @@ def test_any_iterable_and_depth(accelerator: str | None, depth: int) -> None:
         seen.append((features, number))
     np.testing.assert_allclose(losses, expected, **EXACT)
     assert all(one[0] is other[0] for one, other in zip(seen, data, strict=True)), "the batches are unchanged"
+
+
+def test_how_many_batches_are_taken_ahead() -> None:
+    """The accelerator gathers the rows of no batch but the one that it split last; the host gathers any."""
+
+    def taken_at_the_third(tables: list, depth: int) -> int:
+        taken = 0
+
+        def loader() -> Iterator[Jagged]:
+            nonlocal taken
+            for features in batches(tables, 20):
+                taken += 1
+                yield features
+
+        emb, counts = collection(tables), []
+        for features in hotline.prefetch(loader(), emb, depth=depth):
+            counts.append(taken)
+            loss_of(emb(features)).backward()
+        assert len(counts) == 20
+        return counts[2]
+
+    assert [taken_at_the_third(ONE_D, depth) for depth in (1, 2, 6)] == [3, 4, 4]
+    assert [taken_at_the_third(ALL_KINDS, depth) for depth in (1, 2, 6)] == [3, 4, 8]
 
 
 def test_a_data_loader() -> None:

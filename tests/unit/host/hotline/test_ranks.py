@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ import torch
 from tests.support.collections_of_bags import EXACT
 from tests.support.rank_runs import (
     alone_with_a_break,
+    ended,
     fails_in_the_loop,
+    kept,
     mistakes,
     resumed,
     train_all,
@@ -86,6 +90,13 @@ def test_a_rank_whose_loop_fails_ends_and_so_do_the_others(tmp_path: Path) -> No
     assert "RanksError: another of the 2 processes is gone, or did not answer within 300 s" in zero.splitlines()[-1]
 
 
+def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
+    for number, process in enumerate(start_ranks(tmp_path, ended, 2)):
+        assert process.communicate(timeout=120)[1] == "", "no warning"
+        before, after = pickle.loads((tmp_path / f"result-{number}").read_bytes())
+        assert before == after
+
+
 def test_a_state_goes_on_with_another_number_of_ranks() -> None:
     """Two ranks that train on the same batches are one: the mean of two equal gradients is the gradient."""
     _, begun = trained_alone(1, "all kinds", "RowwiseAdagrad")
@@ -97,3 +108,18 @@ def test_a_state_goes_on_with_another_number_of_ranks() -> None:
         for part in ("tables", "states"):
             for name, values in alone[part].items():
                 torch.testing.assert_close(state[part][name], values, **EXACT)
+
+
+def test_a_loop_of_ranks_is_kept_and_goes_on_with_any_number_of_them(tmp_path: Path) -> None:
+    whole = run_ranks(kept, 2, tmp_path / "whole", 18)
+    run_ranks(kept, 2, tmp_path / "two", 12)
+    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    for (_, losses, rows), (done, again, later) in zip(whole, run_ranks(kept, 2, tmp_path / "two", 18), strict=True):
+        assert 10 <= done <= 12
+        assert again == losses[done:], "bit for bit, with the noise of every rank"
+        assert all(torch.equal(later[name], values) for name, values in rows.items())
+    assert whole[0][1] != whole[1][1]
+    done, losses, rows = kept(tmp_path / "one", 18)
+    np.testing.assert_allclose(losses, whole[0][1][done:], **EXACT)
+    for name, values in whole[0][2].items():
+        torch.testing.assert_close(rows[name], values, **EXACT)

@@ -378,3 +378,11 @@ def test_a_half_in_its_order() -> None:
     )  # the accelerator takes the evicted row to be at home
     assert third.free == 1 and third.source.tolist() == [odd + 4] and third.target.tolist() == [even]
     assert sorted(third.back_keys.tolist()) == [8, 10, 11] and sorted(third.back.tolist()) == [0, 1, 3]
+
+
+def test_all_rows_in_the_slots_of_their_keys() -> None:
+    one, other = (Planner(TableRows(ROWS), PoolShape(hot_rows=KEYS, working_rows=0)) for _ in range(2))
+    one.place_all()
+    other.place(np.arange(KEYS), np.arange(KEYS))
+    np.testing.assert_array_equal(one.key_at, other.key_at)
+    np.testing.assert_array_equal(one._owner, other._owner)
