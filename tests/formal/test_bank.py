@@ -3,9 +3,13 @@
 The proof watches one lookup, chosen freely among all (as in test_queues.py). An echo stands in for the tracker. It
 answers each lookup with a part of its tag, so the answer of the watched lookup can be told from others. What the
 tracker answers is proven in test_sample_aware.py.
+
+It is a proof by induction: where lookups are (bank_inside.py) is asserted too. Mutants are to be caught without that.
 """
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
@@ -16,8 +20,10 @@ from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.intake import BankIntake
 from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.spec.params import Geometry
-from hotline_sim.formal import PropertyFailed, check, cover, prove
+from hotline_sim.formal import PropertyFailed, check, cover, induct
+from tests.formal.bank_inside import Inside
 from tests.formal.dma_parts import with_parts
+from tests.formal.inside import elaborated, keep_signals
 from tests.formal.mutants import mutated
 
 GEOMETRY = Geometry(
@@ -42,16 +48,28 @@ class Echo(SampleAwareTracker):
         return m
 
 
+def seen_echo(geometry: Geometry) -> Echo:
+    """One that can be looked into."""
+    echo = Echo(geometry)
+    echo.inside = elaborated(echo, keep_signals(echo, "elaborate"))
+    return echo
+
+
 class AnswersKeepTheirOrder(wiring.Component):
     """A bank between a free scatter and a free gather, which keep their sides of the contract.
 
     Ports:
         scatter, tags, pass_load, take, awaited, advance, fetch: as in `PopularityBank`.
         watch, choice: watch the lookup of lane `choice` of the pass that goes in.
+
+    Args:
+        look_inside: assert where every lookup is, too.
     """
 
-    def __init__(self, geometry: Geometry, dut: type[PopularityBank] = PopularityBank) -> None:
-        self.geometry, self.dut = geometry, dut
+    def __init__(
+        self, geometry: Geometry, dut: type[PopularityBank] = PopularityBank, look_inside: bool = False
+    ) -> None:
+        self.geometry, self.dut, self.look_inside = geometry, dut, look_inside
         super().__init__(
             {
                 "scatter": In(geometry.lanes),
@@ -69,7 +87,8 @@ class AnswersKeepTheirOrder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        m.submodules.dut = dut = with_parts(self.dut, SampleAwareTracker=Echo)(g)
+        block = Inside.block(seen_echo) if self.look_inside else with_parts(self.dut, SampleAwareTracker=Echo)
+        m.submodules.dut = dut = block(g)
         lanes = range(g.lanes)
         m.d.comb += [
             dut.scatter.eq(self.scatter), dut.pass_load.eq(self.pass_load), dut.take.eq(self.take),
@@ -140,6 +159,11 @@ class AnswersKeepTheirOrder(wiring.Component):
 
         patience = Signal(4)
         longest = g.queue_depth + Echo.LATENCY
+        if self.look_inside:
+            waiting = SimpleNamespace(valid=waits, lanes=pass_lanes, ranks=pass_ranks, tags=pass_tags)
+            watched = SimpleNamespace(valid=watching, ahead=ahead, home=home, out=out, rank=out_rank)
+            within = Inside(m, g, dut)
+            within.state(waiting, inside, wanted, current, watched, roomless, patience, longest)
         m.d.sync += [
             patience.eq(Mux(current & ~dut.ready, patience + 1, 0)),
             Assert(patience <= longest, "answers come"),
@@ -149,7 +173,7 @@ class AnswersKeepTheirOrder(wiring.Component):
 
 
 def test_answers_keep_their_order(tmp_path):
-    prove(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "prove")
+    induct(AnswersKeepTheirOrder(GEOMETRY, look_inside=True), tmp_path / "prove", cycles=2)
     cover(AnswersKeepTheirOrder(GEOMETRY), tmp_path / "cover", cycles=16)
 
 

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, Value
 
 from hotline_hw.core.bank.bank import PopularityBank
-from hotline_hw.core.bank.intake import BankIntake
 from hotline_hw.core.output.updates import UpdateScatter
-from hotline_hw.lib.queues import MultiPushQueue
 from hotline_hw.spec.params import Geometry
+from tests.formal.bank_parts import intake, queued
 from tests.formal.dma_parts import with_parts
 from tests.formal.inside import elaborated, keep_signals
-from tests.formal.stores import Store
 
 __all__ = ["BANK", "OnTheWay"]
 
 
-def _queue(**how: Any) -> MultiPushQueue:
-    queue = with_parts(MultiPushQueue, memory=SimpleNamespace(Memory=Store))(**how)
-    queue.inside = elaborated(queue, keep_signals(queue, "elaborate", of=MultiPushQueue))
-    return queue
-
-
-def _intake(*how: Any) -> BankIntake:
-    intake = with_parts(BankIntake, MultiPushQueue=_queue)(*how)
-    intake.inside = elaborated(intake, keep_signals(intake, "elaborate", of=BankIntake))
-    return intake
-
-
-BANK = with_parts(PopularityBank, BankIntake=_intake)
+BANK = with_parts(PopularityBank, BankIntake=intake)
 """A bank whose queues can be looked into. They are of registers (`Store`)."""
 
 
@@ -77,8 +62,8 @@ class OnTheWay:
 
     def _bank(self, number: int, mine: Value, inside: Value, bank: SimpleNamespace) -> None:
         g, s, hold = self.g, self.s, self.hold
-        intake = bank.updates.inside
-        queue = intake.queue.inside
+        chooses = bank.updates.inside
+        queue = chooses.queue.inside
         asked, name = bank.updates.asked, f"bank {number}: "
 
         # The update that waits for the tracker, and the queue.
@@ -89,10 +74,7 @@ class OnTheWay:
         pointer = queue.read_pointer
         level = Signal(len(pointer), name=f"level{number}")
         self.m.d.comb += level.eq(queue.write_pointer - pointer)
-        rows = Array(
-            queue.m.submodules[f"lane{index % g.bank_ports}"].rows[index // g.bank_ports]
-            for index in range(g.queue_depth)
-        )
+        rows = Array(queued(chooses.queue))
         for index in range(g.queue_depth):
             at = (pointer + index)[: len(pointer) - 1]
             row = Signal(len(bank.next_update), name=f"row{number}_{index}")
@@ -100,16 +82,16 @@ class OnTheWay:
             here = mine & (index < level)
             self._is_watched(here, bank.next_valid + index, *item(row), f"{name}{index} in the queue")
         hold(~mine | (level <= g.queue_depth), name + "no more than there is room for")
-        free = g.queue_depth - level - intake.freed
-        hold(~mine | (intake.spare == free - g.bank_ports), name + "places that are free")
+        free = g.queue_depth - level - chooses.freed
+        hold(~mine | (chooses.spare == free - g.bank_ports), name + "places that are free")
 
         # Those that were chosen.
         hold(
-            ~(mine & s.waits) | ((intake.asks == (asked != 0)) & (asked <= g.bank_ports)),
+            ~(mine & s.waits) | ((chooses.asks == (asked != 0)) & (asked <= g.bank_ports)),
             name + "those that were chosen",
         )
         before = bank.next_valid + level
-        for port, chosen in enumerate(intake.queue.push):
+        for port, chosen in enumerate(chooses.queue.push):
             here = mine & s.waits & (port < asked)
             self._is_watched(here, before + port, *item(chosen), f"{name}{port} of those chosen")
 
