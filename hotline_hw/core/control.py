@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,10 +20,11 @@ class TrackerControl(wiring.Component):
     """Keeps the budget, clears the tracker, dumps and restores it, and starts SELECT.
 
     Ports:
-        command_write, hot_rows_write, write_data: Register writes.
+        command_write, command: A command, a register write. It is carried out a cycle later.
+        hot_rows_write, write_data: A write of HOT_ROWS, likewise.
         hot_rows, index_bits: Register values.
         busy: A mini-batch is in the core, or starts.
-        running: A command is being carried out.
+        running: A command is being carried out, or will be in the next cycle.
         hold: No mini-batch may start.
         done: Pulse. A command has ended.
         snapshot, clear_counters: Pulses to the counters.
@@ -51,6 +52,7 @@ class TrackerControl(wiring.Component):
         super().__init__(
             {
                 "command_write": In(1),
+                "command": In(32),
                 "hot_rows_write": In(1),
                 "write_data": In(32),
                 "hot_rows": Out(geometry.hot_rows_bits),
@@ -89,6 +91,18 @@ class TrackerControl(wiring.Component):
         final = Signal()
         usable = Signal(g.ways)
         report = Signal()
+        # What a write asks for is found in one cycle, and carried out in the next.
+        commands = Signal()
+        resizes = Signal()
+        is_ = {code: Signal(name=f"is_{code.name.lower()}") for code in Command}
+        asked_rows = Signal(g.hot_rows_bits)
+        too_many = Signal()
+        m.d.sync += [
+            commands.eq(self.command_write), resizes.eq(self.hot_rows_write),
+            *(flag.eq(self.command == code) for code, flag in is_.items()),
+            asked_rows.eq(self.write_data), too_many.eq(self.write_data > g.hot_capacity),
+        ]  # fmt: skip
+        asked = commands | resizes
         # No mini-batch may start, and sets are accessed, from the first cycle of a command to the one behind its last.
         accessing = Signal(init=1)
         leaves = Signal()  # IDLE
@@ -111,8 +125,9 @@ class TrackerControl(wiring.Component):
         transfer.connect(m)
 
         with m.FSM(init="WALK") as fsm:
-            m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
-            m.d.sync += accessing.eq(self.running | leaves)
+            at_work = ~fsm.ongoing("IDLE")
+            m.d.comb += self.running.eq(at_work | asked)
+            m.d.sync += accessing.eq(at_work | leaves)
             with m.State("WALK"):
                 m.d.comb += [
                     self.row_write.eq(~Const(0, g.banks)),
@@ -125,7 +140,15 @@ class TrackerControl(wiring.Component):
                     m.d.sync += report.eq(0)
                     m.next = "IDLE"
             with m.State("IDLE"):
-                self._commands(m, hot_rows, report, walking, leaves)
+                m.d.comb += leaves.eq(asked & ~self.busy)
+                with m.If(resizes & ~self.busy):
+                    with m.If(too_many):
+                        m.d.comb += self.hot_rows_range.eq(1)
+                    with m.Else():
+                        m.d.sync += [hot_rows.eq(asked_rows), report.eq(1), walking.eq(1)]
+                        m.next = "WALK"
+                with m.Elif(commands & ~self.busy):
+                    self._begin(m, is_, report, walking)
             transfer.dump_states(m)
             transfer.restore_states(m)
             with m.State("SELECT"):
@@ -134,37 +157,26 @@ class TrackerControl(wiring.Component):
                     m.next = "IDLE"
         transfer.drive_dump(m)
 
-        is_snapshot = self.command_write & (self.write_data == Command.SNAPSHOT)
-        with m.If((self.command_write | self.hot_rows_write) & (self.busy | self.running)):
+        is_snapshot = commands & is_[Command.SNAPSHOT]
+        with m.If(asked & (self.busy | at_work)):
             m.d.comb += self.command_busy.eq(~is_snapshot)
         with m.If(is_snapshot):
             m.d.comb += [self.snapshot.eq(1), self.done.eq(1)]
         return m
 
-    def _commands(self, m: Module, hot_rows: Signal, report: Signal, walking: Signal, leaves: Signal) -> None:
-        """In IDLE: starts what a register write asks for."""
-        m.d.comb += leaves.eq((self.hot_rows_write | self.command_write) & ~self.busy)
-        with m.If(self.hot_rows_write & ~self.busy):
-            with m.If(self.write_data > self.geometry.hot_capacity):
-                m.d.comb += self.hot_rows_range.eq(1)
-            with m.Else():
-                m.d.sync += [hot_rows.eq(self.write_data), report.eq(1), walking.eq(1)]
-                m.next = "WALK"
-        with m.Elif(self.command_write & ~self.busy), m.Switch(self.write_data):
-            with m.Case(Command.CLEAR):
-                m.d.sync += [report.eq(1), walking.eq(1)]
-                m.next = "WALK"
-            with m.Case(Command.DUMP):
-                m.next = "DUMP_READ"
-            with m.Case(Command.RESTORE):
-                m.d.comb += self.restore_start.eq(1)
-                m.next = "RESTORE_TAKE"
-            with m.Case(Command.SELECT):
-                m.d.comb += self.select.eq(1)
-                m.next = "SELECT"
-            with m.Case(Command.SNAPSHOT):
-                pass
-            with m.Case(Command.RESET_COUNTERS):
-                m.d.comb += [self.clear_counters.eq(1), self.done.eq(1)]
-            with m.Default():
-                m.d.comb += self.command_code.eq(1)
+    def _begin(self, m: Module, is_: dict[Command, Signal], report: Signal, walking: Signal) -> None:
+        """In IDLE: starts a command."""
+        with m.If(is_[Command.CLEAR]):
+            m.d.sync += [report.eq(1), walking.eq(1)]
+            m.next = "WALK"
+        with m.If(is_[Command.DUMP]):
+            m.next = "DUMP_READ"
+        with m.If(is_[Command.RESTORE]):
+            m.d.comb += self.restore_start.eq(1)
+            m.next = "RESTORE_TAKE"
+        with m.If(is_[Command.SELECT]):
+            m.d.comb += self.select.eq(1)
+            m.next = "SELECT"
+        with m.If(is_[Command.RESET_COUNTERS]):
+            m.d.comb += [self.clear_counters.eq(1), self.done.eq(1)]
+        m.d.comb += self.command_code.eq(~Cat(is_.values()).any())

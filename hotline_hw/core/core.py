@@ -63,9 +63,10 @@ class HotlineCore(wiring.Component):
         command, command_write: As a write of COMMAND.
         acknowledged: Pulse. Software has written IRQ_STATUS.
         busy: STATUS.busy.
-        command_done: Pulse. A command has ended.
+        command_done: Pulse. A command has ended, a cycle ago.
         finished: Pulse. Both packets of a mini-batch have left.
-        errors: Pulses, one for each bit of ERROR, in its order.
+        errors: Pulses, one for each bit of ERROR, in its order, a cycle later. Whether a command is refused shows
+            two cycles after `command_write`.
         index_bits: INDEX_BITS.
         working_start: Pulse, only on an idle core. New lists begin. No mini-batch may begin before
             `working_ready`.

@@ -112,17 +112,17 @@ def connect_commands(
         errors[Error.COMMAND_CODE] = control.command_code | with_packet
     error_set = Cat(errors[flag] for flag in Error)
     phase = csr.control[: register("CONTROL").field("phase").width]
-    command_write, write_data = csr.command_write, csr.write_data
+    command_write, command = csr.command_write, csr.write_data
     if core.geometry.working_rows:
         phase = Signal.like(core.phase)
         m.d.sync += phase.eq(core.phase)
         command_write = (csr.command_write & ~with_packet) | core.command_write
-        write_data = Mux(core.command_write, core.command, csr.write_data)
+        command = Mux(core.command_write, core.command, csr.write_data)
+        m.d.sync += core.command_done.eq(control.done)
         m.d.comb += [
             core.busy.eq(busy | control.running | unpacker.started),
-            core.command_done.eq(control.done),
             core.finished.eq(finished),
-            core.errors.eq(error_set),
+            core.errors.eq(csr.error_set),
             core.index_bits.eq(control.index_bits),
         ]
     m.d.comb += [
@@ -131,6 +131,7 @@ def connect_commands(
         control.busy.eq(busy | unpacker.started),
         control.command_write.eq(command_write),
         control.hot_rows_write.eq(csr.hot_rows_write),
-        control.write_data.eq(write_data),
+        control.command.eq(command),
+        control.write_data.eq(csr.write_data),
     ]
     m.d.sync += [csr.error_set.eq(error_set), csr.irq_status_set.eq(Cat(finished, control.done, error_set.any()))]

@@ -96,6 +96,8 @@ class HotlineDevice(wiring.Component):
             )
         else:
             m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: _DEVICE_DOMAIN})(core)
+        core_busy = Signal(init=1)  # it is waited for, and never asked for at once
+        m.d.sync += core_busy.eq(core.busy)
         m.submodules.split = split = AxilSplit()
         registers = ShellRegisters(g)
         m.submodules.registers = in_device(registers)
@@ -142,7 +144,7 @@ class HotlineDevice(wiring.Component):
         ]  # fmt: skip
 
         self._rings(m, registers, fetch, sequencer, read, write)
-        self._core(m, core, split, sequencer, streams, rows)
+        self._core(m, core, core_busy, split, sequencer, streams, rows)
         data = self._reads(m, read, sequencer, fetch, streams, rows)
         self._writes(m, write, sequencer, streams, rows)
         m.d.comb += [
@@ -152,8 +154,8 @@ class HotlineDevice(wiring.Component):
             *(getattr(sequencer, name).eq(getattr(streams, name)) for name in COUNTS),
         ]  # fmt: skip
         self._reset(m, split, registers, rows, resetting)
-        self._counters(m, registers, core, sequencer, fetch, read, write, streams, rows, data)
-        self._clock(m, core, split, sequencer, streams, rows, resetting)
+        self._counters(m, registers, core_busy, sequencer, fetch, read, write, streams, rows, data)
+        self._clock(m, core, core_busy, split, sequencer, streams, rows, resetting)
         interrupt = InterruptLine()
         m.submodules.interrupt = in_device(interrupt)
         m.d.comb += [
@@ -180,7 +182,7 @@ class HotlineDevice(wiring.Component):
         ]  # fmt: skip
         wiring.connect(m, fetch.output, sequencer.descriptors)
 
-    def _core(self, m, core, split, sequencer, streams, rows) -> None:
+    def _core(self, m, core, core_busy, split, sequencer, streams, rows) -> None:
         """Connects the stream core: its controls, its lists, and its streams with StreamPath."""
         g = self.geometry
         lists = sequencer.lists
@@ -189,7 +191,7 @@ class HotlineDevice(wiring.Component):
             core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing),
             core.working_start.eq(sequencer.working_start),
             core.working_enable.eq(sequencer.working_enable), sequencer.working_ready.eq(core.working_ready),
-            sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core.busy),
+            sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core_busy),
             sequencer.core_errors.eq(core.errors),
             sequencer.state_rows.eq(Const(g.state_rows_per_set, 32) << core.index_bits),
             core.list_bank.eq(Mux(lists.ask, lists.bank, rows.list_bank)),
@@ -272,7 +274,7 @@ class HotlineDevice(wiring.Component):
             sequencer.write_fault.known.eq(write.fault.known),
         ]
 
-    def _counters(self, m, registers, core, sequencer, fetch, read, write, streams, rows, data) -> None:
+    def _counters(self, m, registers, core_busy, sequencer, fetch, read, write, streams, rows, data) -> None:
         accounts = CycleAccounts()
         m.submodules.accounts = DomainRenamer(_DEVICE_DOMAIN)(accounts)
         axi = self.m_axi
@@ -282,9 +284,9 @@ class HotlineDevice(wiring.Component):
             accounts.useful.eq((due & data.ready) | streams.state_moved),
             accounts.write.eq(
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
-                | (write.outstanding & read.idle & ~core.busy)
+                | (write.outstanding & read.idle & ~core_busy)
             ),
-            accounts.core.eq(sequencer.working & (due | (core.busy & read.idle))),
+            accounts.core.eq(sequencer.working & (due | (core_busy & read.idle))),
             accounts.read.eq(~read.idle),
         ]
         events = {
@@ -310,7 +312,7 @@ class HotlineDevice(wiring.Component):
         with m.Elif(resetting):
             m.d.sync += [left.eq(left - 1), resetting.eq(left != 0)]
 
-    def _clock(self, m, core, split, sequencer, streams, rows, resetting) -> None:
+    def _clock(self, m, core, core_busy, split, sequencer, streams, rows, resetting) -> None:
         """Enables the core's clock while something enters, leaves or is at work in the core, and a while after."""
         active = Signal()
         idle_for = Signal(range(_AWAKE + 1))
@@ -318,7 +320,7 @@ class HotlineDevice(wiring.Component):
         m.d.comb += [
             active.eq(
                 split.lower_busy | sequencer.command_write | sequencer.working_start
-                | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core.busy
+                | streams.s_axis_lookup.tvalid | streams.s_axis_state.tvalid | core_busy
                 | ~core.working_ready | core.verdicts.valid
                 | Cat(output.tvalid for output in outputs).any()
                 # A descriptor's first command or beat comes two cycles after this or more. A GATHER leaves the core

@@ -8,6 +8,7 @@ cells     which output of a cell depends on which input, and by how much
 paths     the longest paths of the whole design, across units
 usage     cells by kind, memories by name
 wrapper   a top with few pins
+resets    large resets on global networks
 place     place and route
 flow      all of it, in order
 report    the result as data and as tables

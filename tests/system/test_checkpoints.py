@@ -18,6 +18,7 @@ from hotline_host.data.sources import load
 from hotline_host.errors import DataError
 from hotline_host.experiments.cosim import cosim
 from hotline_host.experiments.cosim_settings import MODELS
+from hotline_host.experiments.record import record_log
 from hotline_host.training import checkpoint, saver
 from hotline_hw.spec.params import PRESETS
 from tests.support.killed_runs import example, hotline_command, start
@@ -39,9 +40,9 @@ def log(path: Path) -> ClickLog:
     return load(f"npz:{path}")
 
 
-def run(log: ClickLog, steps: int, progress=lambda *_: None, **changes):
+def run(log: ClickLog, steps: int, progress=lambda *_: None, backend: str = "model", **changes):
     chosen = {"steps": steps, "pipelines": PIPELINES, "relearn_share": 0.5, "select_every": 3} | changes
-    return cosim(log, TINY, "model", small_settings(**chosen), progress)
+    return cosim(log, TINY, backend, small_settings(**chosen), progress)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
@@ -56,6 +57,17 @@ def test_a_resumed_run_is_the_run(log, tmp_path, optimizer):
     histories = [replace(each.history, host_rows=[], held_rows=[]) for each in (again, whole)]
     assert histories[0] == histories[1]
     assert [path.name for path in sorted((tmp_path / "static").iterdir())] == ["step-00000008", "step-00000009"]
+
+
+def test_a_replayed_run_goes_on_in_the_middle_of_its_recording(log, tmp_path):
+    settings = small_settings(relearn_share=0.5, select_every=3)
+    record_log(log, TINY, "model", settings, tmp_path / "made.npz", mini_batches=14)
+    backend = f"replay:{tmp_path / 'made.npz'}"
+    whole = run(log, 10, pipelines=("hotline",), backend=backend)  # once through the log
+    run(log, 6, pipelines=("hotline",), backend=backend, save=tmp_path)
+    again = run(log, 10, pipelines=("hotline",), backend=backend, resume=tmp_path)
+    assert again.first.losses == whole.first.losses
+    assert again.history.moved == whole.history.moved and any(whole.history.moved[6:])
 
 
 @pytest.mark.parametrize("changes", [{}, {"lazy": True}, {"check": True}, {"lazy": True, "dtype": "float64"}])

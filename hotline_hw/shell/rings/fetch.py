@@ -59,6 +59,7 @@ class DescriptorFetch(wiring.Component):
         words = Signal(size)
         faulty = Signal()
         halted = Signal()
+        ended = Signal()  # its last beat came in the cycle before
         m.d.comb += [
             self.request.payload.address.eq(self.address),
             self.request.payload.granules.eq(ENTRY_BYTES // GRANULE_BYTES),
@@ -81,10 +82,11 @@ class DescriptorFetch(wiring.Component):
         with m.If(self.data.valid):
             beat = self.data.payload
             m.d.sync += [words.eq(Cat(words, beat.data)[-size:]), faulty.eq(faulty | beat.fault)]
-            with m.If(beat.last):
-                m.d.sync += [self.busy.eq(0), self.asked.eq(0)]
-                m.d.comb += [self.fetched.eq(self.enable), self.failed.eq(self.enable & (faulty | beat.fault))]
-                m.d.sync += [self.output.valid.eq(self.enable & ~self.failed), halted.eq(self.failed)]
+        m.d.sync += ended.eq(self.data.valid & self.data.payload.last)
+        with m.If(ended):
+            m.d.sync += [self.busy.eq(0), self.asked.eq(0)]
+            m.d.comb += [self.fetched.eq(self.enable), self.failed.eq(self.enable & faulty)]
+            m.d.sync += [self.output.valid.eq(self.enable & ~self.failed), halted.eq(self.failed)]
         with m.If(~self.enable & ~self.busy):
             m.d.sync += [self.output.valid.eq(0), halted.eq(0)]
         return m

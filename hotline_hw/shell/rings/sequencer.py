@@ -45,15 +45,18 @@ from .summary import SummaryWriter
 __all__ = ["Sequencer"]
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
+_ANSWER = 2  # cycles from a command, and one, until the core has refused it
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
 
 
 class Sequencer(wiring.Component):
     """Takes each descriptor to its completion.
 
-        IDLE -> JUDGE, DECODE -> PREPARE -> SETTLE -> BEGIN -> READ -> WORK -> FLUSH -> (SUMMARY) -> DRAIN -> REPORT
-                            |                                                                           ^
-                            '---- refused, FENCE --------------------------------------------------------'  then IDLE
+        IDLE -> JUDGE, DECODE -> PREPARE -> SETTLE -> BEGIN -> (ANSWER) -> READ -> WORK -> FLUSH -> (SUMMARY)
+                            |                                     |                                     v
+                            |                                     '-- refused --------------------->  DRAIN
+                            |                                                                           v
+                            '---- refused, FENCE -------------------------------------------------->  REPORT, IDLE
 
     A descriptor begins when nothing of the one before is under way. Its completion is written when all its data is
     visible.
@@ -83,7 +86,7 @@ class Sequencer(wiring.Component):
         flush: high for a cycle. The movers send what they hold back.
         phase, command, command_write: to HotlineCore.
         working_start, working_enable, working_ready, working_full: HotlineCore's lists.
-        core_busy, core_errors: from HotlineCore.
+        core_busy, core_errors: from HotlineCore. They may come a cycle late.
         core_access: the host writes a register of the core, so nothing begins. If a command and a write came in the
             same cycle, one would be lost.
         lists: counts for the summary.
@@ -269,9 +272,19 @@ class Sequencer(wiring.Component):
                 m.d.comb += [at_work.eq(1), self.begin.eq(1), self.command_write.eq(from_core)]
                 m.d.sync += began.eq(1)
                 settle("WORK")
-                with m.If(batch | is_[Opcode.RESTORE]):
+                with m.If(batch):
                     m.next = "READ"
-                with m.If(from_core & (self.core_errors & _REFUSED).any()):
+                with m.If(from_core):
+                    m.d.sync += wait.eq(_ANSWER)
+                    m.next = "ANSWER"
+            with m.State("ANSWER"):
+                m.d.comb += at_work.eq(1)
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 0):
+                    settle("WORK")
+                    with m.If(is_[Opcode.RESTORE]):
+                        m.next = "READ"
+                with m.If((self.core_errors & _REFUSED).any()):
                     settle("DRAIN")
             with m.State("READ"):
                 m.d.comb += [at_work.eq(1), self.request.valid.eq(1)]

@@ -95,8 +95,12 @@ class StreamPath(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        is_ = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode}  # there long before `begin`
-        m.d.sync += [flag.eq(self.it.opcode == opcode) for opcode, flag in is_.items()]
+        # There long before `begin`. They have a second register, so that they can lie near what they choose between:
+        # synthesis makes one of the first and of the Sequencer's.
+        found = {opcode: Signal(name=f"found_{opcode.name.lower()}") for opcode in Opcode}
+        is_ = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in Opcode}
+        m.d.sync += [flag.eq(self.it.opcode == opcode) for opcode, flag in found.items()]
+        m.d.sync += [flag.eq(found[opcode]) for opcode, flag in is_.items()]
         feeder, state_left = self._to_core(m, is_)
         state_last = self._main(m, is_)
         self._other(m, is_)
