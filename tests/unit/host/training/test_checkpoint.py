@@ -58,6 +58,25 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         assert was.first == now.first and equal(was.tensors, now.tensors)
 
 
+def test_any_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    state = {
+        "betas": (0.9, (1, None)), "a": {"b": torch.tensor(1)}, "a.b": torch.tensor(2), "a.b'": torch.tensor(3),
+        "none": [], "nothing": (), "big": 1 << 127, "far": float("inf"),
+    }  # fmt: skip
+    save_checkpoint(tmp_path, 1, state, [])
+    loaded = newest_checkpoint(tmp_path)
+    assert loaded is not None and equal(state, loaded.state)
+    assert isinstance(loaded.state["betas"][1], tuple) and isinstance(loaded.state["none"], list)
+    for wrong, message in (
+        ({"a": [{1, 2}]}, "a.0 is a set; a checkpoint holds numbers, strings"),
+        ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is a torch.strided tensor of torch.complex64, which a"),
+        ({"a": torch.zeros(2).to_sparse()}, "a is a torch.sparse_coo tensor of torch.float32, which a"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            save_checkpoint(tmp_path, 2, wrong, rows())
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
 def test_old_ones_go_and_one_of_the_same_step_is_replaced(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, {}, rows())

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.training.optim import SGD, DenseAdagrad, DenseSGD, RowwiseAdagrad, dense_optimizer, row_optimizer
+from hotline_host.training.optim import (
+    SGD,
+    DenseAdagrad,
+    DenseSGD,
+    RowwiseAdagrad,
+    dense_optimizer,
+    load_optimizer_state,
+    row_optimizer,
+)
 
 
 def adagrad_by_loop(table: list, accumulator: list, rows: list, gradient: list, rate: float, eps: float) -> None:
@@ -171,3 +179,16 @@ def test_names() -> None:
     assert (adagrad.param_groups[0]["lr"].item(), adagrad.param_groups[0]["eps"]) == (pytest.approx(0.1), 1e-7)
     with pytest.raises(ValueError, match="unknown optimizer 'adam'; the optimizers are sgd, adagrad"):
         row_optimizer("adam", 0.1, 1e-8)
+
+
+def test_a_learning_rate_that_others_share_stays_that_tensor() -> None:
+    """torch's `load_state_dict` would put another one in its place."""
+    rate = torch.tensor(0.5)
+    first, second = (
+        torch.optim.Adam([torch.nn.Parameter(torch.ones(2))], lr=each) for each in (torch.tensor(0.1), rate)
+    )
+    first.param_groups[0]["params"][0].grad = torch.ones(2)
+    first.step()
+    load_optimizer_state(second, first.state_dict())
+    assert second.param_groups[0]["lr"] is rate and float(rate) == float(torch.tensor(0.1))
+    assert second.state_dict()["state"][0]["step"] == 1
