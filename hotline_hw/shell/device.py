@@ -96,9 +96,9 @@ class HotlineDevice(wiring.Component):
             )
         else:
             m.submodules.core = DomainRenamer({"sync": _GATED_DOMAIN, LIST_DOMAIN: _DEVICE_DOMAIN})(core)
-        core_busy = Signal(init=1)  # it is waited for, and never asked for at once
-        m.d.sync += core_busy.eq(core.busy)
         m.submodules.split = split = AxilSplit()
+        core_busy = Signal(init=1)  # a cycle late
+        m.d.sync += core_busy.eq(core.busy)
         registers = ShellRegisters(g)
         m.submodules.registers = in_device(registers)
         fetch = DescriptorFetch(g)
@@ -186,9 +186,11 @@ class HotlineDevice(wiring.Component):
         """Connects the stream core: its controls, its lists, and its streams with StreamPath."""
         g = self.geometry
         lists = sequencer.lists
+        was_written = Signal()  # `core_busy` is as late
+        m.d.sync += was_written.eq(split.lower_writing)
         m.d.comb += [
             core.phase.eq(sequencer.phase), core.command.eq(sequencer.command),
-            core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing),
+            core.command_write.eq(sequencer.command_write), sequencer.core_access.eq(split.lower_writing | was_written),
             core.working_start.eq(sequencer.working_start),
             core.working_enable.eq(sequencer.working_enable), sequencer.working_ready.eq(core.working_ready),
             sequencer.working_full.eq(core.working_full), sequencer.core_busy.eq(core_busy),

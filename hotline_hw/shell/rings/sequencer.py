@@ -45,7 +45,7 @@ from .summary import SummaryWriter
 __all__ = ["Sequencer"]
 
 _SETTLE = 8  # cycles from a start until every block shows that it is at work, or from its end until a channel does
-_ANSWER = 2  # cycles from a command, and one, until the core has refused it
+_ANSWER = 2  # cycles from a command until the core tells that it was refused
 _REFUSED = Error.COMMAND_BUSY | Error.COMMAND_CODE
 
 
@@ -87,8 +87,8 @@ class Sequencer(wiring.Component):
         phase, command, command_write: to HotlineCore.
         working_start, working_enable, working_ready, working_full: HotlineCore's lists.
         core_busy, core_errors: from HotlineCore. They may come a cycle late.
-        core_access: the host writes a register of the core, so nothing begins. If a command and a write came in the
-            same cycle, one would be lost.
+        core_access: the host writes a register of the core, or `core_busy` may not show yet that it did, so nothing
+            begins. If a command and a write came in the same cycle, one would be lost.
         lists: counts for the summary.
         completion_words: to the channel SMALL.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
@@ -275,17 +275,17 @@ class Sequencer(wiring.Component):
                 with m.If(batch):
                     m.next = "READ"
                 with m.If(from_core):
-                    m.d.sync += wait.eq(_ANSWER)
+                    m.d.sync += wait.eq(_ANSWER - 1)
                     m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += at_work.eq(1)
                 m.d.sync += wait.eq(wait - 1)
-                with m.If(wait == 0):
+                with m.If(wait == 0):  # a cycle later the error may be that of a command of the host's
                     settle("WORK")
                     with m.If(is_[Opcode.RESTORE]):
                         m.next = "READ"
-                with m.If((self.core_errors & _REFUSED).any()):
-                    settle("DRAIN")
+                    with m.If((self.core_errors & _REFUSED).any()):
+                        settle("DRAIN")
             with m.State("READ"):
                 m.d.comb += [at_work.eq(1), self.request.valid.eq(1)]
                 with m.If(self.request.ready):
