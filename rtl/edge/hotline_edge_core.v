@@ -2613,7 +2613,7 @@ endmodule
 module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, row_out__2__valid
 , row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4, row_out__5__valid
 , row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
 , clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -2745,10 +2745,10 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] write_data;
-  wire [31:0] write_data;
-  input [1:0] hot_rows_write_etc;
-  wire [1:0] hot_rows_write_etc;
+  input [31:0] command;
+  wire [31:0] command;
+  input [1:0] command_write_etc;
+  wire [1:0] command_write_etc;
   output [32:0] budget;
   reg [32:0] budget = 33'h000000000;
   output [2:0] restored;
@@ -2814,79 +2814,79 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [32:0] \$102 ;
   wire \$103 ;
-  wire [32:0] \$104 ;
+  wire [7:0] \$104 ;
   wire \$105 ;
-  wire [7:0] \$106 ;
+  wire \$106 ;
   wire \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [1:0] \$11 ;
   wire \$110 ;
-  wire \$111 ;
+  wire [32:0] \$111 ;
   wire \$112 ;
-  wire [32:0] \$113 ;
+  wire [7:0] \$113 ;
   wire \$114 ;
-  wire [7:0] \$115 ;
+  wire \$115 ;
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire [2:0] \$12 ;
-  wire \$120 ;
+  wire [32:0] \$120 ;
   wire \$121 ;
-  wire \$122 ;
+  wire [7:0] \$122 ;
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire [3:0] \$127 ;
+  wire \$127 ;
   wire \$128 ;
-  wire [12:0] \$129 ;
+  wire \$129 ;
   wire [3:0] \$13 ;
-  wire [12:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
   wire \$132 ;
-  wire [4:0] \$133 ;
-  wire [7:0] \$134 ;
+  wire \$133 ;
+  wire [3:0] \$134 ;
   wire \$135 ;
-  wire \$136 ;
-  wire \$137 ;
+  wire [12:0] \$136 ;
+  wire [12:0] \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [4:0] \$14 ;
-  wire \$140 ;
+  wire [4:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire \$143 ;
+  wire [7:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire [14:0] \$146 ;
-  reg [12:0] \$147 ;
-  wire [14:0] \$148 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
   wire \$149 ;
   wire [5:0] \$15 ;
-  wire [63:0] \$150 ;
-  wire [63:0] \$151 ;
-  wire [63:0] \$152 ;
-  wire [63:0] \$153 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
   wire \$154 ;
-  wire [12:0] \$155 ;
-  wire [12:0] \$156 ;
-  wire [12:0] \$157 ;
-  wire [12:0] \$158 ;
+  wire \$155 ;
+  wire [14:0] \$156 ;
+  reg [12:0] \$157 ;
+  wire [14:0] \$158 ;
   wire \$159 ;
   wire [6:0] \$16 ;
-  wire \$160 ;
-  wire \$161 ;
-  wire \$162 ;
-  wire \$163 ;
+  wire [63:0] \$160 ;
+  wire [63:0] \$161 ;
+  wire [63:0] \$162 ;
+  wire [63:0] \$163 ;
   wire \$164 ;
-  wire \$165 ;
-  wire \$166 ;
-  wire \$167 ;
-  wire \$168 ;
+  wire [12:0] \$165 ;
+  wire [12:0] \$166 ;
+  wire [12:0] \$167 ;
+  wire [12:0] \$168 ;
   wire \$169 ;
   wire [7:0] \$17 ;
   wire \$170 ;
@@ -2902,55 +2902,74 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire [8:0] \$18 ;
   wire \$180 ;
   wire \$181 ;
-  reg [14:0] \$182 ;
-  reg [8:0] \$183 ;
-  reg [32:0] \$184 ;
-  reg [2:0] \$185 ;
-  reg [11:0] \$186 ;
-  reg \$187 ;
-  reg [3:0] \$188 ;
-  reg [3:0] \$189 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
   wire [9:0] \$19 ;
-  reg [3:0] \$190 ;
-  reg [3:0] \$191 ;
-  reg [7:0] \$192 ;
-  reg [31:0] \$193 ;
-  reg [131:0] \$194 ;
-  reg [12:0] \$195 ;
-  reg [3:0] \$196 ;
+  wire \$190 ;
+  reg [14:0] \$191 ;
+  reg [8:0] \$192 ;
+  reg [32:0] \$193 ;
+  reg [2:0] \$194 ;
+  reg \$195 ;
+  reg \$196 ;
   reg \$197 ;
   reg \$198 ;
   reg \$199 ;
   wire \$2 ;
   reg [8:0] \$20 ;
-  reg [2:0] \$200 ;
+  reg \$200 ;
   reg \$201 ;
   reg \$202 ;
-  reg [3:0] \$203 ;
+  reg [13:0] \$203 ;
   reg \$204 ;
-  reg [8:0] \$205 ;
-  reg [11:0] \$206 ;
-  reg \$207 ;
-  reg \$208 ;
+  reg [11:0] \$205 ;
+  reg \$206 ;
+  reg [3:0] \$207 ;
+  reg [3:0] \$208 ;
   reg [3:0] \$209 ;
   wire [14:0] \$21 ;
-  reg [13:0] \$210 ;
-  reg [3:0] \$211 ;
-  reg [3:0] \$212 ;
-  reg [7:0] \$213 ;
-  reg [31:0] \$214 ;
-  reg [131:0] \$215 ;
-  reg [2:0] \$216 ;
-  reg [12:0] \$217 ;
-  reg [12:0] \$218 ;
-  reg [12:0] \$219 ;
+  reg [3:0] \$210 ;
+  reg [7:0] \$211 ;
+  reg [31:0] \$212 ;
+  reg [131:0] \$213 ;
+  reg [12:0] \$214 ;
+  reg [3:0] \$215 ;
+  reg \$216 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [2:0] \$219 ;
   wire [14:0] \$22 ;
-  reg [12:0] \$220 ;
+  reg \$220 ;
   reg \$221 ;
   reg [3:0] \$222 ;
   reg \$223 ;
+  reg [8:0] \$224 ;
+  reg [11:0] \$225 ;
+  reg \$226 ;
+  reg \$227 ;
+  reg [3:0] \$228 ;
+  reg [13:0] \$229 ;
   wire [14:0] \$23 ;
+  reg [3:0] \$230 ;
+  reg [3:0] \$231 ;
+  reg [7:0] \$232 ;
+  reg [31:0] \$233 ;
+  reg [131:0] \$234 ;
+  reg [2:0] \$235 ;
+  reg [12:0] \$236 ;
+  reg [12:0] \$237 ;
+  reg [12:0] \$238 ;
+  reg [12:0] \$239 ;
   wire [14:0] \$24 ;
+  reg \$240 ;
+  reg [3:0] \$241 ;
+  reg \$242 ;
   wire [14:0] \$25 ;
   wire [14:0] \$26 ;
   wire [14:0] \$27 ;
@@ -2969,72 +2988,74 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire [27:0] \$41 ;
-  wire [28:0] \$42 ;
+  wire \$41 ;
+  wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire [3:0] \$45 ;
-  wire [3:0] \$46 ;
+  wire \$45 ;
+  wire \$46 ;
   wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [27:0] \$48 ;
+  wire [28:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire [3:0] \$51 ;
-  wire \$52 ;
-  wire [1:0] \$53 ;
-  wire [2:0] \$54 ;
-  wire [3:0] \$55 ;
-  wire [4:0] \$56 ;
-  wire [4:0] \$57 ;
+  wire \$51 ;
+  wire [3:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
   wire [3:0] \$58 ;
-  wire [3:0] \$59 ;
+  wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire [9:0] \$64 ;
-  wire \$65 ;
-  wire \$66 ;
+  wire [1:0] \$60 ;
+  wire [2:0] \$61 ;
+  wire [3:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [4:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [3:0] \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [3:0] \$71 ;
-  wire [12:0] \$72 ;
-  wire [12:0] \$73 ;
-  wire [12:0] \$74 ;
-  wire [12:0] \$75 ;
+  wire \$71 ;
+  wire [9:0] \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
   wire \$76 ;
-  wire [12:0] \$77 ;
-  wire [12:0] \$78 ;
-  wire [3:0] \$79 ;
+  wire \$77 ;
+  wire [3:0] \$78 ;
+  wire [12:0] \$79 ;
   wire \$8 ;
-  wire [3:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
+  wire [12:0] \$80 ;
+  wire [12:0] \$81 ;
+  wire [12:0] \$82 ;
   wire \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire [32:0] \$86 ;
-  wire \$87 ;
-  wire [7:0] \$88 ;
+  wire [12:0] \$84 ;
+  wire [12:0] \$85 ;
+  wire [3:0] \$86 ;
+  wire [3:0] \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire \$93 ;
+  wire [32:0] \$93 ;
   wire \$94 ;
-  wire [32:0] \$95 ;
+  wire [7:0] \$95 ;
   wire \$96 ;
-  wire [7:0] \$97 ;
+  wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg [13:0] asked_rows = 14'h0000;
   reg [8:0] beyond = 9'h000;
-  reg [3:0] \beyond$76  = 4'h0;
+  reg [3:0] \beyond$90  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [14:0] entries = 15'h0000;
@@ -3049,17 +3070,25 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [12:0] group0_6 = 13'h0000;
   wire [3:0] hot;
   reg [11:0] index = 12'h000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [11:0] last = 12'h000;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [12:0] slot0 = 13'h0000;
   reg [12:0] slot1 = 14'h2000;
   reg [12:0] slot2 = 13'h0000;
   reg [12:0] slot3 = 13'h0000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [8:0] walk = 9'h000;
@@ -3093,226 +3122,255 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$38  = quota >= 1'h1;
   assign \$39  = quota >= 2'h2;
   assign \$40  = quota >= 2'h3;
-  assign \$41  = 1'h1 << \$133 [3:0];
-  assign \$42  = \$41  - 1'h1;
-  assign \$43  = index == last;
-  assign \$44  = index < budget[28:17];
-  assign \$45  = \$44  ? budget[16:13] : budget[12:9];
-  assign \$46  = ~ \beyond$76 ;
-  assign \$47  = slot0 < hot_rows;
-  assign \$48  = slot1 < hot_rows;
-  assign \$49  = slot2 < hot_rows;
-  assign \$50  = slot3 < hot_rows;
-  assign \$51  = \$46  & { \$50 , \$49 , \$48 , \$47  };
-  assign \$52  = counts & judge;
-  assign \$53  = 1'h0 + hot[0];
-  assign \$54  = \$53  + hot[1];
-  assign \$55  = \$54  + hot[2];
-  assign \$56  = \$55  + hot[3];
-  assign \$57  = counted ? \$56  : 5'h00;
-  assign \$58  = ~ \within ;
-  assign \$59  = row_in__hot & \$58 ;
-  assign \$60  = | \$59 ;
-  assign \$61  = judged & \$60 ;
-  assign \$62  = \$61  | unusable;
-  assign \$63  = running | leaves;
-  assign \$64  = walk + 1'h1;
-  assign \$65  = walk == 9'h1ff;
-  assign \$66  = ~ busy;
-  assign \$67  = hot_rows_write_etc[0] & \$66 ;
-  assign \$68  = ~ busy;
-  assign \$69  = hot_rows_write_etc[1] & \$68 ;
-  assign \$70  = write_data > 14'h2000;
-  assign \$71  = way + 1'h1;
-  assign \$76  = way == 3'h5;
-  assign \$77  = index + 1'h1;
-  assign \$78  = \final  ? 13'h0000 : \$77 ;
-  assign \$79  = ~ usable;
-  assign \$80  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$79 ;
-  assign \$81  = | \$80 ;
-  assign \$82  = ~ restore__payload[256];
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = restore__payload[63] & usable[0];
-  assign \$85  = restore__payload[63] & usable[0];
-  assign \$86  = \$85  ? restore__payload[32:0] : 33'h000000000;
-  assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = \$87  ? restore__payload[55:48] : 8'h00;
-  assign \$89  = restore__payload[63] & usable[0];
-  assign \$90  = \$89  ? restore__payload[61] : 1'h0;
+  assign \$41  = command == 1'h1;
+  assign \$42  = command == 2'h2;
+  assign \$43  = command == 2'h3;
+  assign \$44  = command == 3'h4;
+  assign \$45  = command == 3'h5;
+  assign \$46  = command == 3'h6;
+  assign \$47  = command > 14'h2000;
+  assign \$48  = 1'h1 << \$140 [3:0];
+  assign \$49  = \$48  - 1'h1;
+  assign \$50  = index == last;
+  assign \$51  = index < budget[28:17];
+  assign \$52  = \$51  ? budget[16:13] : budget[12:9];
+  assign \$53  = ~ \beyond$90 ;
+  assign \$54  = slot0 < hot_rows;
+  assign \$55  = slot1 < hot_rows;
+  assign \$56  = slot2 < hot_rows;
+  assign \$57  = slot3 < hot_rows;
+  assign \$58  = \$53  & { \$57 , \$56 , \$55 , \$54  };
+  assign \$59  = counts & judge;
+  assign \$60  = 1'h0 + hot[0];
+  assign \$61  = \$60  + hot[1];
+  assign \$62  = \$61  + hot[2];
+  assign \$63  = \$62  + hot[3];
+  assign \$64  = counted ? \$63  : 5'h00;
+  assign \$65  = ~ \within ;
+  assign \$66  = row_in__hot & \$65 ;
+  assign \$67  = | \$66 ;
+  assign \$68  = judged & \$67 ;
+  assign \$69  = \$68  | unusable;
+  assign \$70  = ~ \$176 ;
+  assign \$71  = \$70  | leaves;
+  assign \$72  = walk + 1'h1;
+  assign \$73  = walk == 9'h1ff;
+  assign \$74  = ~ busy;
+  assign \$75  = resizes & \$74 ;
+  assign \$76  = ~ busy;
+  assign \$77  = commands & \$76 ;
+  assign \$78  = way + 1'h1;
+  assign \$83  = way == 3'h5;
+  assign \$84  = index + 1'h1;
+  assign \$85  = \final  ? 13'h0000 : \$84 ;
+  assign \$86  = ~ usable;
+  assign \$87  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$86 ;
+  assign \$88  = | \$87 ;
+  assign \$89  = ~ restore__payload[256];
+  assign \$90  = \$88  & \$89 ;
   assign \$91  = restore__payload[63] & usable[0];
-  assign \$92  = \$91  ? restore__payload[62] : 1'h0;
-  assign \$93  = restore__payload[127] & usable[1];
-  assign \$94  = restore__payload[127] & usable[1];
-  assign \$95  = \$94  ? restore__payload[96:64] : 33'h000000000;
-  assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = \$96  ? restore__payload[119:112] : 8'h00;
-  assign \$98  = restore__payload[127] & usable[1];
-  assign \$99  = \$98  ? restore__payload[125] : 1'h0;
+  assign \$92  = restore__payload[63] & usable[0];
+  assign \$93  = \$92  ? restore__payload[32:0] : 33'h000000000;
+  assign \$94  = restore__payload[63] & usable[0];
+  assign \$95  = \$94  ? restore__payload[55:48] : 8'h00;
+  assign \$96  = restore__payload[63] & usable[0];
+  assign \$97  = \$96  ? restore__payload[61] : 1'h0;
+  assign \$98  = restore__payload[63] & usable[0];
+  assign \$99  = \$98  ? restore__payload[62] : 1'h0;
   assign \$100  = restore__payload[127] & usable[1];
-  assign \$101  = \$100  ? restore__payload[126] : 1'h0;
-  assign \$102  = restore__payload[191] & usable[2];
-  assign \$103  = restore__payload[191] & usable[2];
-  assign \$104  = \$103  ? restore__payload[160:128] : 33'h000000000;
-  assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = \$105  ? restore__payload[183:176] : 8'h00;
-  assign \$107  = restore__payload[191] & usable[2];
-  assign \$108  = \$107  ? restore__payload[189] : 1'h0;
+  assign \$101  = restore__payload[127] & usable[1];
+  assign \$102  = \$101  ? restore__payload[96:64] : 33'h000000000;
+  assign \$103  = restore__payload[127] & usable[1];
+  assign \$104  = \$103  ? restore__payload[119:112] : 8'h00;
+  assign \$105  = restore__payload[127] & usable[1];
+  assign \$106  = \$105  ? restore__payload[125] : 1'h0;
+  assign \$107  = restore__payload[127] & usable[1];
+  assign \$108  = \$107  ? restore__payload[126] : 1'h0;
   assign \$109  = restore__payload[191] & usable[2];
-  assign \$110  = \$109  ? restore__payload[190] : 1'h0;
-  assign \$111  = restore__payload[255] & usable[3];
-  assign \$112  = restore__payload[255] & usable[3];
-  assign \$113  = \$112  ? restore__payload[224:192] : 33'h000000000;
-  assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = \$114  ? restore__payload[247:240] : 8'h00;
-  assign \$116  = restore__payload[255] & usable[3];
-  assign \$117  = \$116  ? restore__payload[253] : 1'h0;
+  assign \$110  = restore__payload[191] & usable[2];
+  assign \$111  = \$110  ? restore__payload[160:128] : 33'h000000000;
+  assign \$112  = restore__payload[191] & usable[2];
+  assign \$113  = \$112  ? restore__payload[183:176] : 8'h00;
+  assign \$114  = restore__payload[191] & usable[2];
+  assign \$115  = \$114  ? restore__payload[189] : 1'h0;
+  assign \$116  = restore__payload[191] & usable[2];
+  assign \$117  = \$116  ? restore__payload[190] : 1'h0;
   assign \$118  = restore__payload[255] & usable[3];
-  assign \$119  = \$118  ? restore__payload[254] : 1'h0;
-  assign \$121  = | restore__payload[31:13];
-  assign \$122  = | restore__payload[95:77];
-  assign \$123  = | restore__payload[159:141];
-  assign \$124  = | restore__payload[223:205];
-  assign \$125  = restore__payload[256] == \final ;
-  assign \$126  = restore__payload[256] != \final ;
-  assign \$127  = way + 1'h1;
-  assign \$128  = way == 2'h3;
-  assign \$129  = index + 1'h1;
-  assign \$130  = \final  ? 13'h0000 : \$129 ;
-  assign \$131  = restore__valid & restore__payload[256];
-  assign \$132  = ~ selecting;
-  assign \$133  = 2'h3 + budget[32:29];
+  assign \$119  = restore__payload[255] & usable[3];
+  assign \$120  = \$119  ? restore__payload[224:192] : 33'h000000000;
+  assign \$121  = restore__payload[255] & usable[3];
+  assign \$122  = \$121  ? restore__payload[247:240] : 8'h00;
+  assign \$123  = restore__payload[255] & usable[3];
+  assign \$124  = \$123  ? restore__payload[253] : 1'h0;
+  assign \$125  = restore__payload[255] & usable[3];
+  assign \$126  = \$125  ? restore__payload[254] : 1'h0;
+  assign \$128  = | restore__payload[31:13];
+  assign \$129  = | restore__payload[95:77];
+  assign \$130  = | restore__payload[159:141];
+  assign \$131  = | restore__payload[223:205];
+  assign \$132  = restore__payload[256] == \final ;
+  assign \$133  = restore__payload[256] != \final ;
+  assign \$134  = way + 1'h1;
+  assign \$135  = way == 2'h3;
+  assign \$136  = index + 1'h1;
+  assign \$137  = \final  ? 13'h0000 : \$136 ;
+  assign \$138  = restore__valid & restore__payload[256];
+  assign \$139  = ~ selecting;
+  assign \$140  = 2'h3 + budget[32:29];
   assign row_set = walking ? walk : index[11:3];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$167 ;
-  assign \$135  = walk == 9'h1ff;
-  assign \$136  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
-  assign \$137  = ~ busy;
-  assign \$138  = \$136  & \$137 ;
-  assign \$139  = ~ busy;
-  assign \$140  = hot_rows_write_etc[0] & \$139 ;
-  assign \$141  = ~ busy;
-  assign \$142  = hot_rows_write_etc[1] & \$141 ;
-  assign \$143  = write_data > 14'h2000;
-  assign \$145  = restore__payload[256] != \final ;
-  assign \$146  = 1'h1 << index[2:0];
-  assign \$148  = 1'h1 << index[2:0];
-  assign \$149  = ~ selecting;
-  assign \$150  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
-  assign \$151  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
-  assign \$152  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
-  assign \$153  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
-  assign \$154  = sending_slots & \final ;
-  assign \$155  = row_in__hot[0] ? slot0 : 13'h0000;
-  assign \$156  = row_in__hot[1] ? slot1 : 13'h0000;
-  assign \$157  = row_in__hot[2] ? slot2 : 13'h0000;
-  assign \$158  = row_in__hot[3] ? slot3 : 13'h0000;
-  assign \$159  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$160  = busy | running;
-  assign \$161  = \$159  & \$160 ;
-  assign \$162  = write_data == 3'h4;
-  assign \$163  = hot_rows_write_etc[1] & \$162 ;
-  assign \$164  = ~ \$163 ;
-  assign \$165  = write_data == 3'h4;
-  assign \$166  = hot_rows_write_etc[1] & \$165 ;
-  assign \$167  = ! fsm_state;
-  assign \$168  = fsm_state == 1'h1;
-  assign \$169  = fsm_state == 2'h2;
-  assign \$170  = fsm_state == 2'h3;
-  assign \$171  = fsm_state == 3'h4;
-  assign \$172  = fsm_state == 3'h5;
-  assign \$173  = fsm_state == 3'h6;
-  assign \$174  = fsm_state == 3'h7;
-  assign \$175  = fsm_state == 4'h8;
-  assign \$176  = fsm_state == 4'h9;
-  assign \$177  = fsm_state == 4'ha;
-  assign \$178  = fsm_state == 4'hb;
-  assign \$179  = fsm_state == 4'hc;
-  assign \$180  = fsm_state == 4'hd;
-  assign \$181  = fsm_state == 4'he;
+  assign \$141  = ~ \$176 ;
+  assign \$142  = commands | resizes;
+  assign running = \$141  | \$142 ;
+  assign \$144  = walk == 9'h1ff;
+  assign \$145  = commands | resizes;
+  assign \$146  = ~ busy;
+  assign \$147  = \$145  & \$146 ;
+  assign \$148  = ~ busy;
+  assign \$149  = resizes & \$148 ;
+  assign \$150  = ~ busy;
+  assign \$151  = commands & \$150 ;
+  assign \$152  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$153  = ~ \$152 ;
+  assign \$155  = restore__payload[256] != \final ;
+  assign \$156  = 1'h1 << index[2:0];
+  assign \$158  = 1'h1 << index[2:0];
+  assign \$159  = ~ selecting;
+  assign \$160  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
+  assign \$161  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
+  assign \$162  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
+  assign \$163  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
+  assign \$164  = sending_slots & \final ;
+  assign \$165  = row_in__hot[0] ? slot0 : 13'h0000;
+  assign \$166  = row_in__hot[1] ? slot1 : 13'h0000;
+  assign \$167  = row_in__hot[2] ? slot2 : 13'h0000;
+  assign \$168  = row_in__hot[3] ? slot3 : 13'h0000;
+  assign \$169  = commands | resizes;
+  assign \$170  = ~ \$176 ;
+  assign \$171  = busy | \$170 ;
+  assign \$172  = \$169  & \$171 ;
+  assign \$173  = commands & is_snapshot;
+  assign \$174  = ~ \$173 ;
+  assign \$175  = commands & is_snapshot;
+  assign \$176  = ! fsm_state;
+  assign \$177  = fsm_state == 1'h1;
+  assign \$178  = fsm_state == 2'h2;
+  assign \$179  = fsm_state == 2'h3;
+  assign \$180  = fsm_state == 3'h4;
+  assign \$181  = fsm_state == 3'h5;
+  assign \$182  = fsm_state == 3'h6;
+  assign \$183  = fsm_state == 3'h7;
+  assign \$184  = fsm_state == 4'h8;
+  assign \$185  = fsm_state == 4'h9;
+  assign \$186  = fsm_state == 4'ha;
+  assign \$187  = fsm_state == 4'hb;
+  assign \$188  = fsm_state == 4'hc;
+  assign \$189  = fsm_state == 4'hd;
+  assign \$190  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$182 ;
+    entries <= \$191 ;
   always @(posedge clk)
-    beyond <= \$183 ;
+    beyond <= \$192 ;
   always @(posedge clk)
-    budget <= \$184 ;
+    budget <= \$193 ;
   always @(posedge clk)
-    quota <= \$185 ;
+    quota <= \$194 ;
   always @(posedge clk)
-    last <= \$186 ;
+    commands <= \$195 ;
   always @(posedge clk)
-    \final  <= \$187 ;
+    resizes <= \$196 ;
   always @(posedge clk)
-    usable <= \$188 ;
+    is_clear <= \$197 ;
   always @(posedge clk)
-    group0_0 <= \$189 ;
+    is_dump <= \$198 ;
   always @(posedge clk)
-    group0_1 <= \$190 ;
+    is_restore <= \$199 ;
   always @(posedge clk)
-    group0_2 <= \$191 ;
+    is_snapshot <= \$200 ;
   always @(posedge clk)
-    group0_3 <= \$192 ;
+    is_reset_counters <= \$201 ;
   always @(posedge clk)
-    group0_4 <= \$193 ;
+    is_select <= \$202 ;
   always @(posedge clk)
-    group0_5 <= \$194 ;
+    asked_rows <= \$203 ;
   always @(posedge clk)
-    group0_6 <= \$195 ;
+    too_many <= \$204 ;
   always @(posedge clk)
-    \within  <= \$196 ;
+    last <= \$205 ;
   always @(posedge clk)
-    judged <= \$197 ;
+    \final  <= \$206 ;
   always @(posedge clk)
-    judge <= \$198 ;
+    usable <= \$207 ;
   always @(posedge clk)
-    counted <= \$199 ;
+    group0_0 <= \$208 ;
   always @(posedge clk)
-    restored <= \$200 ;
+    group0_1 <= \$209 ;
   always @(posedge clk)
-    restore_entry <= \$201 ;
+    group0_2 <= \$210 ;
   always @(posedge clk)
-    unusable <= \$202 ;
+    group0_3 <= \$211 ;
   always @(posedge clk)
-    row_in__hot <= \$203 ;
+    group0_4 <= \$212 ;
   always @(posedge clk)
-    accessing <= \$204 ;
+    group0_5 <= \$213 ;
   always @(posedge clk)
-    walk <= \$205 ;
+    group0_6 <= \$214 ;
   always @(posedge clk)
-    index <= \$206 ;
+    \within  <= \$215 ;
   always @(posedge clk)
-    walking <= \$207 ;
+    judged <= \$216 ;
   always @(posedge clk)
-    report <= \$208 ;
+    judge <= \$217 ;
   always @(posedge clk)
-    fsm_state <= \$209 ;
+    counted <= \$218 ;
   always @(posedge clk)
-    hot_rows <= \$210 ;
+    restored <= \$219 ;
   always @(posedge clk)
-    row_in__valid <= \$211 ;
+    restore_entry <= \$220 ;
   always @(posedge clk)
-    row_in__referenced <= \$212 ;
+    unusable <= \$221 ;
   always @(posedge clk)
-    row_in__age <= \$213 ;
+    row_in__hot <= \$222 ;
   always @(posedge clk)
-    row_in__counters <= \$214 ;
+    accessing <= \$223 ;
   always @(posedge clk)
-    row_in__tags <= \$215 ;
+    walk <= \$224 ;
   always @(posedge clk)
-    way <= \$216 ;
+    index <= \$225 ;
   always @(posedge clk)
-    slot0 <= \$217 ;
+    walking <= \$226 ;
   always @(posedge clk)
-    slot1 <= \$218 ;
+    report <= \$227 ;
   always @(posedge clk)
-    slot2 <= \$219 ;
+    fsm_state <= \$228 ;
   always @(posedge clk)
-    slot3 <= \$220 ;
+    hot_rows <= \$229 ;
   always @(posedge clk)
-    sending_slots <= \$221 ;
+    row_in__valid <= \$230 ;
   always @(posedge clk)
-    \beyond$76  <= \$222 ;
+    row_in__referenced <= \$231 ;
   always @(posedge clk)
-    counts <= \$223 ;
+    row_in__age <= \$232 ;
+  always @(posedge clk)
+    row_in__counters <= \$233 ;
+  always @(posedge clk)
+    row_in__tags <= \$234 ;
+  always @(posedge clk)
+    way <= \$235 ;
+  always @(posedge clk)
+    slot0 <= \$236 ;
+  always @(posedge clk)
+    slot1 <= \$237 ;
+  always @(posedge clk)
+    slot2 <= \$238 ;
+  always @(posedge clk)
+    slot3 <= \$239 ;
+  always @(posedge clk)
+    sending_slots <= \$240 ;
+  always @(posedge clk)
+    \beyond$90  <= \$241 ;
+  always @(posedge clk)
+    counts <= \$242 ;
   always @* begin
     if (starts_blocks) begin end
     \$20  = 9'h000;
@@ -3393,346 +3451,416 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = 13'h0000;
+    \$157  = 13'h0000;
     casez (way)
       3'h0:
-          \$147  = slot0;
+          \$157  = slot0;
       3'h1:
-          \$147  = slot1;
+          \$157  = slot1;
       3'h2:
-          \$147  = slot2;
+          \$157  = slot2;
       3'h3:
-          \$147  = slot3;
+          \$157  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$1 [14:0];
+    \$191  = \$1 [14:0];
     if (rst) begin
-      \$182  = 15'h0000;
+      \$191  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$192  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$183  = 9'h000;
+      \$192  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184 [32:29] = \$19 [3:0];
-    \$184 [8:0] = \$20 ;
-    \$184 [28:17] = \$32 ;
-    \$184 [12:9] = { \$36 , \$35 , \$34 , \$33  };
-    \$184 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    \$193 [32:29] = \$19 [3:0];
+    \$193 [8:0] = \$20 ;
+    \$193 [28:17] = \$32 ;
+    \$193 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$193 [16:13] = { \$40 , \$39 , \$38 , \$37  };
     if (rst) begin
-      \$184  = 33'h000000000;
+      \$193  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$31 [2:0];
+    \$194  = \$31 [2:0];
     if (rst) begin
-      \$185  = 3'h0;
+      \$194  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$42 [11:0];
+    \$195  = command_write_etc[1];
     if (rst) begin
-      \$186  = 12'h000;
+      \$195  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = \$43 ;
+    \$196  = command_write_etc[0];
     if (rst) begin
-      \$187  = 1'h0;
+      \$196  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$45 ;
-    if (rst) begin
-      \$188  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$189  = row_out__0__valid;
-      3'h1:
-          \$189  = row_out__1__valid;
-      3'h2:
-          \$189  = row_out__2__valid;
-      3'h3:
-          \$189  = row_out__3__valid;
-      3'h4:
-          \$189  = row_out__4__valid;
-      3'h5:
-          \$189  = row_out__5__valid;
-      3'h6:
-          \$189  = row_out__6__valid;
-      3'h7:
-          \$189  = row_out__7__valid;
-    endcase
-    if (rst) begin
-      \$189  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$190  = row_out__0__hot;
-      3'h1:
-          \$190  = row_out__1__hot;
-      3'h2:
-          \$190  = row_out__2__hot;
-      3'h3:
-          \$190  = row_out__3__hot;
-      3'h4:
-          \$190  = row_out__4__hot;
-      3'h5:
-          \$190  = row_out__5__hot;
-      3'h6:
-          \$190  = row_out__6__hot;
-      3'h7:
-          \$190  = row_out__7__hot;
-    endcase
-    if (rst) begin
-      \$190  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$191  = row_out__0__referenced;
-      3'h1:
-          \$191  = row_out__1__referenced;
-      3'h2:
-          \$191  = row_out__2__referenced;
-      3'h3:
-          \$191  = row_out__3__referenced;
-      3'h4:
-          \$191  = row_out__4__referenced;
-      3'h5:
-          \$191  = row_out__5__referenced;
-      3'h6:
-          \$191  = row_out__6__referenced;
-      3'h7:
-          \$191  = row_out__7__referenced;
-    endcase
-    if (rst) begin
-      \$191  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$192  = row_out__0__age;
-      3'h1:
-          \$192  = row_out__1__age;
-      3'h2:
-          \$192  = row_out__2__age;
-      3'h3:
-          \$192  = row_out__3__age;
-      3'h4:
-          \$192  = row_out__4__age;
-      3'h5:
-          \$192  = row_out__5__age;
-      3'h6:
-          \$192  = row_out__6__age;
-      3'h7:
-          \$192  = row_out__7__age;
-    endcase
-    if (rst) begin
-      \$192  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$193  = row_out__0__counters;
-      3'h1:
-          \$193  = row_out__1__counters;
-      3'h2:
-          \$193  = row_out__2__counters;
-      3'h3:
-          \$193  = row_out__3__counters;
-      3'h4:
-          \$193  = row_out__4__counters;
-      3'h5:
-          \$193  = row_out__5__counters;
-      3'h6:
-          \$193  = row_out__6__counters;
-      3'h7:
-          \$193  = row_out__7__counters;
-    endcase
-    if (rst) begin
-      \$193  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$194  = row_out__0__tags;
-      3'h1:
-          \$194  = row_out__1__tags;
-      3'h2:
-          \$194  = row_out__2__tags;
-      3'h3:
-          \$194  = row_out__3__tags;
-      3'h4:
-          \$194  = row_out__4__tags;
-      3'h5:
-          \$194  = row_out__5__tags;
-      3'h6:
-          \$194  = row_out__6__tags;
-      3'h7:
-          \$194  = row_out__7__tags;
-    endcase
-    if (rst) begin
-      \$194  = 132'h000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$195  = slot_out__0;
-      3'h1:
-          \$195  = slot_out__1;
-      3'h2:
-          \$195  = slot_out__2;
-      3'h3:
-          \$195  = slot_out__3;
-      3'h4:
-          \$195  = slot_out__4;
-      3'h5:
-          \$195  = slot_out__5;
-      3'h6:
-          \$195  = slot_out__6;
-      3'h7:
-          \$195  = slot_out__7;
-    endcase
-    if (rst) begin
-      \$195  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = \$51 ;
-    if (rst) begin
-      \$196  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$197  = judge;
+    \$197  = \$41 ;
     if (rst) begin
       \$197  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$198  = 1'h1;
-          end
-    endcase
+    \$198  = \$42 ;
     if (rst) begin
       \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = \$52 ;
+    \$199  = \$43 ;
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$57 [2:0];
+    \$200  = \$44 ;
     if (rst) begin
-      \$200  = 3'h0;
+      \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$62 ;
+    \$201  = \$45 ;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$202  = \$83 ;
-          end
-    endcase
+    \$202  = \$46 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = row_in__hot;
+    \$203  = command[13:0];
+    if (rst) begin
+      \$203  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$47 ;
+    if (rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = \$49 [11:0];
+    if (rst) begin
+      \$205  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = \$50 ;
+    if (rst) begin
+      \$206  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$52 ;
+    if (rst) begin
+      \$207  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$208  = row_out__0__valid;
+      3'h1:
+          \$208  = row_out__1__valid;
+      3'h2:
+          \$208  = row_out__2__valid;
+      3'h3:
+          \$208  = row_out__3__valid;
+      3'h4:
+          \$208  = row_out__4__valid;
+      3'h5:
+          \$208  = row_out__5__valid;
+      3'h6:
+          \$208  = row_out__6__valid;
+      3'h7:
+          \$208  = row_out__7__valid;
+    endcase
+    if (rst) begin
+      \$208  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$209  = row_out__0__hot;
+      3'h1:
+          \$209  = row_out__1__hot;
+      3'h2:
+          \$209  = row_out__2__hot;
+      3'h3:
+          \$209  = row_out__3__hot;
+      3'h4:
+          \$209  = row_out__4__hot;
+      3'h5:
+          \$209  = row_out__5__hot;
+      3'h6:
+          \$209  = row_out__6__hot;
+      3'h7:
+          \$209  = row_out__7__hot;
+    endcase
+    if (rst) begin
+      \$209  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$210  = row_out__0__referenced;
+      3'h1:
+          \$210  = row_out__1__referenced;
+      3'h2:
+          \$210  = row_out__2__referenced;
+      3'h3:
+          \$210  = row_out__3__referenced;
+      3'h4:
+          \$210  = row_out__4__referenced;
+      3'h5:
+          \$210  = row_out__5__referenced;
+      3'h6:
+          \$210  = row_out__6__referenced;
+      3'h7:
+          \$210  = row_out__7__referenced;
+    endcase
+    if (rst) begin
+      \$210  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$211  = row_out__0__age;
+      3'h1:
+          \$211  = row_out__1__age;
+      3'h2:
+          \$211  = row_out__2__age;
+      3'h3:
+          \$211  = row_out__3__age;
+      3'h4:
+          \$211  = row_out__4__age;
+      3'h5:
+          \$211  = row_out__5__age;
+      3'h6:
+          \$211  = row_out__6__age;
+      3'h7:
+          \$211  = row_out__7__age;
+    endcase
+    if (rst) begin
+      \$211  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$212  = row_out__0__counters;
+      3'h1:
+          \$212  = row_out__1__counters;
+      3'h2:
+          \$212  = row_out__2__counters;
+      3'h3:
+          \$212  = row_out__3__counters;
+      3'h4:
+          \$212  = row_out__4__counters;
+      3'h5:
+          \$212  = row_out__5__counters;
+      3'h6:
+          \$212  = row_out__6__counters;
+      3'h7:
+          \$212  = row_out__7__counters;
+    endcase
+    if (rst) begin
+      \$212  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$213  = row_out__0__tags;
+      3'h1:
+          \$213  = row_out__1__tags;
+      3'h2:
+          \$213  = row_out__2__tags;
+      3'h3:
+          \$213  = row_out__3__tags;
+      3'h4:
+          \$213  = row_out__4__tags;
+      3'h5:
+          \$213  = row_out__5__tags;
+      3'h6:
+          \$213  = row_out__6__tags;
+      3'h7:
+          \$213  = row_out__7__tags;
+    endcase
+    if (rst) begin
+      \$213  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$214  = slot_out__0;
+      3'h1:
+          \$214  = slot_out__1;
+      3'h2:
+          \$214  = slot_out__2;
+      3'h3:
+          \$214  = slot_out__3;
+      3'h4:
+          \$214  = slot_out__4;
+      3'h5:
+          \$214  = slot_out__5;
+      3'h6:
+          \$214  = slot_out__6;
+      3'h7:
+          \$214  = slot_out__7;
+    endcase
+    if (rst) begin
+      \$214  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = \$58 ;
+    if (rst) begin
+      \$215  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = judge;
+    if (rst) begin
+      \$216  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$217  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$217  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = \$59 ;
+    if (rst) begin
+      \$218  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = \$64 [2:0];
+    if (rst) begin
+      \$219  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = \$69 ;
+    if (rst) begin
+      \$220  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$221  = \$90 ;
+          end
+    endcase
+    if (rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = row_in__hot;
     if (judged) begin
-      \$203  = hot;
+      \$222  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -3744,7 +3872,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$203  = group0_1;
+          \$222  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -3753,40 +3881,40 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$203 [0] = \$92 ;
-            \$203 [1] = \$101 ;
-            \$203 [2] = \$110 ;
-            \$203 [3] = \$119 ;
+            \$222 [0] = \$99 ;
+            \$222 [1] = \$108 ;
+            \$222 [2] = \$117 ;
+            \$222 [3] = \$126 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$222  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$63 ;
+    \$223  = \$71 ;
     if (rst) begin
-      \$204  = 1'h1;
+      \$223  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = walk;
+    \$224  = walk;
     casez (fsm_state)
       4'h1:
-          \$205  = \$64 [8:0];
+          \$224  = \$72 [8:0];
     endcase
     if (rst) begin
-      \$205  = 9'h000;
+      \$224  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = index;
+    \$225  = index;
     casez (fsm_state)
       4'h1:
-          \$206  = 12'h000;
+          \$225  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -3801,7 +3929,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$206  = \$78 [11:0];
+            \$225  = \$85 [11:0];
           end
       4'h3:
           /* empty */;
@@ -3810,32 +3938,31 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hc:
           /* empty */;
       4'hd:
-          \$206  = \$130 [11:0];
+          \$225  = \$137 [11:0];
     endcase
     if (rst) begin
-      \$206  = 12'h000;
+      \$225  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = walking;
+    \$226  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$207  = 1'h0;
+          if (\$73 ) begin
+            \$226  = 1'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$207  = 1'h1;
+              \$226  = 1'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$207  = 1'h1;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$226  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -3851,17 +3978,17 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$120 ) begin
+            if (\$127 ) begin
               if (restore__payload[256]) begin
-                \$207  = 1'h1;
+                \$226  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
+            if (\$133 ) begin
               if (restore__payload[256]) begin
-                \$207  = 1'h1;
+                \$226  = 1'h1;
               end
             end
           end
@@ -3872,34 +3999,33 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'he:
           /* empty */;
       4'hb:
-          if (\$131 ) begin
-            \$207  = 1'h1;
+          if (\$138 ) begin
+            \$226  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$207  = 1'h1;
+      \$226  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = report;
+    \$227  = report;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$208  = 1'h0;
+          if (\$73 ) begin
+            \$227  = 1'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$208  = 1'h1;
+              \$227  = 1'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$208  = 1'h1;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$227  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -3915,137 +4041,139 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$120 ) begin
-              \$208  = 1'h1;
+            if (\$127 ) begin
+              \$227  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
-              \$208  = 1'h1;
+            if (\$133 ) begin
+              \$227  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$208  = 1'h0;
+      \$227  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = fsm_state;
+    \$228  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$209  = 4'h0;
+          if (\$73 ) begin
+            \$228  = 4'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$209  = 4'h1;
+              \$228  = 4'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$209  = 4'h1;
-              32'd2:
-                  \$209  = 4'h2;
-              32'd3:
-                  \$209  = 4'h3;
-              32'd6:
-                  \$209  = 4'h4;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$228  = 4'h1;
+            end
+            if (is_dump) begin
+              \$228  = 4'h2;
+            end
+            if (is_restore) begin
+              \$228  = 4'h3;
+            end
+            if (is_select) begin
+              \$228  = 4'h4;
+            end
           end
       4'h2:
-          \$209  = 4'h5;
+          \$228  = 4'h5;
       4'h5:
-          \$209  = 4'h6;
+          \$228  = 4'h6;
       4'h6:
-          \$209  = 4'h7;
+          \$228  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$209  = 4'h8;
+            \$228  = 4'h8;
           end
       4'h8:
-          if (\$76 ) begin
-            \$209  = 4'h9;
+          if (\$83 ) begin
+            \$228  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$209  = 4'h2;
+            \$228  = 4'h2;
             if (\final ) begin
-              \$209  = 4'h0;
+              \$228  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$209  = 4'ha;
-            if (\$120 ) begin
-              \$209  = 4'hb;
+            \$228  = 4'ha;
+            if (\$127 ) begin
+              \$228  = 4'hb;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$228  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$209  = 4'hc;
-            if (\$126 ) begin
-              \$209  = 4'hb;
+            \$228  = 4'hc;
+            if (\$133 ) begin
+              \$228  = 4'hb;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$228  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$128 ) begin
-            \$209  = 4'hd;
+          if (\$135 ) begin
+            \$228  = 4'hd;
           end
       4'hd:
         begin
-          \$209  = 4'he;
+          \$228  = 4'he;
           if (\final ) begin
-            \$209  = 4'h0;
+            \$228  = 4'h0;
           end
         end
       4'he:
-          \$209  = 4'h3;
+          \$228  = 4'h3;
       4'hb:
-          if (\$131 ) begin
-            \$209  = 4'h1;
+          if (\$138 ) begin
+            \$228  = 4'h1;
           end
       4'h4:
-          if (\$132 ) begin
-            \$209  = 4'h0;
+          if (\$139 ) begin
+            \$228  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$209  = 4'h1;
+      \$228  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = hot_rows;
+    \$229  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$210  = write_data[13:0];
+              \$229  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$210  = 14'h2000;
+      \$229  = 14'h2000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__valid;
+    \$230  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4056,7 +4184,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$211  = group0_0;
+          \$230  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -4065,19 +4193,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$211 [0] = \$84 ;
-            \$211 [1] = \$93 ;
-            \$211 [2] = \$102 ;
-            \$211 [3] = \$111 ;
+            \$230 [0] = \$91 ;
+            \$230 [1] = \$100 ;
+            \$230 [2] = \$109 ;
+            \$230 [3] = \$118 ;
           end
     endcase
     if (rst) begin
-      \$211  = 4'h0;
+      \$230  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = row_in__referenced;
+    \$231  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4088,7 +4216,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$212  = group0_2;
+          \$231  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -4097,19 +4225,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$212 [0] = \$90 ;
-            \$212 [1] = \$99 ;
-            \$212 [2] = \$108 ;
-            \$212 [3] = \$117 ;
+            \$231 [0] = \$97 ;
+            \$231 [1] = \$106 ;
+            \$231 [2] = \$115 ;
+            \$231 [3] = \$124 ;
           end
     endcase
     if (rst) begin
-      \$212  = 4'h0;
+      \$231  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = row_in__age;
+    \$232  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4120,7 +4248,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$213  = group0_3;
+          \$232  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -4131,16 +4259,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$213  = restore__payload[63:56];
+            \$232  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$213  = 8'h00;
+      \$232  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = row_in__counters;
+    \$233  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4151,7 +4279,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$214  = group0_4;
+          \$233  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -4160,19 +4288,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$214 [7:0] = \$88 ;
-            \$214 [15:8] = \$97 ;
-            \$214 [23:16] = \$106 ;
-            \$214 [31:24] = \$115 ;
+            \$233 [7:0] = \$95 ;
+            \$233 [15:8] = \$104 ;
+            \$233 [23:16] = \$113 ;
+            \$233 [31:24] = \$122 ;
           end
     endcase
     if (rst) begin
-      \$214  = 32'd0;
+      \$233  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = row_in__tags;
+    \$234  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4183,7 +4311,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$215  = group0_5;
+          \$234  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -4192,19 +4320,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$215 [32:0] = \$86 ;
-            \$215 [65:33] = \$95 ;
-            \$215 [98:66] = \$104 ;
-            \$215 [131:99] = \$113 ;
+            \$234 [32:0] = \$93 ;
+            \$234 [65:33] = \$102 ;
+            \$234 [98:66] = \$111 ;
+            \$234 [131:99] = \$120 ;
           end
     endcase
     if (rst) begin
-      \$215  = 132'h000000000000000000000000000000000;
+      \$234  = 132'h000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = way;
+    \$235  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4220,9 +4348,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h8:
         begin
-          \$216  = \$71 [2:0];
-          if (\$76 ) begin
-            \$216  = 3'h0;
+          \$235  = \$78 [2:0];
+          if (\$83 ) begin
+            \$235  = 3'h0;
           end
         end
       4'h9:
@@ -4233,19 +4361,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'hc:
         begin
-          \$216  = \$127 [2:0];
-          if (\$128 ) begin
-            \$216  = 3'h0;
+          \$235  = \$134 [2:0];
+          if (\$135 ) begin
+            \$235  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$216  = 3'h0;
+      \$235  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = slot0;
+    \$236  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4262,7 +4390,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h8:
           casez (way)
             3'h2:
-                \$217  = \$72 ;
+                \$236  = \$79 ;
           endcase
       4'h9:
           /* empty */;
@@ -4270,16 +4398,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$217  = restore__payload[12:0];
+            \$236  = restore__payload[12:0];
           end
     endcase
     if (rst) begin
-      \$217  = 13'h0000;
+      \$236  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = slot1;
+    \$237  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4298,7 +4426,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h2:
                 /* empty */;
             3'h3:
-                \$218  = \$73 ;
+                \$237  = \$80 ;
           endcase
       4'h9:
           /* empty */;
@@ -4306,16 +4434,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$218  = restore__payload[76:64];
+            \$237  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
-      \$218  = 13'h0000;
+      \$237  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = slot2;
+    \$238  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4336,7 +4464,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h3:
                 /* empty */;
             3'h4:
-                \$219  = \$74 ;
+                \$238  = \$81 ;
           endcase
       4'h9:
           /* empty */;
@@ -4344,16 +4472,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$219  = restore__payload[140:128];
+            \$238  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$219  = 13'h0000;
+      \$238  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = slot3;
+    \$239  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4376,7 +4504,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h4:
                 /* empty */;
             3'h5:
-                \$220  = \$75 ;
+                \$239  = \$82 ;
           endcase
       4'h9:
           /* empty */;
@@ -4384,16 +4512,16 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$220  = restore__payload[204:192];
+            \$239  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$220  = 13'h0000;
+      \$239  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = sending_slots;
+    \$240  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4408,21 +4536,21 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h7:
           /* empty */;
       4'h8:
-          if (\$76 ) begin
-            \$221  = 1'h1;
+          if (\$83 ) begin
+            \$240  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$221  = 1'h0;
+            \$240  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$221  = 1'h0;
+      \$240  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \beyond$76 ;
+    \$241  = \beyond$90 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4444,19 +4572,19 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$222 [0] = \$121 ;
-            \$222 [1] = \$122 ;
-            \$222 [2] = \$123 ;
-            \$222 [3] = \$124 ;
+            \$241 [0] = \$128 ;
+            \$241 [1] = \$129 ;
+            \$241 [2] = \$130 ;
+            \$241 [3] = \$131 ;
           end
     endcase
     if (rst) begin
-      \$222  = 4'h0;
+      \$241  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = counts;
+    \$242  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4478,11 +4606,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$223  = \$125 ;
+            \$242  = \$132 ;
           end
     endcase
     if (rst) begin
-      \$223  = 1'h0;
+      \$242  = 1'h0;
     end
   end
   always @* begin
@@ -4490,7 +4618,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
-          row_write = \$134 ;
+          row_write = \$143 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -4512,7 +4640,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$148 [7:0];
+          row_write = \$158 [7:0];
     endcase
   end
   always @* begin
@@ -4528,26 +4656,15 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$135 ) begin
+          if (\$144 ) begin
             done = report;
           end
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -4576,11 +4693,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hb:
           /* empty */;
       4'h4:
-          if (\$149 ) begin
+          if (\$159 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$166 ) begin
+    if (\$175 ) begin
       done = 1'h1;
     end
   end
@@ -4591,7 +4708,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$138 ;
+          leaves = \$147 ;
     endcase
   end
   always @* begin
@@ -4601,8 +4718,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-            if (\$143 ) begin
+          if (\$149 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -4615,16 +4732,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -4635,18 +4747,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -4657,22 +4762,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -4683,25 +4777,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            command_code = \$153 ;
           end
     endcase
   end
@@ -4783,13 +4861,13 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$144 ) begin
+            if (\$154 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$145 ) begin
+            if (\$155 ) begin
               restore_length = 1'h1;
             end
           end
@@ -4820,7 +4898,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$146 [7:0];
+          slot_write = \$156 [7:0];
     endcase
   end
   always @* begin
@@ -4848,46 +4926,46 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$147 ;
+          slot_in = \$157 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$150 ;
-    dump__payload[127:64] = \$151 ;
-    dump__payload[191:128] = \$152 ;
-    dump__payload[255:192] = \$153 ;
+    dump__payload[63:0] = \$160 ;
+    dump__payload[127:64] = \$161 ;
+    dump__payload[191:128] = \$162 ;
+    dump__payload[255:192] = \$163 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$155  };
-      dump__payload[127:64] = { 51'h0000000000000, \$156  };
-      dump__payload[191:128] = { 51'h0000000000000, \$157  };
-      dump__payload[255:192] = { 51'h0000000000000, \$158  };
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$165  };
+      dump__payload[127:64] = { 51'h0000000000000, \$166  };
+      dump__payload[191:128] = { 51'h0000000000000, \$167  };
+      dump__payload[255:192] = { 51'h0000000000000, \$168  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$161 ) begin
-      command_busy = \$164 ;
+    if (\$172 ) begin
+      command_busy = \$174 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$166 ) begin
+    if (\$175 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$133 [3:0];
+  assign index_bits = \$140 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$154 ;
+    dump__payload[256] = \$164 ;
   end
-  assign \$75  = group0_6;
-  assign \$74  = group0_6;
-  assign \$73  = group0_6;
-  assign \$72  = group0_6;
+  assign \$82  = group0_6;
+  assign \$81  = group0_6;
+  assign \$80  = group0_6;
+  assign \$79  = group0_6;
   assign \$21  = { 3'h0, entries[14:3] };
   assign \$22  = { 4'h0, entries[14:4] };
   assign \$23  = { 5'h00, entries[14:5] };
@@ -4898,9 +4976,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$28  = { 10'h000, entries[14:10] };
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
-  assign \$134  = 8'hff;
-  assign \$120  = restore__payload[256];
-  assign \$144  = restore__payload[256];
+  assign \$143  = 8'hff;
+  assign \$127  = restore__payload[256];
+  assign \$154  = restore__payload[256];
 endmodule
 
 module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -5330,6 +5408,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire classifier_output__valid;
   wire clear;
   wire clear_counters;
+  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
@@ -5750,7 +5829,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
-  wire [31:0] write_data;
   assign \$1  = popular_slice_output__payload[258:256] > 1'h0;
   assign \$2  = popular_slice_output__payload[258:256] > 1'h0;
   assign \$3  = popular_slice_output__payload[258:256] > 1'h0;
@@ -6680,7 +6758,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(write_data)
+    .write_data(command)
   );
   hotline_edge_dispatcher dispatcher (
     .clk(clk),
@@ -6923,15 +7001,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
+    .command_write_etc(\$143 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$143 ),
     .index_bits(csr_index_bits_3_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -7011,8 +7090,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot),
-    .write_data(write_data)
+    .snapshot(u_control_snapshot)
   );
   hotline_edge_scatter u_scatter (
     .asked__0(asked__0),

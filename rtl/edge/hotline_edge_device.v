@@ -1273,56 +1273,58 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
-  wire [31:0] \$100 ;
-  wire [31:0] \$101 ;
+  reg \$100 ;
+  reg [5:0] \$101 ;
   wire [31:0] \$102 ;
   wire [31:0] \$103 ;
-  wire [19:0] \$104 ;
+  wire [31:0] \$104 ;
   wire [31:0] \$105 ;
-  wire [1:0] \$106 ;
-  wire [19:0] \$107 ;
-  wire [31:0] \$108 ;
-  wire [1:0] \$109 ;
+  wire [19:0] \$106 ;
+  wire [31:0] \$107 ;
+  wire [1:0] \$108 ;
+  wire [19:0] \$109 ;
   wire \$11 ;
-  wire [19:0] \$110 ;
-  wire [31:0] \$111 ;
-  wire [1:0] \$112 ;
-  wire [19:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [19:0] \$116 ;
-  wire [31:0] \$117 ;
-  wire [1:0] \$118 ;
-  wire [19:0] \$119 ;
+  wire [31:0] \$110 ;
+  wire [1:0] \$111 ;
+  wire [19:0] \$112 ;
+  wire [31:0] \$113 ;
+  wire [1:0] \$114 ;
+  wire [19:0] \$115 ;
+  wire [31:0] \$116 ;
+  wire [1:0] \$117 ;
+  wire [19:0] \$118 ;
+  wire [31:0] \$119 ;
   wire [4:0] \$12 ;
-  wire [31:0] \$120 ;
-  wire [1:0] \$121 ;
-  wire [19:0] \$122 ;
-  wire [31:0] \$123 ;
-  wire [1:0] \$124 ;
-  wire [19:0] \$125 ;
-  wire [31:0] \$126 ;
-  wire [1:0] \$127 ;
-  wire [27:0] \$128 ;
-  wire [31:0] \$129 ;
+  wire [1:0] \$120 ;
+  wire [19:0] \$121 ;
+  wire [31:0] \$122 ;
+  wire [1:0] \$123 ;
+  wire [19:0] \$124 ;
+  wire [31:0] \$125 ;
+  wire [1:0] \$126 ;
+  wire [19:0] \$127 ;
+  wire [31:0] \$128 ;
+  wire [1:0] \$129 ;
   wire \$13 ;
-  wire \$130 ;
-  wire \$131 ;
-  wire [127:0] \$132 ;
-  wire [4:0] \$133 ;
-  wire [3:0] \$134 ;
-  wire \$135 ;
-  wire \$136 ;
+  wire [27:0] \$130 ;
+  wire [31:0] \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire [127:0] \$134 ;
+  wire [4:0] \$135 ;
+  wire [3:0] \$136 ;
   wire \$137 ;
-  wire [1:0] \$138 ;
-  wire [3:0] \$139 ;
+  wire \$138 ;
+  wire \$139 ;
   wire [4:0] \$14 ;
-  wire [260:0] \$140 ;
-  wire [256:0] \$141 ;
-  wire [29:0] \$142 ;
-  wire [63:0] \$143 ;
+  wire [1:0] \$140 ;
+  wire [3:0] \$141 ;
+  wire [260:0] \$142 ;
+  wire [256:0] \$143 ;
   wire [29:0] \$144 ;
   wire [63:0] \$145 ;
+  wire [29:0] \$146 ;
+  wire [63:0] \$147 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -1392,30 +1394,30 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire \$75 ;
   reg \$76 ;
   reg \$77 ;
-  reg [1:0] \$78 ;
-  reg [63:0] \$79 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
   reg [1:0] \$80 ;
   reg [63:0] \$81 ;
-  reg \$82 ;
-  reg [2:0] \$83 ;
+  reg [1:0] \$82 ;
+  reg [63:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [2:0] \$86 ;
+  reg [2:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg \$88 ;
+  reg [2:0] \$88 ;
   reg \$89 ;
   wire \$9 ;
-  reg [4:0] \$90 ;
-  reg [4:0] \$91 ;
-  reg \$92 ;
-  reg \$93 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [4:0] \$92 ;
+  reg [4:0] \$93 ;
   reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg [5:0] \$99 ;
+  reg \$99 ;
   wire abort;
   wire acknowledged;
   wire active;
@@ -1464,7 +1466,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire completion_words__valid;
   wire core;
   wire core_access;
-  wire core_busy;
+  reg core_busy = 1'h1;
+  (* init = 1'h1 *)
   wire [10:0] core_errors;
   wire [11:0] cpl_entry;
   wire [133:0] data__payload;
@@ -1554,6 +1557,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire lower__wready;
   wire lower__wvalid;
   wire lower_busy;
+  wire lower_writing;
   wire [63:0] m_axi__araddr;
   wire m_axi__arvalid;
   wire [63:0] m_axi__awaddr;
@@ -1641,6 +1645,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire sent;
   wire sequencer_request__ready;
   wire sequencer_request__valid;
+  wire split_busy;
   wire [11:0] split_lower__araddr;
   wire [2:0] split_lower__arprot;
   wire [11:0] split_lower__awaddr;
@@ -1702,6 +1707,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire waits;
   reg wanted = 1'h0;
   reg was_reset = 1'h1;
+  reg was_written = 1'h0;
   wire [31:0] windows__0__pages;
   wire [31:0] windows__1__pages;
   wire [31:0] windows__2__pages;
@@ -1735,7 +1741,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign \$2  = read_fault_address == address;
   assign \$3  = asked & \$2 ;
   assign \$4  = \$3  ? 2'h0 : read_fault_kind;
-  assign \$5  = ~ busy;
+  assign \$5  = ~ split_busy;
   assign \$6  = wanted & \$5 ;
   assign \$7  = left - 1'h1;
   assign \$8  = | left;
@@ -1755,6 +1761,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign sent = m_axi__arvalid & m_axi_arready;
   assign start = \begin  & gathers;
   assign quiescing = u_read_quiescing | u_write_quiescing;
+  assign core_access = lower_writing | was_written;
   assign \$21  = 2'h2 << index_bits;
   assign list_bank = lists__ask ? lists__bank : rows_list_bank;
   assign list_held = lists__ask ? lists__held : rows_list_held;
@@ -1835,51 +1842,55 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   always @(posedge clk)
     was_reset <= \$76 ;
   always @(posedge clk)
-    gathers <= \$77 ;
+    core_busy <= \$77 ;
   always @(posedge clk)
-    read_fault_kind <= \$78 ;
+    gathers <= \$78 ;
   always @(posedge clk)
-    read_fault_address <= \$79 ;
+    was_written <= \$79 ;
   always @(posedge clk)
-    read_fault__kind <= \$80 ;
+    read_fault_kind <= \$80 ;
   always @(posedge clk)
-    read_fault__address <= \$81 ;
+    read_fault_address <= \$81 ;
   always @(posedge clk)
-    read_fault__known <= \$82 ;
+    read_fault__kind <= \$82 ;
   always @(posedge clk)
-    channel_idle <= \$83 ;
+    read_fault__address <= \$83 ;
   always @(posedge clk)
-    wanted <= \$84 ;
+    read_fault__known <= \$84 ;
   always @(posedge clk)
-    resetting <= \$85 ;
+    channel_idle <= \$85 ;
   always @(posedge clk)
-    left <= \$86 ;
+    wanted <= \$86 ;
   always @(posedge clk)
-    event_descriptors <= \$87 ;
+    resetting <= \$87 ;
   always @(posedge clk)
-    event_failed_descriptors <= \$88 ;
+    left <= \$88 ;
   always @(posedge clk)
-    event_rows_gathered <= \$89 ;
+    event_descriptors <= \$89 ;
   always @(posedge clk)
-    event_bytes_read <= \$90 ;
+    event_failed_descriptors <= \$90 ;
   always @(posedge clk)
-    event_bytes_written <= \$91 ;
+    event_rows_gathered <= \$91 ;
   always @(posedge clk)
-    event_dma_cycles <= \$92 ;
+    event_bytes_read <= \$92 ;
   always @(posedge clk)
-    event_dma_useful <= \$93 ;
+    event_bytes_written <= \$93 ;
   always @(posedge clk)
-    event_dma_core <= \$94 ;
+    event_dma_cycles <= \$94 ;
   always @(posedge clk)
-    event_dma_read <= \$95 ;
+    event_dma_useful <= \$95 ;
   always @(posedge clk)
-    event_dma_write <= \$96 ;
+    event_dma_core <= \$96 ;
   always @(posedge clk)
-    event_dma_overhead <= \$97 ;
+    event_dma_read <= \$97 ;
   always @(posedge clk)
-    core_clk_enable <= \$98 ;
+    event_dma_write <= \$98 ;
   always @(posedge clk)
-    idle_for <= \$99 ;
+    event_dma_overhead <= \$99 ;
+  always @(posedge clk)
+    core_clk_enable <= \$100 ;
+  always @(posedge clk)
+    idle_for <= \$101 ;
   hotline_edge_accounts accounts (
     .core(core),
     .dma_core(dma_core),
@@ -1896,8 +1907,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .address(address),
     .asked(asked),
     .available(available),
-    .base_31_0(\$100 ),
-    .base_63_32(\$101 ),
+    .base_31_0(\$102 ),
+    .base_63_32(\$103 ),
     .busy(fetching),
     .data__payload(fetch_data__payload),
     .data__valid(fetch_data__valid),
@@ -1924,9 +1935,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   hotline_edge_read_slice read_slice (
     .device_clk(clk),
     .device_rst(device_rst),
-    .input__payload_132_128(\$133 ),
-    .input__payload_data(\$132 ),
-    .input__payload_fault(\$131 ),
+    .input__payload_132_128(\$135 ),
+    .input__payload_data(\$134 ),
+    .input__payload_fault(\$133 ),
     .input__ready(data__ready),
     .input__valid(input__valid),
     .output__payload(fetch_data__payload),
@@ -1960,8 +1971,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .causes(registers_causes),
     .completed(completed),
     .cpl_entry(cpl_entry),
-    .cpl_hi(\$103 ),
-    .cpl_lo(\$102 ),
+    .cpl_hi(\$105 ),
+    .cpl_lo(\$104 ),
     .descriptors(event_descriptors),
     .device_clk(clk),
     .device_rst(device_rst),
@@ -1982,8 +1993,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .quiescing(quiescing),
     .reading(reading),
     .reset(reset),
-    .ring_hi(\$101 ),
-    .ring_lo(\$100 ),
+    .ring_hi(\$103 ),
+    .ring_lo(\$102 ),
     .room(room),
     .rows_gathered(event_rows_gathered),
     .running(running),
@@ -1992,30 +2003,30 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .table_write(table_write),
     .urgent(urgent),
     .waits(waits),
-    .window_0_control_1_0(\$106 ),
-    .window_0_hi(\$105 ),
-    .window_0_lo_31_12(\$104 ),
-    .window_1_control_1_0(\$109 ),
-    .window_1_hi(\$108 ),
-    .window_1_lo_31_12(\$107 ),
-    .window_2_control_1_0(\$112 ),
-    .window_2_hi(\$111 ),
-    .window_2_lo_31_12(\$110 ),
-    .window_3_control_1_0(\$115 ),
-    .window_3_hi(\$114 ),
-    .window_3_lo_31_12(\$113 ),
-    .window_4_control_1_0(\$118 ),
-    .window_4_hi(\$117 ),
-    .window_4_lo_31_12(\$116 ),
-    .window_5_control_1_0(\$121 ),
-    .window_5_hi(\$120 ),
-    .window_5_lo_31_12(\$119 ),
-    .window_6_control_1_0(\$124 ),
-    .window_6_hi(\$123 ),
-    .window_6_lo_31_12(\$122 ),
-    .window_7_control_1_0(\$127 ),
-    .window_7_hi(\$126 ),
-    .window_7_lo_31_12(\$125 ),
+    .window_0_control_1_0(\$108 ),
+    .window_0_hi(\$107 ),
+    .window_0_lo_31_12(\$106 ),
+    .window_1_control_1_0(\$111 ),
+    .window_1_hi(\$110 ),
+    .window_1_lo_31_12(\$109 ),
+    .window_2_control_1_0(\$114 ),
+    .window_2_hi(\$113 ),
+    .window_2_lo_31_12(\$112 ),
+    .window_3_control_1_0(\$117 ),
+    .window_3_hi(\$116 ),
+    .window_3_lo_31_12(\$115 ),
+    .window_4_control_1_0(\$120 ),
+    .window_4_hi(\$119 ),
+    .window_4_lo_31_12(\$118 ),
+    .window_5_control_1_0(\$123 ),
+    .window_5_hi(\$122 ),
+    .window_5_lo_31_12(\$121 ),
+    .window_6_control_1_0(\$126 ),
+    .window_6_hi(\$125 ),
+    .window_6_lo_31_12(\$124 ),
+    .window_7_control_1_0(\$129 ),
+    .window_7_hi(\$128 ),
+    .window_7_lo_31_12(\$127 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -2027,10 +2038,10 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .writing(writing)
   );
   hotline_edge_rows rows (
-    .\34_29_0 (\$142 ),
-    .\35_63_0 (\$143 ),
-    .\36_29_0 (\$144 ),
-    .\37_63_0 (\$145 ),
+    .\34_29_0 (\$144 ),
+    .\35_63_0 (\$145 ),
+    .\36_29_0 (\$146 ),
+    .\37_63_0 (\$147 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
     .came(row_came),
@@ -2065,9 +2076,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .walker_stop(abort)
   );
   hotline_edge_sequencer sequencer (
-    .\114_31_0 (\$129 ),
-    .\115_0_0 (\$130 ),
-    .\91_27_0 (\$128 ),
+    .\115_31_0 (\$131 ),
+    .\116_0_0 (\$132 ),
+    .\92_27_0 (\$130 ),
     .\abort$186 (abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
@@ -2078,8 +2089,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .core_access(core_access),
     .core_busy(core_busy),
     .core_errors(core_errors),
-    .cpl_base_31_0(\$102 ),
-    .cpl_base_63_32(\$103 ),
+    .cpl_base_31_0(\$104 ),
+    .cpl_base_63_32(\$105 ),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -2122,38 +2133,38 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .urgent(urgent),
     .waits(waits),
     .watch(working),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .words__ready(completion_words__ready),
     .working_enable(working_enable),
     .\working_full$116 (working_full),
@@ -2189,7 +2200,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .bus__wready(s_axil__wready),
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
-    .busy(busy),
+    .busy(split_busy),
     .clk(clk),
     .hold(hold),
     .lower__araddr(split_lower__araddr),
@@ -2212,7 +2223,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .lower__wstrb(split_lower__wstrb),
     .lower__wvalid(lower__wvalid),
     .lower_busy(lower_busy),
-    .lower_writing(core_access),
+    .lower_writing(lower_writing),
     .rst(rst),
     .upper__arready(upper__arready),
     .upper__arvalid(split_upper__arvalid),
@@ -2239,8 +2250,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
     .command_done(command_done),
-    .completion_words__payload_last(\$130 ),
-    .completion_words__payload_word(\$129 ),
+    .completion_words__payload_last(\$132 ),
+    .completion_words__payload_word(\$131 ),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
     .data__ready(streams_data__ready),
@@ -2250,10 +2261,10 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .done(done),
     .finished(finished),
     .flush(flush),
-    .\held$34 (held),
+    .\held$42 (held),
     .input__payload(fetch_data__payload),
     .it(it),
-    .joiner_output__payload(\$141 ),
+    .joiner_output__payload(\$143 ),
     .keys__payload(keys__payload),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
@@ -2262,7 +2273,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .\listed$33 (listed),
+    .\listed$41 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -2279,7 +2290,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .moved(state_moved),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$140 ),
+    .output__payload(\$142 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
@@ -2297,7 +2308,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   );
   hotline_edge_stream_core u_core (
     .acknowledged(u_core_acknowledged),
-    .busy(core_busy),
+    .busy(busy),
     .clk(core_clk),
     .command(command),
     .command_done(command_done),
@@ -2346,13 +2357,13 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .s_axil_wready(u_core_s_axil_wready),
     .s_axil_wstrb(split_lower__wstrb),
     .s_axil_wvalid(u_core_s_axil_wvalid),
-    .s_axis_lookup_tdata(\$140 [255:0]),
-    .s_axis_lookup_tkeep({ \$140 [259], \$140 [259], \$140 [259], \$140 [259], \$140 [259], \$140 [259], \$140 [259], \$140 [259:258], \$140 [258], \$140 [258], \$140 [258], \$140 [258], \$140 [258], \$140 [258], \$140 [258:257], \$140 [257], \$140 [257], \$140 [257], \$140 [257], \$140 [257], \$140 [257], \$140 [257:256], \$140 [256], \$140 [256], \$140 [256], \$140 [256], \$140 [256], \$140 [256], \$140 [256] }),
-    .s_axis_lookup_tlast(\$140 [260]),
+    .s_axis_lookup_tdata(\$142 [255:0]),
+    .s_axis_lookup_tkeep({ \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259:258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258:257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257:256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256] }),
+    .s_axis_lookup_tlast(\$142 [260]),
     .s_axis_lookup_tready(u_core_s_axis_lookup_tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$141 [255:0]),
-    .s_axis_state_tlast(\$141 [256]),
+    .s_axis_state_tdata(\$143 [255:0]),
+    .s_axis_state_tlast(\$143 [256]),
     .s_axis_state_tready(u_core_s_axis_state_tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -2365,9 +2376,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .working_start(working_start)
   );
   hotline_edge_read u_read (
-    .\43_0_0 (\$131 ),
-    .\44_127_0 (\$132 ),
-    .\88_4_0 (\$133 ),
+    .\43_0_0 (\$133 ),
+    .\44_127_0 (\$134 ),
+    .\88_4_0 (\$135 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -2383,7 +2394,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .idle(idle),
     .input__payload(request__payload),
     .input__valid(u_read_input__valid),
-    .length(\$134 ),
+    .length(\$136 ),
     .outstanding(reading),
     .quiescing(u_read_quiescing),
     .rdata(m_axi_rdata),
@@ -2391,43 +2402,43 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .rid(m_axi_rid),
     .rresp(m_axi_rresp),
     .rvalid(m_axi_rvalid),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 )
+    .windows__7__read_etc(\$129 )
   );
   hotline_edge_write u_write (
-    .\14_0_0 (\$135 ),
-    .\15_0_0 (\$136 ),
-    .\16_0_0 (\$137 ),
+    .\14_0_0 (\$137 ),
+    .\15_0_0 (\$138 ),
+    .\16_0_0 (\$139 ),
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awready(m_axi_awready),
@@ -2444,7 +2455,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .buffer2_target(channels__2__target),
     .bus_rst(bus_rst),
     .bvalid(m_axi_bvalid),
-    .channel(\$138 ),
+    .channel(\$140 ),
     .channels__0__beats__ready(channels__0__ready),
     .channels__1__beats__ready(channels__1__ready),
     .channels__2__beats__ready(channels__2__ready),
@@ -2453,44 +2464,44 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .length(\$139 ),
+    .length(\$141 ),
     .load_etc(load),
     .outstanding(writing),
     .quiescing(u_write_quiescing),
     .target(channels__0__target),
     .wdata(m_axi__wdata),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .wlast(m_axi__wlast),
     .wready(m_axi_wready),
     .wstrb(m_axi__wstrb),
@@ -2505,184 +2516,198 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$1 ;
+    \$77  = busy;
     if (rst) begin
-      \$77  = 1'h0;
+      \$77  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = fault__kind;
+    \$78  = \$1 ;
     if (rst) begin
-      \$78  = 2'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = fault__address;
+    \$79  = lower_writing;
     if (rst) begin
-      \$79  = 64'h0000000000000000;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = \$4 ;
+    \$80  = fault__kind;
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = read_fault_address;
+    \$81  = fault__address;
     if (rst) begin
       \$81  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = 1'h1;
+    \$82  = \$4 ;
     if (rst) begin
-      \$82  = 1'h0;
+      \$82  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = { \$137 , \$136 , \$135  };
+    \$83  = read_fault_address;
     if (rst) begin
-      \$83  = 3'h0;
+      \$83  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = wanted;
+    \$84  = 1'h1;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = { \$139 , \$138 , \$137  };
+    if (rst) begin
+      \$85  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = wanted;
     if (reset) begin
-      \$84  = 1'h1;
+      \$86  = 1'h1;
     end
     if (\$6 ) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
     if (rst) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = resetting;
+    \$87  = resetting;
     if (\$6 ) begin
-      \$85  = 1'h1;
+      \$87  = 1'h1;
     end else if (resetting) begin
-      \$85  = \$8 ;
+      \$87  = \$8 ;
     end
-    if (rst) begin
-      \$85  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = left;
-    if (\$6 ) begin
-      \$86  = 3'h7;
-    end else if (resetting) begin
-      \$86  = \$7 [2:0];
-    end
-    if (rst) begin
-      \$86  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = completed;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$10 ;
+    \$88  = left;
+    if (\$6 ) begin
+      \$88  = 3'h7;
+    end else if (resetting) begin
+      \$88  = \$7 [2:0];
+    end
     if (rst) begin
-      \$88  = 1'h0;
+      \$88  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = row_came;
+    \$89  = completed;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$12 ;
+    \$90  = \$10 ;
     if (rst) begin
-      \$90  = 5'h00;
+      \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$14 ;
+    \$91  = row_came;
     if (rst) begin
-      \$91  = 5'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = dma_cycles;
+    \$92  = \$12 ;
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = dma_useful;
+    \$93  = \$14 ;
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = dma_core;
+    \$94  = dma_cycles;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = dma_read;
+    \$95  = dma_useful;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = dma_write;
+    \$96  = dma_core;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = dma_overhead;
+    \$97  = dma_read;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = \$17 ;
+    \$98  = dma_write;
     if (rst) begin
-      \$98  = 1'h1;
+      \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = idle_for;
+    \$99  = dma_overhead;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = \$17 ;
+    if (rst) begin
+      \$100  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = idle_for;
     if (active) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end else if (\$18 ) begin
-      \$99  = \$19 [5:0];
+      \$101  = \$19 [5:0];
     end
     if (rst) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end
   end
   always @* begin
@@ -2692,13 +2717,13 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
       request__payload = fetch_request__payload;
     end
     if (\$29 ) begin
-      request__payload = { \$142 , \$143  };
+      request__payload = { \$144 , \$145  };
     end
     if (\$36 ) begin
-      request__payload = { 2'h1, \$128 , it[127:64] };
+      request__payload = { 2'h1, \$130 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = { \$144 , \$145  };
+      request__payload = { \$146 , \$147  };
     end
   end
   always @* begin
@@ -2799,8 +2824,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign state_rows = \$21 [31:0];
-  assign input__payload = { \$131 , \$133 , \$132  };
-  assign data__payload = { \$131 , \$133 , \$132  };
+  assign input__payload = { \$133 , \$135 , \$134  };
+  assign data__payload = { \$133 , \$135 , \$134  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -2809,9 +2834,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign s_axil_rdata = s_axil__rdata;
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
-  assign m_axi_awid = { 3'h0, \$138  };
+  assign m_axi_awid = { 3'h0, \$140  };
   assign m_axi_awaddr = m_axi__awaddr;
-  assign m_axi_awlen = { 4'h0, \$139  };
+  assign m_axi_awlen = { 4'h0, \$141  };
   assign m_axi_awsize = 3'h4;
   assign m_axi_awburst = 2'h1;
   assign m_axi_awlock = 1'h0;
@@ -2826,7 +2851,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign m_axi_bready = 1'h1;
   assign m_axi_arid = tag;
   assign m_axi_araddr = m_axi__araddr;
-  assign m_axi_arlen = { 4'h0, \$134  };
+  assign m_axi_arlen = { 4'h0, \$136  };
   assign m_axi_arsize = 3'h4;
   assign m_axi_arburst = 2'h1;
   assign m_axi_arlock = 1'h0;
@@ -2895,8 +2920,8 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
+  wire [2:0] \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -2913,36 +2938,38 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   reg [1:0] \$27 ;
   reg \$28 ;
   reg \$29 ;
-  wire \$3 ;
+  wire [32:0] \$3 ;
   reg [63:0] \$30 ;
   reg [511:0] \$31 ;
   reg \$32 ;
+  reg \$33 ;
   wire [32:0] \$4 ;
-  wire [32:0] \$5 ;
-  wire [33:0] \$6 ;
+  wire [33:0] \$5 ;
+  wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg [1:0] adding = 2'h0;
-  reg faulty = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg ended = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg faulty = 1'h0;
   reg halted = 1'h0;
   reg [32:0] place_low = 33'h000000000;
   reg [63:0] place_sum = 64'h0000000000000000;
-  assign \$1  = faulty | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) data__payload[133];
-  assign \$2  = enable & \$1 ;
-  assign \$3  = output__valid & output__ready;
-  assign \$4  = base_31_0 + { entry, 6'h00 };
-  assign \$5  = base_63_32 + 1'h0;
-  assign \$6  = \$5  + place_low[32];
-  assign \$7  = ~ busy;
-  assign \$8  = ~ output__valid;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = \$9  & enable;
-  assign \$11  = \$10  & available;
-  assign \$12  = ~ halted;
-  assign \$13  = \$11  & \$12 ;
-  assign \$15  = request__valid & request__ready;
-  assign \$16  = faulty | data__payload[133];
+  assign \$1  = enable & (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) faulty;
+  assign \$2  = output__valid & output__ready;
+  assign \$3  = base_31_0 + { entry, 6'h00 };
+  assign \$4  = base_63_32 + 1'h0;
+  assign \$5  = \$4  + place_low[32];
+  assign \$6  = ~ busy;
+  assign \$7  = ~ output__valid;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = \$8  & enable;
+  assign \$10  = \$9  & available;
+  assign \$11  = ~ halted;
+  assign \$12  = \$10  & \$11 ;
+  assign \$14  = request__valid & request__ready;
+  assign \$15  = faulty | data__payload[133];
+  assign \$16  = data__valid & data__payload[132];
   assign \$17  = ~ failed;
   assign \$18  = enable & \$17 ;
   assign \$19  = ~ enable;
@@ -2969,35 +2996,31 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   always @(posedge device_clk)
     output__payload <= \$31 ;
   always @(posedge device_clk)
-    halted <= \$32 ;
+    ended <= \$32 ;
+  always @(posedge device_clk)
+    halted <= \$33 ;
   always @* begin
     if (starts_blocks) begin end
     fetched = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        fetched = enable;
-      end
+    if (ended) begin
+      fetched = enable;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     failed = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        failed = \$2 ;
-      end
+    if (ended) begin
+      failed = \$1 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$22  = output__valid;
-    if (\$3 ) begin
+    if (\$2 ) begin
       \$22  = 1'h0;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$22  = \$18 ;
-      end
+    if (ended) begin
+      \$22  = \$18 ;
     end
     if (\$21 ) begin
       \$22  = 1'h0;
@@ -3008,14 +3031,14 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = \$4 ;
+    \$23  = \$3 ;
     if (device_rst) begin
       \$23  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = { \$6 [31:0], place_low[31:0] };
+    \$24  = { \$5 [31:0], place_low[31:0] };
     if (device_rst) begin
       \$24  = 64'h0000000000000000;
     end
@@ -3023,13 +3046,11 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     \$25  = busy;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$25  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$25  = 1'h0;
-      end
+    if (ended) begin
+      \$25  = 1'h0;
     end
     if (device_rst) begin
       \$25  = 1'h0;
@@ -3038,11 +3059,11 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     \$26  = faulty;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$26  = 1'h0;
     end
     if (data__valid) begin
-      \$26  = \$16 ;
+      \$26  = \$15 ;
     end
     if (device_rst) begin
       \$26  = 1'h0;
@@ -3051,10 +3072,10 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$27  = 2'h1;
     end else begin
-      \$27  = \$14 [1:0];
+      \$27  = \$13 [1:0];
     end
     if (device_rst) begin
       \$27  = 2'h0;
@@ -3066,7 +3087,7 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
     if (adding[1]) begin
       \$28  = 1'h1;
     end
-    if (\$15 ) begin
+    if (\$14 ) begin
       \$28  = 1'h0;
     end
     if (device_rst) begin
@@ -3079,10 +3100,8 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
     if (adding[1]) begin
       \$29  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$29  = 1'h0;
-      end
+    if (ended) begin
+      \$29  = 1'h0;
     end
     if (device_rst) begin
       \$29  = 1'h0;
@@ -3110,23 +3129,28 @@ module hotline_edge_fetch(device_rst, request__ready, available, entry, data__va
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = halted;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$32  = failed;
-      end
-    end
-    if (\$21 ) begin
-      \$32  = 1'h0;
-    end
+    \$32  = \$16 ;
     if (device_rst) begin
       \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = halted;
+    if (ended) begin
+      \$33  = failed;
+    end
+    if (\$21 ) begin
+      \$33  = 1'h0;
+    end
+    if (device_rst) begin
+      \$33  = 1'h0;
     end
   end
   assign request__payload[93:92] = 2'h0;
   assign request__payload[91:64] = 28'h0000004;
   assign request__payload[63:0] = address;
-  assign \$14  = { adding, 1'h0 };
+  assign \$13  = { adding, 1'h0 };
 endmodule
 
 module hotline_edge_interrupt(device_rst, causes, acknowledged, irq, device_clk);
@@ -17228,15 +17252,17 @@ module hotline_edge_rows_walker(device_rst, start, names__valid, keys__payload, 
   assign \$36 [27:0] = row_granules;
 endmodule
 
-module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, running, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
+module hotline_edge_sequencer(device_rst, core_access, state_rows, request__ready, moved, unknown_table, beyond_table, core_errors, working_ready, \working_full$116 , room, cpl_entry, generation, urgent, running, write_fault__known, core_busy, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
 , cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \91_27_0 , descriptors__ready, waits
-, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \114_31_0 , \115_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \92_27_0 , descriptors__ready, waits
+, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \115_31_0 , \116_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
 , lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
+  input core_access;
+  wire core_access;
   input [31:0] state_rows;
   wire [31:0] state_rows;
   input request__ready;
@@ -17247,16 +17273,12 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire unknown_table;
   input beyond_table;
   wire beyond_table;
-  input core_busy;
-  wire core_busy;
   input [10:0] core_errors;
   wire [10:0] core_errors;
   input working_ready;
   wire working_ready;
   input \working_full$116 ;
   wire \working_full$116 ;
-  input core_access;
-  wire core_access;
   input room;
   wire room;
   input [11:0] cpl_entry;
@@ -17269,6 +17291,8 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire running;
   input write_fault__known;
   wire write_fault__known;
+  input core_busy;
+  wire core_busy;
   (* enum_base_type = "Fault" *)
   (* enum_value_00 = "NONE" *)
   (* enum_value_01 = "WINDOW" *)
@@ -17361,8 +17385,8 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   output [7:0] command;
   reg [7:0] command;
   (* init = 28'h0000000 *)
-  output [27:0] \91_27_0 ;
-  wire [27:0] \91_27_0 ;
+  output [27:0] \92_27_0 ;
+  wire [27:0] \92_27_0 ;
   output descriptors__ready;
   reg descriptors__ready;
   output waits;
@@ -17397,10 +17421,10 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   reg \abort$186  = 1'h0;
   output [511:0] it;
   reg [511:0] it = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  output [31:0] \114_31_0 ;
-  wire [31:0] \114_31_0 ;
-  output \115_0_0 ;
-  wire \115_0_0 ;
+  output [31:0] \115_31_0 ;
+  wire [31:0] \115_31_0 ;
+  output \116_0_0 ;
+  wire \116_0_0 ;
   output completion_words__valid;
   wire completion_words__valid;
   output [7:0] outcome_status;
@@ -17445,22 +17469,23 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire [7:0] \$1 ;
   wire [31:0] \$10 ;
   reg \$100 ;
-  reg [31:0] \$101 ;
-  reg [32:0] \$102 ;
-  reg [63:0] \$103 ;
-  reg [32:0] \$104 ;
-  reg [63:0] \$105 ;
-  reg \$106 ;
-  reg [31:0] \$107 ;
-  reg [511:0] \$108 ;
-  reg \$109 ;
+  reg \$101 ;
+  reg [31:0] \$102 ;
+  reg [32:0] \$103 ;
+  reg [63:0] \$104 ;
+  reg [32:0] \$105 ;
+  reg [63:0] \$106 ;
+  reg \$107 ;
+  reg [31:0] \$108 ;
+  reg [511:0] \$109 ;
   wire \$11 ;
   reg \$110 ;
   reg \$111 ;
-  reg [3:0] \$112 ;
+  reg \$112 ;
   reg [3:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire \$115 ;
+  reg [3:0] \$114 ;
+  wire [31:0] \$115 ;
+  wire \$116 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -17496,26 +17521,26 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [37:0] \$44 ;
-  wire [34:0] \$45 ;
+  wire \$44 ;
+  wire [37:0] \$45 ;
   wire [34:0] \$46 ;
   wire [34:0] \$47 ;
-  wire [37:0] \$48 ;
-  wire [32:0] \$49 ;
+  wire [34:0] \$48 ;
+  wire [37:0] \$49 ;
   wire [31:0] \$5 ;
-  wire [33:0] \$50 ;
+  wire [32:0] \$50 ;
   wire [33:0] \$51 ;
-  wire [32:0] \$52 ;
+  wire [33:0] \$52 ;
   wire [32:0] \$53 ;
-  wire [33:0] \$54 ;
-  wire [32:0] \$55 ;
+  wire [32:0] \$54 ;
+  wire [33:0] \$55 ;
   wire [32:0] \$56 ;
-  wire [33:0] \$57 ;
-  wire \$58 ;
+  wire [32:0] \$57 ;
+  wire [33:0] \$58 ;
   wire \$59 ;
   wire [31:0] \$6 ;
-  wire [32:0] \$60 ;
-  wire \$61 ;
+  wire \$60 ;
+  wire [32:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
@@ -17527,29 +17552,29 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire [31:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [4:0] \$72 ;
-  wire \$73 ;
+  wire \$72 ;
+  wire [4:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [10:0] \$78 ;
+  wire [4:0] \$78 ;
   wire \$79 ;
   wire [31:0] \$8 ;
-  wire \$80 ;
+  wire [10:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [4:0] \$84 ;
-  wire \$85 ;
+  wire \$84 ;
+  wire [4:0] \$85 ;
   wire \$86 ;
-  wire [4:0] \$87 ;
-  wire \$88 ;
+  wire \$87 ;
+  wire [4:0] \$88 ;
   wire \$89 ;
   wire [31:0] \$9 ;
-  reg [27:0] \$90 ;
-  reg [27:0] \$91  = 28'h0000000;
-  reg \$92 ;
+  wire \$90 ;
+  reg [27:0] \$91 ;
+  reg [27:0] \$92  = 28'h0000000;
   reg \$93 ;
   reg \$94 ;
   reg \$95 ;
@@ -17635,103 +17660,104 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   assign \$32  = fsm_state == 4'ha;
   assign \$33  = fsm_state == 4'hb;
   assign \$34  = fsm_state == 4'hc;
-  assign \$35  = it[7:0] == 1'h1;
-  assign \$36  = it[7:0] == 2'h2;
-  assign \$37  = it[7:0] == 2'h3;
-  assign \$38  = it[7:0] == 3'h4;
-  assign \$39  = it[7:0] == 3'h5;
-  assign \$40  = it[7:0] == 3'h6;
-  assign \$41  = it[7:0] == 3'h7;
-  assign \$42  = it[7:0] == 4'h8;
-  assign \$43  = | it[191:160];
-  assign \$44  = it[159:128] * 6'h20;
-  assign \$47  = by_row ? \$45  : \$46 ;
-  assign \$48  = is_restore ? \$44  : { 3'h0, \$47  };
-  assign \$49  = size + 5'h10;
-  assign \$50  = \$49  - 1'h1;
-  assign \$52  = it[351:320] + 11'h400;
-  assign \$53  = it[383:352] + 1'h0;
-  assign \$54  = \$53  + verdicts_low[32];
-  assign \$55  = cpl_base_31_0 + { cpl_entry, 6'h00 };
-  assign \$56  = cpl_base_63_32 + 1'h0;
-  assign \$57  = \$56  + report_low[32];
-  assign \$58  = ~ enable;
-  assign \$59  = watch & \$58 ;
-  assign \$60  = cycles + 1'h1;
-  assign \$61  = ~ enable;
-  assign \$62  = descriptors__valid & descriptors__ready;
-  assign \$63  = | verdict;
-  assign \$64  = \$63  | is_fence;
-  assign \$65  = ~ core_busy;
-  assign \$66  = \$65  & working_ready;
-  assign \$67  = | \wait ;
-  assign \$68  = ~ core_busy;
-  assign \$69  = working_ready & \$68 ;
-  assign \$70  = ~ core_access;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = \wait  - 1'h1;
-  assign \$73  = is_learn | working_enable;
-  assign \$74  = \$73  | is_front;
-  assign \$75  = \$74  | is_restore;
+  assign \$35  = fsm_state == 4'hd;
+  assign \$36  = it[7:0] == 1'h1;
+  assign \$37  = it[7:0] == 2'h2;
+  assign \$38  = it[7:0] == 2'h3;
+  assign \$39  = it[7:0] == 3'h4;
+  assign \$40  = it[7:0] == 3'h5;
+  assign \$41  = it[7:0] == 3'h6;
+  assign \$42  = it[7:0] == 3'h7;
+  assign \$43  = it[7:0] == 4'h8;
+  assign \$44  = | it[191:160];
+  assign \$45  = it[159:128] * 6'h20;
+  assign \$48  = by_row ? \$46  : \$47 ;
+  assign \$49  = is_restore ? \$45  : { 3'h0, \$48  };
+  assign \$50  = size + 5'h10;
+  assign \$51  = \$50  - 1'h1;
+  assign \$53  = it[351:320] + 11'h400;
+  assign \$54  = it[383:352] + 1'h0;
+  assign \$55  = \$54  + verdicts_low[32];
+  assign \$56  = cpl_base_31_0 + { cpl_entry, 6'h00 };
+  assign \$57  = cpl_base_63_32 + 1'h0;
+  assign \$58  = \$57  + report_low[32];
+  assign \$59  = ~ enable;
+  assign \$60  = watch & \$59 ;
+  assign \$61  = cycles + 1'h1;
+  assign \$62  = ~ enable;
+  assign \$63  = descriptors__valid & descriptors__ready;
+  assign \$64  = | verdict;
+  assign \$65  = \$64  | is_fence;
+  assign \$66  = ~ core_busy;
+  assign \$67  = \$66  & working_ready;
+  assign \$68  = | \wait ;
+  assign \$69  = ~ core_busy;
+  assign \$70  = working_ready & \$69 ;
+  assign \$71  = ~ core_access;
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = \wait  - 1'h1;
+  assign \$74  = is_learn | working_enable;
+  assign \$75  = \$74  | is_front;
   assign \$76  = is_dump | is_restore;
   assign \$77  = \$76  | is_select;
-  assign \$79  = | \$78 ;
-  assign \$80  = \$77  & \$79 ;
-  assign \$81  = | \wait ;
-  assign \$82  = ~ core_busy;
-  assign \$83  = moved & \$82 ;
-  assign \$84  = \wait  - 1'h1;
-  assign \$85  = | \wait ;
-  assign \$86  = & writer_channel_idle;
-  assign \$87  = \wait  - 1'h1;
-  assign \$88  = | write_fault__kind;
-  assign \$89  = writing_fault | \$88 ;
+  assign \$78  = \wait  - 1'h1;
+  assign \$79  = ! \wait ;
+  assign \$81  = | \$80 ;
+  assign \$82  = | \wait ;
+  assign \$83  = ~ core_busy;
+  assign \$84  = moved & \$83 ;
+  assign \$85  = \wait  - 1'h1;
+  assign \$86  = | \wait ;
+  assign \$87  = & writer_channel_idle;
+  assign \$88  = \wait  - 1'h1;
+  assign \$89  = | write_fault__kind;
+  assign \$90  = writing_fault | \$89 ;
   always @(posedge device_clk)
-    \$91  <= \$90 ;
+    \$92  <= \$91 ;
   always @(posedge device_clk)
-    is_fence <= \$92 ;
+    is_fence <= \$93 ;
   always @(posedge device_clk)
-    is_learn <= \$93 ;
+    is_learn <= \$94 ;
   always @(posedge device_clk)
-    working_enable <= \$94 ;
+    working_enable <= \$95 ;
   always @(posedge device_clk)
-    is_gather <= \$95 ;
+    is_gather <= \$96 ;
   always @(posedge device_clk)
-    is_dump <= \$96 ;
+    is_dump <= \$97 ;
   always @(posedge device_clk)
-    is_restore <= \$97 ;
+    is_restore <= \$98 ;
   always @(posedge device_clk)
-    is_select <= \$98 ;
+    is_select <= \$99 ;
   always @(posedge device_clk)
-    is_front <= \$99 ;
+    is_front <= \$100 ;
   always @(posedge device_clk)
-    by_row <= \$100 ;
+    by_row <= \$101 ;
   always @(posedge device_clk)
-    size <= \$101 ;
+    size <= \$102 ;
   always @(posedge device_clk)
-    verdicts_low <= \$102 ;
+    verdicts_low <= \$103 ;
   always @(posedge device_clk)
-    verdicts_sum <= \$103 ;
+    verdicts_sum <= \$104 ;
   always @(posedge device_clk)
-    report_low <= \$104 ;
+    report_low <= \$105 ;
   always @(posedge device_clk)
-    report_sum <= \$105 ;
+    report_sum <= \$106 ;
   always @(posedge device_clk)
-    \abort$186  <= \$106 ;
+    \abort$186  <= \$107 ;
   always @(posedge device_clk)
-    cycles <= \$107 ;
+    cycles <= \$108 ;
   always @(posedge device_clk)
-    it <= \$108 ;
+    it <= \$109 ;
   always @(posedge device_clk)
-    writing_fault <= \$109 ;
+    writing_fault <= \$110 ;
   always @(posedge device_clk)
-    began <= \$110 ;
+    began <= \$111 ;
   always @(posedge device_clk)
-    halted <= \$111 ;
+    halted <= \$112 ;
   always @(posedge device_clk)
-    fsm_state <= \$112 ;
+    fsm_state <= \$113 ;
   always @(posedge device_clk)
-    \wait  <= \$113 ;
+    \wait  <= \$114 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -17817,8 +17843,8 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
     .target(target)
   );
   hotline_edge_sequencer_writer writer (
-    .\14_31_0 (\$114 ),
-    .\16_0_0 (\$115 ),
+    .\14_31_0 (\$115 ),
+    .\16_0_0 (\$116 ),
     .channel_idle(writer_channel_idle[2]),
     .completion(completion),
     .device_clk(device_clk),
@@ -17852,9 +17878,9 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$51 [27:0];
+    \$91  = \$52 [27:0];
     if (device_rst) begin
-      \$90  = 28'h0000000;
+      \$91  = 28'h0000000;
     end
   end
   always @* begin
@@ -17899,15 +17925,17 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           watch = 1'h1;
       4'h6:
           watch = 1'h1;
+      4'h9:
+          watch = 1'h1;
       4'h8:
           watch = 1'h1;
       4'h7:
           watch = 1'h1;
-      4'ha:
-          watch = 1'h1;
       4'hb:
           watch = 1'h1;
-      4'h9:
+      4'hc:
+          watch = 1'h1;
+      4'ha:
           watch = 1'h1;
     endcase
   end
@@ -17929,15 +17957,17 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           load[2] = summary_load;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           load[2] = 1'h1;
@@ -17993,15 +18023,17 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           targets__2 = target;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           targets__2 = report_sum;
@@ -18075,6 +18107,8 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           request__valid = 1'h1;
     endcase
@@ -18095,11 +18129,13 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           flush = 1'h1;
     endcase
   end
@@ -18119,11 +18155,13 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           if (working_enable) begin
             summary_start = 1'h1;
           end
@@ -18145,15 +18183,17 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           writer_start = 1'h1;
@@ -18175,19 +18215,21 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             completed = \$22 ;
           end
@@ -18209,30 +18251,25 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             lost = writing_fault;
           end
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$35 ;
-    if (device_rst) begin
-      \$92  = 1'h0;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -18292,109 +18329,81 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = \$48 [31:0];
+    \$101  = \$44 ;
     if (device_rst) begin
-      \$101  = 32'd0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \$52 ;
+    \$102  = \$49 [31:0];
     if (device_rst) begin
-      \$102  = 33'h000000000;
+      \$102  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = { \$54 [31:0], verdicts_low[31:0] };
+    \$103  = \$53 ;
     if (device_rst) begin
-      \$103  = 64'h0000000000000000;
+      \$103  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = \$55 ;
+    \$104  = { \$55 [31:0], verdicts_low[31:0] };
     if (device_rst) begin
-      \$104  = 33'h000000000;
+      \$104  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = { \$57 [31:0], report_low[31:0] };
+    \$105  = \$56 ;
     if (device_rst) begin
-      \$105  = 64'h0000000000000000;
+      \$105  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = \$59 ;
+    \$106  = { \$58 [31:0], report_low[31:0] };
     if (device_rst) begin
-      \$106  = 1'h0;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = cycles;
+    \$107  = \$60 ;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = cycles;
     if (running) begin
-      \$107  = \$60 [31:0];
+      \$108  = \$61 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$107  = 32'd0;
+          \$108  = 32'd0;
     endcase
     if (device_rst) begin
-      \$107  = 32'd0;
+      \$108  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = it;
+    \$109  = it;
     casez (fsm_state)
       4'h0:
-          \$108  = descriptors__payload;
+          \$109  = descriptors__payload;
     endcase
     if (device_rst) begin
-      \$108  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$109  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = writing_fault;
-    casez (fsm_state)
-      4'h0:
-          \$109  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          \$109  = \$89 ;
-    endcase
-    if (device_rst) begin
-      \$109  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$110  = began;
+    \$110  = writing_fault;
     casez (fsm_state)
       4'h0:
           \$110  = 1'h0;
@@ -18407,7 +18416,23 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
       4'h5:
           /* empty */;
       4'h6:
-          \$110  = 1'h1;
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
+          \$110  = \$90 ;
     endcase
     if (device_rst) begin
       \$110  = 1'h0;
@@ -18415,12 +18440,10 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = halted;
+    \$111  = began;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-            \$111  = 1'h0;
-          end
+          \$111  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -18430,23 +18453,7 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          if (writer_done) begin
-            \$111  = writing_fault;
-          end
+          \$111  = 1'h1;
     endcase
     if (device_rst) begin
       \$111  = 1'h0;
@@ -18454,132 +18461,193 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = fsm_state;
+    \$112  = halted;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-          end else if (\$62 ) begin
-            \$112  = 4'h1;
+          if (\$62 ) begin
+            \$112  = 1'h0;
           end
       4'h1:
-          \$112  = 4'h2;
+          /* empty */;
       4'h2:
-          if (refuse) begin
-            \$112  = 4'h3;
-            if (\$64 ) begin
-              \$112  = 4'h4;
-            end
-          end
+          /* empty */;
       4'h3:
-          if (\$66 ) begin
-            \$112  = 4'h5;
-          end
+          /* empty */;
       4'h5:
-          if (\$67 ) begin
-          end else if (\$71 ) begin
-            \$112  = 4'h6;
-          end
+          /* empty */;
       4'h6:
-        begin
-          \$112  = 4'h7;
-          if (\$75 ) begin
-            \$112  = 4'h8;
-          end
-          if (\$80 ) begin
-            \$112  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$112  = 4'h7;
-          end
-      4'h7:
-          if (\$81 ) begin
-          end else if (\$83 ) begin
-            \$112  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$112  = 4'h9;
-          if (working_enable) begin
-            \$112  = 4'hb;
-          end
-        end
-      4'hb:
-          if (summary_done) begin
-            \$112  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (\$85 ) begin
-          end else if (\$86 ) begin
-            \$112  = 4'h4;
-          end
-      4'h4:
-          \$112  = 4'hc;
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
           if (writer_done) begin
-            \$112  = 4'h0;
+            \$112  = writing_fault;
           end
     endcase
     if (device_rst) begin
-      \$112  = 4'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = \wait ;
+    \$113  = fsm_state;
     casez (fsm_state)
       4'h0:
-          /* empty */;
+          if (\$62 ) begin
+          end else if (\$63 ) begin
+            \$113  = 4'h1;
+          end
       4'h1:
-          /* empty */;
+          \$113  = 4'h2;
       4'h2:
-          /* empty */;
+          if (refuse) begin
+            \$113  = 4'h3;
+            if (\$65 ) begin
+              \$113  = 4'h4;
+            end
+          end
       4'h3:
-          if (\$66 ) begin
-            \$113  = 4'h8;
+          if (\$67 ) begin
+            \$113  = 4'h5;
           end
       4'h5:
-          if (\$67 ) begin
-            \$113  = \$72 [3:0];
+          if (\$68 ) begin
+          end else if (\$72 ) begin
+            \$113  = 4'h6;
           end
       4'h6:
         begin
-          \$113  = 4'h8;
-          if (\$80 ) begin
+          \$113  = 4'h7;
+          if (\$75 ) begin
             \$113  = 4'h8;
+          end
+          if (\$77 ) begin
+            \$113  = 4'h9;
           end
         end
+      4'h9:
+          if (\$79 ) begin
+            \$113  = 4'h7;
+            if (is_restore) begin
+              \$113  = 4'h8;
+            end
+            if (\$81 ) begin
+              \$113  = 4'ha;
+            end
+          end
       4'h8:
           if (request__ready) begin
-            \$113  = 4'h8;
+            \$113  = 4'h7;
           end
       4'h7:
-          if (\$81 ) begin
-            \$113  = \$84 [3:0];
+          if (\$82 ) begin
+          end else if (\$84 ) begin
+            \$113  = 4'hb;
+          end
+      4'hb:
+        begin
+          \$113  = 4'ha;
+          if (working_enable) begin
+            \$113  = 4'hc;
+          end
+        end
+      4'hc:
+          if (summary_done) begin
+            \$113  = 4'ha;
           end
       4'ha:
-          \$113  = 4'h8;
-      4'hb:
-          if (summary_done) begin
-            \$113  = 4'h8;
+          if (\$86 ) begin
+          end else if (\$87 ) begin
+            \$113  = 4'h4;
           end
-      4'h9:
-          if (\$85 ) begin
-            \$113  = \$87 [3:0];
+      4'h4:
+          \$113  = 4'hd;
+      4'hd:
+          if (writer_done) begin
+            \$113  = 4'h0;
           end
     endcase
     if (device_rst) begin
       \$113  = 4'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          if (\$67 ) begin
+            \$114  = 4'h8;
+          end
+      4'h5:
+          if (\$68 ) begin
+            \$114  = \$73 [3:0];
+          end
+      4'h6:
+        begin
+          \$114  = 4'h8;
+          if (\$77 ) begin
+            \$114  = 4'h1;
+          end
+        end
+      4'h9:
+        begin
+          \$114  = \$78 [3:0];
+          if (\$79 ) begin
+            \$114  = 4'h8;
+            if (\$81 ) begin
+              \$114  = 4'h8;
+            end
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$114  = 4'h8;
+          end
+      4'h7:
+          if (\$82 ) begin
+            \$114  = \$85 [3:0];
+          end
+      4'hb:
+          \$114  = 4'h8;
+      4'hc:
+          if (summary_done) begin
+            \$114  = 4'h8;
+          end
+      4'ha:
+          if (\$86 ) begin
+            \$114  = \$88 [3:0];
+          end
+    endcase
+    if (device_rst) begin
+      \$114  = 4'h0;
+    end
+  end
   assign words__valid = completion_words__valid;
   assign descriptor = it;
   assign channel_idle = writer_channel_idle[2];
   assign address = it[383:320];
-  assign \91_27_0  = \$91 ;
-  assign \114_31_0  = \$114 ;
-  assign \115_0_0  = \$115 ;
+  assign \92_27_0  = \$92 ;
+  assign \115_31_0  = \$115 ;
+  assign \116_0_0  = \$116 ;
   assign completion[383:320] = outcome_address;
   assign completion[319:288] = cycles;
   assign completion[287:256] = { 21'h000000, errors };
@@ -18599,11 +18667,11 @@ module hotline_edge_sequencer(device_rst, state_rows, request__ready, moved, unk
   assign { \$2 [7:2], \$2 [0] } = 7'h00;
   assign \$2 [1] = it[9];
   assign \$19  = 3'h7;
-  assign \$45  = { 1'h0, it[159:128], 2'h0 };
-  assign \$46  = { it[159:128], 3'h0 };
-  assign \$51  = { \$50 [33], \$50 [33], \$50 [33], \$50 [33], \$50 [33:4] };
-  assign { \$78 [10:6], \$78 [3:0] } = 9'h000;
-  assign \$78 [5:4] = core_errors[5:4];
+  assign \$46  = { 1'h0, it[159:128], 2'h0 };
+  assign \$47  = { it[159:128], 3'h0 };
+  assign \$52  = { \$51 [33], \$51 [33], \$51 [33], \$51 [33], \$51 [33:4] };
+  assign { \$80 [10:6], \$80 [3:0] } = 9'h000;
+  assign \$80 [5:4] = core_errors[5:4];
   assign urgent = it[8];
   assign \$3  = it[9];
 endmodule
@@ -22120,11 +22188,11 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   output busy;
   wire busy;
   output command_done;
-  wire command_done;
+  reg command_done = 1'h0;
   output finished;
   wire finished;
   output [10:0] errors;
-  wire [10:0] errors;
+  reg [10:0] errors = 11'h000;
   output acknowledged;
   wire acknowledged;
   output [3:0] index_bits;
@@ -22145,36 +22213,36 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  wire [4:0] \$100 ;
-  wire [1:0] \$101 ;
-  wire [2:0] \$102 ;
-  wire [3:0] \$103 ;
-  wire [1:0] \$104 ;
-  wire [2:0] \$105 ;
-  wire [3:0] \$106 ;
-  wire [4:0] \$107 ;
-  wire [1:0] \$108 ;
-  wire [2:0] \$109 ;
+  wire [1:0] \$100 ;
+  wire [2:0] \$101 ;
+  wire [3:0] \$102 ;
+  wire [1:0] \$103 ;
+  wire [2:0] \$104 ;
+  wire [3:0] \$105 ;
+  wire [4:0] \$106 ;
+  wire [1:0] \$107 ;
+  wire [2:0] \$108 ;
+  wire [3:0] \$109 ;
   wire \$11 ;
-  wire [3:0] \$110 ;
-  wire [1:0] \$111 ;
-  wire [2:0] \$112 ;
-  wire [3:0] \$113 ;
-  wire [4:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [2:0] \$116 ;
-  wire [3:0] \$117 ;
-  wire [1:0] \$118 ;
-  wire [2:0] \$119 ;
+  wire [1:0] \$110 ;
+  wire [2:0] \$111 ;
+  wire [3:0] \$112 ;
+  wire [4:0] \$113 ;
+  wire [1:0] \$114 ;
+  wire [2:0] \$115 ;
+  wire [3:0] \$116 ;
+  wire [1:0] \$117 ;
+  wire [2:0] \$118 ;
+  wire [3:0] \$119 ;
   wire \$12 ;
-  wire [3:0] \$120 ;
-  wire [4:0] \$121 ;
-  wire [5:0] \$122 ;
-  wire [6:0] \$123 ;
-  wire [5:0] \$124 ;
-  wire [6:0] \$125 ;
-  wire [16:0] \$126 ;
-  wire [17:0] \$127 ;
+  wire [4:0] \$120 ;
+  wire [5:0] \$121 ;
+  wire [6:0] \$122 ;
+  wire [5:0] \$123 ;
+  wire [6:0] \$124 ;
+  wire [16:0] \$125 ;
+  wire [17:0] \$126 ;
+  wire \$127 ;
   wire \$128 ;
   wire \$129 ;
   wire \$13 ;
@@ -22183,7 +22251,7 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$132 ;
   wire \$133 ;
   wire \$134 ;
-  wire \$135 ;
+  wire [9:0] \$135 ;
   wire [9:0] \$136 ;
   wire [9:0] \$137 ;
   wire [9:0] \$138 ;
@@ -22192,37 +22260,37 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [9:0] \$140 ;
   wire [9:0] \$141 ;
   wire [9:0] \$142 ;
-  wire [9:0] \$143 ;
-  reg [9:0] \$144 ;
-  reg [32:0] \$145 ;
+  reg [9:0] \$143 ;
+  reg [32:0] \$144 ;
+  reg \$145 ;
   reg \$146 ;
-  reg \$147 ;
+  reg [3:0] \$147 ;
   reg [3:0] \$148 ;
-  reg [3:0] \$149 ;
+  reg [4:0] \$149 ;
   wire \$15 ;
-  reg [4:0] \$150 ;
+  reg [3:0] \$150 ;
   reg [3:0] \$151 ;
-  reg [3:0] \$152 ;
-  reg [4:0] \$153 ;
+  reg [4:0] \$152 ;
+  reg [3:0] \$153 ;
   reg [3:0] \$154 ;
-  reg [3:0] \$155 ;
-  reg [4:0] \$156 ;
+  reg [4:0] \$155 ;
+  reg [3:0] \$156 ;
   reg [3:0] \$157 ;
-  reg [3:0] \$158 ;
+  reg [4:0] \$158 ;
   reg [4:0] \$159 ;
   wire \$16 ;
   reg [4:0] \$160 ;
-  reg [4:0] \$161 ;
+  reg \$161 ;
   reg \$162 ;
-  reg \$163 ;
-  reg [15:0] \$164 ;
+  reg [15:0] \$163 ;
+  reg \$164 ;
   reg \$165 ;
   reg \$166 ;
   reg \$167 ;
   reg \$168 ;
-  reg \$169 ;
+  reg [1:0] \$169 ;
   wire \$17 ;
-  reg [1:0] \$170 ;
+  reg \$170 ;
   reg [10:0] \$171 ;
   reg [2:0] \$172 ;
   wire [1:0] \$173 ;
@@ -22308,14 +22376,14 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire \$92 ;
-  wire [31:0] \$93 ;
-  wire [1:0] \$94 ;
-  wire [2:0] \$95 ;
-  wire [3:0] \$96 ;
-  wire [1:0] \$97 ;
-  wire [2:0] \$98 ;
-  wire [3:0] \$99 ;
+  wire [31:0] \$92 ;
+  wire [1:0] \$93 ;
+  wire [2:0] \$94 ;
+  wire [3:0] \$95 ;
+  wire [1:0] \$96 ;
+  wire [2:0] \$97 ;
+  wire [3:0] \$98 ;
+  wire [4:0] \$99 ;
   wire advance;
   wire [7:0] age_period;
   wire [2:0] answer_front;
@@ -22493,6 +22561,7 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
+  wire [31:0] control_command;
   wire control_command_write;
   wire [8:0] control_row_set;
   wire [1:0] control_row_way;
@@ -22501,7 +22570,6 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [12:0] control_slot_in;
   wire [7:0] control_slot_write;
   wire control_snapshot;
-  wire [31:0] control_write_data;
   wire [9:0] count;
   reg counters_clear = 1'h0;
   wire counters_cycles;
@@ -22575,7 +22643,8 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__7;
   wire empty_batch;
-  reg [10:0] error_set = 11'h000;
+  (* init = 11'h000 *)
+  wire [10:0] error_set;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -23059,124 +23128,125 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign with_packet = \$173 [1] & \$88 ;
   assign \$89  = counters_cycles | csr_status_1;
   assign busy = \$89  | started;
-  assign \$90  = command_code | with_packet;
   assign control_busy = counters_cycles | started;
-  assign \$91  = ~ with_packet;
-  assign \$92  = \$173 [1] & \$91 ;
-  assign control_command_write = \$92  | command_write;
-  assign control_write_data = command_write ? { 24'h000000, command } : write_data;
-  assign \$93  = irq_status & irq_enable;
-  assign causes = | \$93 ;
-  assign \$94  = inserted + bank1_inserted;
-  assign \$95  = \$94  + bank2_inserted;
-  assign \$96  = \$95  + bank3_inserted;
-  assign \$97  = bank4_inserted + bank5_inserted;
-  assign \$98  = \$97  + bank6_inserted;
-  assign \$99  = \$98  + bank7_inserted;
-  assign \$100  = inserted_count0_0 + inserted_count0_1;
-  assign \$101  = evicted + bank1_evicted;
-  assign \$102  = \$101  + bank2_evicted;
-  assign \$103  = \$102  + bank3_evicted;
-  assign \$104  = bank4_evicted + bank5_evicted;
-  assign \$105  = \$104  + bank6_evicted;
-  assign \$106  = \$105  + bank7_evicted;
-  assign \$107  = evicted_count0_0 + evicted_count0_1;
-  assign \$108  = revived + bank1_revived;
-  assign \$109  = \$108  + bank2_revived;
-  assign \$110  = \$109  + bank3_revived;
-  assign \$111  = bank4_revived + bank5_revived;
-  assign \$112  = \$111  + bank6_revived;
-  assign \$113  = \$112  + bank7_revived;
-  assign \$114  = revived_count0_0 + revived_count0_1;
-  assign \$115  = returned + bank1_returned;
-  assign \$116  = \$115  + bank2_returned;
-  assign \$117  = \$116  + bank3_returned;
-  assign \$118  = bank4_returned + bank5_returned;
-  assign \$119  = \$118  + bank6_returned;
-  assign \$120  = \$119  + bank7_returned;
-  assign \$121  = returned_count0_0 + returned_count0_1;
-  assign \$122  = popular_ended + popular_sent;
-  assign \$123  = \$122  - finished;
-  assign \$124  = nonpopular_ended + nonpopular_sent;
-  assign \$125  = \$124  - finished;
-  assign \$126  = in_core + came;
-  assign \$127  = \$126  - gone;
-  assign \$128  = started | came;
-  assign \$129  = | in_core;
-  assign \$130  = \$128  | \$129 ;
-  assign \$131  = | { bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
-  assign \$132  = updates_busy | \$131 ;
+  assign \$90  = ~ with_packet;
+  assign \$91  = \$173 [1] & \$90 ;
+  assign control_command_write = \$91  | command_write;
+  assign control_command = command_write ? { 24'h000000, command } : write_data;
+  assign \$92  = irq_status & irq_enable;
+  assign causes = | \$92 ;
+  assign \$93  = inserted + bank1_inserted;
+  assign \$94  = \$93  + bank2_inserted;
+  assign \$95  = \$94  + bank3_inserted;
+  assign \$96  = bank4_inserted + bank5_inserted;
+  assign \$97  = \$96  + bank6_inserted;
+  assign \$98  = \$97  + bank7_inserted;
+  assign \$99  = inserted_count0_0 + inserted_count0_1;
+  assign \$100  = evicted + bank1_evicted;
+  assign \$101  = \$100  + bank2_evicted;
+  assign \$102  = \$101  + bank3_evicted;
+  assign \$103  = bank4_evicted + bank5_evicted;
+  assign \$104  = \$103  + bank6_evicted;
+  assign \$105  = \$104  + bank7_evicted;
+  assign \$106  = evicted_count0_0 + evicted_count0_1;
+  assign \$107  = revived + bank1_revived;
+  assign \$108  = \$107  + bank2_revived;
+  assign \$109  = \$108  + bank3_revived;
+  assign \$110  = bank4_revived + bank5_revived;
+  assign \$111  = \$110  + bank6_revived;
+  assign \$112  = \$111  + bank7_revived;
+  assign \$113  = revived_count0_0 + revived_count0_1;
+  assign \$114  = returned + bank1_returned;
+  assign \$115  = \$114  + bank2_returned;
+  assign \$116  = \$115  + bank3_returned;
+  assign \$117  = bank4_returned + bank5_returned;
+  assign \$118  = \$117  + bank6_returned;
+  assign \$119  = \$118  + bank7_returned;
+  assign \$120  = returned_count0_0 + returned_count0_1;
+  assign \$121  = popular_ended + popular_sent;
+  assign \$122  = \$121  - finished;
+  assign \$123  = nonpopular_ended + nonpopular_sent;
+  assign \$124  = \$123  - finished;
+  assign \$125  = in_core + came;
+  assign \$126  = \$125  - gone;
+  assign \$127  = started | came;
+  assign \$128  = | in_core;
+  assign \$129  = \$127  | \$128 ;
+  assign \$130  = | { bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
+  assign \$131  = updates_busy | \$130 ;
+  assign \$132  = command_code | with_packet;
   assign \$133  = command_code | with_packet;
-  assign \$134  = command_code | with_packet;
-  assign \$135  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$134 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$136  = list_held ? held_count : count;
-  assign \$137  = list_held ? bank1_held_count : bank1_count;
-  assign \$138  = list_held ? bank2_held_count : bank2_count;
-  assign \$139  = list_held ? bank3_held_count : bank3_count;
-  assign \$140  = list_held ? bank4_held_count : bank4_count;
-  assign \$141  = list_held ? bank5_held_count : bank5_count;
-  assign \$142  = list_held ? bank6_held_count : bank6_count;
-  assign \$143  = list_held ? bank7_held_count : bank7_count;
+  assign \$134  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$133 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$135  = list_held ? held_count : count;
+  assign \$136  = list_held ? bank1_held_count : bank1_count;
+  assign \$137  = list_held ? bank2_held_count : bank2_count;
+  assign \$138  = list_held ? bank3_held_count : bank3_count;
+  assign \$139  = list_held ? bank4_held_count : bank4_count;
+  assign \$140  = list_held ? bank5_held_count : bank5_count;
+  assign \$141  = list_held ? bank6_held_count : bank6_count;
+  assign \$142  = list_held ? bank7_held_count : bank7_count;
   always @(posedge clk)
-    start <= \$146 ;
+    start <= \$145 ;
   always @(posedge clk)
-    bank0_working_enable <= \$147 ;
+    bank0_working_enable <= \$146 ;
   always @(posedge clk)
-    inserted_count0_0 <= \$148 ;
+    inserted_count0_0 <= \$147 ;
   always @(posedge clk)
-    inserted_count0_1 <= \$149 ;
+    inserted_count0_1 <= \$148 ;
   always @(posedge clk)
-    inserts <= \$150 ;
+    inserts <= \$149 ;
   always @(posedge clk)
-    evicted_count0_0 <= \$151 ;
+    evicted_count0_0 <= \$150 ;
   always @(posedge clk)
-    evicted_count0_1 <= \$152 ;
+    evicted_count0_1 <= \$151 ;
   always @(posedge clk)
-    evictions <= \$153 ;
+    evictions <= \$152 ;
   always @(posedge clk)
-    revived_count0_0 <= \$154 ;
+    revived_count0_0 <= \$153 ;
   always @(posedge clk)
-    revived_count0_1 <= \$155 ;
+    revived_count0_1 <= \$154 ;
   always @(posedge clk)
-    revivals <= \$156 ;
+    revivals <= \$155 ;
   always @(posedge clk)
-    returned_count0_0 <= \$157 ;
+    returned_count0_0 <= \$156 ;
   always @(posedge clk)
-    returned_count0_1 <= \$158 ;
+    returned_count0_1 <= \$157 ;
   always @(posedge clk)
-    returns <= \$159 ;
+    returns <= \$158 ;
   always @(posedge clk)
-    popular_ended <= \$160 ;
+    popular_ended <= \$159 ;
   always @(posedge clk)
-    nonpopular_ended <= \$161 ;
+    nonpopular_ended <= \$160 ;
   always @(posedge clk)
-    came <= \$162 ;
+    came <= \$161 ;
   always @(posedge clk)
-    gone <= \$163 ;
+    gone <= \$162 ;
   always @(posedge clk)
-    in_core <= \$164 ;
+    in_core <= \$163 ;
   always @(posedge clk)
-    \busy$789  <= \$165 ;
+    \busy$789  <= \$164 ;
   always @(posedge clk)
-    updating <= \$166 ;
+    updating <= \$165 ;
   always @(posedge clk)
-    over <= \$167 ;
+    over <= \$166 ;
   always @(posedge clk)
-    snapshot <= \$168 ;
+    snapshot <= \$167 ;
   always @(posedge clk)
-    counters_clear <= \$169 ;
+    counters_clear <= \$168 ;
   always @(posedge clk)
-    unpacker_phase <= \$170 ;
+    unpacker_phase <= \$169 ;
   always @(posedge clk)
-    error_set <= \$171 ;
+    command_done <= \$170 ;
+  always @(posedge clk)
+    errors <= \$171 ;
   always @(posedge clk)
     irq_status_set <= \$172 ;
   always @(posedge shell_clk)
-    list_count <= \$144 ;
+    list_count <= \$143 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$145 , read_bank };
+    list_key <= { \$144 , read_bank };
   hotline_edge_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -23880,10 +23950,11 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(control_command),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(control_command_write),
-    .done(command_done),
+    .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
@@ -23970,7 +24041,7 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .slot_out__7(slot_out__7),
     .slot_write(control_slot_write),
     .snapshot(control_snapshot),
-    .write_data(control_write_data)
+    .write_data(write_data)
   );
   hotline_edge_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -24052,7 +24123,7 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set(error_set),
+    .error_set(errors),
     .found_3_2(\$173 ),
     .hot_count_13_0(csr_hot_count_13_0),
     .hot_rows_13_0(hot_rows),
@@ -24445,21 +24516,21 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (list_bank)
       3'h0:
-          \$144  = \$136 ;
+          \$143  = \$135 ;
       3'h1:
-          \$144  = \$137 ;
+          \$143  = \$136 ;
       3'h2:
-          \$144  = \$138 ;
+          \$143  = \$137 ;
       3'h3:
-          \$144  = \$139 ;
+          \$143  = \$138 ;
       3'h4:
-          \$144  = \$140 ;
+          \$143  = \$139 ;
       3'h5:
-          \$144  = \$141 ;
+          \$143  = \$140 ;
       3'h6:
-          \$144  = \$142 ;
+          \$143  = \$141 ;
       3'h7:
-          \$144  = \$143 ;
+          \$143  = \$142 ;
     endcase
   end
   always @* begin
@@ -24467,21 +24538,21 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (read_bank)
       3'h0:
-          \$145  = list_tag;
+          \$144  = list_tag;
       3'h1:
-          \$145  = bank1_list_tag;
+          \$144  = bank1_list_tag;
       3'h2:
-          \$145  = bank2_list_tag;
+          \$144  = bank2_list_tag;
       3'h3:
-          \$145  = bank3_list_tag;
+          \$144  = bank3_list_tag;
       3'h4:
-          \$145  = bank4_list_tag;
+          \$144  = bank4_list_tag;
       3'h5:
-          \$145  = bank5_list_tag;
+          \$144  = bank5_list_tag;
       3'h6:
-          \$145  = bank6_list_tag;
+          \$144  = bank6_list_tag;
       3'h7:
-          \$145  = bank7_list_tag;
+          \$144  = bank7_list_tag;
     endcase
   end
   always @* begin
@@ -24520,21 +24591,28 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = working_start;
+    \$145  = working_start;
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = working_enable;
     if (rst) begin
       \$146  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = working_enable;
+    \$147  = \$95 ;
     if (rst) begin
-      \$147  = 1'h0;
+      \$147  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = \$96 ;
+    \$148  = \$98 ;
     if (rst) begin
       \$148  = 4'h0;
     end
@@ -24543,19 +24621,19 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     if (starts_blocks) begin end
     \$149  = \$99 ;
     if (rst) begin
-      \$149  = 4'h0;
+      \$149  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = \$100 ;
+    \$150  = \$102 ;
     if (rst) begin
-      \$150  = 5'h00;
+      \$150  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = \$103 ;
+    \$151  = \$105 ;
     if (rst) begin
       \$151  = 4'h0;
     end
@@ -24564,19 +24642,19 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     if (starts_blocks) begin end
     \$152  = \$106 ;
     if (rst) begin
-      \$152  = 4'h0;
+      \$152  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$153  = \$107 ;
+    \$153  = \$109 ;
     if (rst) begin
-      \$153  = 5'h00;
+      \$153  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$154  = \$110 ;
+    \$154  = \$112 ;
     if (rst) begin
       \$154  = 4'h0;
     end
@@ -24585,19 +24663,19 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     if (starts_blocks) begin end
     \$155  = \$113 ;
     if (rst) begin
-      \$155  = 4'h0;
+      \$155  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$156  = \$114 ;
+    \$156  = \$116 ;
     if (rst) begin
-      \$156  = 5'h00;
+      \$156  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = \$117 ;
+    \$157  = \$119 ;
     if (rst) begin
       \$157  = 4'h0;
     end
@@ -24606,103 +24684,103 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     if (starts_blocks) begin end
     \$158  = \$120 ;
     if (rst) begin
-      \$158  = 4'h0;
+      \$158  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$159  = \$121 ;
+    \$159  = \$122 [4:0];
     if (rst) begin
       \$159  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = \$123 [4:0];
+    \$160  = \$124 [4:0];
     if (rst) begin
       \$160  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$161  = \$125 [4:0];
+    \$161  = started;
     if (rst) begin
-      \$161  = 5'h00;
+      \$161  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$162  = started;
+    \$162  = finished;
     if (rst) begin
       \$162  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = finished;
+    \$163  = \$126 [15:0];
     if (rst) begin
-      \$163  = 1'h0;
+      \$163  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = \$127 [15:0];
+    \$164  = \$129 ;
     if (rst) begin
-      \$164  = 16'h0000;
+      \$164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165  = \$130 ;
+    \$165  = \$131 ;
     if (rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = \$132 ;
+    \$166  = updates_over;
     if (rst) begin
       \$166  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = updates_over;
+    \$167  = control_snapshot;
     if (rst) begin
       \$167  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = control_snapshot;
+    \$168  = clear_counters;
     if (rst) begin
       \$168  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = clear_counters;
+    \$169  = phase;
     if (rst) begin
-      \$169  = 1'h0;
+      \$169  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$170  = phase;
+    \$170  = done;
     if (rst) begin
-      \$170  = 2'h0;
+      \$170  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$171  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$133 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$171  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$132 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
       \$171  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = { \$135 , command_done, finished };
+    \$172  = { \$134 , done, finished };
     if (rst) begin
       \$172  = 3'h0;
     end
@@ -24744,7 +24822,7 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign bus__wvalid = s_axil_wvalid;
   assign hot_count = { 18'h00000, csr_hot_count_13_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
-  assign done = command_done;
+  assign error_set = errors;
   assign hot_rows_write = \$173 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -24767,7 +24845,6 @@ module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign m_axis_state_tdata = state_slice_output__payload[255:0];
   assign m_axis_state_tlast = state_slice_output__payload[256];
   assign m_axis_state_tvalid = m_axis_state__tvalid;
-  assign errors = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$90 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[256] = s_axis_state_tlast;
@@ -26411,11 +26488,11 @@ module hotline_edge_stream_core_classifier_judged(rst, output__ready, output__pa
   end
 endmodule
 
-module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
+module hotline_edge_stream_core_control(clk, rst, busy, command_write, command, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
 , slot_out__1, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags
 , slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags
-, slot_out__7, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start
-, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+, slot_out__7, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range
+, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -26426,8 +26503,8 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire busy;
   input command_write;
   wire command_write;
-  input [31:0] write_data;
-  wire [31:0] write_data;
+  input [31:0] command;
+  wire [31:0] command;
   output [3:0] index_bits;
   wire [3:0] index_bits;
   output [8:0] row_set;
@@ -26550,6 +26627,8 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input hot_rows_write;
   wire hot_rows_write;
   output [32:0] budget;
@@ -26617,79 +26696,79 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [32:0] \$102 ;
   wire \$103 ;
-  wire [32:0] \$104 ;
+  wire [7:0] \$104 ;
   wire \$105 ;
-  wire [7:0] \$106 ;
+  wire \$106 ;
   wire \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [1:0] \$11 ;
   wire \$110 ;
-  wire \$111 ;
+  wire [32:0] \$111 ;
   wire \$112 ;
-  wire [32:0] \$113 ;
+  wire [7:0] \$113 ;
   wire \$114 ;
-  wire [7:0] \$115 ;
+  wire \$115 ;
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire [2:0] \$12 ;
-  wire \$120 ;
+  wire [32:0] \$120 ;
   wire \$121 ;
-  wire \$122 ;
+  wire [7:0] \$122 ;
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire [3:0] \$127 ;
+  wire \$127 ;
   wire \$128 ;
-  wire [12:0] \$129 ;
+  wire \$129 ;
   wire [3:0] \$13 ;
-  wire [12:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
   wire \$132 ;
-  wire [4:0] \$133 ;
-  wire [7:0] \$134 ;
+  wire \$133 ;
+  wire [3:0] \$134 ;
   wire \$135 ;
-  wire \$136 ;
-  wire \$137 ;
+  wire [12:0] \$136 ;
+  wire [12:0] \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [4:0] \$14 ;
-  wire \$140 ;
+  wire [4:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire \$143 ;
+  wire [7:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire [14:0] \$146 ;
-  reg [12:0] \$147 ;
-  wire [14:0] \$148 ;
+  wire \$146 ;
+  wire \$147 ;
+  wire \$148 ;
   wire \$149 ;
   wire [5:0] \$15 ;
-  wire [63:0] \$150 ;
-  wire [63:0] \$151 ;
-  wire [63:0] \$152 ;
-  wire [63:0] \$153 ;
+  wire \$150 ;
+  wire \$151 ;
+  wire \$152 ;
+  wire \$153 ;
   wire \$154 ;
-  wire [12:0] \$155 ;
-  wire [12:0] \$156 ;
-  wire [12:0] \$157 ;
-  wire [12:0] \$158 ;
+  wire \$155 ;
+  wire [14:0] \$156 ;
+  reg [12:0] \$157 ;
+  wire [14:0] \$158 ;
   wire \$159 ;
   wire [6:0] \$16 ;
-  wire \$160 ;
-  wire \$161 ;
-  wire \$162 ;
-  wire \$163 ;
+  wire [63:0] \$160 ;
+  wire [63:0] \$161 ;
+  wire [63:0] \$162 ;
+  wire [63:0] \$163 ;
   wire \$164 ;
-  wire \$165 ;
-  wire \$166 ;
-  wire \$167 ;
-  wire \$168 ;
+  wire [12:0] \$165 ;
+  wire [12:0] \$166 ;
+  wire [12:0] \$167 ;
+  wire [12:0] \$168 ;
   wire \$169 ;
   wire [7:0] \$17 ;
   wire \$170 ;
@@ -26705,55 +26784,74 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire [8:0] \$18 ;
   wire \$180 ;
   wire \$181 ;
-  reg [14:0] \$182 ;
-  reg [8:0] \$183 ;
-  reg [32:0] \$184 ;
-  reg [2:0] \$185 ;
-  reg [11:0] \$186 ;
-  reg \$187 ;
-  reg [3:0] \$188 ;
-  reg [3:0] \$189 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
   wire [9:0] \$19 ;
-  reg [3:0] \$190 ;
-  reg [3:0] \$191 ;
-  reg [7:0] \$192 ;
-  reg [31:0] \$193 ;
-  reg [131:0] \$194 ;
-  reg [12:0] \$195 ;
-  reg [3:0] \$196 ;
+  wire \$190 ;
+  reg [14:0] \$191 ;
+  reg [8:0] \$192 ;
+  reg [32:0] \$193 ;
+  reg [2:0] \$194 ;
+  reg \$195 ;
+  reg \$196 ;
   reg \$197 ;
   reg \$198 ;
   reg \$199 ;
   wire \$2 ;
   reg [8:0] \$20 ;
-  reg [2:0] \$200 ;
+  reg \$200 ;
   reg \$201 ;
   reg \$202 ;
-  reg [3:0] \$203 ;
+  reg [13:0] \$203 ;
   reg \$204 ;
-  reg [8:0] \$205 ;
-  reg [11:0] \$206 ;
-  reg \$207 ;
-  reg \$208 ;
+  reg [11:0] \$205 ;
+  reg \$206 ;
+  reg [3:0] \$207 ;
+  reg [3:0] \$208 ;
   reg [3:0] \$209 ;
   wire [14:0] \$21 ;
-  reg [13:0] \$210 ;
-  reg [3:0] \$211 ;
-  reg [3:0] \$212 ;
-  reg [7:0] \$213 ;
-  reg [31:0] \$214 ;
-  reg [131:0] \$215 ;
-  reg [2:0] \$216 ;
-  reg [12:0] \$217 ;
-  reg [12:0] \$218 ;
-  reg [12:0] \$219 ;
+  reg [3:0] \$210 ;
+  reg [7:0] \$211 ;
+  reg [31:0] \$212 ;
+  reg [131:0] \$213 ;
+  reg [12:0] \$214 ;
+  reg [3:0] \$215 ;
+  reg \$216 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [2:0] \$219 ;
   wire [14:0] \$22 ;
-  reg [12:0] \$220 ;
+  reg \$220 ;
   reg \$221 ;
   reg [3:0] \$222 ;
   reg \$223 ;
+  reg [8:0] \$224 ;
+  reg [11:0] \$225 ;
+  reg \$226 ;
+  reg \$227 ;
+  reg [3:0] \$228 ;
+  reg [13:0] \$229 ;
   wire [14:0] \$23 ;
+  reg [3:0] \$230 ;
+  reg [3:0] \$231 ;
+  reg [7:0] \$232 ;
+  reg [31:0] \$233 ;
+  reg [131:0] \$234 ;
+  reg [2:0] \$235 ;
+  reg [12:0] \$236 ;
+  reg [12:0] \$237 ;
+  reg [12:0] \$238 ;
+  reg [12:0] \$239 ;
   wire [14:0] \$24 ;
+  reg \$240 ;
+  reg [3:0] \$241 ;
+  reg \$242 ;
   wire [14:0] \$25 ;
   wire [14:0] \$26 ;
   wire [14:0] \$27 ;
@@ -26772,72 +26870,74 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire [27:0] \$41 ;
-  wire [28:0] \$42 ;
+  wire \$41 ;
+  wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire [3:0] \$45 ;
-  wire [3:0] \$46 ;
+  wire \$45 ;
+  wire \$46 ;
   wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [27:0] \$48 ;
+  wire [28:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire [3:0] \$51 ;
-  wire \$52 ;
-  wire [1:0] \$53 ;
-  wire [2:0] \$54 ;
-  wire [3:0] \$55 ;
-  wire [4:0] \$56 ;
-  wire [4:0] \$57 ;
+  wire \$51 ;
+  wire [3:0] \$52 ;
+  wire [3:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
   wire [3:0] \$58 ;
-  wire [3:0] \$59 ;
+  wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire [9:0] \$64 ;
-  wire \$65 ;
-  wire \$66 ;
+  wire [1:0] \$60 ;
+  wire [2:0] \$61 ;
+  wire [3:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [4:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [3:0] \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [3:0] \$71 ;
-  wire [12:0] \$72 ;
-  wire [12:0] \$73 ;
-  wire [12:0] \$74 ;
-  wire [12:0] \$75 ;
+  wire \$71 ;
+  wire [9:0] \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
   wire \$76 ;
-  wire [12:0] \$77 ;
-  wire [12:0] \$78 ;
-  wire [3:0] \$79 ;
+  wire \$77 ;
+  wire [3:0] \$78 ;
+  wire [12:0] \$79 ;
   wire \$8 ;
-  wire [3:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
+  wire [12:0] \$80 ;
+  wire [12:0] \$81 ;
+  wire [12:0] \$82 ;
   wire \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire [32:0] \$86 ;
-  wire \$87 ;
-  wire [7:0] \$88 ;
+  wire [12:0] \$84 ;
+  wire [12:0] \$85 ;
+  wire [3:0] \$86 ;
+  wire [3:0] \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire \$93 ;
+  wire [32:0] \$93 ;
   wire \$94 ;
-  wire [32:0] \$95 ;
+  wire [7:0] \$95 ;
   wire \$96 ;
-  wire [7:0] \$97 ;
+  wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg [13:0] asked_rows = 14'h0000;
   reg [8:0] beyond = 9'h000;
-  reg [3:0] \beyond$76  = 4'h0;
+  reg [3:0] \beyond$90  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [14:0] entries = 15'h0000;
@@ -26852,17 +26952,25 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   reg [12:0] group0_6 = 13'h0000;
   wire [3:0] hot;
   reg [11:0] index = 12'h000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [11:0] last = 12'h000;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [12:0] slot0 = 13'h0000;
   reg [12:0] slot1 = 14'h2000;
   reg [12:0] slot2 = 13'h0000;
   reg [12:0] slot3 = 13'h0000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [8:0] walk = 9'h000;
@@ -26896,226 +27004,255 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   assign \$38  = quota >= 1'h1;
   assign \$39  = quota >= 2'h2;
   assign \$40  = quota >= 2'h3;
-  assign \$41  = 1'h1 << \$133 [3:0];
-  assign \$42  = \$41  - 1'h1;
-  assign \$43  = index == last;
-  assign \$44  = index < budget[28:17];
-  assign \$45  = \$44  ? budget[16:13] : budget[12:9];
-  assign \$46  = ~ \beyond$76 ;
-  assign \$47  = slot0 < hot_rows;
-  assign \$48  = slot1 < hot_rows;
-  assign \$49  = slot2 < hot_rows;
-  assign \$50  = slot3 < hot_rows;
-  assign \$51  = \$46  & { \$50 , \$49 , \$48 , \$47  };
-  assign \$52  = counts & judge;
-  assign \$53  = 1'h0 + hot[0];
-  assign \$54  = \$53  + hot[1];
-  assign \$55  = \$54  + hot[2];
-  assign \$56  = \$55  + hot[3];
-  assign \$57  = counted ? \$56  : 5'h00;
-  assign \$58  = ~ \within ;
-  assign \$59  = row_in__hot & \$58 ;
-  assign \$60  = | \$59 ;
-  assign \$61  = judged & \$60 ;
-  assign \$62  = \$61  | unusable;
-  assign \$63  = running | leaves;
-  assign \$64  = walk + 1'h1;
-  assign \$65  = walk == 9'h1ff;
-  assign \$66  = ~ busy;
-  assign \$67  = hot_rows_write & \$66 ;
-  assign \$68  = ~ busy;
-  assign \$69  = command_write & \$68 ;
-  assign \$70  = write_data > 14'h2000;
-  assign \$71  = way + 1'h1;
-  assign \$76  = way == 3'h5;
-  assign \$77  = index + 1'h1;
-  assign \$78  = \final  ? 13'h0000 : \$77 ;
-  assign \$79  = ~ usable;
-  assign \$80  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$79 ;
-  assign \$81  = | \$80 ;
-  assign \$82  = ~ restore__payload[256];
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = restore__payload[63] & usable[0];
-  assign \$85  = restore__payload[63] & usable[0];
-  assign \$86  = \$85  ? restore__payload[32:0] : 33'h000000000;
-  assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = \$87  ? restore__payload[55:48] : 8'h00;
-  assign \$89  = restore__payload[63] & usable[0];
-  assign \$90  = \$89  ? restore__payload[61] : 1'h0;
+  assign \$41  = command == 1'h1;
+  assign \$42  = command == 2'h2;
+  assign \$43  = command == 2'h3;
+  assign \$44  = command == 3'h4;
+  assign \$45  = command == 3'h5;
+  assign \$46  = command == 3'h6;
+  assign \$47  = write_data > 14'h2000;
+  assign \$48  = 1'h1 << \$140 [3:0];
+  assign \$49  = \$48  - 1'h1;
+  assign \$50  = index == last;
+  assign \$51  = index < budget[28:17];
+  assign \$52  = \$51  ? budget[16:13] : budget[12:9];
+  assign \$53  = ~ \beyond$90 ;
+  assign \$54  = slot0 < hot_rows;
+  assign \$55  = slot1 < hot_rows;
+  assign \$56  = slot2 < hot_rows;
+  assign \$57  = slot3 < hot_rows;
+  assign \$58  = \$53  & { \$57 , \$56 , \$55 , \$54  };
+  assign \$59  = counts & judge;
+  assign \$60  = 1'h0 + hot[0];
+  assign \$61  = \$60  + hot[1];
+  assign \$62  = \$61  + hot[2];
+  assign \$63  = \$62  + hot[3];
+  assign \$64  = counted ? \$63  : 5'h00;
+  assign \$65  = ~ \within ;
+  assign \$66  = row_in__hot & \$65 ;
+  assign \$67  = | \$66 ;
+  assign \$68  = judged & \$67 ;
+  assign \$69  = \$68  | unusable;
+  assign \$70  = ~ \$176 ;
+  assign \$71  = \$70  | leaves;
+  assign \$72  = walk + 1'h1;
+  assign \$73  = walk == 9'h1ff;
+  assign \$74  = ~ busy;
+  assign \$75  = resizes & \$74 ;
+  assign \$76  = ~ busy;
+  assign \$77  = commands & \$76 ;
+  assign \$78  = way + 1'h1;
+  assign \$83  = way == 3'h5;
+  assign \$84  = index + 1'h1;
+  assign \$85  = \final  ? 13'h0000 : \$84 ;
+  assign \$86  = ~ usable;
+  assign \$87  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$86 ;
+  assign \$88  = | \$87 ;
+  assign \$89  = ~ restore__payload[256];
+  assign \$90  = \$88  & \$89 ;
   assign \$91  = restore__payload[63] & usable[0];
-  assign \$92  = \$91  ? restore__payload[62] : 1'h0;
-  assign \$93  = restore__payload[127] & usable[1];
-  assign \$94  = restore__payload[127] & usable[1];
-  assign \$95  = \$94  ? restore__payload[96:64] : 33'h000000000;
-  assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = \$96  ? restore__payload[119:112] : 8'h00;
-  assign \$98  = restore__payload[127] & usable[1];
-  assign \$99  = \$98  ? restore__payload[125] : 1'h0;
+  assign \$92  = restore__payload[63] & usable[0];
+  assign \$93  = \$92  ? restore__payload[32:0] : 33'h000000000;
+  assign \$94  = restore__payload[63] & usable[0];
+  assign \$95  = \$94  ? restore__payload[55:48] : 8'h00;
+  assign \$96  = restore__payload[63] & usable[0];
+  assign \$97  = \$96  ? restore__payload[61] : 1'h0;
+  assign \$98  = restore__payload[63] & usable[0];
+  assign \$99  = \$98  ? restore__payload[62] : 1'h0;
   assign \$100  = restore__payload[127] & usable[1];
-  assign \$101  = \$100  ? restore__payload[126] : 1'h0;
-  assign \$102  = restore__payload[191] & usable[2];
-  assign \$103  = restore__payload[191] & usable[2];
-  assign \$104  = \$103  ? restore__payload[160:128] : 33'h000000000;
-  assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = \$105  ? restore__payload[183:176] : 8'h00;
-  assign \$107  = restore__payload[191] & usable[2];
-  assign \$108  = \$107  ? restore__payload[189] : 1'h0;
+  assign \$101  = restore__payload[127] & usable[1];
+  assign \$102  = \$101  ? restore__payload[96:64] : 33'h000000000;
+  assign \$103  = restore__payload[127] & usable[1];
+  assign \$104  = \$103  ? restore__payload[119:112] : 8'h00;
+  assign \$105  = restore__payload[127] & usable[1];
+  assign \$106  = \$105  ? restore__payload[125] : 1'h0;
+  assign \$107  = restore__payload[127] & usable[1];
+  assign \$108  = \$107  ? restore__payload[126] : 1'h0;
   assign \$109  = restore__payload[191] & usable[2];
-  assign \$110  = \$109  ? restore__payload[190] : 1'h0;
-  assign \$111  = restore__payload[255] & usable[3];
-  assign \$112  = restore__payload[255] & usable[3];
-  assign \$113  = \$112  ? restore__payload[224:192] : 33'h000000000;
-  assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = \$114  ? restore__payload[247:240] : 8'h00;
-  assign \$116  = restore__payload[255] & usable[3];
-  assign \$117  = \$116  ? restore__payload[253] : 1'h0;
+  assign \$110  = restore__payload[191] & usable[2];
+  assign \$111  = \$110  ? restore__payload[160:128] : 33'h000000000;
+  assign \$112  = restore__payload[191] & usable[2];
+  assign \$113  = \$112  ? restore__payload[183:176] : 8'h00;
+  assign \$114  = restore__payload[191] & usable[2];
+  assign \$115  = \$114  ? restore__payload[189] : 1'h0;
+  assign \$116  = restore__payload[191] & usable[2];
+  assign \$117  = \$116  ? restore__payload[190] : 1'h0;
   assign \$118  = restore__payload[255] & usable[3];
-  assign \$119  = \$118  ? restore__payload[254] : 1'h0;
-  assign \$121  = | restore__payload[31:13];
-  assign \$122  = | restore__payload[95:77];
-  assign \$123  = | restore__payload[159:141];
-  assign \$124  = | restore__payload[223:205];
-  assign \$125  = restore__payload[256] == \final ;
-  assign \$126  = restore__payload[256] != \final ;
-  assign \$127  = way + 1'h1;
-  assign \$128  = way == 2'h3;
-  assign \$129  = index + 1'h1;
-  assign \$130  = \final  ? 13'h0000 : \$129 ;
-  assign \$131  = restore__valid & restore__payload[256];
-  assign \$132  = ~ selecting;
-  assign \$133  = 2'h3 + budget[32:29];
+  assign \$119  = restore__payload[255] & usable[3];
+  assign \$120  = \$119  ? restore__payload[224:192] : 33'h000000000;
+  assign \$121  = restore__payload[255] & usable[3];
+  assign \$122  = \$121  ? restore__payload[247:240] : 8'h00;
+  assign \$123  = restore__payload[255] & usable[3];
+  assign \$124  = \$123  ? restore__payload[253] : 1'h0;
+  assign \$125  = restore__payload[255] & usable[3];
+  assign \$126  = \$125  ? restore__payload[254] : 1'h0;
+  assign \$128  = | restore__payload[31:13];
+  assign \$129  = | restore__payload[95:77];
+  assign \$130  = | restore__payload[159:141];
+  assign \$131  = | restore__payload[223:205];
+  assign \$132  = restore__payload[256] == \final ;
+  assign \$133  = restore__payload[256] != \final ;
+  assign \$134  = way + 1'h1;
+  assign \$135  = way == 2'h3;
+  assign \$136  = index + 1'h1;
+  assign \$137  = \final  ? 13'h0000 : \$136 ;
+  assign \$138  = restore__valid & restore__payload[256];
+  assign \$139  = ~ selecting;
+  assign \$140  = 2'h3 + budget[32:29];
   assign row_set = walking ? walk : index[11:3];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$167 ;
-  assign \$135  = walk == 9'h1ff;
-  assign \$136  = hot_rows_write | command_write;
-  assign \$137  = ~ busy;
-  assign \$138  = \$136  & \$137 ;
-  assign \$139  = ~ busy;
-  assign \$140  = hot_rows_write & \$139 ;
-  assign \$141  = ~ busy;
-  assign \$142  = command_write & \$141 ;
-  assign \$143  = write_data > 14'h2000;
-  assign \$145  = restore__payload[256] != \final ;
-  assign \$146  = 1'h1 << index[2:0];
-  assign \$148  = 1'h1 << index[2:0];
-  assign \$149  = ~ selecting;
-  assign \$150  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
-  assign \$151  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
-  assign \$152  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
-  assign \$153  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
-  assign \$154  = sending_slots & \final ;
-  assign \$155  = row_in__hot[0] ? slot0 : 13'h0000;
-  assign \$156  = row_in__hot[1] ? slot1 : 13'h0000;
-  assign \$157  = row_in__hot[2] ? slot2 : 13'h0000;
-  assign \$158  = row_in__hot[3] ? slot3 : 13'h0000;
-  assign \$159  = command_write | hot_rows_write;
-  assign \$160  = busy | running;
-  assign \$161  = \$159  & \$160 ;
-  assign \$162  = write_data == 3'h4;
-  assign \$163  = command_write & \$162 ;
-  assign \$164  = ~ \$163 ;
-  assign \$165  = write_data == 3'h4;
-  assign \$166  = command_write & \$165 ;
-  assign \$167  = ! fsm_state;
-  assign \$168  = fsm_state == 1'h1;
-  assign \$169  = fsm_state == 2'h2;
-  assign \$170  = fsm_state == 2'h3;
-  assign \$171  = fsm_state == 3'h4;
-  assign \$172  = fsm_state == 3'h5;
-  assign \$173  = fsm_state == 3'h6;
-  assign \$174  = fsm_state == 3'h7;
-  assign \$175  = fsm_state == 4'h8;
-  assign \$176  = fsm_state == 4'h9;
-  assign \$177  = fsm_state == 4'ha;
-  assign \$178  = fsm_state == 4'hb;
-  assign \$179  = fsm_state == 4'hc;
-  assign \$180  = fsm_state == 4'hd;
-  assign \$181  = fsm_state == 4'he;
+  assign \$141  = ~ \$176 ;
+  assign \$142  = commands | resizes;
+  assign running = \$141  | \$142 ;
+  assign \$144  = walk == 9'h1ff;
+  assign \$145  = commands | resizes;
+  assign \$146  = ~ busy;
+  assign \$147  = \$145  & \$146 ;
+  assign \$148  = ~ busy;
+  assign \$149  = resizes & \$148 ;
+  assign \$150  = ~ busy;
+  assign \$151  = commands & \$150 ;
+  assign \$152  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$153  = ~ \$152 ;
+  assign \$155  = restore__payload[256] != \final ;
+  assign \$156  = 1'h1 << index[2:0];
+  assign \$158  = 1'h1 << index[2:0];
+  assign \$159  = ~ selecting;
+  assign \$160  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
+  assign \$161  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
+  assign \$162  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
+  assign \$163  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
+  assign \$164  = sending_slots & \final ;
+  assign \$165  = row_in__hot[0] ? slot0 : 13'h0000;
+  assign \$166  = row_in__hot[1] ? slot1 : 13'h0000;
+  assign \$167  = row_in__hot[2] ? slot2 : 13'h0000;
+  assign \$168  = row_in__hot[3] ? slot3 : 13'h0000;
+  assign \$169  = commands | resizes;
+  assign \$170  = ~ \$176 ;
+  assign \$171  = busy | \$170 ;
+  assign \$172  = \$169  & \$171 ;
+  assign \$173  = commands & is_snapshot;
+  assign \$174  = ~ \$173 ;
+  assign \$175  = commands & is_snapshot;
+  assign \$176  = ! fsm_state;
+  assign \$177  = fsm_state == 1'h1;
+  assign \$178  = fsm_state == 2'h2;
+  assign \$179  = fsm_state == 2'h3;
+  assign \$180  = fsm_state == 3'h4;
+  assign \$181  = fsm_state == 3'h5;
+  assign \$182  = fsm_state == 3'h6;
+  assign \$183  = fsm_state == 3'h7;
+  assign \$184  = fsm_state == 4'h8;
+  assign \$185  = fsm_state == 4'h9;
+  assign \$186  = fsm_state == 4'ha;
+  assign \$187  = fsm_state == 4'hb;
+  assign \$188  = fsm_state == 4'hc;
+  assign \$189  = fsm_state == 4'hd;
+  assign \$190  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$182 ;
+    entries <= \$191 ;
   always @(posedge clk)
-    beyond <= \$183 ;
+    beyond <= \$192 ;
   always @(posedge clk)
-    budget <= \$184 ;
+    budget <= \$193 ;
   always @(posedge clk)
-    quota <= \$185 ;
+    quota <= \$194 ;
   always @(posedge clk)
-    last <= \$186 ;
+    commands <= \$195 ;
   always @(posedge clk)
-    \final  <= \$187 ;
+    resizes <= \$196 ;
   always @(posedge clk)
-    usable <= \$188 ;
+    is_clear <= \$197 ;
   always @(posedge clk)
-    group0_0 <= \$189 ;
+    is_dump <= \$198 ;
   always @(posedge clk)
-    group0_1 <= \$190 ;
+    is_restore <= \$199 ;
   always @(posedge clk)
-    group0_2 <= \$191 ;
+    is_snapshot <= \$200 ;
   always @(posedge clk)
-    group0_3 <= \$192 ;
+    is_reset_counters <= \$201 ;
   always @(posedge clk)
-    group0_4 <= \$193 ;
+    is_select <= \$202 ;
   always @(posedge clk)
-    group0_5 <= \$194 ;
+    asked_rows <= \$203 ;
   always @(posedge clk)
-    group0_6 <= \$195 ;
+    too_many <= \$204 ;
   always @(posedge clk)
-    \within  <= \$196 ;
+    last <= \$205 ;
   always @(posedge clk)
-    judged <= \$197 ;
+    \final  <= \$206 ;
   always @(posedge clk)
-    judge <= \$198 ;
+    usable <= \$207 ;
   always @(posedge clk)
-    counted <= \$199 ;
+    group0_0 <= \$208 ;
   always @(posedge clk)
-    restored <= \$200 ;
+    group0_1 <= \$209 ;
   always @(posedge clk)
-    restore_entry <= \$201 ;
+    group0_2 <= \$210 ;
   always @(posedge clk)
-    unusable <= \$202 ;
+    group0_3 <= \$211 ;
   always @(posedge clk)
-    row_in__hot <= \$203 ;
+    group0_4 <= \$212 ;
   always @(posedge clk)
-    accessing <= \$204 ;
+    group0_5 <= \$213 ;
   always @(posedge clk)
-    walk <= \$205 ;
+    group0_6 <= \$214 ;
   always @(posedge clk)
-    index <= \$206 ;
+    \within  <= \$215 ;
   always @(posedge clk)
-    walking <= \$207 ;
+    judged <= \$216 ;
   always @(posedge clk)
-    report <= \$208 ;
+    judge <= \$217 ;
   always @(posedge clk)
-    fsm_state <= \$209 ;
+    counted <= \$218 ;
   always @(posedge clk)
-    hot_rows <= \$210 ;
+    restored <= \$219 ;
   always @(posedge clk)
-    row_in__valid <= \$211 ;
+    restore_entry <= \$220 ;
   always @(posedge clk)
-    row_in__referenced <= \$212 ;
+    unusable <= \$221 ;
   always @(posedge clk)
-    row_in__age <= \$213 ;
+    row_in__hot <= \$222 ;
   always @(posedge clk)
-    row_in__counters <= \$214 ;
+    accessing <= \$223 ;
   always @(posedge clk)
-    row_in__tags <= \$215 ;
+    walk <= \$224 ;
   always @(posedge clk)
-    way <= \$216 ;
+    index <= \$225 ;
   always @(posedge clk)
-    slot0 <= \$217 ;
+    walking <= \$226 ;
   always @(posedge clk)
-    slot1 <= \$218 ;
+    report <= \$227 ;
   always @(posedge clk)
-    slot2 <= \$219 ;
+    fsm_state <= \$228 ;
   always @(posedge clk)
-    slot3 <= \$220 ;
+    hot_rows <= \$229 ;
   always @(posedge clk)
-    sending_slots <= \$221 ;
+    row_in__valid <= \$230 ;
   always @(posedge clk)
-    \beyond$76  <= \$222 ;
+    row_in__referenced <= \$231 ;
   always @(posedge clk)
-    counts <= \$223 ;
+    row_in__age <= \$232 ;
+  always @(posedge clk)
+    row_in__counters <= \$233 ;
+  always @(posedge clk)
+    row_in__tags <= \$234 ;
+  always @(posedge clk)
+    way <= \$235 ;
+  always @(posedge clk)
+    slot0 <= \$236 ;
+  always @(posedge clk)
+    slot1 <= \$237 ;
+  always @(posedge clk)
+    slot2 <= \$238 ;
+  always @(posedge clk)
+    slot3 <= \$239 ;
+  always @(posedge clk)
+    sending_slots <= \$240 ;
+  always @(posedge clk)
+    \beyond$90  <= \$241 ;
+  always @(posedge clk)
+    counts <= \$242 ;
   always @* begin
     if (starts_blocks) begin end
     \$20  = 9'h000;
@@ -27196,346 +27333,416 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = 13'h0000;
+    \$157  = 13'h0000;
     casez (way)
       3'h0:
-          \$147  = slot0;
+          \$157  = slot0;
       3'h1:
-          \$147  = slot1;
+          \$157  = slot1;
       3'h2:
-          \$147  = slot2;
+          \$157  = slot2;
       3'h3:
-          \$147  = slot3;
+          \$157  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$1 [14:0];
+    \$191  = \$1 [14:0];
     if (rst) begin
-      \$182  = 15'h0000;
+      \$191  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$192  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$183  = 9'h000;
+      \$192  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184 [32:29] = \$19 [3:0];
-    \$184 [8:0] = \$20 ;
-    \$184 [28:17] = \$32 ;
-    \$184 [12:9] = { \$36 , \$35 , \$34 , \$33  };
-    \$184 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    \$193 [32:29] = \$19 [3:0];
+    \$193 [8:0] = \$20 ;
+    \$193 [28:17] = \$32 ;
+    \$193 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$193 [16:13] = { \$40 , \$39 , \$38 , \$37  };
     if (rst) begin
-      \$184  = 33'h000000000;
+      \$193  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$31 [2:0];
+    \$194  = \$31 [2:0];
     if (rst) begin
-      \$185  = 3'h0;
+      \$194  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$42 [11:0];
+    \$195  = command_write;
     if (rst) begin
-      \$186  = 12'h000;
+      \$195  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = \$43 ;
+    \$196  = hot_rows_write;
     if (rst) begin
-      \$187  = 1'h0;
+      \$196  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$45 ;
-    if (rst) begin
-      \$188  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$189  = row_out__0__valid;
-      3'h1:
-          \$189  = row_out__1__valid;
-      3'h2:
-          \$189  = row_out__2__valid;
-      3'h3:
-          \$189  = row_out__3__valid;
-      3'h4:
-          \$189  = row_out__4__valid;
-      3'h5:
-          \$189  = row_out__5__valid;
-      3'h6:
-          \$189  = row_out__6__valid;
-      3'h7:
-          \$189  = row_out__7__valid;
-    endcase
-    if (rst) begin
-      \$189  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$190  = row_out__0__hot;
-      3'h1:
-          \$190  = row_out__1__hot;
-      3'h2:
-          \$190  = row_out__2__hot;
-      3'h3:
-          \$190  = row_out__3__hot;
-      3'h4:
-          \$190  = row_out__4__hot;
-      3'h5:
-          \$190  = row_out__5__hot;
-      3'h6:
-          \$190  = row_out__6__hot;
-      3'h7:
-          \$190  = row_out__7__hot;
-    endcase
-    if (rst) begin
-      \$190  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$191  = row_out__0__referenced;
-      3'h1:
-          \$191  = row_out__1__referenced;
-      3'h2:
-          \$191  = row_out__2__referenced;
-      3'h3:
-          \$191  = row_out__3__referenced;
-      3'h4:
-          \$191  = row_out__4__referenced;
-      3'h5:
-          \$191  = row_out__5__referenced;
-      3'h6:
-          \$191  = row_out__6__referenced;
-      3'h7:
-          \$191  = row_out__7__referenced;
-    endcase
-    if (rst) begin
-      \$191  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$192  = row_out__0__age;
-      3'h1:
-          \$192  = row_out__1__age;
-      3'h2:
-          \$192  = row_out__2__age;
-      3'h3:
-          \$192  = row_out__3__age;
-      3'h4:
-          \$192  = row_out__4__age;
-      3'h5:
-          \$192  = row_out__5__age;
-      3'h6:
-          \$192  = row_out__6__age;
-      3'h7:
-          \$192  = row_out__7__age;
-    endcase
-    if (rst) begin
-      \$192  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$193  = row_out__0__counters;
-      3'h1:
-          \$193  = row_out__1__counters;
-      3'h2:
-          \$193  = row_out__2__counters;
-      3'h3:
-          \$193  = row_out__3__counters;
-      3'h4:
-          \$193  = row_out__4__counters;
-      3'h5:
-          \$193  = row_out__5__counters;
-      3'h6:
-          \$193  = row_out__6__counters;
-      3'h7:
-          \$193  = row_out__7__counters;
-    endcase
-    if (rst) begin
-      \$193  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$194  = row_out__0__tags;
-      3'h1:
-          \$194  = row_out__1__tags;
-      3'h2:
-          \$194  = row_out__2__tags;
-      3'h3:
-          \$194  = row_out__3__tags;
-      3'h4:
-          \$194  = row_out__4__tags;
-      3'h5:
-          \$194  = row_out__5__tags;
-      3'h6:
-          \$194  = row_out__6__tags;
-      3'h7:
-          \$194  = row_out__7__tags;
-    endcase
-    if (rst) begin
-      \$194  = 132'h000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$195  = slot_out__0;
-      3'h1:
-          \$195  = slot_out__1;
-      3'h2:
-          \$195  = slot_out__2;
-      3'h3:
-          \$195  = slot_out__3;
-      3'h4:
-          \$195  = slot_out__4;
-      3'h5:
-          \$195  = slot_out__5;
-      3'h6:
-          \$195  = slot_out__6;
-      3'h7:
-          \$195  = slot_out__7;
-    endcase
-    if (rst) begin
-      \$195  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = \$51 ;
-    if (rst) begin
-      \$196  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$197  = judge;
+    \$197  = \$41 ;
     if (rst) begin
       \$197  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$198  = 1'h1;
-          end
-    endcase
+    \$198  = \$42 ;
     if (rst) begin
       \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = \$52 ;
+    \$199  = \$43 ;
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$57 [2:0];
+    \$200  = \$44 ;
     if (rst) begin
-      \$200  = 3'h0;
+      \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$62 ;
+    \$201  = \$45 ;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$202  = \$83 ;
-          end
-    endcase
+    \$202  = \$46 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = row_in__hot;
+    \$203  = write_data[13:0];
+    if (rst) begin
+      \$203  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$47 ;
+    if (rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = \$49 [11:0];
+    if (rst) begin
+      \$205  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = \$50 ;
+    if (rst) begin
+      \$206  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$52 ;
+    if (rst) begin
+      \$207  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$208  = row_out__0__valid;
+      3'h1:
+          \$208  = row_out__1__valid;
+      3'h2:
+          \$208  = row_out__2__valid;
+      3'h3:
+          \$208  = row_out__3__valid;
+      3'h4:
+          \$208  = row_out__4__valid;
+      3'h5:
+          \$208  = row_out__5__valid;
+      3'h6:
+          \$208  = row_out__6__valid;
+      3'h7:
+          \$208  = row_out__7__valid;
+    endcase
+    if (rst) begin
+      \$208  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$209  = row_out__0__hot;
+      3'h1:
+          \$209  = row_out__1__hot;
+      3'h2:
+          \$209  = row_out__2__hot;
+      3'h3:
+          \$209  = row_out__3__hot;
+      3'h4:
+          \$209  = row_out__4__hot;
+      3'h5:
+          \$209  = row_out__5__hot;
+      3'h6:
+          \$209  = row_out__6__hot;
+      3'h7:
+          \$209  = row_out__7__hot;
+    endcase
+    if (rst) begin
+      \$209  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$210  = row_out__0__referenced;
+      3'h1:
+          \$210  = row_out__1__referenced;
+      3'h2:
+          \$210  = row_out__2__referenced;
+      3'h3:
+          \$210  = row_out__3__referenced;
+      3'h4:
+          \$210  = row_out__4__referenced;
+      3'h5:
+          \$210  = row_out__5__referenced;
+      3'h6:
+          \$210  = row_out__6__referenced;
+      3'h7:
+          \$210  = row_out__7__referenced;
+    endcase
+    if (rst) begin
+      \$210  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$211  = row_out__0__age;
+      3'h1:
+          \$211  = row_out__1__age;
+      3'h2:
+          \$211  = row_out__2__age;
+      3'h3:
+          \$211  = row_out__3__age;
+      3'h4:
+          \$211  = row_out__4__age;
+      3'h5:
+          \$211  = row_out__5__age;
+      3'h6:
+          \$211  = row_out__6__age;
+      3'h7:
+          \$211  = row_out__7__age;
+    endcase
+    if (rst) begin
+      \$211  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$212  = row_out__0__counters;
+      3'h1:
+          \$212  = row_out__1__counters;
+      3'h2:
+          \$212  = row_out__2__counters;
+      3'h3:
+          \$212  = row_out__3__counters;
+      3'h4:
+          \$212  = row_out__4__counters;
+      3'h5:
+          \$212  = row_out__5__counters;
+      3'h6:
+          \$212  = row_out__6__counters;
+      3'h7:
+          \$212  = row_out__7__counters;
+    endcase
+    if (rst) begin
+      \$212  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$213  = row_out__0__tags;
+      3'h1:
+          \$213  = row_out__1__tags;
+      3'h2:
+          \$213  = row_out__2__tags;
+      3'h3:
+          \$213  = row_out__3__tags;
+      3'h4:
+          \$213  = row_out__4__tags;
+      3'h5:
+          \$213  = row_out__5__tags;
+      3'h6:
+          \$213  = row_out__6__tags;
+      3'h7:
+          \$213  = row_out__7__tags;
+    endcase
+    if (rst) begin
+      \$213  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$214  = slot_out__0;
+      3'h1:
+          \$214  = slot_out__1;
+      3'h2:
+          \$214  = slot_out__2;
+      3'h3:
+          \$214  = slot_out__3;
+      3'h4:
+          \$214  = slot_out__4;
+      3'h5:
+          \$214  = slot_out__5;
+      3'h6:
+          \$214  = slot_out__6;
+      3'h7:
+          \$214  = slot_out__7;
+    endcase
+    if (rst) begin
+      \$214  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = \$58 ;
+    if (rst) begin
+      \$215  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = judge;
+    if (rst) begin
+      \$216  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$217  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$217  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = \$59 ;
+    if (rst) begin
+      \$218  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = \$64 [2:0];
+    if (rst) begin
+      \$219  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = \$69 ;
+    if (rst) begin
+      \$220  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$221  = \$90 ;
+          end
+    endcase
+    if (rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = row_in__hot;
     if (judged) begin
-      \$203  = hot;
+      \$222  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -27547,7 +27754,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$203  = group0_1;
+          \$222  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -27556,40 +27763,40 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$203 [0] = \$92 ;
-            \$203 [1] = \$101 ;
-            \$203 [2] = \$110 ;
-            \$203 [3] = \$119 ;
+            \$222 [0] = \$99 ;
+            \$222 [1] = \$108 ;
+            \$222 [2] = \$117 ;
+            \$222 [3] = \$126 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$222  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$63 ;
+    \$223  = \$71 ;
     if (rst) begin
-      \$204  = 1'h1;
+      \$223  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = walk;
+    \$224  = walk;
     casez (fsm_state)
       4'h1:
-          \$205  = \$64 [8:0];
+          \$224  = \$72 [8:0];
     endcase
     if (rst) begin
-      \$205  = 9'h000;
+      \$224  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = index;
+    \$225  = index;
     casez (fsm_state)
       4'h1:
-          \$206  = 12'h000;
+          \$225  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -27604,7 +27811,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$206  = \$78 [11:0];
+            \$225  = \$85 [11:0];
           end
       4'h3:
           /* empty */;
@@ -27613,32 +27820,31 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hc:
           /* empty */;
       4'hd:
-          \$206  = \$130 [11:0];
+          \$225  = \$137 [11:0];
     endcase
     if (rst) begin
-      \$206  = 12'h000;
+      \$225  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = walking;
+    \$226  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$207  = 1'h0;
+          if (\$73 ) begin
+            \$226  = 1'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$207  = 1'h1;
+              \$226  = 1'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$207  = 1'h1;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$226  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -27654,17 +27860,17 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$120 ) begin
+            if (\$127 ) begin
               if (restore__payload[256]) begin
-                \$207  = 1'h1;
+                \$226  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
+            if (\$133 ) begin
               if (restore__payload[256]) begin
-                \$207  = 1'h1;
+                \$226  = 1'h1;
               end
             end
           end
@@ -27675,34 +27881,33 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'he:
           /* empty */;
       4'hb:
-          if (\$131 ) begin
-            \$207  = 1'h1;
+          if (\$138 ) begin
+            \$226  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$207  = 1'h1;
+      \$226  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = report;
+    \$227  = report;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$208  = 1'h0;
+          if (\$73 ) begin
+            \$227  = 1'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$208  = 1'h1;
+              \$227  = 1'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$208  = 1'h1;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$227  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -27718,137 +27923,139 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$120 ) begin
-              \$208  = 1'h1;
+            if (\$127 ) begin
+              \$227  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
-              \$208  = 1'h1;
+            if (\$133 ) begin
+              \$227  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$208  = 1'h0;
+      \$227  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = fsm_state;
+    \$228  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$65 ) begin
-            \$209  = 4'h0;
+          if (\$73 ) begin
+            \$228  = 4'h0;
           end
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$209  = 4'h1;
+              \$228  = 4'h1;
             end
-          end else if (\$69 ) begin
-            casez (write_data)
-              32'd1:
-                  \$209  = 4'h1;
-              32'd2:
-                  \$209  = 4'h2;
-              32'd3:
-                  \$209  = 4'h3;
-              32'd6:
-                  \$209  = 4'h4;
-            endcase
+          end else if (\$77 ) begin
+            if (is_clear) begin
+              \$228  = 4'h1;
+            end
+            if (is_dump) begin
+              \$228  = 4'h2;
+            end
+            if (is_restore) begin
+              \$228  = 4'h3;
+            end
+            if (is_select) begin
+              \$228  = 4'h4;
+            end
           end
       4'h2:
-          \$209  = 4'h5;
+          \$228  = 4'h5;
       4'h5:
-          \$209  = 4'h6;
+          \$228  = 4'h6;
       4'h6:
-          \$209  = 4'h7;
+          \$228  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$209  = 4'h8;
+            \$228  = 4'h8;
           end
       4'h8:
-          if (\$76 ) begin
-            \$209  = 4'h9;
+          if (\$83 ) begin
+            \$228  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$209  = 4'h2;
+            \$228  = 4'h2;
             if (\final ) begin
-              \$209  = 4'h0;
+              \$228  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$209  = 4'ha;
-            if (\$120 ) begin
-              \$209  = 4'hb;
+            \$228  = 4'ha;
+            if (\$127 ) begin
+              \$228  = 4'hb;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$228  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$209  = 4'hc;
-            if (\$126 ) begin
-              \$209  = 4'hb;
+            \$228  = 4'hc;
+            if (\$133 ) begin
+              \$228  = 4'hb;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$228  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$128 ) begin
-            \$209  = 4'hd;
+          if (\$135 ) begin
+            \$228  = 4'hd;
           end
       4'hd:
         begin
-          \$209  = 4'he;
+          \$228  = 4'he;
           if (\final ) begin
-            \$209  = 4'h0;
+            \$228  = 4'h0;
           end
         end
       4'he:
-          \$209  = 4'h3;
+          \$228  = 4'h3;
       4'hb:
-          if (\$131 ) begin
-            \$209  = 4'h1;
+          if (\$138 ) begin
+            \$228  = 4'h1;
           end
       4'h4:
-          if (\$132 ) begin
-            \$209  = 4'h0;
+          if (\$139 ) begin
+            \$228  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$209  = 4'h1;
+      \$228  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = hot_rows;
+    \$229  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$67 ) begin
+          if (\$75 ) begin
             (* full_case = 32'd1 *)
-            if (\$70 ) begin
+            if (too_many) begin
             end else begin
-              \$210  = write_data[13:0];
+              \$229  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$210  = 14'h2000;
+      \$229  = 14'h2000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__valid;
+    \$230  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -27859,7 +28066,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$211  = group0_0;
+          \$230  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -27868,19 +28075,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$211 [0] = \$84 ;
-            \$211 [1] = \$93 ;
-            \$211 [2] = \$102 ;
-            \$211 [3] = \$111 ;
+            \$230 [0] = \$91 ;
+            \$230 [1] = \$100 ;
+            \$230 [2] = \$109 ;
+            \$230 [3] = \$118 ;
           end
     endcase
     if (rst) begin
-      \$211  = 4'h0;
+      \$230  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = row_in__referenced;
+    \$231  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -27891,7 +28098,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$212  = group0_2;
+          \$231  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -27900,19 +28107,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$212 [0] = \$90 ;
-            \$212 [1] = \$99 ;
-            \$212 [2] = \$108 ;
-            \$212 [3] = \$117 ;
+            \$231 [0] = \$97 ;
+            \$231 [1] = \$106 ;
+            \$231 [2] = \$115 ;
+            \$231 [3] = \$124 ;
           end
     endcase
     if (rst) begin
-      \$212  = 4'h0;
+      \$231  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = row_in__age;
+    \$232  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -27923,7 +28130,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$213  = group0_3;
+          \$232  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -27934,16 +28141,16 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$213  = restore__payload[63:56];
+            \$232  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$213  = 8'h00;
+      \$232  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = row_in__counters;
+    \$233  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -27954,7 +28161,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$214  = group0_4;
+          \$233  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -27963,19 +28170,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$214 [7:0] = \$88 ;
-            \$214 [15:8] = \$97 ;
-            \$214 [23:16] = \$106 ;
-            \$214 [31:24] = \$115 ;
+            \$233 [7:0] = \$95 ;
+            \$233 [15:8] = \$104 ;
+            \$233 [23:16] = \$113 ;
+            \$233 [31:24] = \$122 ;
           end
     endcase
     if (rst) begin
-      \$214  = 32'd0;
+      \$233  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = row_in__tags;
+    \$234  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -27986,7 +28193,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$215  = group0_5;
+          \$234  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -27995,19 +28202,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$215 [32:0] = \$86 ;
-            \$215 [65:33] = \$95 ;
-            \$215 [98:66] = \$104 ;
-            \$215 [131:99] = \$113 ;
+            \$234 [32:0] = \$93 ;
+            \$234 [65:33] = \$102 ;
+            \$234 [98:66] = \$111 ;
+            \$234 [131:99] = \$120 ;
           end
     endcase
     if (rst) begin
-      \$215  = 132'h000000000000000000000000000000000;
+      \$234  = 132'h000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = way;
+    \$235  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28023,9 +28230,9 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h8:
         begin
-          \$216  = \$71 [2:0];
-          if (\$76 ) begin
-            \$216  = 3'h0;
+          \$235  = \$78 [2:0];
+          if (\$83 ) begin
+            \$235  = 3'h0;
           end
         end
       4'h9:
@@ -28036,19 +28243,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'hc:
         begin
-          \$216  = \$127 [2:0];
-          if (\$128 ) begin
-            \$216  = 3'h0;
+          \$235  = \$134 [2:0];
+          if (\$135 ) begin
+            \$235  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$216  = 3'h0;
+      \$235  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = slot0;
+    \$236  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28065,7 +28272,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h8:
           casez (way)
             3'h2:
-                \$217  = \$72 ;
+                \$236  = \$79 ;
           endcase
       4'h9:
           /* empty */;
@@ -28073,16 +28280,16 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$217  = restore__payload[12:0];
+            \$236  = restore__payload[12:0];
           end
     endcase
     if (rst) begin
-      \$217  = 13'h0000;
+      \$236  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = slot1;
+    \$237  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28101,7 +28308,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h2:
                 /* empty */;
             3'h3:
-                \$218  = \$73 ;
+                \$237  = \$80 ;
           endcase
       4'h9:
           /* empty */;
@@ -28109,16 +28316,16 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$218  = restore__payload[76:64];
+            \$237  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
-      \$218  = 13'h0000;
+      \$237  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = slot2;
+    \$238  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28139,7 +28346,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h3:
                 /* empty */;
             3'h4:
-                \$219  = \$74 ;
+                \$238  = \$81 ;
           endcase
       4'h9:
           /* empty */;
@@ -28147,16 +28354,16 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$219  = restore__payload[140:128];
+            \$238  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$219  = 13'h0000;
+      \$238  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = slot3;
+    \$239  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28179,7 +28386,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h4:
                 /* empty */;
             3'h5:
-                \$220  = \$75 ;
+                \$239  = \$82 ;
           endcase
       4'h9:
           /* empty */;
@@ -28187,16 +28394,16 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$220  = restore__payload[204:192];
+            \$239  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$220  = 13'h0000;
+      \$239  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = sending_slots;
+    \$240  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28211,21 +28418,21 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h7:
           /* empty */;
       4'h8:
-          if (\$76 ) begin
-            \$221  = 1'h1;
+          if (\$83 ) begin
+            \$240  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$221  = 1'h0;
+            \$240  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$221  = 1'h0;
+      \$240  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \beyond$76 ;
+    \$241  = \beyond$90 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28247,19 +28454,19 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$222 [0] = \$121 ;
-            \$222 [1] = \$122 ;
-            \$222 [2] = \$123 ;
-            \$222 [3] = \$124 ;
+            \$241 [0] = \$128 ;
+            \$241 [1] = \$129 ;
+            \$241 [2] = \$130 ;
+            \$241 [3] = \$131 ;
           end
     endcase
     if (rst) begin
-      \$222  = 4'h0;
+      \$241  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = counts;
+    \$242  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -28281,11 +28488,11 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$223  = \$125 ;
+            \$242  = \$132 ;
           end
     endcase
     if (rst) begin
-      \$223  = 1'h0;
+      \$242  = 1'h0;
     end
   end
   always @* begin
@@ -28293,7 +28500,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
-          row_write = \$134 ;
+          row_write = \$143 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -28315,7 +28522,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$148 [7:0];
+          row_write = \$158 [7:0];
     endcase
   end
   always @* begin
@@ -28331,26 +28538,15 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$135 ) begin
+          if (\$144 ) begin
             done = report;
           end
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -28379,11 +28575,11 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hb:
           /* empty */;
       4'h4:
-          if (\$149 ) begin
+          if (\$159 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$166 ) begin
+    if (\$175 ) begin
       done = 1'h1;
     end
   end
@@ -28394,7 +28590,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$138 ;
+          leaves = \$147 ;
     endcase
   end
   always @* begin
@@ -28404,8 +28600,8 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-            if (\$143 ) begin
+          if (\$149 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -28418,16 +28614,11 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -28438,18 +28629,11 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -28460,22 +28644,11 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -28486,25 +28659,9 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$140 ) begin
-          end else if (\$142 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$149 ) begin
+          end else if (\$151 ) begin
+            command_code = \$153 ;
           end
     endcase
   end
@@ -28586,13 +28743,13 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$144 ) begin
+            if (\$154 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$145 ) begin
+            if (\$155 ) begin
               restore_length = 1'h1;
             end
           end
@@ -28623,7 +28780,7 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$146 [7:0];
+          slot_write = \$156 [7:0];
     endcase
   end
   always @* begin
@@ -28651,46 +28808,46 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$147 ;
+          slot_in = \$157 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$150 ;
-    dump__payload[127:64] = \$151 ;
-    dump__payload[191:128] = \$152 ;
-    dump__payload[255:192] = \$153 ;
+    dump__payload[63:0] = \$160 ;
+    dump__payload[127:64] = \$161 ;
+    dump__payload[191:128] = \$162 ;
+    dump__payload[255:192] = \$163 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$155  };
-      dump__payload[127:64] = { 51'h0000000000000, \$156  };
-      dump__payload[191:128] = { 51'h0000000000000, \$157  };
-      dump__payload[255:192] = { 51'h0000000000000, \$158  };
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$165  };
+      dump__payload[127:64] = { 51'h0000000000000, \$166  };
+      dump__payload[191:128] = { 51'h0000000000000, \$167  };
+      dump__payload[255:192] = { 51'h0000000000000, \$168  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$161 ) begin
-      command_busy = \$164 ;
+    if (\$172 ) begin
+      command_busy = \$174 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$166 ) begin
+    if (\$175 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$133 [3:0];
+  assign index_bits = \$140 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$154 ;
+    dump__payload[256] = \$164 ;
   end
-  assign \$75  = group0_6;
-  assign \$74  = group0_6;
-  assign \$73  = group0_6;
-  assign \$72  = group0_6;
+  assign \$82  = group0_6;
+  assign \$81  = group0_6;
+  assign \$80  = group0_6;
+  assign \$79  = group0_6;
   assign \$21  = { 3'h0, entries[14:3] };
   assign \$22  = { 4'h0, entries[14:4] };
   assign \$23  = { 5'h00, entries[14:5] };
@@ -28701,9 +28858,9 @@ module hotline_edge_stream_core_control(clk, rst, busy, command_write, write_dat
   assign \$28  = { 10'h000, entries[14:10] };
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
-  assign \$134  = 8'hff;
-  assign \$120  = restore__payload[256];
-  assign \$144  = restore__payload[256];
+  assign \$143  = 8'hff;
+  assign \$127  = restore__payload[256];
+  assign \$154  = restore__payload[256];
 endmodule
 
 module hotline_edge_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
@@ -43771,8 +43928,8 @@ module hotline_edge_stream_core_verdict_tap_entry(rst, input__valid, output__rea
 endmodule
 
 module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
-, \held$34 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$41 
+, \held$42 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -43858,10 +44015,10 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] \listed$33 ;
-  reg [31:0] \listed$33  = 32'd0;
-  output [31:0] \held$34 ;
-  reg [31:0] \held$34  = 32'd0;
+  output [31:0] \listed$41 ;
+  reg [31:0] \listed$41  = 32'd0;
+  output [31:0] \held$42 ;
+  reg [31:0] \held$42  = 32'd0;
   output [31:0] nonpopular_words;
   reg [31:0] nonpopular_words = 32'd0;
   output [31:0] samples;
@@ -43934,30 +44091,38 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   reg \$121 ;
   reg \$122 ;
   reg \$123 ;
-  reg [31:0] \$124 ;
-  reg [2:0] \$125 ;
-  reg [31:0] \$126 ;
+  reg \$124 ;
+  reg \$125 ;
+  reg \$126 ;
   reg \$127 ;
-  reg [9:0] \$128 ;
-  reg [9:0] \$129 ;
+  reg \$128 ;
+  reg \$129 ;
   wire [2:0] \$13 ;
-  reg [31:0] \$130 ;
-  reg [31:0] \$131 ;
-  reg [2:0] \$132 ;
-  reg [31:0] \$133 ;
-  reg \$134 ;
-  reg [3:0] \$135 ;
-  reg [2:0] \$136 ;
-  reg [2:0] \$137 ;
+  reg \$130 ;
+  reg \$131 ;
+  reg [31:0] \$132 ;
+  reg [2:0] \$133 ;
+  reg [31:0] \$134 ;
+  reg \$135 ;
+  reg [9:0] \$136 ;
+  reg [9:0] \$137 ;
   reg [31:0] \$138 ;
   reg [31:0] \$139 ;
   wire [32:0] \$14 ;
-  reg \$140 ;
-  reg \$141 ;
+  reg [2:0] \$140 ;
+  reg [31:0] \$141 ;
   reg \$142 ;
-  reg \$143 ;
-  reg \$144 ;
+  reg [3:0] \$143 ;
+  reg [2:0] \$144 ;
+  reg [2:0] \$145 ;
+  reg [31:0] \$146 ;
+  reg [31:0] \$147 ;
+  reg \$148 ;
+  reg \$149 ;
   wire \$15 ;
+  reg \$150 ;
+  reg \$151 ;
+  reg \$152 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -44056,7 +44221,15 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire feeder_done;
   wire feeder_input__ready;
   reg flushing = 1'h0;
-  reg \flushing$40  = 1'h0;
+  reg \flushing$48  = 1'h0;
+  reg found_classify = 1'h0;
+  reg found_dump = 1'h0;
+  reg found_fence = 1'h0;
+  reg found_front = 1'h0;
+  reg found_gather = 1'h0;
+  reg found_learn = 1'h0;
+  reg found_restore = 1'h0;
+  reg found_select = 1'h0;
   reg [9:0] held = 10'h000;
   wire input__ready;
   wire input__valid;
@@ -44146,13 +44319,13 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 10'h000;
-  assign \$28  = \listed$33  + listed;
-  assign \$29  = \held$34  + held;
+  assign \$28  = \listed$41  + listed;
+  assign \$29  = \held$42  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$113 , \$110 , \$105  } : 3'h0;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
-  assign \$34  = \flushing$40  & key_filler_input__ready;
+  assign \$34  = \flushing$48  & key_filler_input__ready;
   assign \$35  = verdicts__valid & verdicts__ready;
   assign \$36  = verdicts__payload[6:4] > 1'h0;
   assign \$37  = verdicts__payload[0] & \$36 ;
@@ -44233,68 +44406,84 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$108  = ~ m_axis_nonpopular__tkeep[24];
   assign \$109  = m_axis_nonpopular__tkeep[16] & \$108 ;
   assign \$110  = | { \$109 , \$107  };
-  assign \$114  = ~ \flushing$40 ;
-  assign key_filler_input__valid = keys__valid | \flushing$40 ;
-  assign \$115  = ~ \flushing$40 ;
+  assign \$114  = ~ \flushing$48 ;
+  assign key_filler_input__valid = keys__valid | \flushing$48 ;
+  assign \$115  = ~ \flushing$48 ;
   assign keys__ready = key_filler_input__ready & \$115 ;
   always @(posedge device_clk)
-    is_fence <= \$116 ;
+    found_fence <= \$116 ;
   always @(posedge device_clk)
-    is_learn <= \$117 ;
+    found_learn <= \$117 ;
   always @(posedge device_clk)
-    is_classify <= \$118 ;
+    found_classify <= \$118 ;
   always @(posedge device_clk)
-    is_gather <= \$119 ;
+    found_gather <= \$119 ;
   always @(posedge device_clk)
-    is_dump <= \$120 ;
+    found_dump <= \$120 ;
   always @(posedge device_clk)
-    is_restore <= \$121 ;
+    found_restore <= \$121 ;
   always @(posedge device_clk)
-    is_select <= \$122 ;
+    found_select <= \$122 ;
   always @(posedge device_clk)
-    is_front <= \$123 ;
+    found_front <= \$123 ;
   always @(posedge device_clk)
-    left <= \$124 ;
+    is_fence <= \$124 ;
   always @(posedge device_clk)
-    popular_more <= \$125 ;
+    is_learn <= \$125 ;
   always @(posedge device_clk)
-    popular_words <= \$126 ;
+    is_classify <= \$126 ;
   always @(posedge device_clk)
-    flushing <= \$127 ;
+    is_gather <= \$127 ;
   always @(posedge device_clk)
-    listed <= \$128 ;
+    is_dump <= \$128 ;
   always @(posedge device_clk)
-    held <= \$129 ;
+    is_restore <= \$129 ;
   always @(posedge device_clk)
-    \listed$33  <= \$130 ;
+    is_select <= \$130 ;
   always @(posedge device_clk)
-    \held$34  <= \$131 ;
+    is_front <= \$131 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$132 ;
+    left <= \$132 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$133 ;
+    popular_more <= \$133 ;
   always @(posedge device_clk)
-    \flushing$40  <= \$134 ;
+    popular_words <= \$134 ;
   always @(posedge device_clk)
-    popular_bits <= \$135 ;
+    flushing <= \$135 ;
   always @(posedge device_clk)
-    more_samples <= \$136 ;
+    listed <= \$136 ;
   always @(posedge device_clk)
-    more_popular <= \$137 ;
+    held <= \$137 ;
   always @(posedge device_clk)
-    samples <= \$138 ;
+    \listed$41  <= \$138 ;
   always @(posedge device_clk)
-    popular_samples <= \$139 ;
+    \held$42  <= \$139 ;
   always @(posedge device_clk)
-    batch_ended <= \$140 ;
+    nonpopular_more <= \$140 ;
   always @(posedge device_clk)
-    command_ended <= \$141 ;
+    nonpopular_words <= \$141 ;
   always @(posedge device_clk)
-    state_ended <= \$142 ;
+    \flushing$48  <= \$142 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$143 ;
+    popular_bits <= \$143 ;
   always @(posedge device_clk)
-    done <= \$144 ;
+    more_samples <= \$144 ;
+  always @(posedge device_clk)
+    more_popular <= \$145 ;
+  always @(posedge device_clk)
+    samples <= \$146 ;
+  always @(posedge device_clk)
+    popular_samples <= \$147 ;
+  always @(posedge device_clk)
+    batch_ended <= \$148 ;
+  always @(posedge device_clk)
+    command_ended <= \$149 ;
+  always @(posedge device_clk)
+    state_ended <= \$150 ;
+  always @(posedge device_clk)
+    verdicts_ended <= \$151 ;
+  always @(posedge device_clk)
+    done <= \$152 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -44479,194 +44668,250 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = left;
+    \$124  = found_fence;
+    if (device_rst) begin
+      \$124  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = found_learn;
+    if (device_rst) begin
+      \$125  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$126  = found_classify;
+    if (device_rst) begin
+      \$126  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$127  = found_gather;
+    if (device_rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = found_dump;
+    if (device_rst) begin
+      \$128  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = found_restore;
+    if (device_rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = found_select;
+    if (device_rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131  = found_front;
+    if (device_rst) begin
+      \$131  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$132  = left;
     if (\begin ) begin
-      \$124  = \$10 ;
+      \$132  = \$10 ;
     end else if (\$9 ) begin
-      \$124  = \$11 [31:0];
+      \$132  = \$11 [31:0];
     end
     if (device_rst) begin
-      \$124  = 32'd0;
+      \$132  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = \$13 ;
+    \$133  = \$13 ;
     if (device_rst) begin
-      \$125  = 3'h0;
+      \$133  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$126  = 32'd0;
+      \$134  = 32'd0;
     end else begin
-      \$126  = \$14 [31:0];
+      \$134  = \$14 [31:0];
     end
     if (device_rst) begin
-      \$126  = 32'd0;
+      \$134  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = flushing;
+    \$135  = flushing;
     if (\$15 ) begin
-      \$127  = 1'h1;
+      \$135  = 1'h1;
     end else if (\$16 ) begin
-      \$127  = 1'h0;
+      \$135  = 1'h0;
     end
     if (device_rst) begin
-      \$127  = 1'h0;
+      \$135  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = \$24 ;
+    \$136  = \$24 ;
     if (device_rst) begin
-      \$128  = 10'h000;
+      \$136  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$27 ;
+    \$137  = \$27 ;
     if (device_rst) begin
-      \$129  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$130  = 32'd0;
-    end else begin
-      \$130  = \$28 [31:0];
-    end
-    if (device_rst) begin
-      \$130  = 32'd0;
+      \$137  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$131  = 32'd0;
+      \$138  = 32'd0;
     end else begin
-      \$131  = \$29 [31:0];
+      \$138  = \$28 [31:0];
     end
     if (device_rst) begin
-      \$131  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$132  = \$31 ;
-    if (device_rst) begin
-      \$132  = 3'h0;
+      \$138  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$133  = 32'd0;
+      \$139  = 32'd0;
     end else begin
-      \$133  = \$32 [31:0];
+      \$139  = \$29 [31:0];
     end
     if (device_rst) begin
-      \$133  = 32'd0;
+      \$139  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = \flushing$40 ;
+    \$140  = \$31 ;
+    if (device_rst) begin
+      \$140  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$141  = 32'd0;
+    end else begin
+      \$141  = \$32 [31:0];
+    end
+    if (device_rst) begin
+      \$141  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$142  = \flushing$48 ;
     if (\$33 ) begin
-      \$134  = 1'h1;
+      \$142  = 1'h1;
     end else if (\$34 ) begin
-      \$134  = 1'h0;
+      \$142  = 1'h0;
     end
-    if (device_rst) begin
-      \$134  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$135  = \$44 ;
-    if (device_rst) begin
-      \$135  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$136  = \$46 ;
-    if (device_rst) begin
-      \$136  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$137  = \$50 [2:0];
-    if (device_rst) begin
-      \$137  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$138  = 32'd0;
-    end else begin
-      \$138  = \$51 [31:0];
-    end
-    if (device_rst) begin
-      \$138  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$139  = 32'd0;
-    end else begin
-      \$139  = \$52 [31:0];
-    end
-    if (device_rst) begin
-      \$139  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$140  = \$55 ;
-    if (device_rst) begin
-      \$140  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$141  = \$58 ;
-    if (device_rst) begin
-      \$141  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$142  = \$61 ;
     if (device_rst) begin
       \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = \$66 ;
+    \$143  = \$44 ;
     if (device_rst) begin
-      \$143  = 1'h0;
+      \$143  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = \$81 ;
+    \$144  = \$46 ;
     if (device_rst) begin
-      \$144  = 1'h0;
+      \$144  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = \$50 [2:0];
+    if (device_rst) begin
+      \$145  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$146  = 32'd0;
+    end else begin
+      \$146  = \$51 [31:0];
+    end
+    if (device_rst) begin
+      \$146  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$147  = 32'd0;
+    end else begin
+      \$147  = \$52 [31:0];
+    end
+    if (device_rst) begin
+      \$147  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = \$55 ;
+    if (device_rst) begin
+      \$148  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$149  = \$58 ;
+    if (device_rst) begin
+      \$149  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = \$61 ;
+    if (device_rst) begin
+      \$150  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$151  = \$66 ;
+    if (device_rst) begin
+      \$151  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$152  = \$81 ;
+    if (device_rst) begin
+      \$152  = 1'h0;
     end
   end
   always @* begin
@@ -44842,7 +45087,7 @@ module hotline_edge_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
-  assign key_filler_input__payload[65] = \flushing$40 ;
+  assign key_filler_input__payload[65] = \flushing$48 ;
   assign key_filler_input__payload[64] = \$114 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
   assign nonpopular_entry_input__payload[131] = m_axis_nonpopular__tlast;

@@ -10782,7 +10782,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
 , row_out__23__hot, row_out__23__referenced, row_out__23__age, row_out__23__counters, row_out__23__tags, slot_out__23, row_out__24__valid, row_out__24__hot, row_out__24__referenced, row_out__24__age, row_out__24__counters, row_out__24__tags, slot_out__24, row_out__25__valid, row_out__25__hot, row_out__25__referenced, row_out__25__age, row_out__25__counters, row_out__25__tags, slot_out__25, row_out__26__valid
 , row_out__26__hot, row_out__26__referenced, row_out__26__age, row_out__26__counters, row_out__26__tags, slot_out__26, row_out__27__valid, row_out__27__hot, row_out__27__referenced, row_out__27__age, row_out__27__counters, row_out__27__tags, slot_out__27, row_out__28__valid, row_out__28__hot, row_out__28__referenced, row_out__28__age, row_out__28__counters, row_out__28__tags, slot_out__28, row_out__29__valid
 , row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counters, row_out__29__tags, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counters, row_out__30__tags, slot_out__30, row_out__31__valid, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counters, row_out__31__tags, slot_out__31, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
 , clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -11250,10 +11250,10 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire dump__ready;
   input [1024:0] restore__payload;
   wire [1024:0] restore__payload;
-  input [31:0] write_data;
-  wire [31:0] write_data;
-  input [1:0] hot_rows_write_etc;
-  wire [1:0] hot_rows_write_etc;
+  input [31:0] command;
+  wire [31:0] command;
+  input [1:0] command_write_etc;
+  wire [1:0] command_write_etc;
   output [62:0] budget;
   reg [62:0] budget = 63'h0000000000000000;
   output [4:0] restored;
@@ -11317,42 +11317,42 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire restore__valid;
   wire [21:0] \$1 ;
   wire \$10 ;
-  wire [6:0] \$100 ;
-  wire [7:0] \$101 ;
-  wire [8:0] \$102 ;
-  wire [9:0] \$103 ;
-  wire [10:0] \$104 ;
-  wire [11:0] \$105 ;
-  wire [12:0] \$106 ;
-  wire [13:0] \$107 ;
-  wire [14:0] \$108 ;
-  wire [15:0] \$109 ;
+  wire [15:0] \$100 ;
+  wire \$101 ;
+  wire [1:0] \$102 ;
+  wire [2:0] \$103 ;
+  wire [3:0] \$104 ;
+  wire [4:0] \$105 ;
+  wire [5:0] \$106 ;
+  wire [6:0] \$107 ;
+  wire [7:0] \$108 ;
+  wire [8:0] \$109 ;
   wire \$11 ;
-  wire [16:0] \$110 ;
-  wire [16:0] \$111 ;
-  wire [15:0] \$112 ;
-  wire [15:0] \$113 ;
-  wire \$114 ;
-  wire \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire [11:0] \$118 ;
-  wire \$119 ;
+  wire [9:0] \$110 ;
+  wire [10:0] \$111 ;
+  wire [11:0] \$112 ;
+  wire [12:0] \$113 ;
+  wire [13:0] \$114 ;
+  wire [14:0] \$115 ;
+  wire [15:0] \$116 ;
+  wire [16:0] \$117 ;
+  wire [16:0] \$118 ;
+  wire [15:0] \$119 ;
   wire \$12 ;
-  wire \$120 ;
+  wire [15:0] \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
-  wire [5:0] \$125 ;
-  reg [18:0] \$126 ;
-  reg [18:0] \$127 ;
-  reg [18:0] \$128 ;
-  reg [18:0] \$129 ;
+  wire \$125 ;
+  wire [11:0] \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
   wire [1:0] \$13 ;
-  reg [18:0] \$130 ;
-  reg [18:0] \$131 ;
-  reg [18:0] \$132 ;
+  wire \$130 ;
+  wire \$131 ;
+  wire [5:0] \$132 ;
   reg [18:0] \$133 ;
   reg [18:0] \$134 ;
   reg [18:0] \$135 ;
@@ -11363,177 +11363,177 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire [2:0] \$14 ;
   reg [18:0] \$140 ;
   reg [18:0] \$141 ;
-  wire \$142 ;
-  wire [16:0] \$143 ;
-  wire [16:0] \$144 ;
-  wire [15:0] \$145 ;
-  wire [15:0] \$146 ;
-  wire \$147 ;
-  wire \$148 ;
+  reg [18:0] \$142 ;
+  reg [18:0] \$143 ;
+  reg [18:0] \$144 ;
+  reg [18:0] \$145 ;
+  reg [18:0] \$146 ;
+  reg [18:0] \$147 ;
+  reg [18:0] \$148 ;
   wire \$149 ;
   wire [3:0] \$15 ;
-  wire \$150 ;
-  wire \$151 ;
-  wire [34:0] \$152 ;
-  wire \$153 ;
-  wire [7:0] \$154 ;
+  wire [16:0] \$150 ;
+  wire [16:0] \$151 ;
+  wire [15:0] \$152 ;
+  wire [15:0] \$153 ;
+  wire \$154 ;
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
   wire \$158 ;
-  wire \$159 ;
+  wire [34:0] \$159 ;
   wire [4:0] \$16 ;
   wire \$160 ;
-  wire [34:0] \$161 ;
+  wire [7:0] \$161 ;
   wire \$162 ;
-  wire [7:0] \$163 ;
+  wire \$163 ;
   wire \$164 ;
   wire \$165 ;
   wire \$166 ;
   wire \$167 ;
-  wire \$168 ;
+  wire [34:0] \$168 ;
   wire \$169 ;
   wire [5:0] \$17 ;
-  wire [34:0] \$170 ;
+  wire [7:0] \$170 ;
   wire \$171 ;
-  wire [7:0] \$172 ;
+  wire \$172 ;
   wire \$173 ;
   wire \$174 ;
   wire \$175 ;
   wire \$176 ;
-  wire \$177 ;
+  wire [34:0] \$177 ;
   wire \$178 ;
-  wire [34:0] \$179 ;
+  wire [7:0] \$179 ;
   wire [6:0] \$18 ;
   wire \$180 ;
-  wire [7:0] \$181 ;
+  wire \$181 ;
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
-  wire \$186 ;
+  wire [34:0] \$186 ;
   wire \$187 ;
-  wire [34:0] \$188 ;
+  wire [7:0] \$188 ;
   wire \$189 ;
   wire [7:0] \$19 ;
-  wire [7:0] \$190 ;
+  wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
   wire \$194 ;
-  wire \$195 ;
+  wire [34:0] \$195 ;
   wire \$196 ;
-  wire [34:0] \$197 ;
+  wire [7:0] \$197 ;
   wire \$198 ;
-  wire [7:0] \$199 ;
+  wire \$199 ;
   wire \$2 ;
   wire [8:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
   wire \$202 ;
   wire \$203 ;
-  wire \$204 ;
+  wire [34:0] \$204 ;
   wire \$205 ;
-  wire [34:0] \$206 ;
+  wire [7:0] \$206 ;
   wire \$207 ;
-  wire [7:0] \$208 ;
+  wire \$208 ;
   wire \$209 ;
   wire [9:0] \$21 ;
   wire \$210 ;
   wire \$211 ;
   wire \$212 ;
-  wire \$213 ;
+  wire [34:0] \$213 ;
   wire \$214 ;
-  wire [34:0] \$215 ;
+  wire [7:0] \$215 ;
   wire \$216 ;
-  wire [7:0] \$217 ;
+  wire \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire [10:0] \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire \$222 ;
+  wire [34:0] \$222 ;
   wire \$223 ;
-  wire [34:0] \$224 ;
+  wire [7:0] \$224 ;
   wire \$225 ;
-  wire [7:0] \$226 ;
+  wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire [11:0] \$23 ;
   wire \$230 ;
-  wire \$231 ;
+  wire [34:0] \$231 ;
   wire \$232 ;
-  wire [34:0] \$233 ;
+  wire [7:0] \$233 ;
   wire \$234 ;
-  wire [7:0] \$235 ;
+  wire \$235 ;
   wire \$236 ;
   wire \$237 ;
   wire \$238 ;
   wire \$239 ;
   reg [10:0] \$24 ;
-  wire \$240 ;
+  wire [34:0] \$240 ;
   wire \$241 ;
-  wire [34:0] \$242 ;
+  wire [7:0] \$242 ;
   wire \$243 ;
-  wire [7:0] \$244 ;
+  wire \$244 ;
   wire \$245 ;
   wire \$246 ;
   wire \$247 ;
   wire \$248 ;
-  wire \$249 ;
+  wire [34:0] \$249 ;
   wire [20:0] \$25 ;
   wire \$250 ;
-  wire [34:0] \$251 ;
+  wire [7:0] \$251 ;
   wire \$252 ;
-  wire [7:0] \$253 ;
+  wire \$253 ;
   wire \$254 ;
   wire \$255 ;
   wire \$256 ;
   wire \$257 ;
-  wire \$258 ;
+  wire [34:0] \$258 ;
   wire \$259 ;
   wire [20:0] \$26 ;
-  wire [34:0] \$260 ;
+  wire [7:0] \$260 ;
   wire \$261 ;
-  wire [7:0] \$262 ;
+  wire \$262 ;
   wire \$263 ;
   wire \$264 ;
   wire \$265 ;
   wire \$266 ;
-  wire \$267 ;
+  wire [34:0] \$267 ;
   wire \$268 ;
-  wire [34:0] \$269 ;
+  wire [7:0] \$269 ;
   wire [20:0] \$27 ;
   wire \$270 ;
-  wire [7:0] \$271 ;
+  wire \$271 ;
   wire \$272 ;
   wire \$273 ;
   wire \$274 ;
   wire \$275 ;
-  wire \$276 ;
+  wire [34:0] \$276 ;
   wire \$277 ;
-  wire [34:0] \$278 ;
+  wire [7:0] \$278 ;
   wire \$279 ;
   wire [20:0] \$28 ;
-  wire [7:0] \$280 ;
+  wire \$280 ;
   wire \$281 ;
   wire \$282 ;
   wire \$283 ;
   wire \$284 ;
-  wire \$285 ;
+  wire [34:0] \$285 ;
   wire \$286 ;
-  wire [34:0] \$287 ;
+  wire [7:0] \$287 ;
   wire \$288 ;
-  wire [7:0] \$289 ;
+  wire \$289 ;
   wire [20:0] \$29 ;
   wire \$290 ;
   wire \$291 ;
   wire \$292 ;
   wire \$293 ;
-  wire \$294 ;
+  wire [34:0] \$294 ;
   wire \$295 ;
-  wire \$296 ;
+  wire [7:0] \$296 ;
   wire \$297 ;
   wire \$298 ;
   wire \$299 ;
@@ -11553,41 +11553,41 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire \$310 ;
   wire \$311 ;
   wire \$312 ;
-  wire [5:0] \$313 ;
+  wire \$313 ;
   wire \$314 ;
-  wire [16:0] \$315 ;
-  wire [16:0] \$316 ;
+  wire \$315 ;
+  wire \$316 ;
   wire \$317 ;
   wire \$318 ;
-  wire [31:0] \$319 ;
+  wire \$319 ;
   wire [20:0] \$32 ;
-  wire \$320 ;
+  wire [5:0] \$320 ;
   wire \$321 ;
-  wire \$322 ;
-  wire \$323 ;
+  wire [16:0] \$322 ;
+  wire [16:0] \$323 ;
   wire \$324 ;
   wire \$325 ;
   wire \$326 ;
   wire \$327 ;
-  wire \$328 ;
+  wire [31:0] \$328 ;
   wire \$329 ;
   wire [20:0] \$33 ;
   wire \$330 ;
-  wire [62:0] \$331 ;
-  reg [18:0] \$332 ;
-  wire [62:0] \$333 ;
+  wire \$331 ;
+  wire \$332 ;
+  wire \$333 ;
   wire \$334 ;
-  wire [63:0] \$335 ;
-  wire [63:0] \$336 ;
-  wire [63:0] \$337 ;
-  wire [63:0] \$338 ;
-  wire [63:0] \$339 ;
+  wire \$335 ;
+  wire \$336 ;
+  wire \$337 ;
+  wire \$338 ;
+  wire \$339 ;
   wire [20:0] \$34 ;
-  wire [63:0] \$340 ;
-  wire [63:0] \$341 ;
-  wire [63:0] \$342 ;
-  wire [63:0] \$343 ;
-  wire [63:0] \$344 ;
+  wire \$340 ;
+  wire [62:0] \$341 ;
+  reg [18:0] \$342 ;
+  wire [62:0] \$343 ;
+  wire \$344 ;
   wire [63:0] \$345 ;
   wire [63:0] \$346 ;
   wire [63:0] \$347 ;
@@ -11595,35 +11595,35 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire [63:0] \$349 ;
   wire [20:0] \$35 ;
   wire [63:0] \$350 ;
-  wire \$351 ;
-  wire [18:0] \$352 ;
-  wire [18:0] \$353 ;
-  wire [18:0] \$354 ;
-  wire [18:0] \$355 ;
-  wire [18:0] \$356 ;
-  wire [18:0] \$357 ;
-  wire [18:0] \$358 ;
-  wire [18:0] \$359 ;
+  wire [63:0] \$351 ;
+  wire [63:0] \$352 ;
+  wire [63:0] \$353 ;
+  wire [63:0] \$354 ;
+  wire [63:0] \$355 ;
+  wire [63:0] \$356 ;
+  wire [63:0] \$357 ;
+  wire [63:0] \$358 ;
+  wire [63:0] \$359 ;
   wire [20:0] \$36 ;
-  wire [18:0] \$360 ;
-  wire [18:0] \$361 ;
+  wire [63:0] \$360 ;
+  wire \$361 ;
   wire [18:0] \$362 ;
   wire [18:0] \$363 ;
   wire [18:0] \$364 ;
   wire [18:0] \$365 ;
   wire [18:0] \$366 ;
   wire [18:0] \$367 ;
-  wire \$368 ;
-  wire \$369 ;
+  wire [18:0] \$368 ;
+  wire [18:0] \$369 ;
   reg [20:0] \$37 ;
-  wire \$370 ;
-  wire \$371 ;
-  wire \$372 ;
-  wire \$373 ;
-  wire \$374 ;
-  wire \$375 ;
-  wire \$376 ;
-  wire \$377 ;
+  wire [18:0] \$370 ;
+  wire [18:0] \$371 ;
+  wire [18:0] \$372 ;
+  wire [18:0] \$373 ;
+  wire [18:0] \$374 ;
+  wire [18:0] \$375 ;
+  wire [18:0] \$376 ;
+  wire [18:0] \$377 ;
   wire \$378 ;
   wire \$379 ;
   reg [15:0] \$38 ;
@@ -11639,91 +11639,110 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire \$389 ;
   wire \$39 ;
   wire \$390 ;
-  reg [20:0] \$391 ;
-  reg [10:0] \$392 ;
-  reg [62:0] \$393 ;
-  reg [4:0] \$394 ;
-  reg [15:0] \$395 ;
-  reg \$396 ;
-  reg [15:0] \$397 ;
-  reg [15:0] \$398 ;
-  reg [15:0] \$399 ;
+  wire \$391 ;
+  wire \$392 ;
+  wire \$393 ;
+  wire \$394 ;
+  wire \$395 ;
+  wire \$396 ;
+  wire \$397 ;
+  wire \$398 ;
+  wire \$399 ;
   wire \$4 ;
   wire \$40 ;
-  reg [15:0] \$400 ;
-  reg [7:0] \$401 ;
-  reg [127:0] \$402 ;
-  reg [559:0] \$403 ;
-  reg [18:0] \$404 ;
-  reg [15:0] \$405 ;
-  reg [15:0] \$406 ;
-  reg [15:0] \$407 ;
-  reg [7:0] \$408 ;
-  reg [127:0] \$409 ;
+  reg [20:0] \$400 ;
+  reg [10:0] \$401 ;
+  reg [62:0] \$402 ;
+  reg [4:0] \$403 ;
+  reg \$404 ;
+  reg \$405 ;
+  reg \$406 ;
+  reg \$407 ;
+  reg \$408 ;
+  reg \$409 ;
   wire \$41 ;
-  reg [559:0] \$410 ;
-  reg [18:0] \$411 ;
-  reg [15:0] \$412 ;
-  reg [15:0] \$413 ;
+  reg \$410 ;
+  reg \$411 ;
+  reg [19:0] \$412 ;
+  reg \$413 ;
   reg [15:0] \$414 ;
-  reg [7:0] \$415 ;
-  reg [127:0] \$416 ;
-  reg [559:0] \$417 ;
-  reg [18:0] \$418 ;
+  reg \$415 ;
+  reg [15:0] \$416 ;
+  reg [15:0] \$417 ;
+  reg [15:0] \$418 ;
   reg [15:0] \$419 ;
   wire \$42 ;
-  reg [15:0] \$420 ;
-  reg [15:0] \$421 ;
-  reg [7:0] \$422 ;
-  reg [127:0] \$423 ;
-  reg [559:0] \$424 ;
-  reg [18:0] \$425 ;
+  reg [7:0] \$420 ;
+  reg [127:0] \$421 ;
+  reg [559:0] \$422 ;
+  reg [18:0] \$423 ;
+  reg [15:0] \$424 ;
+  reg [15:0] \$425 ;
   reg [15:0] \$426 ;
-  reg \$427 ;
-  reg \$428 ;
-  reg \$429 ;
+  reg [7:0] \$427 ;
+  reg [127:0] \$428 ;
+  reg [559:0] \$429 ;
   wire \$43 ;
-  reg [4:0] \$430 ;
-  reg \$431 ;
-  reg \$432 ;
+  reg [18:0] \$430 ;
+  reg [15:0] \$431 ;
+  reg [15:0] \$432 ;
   reg [15:0] \$433 ;
-  reg \$434 ;
-  reg [10:0] \$435 ;
-  reg [15:0] \$436 ;
-  reg \$437 ;
-  reg \$438 ;
-  reg [3:0] \$439 ;
+  reg [7:0] \$434 ;
+  reg [127:0] \$435 ;
+  reg [559:0] \$436 ;
+  reg [18:0] \$437 ;
+  reg [15:0] \$438 ;
+  reg [15:0] \$439 ;
   wire \$44 ;
-  reg [19:0] \$440 ;
-  reg [15:0] \$441 ;
-  reg [15:0] \$442 ;
-  reg [7:0] \$443 ;
-  reg [127:0] \$444 ;
-  reg [559:0] \$445 ;
-  reg [4:0] \$446 ;
-  reg [18:0] \$447 ;
-  reg [18:0] \$448 ;
-  reg [18:0] \$449 ;
+  reg [15:0] \$440 ;
+  reg [7:0] \$441 ;
+  reg [127:0] \$442 ;
+  reg [559:0] \$443 ;
+  reg [18:0] \$444 ;
+  reg [15:0] \$445 ;
+  reg \$446 ;
+  reg \$447 ;
+  reg \$448 ;
+  reg [4:0] \$449 ;
   wire \$45 ;
-  reg [18:0] \$450 ;
-  reg [18:0] \$451 ;
-  reg [18:0] \$452 ;
-  reg [18:0] \$453 ;
-  reg [18:0] \$454 ;
-  reg [18:0] \$455 ;
-  reg [18:0] \$456 ;
-  reg [18:0] \$457 ;
-  reg [18:0] \$458 ;
-  reg [18:0] \$459 ;
+  reg \$450 ;
+  reg \$451 ;
+  reg [15:0] \$452 ;
+  reg \$453 ;
+  reg [10:0] \$454 ;
+  reg [15:0] \$455 ;
+  reg \$456 ;
+  reg \$457 ;
+  reg [3:0] \$458 ;
+  reg [19:0] \$459 ;
   wire \$46 ;
-  reg [18:0] \$460 ;
-  reg [18:0] \$461 ;
-  reg [18:0] \$462 ;
-  reg \$463 ;
-  reg [15:0] \$464 ;
-  reg \$465 ;
+  reg [15:0] \$460 ;
+  reg [15:0] \$461 ;
+  reg [7:0] \$462 ;
+  reg [127:0] \$463 ;
+  reg [559:0] \$464 ;
+  reg [4:0] \$465 ;
+  reg [18:0] \$466 ;
+  reg [18:0] \$467 ;
+  reg [18:0] \$468 ;
+  reg [18:0] \$469 ;
   wire \$47 ;
+  reg [18:0] \$470 ;
+  reg [18:0] \$471 ;
+  reg [18:0] \$472 ;
+  reg [18:0] \$473 ;
+  reg [18:0] \$474 ;
+  reg [18:0] \$475 ;
+  reg [18:0] \$476 ;
+  reg [18:0] \$477 ;
+  reg [18:0] \$478 ;
+  reg [18:0] \$479 ;
   wire \$48 ;
+  reg [18:0] \$480 ;
+  reg [18:0] \$481 ;
+  reg \$482 ;
+  reg [15:0] \$483 ;
+  reg \$484 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
@@ -11749,20 +11768,20 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [47:0] \$71 ;
-  wire [48:0] \$72 ;
+  wire \$71 ;
+  wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [15:0] \$75 ;
-  wire [15:0] \$76 ;
+  wire \$75 ;
+  wire \$76 ;
   wire \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire [47:0] \$78 ;
+  wire [48:0] \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
-  wire \$82 ;
-  wire \$83 ;
+  wire [15:0] \$82 ;
+  wire [15:0] \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
@@ -11773,15 +11792,17 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire [15:0] \$93 ;
+  wire \$93 ;
   wire \$94 ;
-  wire [1:0] \$95 ;
-  wire [2:0] \$96 ;
-  wire [3:0] \$97 ;
-  wire [4:0] \$98 ;
-  wire [5:0] \$99 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg [19:0] asked_rows = 20'h00000;
   reg [10:0] beyond = 11'h000;
-  reg [15:0] \beyond$265  = 16'h0000;
+  reg [15:0] \beyond$279  = 16'h0000;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [20:0] entries = 21'h000000;
@@ -11817,12 +11838,19 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   reg [18:0] group8_6 = 19'h00000;
   wire [15:0] hot;
   reg [15:0] index = 16'h0000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [15:0] last = 16'h0000;
   reg leaves;
   reg [4:0] quota = 5'h00;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [18:0] slot0 = 19'h00000;
   reg [18:0] slot1 = 20'h80000;
@@ -11840,6 +11868,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   reg [18:0] slot7 = 19'h00000;
   reg [18:0] slot8 = 19'h00000;
   reg [18:0] slot9 = 19'h00000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [15:0] usable = 16'h0000;
   reg [10:0] walk = 11'h000;
@@ -11847,15 +11876,63 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   reg [4:0] way = 5'h00;
   reg [15:0] \within  = 16'h0000;
   always @(posedge clk)
-    slot14 <= \$461 ;
+    walking <= \$456 ;
   always @(posedge clk)
-    slot15 <= \$462 ;
+    report <= \$457 ;
   always @(posedge clk)
-    sending_slots <= \$463 ;
+    fsm_state <= \$458 ;
   always @(posedge clk)
-    \beyond$265  <= \$464 ;
+    hot_rows <= \$459 ;
   always @(posedge clk)
-    counts <= \$465 ;
+    row_in__valid <= \$460 ;
+  always @(posedge clk)
+    row_in__referenced <= \$461 ;
+  always @(posedge clk)
+    row_in__age <= \$462 ;
+  always @(posedge clk)
+    row_in__counters <= \$463 ;
+  always @(posedge clk)
+    row_in__tags <= \$464 ;
+  always @(posedge clk)
+    way <= \$465 ;
+  always @(posedge clk)
+    slot0 <= \$466 ;
+  always @(posedge clk)
+    slot1 <= \$467 ;
+  always @(posedge clk)
+    slot2 <= \$468 ;
+  always @(posedge clk)
+    slot3 <= \$469 ;
+  always @(posedge clk)
+    slot4 <= \$470 ;
+  always @(posedge clk)
+    slot5 <= \$471 ;
+  always @(posedge clk)
+    slot6 <= \$472 ;
+  always @(posedge clk)
+    slot7 <= \$473 ;
+  always @(posedge clk)
+    slot8 <= \$474 ;
+  always @(posedge clk)
+    slot9 <= \$475 ;
+  always @(posedge clk)
+    slot10 <= \$476 ;
+  always @(posedge clk)
+    slot11 <= \$477 ;
+  always @(posedge clk)
+    slot12 <= \$478 ;
+  always @(posedge clk)
+    slot13 <= \$479 ;
+  always @(posedge clk)
+    slot14 <= \$480 ;
+  always @(posedge clk)
+    slot15 <= \$481 ;
+  always @(posedge clk)
+    sending_slots <= \$482 ;
+  always @(posedge clk)
+    \beyond$279  <= \$483 ;
+  always @(posedge clk)
+    counts <= \$484 ;
   assign \$1  = hot_rows * 2'h2;
   assign \$2  = entries > 10'h200;
   assign \$3  = entries > 11'h400;
@@ -11911,453 +11988,1617 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   assign \$68  = quota >= 4'hd;
   assign \$69  = quota >= 4'he;
   assign \$70  = quota >= 4'hf;
-  assign \$71  = 1'h1 << index_bits;
-  assign \$72  = \$71  - 1'h1;
-  assign \$73  = index == last;
-  assign \$74  = index < budget[58:43];
-  assign \$75  = \$74  ? budget[42:27] : budget[26:11];
-  assign \$76  = ~ \beyond$265 ;
-  assign \$77  = slot0 < hot_rows;
-  assign \$78  = slot1 < hot_rows;
-  assign \$79  = slot2 < hot_rows;
-  assign \$80  = slot3 < hot_rows;
-  assign \$81  = slot4 < hot_rows;
-  assign \$82  = slot5 < hot_rows;
-  assign \$83  = slot6 < hot_rows;
-  assign \$84  = slot7 < hot_rows;
-  assign \$85  = slot8 < hot_rows;
-  assign \$86  = slot9 < hot_rows;
-  assign \$87  = slot10 < hot_rows;
-  assign \$88  = slot11 < hot_rows;
-  assign \$89  = slot12 < hot_rows;
-  assign \$90  = slot13 < hot_rows;
-  assign \$91  = slot14 < hot_rows;
-  assign \$92  = slot15 < hot_rows;
-  assign \$93  = \$76  & { \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84 , \$83 , \$82 , \$81 , \$80 , \$79 , \$78 , \$77  };
-  assign \$94  = counts & judge;
-  assign \$95  = 1'h0 + hot[0];
-  assign \$96  = \$95  + hot[1];
-  assign \$97  = \$96  + hot[2];
-  assign \$98  = \$97  + hot[3];
-  assign \$99  = \$98  + hot[4];
-  assign \$100  = \$99  + hot[5];
-  assign \$101  = \$100  + hot[6];
-  assign \$102  = \$101  + hot[7];
-  assign \$103  = \$102  + hot[8];
-  assign \$104  = \$103  + hot[9];
-  assign \$105  = \$104  + hot[10];
-  assign \$106  = \$105  + hot[11];
-  assign \$107  = \$106  + hot[12];
-  assign \$108  = \$107  + hot[13];
-  assign \$109  = \$108  + hot[14];
-  assign \$110  = \$109  + hot[15];
-  assign \$111  = counted ? \$110  : 17'h00000;
-  assign \$112  = ~ \within ;
-  assign \$113  = row_in__hot & \$112 ;
-  assign \$114  = | \$113 ;
-  assign \$115  = judged & \$114 ;
-  assign \$116  = \$115  | unusable;
-  assign \$117  = running | leaves;
-  assign \$118  = walk + 1'h1;
-  assign \$119  = walk == 11'h7ff;
-  assign \$120  = ~ busy;
-  assign \$121  = hot_rows_write_etc[0] & \$120 ;
-  assign \$122  = ~ busy;
-  assign \$123  = hot_rows_write_etc[1] & \$122 ;
-  assign \$124  = write_data > 20'h80000;
-  assign \$125  = way + 1'h1;
-  assign \$142  = way == 5'h11;
-  assign \$143  = index + 1'h1;
-  assign \$144  = \final  ? 17'h00000 : \$143 ;
-  assign \$145  = ~ usable;
-  assign \$146  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$145 ;
-  assign \$147  = | \$146 ;
-  assign \$148  = ~ restore__payload[1024];
-  assign \$149  = \$147  & \$148 ;
-  assign \$150  = restore__payload[63] & usable[0];
-  assign \$151  = restore__payload[63] & usable[0];
-  assign \$152  = \$151  ? restore__payload[34:0] : 35'h000000000;
-  assign \$153  = restore__payload[63] & usable[0];
-  assign \$154  = \$153  ? restore__payload[55:48] : 8'h00;
-  assign \$155  = restore__payload[63] & usable[0];
-  assign \$156  = \$155  ? restore__payload[61] : 1'h0;
+  assign \$71  = command == 1'h1;
+  assign \$72  = command == 2'h2;
+  assign \$73  = command == 2'h3;
+  assign \$74  = command == 3'h4;
+  assign \$75  = command == 3'h5;
+  assign \$76  = command == 3'h6;
+  assign \$77  = command > 20'h80000;
+  assign \$78  = 1'h1 << index_bits;
+  assign \$79  = \$78  - 1'h1;
+  assign \$80  = index == last;
+  assign \$81  = index < budget[58:43];
+  assign \$82  = \$81  ? budget[42:27] : budget[26:11];
+  assign \$83  = ~ \beyond$279 ;
+  assign \$84  = slot0 < hot_rows;
+  assign \$85  = slot1 < hot_rows;
+  assign \$86  = slot2 < hot_rows;
+  assign \$87  = slot3 < hot_rows;
+  assign \$88  = slot4 < hot_rows;
+  assign \$89  = slot5 < hot_rows;
+  assign \$90  = slot6 < hot_rows;
+  assign \$91  = slot7 < hot_rows;
+  assign \$92  = slot8 < hot_rows;
+  assign \$93  = slot9 < hot_rows;
+  assign \$94  = slot10 < hot_rows;
+  assign \$95  = slot11 < hot_rows;
+  assign \$96  = slot12 < hot_rows;
+  assign \$97  = slot13 < hot_rows;
+  assign \$98  = slot14 < hot_rows;
+  assign \$99  = slot15 < hot_rows;
+  assign \$100  = \$83  & { \$99 , \$98 , \$97 , \$96 , \$95 , \$94 , \$93 , \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84  };
+  assign \$101  = counts & judge;
+  assign \$102  = 1'h0 + hot[0];
+  assign \$103  = \$102  + hot[1];
+  assign \$104  = \$103  + hot[2];
+  assign \$105  = \$104  + hot[3];
+  assign \$106  = \$105  + hot[4];
+  assign \$107  = \$106  + hot[5];
+  assign \$108  = \$107  + hot[6];
+  assign \$109  = \$108  + hot[7];
+  assign \$110  = \$109  + hot[8];
+  assign \$111  = \$110  + hot[9];
+  assign \$112  = \$111  + hot[10];
+  assign \$113  = \$112  + hot[11];
+  assign \$114  = \$113  + hot[12];
+  assign \$115  = \$114  + hot[13];
+  assign \$116  = \$115  + hot[14];
+  assign \$117  = \$116  + hot[15];
+  assign \$118  = counted ? \$117  : 17'h00000;
+  assign \$119  = ~ \within ;
+  assign \$120  = row_in__hot & \$119 ;
+  assign \$121  = | \$120 ;
+  assign \$122  = judged & \$121 ;
+  assign \$123  = \$122  | unusable;
+  assign \$124  = ~ \$385 ;
+  assign \$125  = \$124  | leaves;
+  assign \$126  = walk + 1'h1;
+  assign \$127  = walk == 11'h7ff;
+  assign \$128  = ~ busy;
+  assign \$129  = resizes & \$128 ;
+  assign \$130  = ~ busy;
+  assign \$131  = commands & \$130 ;
+  assign \$132  = way + 1'h1;
+  assign \$149  = way == 5'h11;
+  assign \$150  = index + 1'h1;
+  assign \$151  = \final  ? 17'h00000 : \$150 ;
+  assign \$152  = ~ usable;
+  assign \$153  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$152 ;
+  assign \$154  = | \$153 ;
+  assign \$155  = ~ restore__payload[1024];
+  assign \$156  = \$154  & \$155 ;
   assign \$157  = restore__payload[63] & usable[0];
-  assign \$158  = \$157  ? restore__payload[62] : 1'h0;
-  assign \$159  = restore__payload[127] & usable[1];
-  assign \$160  = restore__payload[127] & usable[1];
-  assign \$161  = \$160  ? restore__payload[98:64] : 35'h000000000;
-  assign \$162  = restore__payload[127] & usable[1];
-  assign \$163  = \$162  ? restore__payload[119:112] : 8'h00;
-  assign \$164  = restore__payload[127] & usable[1];
-  assign \$165  = \$164  ? restore__payload[125] : 1'h0;
+  assign \$158  = restore__payload[63] & usable[0];
+  assign \$159  = \$158  ? restore__payload[34:0] : 35'h000000000;
+  assign \$160  = restore__payload[63] & usable[0];
+  assign \$161  = \$160  ? restore__payload[55:48] : 8'h00;
+  assign \$162  = restore__payload[63] & usable[0];
+  assign \$163  = \$162  ? restore__payload[61] : 1'h0;
+  assign \$164  = restore__payload[63] & usable[0];
+  assign \$165  = \$164  ? restore__payload[62] : 1'h0;
   assign \$166  = restore__payload[127] & usable[1];
-  assign \$167  = \$166  ? restore__payload[126] : 1'h0;
-  assign \$168  = restore__payload[191] & usable[2];
-  assign \$169  = restore__payload[191] & usable[2];
-  assign \$170  = \$169  ? restore__payload[162:128] : 35'h000000000;
-  assign \$171  = restore__payload[191] & usable[2];
-  assign \$172  = \$171  ? restore__payload[183:176] : 8'h00;
-  assign \$173  = restore__payload[191] & usable[2];
-  assign \$174  = \$173  ? restore__payload[189] : 1'h0;
+  assign \$167  = restore__payload[127] & usable[1];
+  assign \$168  = \$167  ? restore__payload[98:64] : 35'h000000000;
+  assign \$169  = restore__payload[127] & usable[1];
+  assign \$170  = \$169  ? restore__payload[119:112] : 8'h00;
+  assign \$171  = restore__payload[127] & usable[1];
+  assign \$172  = \$171  ? restore__payload[125] : 1'h0;
+  assign \$173  = restore__payload[127] & usable[1];
+  assign \$174  = \$173  ? restore__payload[126] : 1'h0;
   assign \$175  = restore__payload[191] & usable[2];
-  assign \$176  = \$175  ? restore__payload[190] : 1'h0;
-  assign \$177  = restore__payload[255] & usable[3];
-  assign \$178  = restore__payload[255] & usable[3];
-  assign \$179  = \$178  ? restore__payload[226:192] : 35'h000000000;
-  assign \$180  = restore__payload[255] & usable[3];
-  assign \$181  = \$180  ? restore__payload[247:240] : 8'h00;
-  assign \$182  = restore__payload[255] & usable[3];
-  assign \$183  = \$182  ? restore__payload[253] : 1'h0;
+  assign \$176  = restore__payload[191] & usable[2];
+  assign \$177  = \$176  ? restore__payload[162:128] : 35'h000000000;
+  assign \$178  = restore__payload[191] & usable[2];
+  assign \$179  = \$178  ? restore__payload[183:176] : 8'h00;
+  assign \$180  = restore__payload[191] & usable[2];
+  assign \$181  = \$180  ? restore__payload[189] : 1'h0;
+  assign \$182  = restore__payload[191] & usable[2];
+  assign \$183  = \$182  ? restore__payload[190] : 1'h0;
   assign \$184  = restore__payload[255] & usable[3];
-  assign \$185  = \$184  ? restore__payload[254] : 1'h0;
-  assign \$186  = restore__payload[319] & usable[4];
-  assign \$187  = restore__payload[319] & usable[4];
-  assign \$188  = \$187  ? restore__payload[290:256] : 35'h000000000;
-  assign \$189  = restore__payload[319] & usable[4];
-  assign \$190  = \$189  ? restore__payload[311:304] : 8'h00;
-  assign \$191  = restore__payload[319] & usable[4];
-  assign \$192  = \$191  ? restore__payload[317] : 1'h0;
+  assign \$185  = restore__payload[255] & usable[3];
+  assign \$186  = \$185  ? restore__payload[226:192] : 35'h000000000;
+  assign \$187  = restore__payload[255] & usable[3];
+  assign \$188  = \$187  ? restore__payload[247:240] : 8'h00;
+  assign \$189  = restore__payload[255] & usable[3];
+  assign \$190  = \$189  ? restore__payload[253] : 1'h0;
+  assign \$191  = restore__payload[255] & usable[3];
+  assign \$192  = \$191  ? restore__payload[254] : 1'h0;
   assign \$193  = restore__payload[319] & usable[4];
-  assign \$194  = \$193  ? restore__payload[318] : 1'h0;
-  assign \$195  = restore__payload[383] & usable[5];
-  assign \$196  = restore__payload[383] & usable[5];
-  assign \$197  = \$196  ? restore__payload[354:320] : 35'h000000000;
-  assign \$198  = restore__payload[383] & usable[5];
-  assign \$199  = \$198  ? restore__payload[375:368] : 8'h00;
-  assign \$200  = restore__payload[383] & usable[5];
-  assign \$201  = \$200  ? restore__payload[381] : 1'h0;
+  assign \$194  = restore__payload[319] & usable[4];
+  assign \$195  = \$194  ? restore__payload[290:256] : 35'h000000000;
+  assign \$196  = restore__payload[319] & usable[4];
+  assign \$197  = \$196  ? restore__payload[311:304] : 8'h00;
+  assign \$198  = restore__payload[319] & usable[4];
+  assign \$199  = \$198  ? restore__payload[317] : 1'h0;
+  assign \$200  = restore__payload[319] & usable[4];
+  assign \$201  = \$200  ? restore__payload[318] : 1'h0;
   assign \$202  = restore__payload[383] & usable[5];
-  assign \$203  = \$202  ? restore__payload[382] : 1'h0;
-  assign \$204  = restore__payload[447] & usable[6];
-  assign \$205  = restore__payload[447] & usable[6];
-  assign \$206  = \$205  ? restore__payload[418:384] : 35'h000000000;
-  assign \$207  = restore__payload[447] & usable[6];
-  assign \$208  = \$207  ? restore__payload[439:432] : 8'h00;
-  assign \$209  = restore__payload[447] & usable[6];
-  assign \$210  = \$209  ? restore__payload[445] : 1'h0;
+  assign \$203  = restore__payload[383] & usable[5];
+  assign \$204  = \$203  ? restore__payload[354:320] : 35'h000000000;
+  assign \$205  = restore__payload[383] & usable[5];
+  assign \$206  = \$205  ? restore__payload[375:368] : 8'h00;
+  assign \$207  = restore__payload[383] & usable[5];
+  assign \$208  = \$207  ? restore__payload[381] : 1'h0;
+  assign \$209  = restore__payload[383] & usable[5];
+  assign \$210  = \$209  ? restore__payload[382] : 1'h0;
   assign \$211  = restore__payload[447] & usable[6];
-  assign \$212  = \$211  ? restore__payload[446] : 1'h0;
-  assign \$213  = restore__payload[511] & usable[7];
-  assign \$214  = restore__payload[511] & usable[7];
-  assign \$215  = \$214  ? restore__payload[482:448] : 35'h000000000;
-  assign \$216  = restore__payload[511] & usable[7];
-  assign \$217  = \$216  ? restore__payload[503:496] : 8'h00;
-  assign \$218  = restore__payload[511] & usable[7];
-  assign \$219  = \$218  ? restore__payload[509] : 1'h0;
+  assign \$212  = restore__payload[447] & usable[6];
+  assign \$213  = \$212  ? restore__payload[418:384] : 35'h000000000;
+  assign \$214  = restore__payload[447] & usable[6];
+  assign \$215  = \$214  ? restore__payload[439:432] : 8'h00;
+  assign \$216  = restore__payload[447] & usable[6];
+  assign \$217  = \$216  ? restore__payload[445] : 1'h0;
+  assign \$218  = restore__payload[447] & usable[6];
+  assign \$219  = \$218  ? restore__payload[446] : 1'h0;
   assign \$220  = restore__payload[511] & usable[7];
-  assign \$221  = \$220  ? restore__payload[510] : 1'h0;
-  assign \$222  = restore__payload[575] & usable[8];
-  assign \$223  = restore__payload[575] & usable[8];
-  assign \$224  = \$223  ? restore__payload[546:512] : 35'h000000000;
-  assign \$225  = restore__payload[575] & usable[8];
-  assign \$226  = \$225  ? restore__payload[567:560] : 8'h00;
-  assign \$227  = restore__payload[575] & usable[8];
-  assign \$228  = \$227  ? restore__payload[573] : 1'h0;
+  assign \$221  = restore__payload[511] & usable[7];
+  assign \$222  = \$221  ? restore__payload[482:448] : 35'h000000000;
+  assign \$223  = restore__payload[511] & usable[7];
+  assign \$224  = \$223  ? restore__payload[503:496] : 8'h00;
+  assign \$225  = restore__payload[511] & usable[7];
+  assign \$226  = \$225  ? restore__payload[509] : 1'h0;
+  assign \$227  = restore__payload[511] & usable[7];
+  assign \$228  = \$227  ? restore__payload[510] : 1'h0;
   assign \$229  = restore__payload[575] & usable[8];
-  assign \$230  = \$229  ? restore__payload[574] : 1'h0;
-  assign \$231  = restore__payload[639] & usable[9];
-  assign \$232  = restore__payload[639] & usable[9];
-  assign \$233  = \$232  ? restore__payload[610:576] : 35'h000000000;
-  assign \$234  = restore__payload[639] & usable[9];
-  assign \$235  = \$234  ? restore__payload[631:624] : 8'h00;
-  assign \$236  = restore__payload[639] & usable[9];
-  assign \$237  = \$236  ? restore__payload[637] : 1'h0;
+  assign \$230  = restore__payload[575] & usable[8];
+  assign \$231  = \$230  ? restore__payload[546:512] : 35'h000000000;
+  assign \$232  = restore__payload[575] & usable[8];
+  assign \$233  = \$232  ? restore__payload[567:560] : 8'h00;
+  assign \$234  = restore__payload[575] & usable[8];
+  assign \$235  = \$234  ? restore__payload[573] : 1'h0;
+  assign \$236  = restore__payload[575] & usable[8];
+  assign \$237  = \$236  ? restore__payload[574] : 1'h0;
   assign \$238  = restore__payload[639] & usable[9];
-  assign \$239  = \$238  ? restore__payload[638] : 1'h0;
-  assign \$240  = restore__payload[703] & usable[10];
-  assign \$241  = restore__payload[703] & usable[10];
-  assign \$242  = \$241  ? restore__payload[674:640] : 35'h000000000;
-  assign \$243  = restore__payload[703] & usable[10];
-  assign \$244  = \$243  ? restore__payload[695:688] : 8'h00;
-  assign \$245  = restore__payload[703] & usable[10];
-  assign \$246  = \$245  ? restore__payload[701] : 1'h0;
+  assign \$239  = restore__payload[639] & usable[9];
+  assign \$240  = \$239  ? restore__payload[610:576] : 35'h000000000;
+  assign \$241  = restore__payload[639] & usable[9];
+  assign \$242  = \$241  ? restore__payload[631:624] : 8'h00;
+  assign \$243  = restore__payload[639] & usable[9];
+  assign \$244  = \$243  ? restore__payload[637] : 1'h0;
+  assign \$245  = restore__payload[639] & usable[9];
+  assign \$246  = \$245  ? restore__payload[638] : 1'h0;
   assign \$247  = restore__payload[703] & usable[10];
-  assign \$248  = \$247  ? restore__payload[702] : 1'h0;
-  assign \$249  = restore__payload[767] & usable[11];
-  assign \$250  = restore__payload[767] & usable[11];
-  assign \$251  = \$250  ? restore__payload[738:704] : 35'h000000000;
-  assign \$252  = restore__payload[767] & usable[11];
-  assign \$253  = \$252  ? restore__payload[759:752] : 8'h00;
-  assign \$254  = restore__payload[767] & usable[11];
-  assign \$255  = \$254  ? restore__payload[765] : 1'h0;
+  assign \$248  = restore__payload[703] & usable[10];
+  assign \$249  = \$248  ? restore__payload[674:640] : 35'h000000000;
+  assign \$250  = restore__payload[703] & usable[10];
+  assign \$251  = \$250  ? restore__payload[695:688] : 8'h00;
+  assign \$252  = restore__payload[703] & usable[10];
+  assign \$253  = \$252  ? restore__payload[701] : 1'h0;
+  assign \$254  = restore__payload[703] & usable[10];
+  assign \$255  = \$254  ? restore__payload[702] : 1'h0;
   assign \$256  = restore__payload[767] & usable[11];
-  assign \$257  = \$256  ? restore__payload[766] : 1'h0;
-  assign \$258  = restore__payload[831] & usable[12];
-  assign \$259  = restore__payload[831] & usable[12];
-  assign \$260  = \$259  ? restore__payload[802:768] : 35'h000000000;
-  assign \$261  = restore__payload[831] & usable[12];
-  assign \$262  = \$261  ? restore__payload[823:816] : 8'h00;
-  assign \$263  = restore__payload[831] & usable[12];
-  assign \$264  = \$263  ? restore__payload[829] : 1'h0;
+  assign \$257  = restore__payload[767] & usable[11];
+  assign \$258  = \$257  ? restore__payload[738:704] : 35'h000000000;
+  assign \$259  = restore__payload[767] & usable[11];
+  assign \$260  = \$259  ? restore__payload[759:752] : 8'h00;
+  assign \$261  = restore__payload[767] & usable[11];
+  assign \$262  = \$261  ? restore__payload[765] : 1'h0;
+  assign \$263  = restore__payload[767] & usable[11];
+  assign \$264  = \$263  ? restore__payload[766] : 1'h0;
   assign \$265  = restore__payload[831] & usable[12];
-  assign \$266  = \$265  ? restore__payload[830] : 1'h0;
-  assign \$267  = restore__payload[895] & usable[13];
-  assign \$268  = restore__payload[895] & usable[13];
-  assign \$269  = \$268  ? restore__payload[866:832] : 35'h000000000;
-  assign \$270  = restore__payload[895] & usable[13];
-  assign \$271  = \$270  ? restore__payload[887:880] : 8'h00;
-  assign \$272  = restore__payload[895] & usable[13];
-  assign \$273  = \$272  ? restore__payload[893] : 1'h0;
+  assign \$266  = restore__payload[831] & usable[12];
+  assign \$267  = \$266  ? restore__payload[802:768] : 35'h000000000;
+  assign \$268  = restore__payload[831] & usable[12];
+  assign \$269  = \$268  ? restore__payload[823:816] : 8'h00;
+  assign \$270  = restore__payload[831] & usable[12];
+  assign \$271  = \$270  ? restore__payload[829] : 1'h0;
+  assign \$272  = restore__payload[831] & usable[12];
+  assign \$273  = \$272  ? restore__payload[830] : 1'h0;
   assign \$274  = restore__payload[895] & usable[13];
-  assign \$275  = \$274  ? restore__payload[894] : 1'h0;
-  assign \$276  = restore__payload[959] & usable[14];
-  assign \$277  = restore__payload[959] & usable[14];
-  assign \$278  = \$277  ? restore__payload[930:896] : 35'h000000000;
-  assign \$279  = restore__payload[959] & usable[14];
-  assign \$280  = \$279  ? restore__payload[951:944] : 8'h00;
-  assign \$281  = restore__payload[959] & usable[14];
-  assign \$282  = \$281  ? restore__payload[957] : 1'h0;
+  assign \$275  = restore__payload[895] & usable[13];
+  assign \$276  = \$275  ? restore__payload[866:832] : 35'h000000000;
+  assign \$277  = restore__payload[895] & usable[13];
+  assign \$278  = \$277  ? restore__payload[887:880] : 8'h00;
+  assign \$279  = restore__payload[895] & usable[13];
+  assign \$280  = \$279  ? restore__payload[893] : 1'h0;
+  assign \$281  = restore__payload[895] & usable[13];
+  assign \$282  = \$281  ? restore__payload[894] : 1'h0;
   assign \$283  = restore__payload[959] & usable[14];
-  assign \$284  = \$283  ? restore__payload[958] : 1'h0;
-  assign \$285  = restore__payload[1023] & usable[15];
-  assign \$286  = restore__payload[1023] & usable[15];
-  assign \$287  = \$286  ? restore__payload[994:960] : 35'h000000000;
-  assign \$288  = restore__payload[1023] & usable[15];
-  assign \$289  = \$288  ? restore__payload[1015:1008] : 8'h00;
-  assign \$290  = restore__payload[1023] & usable[15];
-  assign \$291  = \$290  ? restore__payload[1021] : 1'h0;
+  assign \$284  = restore__payload[959] & usable[14];
+  assign \$285  = \$284  ? restore__payload[930:896] : 35'h000000000;
+  assign \$286  = restore__payload[959] & usable[14];
+  assign \$287  = \$286  ? restore__payload[951:944] : 8'h00;
+  assign \$288  = restore__payload[959] & usable[14];
+  assign \$289  = \$288  ? restore__payload[957] : 1'h0;
+  assign \$290  = restore__payload[959] & usable[14];
+  assign \$291  = \$290  ? restore__payload[958] : 1'h0;
   assign \$292  = restore__payload[1023] & usable[15];
-  assign \$293  = \$292  ? restore__payload[1022] : 1'h0;
-  assign \$295  = | restore__payload[31:19];
-  assign \$296  = | restore__payload[95:83];
-  assign \$297  = | restore__payload[159:147];
-  assign \$298  = | restore__payload[223:211];
-  assign \$299  = | restore__payload[287:275];
-  assign \$300  = | restore__payload[351:339];
-  assign \$301  = | restore__payload[415:403];
-  assign \$302  = | restore__payload[479:467];
-  assign \$303  = | restore__payload[543:531];
-  assign \$304  = | restore__payload[607:595];
-  assign \$305  = | restore__payload[671:659];
-  assign \$306  = | restore__payload[735:723];
-  assign \$307  = | restore__payload[799:787];
-  assign \$308  = | restore__payload[863:851];
-  assign \$309  = | restore__payload[927:915];
-  assign \$310  = | restore__payload[991:979];
-  assign \$311  = restore__payload[1024] == \final ;
-  assign \$312  = restore__payload[1024] != \final ;
-  assign \$313  = way + 1'h1;
-  assign \$314  = way == 4'hf;
-  assign \$315  = index + 1'h1;
-  assign \$316  = \final  ? 17'h00000 : \$315 ;
-  assign \$317  = restore__valid & restore__payload[1024];
-  assign \$318  = ~ selecting;
+  assign \$293  = restore__payload[1023] & usable[15];
+  assign \$294  = \$293  ? restore__payload[994:960] : 35'h000000000;
+  assign \$295  = restore__payload[1023] & usable[15];
+  assign \$296  = \$295  ? restore__payload[1015:1008] : 8'h00;
+  assign \$297  = restore__payload[1023] & usable[15];
+  assign \$298  = \$297  ? restore__payload[1021] : 1'h0;
+  assign \$299  = restore__payload[1023] & usable[15];
+  assign \$300  = \$299  ? restore__payload[1022] : 1'h0;
+  assign \$302  = | restore__payload[31:19];
+  assign \$303  = | restore__payload[95:83];
+  assign \$304  = | restore__payload[159:147];
+  assign \$305  = | restore__payload[223:211];
+  assign \$306  = | restore__payload[287:275];
+  assign \$307  = | restore__payload[351:339];
+  assign \$308  = | restore__payload[415:403];
+  assign \$309  = | restore__payload[479:467];
+  assign \$310  = | restore__payload[543:531];
+  assign \$311  = | restore__payload[607:595];
+  assign \$312  = | restore__payload[671:659];
+  assign \$313  = | restore__payload[735:723];
+  assign \$314  = | restore__payload[799:787];
+  assign \$315  = | restore__payload[863:851];
+  assign \$316  = | restore__payload[927:915];
+  assign \$317  = | restore__payload[991:979];
+  assign \$318  = restore__payload[1024] == \final ;
+  assign \$319  = restore__payload[1024] != \final ;
+  assign \$320  = way + 1'h1;
+  assign \$321  = way == 4'hf;
+  assign \$322  = index + 1'h1;
+  assign \$323  = \final  ? 17'h00000 : \$322 ;
+  assign \$324  = restore__valid & restore__payload[1024];
+  assign \$325  = ~ selecting;
   assign index_bits = 3'h5 + budget[62:59];
   assign row_set = walking ? walk : index[15:5];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$376 ;
-  assign \$320  = walk == 11'h7ff;
-  assign \$321  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
-  assign \$322  = ~ busy;
-  assign \$323  = \$321  & \$322 ;
-  assign \$324  = ~ busy;
-  assign \$325  = hot_rows_write_etc[0] & \$324 ;
-  assign \$326  = ~ busy;
-  assign \$327  = hot_rows_write_etc[1] & \$326 ;
-  assign \$328  = write_data > 20'h80000;
-  assign \$330  = restore__payload[1024] != \final ;
-  assign \$331  = 1'h1 << index[4:0];
-  assign \$333  = 1'h1 << index[4:0];
-  assign \$334  = ~ selecting;
-  assign \$335  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$336  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$337  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$338  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$339  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
-  assign \$340  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
-  assign \$341  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
-  assign \$342  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
-  assign \$343  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
-  assign \$344  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
-  assign \$345  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
-  assign \$346  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
-  assign \$347  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
-  assign \$348  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
-  assign \$349  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
-  assign \$350  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
-  assign \$351  = sending_slots & \final ;
-  assign \$352  = row_in__hot[0] ? slot0 : 19'h00000;
-  assign \$353  = row_in__hot[1] ? slot1 : 19'h00000;
-  assign \$354  = row_in__hot[2] ? slot2 : 19'h00000;
-  assign \$355  = row_in__hot[3] ? slot3 : 19'h00000;
-  assign \$356  = row_in__hot[4] ? slot4 : 19'h00000;
-  assign \$357  = row_in__hot[5] ? slot5 : 19'h00000;
-  assign \$358  = row_in__hot[6] ? slot6 : 19'h00000;
-  assign \$359  = row_in__hot[7] ? slot7 : 19'h00000;
-  assign \$360  = row_in__hot[8] ? slot8 : 19'h00000;
-  assign \$361  = row_in__hot[9] ? slot9 : 19'h00000;
-  assign \$362  = row_in__hot[10] ? slot10 : 19'h00000;
-  assign \$363  = row_in__hot[11] ? slot11 : 19'h00000;
-  assign \$364  = row_in__hot[12] ? slot12 : 19'h00000;
-  assign \$365  = row_in__hot[13] ? slot13 : 19'h00000;
-  assign \$366  = row_in__hot[14] ? slot14 : 19'h00000;
-  assign \$367  = row_in__hot[15] ? slot15 : 19'h00000;
-  assign \$368  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$369  = busy | running;
-  assign \$370  = \$368  & \$369 ;
-  assign \$371  = write_data == 3'h4;
-  assign \$372  = hot_rows_write_etc[1] & \$371 ;
-  assign \$373  = ~ \$372 ;
-  assign \$374  = write_data == 3'h4;
-  assign \$375  = hot_rows_write_etc[1] & \$374 ;
-  assign \$376  = ! fsm_state;
-  assign \$377  = fsm_state == 1'h1;
-  assign \$378  = fsm_state == 2'h2;
-  assign \$379  = fsm_state == 2'h3;
-  assign \$380  = fsm_state == 3'h4;
-  assign \$381  = fsm_state == 3'h5;
-  assign \$382  = fsm_state == 3'h6;
-  assign \$383  = fsm_state == 3'h7;
-  assign \$384  = fsm_state == 4'h8;
-  assign \$385  = fsm_state == 4'h9;
-  assign \$386  = fsm_state == 4'ha;
-  assign \$387  = fsm_state == 4'hb;
-  assign \$388  = fsm_state == 4'hc;
-  assign \$389  = fsm_state == 4'hd;
-  assign \$390  = fsm_state == 4'he;
+  assign \$326  = ~ \$385 ;
+  assign \$327  = commands | resizes;
+  assign running = \$326  | \$327 ;
+  assign \$329  = walk == 11'h7ff;
+  assign \$330  = commands | resizes;
+  assign \$331  = ~ busy;
+  assign \$332  = \$330  & \$331 ;
+  assign \$333  = ~ busy;
+  assign \$334  = resizes & \$333 ;
+  assign \$335  = ~ busy;
+  assign \$336  = commands & \$335 ;
+  assign \$337  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$338  = ~ \$337 ;
+  assign \$340  = restore__payload[1024] != \final ;
+  assign \$341  = 1'h1 << index[4:0];
+  assign \$343  = 1'h1 << index[4:0];
+  assign \$344  = ~ selecting;
+  assign \$345  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$346  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$347  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$348  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$349  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
+  assign \$350  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
+  assign \$351  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
+  assign \$352  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
+  assign \$353  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
+  assign \$354  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
+  assign \$355  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
+  assign \$356  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
+  assign \$357  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
+  assign \$358  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
+  assign \$359  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
+  assign \$360  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
+  assign \$361  = sending_slots & \final ;
+  assign \$362  = row_in__hot[0] ? slot0 : 19'h00000;
+  assign \$363  = row_in__hot[1] ? slot1 : 19'h00000;
+  assign \$364  = row_in__hot[2] ? slot2 : 19'h00000;
+  assign \$365  = row_in__hot[3] ? slot3 : 19'h00000;
+  assign \$366  = row_in__hot[4] ? slot4 : 19'h00000;
+  assign \$367  = row_in__hot[5] ? slot5 : 19'h00000;
+  assign \$368  = row_in__hot[6] ? slot6 : 19'h00000;
+  assign \$369  = row_in__hot[7] ? slot7 : 19'h00000;
+  assign \$370  = row_in__hot[8] ? slot8 : 19'h00000;
+  assign \$371  = row_in__hot[9] ? slot9 : 19'h00000;
+  assign \$372  = row_in__hot[10] ? slot10 : 19'h00000;
+  assign \$373  = row_in__hot[11] ? slot11 : 19'h00000;
+  assign \$374  = row_in__hot[12] ? slot12 : 19'h00000;
+  assign \$375  = row_in__hot[13] ? slot13 : 19'h00000;
+  assign \$376  = row_in__hot[14] ? slot14 : 19'h00000;
+  assign \$377  = row_in__hot[15] ? slot15 : 19'h00000;
+  assign \$378  = commands | resizes;
+  assign \$379  = ~ \$385 ;
+  assign \$380  = busy | \$379 ;
+  assign \$381  = \$378  & \$380 ;
+  assign \$382  = commands & is_snapshot;
+  assign \$383  = ~ \$382 ;
+  assign \$384  = commands & is_snapshot;
+  assign \$385  = ! fsm_state;
+  assign \$386  = fsm_state == 1'h1;
+  assign \$387  = fsm_state == 2'h2;
+  assign \$388  = fsm_state == 2'h3;
+  assign \$389  = fsm_state == 3'h4;
+  assign \$390  = fsm_state == 3'h5;
+  assign \$391  = fsm_state == 3'h6;
+  assign \$392  = fsm_state == 3'h7;
+  assign \$393  = fsm_state == 4'h8;
+  assign \$394  = fsm_state == 4'h9;
+  assign \$395  = fsm_state == 4'ha;
+  assign \$396  = fsm_state == 4'hb;
+  assign \$397  = fsm_state == 4'hc;
+  assign \$398  = fsm_state == 4'hd;
+  assign \$399  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$391 ;
+    entries <= \$400 ;
   always @(posedge clk)
-    beyond <= \$392 ;
+    beyond <= \$401 ;
   always @(posedge clk)
-    budget <= \$393 ;
+    budget <= \$402 ;
   always @(posedge clk)
-    quota <= \$394 ;
+    quota <= \$403 ;
   always @(posedge clk)
-    last <= \$395 ;
+    commands <= \$404 ;
   always @(posedge clk)
-    \final  <= \$396 ;
+    resizes <= \$405 ;
   always @(posedge clk)
-    usable <= \$397 ;
+    is_clear <= \$406 ;
   always @(posedge clk)
-    group0_0 <= \$398 ;
+    is_dump <= \$407 ;
   always @(posedge clk)
-    group0_1 <= \$399 ;
+    is_restore <= \$408 ;
   always @(posedge clk)
-    group0_2 <= \$400 ;
+    is_snapshot <= \$409 ;
   always @(posedge clk)
-    group0_3 <= \$401 ;
+    is_reset_counters <= \$410 ;
   always @(posedge clk)
-    group0_4 <= \$402 ;
+    is_select <= \$411 ;
   always @(posedge clk)
-    group0_5 <= \$403 ;
+    asked_rows <= \$412 ;
   always @(posedge clk)
-    group0_6 <= \$404 ;
+    too_many <= \$413 ;
   always @(posedge clk)
-    group8_0 <= \$405 ;
+    last <= \$414 ;
   always @(posedge clk)
-    group8_1 <= \$406 ;
+    \final  <= \$415 ;
   always @(posedge clk)
-    group8_2 <= \$407 ;
+    usable <= \$416 ;
   always @(posedge clk)
-    group8_3 <= \$408 ;
+    group0_0 <= \$417 ;
   always @(posedge clk)
-    group8_4 <= \$409 ;
+    group0_1 <= \$418 ;
   always @(posedge clk)
-    group8_5 <= \$410 ;
+    group0_2 <= \$419 ;
   always @(posedge clk)
-    group8_6 <= \$411 ;
+    group0_3 <= \$420 ;
   always @(posedge clk)
-    group16_0 <= \$412 ;
+    group0_4 <= \$421 ;
   always @(posedge clk)
-    group16_1 <= \$413 ;
+    group0_5 <= \$422 ;
   always @(posedge clk)
-    group16_2 <= \$414 ;
+    group0_6 <= \$423 ;
   always @(posedge clk)
-    group16_3 <= \$415 ;
+    group8_0 <= \$424 ;
   always @(posedge clk)
-    group16_4 <= \$416 ;
+    group8_1 <= \$425 ;
   always @(posedge clk)
-    group16_5 <= \$417 ;
+    group8_2 <= \$426 ;
   always @(posedge clk)
-    group16_6 <= \$418 ;
+    group8_3 <= \$427 ;
   always @(posedge clk)
-    group24_0 <= \$419 ;
+    group8_4 <= \$428 ;
   always @(posedge clk)
-    group24_1 <= \$420 ;
+    group8_5 <= \$429 ;
   always @(posedge clk)
-    group24_2 <= \$421 ;
+    group8_6 <= \$430 ;
   always @(posedge clk)
-    group24_3 <= \$422 ;
+    group16_0 <= \$431 ;
   always @(posedge clk)
-    group24_4 <= \$423 ;
+    group16_1 <= \$432 ;
   always @(posedge clk)
-    group24_5 <= \$424 ;
+    group16_2 <= \$433 ;
   always @(posedge clk)
-    group24_6 <= \$425 ;
+    group16_3 <= \$434 ;
   always @(posedge clk)
-    \within  <= \$426 ;
+    group16_4 <= \$435 ;
   always @(posedge clk)
-    judged <= \$427 ;
+    group16_5 <= \$436 ;
   always @(posedge clk)
-    judge <= \$428 ;
+    group16_6 <= \$437 ;
   always @(posedge clk)
-    counted <= \$429 ;
+    group24_0 <= \$438 ;
   always @(posedge clk)
-    restored <= \$430 ;
+    group24_1 <= \$439 ;
   always @(posedge clk)
-    restore_entry <= \$431 ;
+    group24_2 <= \$440 ;
   always @(posedge clk)
-    unusable <= \$432 ;
+    group24_3 <= \$441 ;
   always @(posedge clk)
-    row_in__hot <= \$433 ;
+    group24_4 <= \$442 ;
   always @(posedge clk)
-    accessing <= \$434 ;
+    group24_5 <= \$443 ;
   always @(posedge clk)
-    walk <= \$435 ;
+    group24_6 <= \$444 ;
   always @(posedge clk)
-    index <= \$436 ;
+    \within  <= \$445 ;
   always @(posedge clk)
-    walking <= \$437 ;
+    judged <= \$446 ;
   always @(posedge clk)
-    report <= \$438 ;
+    judge <= \$447 ;
   always @(posedge clk)
-    fsm_state <= \$439 ;
+    counted <= \$448 ;
   always @(posedge clk)
-    hot_rows <= \$440 ;
+    restored <= \$449 ;
   always @(posedge clk)
-    row_in__valid <= \$441 ;
+    restore_entry <= \$450 ;
   always @(posedge clk)
-    row_in__referenced <= \$442 ;
+    unusable <= \$451 ;
   always @(posedge clk)
-    row_in__age <= \$443 ;
+    row_in__hot <= \$452 ;
   always @(posedge clk)
-    row_in__counters <= \$444 ;
+    accessing <= \$453 ;
   always @(posedge clk)
-    row_in__tags <= \$445 ;
+    walk <= \$454 ;
   always @(posedge clk)
-    way <= \$446 ;
-  always @(posedge clk)
-    slot0 <= \$447 ;
-  always @(posedge clk)
-    slot1 <= \$448 ;
-  always @(posedge clk)
-    slot2 <= \$449 ;
-  always @(posedge clk)
-    slot3 <= \$450 ;
-  always @(posedge clk)
-    slot4 <= \$451 ;
-  always @(posedge clk)
-    slot5 <= \$452 ;
-  always @(posedge clk)
-    slot6 <= \$453 ;
-  always @(posedge clk)
-    slot7 <= \$454 ;
-  always @(posedge clk)
-    slot8 <= \$455 ;
-  always @(posedge clk)
-    slot9 <= \$456 ;
-  always @(posedge clk)
-    slot10 <= \$457 ;
-  always @(posedge clk)
-    slot11 <= \$458 ;
-  always @(posedge clk)
-    slot12 <= \$459 ;
-  always @(posedge clk)
-    slot13 <= \$460 ;
+    index <= \$455 ;
   always @* begin
     if (starts_blocks) begin end
-    \$461  = slot14;
+    \$456  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$456  = 1'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$456  = 1'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$456  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$301 ) begin
+              if (restore__payload[1024]) begin
+                \$456  = 1'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$319 ) begin
+              if (restore__payload[1024]) begin
+                \$456  = 1'h1;
+              end
+            end
+          end
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$324 ) begin
+            \$456  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$456  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$457  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$457  = 1'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$457  = 1'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$457  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$301 ) begin
+              \$457  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$319 ) begin
+              \$457  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$457  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$458  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$458  = 4'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$458  = 4'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$458  = 4'h1;
+            end
+            if (is_dump) begin
+              \$458  = 4'h2;
+            end
+            if (is_restore) begin
+              \$458  = 4'h3;
+            end
+            if (is_select) begin
+              \$458  = 4'h4;
+            end
+          end
+      4'h2:
+          \$458  = 4'h5;
+      4'h5:
+          \$458  = 4'h6;
+      4'h6:
+          \$458  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$458  = 4'h8;
+          end
+      4'h8:
+          if (\$149 ) begin
+            \$458  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$458  = 4'h2;
+            if (\final ) begin
+              \$458  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$458  = 4'ha;
+            if (\$301 ) begin
+              \$458  = 4'hb;
+              if (restore__payload[1024]) begin
+                \$458  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$458  = 4'hc;
+            if (\$319 ) begin
+              \$458  = 4'hb;
+              if (restore__payload[1024]) begin
+                \$458  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$321 ) begin
+            \$458  = 4'hd;
+          end
+      4'hd:
+        begin
+          \$458  = 4'he;
+          if (\final ) begin
+            \$458  = 4'h0;
+          end
+        end
+      4'he:
+          \$458  = 4'h3;
+      4'hb:
+          if (\$324 ) begin
+            \$458  = 4'h1;
+          end
+      4'h4:
+          if (\$325 ) begin
+            \$458  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$458  = 4'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$459  = hot_rows;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$459  = asked_rows;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$459  = 20'h80000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$460  = row_in__valid;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$460  = group0_0;
+            2'h1:
+                \$460  = group8_0;
+            2'h2:
+                \$460  = group16_0;
+            2'h3:
+                \$460  = group24_0;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$460 [0] = \$157 ;
+            \$460 [1] = \$166 ;
+            \$460 [2] = \$175 ;
+            \$460 [3] = \$184 ;
+            \$460 [4] = \$193 ;
+            \$460 [5] = \$202 ;
+            \$460 [6] = \$211 ;
+            \$460 [7] = \$220 ;
+            \$460 [8] = \$229 ;
+            \$460 [9] = \$238 ;
+            \$460 [10] = \$247 ;
+            \$460 [11] = \$256 ;
+            \$460 [12] = \$265 ;
+            \$460 [13] = \$274 ;
+            \$460 [14] = \$283 ;
+            \$460 [15] = \$292 ;
+          end
+    endcase
+    if (rst) begin
+      \$460  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$461  = row_in__referenced;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$461  = group0_2;
+            2'h1:
+                \$461  = group8_2;
+            2'h2:
+                \$461  = group16_2;
+            2'h3:
+                \$461  = group24_2;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$461 [0] = \$163 ;
+            \$461 [1] = \$172 ;
+            \$461 [2] = \$181 ;
+            \$461 [3] = \$190 ;
+            \$461 [4] = \$199 ;
+            \$461 [5] = \$208 ;
+            \$461 [6] = \$217 ;
+            \$461 [7] = \$226 ;
+            \$461 [8] = \$235 ;
+            \$461 [9] = \$244 ;
+            \$461 [10] = \$253 ;
+            \$461 [11] = \$262 ;
+            \$461 [12] = \$271 ;
+            \$461 [13] = \$280 ;
+            \$461 [14] = \$289 ;
+            \$461 [15] = \$298 ;
+          end
+    endcase
+    if (rst) begin
+      \$461  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$462  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$462  = group0_3;
+            2'h1:
+                \$462  = group8_3;
+            2'h2:
+                \$462  = group16_3;
+            2'h3:
+                \$462  = group24_3;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$462  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$462  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$463  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$463  = group0_4;
+            2'h1:
+                \$463  = group8_4;
+            2'h2:
+                \$463  = group16_4;
+            2'h3:
+                \$463  = group24_4;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$463 [7:0] = \$161 ;
+            \$463 [15:8] = \$170 ;
+            \$463 [23:16] = \$179 ;
+            \$463 [31:24] = \$188 ;
+            \$463 [39:32] = \$197 ;
+            \$463 [47:40] = \$206 ;
+            \$463 [55:48] = \$215 ;
+            \$463 [63:56] = \$224 ;
+            \$463 [71:64] = \$233 ;
+            \$463 [79:72] = \$242 ;
+            \$463 [87:80] = \$251 ;
+            \$463 [95:88] = \$260 ;
+            \$463 [103:96] = \$269 ;
+            \$463 [111:104] = \$278 ;
+            \$463 [119:112] = \$287 ;
+            \$463 [127:120] = \$296 ;
+          end
+    endcase
+    if (rst) begin
+      \$463  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$464  = row_in__tags;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$464  = group0_5;
+            2'h1:
+                \$464  = group8_5;
+            2'h2:
+                \$464  = group16_5;
+            2'h3:
+                \$464  = group24_5;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$464 [34:0] = \$159 ;
+            \$464 [69:35] = \$168 ;
+            \$464 [104:70] = \$177 ;
+            \$464 [139:105] = \$186 ;
+            \$464 [174:140] = \$195 ;
+            \$464 [209:175] = \$204 ;
+            \$464 [244:210] = \$213 ;
+            \$464 [279:245] = \$222 ;
+            \$464 [314:280] = \$231 ;
+            \$464 [349:315] = \$240 ;
+            \$464 [384:350] = \$249 ;
+            \$464 [419:385] = \$258 ;
+            \$464 [454:420] = \$267 ;
+            \$464 [489:455] = \$276 ;
+            \$464 [524:490] = \$285 ;
+            \$464 [559:525] = \$294 ;
+          end
+    endcase
+    if (rst) begin
+      \$464  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$465  = way;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+        begin
+          \$465  = \$132 [4:0];
+          if (\$149 ) begin
+            \$465  = 5'h00;
+          end
+        end
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+        begin
+          \$465  = \$320 [4:0];
+          if (\$321 ) begin
+            \$465  = 5'h00;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$465  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$466  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                \$466  = \$133 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$466  = restore__payload[18:0];
+          end
+    endcase
+    if (rst) begin
+      \$466  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$467  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                \$467  = \$134 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$467  = restore__payload[82:64];
+          end
+    endcase
+    if (rst) begin
+      \$467  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$468  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                \$468  = \$135 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$468  = restore__payload[146:128];
+          end
+    endcase
+    if (rst) begin
+      \$468  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$469  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                \$469  = \$136 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$469  = restore__payload[210:192];
+          end
+    endcase
+    if (rst) begin
+      \$469  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$470  = slot4;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                \$470  = \$137 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$470  = restore__payload[274:256];
+          end
+    endcase
+    if (rst) begin
+      \$470  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$471  = slot5;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                \$471  = \$138 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$471  = restore__payload[338:320];
+          end
+    endcase
+    if (rst) begin
+      \$471  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$472  = slot6;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                \$472  = \$139 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$472  = restore__payload[402:384];
+          end
+    endcase
+    if (rst) begin
+      \$472  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$473  = slot7;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                \$473  = \$140 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$473  = restore__payload[466:448];
+          end
+    endcase
+    if (rst) begin
+      \$473  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$474  = slot8;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                \$474  = \$141 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$474  = restore__payload[530:512];
+          end
+    endcase
+    if (rst) begin
+      \$474  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$475  = slot9;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                \$475  = \$142 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$475  = restore__payload[594:576];
+          end
+    endcase
+    if (rst) begin
+      \$475  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$476  = slot10;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                \$476  = \$143 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$476  = restore__payload[658:640];
+          end
+    endcase
+    if (rst) begin
+      \$476  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$477  = slot11;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                \$477  = \$144 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$477  = restore__payload[722:704];
+          end
+    endcase
+    if (rst) begin
+      \$477  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$478  = slot12;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                /* empty */;
+            5'h0e:
+                \$478  = \$145 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$478  = restore__payload[786:768];
+          end
+    endcase
+    if (rst) begin
+      \$478  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$479  = slot13;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                /* empty */;
+            5'h0e:
+                /* empty */;
+            5'h0f:
+                \$479  = \$146 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$479  = restore__payload[850:832];
+          end
+    endcase
+    if (rst) begin
+      \$479  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$480  = slot14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -12402,7 +13643,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
             5'h0f:
                 /* empty */;
             5'h10:
-                \$461  = \$140 ;
+                \$480  = \$147 ;
           endcase
       4'h9:
           /* empty */;
@@ -12410,16 +13651,16 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$461  = restore__payload[914:896];
+            \$480  = restore__payload[914:896];
           end
     endcase
     if (rst) begin
-      \$461  = 19'h00000;
+      \$480  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$462  = slot15;
+    \$481  = slot15;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -12466,7 +13707,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
             5'h10:
                 /* empty */;
             5'h11:
-                \$462  = \$141 ;
+                \$481  = \$148 ;
           endcase
       4'h9:
           /* empty */;
@@ -12474,16 +13715,16 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$462  = restore__payload[978:960];
+            \$481  = restore__payload[978:960];
           end
     endcase
     if (rst) begin
-      \$462  = 19'h00000;
+      \$481  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$463  = sending_slots;
+    \$482  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -12498,21 +13739,21 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h7:
           /* empty */;
       4'h8:
-          if (\$142 ) begin
-            \$463  = 1'h1;
+          if (\$149 ) begin
+            \$482  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$463  = 1'h0;
+            \$482  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$463  = 1'h0;
+      \$482  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$464  = \beyond$265 ;
+    \$483  = \beyond$279 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -12534,31 +13775,31 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$464 [0] = \$295 ;
-            \$464 [1] = \$296 ;
-            \$464 [2] = \$297 ;
-            \$464 [3] = \$298 ;
-            \$464 [4] = \$299 ;
-            \$464 [5] = \$300 ;
-            \$464 [6] = \$301 ;
-            \$464 [7] = \$302 ;
-            \$464 [8] = \$303 ;
-            \$464 [9] = \$304 ;
-            \$464 [10] = \$305 ;
-            \$464 [11] = \$306 ;
-            \$464 [12] = \$307 ;
-            \$464 [13] = \$308 ;
-            \$464 [14] = \$309 ;
-            \$464 [15] = \$310 ;
+            \$483 [0] = \$302 ;
+            \$483 [1] = \$303 ;
+            \$483 [2] = \$304 ;
+            \$483 [3] = \$305 ;
+            \$483 [4] = \$306 ;
+            \$483 [5] = \$307 ;
+            \$483 [6] = \$308 ;
+            \$483 [7] = \$309 ;
+            \$483 [8] = \$310 ;
+            \$483 [9] = \$311 ;
+            \$483 [10] = \$312 ;
+            \$483 [11] = \$313 ;
+            \$483 [12] = \$314 ;
+            \$483 [13] = \$315 ;
+            \$483 [14] = \$316 ;
+            \$483 [15] = \$317 ;
           end
     endcase
     if (rst) begin
-      \$464  = 16'h0000;
+      \$483  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$465  = counts;
+    \$484  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -12580,11 +13821,11 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$465  = \$311 ;
+            \$484  = \$318 ;
           end
     endcase
     if (rst) begin
-      \$465  = 1'h0;
+      \$484  = 1'h0;
     end
   end
   always @* begin
@@ -12592,7 +13833,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     row_write = 32'd0;
     casez (fsm_state)
       4'h1:
-          row_write = \$319 ;
+          row_write = \$328 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -12614,7 +13855,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$333 [31:0];
+          row_write = \$343 [31:0];
     endcase
   end
   always @* begin
@@ -12630,26 +13871,15 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$320 ) begin
+          if (\$329 ) begin
             done = report;
           end
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -12678,11 +13908,11 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'hb:
           /* empty */;
       4'h4:
-          if (\$334 ) begin
+          if (\$344 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$375 ) begin
+    if (\$384 ) begin
       done = 1'h1;
     end
   end
@@ -12693,7 +13923,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$323 ;
+          leaves = \$332 ;
     endcase
   end
   always @* begin
@@ -12703,8 +13933,8 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-            if (\$328 ) begin
+          if (\$334 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -12717,16 +13947,11 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -12737,18 +13962,11 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -12759,22 +13977,11 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -12785,25 +13992,9 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            command_code = \$338 ;
           end
     endcase
   end
@@ -12885,13 +14076,13 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$329 ) begin
+            if (\$339 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$330 ) begin
+            if (\$340 ) begin
               restore_length = 1'h1;
             end
           end
@@ -12922,7 +14113,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$331 [31:0];
+          slot_write = \$341 [31:0];
     endcase
   end
   always @* begin
@@ -12950,57 +14141,57 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$332 ;
+          slot_in = \$342 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$335 ;
-    dump__payload[127:64] = \$336 ;
-    dump__payload[191:128] = \$337 ;
-    dump__payload[255:192] = \$338 ;
-    dump__payload[319:256] = \$339 ;
-    dump__payload[383:320] = \$340 ;
-    dump__payload[447:384] = \$341 ;
-    dump__payload[511:448] = \$342 ;
-    dump__payload[575:512] = \$343 ;
-    dump__payload[639:576] = \$344 ;
-    dump__payload[703:640] = \$345 ;
-    dump__payload[767:704] = \$346 ;
-    dump__payload[831:768] = \$347 ;
-    dump__payload[895:832] = \$348 ;
-    dump__payload[959:896] = \$349 ;
-    dump__payload[1023:960] = \$350 ;
+    dump__payload[63:0] = \$345 ;
+    dump__payload[127:64] = \$346 ;
+    dump__payload[191:128] = \$347 ;
+    dump__payload[255:192] = \$348 ;
+    dump__payload[319:256] = \$349 ;
+    dump__payload[383:320] = \$350 ;
+    dump__payload[447:384] = \$351 ;
+    dump__payload[511:448] = \$352 ;
+    dump__payload[575:512] = \$353 ;
+    dump__payload[639:576] = \$354 ;
+    dump__payload[703:640] = \$355 ;
+    dump__payload[767:704] = \$356 ;
+    dump__payload[831:768] = \$357 ;
+    dump__payload[895:832] = \$358 ;
+    dump__payload[959:896] = \$359 ;
+    dump__payload[1023:960] = \$360 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$352  };
-      dump__payload[127:64] = { 45'h000000000000, \$353  };
-      dump__payload[191:128] = { 45'h000000000000, \$354  };
-      dump__payload[255:192] = { 45'h000000000000, \$355  };
-      dump__payload[319:256] = { 45'h000000000000, \$356  };
-      dump__payload[383:320] = { 45'h000000000000, \$357  };
-      dump__payload[447:384] = { 45'h000000000000, \$358  };
-      dump__payload[511:448] = { 45'h000000000000, \$359  };
-      dump__payload[575:512] = { 45'h000000000000, \$360  };
-      dump__payload[639:576] = { 45'h000000000000, \$361  };
-      dump__payload[703:640] = { 45'h000000000000, \$362  };
-      dump__payload[767:704] = { 45'h000000000000, \$363  };
-      dump__payload[831:768] = { 45'h000000000000, \$364  };
-      dump__payload[895:832] = { 45'h000000000000, \$365  };
-      dump__payload[959:896] = { 45'h000000000000, \$366  };
-      dump__payload[1023:960] = { 45'h000000000000, \$367  };
+      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$362  };
+      dump__payload[127:64] = { 45'h000000000000, \$363  };
+      dump__payload[191:128] = { 45'h000000000000, \$364  };
+      dump__payload[255:192] = { 45'h000000000000, \$365  };
+      dump__payload[319:256] = { 45'h000000000000, \$366  };
+      dump__payload[383:320] = { 45'h000000000000, \$367  };
+      dump__payload[447:384] = { 45'h000000000000, \$368  };
+      dump__payload[511:448] = { 45'h000000000000, \$369  };
+      dump__payload[575:512] = { 45'h000000000000, \$370  };
+      dump__payload[639:576] = { 45'h000000000000, \$371  };
+      dump__payload[703:640] = { 45'h000000000000, \$372  };
+      dump__payload[767:704] = { 45'h000000000000, \$373  };
+      dump__payload[831:768] = { 45'h000000000000, \$374  };
+      dump__payload[895:832] = { 45'h000000000000, \$375  };
+      dump__payload[959:896] = { 45'h000000000000, \$376  };
+      dump__payload[1023:960] = { 45'h000000000000, \$377  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$370 ) begin
-      command_busy = \$373 ;
+    if (\$381 ) begin
+      command_busy = \$383 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$375 ) begin
+    if (\$384 ) begin
       snapshot = 1'h1;
     end
   end
@@ -13092,104 +14283,6 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           \$38  = { 1'h0, entries[14:0] };
       4'hb:
           \$38  = entries[15:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$126  = group0_6;
-      2'h1:
-          \$126  = group8_6;
-      2'h2:
-          \$126  = group16_6;
-      2'h3:
-          \$126  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$127  = group0_6;
-      2'h1:
-          \$127  = group8_6;
-      2'h2:
-          \$127  = group16_6;
-      2'h3:
-          \$127  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$128  = group0_6;
-      2'h1:
-          \$128  = group8_6;
-      2'h2:
-          \$128  = group16_6;
-      2'h3:
-          \$128  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$129  = group0_6;
-      2'h1:
-          \$129  = group8_6;
-      2'h2:
-          \$129  = group16_6;
-      2'h3:
-          \$129  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$130  = group0_6;
-      2'h1:
-          \$130  = group8_6;
-      2'h2:
-          \$130  = group16_6;
-      2'h3:
-          \$130  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$131  = group0_6;
-      2'h1:
-          \$131  = group8_6;
-      2'h2:
-          \$131  = group16_6;
-      2'h3:
-          \$131  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$132  = group0_6;
-      2'h1:
-          \$132  = group8_6;
-      2'h2:
-          \$132  = group16_6;
-      2'h3:
-          \$132  = group24_6;
     endcase
   end
   always @* begin
@@ -13320,543 +14413,261 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = 19'h00000;
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$142  = group0_6;
+      2'h1:
+          \$142  = group8_6;
+      2'h2:
+          \$142  = group16_6;
+      2'h3:
+          \$142  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$143  = group0_6;
+      2'h1:
+          \$143  = group8_6;
+      2'h2:
+          \$143  = group16_6;
+      2'h3:
+          \$143  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$144  = group0_6;
+      2'h1:
+          \$144  = group8_6;
+      2'h2:
+          \$144  = group16_6;
+      2'h3:
+          \$144  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$145  = group0_6;
+      2'h1:
+          \$145  = group8_6;
+      2'h2:
+          \$145  = group16_6;
+      2'h3:
+          \$145  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$146  = group0_6;
+      2'h1:
+          \$146  = group8_6;
+      2'h2:
+          \$146  = group16_6;
+      2'h3:
+          \$146  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$147  = group0_6;
+      2'h1:
+          \$147  = group8_6;
+      2'h2:
+          \$147  = group16_6;
+      2'h3:
+          \$147  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$148  = group0_6;
+      2'h1:
+          \$148  = group8_6;
+      2'h2:
+          \$148  = group16_6;
+      2'h3:
+          \$148  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = 19'h00000;
     casez (way)
       5'h00:
-          \$332  = slot0;
+          \$342  = slot0;
       5'h01:
-          \$332  = slot1;
+          \$342  = slot1;
       5'h02:
-          \$332  = slot2;
+          \$342  = slot2;
       5'h03:
-          \$332  = slot3;
+          \$342  = slot3;
       5'h04:
-          \$332  = slot4;
+          \$342  = slot4;
       5'h05:
-          \$332  = slot5;
+          \$342  = slot5;
       5'h06:
-          \$332  = slot6;
+          \$342  = slot6;
       5'h07:
-          \$332  = slot7;
+          \$342  = slot7;
       5'h08:
-          \$332  = slot8;
+          \$342  = slot8;
       5'h09:
-          \$332  = slot9;
+          \$342  = slot9;
       5'h0a:
-          \$332  = slot10;
+          \$342  = slot10;
       5'h0b:
-          \$332  = slot11;
+          \$342  = slot11;
       5'h0c:
-          \$332  = slot12;
+          \$342  = slot12;
       5'h0d:
-          \$332  = slot13;
+          \$342  = slot13;
       5'h0e:
-          \$332  = slot14;
+          \$342  = slot14;
       5'h0f:
-          \$332  = slot15;
+          \$342  = slot15;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$391  = \$1 [20:0];
+    \$400  = \$1 [20:0];
     if (rst) begin
-      \$391  = 21'h000000;
+      \$400  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$392  = { \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$401  = { \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$392  = 11'h000;
+      \$401  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$393 [62:59] = \$23 [3:0];
-    \$393 [10:0] = \$24 ;
-    \$393 [58:43] = \$38 ;
-    \$393 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
-    \$393 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
+    \$402 [62:59] = \$23 [3:0];
+    \$402 [10:0] = \$24 ;
+    \$402 [58:43] = \$38 ;
+    \$402 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
+    \$402 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
     if (rst) begin
-      \$393  = 63'h0000000000000000;
+      \$402  = 63'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$394  = \$37 [4:0];
+    \$403  = \$37 [4:0];
     if (rst) begin
-      \$394  = 5'h00;
+      \$403  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$395  = \$72 [15:0];
+    \$404  = command_write_etc[1];
     if (rst) begin
-      \$395  = 16'h0000;
+      \$404  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$396  = \$73 ;
+    \$405  = command_write_etc[0];
     if (rst) begin
-      \$396  = 1'h0;
+      \$405  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$397  = \$75 ;
+    \$406  = \$71 ;
     if (rst) begin
-      \$397  = 16'h0000;
+      \$406  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$398  = row_out__0__valid;
-      3'h1:
-          \$398  = row_out__1__valid;
-      3'h2:
-          \$398  = row_out__2__valid;
-      3'h3:
-          \$398  = row_out__3__valid;
-      3'h4:
-          \$398  = row_out__4__valid;
-      3'h5:
-          \$398  = row_out__5__valid;
-      3'h6:
-          \$398  = row_out__6__valid;
-      3'h7:
-          \$398  = row_out__7__valid;
-    endcase
+    \$407  = \$72 ;
     if (rst) begin
-      \$398  = 16'h0000;
+      \$407  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$399  = row_out__0__hot;
-      3'h1:
-          \$399  = row_out__1__hot;
-      3'h2:
-          \$399  = row_out__2__hot;
-      3'h3:
-          \$399  = row_out__3__hot;
-      3'h4:
-          \$399  = row_out__4__hot;
-      3'h5:
-          \$399  = row_out__5__hot;
-      3'h6:
-          \$399  = row_out__6__hot;
-      3'h7:
-          \$399  = row_out__7__hot;
-    endcase
+    \$408  = \$73 ;
     if (rst) begin
-      \$399  = 16'h0000;
+      \$408  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$400  = row_out__0__referenced;
-      3'h1:
-          \$400  = row_out__1__referenced;
-      3'h2:
-          \$400  = row_out__2__referenced;
-      3'h3:
-          \$400  = row_out__3__referenced;
-      3'h4:
-          \$400  = row_out__4__referenced;
-      3'h5:
-          \$400  = row_out__5__referenced;
-      3'h6:
-          \$400  = row_out__6__referenced;
-      3'h7:
-          \$400  = row_out__7__referenced;
-    endcase
+    \$409  = \$74 ;
     if (rst) begin
-      \$400  = 16'h0000;
+      \$409  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$401  = row_out__0__age;
-      3'h1:
-          \$401  = row_out__1__age;
-      3'h2:
-          \$401  = row_out__2__age;
-      3'h3:
-          \$401  = row_out__3__age;
-      3'h4:
-          \$401  = row_out__4__age;
-      3'h5:
-          \$401  = row_out__5__age;
-      3'h6:
-          \$401  = row_out__6__age;
-      3'h7:
-          \$401  = row_out__7__age;
-    endcase
+    \$410  = \$75 ;
     if (rst) begin
-      \$401  = 8'h00;
+      \$410  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$402  = row_out__0__counters;
-      3'h1:
-          \$402  = row_out__1__counters;
-      3'h2:
-          \$402  = row_out__2__counters;
-      3'h3:
-          \$402  = row_out__3__counters;
-      3'h4:
-          \$402  = row_out__4__counters;
-      3'h5:
-          \$402  = row_out__5__counters;
-      3'h6:
-          \$402  = row_out__6__counters;
-      3'h7:
-          \$402  = row_out__7__counters;
-    endcase
+    \$411  = \$76 ;
     if (rst) begin
-      \$402  = 128'h00000000000000000000000000000000;
+      \$411  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$403  = row_out__0__tags;
-      3'h1:
-          \$403  = row_out__1__tags;
-      3'h2:
-          \$403  = row_out__2__tags;
-      3'h3:
-          \$403  = row_out__3__tags;
-      3'h4:
-          \$403  = row_out__4__tags;
-      3'h5:
-          \$403  = row_out__5__tags;
-      3'h6:
-          \$403  = row_out__6__tags;
-      3'h7:
-          \$403  = row_out__7__tags;
-    endcase
+    \$412  = command[19:0];
     if (rst) begin
-      \$403  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$412  = 20'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$404  = slot_out__0;
-      3'h1:
-          \$404  = slot_out__1;
-      3'h2:
-          \$404  = slot_out__2;
-      3'h3:
-          \$404  = slot_out__3;
-      3'h4:
-          \$404  = slot_out__4;
-      3'h5:
-          \$404  = slot_out__5;
-      3'h6:
-          \$404  = slot_out__6;
-      3'h7:
-          \$404  = slot_out__7;
-    endcase
+    \$413  = \$77 ;
     if (rst) begin
-      \$404  = 19'h00000;
+      \$413  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$405  = row_out__8__valid;
-      3'h1:
-          \$405  = row_out__9__valid;
-      3'h2:
-          \$405  = row_out__10__valid;
-      3'h3:
-          \$405  = row_out__11__valid;
-      3'h4:
-          \$405  = row_out__12__valid;
-      3'h5:
-          \$405  = row_out__13__valid;
-      3'h6:
-          \$405  = row_out__14__valid;
-      3'h7:
-          \$405  = row_out__15__valid;
-    endcase
-    if (rst) begin
-      \$405  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$406  = row_out__8__hot;
-      3'h1:
-          \$406  = row_out__9__hot;
-      3'h2:
-          \$406  = row_out__10__hot;
-      3'h3:
-          \$406  = row_out__11__hot;
-      3'h4:
-          \$406  = row_out__12__hot;
-      3'h5:
-          \$406  = row_out__13__hot;
-      3'h6:
-          \$406  = row_out__14__hot;
-      3'h7:
-          \$406  = row_out__15__hot;
-    endcase
-    if (rst) begin
-      \$406  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$407  = row_out__8__referenced;
-      3'h1:
-          \$407  = row_out__9__referenced;
-      3'h2:
-          \$407  = row_out__10__referenced;
-      3'h3:
-          \$407  = row_out__11__referenced;
-      3'h4:
-          \$407  = row_out__12__referenced;
-      3'h5:
-          \$407  = row_out__13__referenced;
-      3'h6:
-          \$407  = row_out__14__referenced;
-      3'h7:
-          \$407  = row_out__15__referenced;
-    endcase
-    if (rst) begin
-      \$407  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$408  = row_out__8__age;
-      3'h1:
-          \$408  = row_out__9__age;
-      3'h2:
-          \$408  = row_out__10__age;
-      3'h3:
-          \$408  = row_out__11__age;
-      3'h4:
-          \$408  = row_out__12__age;
-      3'h5:
-          \$408  = row_out__13__age;
-      3'h6:
-          \$408  = row_out__14__age;
-      3'h7:
-          \$408  = row_out__15__age;
-    endcase
-    if (rst) begin
-      \$408  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$409  = row_out__8__counters;
-      3'h1:
-          \$409  = row_out__9__counters;
-      3'h2:
-          \$409  = row_out__10__counters;
-      3'h3:
-          \$409  = row_out__11__counters;
-      3'h4:
-          \$409  = row_out__12__counters;
-      3'h5:
-          \$409  = row_out__13__counters;
-      3'h6:
-          \$409  = row_out__14__counters;
-      3'h7:
-          \$409  = row_out__15__counters;
-    endcase
-    if (rst) begin
-      \$409  = 128'h00000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$410  = row_out__8__tags;
-      3'h1:
-          \$410  = row_out__9__tags;
-      3'h2:
-          \$410  = row_out__10__tags;
-      3'h3:
-          \$410  = row_out__11__tags;
-      3'h4:
-          \$410  = row_out__12__tags;
-      3'h5:
-          \$410  = row_out__13__tags;
-      3'h6:
-          \$410  = row_out__14__tags;
-      3'h7:
-          \$410  = row_out__15__tags;
-    endcase
-    if (rst) begin
-      \$410  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$411  = slot_out__8;
-      3'h1:
-          \$411  = slot_out__9;
-      3'h2:
-          \$411  = slot_out__10;
-      3'h3:
-          \$411  = slot_out__11;
-      3'h4:
-          \$411  = slot_out__12;
-      3'h5:
-          \$411  = slot_out__13;
-      3'h6:
-          \$411  = slot_out__14;
-      3'h7:
-          \$411  = slot_out__15;
-    endcase
-    if (rst) begin
-      \$411  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$412  = row_out__16__valid;
-      3'h1:
-          \$412  = row_out__17__valid;
-      3'h2:
-          \$412  = row_out__18__valid;
-      3'h3:
-          \$412  = row_out__19__valid;
-      3'h4:
-          \$412  = row_out__20__valid;
-      3'h5:
-          \$412  = row_out__21__valid;
-      3'h6:
-          \$412  = row_out__22__valid;
-      3'h7:
-          \$412  = row_out__23__valid;
-    endcase
-    if (rst) begin
-      \$412  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$413  = row_out__16__hot;
-      3'h1:
-          \$413  = row_out__17__hot;
-      3'h2:
-          \$413  = row_out__18__hot;
-      3'h3:
-          \$413  = row_out__19__hot;
-      3'h4:
-          \$413  = row_out__20__hot;
-      3'h5:
-          \$413  = row_out__21__hot;
-      3'h6:
-          \$413  = row_out__22__hot;
-      3'h7:
-          \$413  = row_out__23__hot;
-    endcase
-    if (rst) begin
-      \$413  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$414  = row_out__16__referenced;
-      3'h1:
-          \$414  = row_out__17__referenced;
-      3'h2:
-          \$414  = row_out__18__referenced;
-      3'h3:
-          \$414  = row_out__19__referenced;
-      3'h4:
-          \$414  = row_out__20__referenced;
-      3'h5:
-          \$414  = row_out__21__referenced;
-      3'h6:
-          \$414  = row_out__22__referenced;
-      3'h7:
-          \$414  = row_out__23__referenced;
-    endcase
+    \$414  = \$79 [15:0];
     if (rst) begin
       \$414  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$415  = row_out__16__age;
-      3'h1:
-          \$415  = row_out__17__age;
-      3'h2:
-          \$415  = row_out__18__age;
-      3'h3:
-          \$415  = row_out__19__age;
-      3'h4:
-          \$415  = row_out__20__age;
-      3'h5:
-          \$415  = row_out__21__age;
-      3'h6:
-          \$415  = row_out__22__age;
-      3'h7:
-          \$415  = row_out__23__age;
-    endcase
+    \$415  = \$80 ;
     if (rst) begin
-      \$415  = 8'h00;
+      \$415  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$416  = \$82 ;
+    if (rst) begin
+      \$416  = 16'h0000;
     end
   end
   always @* begin
@@ -13864,24 +14675,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$416  = row_out__16__counters;
+          \$417  = row_out__0__valid;
       3'h1:
-          \$416  = row_out__17__counters;
+          \$417  = row_out__1__valid;
       3'h2:
-          \$416  = row_out__18__counters;
+          \$417  = row_out__2__valid;
       3'h3:
-          \$416  = row_out__19__counters;
+          \$417  = row_out__3__valid;
       3'h4:
-          \$416  = row_out__20__counters;
+          \$417  = row_out__4__valid;
       3'h5:
-          \$416  = row_out__21__counters;
+          \$417  = row_out__5__valid;
       3'h6:
-          \$416  = row_out__22__counters;
+          \$417  = row_out__6__valid;
       3'h7:
-          \$416  = row_out__23__counters;
+          \$417  = row_out__7__valid;
     endcase
     if (rst) begin
-      \$416  = 128'h00000000000000000000000000000000;
+      \$417  = 16'h0000;
     end
   end
   always @* begin
@@ -13889,24 +14700,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$417  = row_out__16__tags;
+          \$418  = row_out__0__hot;
       3'h1:
-          \$417  = row_out__17__tags;
+          \$418  = row_out__1__hot;
       3'h2:
-          \$417  = row_out__18__tags;
+          \$418  = row_out__2__hot;
       3'h3:
-          \$417  = row_out__19__tags;
+          \$418  = row_out__3__hot;
       3'h4:
-          \$417  = row_out__20__tags;
+          \$418  = row_out__4__hot;
       3'h5:
-          \$417  = row_out__21__tags;
+          \$418  = row_out__5__hot;
       3'h6:
-          \$417  = row_out__22__tags;
+          \$418  = row_out__6__hot;
       3'h7:
-          \$417  = row_out__23__tags;
+          \$418  = row_out__7__hot;
     endcase
     if (rst) begin
-      \$417  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$418  = 16'h0000;
     end
   end
   always @* begin
@@ -13914,46 +14725,21 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$418  = slot_out__16;
+          \$419  = row_out__0__referenced;
       3'h1:
-          \$418  = slot_out__17;
+          \$419  = row_out__1__referenced;
       3'h2:
-          \$418  = slot_out__18;
+          \$419  = row_out__2__referenced;
       3'h3:
-          \$418  = slot_out__19;
+          \$419  = row_out__3__referenced;
       3'h4:
-          \$418  = slot_out__20;
+          \$419  = row_out__4__referenced;
       3'h5:
-          \$418  = slot_out__21;
+          \$419  = row_out__5__referenced;
       3'h6:
-          \$418  = slot_out__22;
+          \$419  = row_out__6__referenced;
       3'h7:
-          \$418  = slot_out__23;
-    endcase
-    if (rst) begin
-      \$418  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$419  = row_out__24__valid;
-      3'h1:
-          \$419  = row_out__25__valid;
-      3'h2:
-          \$419  = row_out__26__valid;
-      3'h3:
-          \$419  = row_out__27__valid;
-      3'h4:
-          \$419  = row_out__28__valid;
-      3'h5:
-          \$419  = row_out__29__valid;
-      3'h6:
-          \$419  = row_out__30__valid;
-      3'h7:
-          \$419  = row_out__31__valid;
+          \$419  = row_out__7__referenced;
     endcase
     if (rst) begin
       \$419  = 16'h0000;
@@ -13964,24 +14750,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$420  = row_out__24__hot;
+          \$420  = row_out__0__age;
       3'h1:
-          \$420  = row_out__25__hot;
+          \$420  = row_out__1__age;
       3'h2:
-          \$420  = row_out__26__hot;
+          \$420  = row_out__2__age;
       3'h3:
-          \$420  = row_out__27__hot;
+          \$420  = row_out__3__age;
       3'h4:
-          \$420  = row_out__28__hot;
+          \$420  = row_out__4__age;
       3'h5:
-          \$420  = row_out__29__hot;
+          \$420  = row_out__5__age;
       3'h6:
-          \$420  = row_out__30__hot;
+          \$420  = row_out__6__age;
       3'h7:
-          \$420  = row_out__31__hot;
+          \$420  = row_out__7__age;
     endcase
     if (rst) begin
-      \$420  = 16'h0000;
+      \$420  = 8'h00;
     end
   end
   always @* begin
@@ -13989,24 +14775,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$421  = row_out__24__referenced;
+          \$421  = row_out__0__counters;
       3'h1:
-          \$421  = row_out__25__referenced;
+          \$421  = row_out__1__counters;
       3'h2:
-          \$421  = row_out__26__referenced;
+          \$421  = row_out__2__counters;
       3'h3:
-          \$421  = row_out__27__referenced;
+          \$421  = row_out__3__counters;
       3'h4:
-          \$421  = row_out__28__referenced;
+          \$421  = row_out__4__counters;
       3'h5:
-          \$421  = row_out__29__referenced;
+          \$421  = row_out__5__counters;
       3'h6:
-          \$421  = row_out__30__referenced;
+          \$421  = row_out__6__counters;
       3'h7:
-          \$421  = row_out__31__referenced;
+          \$421  = row_out__7__counters;
     endcase
     if (rst) begin
-      \$421  = 16'h0000;
+      \$421  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
@@ -14014,24 +14800,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$422  = row_out__24__age;
+          \$422  = row_out__0__tags;
       3'h1:
-          \$422  = row_out__25__age;
+          \$422  = row_out__1__tags;
       3'h2:
-          \$422  = row_out__26__age;
+          \$422  = row_out__2__tags;
       3'h3:
-          \$422  = row_out__27__age;
+          \$422  = row_out__3__tags;
       3'h4:
-          \$422  = row_out__28__age;
+          \$422  = row_out__4__tags;
       3'h5:
-          \$422  = row_out__29__age;
+          \$422  = row_out__5__tags;
       3'h6:
-          \$422  = row_out__30__age;
+          \$422  = row_out__6__tags;
       3'h7:
-          \$422  = row_out__31__age;
+          \$422  = row_out__7__tags;
     endcase
     if (rst) begin
-      \$422  = 8'h00;
+      \$422  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
@@ -14039,24 +14825,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$423  = row_out__24__counters;
+          \$423  = slot_out__0;
       3'h1:
-          \$423  = row_out__25__counters;
+          \$423  = slot_out__1;
       3'h2:
-          \$423  = row_out__26__counters;
+          \$423  = slot_out__2;
       3'h3:
-          \$423  = row_out__27__counters;
+          \$423  = slot_out__3;
       3'h4:
-          \$423  = row_out__28__counters;
+          \$423  = slot_out__4;
       3'h5:
-          \$423  = row_out__29__counters;
+          \$423  = slot_out__5;
       3'h6:
-          \$423  = row_out__30__counters;
+          \$423  = slot_out__6;
       3'h7:
-          \$423  = row_out__31__counters;
+          \$423  = slot_out__7;
     endcase
     if (rst) begin
-      \$423  = 128'h00000000000000000000000000000000;
+      \$423  = 19'h00000;
     end
   end
   always @* begin
@@ -14064,24 +14850,24 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$424  = row_out__24__tags;
+          \$424  = row_out__8__valid;
       3'h1:
-          \$424  = row_out__25__tags;
+          \$424  = row_out__9__valid;
       3'h2:
-          \$424  = row_out__26__tags;
+          \$424  = row_out__10__valid;
       3'h3:
-          \$424  = row_out__27__tags;
+          \$424  = row_out__11__valid;
       3'h4:
-          \$424  = row_out__28__tags;
+          \$424  = row_out__12__valid;
       3'h5:
-          \$424  = row_out__29__tags;
+          \$424  = row_out__13__valid;
       3'h6:
-          \$424  = row_out__30__tags;
+          \$424  = row_out__14__valid;
       3'h7:
-          \$424  = row_out__31__tags;
+          \$424  = row_out__15__valid;
     endcase
     if (rst) begin
-      \$424  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$424  = 16'h0000;
     end
   end
   always @* begin
@@ -14089,173 +14875,221 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$425  = slot_out__24;
+          \$425  = row_out__8__hot;
       3'h1:
-          \$425  = slot_out__25;
+          \$425  = row_out__9__hot;
       3'h2:
-          \$425  = slot_out__26;
+          \$425  = row_out__10__hot;
       3'h3:
-          \$425  = slot_out__27;
+          \$425  = row_out__11__hot;
       3'h4:
-          \$425  = slot_out__28;
+          \$425  = row_out__12__hot;
       3'h5:
-          \$425  = slot_out__29;
+          \$425  = row_out__13__hot;
       3'h6:
-          \$425  = slot_out__30;
+          \$425  = row_out__14__hot;
       3'h7:
-          \$425  = slot_out__31;
+          \$425  = row_out__15__hot;
     endcase
     if (rst) begin
-      \$425  = 19'h00000;
+      \$425  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$426  = \$93 ;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$426  = row_out__8__referenced;
+      3'h1:
+          \$426  = row_out__9__referenced;
+      3'h2:
+          \$426  = row_out__10__referenced;
+      3'h3:
+          \$426  = row_out__11__referenced;
+      3'h4:
+          \$426  = row_out__12__referenced;
+      3'h5:
+          \$426  = row_out__13__referenced;
+      3'h6:
+          \$426  = row_out__14__referenced;
+      3'h7:
+          \$426  = row_out__15__referenced;
+    endcase
     if (rst) begin
       \$426  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$427  = judge;
-    if (rst) begin
-      \$427  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$428  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$428  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$427  = row_out__8__age;
+      3'h1:
+          \$427  = row_out__9__age;
+      3'h2:
+          \$427  = row_out__10__age;
+      3'h3:
+          \$427  = row_out__11__age;
+      3'h4:
+          \$427  = row_out__12__age;
+      3'h5:
+          \$427  = row_out__13__age;
+      3'h6:
+          \$427  = row_out__14__age;
+      3'h7:
+          \$427  = row_out__15__age;
     endcase
     if (rst) begin
-      \$428  = 1'h0;
+      \$427  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$429  = \$94 ;
-    if (rst) begin
-      \$429  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$430  = \$111 [4:0];
-    if (rst) begin
-      \$430  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$431  = \$116 ;
-    if (rst) begin
-      \$431  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$432  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$432  = \$149 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$428  = row_out__8__counters;
+      3'h1:
+          \$428  = row_out__9__counters;
+      3'h2:
+          \$428  = row_out__10__counters;
+      3'h3:
+          \$428  = row_out__11__counters;
+      3'h4:
+          \$428  = row_out__12__counters;
+      3'h5:
+          \$428  = row_out__13__counters;
+      3'h6:
+          \$428  = row_out__14__counters;
+      3'h7:
+          \$428  = row_out__15__counters;
     endcase
     if (rst) begin
-      \$432  = 1'h0;
+      \$428  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$433  = row_in__hot;
-    if (judged) begin
-      \$433  = hot;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$429  = row_out__8__tags;
+      3'h1:
+          \$429  = row_out__9__tags;
+      3'h2:
+          \$429  = row_out__10__tags;
+      3'h3:
+          \$429  = row_out__11__tags;
+      3'h4:
+          \$429  = row_out__12__tags;
+      3'h5:
+          \$429  = row_out__13__tags;
+      3'h6:
+          \$429  = row_out__14__tags;
+      3'h7:
+          \$429  = row_out__15__tags;
+    endcase
+    if (rst) begin
+      \$429  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$433  = group0_1;
-            2'h1:
-                \$433  = group8_1;
-            2'h2:
-                \$433  = group16_1;
-            2'h3:
-                \$433  = group24_1;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$433 [0] = \$158 ;
-            \$433 [1] = \$167 ;
-            \$433 [2] = \$176 ;
-            \$433 [3] = \$185 ;
-            \$433 [4] = \$194 ;
-            \$433 [5] = \$203 ;
-            \$433 [6] = \$212 ;
-            \$433 [7] = \$221 ;
-            \$433 [8] = \$230 ;
-            \$433 [9] = \$239 ;
-            \$433 [10] = \$248 ;
-            \$433 [11] = \$257 ;
-            \$433 [12] = \$266 ;
-            \$433 [13] = \$275 ;
-            \$433 [14] = \$284 ;
-            \$433 [15] = \$293 ;
-          end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$430  = slot_out__8;
+      3'h1:
+          \$430  = slot_out__9;
+      3'h2:
+          \$430  = slot_out__10;
+      3'h3:
+          \$430  = slot_out__11;
+      3'h4:
+          \$430  = slot_out__12;
+      3'h5:
+          \$430  = slot_out__13;
+      3'h6:
+          \$430  = slot_out__14;
+      3'h7:
+          \$430  = slot_out__15;
+    endcase
+    if (rst) begin
+      \$430  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$431  = row_out__16__valid;
+      3'h1:
+          \$431  = row_out__17__valid;
+      3'h2:
+          \$431  = row_out__18__valid;
+      3'h3:
+          \$431  = row_out__19__valid;
+      3'h4:
+          \$431  = row_out__20__valid;
+      3'h5:
+          \$431  = row_out__21__valid;
+      3'h6:
+          \$431  = row_out__22__valid;
+      3'h7:
+          \$431  = row_out__23__valid;
+    endcase
+    if (rst) begin
+      \$431  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$432  = row_out__16__hot;
+      3'h1:
+          \$432  = row_out__17__hot;
+      3'h2:
+          \$432  = row_out__18__hot;
+      3'h3:
+          \$432  = row_out__19__hot;
+      3'h4:
+          \$432  = row_out__20__hot;
+      3'h5:
+          \$432  = row_out__21__hot;
+      3'h6:
+          \$432  = row_out__22__hot;
+      3'h7:
+          \$432  = row_out__23__hot;
+    endcase
+    if (rst) begin
+      \$432  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$433  = row_out__16__referenced;
+      3'h1:
+          \$433  = row_out__17__referenced;
+      3'h2:
+          \$433  = row_out__18__referenced;
+      3'h3:
+          \$433  = row_out__19__referenced;
+      3'h4:
+          \$433  = row_out__20__referenced;
+      3'h5:
+          \$433  = row_out__21__referenced;
+      3'h6:
+          \$433  = row_out__22__referenced;
+      3'h7:
+          \$433  = row_out__23__referenced;
     endcase
     if (rst) begin
       \$433  = 16'h0000;
@@ -14263,28 +15097,455 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$434  = \$117 ;
-    if (rst) begin
-      \$434  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$435  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$435  = \$118 [10:0];
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$434  = row_out__16__age;
+      3'h1:
+          \$434  = row_out__17__age;
+      3'h2:
+          \$434  = row_out__18__age;
+      3'h3:
+          \$434  = row_out__19__age;
+      3'h4:
+          \$434  = row_out__20__age;
+      3'h5:
+          \$434  = row_out__21__age;
+      3'h6:
+          \$434  = row_out__22__age;
+      3'h7:
+          \$434  = row_out__23__age;
     endcase
     if (rst) begin
-      \$435  = 11'h000;
+      \$434  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$436  = index;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$435  = row_out__16__counters;
+      3'h1:
+          \$435  = row_out__17__counters;
+      3'h2:
+          \$435  = row_out__18__counters;
+      3'h3:
+          \$435  = row_out__19__counters;
+      3'h4:
+          \$435  = row_out__20__counters;
+      3'h5:
+          \$435  = row_out__21__counters;
+      3'h6:
+          \$435  = row_out__22__counters;
+      3'h7:
+          \$435  = row_out__23__counters;
+    endcase
+    if (rst) begin
+      \$435  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$436  = row_out__16__tags;
+      3'h1:
+          \$436  = row_out__17__tags;
+      3'h2:
+          \$436  = row_out__18__tags;
+      3'h3:
+          \$436  = row_out__19__tags;
+      3'h4:
+          \$436  = row_out__20__tags;
+      3'h5:
+          \$436  = row_out__21__tags;
+      3'h6:
+          \$436  = row_out__22__tags;
+      3'h7:
+          \$436  = row_out__23__tags;
+    endcase
+    if (rst) begin
+      \$436  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$437  = slot_out__16;
+      3'h1:
+          \$437  = slot_out__17;
+      3'h2:
+          \$437  = slot_out__18;
+      3'h3:
+          \$437  = slot_out__19;
+      3'h4:
+          \$437  = slot_out__20;
+      3'h5:
+          \$437  = slot_out__21;
+      3'h6:
+          \$437  = slot_out__22;
+      3'h7:
+          \$437  = slot_out__23;
+    endcase
+    if (rst) begin
+      \$437  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$438  = row_out__24__valid;
+      3'h1:
+          \$438  = row_out__25__valid;
+      3'h2:
+          \$438  = row_out__26__valid;
+      3'h3:
+          \$438  = row_out__27__valid;
+      3'h4:
+          \$438  = row_out__28__valid;
+      3'h5:
+          \$438  = row_out__29__valid;
+      3'h6:
+          \$438  = row_out__30__valid;
+      3'h7:
+          \$438  = row_out__31__valid;
+    endcase
+    if (rst) begin
+      \$438  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$439  = row_out__24__hot;
+      3'h1:
+          \$439  = row_out__25__hot;
+      3'h2:
+          \$439  = row_out__26__hot;
+      3'h3:
+          \$439  = row_out__27__hot;
+      3'h4:
+          \$439  = row_out__28__hot;
+      3'h5:
+          \$439  = row_out__29__hot;
+      3'h6:
+          \$439  = row_out__30__hot;
+      3'h7:
+          \$439  = row_out__31__hot;
+    endcase
+    if (rst) begin
+      \$439  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$440  = row_out__24__referenced;
+      3'h1:
+          \$440  = row_out__25__referenced;
+      3'h2:
+          \$440  = row_out__26__referenced;
+      3'h3:
+          \$440  = row_out__27__referenced;
+      3'h4:
+          \$440  = row_out__28__referenced;
+      3'h5:
+          \$440  = row_out__29__referenced;
+      3'h6:
+          \$440  = row_out__30__referenced;
+      3'h7:
+          \$440  = row_out__31__referenced;
+    endcase
+    if (rst) begin
+      \$440  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$441  = row_out__24__age;
+      3'h1:
+          \$441  = row_out__25__age;
+      3'h2:
+          \$441  = row_out__26__age;
+      3'h3:
+          \$441  = row_out__27__age;
+      3'h4:
+          \$441  = row_out__28__age;
+      3'h5:
+          \$441  = row_out__29__age;
+      3'h6:
+          \$441  = row_out__30__age;
+      3'h7:
+          \$441  = row_out__31__age;
+    endcase
+    if (rst) begin
+      \$441  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$442  = row_out__24__counters;
+      3'h1:
+          \$442  = row_out__25__counters;
+      3'h2:
+          \$442  = row_out__26__counters;
+      3'h3:
+          \$442  = row_out__27__counters;
+      3'h4:
+          \$442  = row_out__28__counters;
+      3'h5:
+          \$442  = row_out__29__counters;
+      3'h6:
+          \$442  = row_out__30__counters;
+      3'h7:
+          \$442  = row_out__31__counters;
+    endcase
+    if (rst) begin
+      \$442  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$443  = row_out__24__tags;
+      3'h1:
+          \$443  = row_out__25__tags;
+      3'h2:
+          \$443  = row_out__26__tags;
+      3'h3:
+          \$443  = row_out__27__tags;
+      3'h4:
+          \$443  = row_out__28__tags;
+      3'h5:
+          \$443  = row_out__29__tags;
+      3'h6:
+          \$443  = row_out__30__tags;
+      3'h7:
+          \$443  = row_out__31__tags;
+    endcase
+    if (rst) begin
+      \$443  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$444  = slot_out__24;
+      3'h1:
+          \$444  = slot_out__25;
+      3'h2:
+          \$444  = slot_out__26;
+      3'h3:
+          \$444  = slot_out__27;
+      3'h4:
+          \$444  = slot_out__28;
+      3'h5:
+          \$444  = slot_out__29;
+      3'h6:
+          \$444  = slot_out__30;
+      3'h7:
+          \$444  = slot_out__31;
+    endcase
+    if (rst) begin
+      \$444  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$445  = \$100 ;
+    if (rst) begin
+      \$445  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$446  = judge;
+    if (rst) begin
+      \$446  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$447  = 1'h0;
     casez (fsm_state)
       4'h1:
-          \$436  = 16'h0000;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$447  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$447  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$448  = \$101 ;
+    if (rst) begin
+      \$448  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$449  = \$118 [4:0];
+    if (rst) begin
+      \$449  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$450  = \$123 ;
+    if (rst) begin
+      \$450  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$451  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$451  = \$156 ;
+          end
+    endcase
+    if (rst) begin
+      \$451  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$452  = row_in__hot;
+    if (judged) begin
+      \$452  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$452  = group0_1;
+            2'h1:
+                \$452  = group8_1;
+            2'h2:
+                \$452  = group16_1;
+            2'h3:
+                \$452  = group24_1;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$452 [0] = \$165 ;
+            \$452 [1] = \$174 ;
+            \$452 [2] = \$183 ;
+            \$452 [3] = \$192 ;
+            \$452 [4] = \$201 ;
+            \$452 [5] = \$210 ;
+            \$452 [6] = \$219 ;
+            \$452 [7] = \$228 ;
+            \$452 [8] = \$237 ;
+            \$452 [9] = \$246 ;
+            \$452 [10] = \$255 ;
+            \$452 [11] = \$264 ;
+            \$452 [12] = \$273 ;
+            \$452 [13] = \$282 ;
+            \$452 [14] = \$291 ;
+            \$452 [15] = \$300 ;
+          end
+    endcase
+    if (rst) begin
+      \$452  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$453  = \$125 ;
+    if (rst) begin
+      \$453  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$454  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$454  = \$126 [10:0];
+    endcase
+    if (rst) begin
+      \$454  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$455  = index;
+    casez (fsm_state)
+      4'h1:
+          \$455  = 16'h0000;
       4'h0:
           /* empty */;
       4'h2:
@@ -14299,7 +15560,7 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$436  = \$144 [15:0];
+            \$455  = \$151 [15:0];
           end
       4'h3:
           /* empty */;
@@ -14308,1199 +15569,16 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
       4'hc:
           /* empty */;
       4'hd:
-          \$436  = \$316 [15:0];
+          \$455  = \$323 [15:0];
     endcase
     if (rst) begin
-      \$436  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$437  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$437  = 1'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$437  = 1'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$437  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$294 ) begin
-              if (restore__payload[1024]) begin
-                \$437  = 1'h1;
-              end
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$312 ) begin
-              if (restore__payload[1024]) begin
-                \$437  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
-          if (\$317 ) begin
-            \$437  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$437  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$438  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$438  = 1'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$438  = 1'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$438  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$294 ) begin
-              \$438  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$312 ) begin
-              \$438  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$438  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$439  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$439  = 4'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$439  = 4'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$439  = 4'h1;
-              32'd2:
-                  \$439  = 4'h2;
-              32'd3:
-                  \$439  = 4'h3;
-              32'd6:
-                  \$439  = 4'h4;
-            endcase
-          end
-      4'h2:
-          \$439  = 4'h5;
-      4'h5:
-          \$439  = 4'h6;
-      4'h6:
-          \$439  = 4'h7;
-      4'h7:
-          if (dump__ready) begin
-            \$439  = 4'h8;
-          end
-      4'h8:
-          if (\$142 ) begin
-            \$439  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$439  = 4'h2;
-            if (\final ) begin
-              \$439  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$439  = 4'ha;
-            if (\$294 ) begin
-              \$439  = 4'hb;
-              if (restore__payload[1024]) begin
-                \$439  = 4'h1;
-              end
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            \$439  = 4'hc;
-            if (\$312 ) begin
-              \$439  = 4'hb;
-              if (restore__payload[1024]) begin
-                \$439  = 4'h1;
-              end
-            end
-          end
-      4'hc:
-          if (\$314 ) begin
-            \$439  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$439  = 4'he;
-          if (\final ) begin
-            \$439  = 4'h0;
-          end
-        end
-      4'he:
-          \$439  = 4'h3;
-      4'hb:
-          if (\$317 ) begin
-            \$439  = 4'h1;
-          end
-      4'h4:
-          if (\$318 ) begin
-            \$439  = 4'h0;
-          end
-    endcase
-    if (rst) begin
-      \$439  = 4'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$440  = hot_rows;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$440  = write_data[19:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$440  = 20'h80000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$441  = row_in__valid;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$441  = group0_0;
-            2'h1:
-                \$441  = group8_0;
-            2'h2:
-                \$441  = group16_0;
-            2'h3:
-                \$441  = group24_0;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$441 [0] = \$150 ;
-            \$441 [1] = \$159 ;
-            \$441 [2] = \$168 ;
-            \$441 [3] = \$177 ;
-            \$441 [4] = \$186 ;
-            \$441 [5] = \$195 ;
-            \$441 [6] = \$204 ;
-            \$441 [7] = \$213 ;
-            \$441 [8] = \$222 ;
-            \$441 [9] = \$231 ;
-            \$441 [10] = \$240 ;
-            \$441 [11] = \$249 ;
-            \$441 [12] = \$258 ;
-            \$441 [13] = \$267 ;
-            \$441 [14] = \$276 ;
-            \$441 [15] = \$285 ;
-          end
-    endcase
-    if (rst) begin
-      \$441  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$442  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$442  = group0_2;
-            2'h1:
-                \$442  = group8_2;
-            2'h2:
-                \$442  = group16_2;
-            2'h3:
-                \$442  = group24_2;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$442 [0] = \$156 ;
-            \$442 [1] = \$165 ;
-            \$442 [2] = \$174 ;
-            \$442 [3] = \$183 ;
-            \$442 [4] = \$192 ;
-            \$442 [5] = \$201 ;
-            \$442 [6] = \$210 ;
-            \$442 [7] = \$219 ;
-            \$442 [8] = \$228 ;
-            \$442 [9] = \$237 ;
-            \$442 [10] = \$246 ;
-            \$442 [11] = \$255 ;
-            \$442 [12] = \$264 ;
-            \$442 [13] = \$273 ;
-            \$442 [14] = \$282 ;
-            \$442 [15] = \$291 ;
-          end
-    endcase
-    if (rst) begin
-      \$442  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$443  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$443  = group0_3;
-            2'h1:
-                \$443  = group8_3;
-            2'h2:
-                \$443  = group16_3;
-            2'h3:
-                \$443  = group24_3;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$443  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$443  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$444  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$444  = group0_4;
-            2'h1:
-                \$444  = group8_4;
-            2'h2:
-                \$444  = group16_4;
-            2'h3:
-                \$444  = group24_4;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$444 [7:0] = \$154 ;
-            \$444 [15:8] = \$163 ;
-            \$444 [23:16] = \$172 ;
-            \$444 [31:24] = \$181 ;
-            \$444 [39:32] = \$190 ;
-            \$444 [47:40] = \$199 ;
-            \$444 [55:48] = \$208 ;
-            \$444 [63:56] = \$217 ;
-            \$444 [71:64] = \$226 ;
-            \$444 [79:72] = \$235 ;
-            \$444 [87:80] = \$244 ;
-            \$444 [95:88] = \$253 ;
-            \$444 [103:96] = \$262 ;
-            \$444 [111:104] = \$271 ;
-            \$444 [119:112] = \$280 ;
-            \$444 [127:120] = \$289 ;
-          end
-    endcase
-    if (rst) begin
-      \$444  = 128'h00000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$445  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$445  = group0_5;
-            2'h1:
-                \$445  = group8_5;
-            2'h2:
-                \$445  = group16_5;
-            2'h3:
-                \$445  = group24_5;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$445 [34:0] = \$152 ;
-            \$445 [69:35] = \$161 ;
-            \$445 [104:70] = \$170 ;
-            \$445 [139:105] = \$179 ;
-            \$445 [174:140] = \$188 ;
-            \$445 [209:175] = \$197 ;
-            \$445 [244:210] = \$206 ;
-            \$445 [279:245] = \$215 ;
-            \$445 [314:280] = \$224 ;
-            \$445 [349:315] = \$233 ;
-            \$445 [384:350] = \$242 ;
-            \$445 [419:385] = \$251 ;
-            \$445 [454:420] = \$260 ;
-            \$445 [489:455] = \$269 ;
-            \$445 [524:490] = \$278 ;
-            \$445 [559:525] = \$287 ;
-          end
-    endcase
-    if (rst) begin
-      \$445  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$446  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-        begin
-          \$446  = \$125 [4:0];
-          if (\$142 ) begin
-            \$446  = 5'h00;
-          end
-        end
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-        begin
-          \$446  = \$313 [4:0];
-          if (\$314 ) begin
-            \$446  = 5'h00;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$446  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$447  = slot0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                \$447  = \$126 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$447  = restore__payload[18:0];
-          end
-    endcase
-    if (rst) begin
-      \$447  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$448  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                \$448  = \$127 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$448  = restore__payload[82:64];
-          end
-    endcase
-    if (rst) begin
-      \$448  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$449  = slot2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                \$449  = \$128 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$449  = restore__payload[146:128];
-          end
-    endcase
-    if (rst) begin
-      \$449  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$450  = slot3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                \$450  = \$129 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$450  = restore__payload[210:192];
-          end
-    endcase
-    if (rst) begin
-      \$450  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$451  = slot4;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                \$451  = \$130 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$451  = restore__payload[274:256];
-          end
-    endcase
-    if (rst) begin
-      \$451  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$452  = slot5;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                \$452  = \$131 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$452  = restore__payload[338:320];
-          end
-    endcase
-    if (rst) begin
-      \$452  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$453  = slot6;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                \$453  = \$132 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$453  = restore__payload[402:384];
-          end
-    endcase
-    if (rst) begin
-      \$453  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$454  = slot7;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                \$454  = \$133 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$454  = restore__payload[466:448];
-          end
-    endcase
-    if (rst) begin
-      \$454  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$455  = slot8;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                \$455  = \$134 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$455  = restore__payload[530:512];
-          end
-    endcase
-    if (rst) begin
-      \$455  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$456  = slot9;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                \$456  = \$135 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$456  = restore__payload[594:576];
-          end
-    endcase
-    if (rst) begin
-      \$456  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$457  = slot10;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                \$457  = \$136 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$457  = restore__payload[658:640];
-          end
-    endcase
-    if (rst) begin
-      \$457  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$458  = slot11;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                \$458  = \$137 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$458  = restore__payload[722:704];
-          end
-    endcase
-    if (rst) begin
-      \$458  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$459  = slot12;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                /* empty */;
-            5'h0e:
-                \$459  = \$138 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$459  = restore__payload[786:768];
-          end
-    endcase
-    if (rst) begin
-      \$459  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$460  = slot13;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                /* empty */;
-            5'h0e:
-                /* empty */;
-            5'h0f:
-                \$460  = \$139 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$460  = restore__payload[850:832];
-          end
-    endcase
-    if (rst) begin
-      \$460  = 19'h00000;
+      \$455  = 16'h0000;
     end
   end
   assign row_way = way[3:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[1024] = \$351 ;
+    dump__payload[1024] = \$361 ;
   end
   assign \$25  = { 5'h00, entries[20:5] };
   assign \$26  = { 6'h00, entries[20:6] };
@@ -15514,9 +15592,9 @@ module hotline_kaggle_control(clk, rst, busy, index_bits, row_set, running, row_
   assign \$34  = { 14'h0000, entries[20:14] };
   assign \$35  = { 15'h0000, entries[20:15] };
   assign \$36  = { 16'h0000, entries[20:16] };
-  assign \$319  = 32'd4294967295;
-  assign \$294  = restore__payload[1024];
-  assign \$329  = restore__payload[1024];
+  assign \$328  = 32'd4294967295;
+  assign \$301  = restore__payload[1024];
+  assign \$339  = restore__payload[1024];
 endmodule
 
 module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -16602,6 +16680,7 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire classifier_output__valid;
   wire clear;
   wire clear_counters;
+  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
@@ -17590,7 +17669,6 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
-  wire [31:0] write_data;
   assign \$396  = \$395  - finished;
   assign \$397  = nonpopular_ended + nonpopular_sent;
   assign \$398  = \$397  - finished;
@@ -22432,7 +22510,7 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(write_data)
+    .write_data(command)
   );
   hotline_kaggle_dispatcher dispatcher (
     .clk(clk),
@@ -22843,15 +22921,16 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
+    .command_write_etc(\$463 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$463 ),
     .index_bits(csr_index_bits_4_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -23099,8 +23178,7 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
     .slot_out__8(slot_out__8),
     .slot_out__9(slot_out__9),
     .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot),
-    .write_data(write_data)
+    .snapshot(u_control_snapshot)
   );
   hotline_kaggle_scatter u_scatter (
     .asked__0(asked__0),

@@ -4950,56 +4950,58 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
-  wire [31:0] \$100 ;
-  wire [31:0] \$101 ;
+  reg \$100 ;
+  reg [5:0] \$101 ;
   wire [31:0] \$102 ;
   wire [31:0] \$103 ;
-  wire [19:0] \$104 ;
+  wire [31:0] \$104 ;
   wire [31:0] \$105 ;
-  wire [1:0] \$106 ;
-  wire [19:0] \$107 ;
-  wire [31:0] \$108 ;
-  wire [1:0] \$109 ;
+  wire [19:0] \$106 ;
+  wire [31:0] \$107 ;
+  wire [1:0] \$108 ;
+  wire [19:0] \$109 ;
   wire \$11 ;
-  wire [19:0] \$110 ;
-  wire [31:0] \$111 ;
-  wire [1:0] \$112 ;
-  wire [19:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [19:0] \$116 ;
-  wire [31:0] \$117 ;
-  wire [1:0] \$118 ;
-  wire [19:0] \$119 ;
+  wire [31:0] \$110 ;
+  wire [1:0] \$111 ;
+  wire [19:0] \$112 ;
+  wire [31:0] \$113 ;
+  wire [1:0] \$114 ;
+  wire [19:0] \$115 ;
+  wire [31:0] \$116 ;
+  wire [1:0] \$117 ;
+  wire [19:0] \$118 ;
+  wire [31:0] \$119 ;
   wire [6:0] \$12 ;
-  wire [31:0] \$120 ;
-  wire [1:0] \$121 ;
-  wire [19:0] \$122 ;
-  wire [31:0] \$123 ;
-  wire [1:0] \$124 ;
-  wire [19:0] \$125 ;
-  wire [31:0] \$126 ;
-  wire [1:0] \$127 ;
-  wire [27:0] \$128 ;
-  wire [31:0] \$129 ;
+  wire [1:0] \$120 ;
+  wire [19:0] \$121 ;
+  wire [31:0] \$122 ;
+  wire [1:0] \$123 ;
+  wire [19:0] \$124 ;
+  wire [31:0] \$125 ;
+  wire [1:0] \$126 ;
+  wire [19:0] \$127 ;
+  wire [31:0] \$128 ;
+  wire [1:0] \$129 ;
   wire \$13 ;
-  wire \$130 ;
-  wire \$131 ;
-  wire [511:0] \$132 ;
-  wire [7:0] \$133 ;
-  wire [3:0] \$134 ;
-  wire \$135 ;
-  wire \$136 ;
+  wire [27:0] \$130 ;
+  wire [31:0] \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire [511:0] \$134 ;
+  wire [7:0] \$135 ;
+  wire [3:0] \$136 ;
   wire \$137 ;
-  wire [1:0] \$138 ;
-  wire [3:0] \$139 ;
+  wire \$138 ;
+  wire \$139 ;
   wire [6:0] \$14 ;
-  wire [1040:0] \$140 ;
-  wire [1024:0] \$141 ;
-  wire [29:0] \$142 ;
-  wire [63:0] \$143 ;
+  wire [1:0] \$140 ;
+  wire [3:0] \$141 ;
+  wire [1040:0] \$142 ;
+  wire [1024:0] \$143 ;
   wire [29:0] \$144 ;
   wire [63:0] \$145 ;
+  wire [29:0] \$146 ;
+  wire [63:0] \$147 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -5069,30 +5071,30 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire \$75 ;
   reg \$76 ;
   reg \$77 ;
-  reg [1:0] \$78 ;
-  reg [63:0] \$79 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
   reg [1:0] \$80 ;
   reg [63:0] \$81 ;
-  reg \$82 ;
-  reg [2:0] \$83 ;
+  reg [1:0] \$82 ;
+  reg [63:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [2:0] \$86 ;
+  reg [2:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg \$88 ;
+  reg [2:0] \$88 ;
   reg \$89 ;
   wire \$9 ;
-  reg [6:0] \$90 ;
-  reg [6:0] \$91 ;
-  reg \$92 ;
-  reg \$93 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [6:0] \$92 ;
+  reg [6:0] \$93 ;
   reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg [5:0] \$99 ;
+  reg \$99 ;
   wire abort;
   wire acknowledged;
   wire active;
@@ -5141,7 +5143,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire completion_words__valid;
   wire core;
   wire core_access;
-  wire core_busy;
+  reg core_busy = 1'h1;
+  (* init = 1'h1 *)
   wire [10:0] core_errors;
   wire [11:0] cpl_entry;
   wire [520:0] data__payload;
@@ -5231,6 +5234,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire lower__wready;
   wire lower__wvalid;
   wire lower_busy;
+  wire lower_writing;
   wire [63:0] m_axi__araddr;
   wire m_axi__arvalid;
   wire [63:0] m_axi__awaddr;
@@ -5318,6 +5322,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire sent;
   wire sequencer_request__ready;
   wire sequencer_request__valid;
+  wire split_busy;
   wire [11:0] split_lower__araddr;
   wire [2:0] split_lower__arprot;
   wire [11:0] split_lower__awaddr;
@@ -5379,6 +5384,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   wire waits;
   reg wanted = 1'h0;
   reg was_reset = 1'h1;
+  reg was_written = 1'h0;
   wire [31:0] windows__0__pages;
   wire [31:0] windows__1__pages;
   wire [31:0] windows__2__pages;
@@ -5412,7 +5418,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   assign \$2  = read_fault_address == address;
   assign \$3  = asked & \$2 ;
   assign \$4  = \$3  ? 2'h0 : read_fault_kind;
-  assign \$5  = ~ busy;
+  assign \$5  = ~ split_busy;
   assign \$6  = wanted & \$5 ;
   assign \$7  = left - 1'h1;
   assign \$8  = | left;
@@ -5432,6 +5438,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   assign sent = m_axi__arvalid & m_axi_arready;
   assign start = \begin  & gathers;
   assign quiescing = u_read_quiescing | u_write_quiescing;
+  assign core_access = lower_writing | was_written;
   assign \$21  = 2'h2 << index_bits;
   assign list_bank = lists__ask ? lists__bank : rows_list_bank;
   assign list_held = lists__ask ? lists__held : rows_list_held;
@@ -5512,51 +5519,55 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   always @(posedge clk)
     was_reset <= \$76 ;
   always @(posedge clk)
-    gathers <= \$77 ;
+    core_busy <= \$77 ;
   always @(posedge clk)
-    read_fault_kind <= \$78 ;
+    gathers <= \$78 ;
   always @(posedge clk)
-    read_fault_address <= \$79 ;
+    was_written <= \$79 ;
   always @(posedge clk)
-    read_fault__kind <= \$80 ;
+    read_fault_kind <= \$80 ;
   always @(posedge clk)
-    read_fault__address <= \$81 ;
+    read_fault_address <= \$81 ;
   always @(posedge clk)
-    read_fault__known <= \$82 ;
+    read_fault__kind <= \$82 ;
   always @(posedge clk)
-    channel_idle <= \$83 ;
+    read_fault__address <= \$83 ;
   always @(posedge clk)
-    wanted <= \$84 ;
+    read_fault__known <= \$84 ;
   always @(posedge clk)
-    resetting <= \$85 ;
+    channel_idle <= \$85 ;
   always @(posedge clk)
-    left <= \$86 ;
+    wanted <= \$86 ;
   always @(posedge clk)
-    event_descriptors <= \$87 ;
+    resetting <= \$87 ;
   always @(posedge clk)
-    event_failed_descriptors <= \$88 ;
+    left <= \$88 ;
   always @(posedge clk)
-    event_rows_gathered <= \$89 ;
+    event_descriptors <= \$89 ;
   always @(posedge clk)
-    event_bytes_read <= \$90 ;
+    event_failed_descriptors <= \$90 ;
   always @(posedge clk)
-    event_bytes_written <= \$91 ;
+    event_rows_gathered <= \$91 ;
   always @(posedge clk)
-    event_dma_cycles <= \$92 ;
+    event_bytes_read <= \$92 ;
   always @(posedge clk)
-    event_dma_useful <= \$93 ;
+    event_bytes_written <= \$93 ;
   always @(posedge clk)
-    event_dma_core <= \$94 ;
+    event_dma_cycles <= \$94 ;
   always @(posedge clk)
-    event_dma_read <= \$95 ;
+    event_dma_useful <= \$95 ;
   always @(posedge clk)
-    event_dma_write <= \$96 ;
+    event_dma_core <= \$96 ;
   always @(posedge clk)
-    event_dma_overhead <= \$97 ;
+    event_dma_read <= \$97 ;
   always @(posedge clk)
-    core_clk_enable <= \$98 ;
+    event_dma_write <= \$98 ;
   always @(posedge clk)
-    idle_for <= \$99 ;
+    event_dma_overhead <= \$99 ;
+  always @(posedge clk)
+    core_clk_enable <= \$100 ;
+  always @(posedge clk)
+    idle_for <= \$101 ;
   hotline_kaggle_accounts accounts (
     .core(core),
     .dma_core(dma_core),
@@ -5573,8 +5584,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .address(address),
     .asked(asked),
     .available(available),
-    .base_31_0(\$100 ),
-    .base_63_32(\$101 ),
+    .base_31_0(\$102 ),
+    .base_63_32(\$103 ),
     .busy(fetching),
     .data__payload(fetch_data__payload),
     .data__valid(fetch_data__valid),
@@ -5601,9 +5612,9 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   hotline_kaggle_read_slice read_slice (
     .device_clk(clk),
     .device_rst(device_rst),
-    .input__payload_519_512(\$133 ),
-    .input__payload_data(\$132 ),
-    .input__payload_fault(\$131 ),
+    .input__payload_519_512(\$135 ),
+    .input__payload_data(\$134 ),
+    .input__payload_fault(\$133 ),
     .input__ready(data__ready),
     .input__valid(input__valid),
     .output__payload(fetch_data__payload),
@@ -5637,8 +5648,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .causes(registers_causes),
     .completed(completed),
     .cpl_entry(cpl_entry),
-    .cpl_hi(\$103 ),
-    .cpl_lo(\$102 ),
+    .cpl_hi(\$105 ),
+    .cpl_lo(\$104 ),
     .descriptors(event_descriptors),
     .device_clk(clk),
     .device_rst(device_rst),
@@ -5659,8 +5670,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .quiescing(quiescing),
     .reading(reading),
     .reset(reset),
-    .ring_hi(\$101 ),
-    .ring_lo(\$100 ),
+    .ring_hi(\$103 ),
+    .ring_lo(\$102 ),
     .room(room),
     .rows_gathered(event_rows_gathered),
     .running(running),
@@ -5669,30 +5680,30 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .table_write(table_write),
     .urgent(urgent),
     .waits(waits),
-    .window_0_control_1_0(\$106 ),
-    .window_0_hi(\$105 ),
-    .window_0_lo_31_12(\$104 ),
-    .window_1_control_1_0(\$109 ),
-    .window_1_hi(\$108 ),
-    .window_1_lo_31_12(\$107 ),
-    .window_2_control_1_0(\$112 ),
-    .window_2_hi(\$111 ),
-    .window_2_lo_31_12(\$110 ),
-    .window_3_control_1_0(\$115 ),
-    .window_3_hi(\$114 ),
-    .window_3_lo_31_12(\$113 ),
-    .window_4_control_1_0(\$118 ),
-    .window_4_hi(\$117 ),
-    .window_4_lo_31_12(\$116 ),
-    .window_5_control_1_0(\$121 ),
-    .window_5_hi(\$120 ),
-    .window_5_lo_31_12(\$119 ),
-    .window_6_control_1_0(\$124 ),
-    .window_6_hi(\$123 ),
-    .window_6_lo_31_12(\$122 ),
-    .window_7_control_1_0(\$127 ),
-    .window_7_hi(\$126 ),
-    .window_7_lo_31_12(\$125 ),
+    .window_0_control_1_0(\$108 ),
+    .window_0_hi(\$107 ),
+    .window_0_lo_31_12(\$106 ),
+    .window_1_control_1_0(\$111 ),
+    .window_1_hi(\$110 ),
+    .window_1_lo_31_12(\$109 ),
+    .window_2_control_1_0(\$114 ),
+    .window_2_hi(\$113 ),
+    .window_2_lo_31_12(\$112 ),
+    .window_3_control_1_0(\$117 ),
+    .window_3_hi(\$116 ),
+    .window_3_lo_31_12(\$115 ),
+    .window_4_control_1_0(\$120 ),
+    .window_4_hi(\$119 ),
+    .window_4_lo_31_12(\$118 ),
+    .window_5_control_1_0(\$123 ),
+    .window_5_hi(\$122 ),
+    .window_5_lo_31_12(\$121 ),
+    .window_6_control_1_0(\$126 ),
+    .window_6_hi(\$125 ),
+    .window_6_lo_31_12(\$124 ),
+    .window_7_control_1_0(\$129 ),
+    .window_7_hi(\$128 ),
+    .window_7_lo_31_12(\$127 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -5704,10 +5715,10 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .writing(writing)
   );
   hotline_kaggle_rows rows (
-    .\34_29_0 (\$142 ),
-    .\35_63_0 (\$143 ),
-    .\36_29_0 (\$144 ),
-    .\37_63_0 (\$145 ),
+    .\34_29_0 (\$144 ),
+    .\35_63_0 (\$145 ),
+    .\36_29_0 (\$146 ),
+    .\37_63_0 (\$147 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
     .came(row_came),
@@ -5742,9 +5753,9 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .walker_stop(abort)
   );
   hotline_kaggle_sequencer sequencer (
-    .\114_31_0 (\$129 ),
-    .\115_0_0 (\$130 ),
-    .\91_27_0 (\$128 ),
+    .\115_31_0 (\$131 ),
+    .\116_0_0 (\$132 ),
+    .\92_27_0 (\$130 ),
     .\abort$186 (abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
@@ -5755,8 +5766,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .core_access(core_access),
     .core_busy(core_busy),
     .core_errors(core_errors),
-    .cpl_base_31_0(\$102 ),
-    .cpl_base_63_32(\$103 ),
+    .cpl_base_31_0(\$104 ),
+    .cpl_base_63_32(\$105 ),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -5799,38 +5810,38 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .urgent(urgent),
     .waits(waits),
     .watch(working),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .words__ready(completion_words__ready),
     .working_enable(working_enable),
     .\working_full$116 (working_full),
@@ -5866,7 +5877,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .bus__wready(s_axil__wready),
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
-    .busy(busy),
+    .busy(split_busy),
     .clk(clk),
     .hold(hold),
     .lower__araddr(split_lower__araddr),
@@ -5889,7 +5900,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .lower__wstrb(split_lower__wstrb),
     .lower__wvalid(lower__wvalid),
     .lower_busy(lower_busy),
-    .lower_writing(core_access),
+    .lower_writing(lower_writing),
     .rst(rst),
     .upper__arready(upper__arready),
     .upper__arvalid(split_upper__arvalid),
@@ -5916,8 +5927,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
     .command_done(command_done),
-    .completion_words__payload_last(\$130 ),
-    .completion_words__payload_word(\$129 ),
+    .completion_words__payload_last(\$132 ),
+    .completion_words__payload_word(\$131 ),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
     .data__ready(streams_data__ready),
@@ -5927,10 +5938,10 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .done(done),
     .finished(finished),
     .flush(flush),
-    .\held$34 (held),
+    .\held$42 (held),
     .input__payload(fetch_data__payload),
     .it(it),
-    .joiner_output__payload(\$141 ),
+    .joiner_output__payload(\$143 ),
     .keys__payload(keys__payload),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
@@ -5939,7 +5950,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .\listed$33 (listed),
+    .\listed$41 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -5956,7 +5967,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .moved(state_moved),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$140 ),
+    .output__payload(\$142 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
@@ -5974,7 +5985,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   );
   hotline_kaggle_stream_core u_core (
     .acknowledged(u_core_acknowledged),
-    .busy(core_busy),
+    .busy(busy),
     .clk(core_clk),
     .command(command),
     .command_done(command_done),
@@ -6023,13 +6034,13 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .s_axil_wready(u_core_s_axil_wready),
     .s_axil_wstrb(split_lower__wstrb),
     .s_axil_wvalid(u_core_s_axil_wvalid),
-    .s_axis_lookup_tdata(\$140 [1023:0]),
-    .s_axis_lookup_tkeep({ \$140 [1039], \$140 [1039], \$140 [1039], \$140 [1039], \$140 [1039], \$140 [1039], \$140 [1039], \$140 [1039:1038], \$140 [1038], \$140 [1038], \$140 [1038], \$140 [1038], \$140 [1038], \$140 [1038], \$140 [1038:1037], \$140 [1037], \$140 [1037], \$140 [1037], \$140 [1037], \$140 [1037], \$140 [1037], \$140 [1037:1036], \$140 [1036], \$140 [1036], \$140 [1036], \$140 [1036], \$140 [1036], \$140 [1036], \$140 [1036:1035], \$140 [1035], \$140 [1035], \$140 [1035], \$140 [1035], \$140 [1035], \$140 [1035], \$140 [1035:1034], \$140 [1034], \$140 [1034], \$140 [1034], \$140 [1034], \$140 [1034], \$140 [1034], \$140 [1034:1033], \$140 [1033], \$140 [1033], \$140 [1033], \$140 [1033], \$140 [1033], \$140 [1033], \$140 [1033:1032], \$140 [1032], \$140 [1032], \$140 [1032], \$140 [1032], \$140 [1032], \$140 [1032], \$140 [1032:1031], \$140 [1031], \$140 [1031], \$140 [1031], \$140 [1031], \$140 [1031], \$140 [1031], \$140 [1031:1030], \$140 [1030], \$140 [1030], \$140 [1030], \$140 [1030], \$140 [1030], \$140 [1030], \$140 [1030:1029], \$140 [1029], \$140 [1029], \$140 [1029], \$140 [1029], \$140 [1029], \$140 [1029], \$140 [1029:1028], \$140 [1028], \$140 [1028], \$140 [1028], \$140 [1028], \$140 [1028], \$140 [1028], \$140 [1028:1027], \$140 [1027], \$140 [1027], \$140 [1027], \$140 [1027], \$140 [1027], \$140 [1027], \$140 [1027:1026], \$140 [1026], \$140 [1026], \$140 [1026], \$140 [1026], \$140 [1026], \$140 [1026], \$140 [1026:1025], \$140 [1025], \$140 [1025], \$140 [1025], \$140 [1025], \$140 [1025], \$140 [1025], \$140 [1025:1024], \$140 [1024], \$140 [1024], \$140 [1024], \$140 [1024], \$140 [1024], \$140 [1024], \$140 [1024] }),
-    .s_axis_lookup_tlast(\$140 [1040]),
+    .s_axis_lookup_tdata(\$142 [1023:0]),
+    .s_axis_lookup_tkeep({ \$142 [1039], \$142 [1039], \$142 [1039], \$142 [1039], \$142 [1039], \$142 [1039], \$142 [1039], \$142 [1039:1038], \$142 [1038], \$142 [1038], \$142 [1038], \$142 [1038], \$142 [1038], \$142 [1038], \$142 [1038:1037], \$142 [1037], \$142 [1037], \$142 [1037], \$142 [1037], \$142 [1037], \$142 [1037], \$142 [1037:1036], \$142 [1036], \$142 [1036], \$142 [1036], \$142 [1036], \$142 [1036], \$142 [1036], \$142 [1036:1035], \$142 [1035], \$142 [1035], \$142 [1035], \$142 [1035], \$142 [1035], \$142 [1035], \$142 [1035:1034], \$142 [1034], \$142 [1034], \$142 [1034], \$142 [1034], \$142 [1034], \$142 [1034], \$142 [1034:1033], \$142 [1033], \$142 [1033], \$142 [1033], \$142 [1033], \$142 [1033], \$142 [1033], \$142 [1033:1032], \$142 [1032], \$142 [1032], \$142 [1032], \$142 [1032], \$142 [1032], \$142 [1032], \$142 [1032:1031], \$142 [1031], \$142 [1031], \$142 [1031], \$142 [1031], \$142 [1031], \$142 [1031], \$142 [1031:1030], \$142 [1030], \$142 [1030], \$142 [1030], \$142 [1030], \$142 [1030], \$142 [1030], \$142 [1030:1029], \$142 [1029], \$142 [1029], \$142 [1029], \$142 [1029], \$142 [1029], \$142 [1029], \$142 [1029:1028], \$142 [1028], \$142 [1028], \$142 [1028], \$142 [1028], \$142 [1028], \$142 [1028], \$142 [1028:1027], \$142 [1027], \$142 [1027], \$142 [1027], \$142 [1027], \$142 [1027], \$142 [1027], \$142 [1027:1026], \$142 [1026], \$142 [1026], \$142 [1026], \$142 [1026], \$142 [1026], \$142 [1026], \$142 [1026:1025], \$142 [1025], \$142 [1025], \$142 [1025], \$142 [1025], \$142 [1025], \$142 [1025], \$142 [1025:1024], \$142 [1024], \$142 [1024], \$142 [1024], \$142 [1024], \$142 [1024], \$142 [1024], \$142 [1024] }),
+    .s_axis_lookup_tlast(\$142 [1040]),
     .s_axis_lookup_tready(u_core_s_axis_lookup_tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$141 [1023:0]),
-    .s_axis_state_tlast(\$141 [1024]),
+    .s_axis_state_tdata(\$143 [1023:0]),
+    .s_axis_state_tlast(\$143 [1024]),
     .s_axis_state_tready(u_core_s_axis_state_tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -6042,9 +6053,9 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .working_start(working_start)
   );
   hotline_kaggle_read u_read (
-    .\43_0_0 (\$131 ),
-    .\44_511_0 (\$132 ),
-    .\88_7_0 (\$133 ),
+    .\43_0_0 (\$133 ),
+    .\44_511_0 (\$134 ),
+    .\88_7_0 (\$135 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -6060,7 +6071,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .idle(idle),
     .input__payload(request__payload),
     .input__valid(u_read_input__valid),
-    .length(\$134 ),
+    .length(\$136 ),
     .outstanding(reading),
     .quiescing(u_read_quiescing),
     .rdata(m_axi_rdata),
@@ -6068,43 +6079,43 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .rid(m_axi_rid),
     .rresp(m_axi_rresp),
     .rvalid(m_axi_rvalid),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 )
+    .windows__7__read_etc(\$129 )
   );
   hotline_kaggle_write u_write (
-    .\14_0_0 (\$135 ),
-    .\15_0_0 (\$136 ),
-    .\16_0_0 (\$137 ),
+    .\14_0_0 (\$137 ),
+    .\15_0_0 (\$138 ),
+    .\16_0_0 (\$139 ),
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awready(m_axi_awready),
@@ -6121,7 +6132,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .buffer2_target(channels__2__target),
     .bus_rst(bus_rst),
     .bvalid(m_axi_bvalid),
-    .channel(\$138 ),
+    .channel(\$140 ),
     .channels__0__beats__ready(channels__0__ready),
     .channels__1__beats__ready(channels__1__ready),
     .channels__2__beats__ready(channels__2__ready),
@@ -6130,44 +6141,44 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .length(\$139 ),
+    .length(\$141 ),
     .load_etc(load),
     .outstanding(writing),
     .quiescing(u_write_quiescing),
     .target(channels__0__target),
     .wdata(m_axi__wdata),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .wlast(m_axi__wlast),
     .wready(m_axi_wready),
     .wstrb(m_axi__wstrb),
@@ -6182,184 +6193,198 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$1 ;
+    \$77  = busy;
     if (rst) begin
-      \$77  = 1'h0;
+      \$77  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = fault__kind;
+    \$78  = \$1 ;
     if (rst) begin
-      \$78  = 2'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = fault__address;
+    \$79  = lower_writing;
     if (rst) begin
-      \$79  = 64'h0000000000000000;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = \$4 ;
+    \$80  = fault__kind;
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = read_fault_address;
+    \$81  = fault__address;
     if (rst) begin
       \$81  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = 1'h1;
+    \$82  = \$4 ;
     if (rst) begin
-      \$82  = 1'h0;
+      \$82  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = { \$137 , \$136 , \$135  };
+    \$83  = read_fault_address;
     if (rst) begin
-      \$83  = 3'h0;
+      \$83  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = wanted;
+    \$84  = 1'h1;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = { \$139 , \$138 , \$137  };
+    if (rst) begin
+      \$85  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = wanted;
     if (reset) begin
-      \$84  = 1'h1;
+      \$86  = 1'h1;
     end
     if (\$6 ) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
     if (rst) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = resetting;
+    \$87  = resetting;
     if (\$6 ) begin
-      \$85  = 1'h1;
+      \$87  = 1'h1;
     end else if (resetting) begin
-      \$85  = \$8 ;
+      \$87  = \$8 ;
     end
-    if (rst) begin
-      \$85  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = left;
-    if (\$6 ) begin
-      \$86  = 3'h7;
-    end else if (resetting) begin
-      \$86  = \$7 [2:0];
-    end
-    if (rst) begin
-      \$86  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = completed;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$10 ;
+    \$88  = left;
+    if (\$6 ) begin
+      \$88  = 3'h7;
+    end else if (resetting) begin
+      \$88  = \$7 [2:0];
+    end
     if (rst) begin
-      \$88  = 1'h0;
+      \$88  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = row_came;
+    \$89  = completed;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$12 ;
+    \$90  = \$10 ;
     if (rst) begin
-      \$90  = 7'h00;
+      \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$14 ;
+    \$91  = row_came;
     if (rst) begin
-      \$91  = 7'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = dma_cycles;
+    \$92  = \$12 ;
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = dma_useful;
+    \$93  = \$14 ;
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = dma_core;
+    \$94  = dma_cycles;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = dma_read;
+    \$95  = dma_useful;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = dma_write;
+    \$96  = dma_core;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = dma_overhead;
+    \$97  = dma_read;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = \$17 ;
+    \$98  = dma_write;
     if (rst) begin
-      \$98  = 1'h1;
+      \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = idle_for;
+    \$99  = dma_overhead;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = \$17 ;
+    if (rst) begin
+      \$100  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = idle_for;
     if (active) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end else if (\$18 ) begin
-      \$99  = \$19 [5:0];
+      \$101  = \$19 [5:0];
     end
     if (rst) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end
   end
   always @* begin
@@ -6369,13 +6394,13 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
       request__payload = fetch_request__payload;
     end
     if (\$29 ) begin
-      request__payload = { \$142 , \$143  };
+      request__payload = { \$144 , \$145  };
     end
     if (\$36 ) begin
-      request__payload = { 2'h1, \$128 , it[127:64] };
+      request__payload = { 2'h1, \$130 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = { \$144 , \$145  };
+      request__payload = { \$146 , \$147  };
     end
   end
   always @* begin
@@ -6476,8 +6501,8 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign state_rows = \$21 [31:0];
-  assign input__payload = { \$131 , \$133 , \$132  };
-  assign data__payload = { \$131 , \$133 , \$132  };
+  assign input__payload = { \$133 , \$135 , \$134  };
+  assign data__payload = { \$133 , \$135 , \$134  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -6486,9 +6511,9 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   assign s_axil_rdata = s_axil__rdata;
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
-  assign m_axi_awid = { 6'h00, \$138  };
+  assign m_axi_awid = { 6'h00, \$140  };
   assign m_axi_awaddr = m_axi__awaddr;
-  assign m_axi_awlen = { 4'h0, \$139  };
+  assign m_axi_awlen = { 4'h0, \$141  };
   assign m_axi_awsize = 3'h6;
   assign m_axi_awburst = 2'h1;
   assign m_axi_awlock = 1'h0;
@@ -6503,7 +6528,7 @@ module hotline_kaggle_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awval
   assign m_axi_bready = 1'h1;
   assign m_axi_arid = tag;
   assign m_axi_araddr = m_axi__araddr;
-  assign m_axi_arlen = { 4'h0, \$134  };
+  assign m_axi_arlen = { 4'h0, \$136  };
   assign m_axi_arsize = 3'h6;
   assign m_axi_arburst = 2'h1;
   assign m_axi_arlock = 1'h0;
@@ -6572,8 +6597,8 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
+  wire [2:0] \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -6590,36 +6615,38 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   reg [1:0] \$27 ;
   reg \$28 ;
   reg \$29 ;
-  wire \$3 ;
+  wire [32:0] \$3 ;
   reg [63:0] \$30 ;
   reg [511:0] \$31 ;
   reg \$32 ;
+  reg \$33 ;
   wire [32:0] \$4 ;
-  wire [32:0] \$5 ;
-  wire [33:0] \$6 ;
+  wire [33:0] \$5 ;
+  wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg [1:0] adding = 2'h0;
-  reg faulty = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg ended = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg faulty = 1'h0;
   reg halted = 1'h0;
   reg [32:0] place_low = 33'h000000000;
   reg [63:0] place_sum = 64'h0000000000000000;
-  assign \$1  = faulty | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) data__payload[520];
-  assign \$2  = enable & \$1 ;
-  assign \$3  = output__valid & output__ready;
-  assign \$4  = base_31_0 + { entry, 6'h00 };
-  assign \$5  = base_63_32 + 1'h0;
-  assign \$6  = \$5  + place_low[32];
-  assign \$7  = ~ busy;
-  assign \$8  = ~ output__valid;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = \$9  & enable;
-  assign \$11  = \$10  & available;
-  assign \$12  = ~ halted;
-  assign \$13  = \$11  & \$12 ;
-  assign \$15  = request__valid & request__ready;
-  assign \$16  = faulty | data__payload[520];
+  assign \$1  = enable & (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) faulty;
+  assign \$2  = output__valid & output__ready;
+  assign \$3  = base_31_0 + { entry, 6'h00 };
+  assign \$4  = base_63_32 + 1'h0;
+  assign \$5  = \$4  + place_low[32];
+  assign \$6  = ~ busy;
+  assign \$7  = ~ output__valid;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = \$8  & enable;
+  assign \$10  = \$9  & available;
+  assign \$11  = ~ halted;
+  assign \$12  = \$10  & \$11 ;
+  assign \$14  = request__valid & request__ready;
+  assign \$15  = faulty | data__payload[520];
+  assign \$16  = data__valid & data__payload[519];
   assign \$17  = ~ failed;
   assign \$18  = enable & \$17 ;
   assign \$19  = ~ enable;
@@ -6646,35 +6673,31 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   always @(posedge device_clk)
     output__payload <= \$31 ;
   always @(posedge device_clk)
-    halted <= \$32 ;
+    ended <= \$32 ;
+  always @(posedge device_clk)
+    halted <= \$33 ;
   always @* begin
     if (starts_blocks) begin end
     fetched = 1'h0;
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        fetched = enable;
-      end
+    if (ended) begin
+      fetched = enable;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     failed = 1'h0;
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        failed = \$2 ;
-      end
+    if (ended) begin
+      failed = \$1 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$22  = output__valid;
-    if (\$3 ) begin
+    if (\$2 ) begin
       \$22  = 1'h0;
     end
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        \$22  = \$18 ;
-      end
+    if (ended) begin
+      \$22  = \$18 ;
     end
     if (\$21 ) begin
       \$22  = 1'h0;
@@ -6685,14 +6708,14 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = \$4 ;
+    \$23  = \$3 ;
     if (device_rst) begin
       \$23  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = { \$6 [31:0], place_low[31:0] };
+    \$24  = { \$5 [31:0], place_low[31:0] };
     if (device_rst) begin
       \$24  = 64'h0000000000000000;
     end
@@ -6700,13 +6723,11 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   always @* begin
     if (starts_blocks) begin end
     \$25  = busy;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$25  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        \$25  = 1'h0;
-      end
+    if (ended) begin
+      \$25  = 1'h0;
     end
     if (device_rst) begin
       \$25  = 1'h0;
@@ -6715,11 +6736,11 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   always @* begin
     if (starts_blocks) begin end
     \$26  = faulty;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$26  = 1'h0;
     end
     if (data__valid) begin
-      \$26  = \$16 ;
+      \$26  = \$15 ;
     end
     if (device_rst) begin
       \$26  = 1'h0;
@@ -6728,10 +6749,10 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$27  = 2'h1;
     end else begin
-      \$27  = \$14 [1:0];
+      \$27  = \$13 [1:0];
     end
     if (device_rst) begin
       \$27  = 2'h0;
@@ -6743,7 +6764,7 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
     if (adding[1]) begin
       \$28  = 1'h1;
     end
-    if (\$15 ) begin
+    if (\$14 ) begin
       \$28  = 1'h0;
     end
     if (device_rst) begin
@@ -6756,10 +6777,8 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
     if (adding[1]) begin
       \$29  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        \$29  = 1'h0;
-      end
+    if (ended) begin
+      \$29  = 1'h0;
     end
     if (device_rst) begin
       \$29  = 1'h0;
@@ -6787,23 +6806,28 @@ module hotline_kaggle_fetch(device_rst, request__ready, available, entry, data__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = halted;
-    if (data__valid) begin
-      if (data__payload[519]) begin
-        \$32  = failed;
-      end
-    end
-    if (\$21 ) begin
-      \$32  = 1'h0;
-    end
+    \$32  = \$16 ;
     if (device_rst) begin
       \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = halted;
+    if (ended) begin
+      \$33  = failed;
+    end
+    if (\$21 ) begin
+      \$33  = 1'h0;
+    end
+    if (device_rst) begin
+      \$33  = 1'h0;
     end
   end
   assign request__payload[93:92] = 2'h0;
   assign request__payload[91:64] = 28'h0000004;
   assign request__payload[63:0] = address;
-  assign \$14  = { adding, 1'h0 };
+  assign \$13  = { adding, 1'h0 };
 endmodule
 
 module hotline_kaggle_interrupt(device_rst, causes, acknowledged, irq, device_clk);
@@ -24866,15 +24890,17 @@ module hotline_kaggle_rows_walker(device_rst, start, names__valid, keys__payload
   assign \$36 [27:0] = row_granules;
 endmodule
 
-module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, running, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
+module hotline_kaggle_sequencer(device_rst, core_access, state_rows, request__ready, moved, unknown_table, beyond_table, core_errors, working_ready, \working_full$116 , room, cpl_entry, generation, urgent, running, write_fault__known, core_busy, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
 , cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \91_27_0 , descriptors__ready, waits
-, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \114_31_0 , \115_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \92_27_0 , descriptors__ready, waits
+, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \115_31_0 , \116_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
 , lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
+  input core_access;
+  wire core_access;
   input [31:0] state_rows;
   wire [31:0] state_rows;
   input request__ready;
@@ -24885,16 +24911,12 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   wire unknown_table;
   input beyond_table;
   wire beyond_table;
-  input core_busy;
-  wire core_busy;
   input [10:0] core_errors;
   wire [10:0] core_errors;
   input working_ready;
   wire working_ready;
   input \working_full$116 ;
   wire \working_full$116 ;
-  input core_access;
-  wire core_access;
   input room;
   wire room;
   input [11:0] cpl_entry;
@@ -24907,6 +24929,8 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   wire running;
   input write_fault__known;
   wire write_fault__known;
+  input core_busy;
+  wire core_busy;
   (* enum_base_type = "Fault" *)
   (* enum_value_00 = "NONE" *)
   (* enum_value_01 = "WINDOW" *)
@@ -24999,8 +25023,8 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   output [7:0] command;
   reg [7:0] command;
   (* init = 28'h0000000 *)
-  output [27:0] \91_27_0 ;
-  wire [27:0] \91_27_0 ;
+  output [27:0] \92_27_0 ;
+  wire [27:0] \92_27_0 ;
   output descriptors__ready;
   reg descriptors__ready;
   output waits;
@@ -25035,10 +25059,10 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   reg \abort$186  = 1'h0;
   output [511:0] it;
   reg [511:0] it = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  output [31:0] \114_31_0 ;
-  wire [31:0] \114_31_0 ;
-  output \115_0_0 ;
-  wire \115_0_0 ;
+  output [31:0] \115_31_0 ;
+  wire [31:0] \115_31_0 ;
+  output \116_0_0 ;
+  wire \116_0_0 ;
   output completion_words__valid;
   wire completion_words__valid;
   output [7:0] outcome_status;
@@ -25083,22 +25107,23 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   wire [7:0] \$1 ;
   wire [31:0] \$10 ;
   reg \$100 ;
-  reg [31:0] \$101 ;
-  reg [32:0] \$102 ;
-  reg [63:0] \$103 ;
-  reg [32:0] \$104 ;
-  reg [63:0] \$105 ;
-  reg \$106 ;
-  reg [31:0] \$107 ;
-  reg [511:0] \$108 ;
-  reg \$109 ;
+  reg \$101 ;
+  reg [31:0] \$102 ;
+  reg [32:0] \$103 ;
+  reg [63:0] \$104 ;
+  reg [32:0] \$105 ;
+  reg [63:0] \$106 ;
+  reg \$107 ;
+  reg [31:0] \$108 ;
+  reg [511:0] \$109 ;
   wire \$11 ;
   reg \$110 ;
   reg \$111 ;
-  reg [3:0] \$112 ;
+  reg \$112 ;
   reg [3:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire \$115 ;
+  reg [3:0] \$114 ;
+  wire [31:0] \$115 ;
+  wire \$116 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -25134,26 +25159,26 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [39:0] \$44 ;
-  wire [34:0] \$45 ;
+  wire \$44 ;
+  wire [39:0] \$45 ;
   wire [34:0] \$46 ;
   wire [34:0] \$47 ;
-  wire [39:0] \$48 ;
-  wire [32:0] \$49 ;
+  wire [34:0] \$48 ;
+  wire [39:0] \$49 ;
   wire [31:0] \$5 ;
-  wire [33:0] \$50 ;
+  wire [32:0] \$50 ;
   wire [33:0] \$51 ;
-  wire [32:0] \$52 ;
+  wire [33:0] \$52 ;
   wire [32:0] \$53 ;
-  wire [33:0] \$54 ;
-  wire [32:0] \$55 ;
+  wire [32:0] \$54 ;
+  wire [33:0] \$55 ;
   wire [32:0] \$56 ;
-  wire [33:0] \$57 ;
-  wire \$58 ;
+  wire [32:0] \$57 ;
+  wire [33:0] \$58 ;
   wire \$59 ;
   wire [31:0] \$6 ;
-  wire [32:0] \$60 ;
-  wire \$61 ;
+  wire \$60 ;
+  wire [32:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
@@ -25165,29 +25190,29 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   wire [31:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [4:0] \$72 ;
-  wire \$73 ;
+  wire \$72 ;
+  wire [4:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [10:0] \$78 ;
+  wire [4:0] \$78 ;
   wire \$79 ;
   wire [31:0] \$8 ;
-  wire \$80 ;
+  wire [10:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [4:0] \$84 ;
-  wire \$85 ;
+  wire \$84 ;
+  wire [4:0] \$85 ;
   wire \$86 ;
-  wire [4:0] \$87 ;
-  wire \$88 ;
+  wire \$87 ;
+  wire [4:0] \$88 ;
   wire \$89 ;
   wire [31:0] \$9 ;
-  reg [27:0] \$90 ;
-  reg [27:0] \$91  = 28'h0000000;
-  reg \$92 ;
+  wire \$90 ;
+  reg [27:0] \$91 ;
+  reg [27:0] \$92  = 28'h0000000;
   reg \$93 ;
   reg \$94 ;
   reg \$95 ;
@@ -25273,103 +25298,104 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   assign \$32  = fsm_state == 4'ha;
   assign \$33  = fsm_state == 4'hb;
   assign \$34  = fsm_state == 4'hc;
-  assign \$35  = it[7:0] == 1'h1;
-  assign \$36  = it[7:0] == 2'h2;
-  assign \$37  = it[7:0] == 2'h3;
-  assign \$38  = it[7:0] == 3'h4;
-  assign \$39  = it[7:0] == 3'h5;
-  assign \$40  = it[7:0] == 3'h6;
-  assign \$41  = it[7:0] == 3'h7;
-  assign \$42  = it[7:0] == 4'h8;
-  assign \$43  = | it[191:160];
-  assign \$44  = it[159:128] * 8'h80;
-  assign \$47  = by_row ? \$45  : \$46 ;
-  assign \$48  = is_restore ? \$44  : { 5'h00, \$47  };
-  assign \$49  = size + 5'h10;
-  assign \$50  = \$49  - 1'h1;
-  assign \$52  = it[351:320] + 11'h400;
-  assign \$53  = it[383:352] + 1'h0;
-  assign \$54  = \$53  + verdicts_low[32];
-  assign \$55  = cpl_base_31_0 + { cpl_entry, 6'h00 };
-  assign \$56  = cpl_base_63_32 + 1'h0;
-  assign \$57  = \$56  + report_low[32];
-  assign \$58  = ~ enable;
-  assign \$59  = watch & \$58 ;
-  assign \$60  = cycles + 1'h1;
-  assign \$61  = ~ enable;
-  assign \$62  = descriptors__valid & descriptors__ready;
-  assign \$63  = | verdict;
-  assign \$64  = \$63  | is_fence;
-  assign \$65  = ~ core_busy;
-  assign \$66  = \$65  & working_ready;
-  assign \$67  = | \wait ;
-  assign \$68  = ~ core_busy;
-  assign \$69  = working_ready & \$68 ;
-  assign \$70  = ~ core_access;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = \wait  - 1'h1;
-  assign \$73  = is_learn | working_enable;
-  assign \$74  = \$73  | is_front;
-  assign \$75  = \$74  | is_restore;
+  assign \$35  = fsm_state == 4'hd;
+  assign \$36  = it[7:0] == 1'h1;
+  assign \$37  = it[7:0] == 2'h2;
+  assign \$38  = it[7:0] == 2'h3;
+  assign \$39  = it[7:0] == 3'h4;
+  assign \$40  = it[7:0] == 3'h5;
+  assign \$41  = it[7:0] == 3'h6;
+  assign \$42  = it[7:0] == 3'h7;
+  assign \$43  = it[7:0] == 4'h8;
+  assign \$44  = | it[191:160];
+  assign \$45  = it[159:128] * 8'h80;
+  assign \$48  = by_row ? \$46  : \$47 ;
+  assign \$49  = is_restore ? \$45  : { 5'h00, \$48  };
+  assign \$50  = size + 5'h10;
+  assign \$51  = \$50  - 1'h1;
+  assign \$53  = it[351:320] + 11'h400;
+  assign \$54  = it[383:352] + 1'h0;
+  assign \$55  = \$54  + verdicts_low[32];
+  assign \$56  = cpl_base_31_0 + { cpl_entry, 6'h00 };
+  assign \$57  = cpl_base_63_32 + 1'h0;
+  assign \$58  = \$57  + report_low[32];
+  assign \$59  = ~ enable;
+  assign \$60  = watch & \$59 ;
+  assign \$61  = cycles + 1'h1;
+  assign \$62  = ~ enable;
+  assign \$63  = descriptors__valid & descriptors__ready;
+  assign \$64  = | verdict;
+  assign \$65  = \$64  | is_fence;
+  assign \$66  = ~ core_busy;
+  assign \$67  = \$66  & working_ready;
+  assign \$68  = | \wait ;
+  assign \$69  = ~ core_busy;
+  assign \$70  = working_ready & \$69 ;
+  assign \$71  = ~ core_access;
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = \wait  - 1'h1;
+  assign \$74  = is_learn | working_enable;
+  assign \$75  = \$74  | is_front;
   assign \$76  = is_dump | is_restore;
   assign \$77  = \$76  | is_select;
-  assign \$79  = | \$78 ;
-  assign \$80  = \$77  & \$79 ;
-  assign \$81  = | \wait ;
-  assign \$82  = ~ core_busy;
-  assign \$83  = moved & \$82 ;
-  assign \$84  = \wait  - 1'h1;
-  assign \$85  = | \wait ;
-  assign \$86  = & writer_channel_idle;
-  assign \$87  = \wait  - 1'h1;
-  assign \$88  = | write_fault__kind;
-  assign \$89  = writing_fault | \$88 ;
+  assign \$78  = \wait  - 1'h1;
+  assign \$79  = ! \wait ;
+  assign \$81  = | \$80 ;
+  assign \$82  = | \wait ;
+  assign \$83  = ~ core_busy;
+  assign \$84  = moved & \$83 ;
+  assign \$85  = \wait  - 1'h1;
+  assign \$86  = | \wait ;
+  assign \$87  = & writer_channel_idle;
+  assign \$88  = \wait  - 1'h1;
+  assign \$89  = | write_fault__kind;
+  assign \$90  = writing_fault | \$89 ;
   always @(posedge device_clk)
-    \$91  <= \$90 ;
+    \$92  <= \$91 ;
   always @(posedge device_clk)
-    is_fence <= \$92 ;
+    is_fence <= \$93 ;
   always @(posedge device_clk)
-    is_learn <= \$93 ;
+    is_learn <= \$94 ;
   always @(posedge device_clk)
-    working_enable <= \$94 ;
+    working_enable <= \$95 ;
   always @(posedge device_clk)
-    is_gather <= \$95 ;
+    is_gather <= \$96 ;
   always @(posedge device_clk)
-    is_dump <= \$96 ;
+    is_dump <= \$97 ;
   always @(posedge device_clk)
-    is_restore <= \$97 ;
+    is_restore <= \$98 ;
   always @(posedge device_clk)
-    is_select <= \$98 ;
+    is_select <= \$99 ;
   always @(posedge device_clk)
-    is_front <= \$99 ;
+    is_front <= \$100 ;
   always @(posedge device_clk)
-    by_row <= \$100 ;
+    by_row <= \$101 ;
   always @(posedge device_clk)
-    size <= \$101 ;
+    size <= \$102 ;
   always @(posedge device_clk)
-    verdicts_low <= \$102 ;
+    verdicts_low <= \$103 ;
   always @(posedge device_clk)
-    verdicts_sum <= \$103 ;
+    verdicts_sum <= \$104 ;
   always @(posedge device_clk)
-    report_low <= \$104 ;
+    report_low <= \$105 ;
   always @(posedge device_clk)
-    report_sum <= \$105 ;
+    report_sum <= \$106 ;
   always @(posedge device_clk)
-    \abort$186  <= \$106 ;
+    \abort$186  <= \$107 ;
   always @(posedge device_clk)
-    cycles <= \$107 ;
+    cycles <= \$108 ;
   always @(posedge device_clk)
-    it <= \$108 ;
+    it <= \$109 ;
   always @(posedge device_clk)
-    writing_fault <= \$109 ;
+    writing_fault <= \$110 ;
   always @(posedge device_clk)
-    began <= \$110 ;
+    began <= \$111 ;
   always @(posedge device_clk)
-    halted <= \$111 ;
+    halted <= \$112 ;
   always @(posedge device_clk)
-    fsm_state <= \$112 ;
+    fsm_state <= \$113 ;
   always @(posedge device_clk)
-    \wait  <= \$113 ;
+    \wait  <= \$114 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -25455,8 +25481,8 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
     .target(target)
   );
   hotline_kaggle_sequencer_writer writer (
-    .\14_31_0 (\$114 ),
-    .\16_0_0 (\$115 ),
+    .\14_31_0 (\$115 ),
+    .\16_0_0 (\$116 ),
     .channel_idle(writer_channel_idle[2]),
     .completion(completion),
     .device_clk(device_clk),
@@ -25490,9 +25516,9 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$51 [27:0];
+    \$91  = \$52 [27:0];
     if (device_rst) begin
-      \$90  = 28'h0000000;
+      \$91  = 28'h0000000;
     end
   end
   always @* begin
@@ -25537,15 +25563,17 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           watch = 1'h1;
       4'h6:
           watch = 1'h1;
+      4'h9:
+          watch = 1'h1;
       4'h8:
           watch = 1'h1;
       4'h7:
           watch = 1'h1;
-      4'ha:
-          watch = 1'h1;
       4'hb:
           watch = 1'h1;
-      4'h9:
+      4'hc:
+          watch = 1'h1;
+      4'ha:
           watch = 1'h1;
     endcase
   end
@@ -25567,15 +25595,17 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           load[2] = summary_load;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           load[2] = 1'h1;
@@ -25631,15 +25661,17 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           targets__2 = target;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           targets__2 = report_sum;
@@ -25713,6 +25745,8 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           request__valid = 1'h1;
     endcase
@@ -25733,11 +25767,13 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           flush = 1'h1;
     endcase
   end
@@ -25757,11 +25793,13 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           if (working_enable) begin
             summary_start = 1'h1;
           end
@@ -25783,15 +25821,17 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           writer_start = 1'h1;
@@ -25813,19 +25853,21 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             completed = \$22 ;
           end
@@ -25847,30 +25889,25 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             lost = writing_fault;
           end
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$35 ;
-    if (device_rst) begin
-      \$92  = 1'h0;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -25930,109 +25967,81 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = \$48 [31:0];
+    \$101  = \$44 ;
     if (device_rst) begin
-      \$101  = 32'd0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \$52 ;
+    \$102  = \$49 [31:0];
     if (device_rst) begin
-      \$102  = 33'h000000000;
+      \$102  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = { \$54 [31:0], verdicts_low[31:0] };
+    \$103  = \$53 ;
     if (device_rst) begin
-      \$103  = 64'h0000000000000000;
+      \$103  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = \$55 ;
+    \$104  = { \$55 [31:0], verdicts_low[31:0] };
     if (device_rst) begin
-      \$104  = 33'h000000000;
+      \$104  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = { \$57 [31:0], report_low[31:0] };
+    \$105  = \$56 ;
     if (device_rst) begin
-      \$105  = 64'h0000000000000000;
+      \$105  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = \$59 ;
+    \$106  = { \$58 [31:0], report_low[31:0] };
     if (device_rst) begin
-      \$106  = 1'h0;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = cycles;
+    \$107  = \$60 ;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = cycles;
     if (running) begin
-      \$107  = \$60 [31:0];
+      \$108  = \$61 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$107  = 32'd0;
+          \$108  = 32'd0;
     endcase
     if (device_rst) begin
-      \$107  = 32'd0;
+      \$108  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = it;
+    \$109  = it;
     casez (fsm_state)
       4'h0:
-          \$108  = descriptors__payload;
+          \$109  = descriptors__payload;
     endcase
     if (device_rst) begin
-      \$108  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$109  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = writing_fault;
-    casez (fsm_state)
-      4'h0:
-          \$109  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          \$109  = \$89 ;
-    endcase
-    if (device_rst) begin
-      \$109  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$110  = began;
+    \$110  = writing_fault;
     casez (fsm_state)
       4'h0:
           \$110  = 1'h0;
@@ -26045,7 +26054,23 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
       4'h5:
           /* empty */;
       4'h6:
-          \$110  = 1'h1;
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
+          \$110  = \$90 ;
     endcase
     if (device_rst) begin
       \$110  = 1'h0;
@@ -26053,12 +26078,10 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = halted;
+    \$111  = began;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-            \$111  = 1'h0;
-          end
+          \$111  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -26068,23 +26091,7 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          if (writer_done) begin
-            \$111  = writing_fault;
-          end
+          \$111  = 1'h1;
     endcase
     if (device_rst) begin
       \$111  = 1'h0;
@@ -26092,132 +26099,193 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = fsm_state;
+    \$112  = halted;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-          end else if (\$62 ) begin
-            \$112  = 4'h1;
+          if (\$62 ) begin
+            \$112  = 1'h0;
           end
       4'h1:
-          \$112  = 4'h2;
+          /* empty */;
       4'h2:
-          if (refuse) begin
-            \$112  = 4'h3;
-            if (\$64 ) begin
-              \$112  = 4'h4;
-            end
-          end
+          /* empty */;
       4'h3:
-          if (\$66 ) begin
-            \$112  = 4'h5;
-          end
+          /* empty */;
       4'h5:
-          if (\$67 ) begin
-          end else if (\$71 ) begin
-            \$112  = 4'h6;
-          end
+          /* empty */;
       4'h6:
-        begin
-          \$112  = 4'h7;
-          if (\$75 ) begin
-            \$112  = 4'h8;
-          end
-          if (\$80 ) begin
-            \$112  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$112  = 4'h7;
-          end
-      4'h7:
-          if (\$81 ) begin
-          end else if (\$83 ) begin
-            \$112  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$112  = 4'h9;
-          if (working_enable) begin
-            \$112  = 4'hb;
-          end
-        end
-      4'hb:
-          if (summary_done) begin
-            \$112  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (\$85 ) begin
-          end else if (\$86 ) begin
-            \$112  = 4'h4;
-          end
-      4'h4:
-          \$112  = 4'hc;
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
           if (writer_done) begin
-            \$112  = 4'h0;
+            \$112  = writing_fault;
           end
     endcase
     if (device_rst) begin
-      \$112  = 4'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = \wait ;
+    \$113  = fsm_state;
     casez (fsm_state)
       4'h0:
-          /* empty */;
+          if (\$62 ) begin
+          end else if (\$63 ) begin
+            \$113  = 4'h1;
+          end
       4'h1:
-          /* empty */;
+          \$113  = 4'h2;
       4'h2:
-          /* empty */;
+          if (refuse) begin
+            \$113  = 4'h3;
+            if (\$65 ) begin
+              \$113  = 4'h4;
+            end
+          end
       4'h3:
-          if (\$66 ) begin
-            \$113  = 4'h8;
+          if (\$67 ) begin
+            \$113  = 4'h5;
           end
       4'h5:
-          if (\$67 ) begin
-            \$113  = \$72 [3:0];
+          if (\$68 ) begin
+          end else if (\$72 ) begin
+            \$113  = 4'h6;
           end
       4'h6:
         begin
-          \$113  = 4'h8;
-          if (\$80 ) begin
+          \$113  = 4'h7;
+          if (\$75 ) begin
             \$113  = 4'h8;
+          end
+          if (\$77 ) begin
+            \$113  = 4'h9;
           end
         end
+      4'h9:
+          if (\$79 ) begin
+            \$113  = 4'h7;
+            if (is_restore) begin
+              \$113  = 4'h8;
+            end
+            if (\$81 ) begin
+              \$113  = 4'ha;
+            end
+          end
       4'h8:
           if (request__ready) begin
-            \$113  = 4'h8;
+            \$113  = 4'h7;
           end
       4'h7:
-          if (\$81 ) begin
-            \$113  = \$84 [3:0];
+          if (\$82 ) begin
+          end else if (\$84 ) begin
+            \$113  = 4'hb;
+          end
+      4'hb:
+        begin
+          \$113  = 4'ha;
+          if (working_enable) begin
+            \$113  = 4'hc;
+          end
+        end
+      4'hc:
+          if (summary_done) begin
+            \$113  = 4'ha;
           end
       4'ha:
-          \$113  = 4'h8;
-      4'hb:
-          if (summary_done) begin
-            \$113  = 4'h8;
+          if (\$86 ) begin
+          end else if (\$87 ) begin
+            \$113  = 4'h4;
           end
-      4'h9:
-          if (\$85 ) begin
-            \$113  = \$87 [3:0];
+      4'h4:
+          \$113  = 4'hd;
+      4'hd:
+          if (writer_done) begin
+            \$113  = 4'h0;
           end
     endcase
     if (device_rst) begin
       \$113  = 4'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          if (\$67 ) begin
+            \$114  = 4'h8;
+          end
+      4'h5:
+          if (\$68 ) begin
+            \$114  = \$73 [3:0];
+          end
+      4'h6:
+        begin
+          \$114  = 4'h8;
+          if (\$77 ) begin
+            \$114  = 4'h1;
+          end
+        end
+      4'h9:
+        begin
+          \$114  = \$78 [3:0];
+          if (\$79 ) begin
+            \$114  = 4'h8;
+            if (\$81 ) begin
+              \$114  = 4'h8;
+            end
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$114  = 4'h8;
+          end
+      4'h7:
+          if (\$82 ) begin
+            \$114  = \$85 [3:0];
+          end
+      4'hb:
+          \$114  = 4'h8;
+      4'hc:
+          if (summary_done) begin
+            \$114  = 4'h8;
+          end
+      4'ha:
+          if (\$86 ) begin
+            \$114  = \$88 [3:0];
+          end
+    endcase
+    if (device_rst) begin
+      \$114  = 4'h0;
+    end
+  end
   assign words__valid = completion_words__valid;
   assign descriptor = it;
   assign channel_idle = writer_channel_idle[2];
   assign address = it[383:320];
-  assign \91_27_0  = \$91 ;
-  assign \114_31_0  = \$114 ;
-  assign \115_0_0  = \$115 ;
+  assign \92_27_0  = \$92 ;
+  assign \115_31_0  = \$115 ;
+  assign \116_0_0  = \$116 ;
   assign completion[383:320] = outcome_address;
   assign completion[319:288] = cycles;
   assign completion[287:256] = { 21'h000000, errors };
@@ -26237,11 +26305,11 @@ module hotline_kaggle_sequencer(device_rst, state_rows, request__ready, moved, u
   assign { \$2 [7:2], \$2 [0] } = 7'h00;
   assign \$2 [1] = it[9];
   assign \$19  = 3'h7;
-  assign \$45  = { 1'h0, it[159:128], 2'h0 };
-  assign \$46  = { it[159:128], 3'h0 };
-  assign \$51  = { \$50 [33], \$50 [33], \$50 [33], \$50 [33], \$50 [33:4] };
-  assign { \$78 [10:6], \$78 [3:0] } = 9'h000;
-  assign \$78 [5:4] = core_errors[5:4];
+  assign \$46  = { 1'h0, it[159:128], 2'h0 };
+  assign \$47  = { it[159:128], 3'h0 };
+  assign \$52  = { \$51 [33], \$51 [33], \$51 [33], \$51 [33], \$51 [33:4] };
+  assign { \$80 [10:6], \$80 [3:0] } = 9'h000;
+  assign \$80 [5:4] = core_errors[5:4];
   assign urgent = it[8];
   assign \$3  = it[9];
 endmodule
@@ -29758,11 +29826,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   output busy;
   wire busy;
   output command_done;
-  wire command_done;
+  reg command_done = 1'h0;
   output finished;
   wire finished;
   output [10:0] errors;
-  wire [10:0] errors;
+  reg [10:0] errors = 11'h000;
   output acknowledged;
   wire acknowledged;
   output [4:0] index_bits;
@@ -29986,153 +30054,153 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire \$281 ;
   wire \$282 ;
   wire \$283 ;
-  wire \$284 ;
-  wire [31:0] \$285 ;
-  wire [1:0] \$286 ;
-  wire [2:0] \$287 ;
-  wire [3:0] \$288 ;
-  wire [1:0] \$289 ;
+  wire [31:0] \$284 ;
+  wire [1:0] \$285 ;
+  wire [2:0] \$286 ;
+  wire [3:0] \$287 ;
+  wire [1:0] \$288 ;
+  wire [2:0] \$289 ;
   wire \$29 ;
-  wire [2:0] \$290 ;
-  wire [3:0] \$291 ;
-  wire [1:0] \$292 ;
-  wire [2:0] \$293 ;
-  wire [3:0] \$294 ;
-  wire [1:0] \$295 ;
-  wire [2:0] \$296 ;
-  wire [3:0] \$297 ;
-  wire [1:0] \$298 ;
-  wire [2:0] \$299 ;
+  wire [3:0] \$290 ;
+  wire [1:0] \$291 ;
+  wire [2:0] \$292 ;
+  wire [3:0] \$293 ;
+  wire [1:0] \$294 ;
+  wire [2:0] \$295 ;
+  wire [3:0] \$296 ;
+  wire [1:0] \$297 ;
+  wire [2:0] \$298 ;
+  wire [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  wire [3:0] \$300 ;
-  wire [1:0] \$301 ;
-  wire [2:0] \$302 ;
-  wire [3:0] \$303 ;
-  wire [1:0] \$304 ;
-  wire [2:0] \$305 ;
-  wire [3:0] \$306 ;
-  wire [1:0] \$307 ;
-  wire [2:0] \$308 ;
-  wire [3:0] \$309 ;
+  wire [1:0] \$300 ;
+  wire [2:0] \$301 ;
+  wire [3:0] \$302 ;
+  wire [1:0] \$303 ;
+  wire [2:0] \$304 ;
+  wire [3:0] \$305 ;
+  wire [1:0] \$306 ;
+  wire [2:0] \$307 ;
+  wire [3:0] \$308 ;
+  wire [4:0] \$309 ;
   wire \$31 ;
-  wire [4:0] \$310 ;
-  wire [5:0] \$311 ;
-  wire [6:0] \$312 ;
-  wire [4:0] \$313 ;
-  wire [5:0] \$314 ;
-  wire [6:0] \$315 ;
-  wire [7:0] \$316 ;
-  wire [1:0] \$317 ;
-  wire [2:0] \$318 ;
-  wire [3:0] \$319 ;
+  wire [5:0] \$310 ;
+  wire [6:0] \$311 ;
+  wire [4:0] \$312 ;
+  wire [5:0] \$313 ;
+  wire [6:0] \$314 ;
+  wire [7:0] \$315 ;
+  wire [1:0] \$316 ;
+  wire [2:0] \$317 ;
+  wire [3:0] \$318 ;
+  wire [1:0] \$319 ;
   wire \$32 ;
-  wire [1:0] \$320 ;
-  wire [2:0] \$321 ;
-  wire [3:0] \$322 ;
-  wire [1:0] \$323 ;
-  wire [2:0] \$324 ;
-  wire [3:0] \$325 ;
-  wire [1:0] \$326 ;
-  wire [2:0] \$327 ;
-  wire [3:0] \$328 ;
-  wire [1:0] \$329 ;
+  wire [2:0] \$320 ;
+  wire [3:0] \$321 ;
+  wire [1:0] \$322 ;
+  wire [2:0] \$323 ;
+  wire [3:0] \$324 ;
+  wire [1:0] \$325 ;
+  wire [2:0] \$326 ;
+  wire [3:0] \$327 ;
+  wire [1:0] \$328 ;
+  wire [2:0] \$329 ;
   wire \$33 ;
-  wire [2:0] \$330 ;
-  wire [3:0] \$331 ;
-  wire [1:0] \$332 ;
-  wire [2:0] \$333 ;
-  wire [3:0] \$334 ;
-  wire [1:0] \$335 ;
-  wire [2:0] \$336 ;
-  wire [3:0] \$337 ;
-  wire [1:0] \$338 ;
-  wire [2:0] \$339 ;
+  wire [3:0] \$330 ;
+  wire [1:0] \$331 ;
+  wire [2:0] \$332 ;
+  wire [3:0] \$333 ;
+  wire [1:0] \$334 ;
+  wire [2:0] \$335 ;
+  wire [3:0] \$336 ;
+  wire [1:0] \$337 ;
+  wire [2:0] \$338 ;
+  wire [3:0] \$339 ;
   wire \$34 ;
-  wire [3:0] \$340 ;
-  wire [4:0] \$341 ;
-  wire [5:0] \$342 ;
-  wire [6:0] \$343 ;
-  wire [4:0] \$344 ;
-  wire [5:0] \$345 ;
-  wire [6:0] \$346 ;
-  wire [7:0] \$347 ;
-  wire [1:0] \$348 ;
-  wire [2:0] \$349 ;
+  wire [4:0] \$340 ;
+  wire [5:0] \$341 ;
+  wire [6:0] \$342 ;
+  wire [4:0] \$343 ;
+  wire [5:0] \$344 ;
+  wire [6:0] \$345 ;
+  wire [7:0] \$346 ;
+  wire [1:0] \$347 ;
+  wire [2:0] \$348 ;
+  wire [3:0] \$349 ;
   wire \$35 ;
-  wire [3:0] \$350 ;
-  wire [1:0] \$351 ;
-  wire [2:0] \$352 ;
-  wire [3:0] \$353 ;
-  wire [1:0] \$354 ;
-  wire [2:0] \$355 ;
-  wire [3:0] \$356 ;
-  wire [1:0] \$357 ;
-  wire [2:0] \$358 ;
-  wire [3:0] \$359 ;
+  wire [1:0] \$350 ;
+  wire [2:0] \$351 ;
+  wire [3:0] \$352 ;
+  wire [1:0] \$353 ;
+  wire [2:0] \$354 ;
+  wire [3:0] \$355 ;
+  wire [1:0] \$356 ;
+  wire [2:0] \$357 ;
+  wire [3:0] \$358 ;
+  wire [1:0] \$359 ;
   wire \$36 ;
-  wire [1:0] \$360 ;
-  wire [2:0] \$361 ;
-  wire [3:0] \$362 ;
-  wire [1:0] \$363 ;
-  wire [2:0] \$364 ;
-  wire [3:0] \$365 ;
-  wire [1:0] \$366 ;
-  wire [2:0] \$367 ;
-  wire [3:0] \$368 ;
-  wire [1:0] \$369 ;
+  wire [2:0] \$360 ;
+  wire [3:0] \$361 ;
+  wire [1:0] \$362 ;
+  wire [2:0] \$363 ;
+  wire [3:0] \$364 ;
+  wire [1:0] \$365 ;
+  wire [2:0] \$366 ;
+  wire [3:0] \$367 ;
+  wire [1:0] \$368 ;
+  wire [2:0] \$369 ;
   wire \$37 ;
-  wire [2:0] \$370 ;
-  wire [3:0] \$371 ;
-  wire [4:0] \$372 ;
-  wire [5:0] \$373 ;
-  wire [6:0] \$374 ;
-  wire [4:0] \$375 ;
-  wire [5:0] \$376 ;
-  wire [6:0] \$377 ;
-  wire [7:0] \$378 ;
-  wire [1:0] \$379 ;
+  wire [3:0] \$370 ;
+  wire [4:0] \$371 ;
+  wire [5:0] \$372 ;
+  wire [6:0] \$373 ;
+  wire [4:0] \$374 ;
+  wire [5:0] \$375 ;
+  wire [6:0] \$376 ;
+  wire [7:0] \$377 ;
+  wire [1:0] \$378 ;
+  wire [2:0] \$379 ;
   wire \$38 ;
-  wire [2:0] \$380 ;
-  wire [3:0] \$381 ;
-  wire [1:0] \$382 ;
-  wire [2:0] \$383 ;
-  wire [3:0] \$384 ;
-  wire [1:0] \$385 ;
-  wire [2:0] \$386 ;
-  wire [3:0] \$387 ;
-  wire [1:0] \$388 ;
-  wire [2:0] \$389 ;
+  wire [3:0] \$380 ;
+  wire [1:0] \$381 ;
+  wire [2:0] \$382 ;
+  wire [3:0] \$383 ;
+  wire [1:0] \$384 ;
+  wire [2:0] \$385 ;
+  wire [3:0] \$386 ;
+  wire [1:0] \$387 ;
+  wire [2:0] \$388 ;
+  wire [3:0] \$389 ;
   wire \$39 ;
-  wire [3:0] \$390 ;
-  wire [1:0] \$391 ;
-  wire [2:0] \$392 ;
-  wire [3:0] \$393 ;
-  wire [1:0] \$394 ;
-  wire [2:0] \$395 ;
-  wire [3:0] \$396 ;
-  wire [1:0] \$397 ;
-  wire [2:0] \$398 ;
-  wire [3:0] \$399 ;
+  wire [1:0] \$390 ;
+  wire [2:0] \$391 ;
+  wire [3:0] \$392 ;
+  wire [1:0] \$393 ;
+  wire [2:0] \$394 ;
+  wire [3:0] \$395 ;
+  wire [1:0] \$396 ;
+  wire [2:0] \$397 ;
+  wire [3:0] \$398 ;
+  wire [1:0] \$399 ;
   wire \$4 ;
   wire \$40 ;
-  wire [1:0] \$400 ;
-  wire [2:0] \$401 ;
-  wire [3:0] \$402 ;
-  wire [4:0] \$403 ;
-  wire [5:0] \$404 ;
-  wire [6:0] \$405 ;
-  wire [4:0] \$406 ;
-  wire [5:0] \$407 ;
-  wire [6:0] \$408 ;
-  wire [7:0] \$409 ;
+  wire [2:0] \$400 ;
+  wire [3:0] \$401 ;
+  wire [4:0] \$402 ;
+  wire [5:0] \$403 ;
+  wire [6:0] \$404 ;
+  wire [4:0] \$405 ;
+  wire [5:0] \$406 ;
+  wire [6:0] \$407 ;
+  wire [7:0] \$408 ;
+  wire [5:0] \$409 ;
   wire \$41 ;
-  wire [5:0] \$410 ;
-  wire [6:0] \$411 ;
-  wire [5:0] \$412 ;
-  wire [6:0] \$413 ;
-  wire [16:0] \$414 ;
-  wire [17:0] \$415 ;
+  wire [6:0] \$410 ;
+  wire [5:0] \$411 ;
+  wire [6:0] \$412 ;
+  wire [16:0] \$413 ;
+  wire [17:0] \$414 ;
+  wire \$415 ;
   wire \$416 ;
   wire \$417 ;
   wire \$418 ;
@@ -30141,7 +30209,7 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire \$420 ;
   wire \$421 ;
   wire \$422 ;
-  wire \$423 ;
+  wire [10:0] \$423 ;
   wire [10:0] \$424 ;
   wire [10:0] \$425 ;
   wire [10:0] \$426 ;
@@ -30176,11 +30244,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire [10:0] \$452 ;
   wire [10:0] \$453 ;
   wire [10:0] \$454 ;
-  wire [10:0] \$455 ;
-  reg [10:0] \$456 ;
-  reg [34:0] \$457 ;
+  reg [10:0] \$455 ;
+  reg [34:0] \$456 ;
+  reg \$457 ;
   reg \$458 ;
-  reg \$459 ;
+  reg [3:0] \$459 ;
   wire \$46 ;
   reg [3:0] \$460 ;
   reg [3:0] \$461 ;
@@ -30189,11 +30257,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   reg [3:0] \$464 ;
   reg [3:0] \$465 ;
   reg [3:0] \$466 ;
-  reg [3:0] \$467 ;
+  reg [6:0] \$467 ;
   reg [6:0] \$468 ;
-  reg [6:0] \$469 ;
+  reg [7:0] \$469 ;
   wire \$47 ;
-  reg [7:0] \$470 ;
+  reg [3:0] \$470 ;
   reg [3:0] \$471 ;
   reg [3:0] \$472 ;
   reg [3:0] \$473 ;
@@ -30201,11 +30269,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   reg [3:0] \$475 ;
   reg [3:0] \$476 ;
   reg [3:0] \$477 ;
-  reg [3:0] \$478 ;
+  reg [6:0] \$478 ;
   reg [6:0] \$479 ;
   wire \$48 ;
-  reg [6:0] \$480 ;
-  reg [7:0] \$481 ;
+  reg [7:0] \$480 ;
+  reg [3:0] \$481 ;
   reg [3:0] \$482 ;
   reg [3:0] \$483 ;
   reg [3:0] \$484 ;
@@ -30213,11 +30281,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   reg [3:0] \$486 ;
   reg [3:0] \$487 ;
   reg [3:0] \$488 ;
-  reg [3:0] \$489 ;
+  reg [6:0] \$489 ;
   wire \$49 ;
   reg [6:0] \$490 ;
-  reg [6:0] \$491 ;
-  reg [7:0] \$492 ;
+  reg [7:0] \$491 ;
+  reg [3:0] \$492 ;
   reg [3:0] \$493 ;
   reg [3:0] \$494 ;
   reg [3:0] \$495 ;
@@ -30227,22 +30295,22 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   reg [3:0] \$499 ;
   wire \$5 ;
   wire \$50 ;
-  reg [3:0] \$500 ;
+  reg [6:0] \$500 ;
   reg [6:0] \$501 ;
-  reg [6:0] \$502 ;
-  reg [7:0] \$503 ;
+  reg [7:0] \$502 ;
+  reg [4:0] \$503 ;
   reg [4:0] \$504 ;
-  reg [4:0] \$505 ;
+  reg \$505 ;
   reg \$506 ;
-  reg \$507 ;
-  reg [15:0] \$508 ;
+  reg [15:0] \$507 ;
+  reg \$508 ;
   reg \$509 ;
   wire \$51 ;
   reg \$510 ;
   reg \$511 ;
   reg \$512 ;
-  reg \$513 ;
-  reg [1:0] \$514 ;
+  reg [1:0] \$513 ;
+  reg \$514 ;
   reg [10:0] \$515 ;
   reg [2:0] \$516 ;
   wire [1:0] \$517 ;
@@ -30931,6 +30999,7 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
+  wire [31:0] control_command;
   wire control_command_write;
   wire [10:0] control_row_set;
   wire [3:0] control_row_way;
@@ -30939,7 +31008,6 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire [18:0] control_slot_in;
   wire [31:0] control_slot_write;
   wire control_snapshot;
-  wire [31:0] control_write_data;
   wire [10:0] count;
   reg counters_clear = 1'h0;
   wire counters_cycles;
@@ -31181,7 +31249,8 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   (* enum_value_100 = "RECENT" *)
   wire [4:0] eligible__9;
   wire empty_batch;
-  reg [10:0] error_set = 11'h000;
+  (* init = 11'h000 *)
+  wire [10:0] error_set;
   wire [1024:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -31928,251 +31997,252 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   wire [4:0] weights__9;
   wire with_packet;
   wire [31:0] write_data;
-  assign \$335  = bank24_evicted + bank25_evicted;
-  assign \$336  = \$335  + bank26_evicted;
-  assign \$337  = \$336  + bank27_evicted;
-  assign \$338  = bank28_evicted + bank29_evicted;
-  assign \$339  = \$338  + bank30_evicted;
-  assign \$340  = \$339  + bank31_evicted;
-  assign \$341  = evicted_count0_0 + evicted_count0_1;
-  assign \$342  = \$341  + evicted_count0_2;
-  assign \$343  = \$342  + evicted_count0_3;
-  assign \$344  = evicted_count0_4 + evicted_count0_5;
-  assign \$345  = \$344  + evicted_count0_6;
-  assign \$346  = \$345  + evicted_count0_7;
-  assign \$347  = evicted_count1_0 + evicted_count1_1;
-  assign \$348  = revived + bank1_revived;
-  assign \$349  = \$348  + bank2_revived;
-  assign \$350  = \$349  + bank3_revived;
-  assign \$351  = bank4_revived + bank5_revived;
-  assign \$352  = \$351  + bank6_revived;
-  assign \$353  = \$352  + bank7_revived;
-  assign \$354  = bank8_revived + bank9_revived;
-  assign \$355  = \$354  + bank10_revived;
-  assign \$356  = \$355  + bank11_revived;
-  assign \$357  = bank12_revived + bank13_revived;
-  assign \$358  = \$357  + bank14_revived;
-  assign \$359  = \$358  + bank15_revived;
-  assign \$360  = bank16_revived + bank17_revived;
-  assign \$361  = \$360  + bank18_revived;
-  assign \$362  = \$361  + bank19_revived;
-  assign \$363  = bank20_revived + bank21_revived;
-  assign \$364  = \$363  + bank22_revived;
-  assign \$365  = \$364  + bank23_revived;
-  assign \$366  = bank24_revived + bank25_revived;
-  assign \$367  = \$366  + bank26_revived;
-  assign \$368  = \$367  + bank27_revived;
-  assign \$369  = bank28_revived + bank29_revived;
-  assign \$370  = \$369  + bank30_revived;
-  assign \$371  = \$370  + bank31_revived;
-  assign \$372  = revived_count0_0 + revived_count0_1;
-  assign \$373  = \$372  + revived_count0_2;
-  assign \$374  = \$373  + revived_count0_3;
-  assign \$375  = revived_count0_4 + revived_count0_5;
-  assign \$376  = \$375  + revived_count0_6;
-  assign \$377  = \$376  + revived_count0_7;
-  assign \$378  = revived_count1_0 + revived_count1_1;
-  assign \$379  = returned + bank1_returned;
-  assign \$380  = \$379  + bank2_returned;
-  assign \$381  = \$380  + bank3_returned;
-  assign \$382  = bank4_returned + bank5_returned;
-  assign \$383  = \$382  + bank6_returned;
-  assign \$384  = \$383  + bank7_returned;
-  assign \$385  = bank8_returned + bank9_returned;
-  assign \$386  = \$385  + bank10_returned;
-  assign \$387  = \$386  + bank11_returned;
-  assign \$388  = bank12_returned + bank13_returned;
-  assign \$389  = \$388  + bank14_returned;
-  assign \$390  = \$389  + bank15_returned;
-  assign \$391  = bank16_returned + bank17_returned;
-  assign \$392  = \$391  + bank18_returned;
-  assign \$393  = \$392  + bank19_returned;
-  assign \$394  = bank20_returned + bank21_returned;
-  assign \$395  = \$394  + bank22_returned;
-  assign \$396  = \$395  + bank23_returned;
-  assign \$397  = bank24_returned + bank25_returned;
-  assign \$398  = \$397  + bank26_returned;
-  assign \$399  = \$398  + bank27_returned;
-  assign \$400  = bank28_returned + bank29_returned;
-  assign \$401  = \$400  + bank30_returned;
-  assign \$402  = \$401  + bank31_returned;
-  assign \$403  = returned_count0_0 + returned_count0_1;
-  assign \$404  = \$403  + returned_count0_2;
-  assign \$405  = \$404  + returned_count0_3;
-  assign \$406  = returned_count0_4 + returned_count0_5;
-  assign \$407  = \$406  + returned_count0_6;
-  assign \$408  = \$407  + returned_count0_7;
-  assign \$409  = returned_count1_0 + returned_count1_1;
-  assign \$410  = popular_ended + popular_sent;
-  assign \$411  = \$410  - finished;
-  assign \$412  = nonpopular_ended + nonpopular_sent;
-  assign \$413  = \$412  - finished;
-  assign \$414  = in_core + came;
-  assign \$415  = \$414  - gone;
-  assign \$416  = started | came;
-  assign \$417  = | in_core;
-  assign \$418  = \$416  | \$417 ;
-  assign \$419  = | { bank31_updating, bank30_updating, bank29_updating, bank28_updating, bank27_updating, bank26_updating, bank25_updating, bank24_updating, bank23_updating, bank22_updating, bank21_updating, bank20_updating, bank19_updating, bank18_updating, bank17_updating, bank16_updating, bank15_updating, bank14_updating, bank13_updating, bank12_updating, bank11_updating, bank10_updating, bank9_updating, bank8_updating, bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
-  assign \$420  = updates_busy | \$419 ;
+  assign \$335  = \$334  + bank26_evicted;
+  assign \$336  = \$335  + bank27_evicted;
+  assign \$337  = bank28_evicted + bank29_evicted;
+  assign \$338  = \$337  + bank30_evicted;
+  assign \$339  = \$338  + bank31_evicted;
+  assign \$340  = evicted_count0_0 + evicted_count0_1;
+  assign \$341  = \$340  + evicted_count0_2;
+  assign \$342  = \$341  + evicted_count0_3;
+  assign \$343  = evicted_count0_4 + evicted_count0_5;
+  assign \$344  = \$343  + evicted_count0_6;
+  assign \$345  = \$344  + evicted_count0_7;
+  assign \$346  = evicted_count1_0 + evicted_count1_1;
+  assign \$347  = revived + bank1_revived;
+  assign \$348  = \$347  + bank2_revived;
+  assign \$349  = \$348  + bank3_revived;
+  assign \$350  = bank4_revived + bank5_revived;
+  assign \$351  = \$350  + bank6_revived;
+  assign \$352  = \$351  + bank7_revived;
+  assign \$353  = bank8_revived + bank9_revived;
+  assign \$354  = \$353  + bank10_revived;
+  assign \$355  = \$354  + bank11_revived;
+  assign \$356  = bank12_revived + bank13_revived;
+  assign \$357  = \$356  + bank14_revived;
+  assign \$358  = \$357  + bank15_revived;
+  assign \$359  = bank16_revived + bank17_revived;
+  assign \$360  = \$359  + bank18_revived;
+  assign \$361  = \$360  + bank19_revived;
+  assign \$362  = bank20_revived + bank21_revived;
+  assign \$363  = \$362  + bank22_revived;
+  assign \$364  = \$363  + bank23_revived;
+  assign \$365  = bank24_revived + bank25_revived;
+  assign \$366  = \$365  + bank26_revived;
+  assign \$367  = \$366  + bank27_revived;
+  assign \$368  = bank28_revived + bank29_revived;
+  assign \$369  = \$368  + bank30_revived;
+  assign \$370  = \$369  + bank31_revived;
+  assign \$371  = revived_count0_0 + revived_count0_1;
+  assign \$372  = \$371  + revived_count0_2;
+  assign \$373  = \$372  + revived_count0_3;
+  assign \$374  = revived_count0_4 + revived_count0_5;
+  assign \$375  = \$374  + revived_count0_6;
+  assign \$376  = \$375  + revived_count0_7;
+  assign \$377  = revived_count1_0 + revived_count1_1;
+  assign \$378  = returned + bank1_returned;
+  assign \$379  = \$378  + bank2_returned;
+  assign \$380  = \$379  + bank3_returned;
+  assign \$381  = bank4_returned + bank5_returned;
+  assign \$382  = \$381  + bank6_returned;
+  assign \$383  = \$382  + bank7_returned;
+  assign \$384  = bank8_returned + bank9_returned;
+  assign \$385  = \$384  + bank10_returned;
+  assign \$386  = \$385  + bank11_returned;
+  assign \$387  = bank12_returned + bank13_returned;
+  assign \$388  = \$387  + bank14_returned;
+  assign \$389  = \$388  + bank15_returned;
+  assign \$390  = bank16_returned + bank17_returned;
+  assign \$391  = \$390  + bank18_returned;
+  assign \$392  = \$391  + bank19_returned;
+  assign \$393  = bank20_returned + bank21_returned;
+  assign \$394  = \$393  + bank22_returned;
+  assign \$395  = \$394  + bank23_returned;
+  assign \$396  = bank24_returned + bank25_returned;
+  assign \$397  = \$396  + bank26_returned;
+  assign \$398  = \$397  + bank27_returned;
+  assign \$399  = bank28_returned + bank29_returned;
+  assign \$400  = \$399  + bank30_returned;
+  assign \$401  = \$400  + bank31_returned;
+  assign \$402  = returned_count0_0 + returned_count0_1;
+  assign \$403  = \$402  + returned_count0_2;
+  assign \$404  = \$403  + returned_count0_3;
+  assign \$405  = returned_count0_4 + returned_count0_5;
+  assign \$406  = \$405  + returned_count0_6;
+  assign \$407  = \$406  + returned_count0_7;
+  assign \$408  = returned_count1_0 + returned_count1_1;
+  assign \$409  = popular_ended + popular_sent;
+  assign \$410  = \$409  - finished;
+  assign \$411  = nonpopular_ended + nonpopular_sent;
+  assign \$412  = \$411  - finished;
+  assign \$413  = in_core + came;
+  assign \$414  = \$413  - gone;
+  assign \$415  = started | came;
+  assign \$416  = | in_core;
+  assign \$417  = \$415  | \$416 ;
+  assign \$418  = | { bank31_updating, bank30_updating, bank29_updating, bank28_updating, bank27_updating, bank26_updating, bank25_updating, bank24_updating, bank23_updating, bank22_updating, bank21_updating, bank20_updating, bank19_updating, bank18_updating, bank17_updating, bank16_updating, bank15_updating, bank14_updating, bank13_updating, bank12_updating, bank11_updating, bank10_updating, bank9_updating, bank8_updating, bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
+  assign \$419  = updates_busy | \$418 ;
+  assign \$420  = command_code | with_packet;
   assign \$421  = command_code | with_packet;
-  assign \$422  = command_code | with_packet;
-  assign \$423  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$422 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$424  = list_held ? held_count : count;
-  assign \$425  = list_held ? bank1_held_count : bank1_count;
-  assign \$426  = list_held ? bank2_held_count : bank2_count;
-  assign \$427  = list_held ? bank3_held_count : bank3_count;
-  assign \$428  = list_held ? bank4_held_count : bank4_count;
-  assign \$429  = list_held ? bank5_held_count : bank5_count;
-  assign \$430  = list_held ? bank6_held_count : bank6_count;
-  assign \$431  = list_held ? bank7_held_count : bank7_count;
-  assign \$432  = list_held ? bank8_held_count : bank8_count;
-  assign \$433  = list_held ? bank9_held_count : bank9_count;
-  assign \$434  = list_held ? bank10_held_count : bank10_count;
-  assign \$435  = list_held ? bank11_held_count : bank11_count;
-  assign \$436  = list_held ? bank12_held_count : bank12_count;
-  assign \$437  = list_held ? bank13_held_count : bank13_count;
-  assign \$438  = list_held ? bank14_held_count : bank14_count;
-  assign \$439  = list_held ? bank15_held_count : bank15_count;
-  assign \$440  = list_held ? bank16_held_count : bank16_count;
-  assign \$441  = list_held ? bank17_held_count : bank17_count;
-  assign \$442  = list_held ? bank18_held_count : bank18_count;
-  assign \$443  = list_held ? bank19_held_count : bank19_count;
-  assign \$444  = list_held ? bank20_held_count : bank20_count;
-  assign \$445  = list_held ? bank21_held_count : bank21_count;
-  assign \$446  = list_held ? bank22_held_count : bank22_count;
-  assign \$447  = list_held ? bank23_held_count : bank23_count;
-  assign \$448  = list_held ? bank24_held_count : bank24_count;
-  assign \$449  = list_held ? bank25_held_count : bank25_count;
-  assign \$450  = list_held ? bank26_held_count : bank26_count;
-  assign \$451  = list_held ? bank27_held_count : bank27_count;
-  assign \$452  = list_held ? bank28_held_count : bank28_count;
-  assign \$453  = list_held ? bank29_held_count : bank29_count;
-  assign \$454  = list_held ? bank30_held_count : bank30_count;
-  assign \$455  = list_held ? bank31_held_count : bank31_count;
+  assign \$422  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$421 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$423  = list_held ? held_count : count;
+  assign \$424  = list_held ? bank1_held_count : bank1_count;
+  assign \$425  = list_held ? bank2_held_count : bank2_count;
+  assign \$426  = list_held ? bank3_held_count : bank3_count;
+  assign \$427  = list_held ? bank4_held_count : bank4_count;
+  assign \$428  = list_held ? bank5_held_count : bank5_count;
+  assign \$429  = list_held ? bank6_held_count : bank6_count;
+  assign \$430  = list_held ? bank7_held_count : bank7_count;
+  assign \$431  = list_held ? bank8_held_count : bank8_count;
+  assign \$432  = list_held ? bank9_held_count : bank9_count;
+  assign \$433  = list_held ? bank10_held_count : bank10_count;
+  assign \$434  = list_held ? bank11_held_count : bank11_count;
+  assign \$435  = list_held ? bank12_held_count : bank12_count;
+  assign \$436  = list_held ? bank13_held_count : bank13_count;
+  assign \$437  = list_held ? bank14_held_count : bank14_count;
+  assign \$438  = list_held ? bank15_held_count : bank15_count;
+  assign \$439  = list_held ? bank16_held_count : bank16_count;
+  assign \$440  = list_held ? bank17_held_count : bank17_count;
+  assign \$441  = list_held ? bank18_held_count : bank18_count;
+  assign \$442  = list_held ? bank19_held_count : bank19_count;
+  assign \$443  = list_held ? bank20_held_count : bank20_count;
+  assign \$444  = list_held ? bank21_held_count : bank21_count;
+  assign \$445  = list_held ? bank22_held_count : bank22_count;
+  assign \$446  = list_held ? bank23_held_count : bank23_count;
+  assign \$447  = list_held ? bank24_held_count : bank24_count;
+  assign \$448  = list_held ? bank25_held_count : bank25_count;
+  assign \$449  = list_held ? bank26_held_count : bank26_count;
+  assign \$450  = list_held ? bank27_held_count : bank27_count;
+  assign \$451  = list_held ? bank28_held_count : bank28_count;
+  assign \$452  = list_held ? bank29_held_count : bank29_count;
+  assign \$453  = list_held ? bank30_held_count : bank30_count;
+  assign \$454  = list_held ? bank31_held_count : bank31_count;
   always @(posedge clk)
-    start <= \$458 ;
+    start <= \$457 ;
   always @(posedge clk)
-    bank0_working_enable <= \$459 ;
+    bank0_working_enable <= \$458 ;
   always @(posedge clk)
-    inserted_count0_0 <= \$460 ;
+    inserted_count0_0 <= \$459 ;
   always @(posedge clk)
-    inserted_count0_1 <= \$461 ;
+    inserted_count0_1 <= \$460 ;
   always @(posedge clk)
-    inserted_count0_2 <= \$462 ;
+    inserted_count0_2 <= \$461 ;
   always @(posedge clk)
-    inserted_count0_3 <= \$463 ;
+    inserted_count0_3 <= \$462 ;
   always @(posedge clk)
-    inserted_count0_4 <= \$464 ;
+    inserted_count0_4 <= \$463 ;
   always @(posedge clk)
-    inserted_count0_5 <= \$465 ;
+    inserted_count0_5 <= \$464 ;
   always @(posedge clk)
-    inserted_count0_6 <= \$466 ;
+    inserted_count0_6 <= \$465 ;
   always @(posedge clk)
-    inserted_count0_7 <= \$467 ;
+    inserted_count0_7 <= \$466 ;
   always @(posedge clk)
-    inserted_count1_0 <= \$468 ;
+    inserted_count1_0 <= \$467 ;
   always @(posedge clk)
-    inserted_count1_1 <= \$469 ;
+    inserted_count1_1 <= \$468 ;
   always @(posedge clk)
-    inserts <= \$470 ;
+    inserts <= \$469 ;
   always @(posedge clk)
-    evicted_count0_0 <= \$471 ;
+    evicted_count0_0 <= \$470 ;
   always @(posedge clk)
-    evicted_count0_1 <= \$472 ;
+    evicted_count0_1 <= \$471 ;
   always @(posedge clk)
-    evicted_count0_2 <= \$473 ;
+    evicted_count0_2 <= \$472 ;
   always @(posedge clk)
-    evicted_count0_3 <= \$474 ;
+    evicted_count0_3 <= \$473 ;
   always @(posedge clk)
-    evicted_count0_4 <= \$475 ;
+    evicted_count0_4 <= \$474 ;
   always @(posedge clk)
-    evicted_count0_5 <= \$476 ;
+    evicted_count0_5 <= \$475 ;
   always @(posedge clk)
-    evicted_count0_6 <= \$477 ;
+    evicted_count0_6 <= \$476 ;
   always @(posedge clk)
-    evicted_count0_7 <= \$478 ;
+    evicted_count0_7 <= \$477 ;
   always @(posedge clk)
-    evicted_count1_0 <= \$479 ;
+    evicted_count1_0 <= \$478 ;
   always @(posedge clk)
-    evicted_count1_1 <= \$480 ;
+    evicted_count1_1 <= \$479 ;
   always @(posedge clk)
-    evictions <= \$481 ;
+    evictions <= \$480 ;
   always @(posedge clk)
-    revived_count0_0 <= \$482 ;
+    revived_count0_0 <= \$481 ;
   always @(posedge clk)
-    revived_count0_1 <= \$483 ;
+    revived_count0_1 <= \$482 ;
   always @(posedge clk)
-    revived_count0_2 <= \$484 ;
+    revived_count0_2 <= \$483 ;
   always @(posedge clk)
-    revived_count0_3 <= \$485 ;
+    revived_count0_3 <= \$484 ;
   always @(posedge clk)
-    revived_count0_4 <= \$486 ;
+    revived_count0_4 <= \$485 ;
   always @(posedge clk)
-    revived_count0_5 <= \$487 ;
+    revived_count0_5 <= \$486 ;
   always @(posedge clk)
-    revived_count0_6 <= \$488 ;
+    revived_count0_6 <= \$487 ;
   always @(posedge clk)
-    revived_count0_7 <= \$489 ;
+    revived_count0_7 <= \$488 ;
   always @(posedge clk)
-    revived_count1_0 <= \$490 ;
+    revived_count1_0 <= \$489 ;
   always @(posedge clk)
-    revived_count1_1 <= \$491 ;
+    revived_count1_1 <= \$490 ;
   always @(posedge clk)
-    revivals <= \$492 ;
+    revivals <= \$491 ;
   always @(posedge clk)
-    returned_count0_0 <= \$493 ;
+    returned_count0_0 <= \$492 ;
   always @(posedge clk)
-    returned_count0_1 <= \$494 ;
+    returned_count0_1 <= \$493 ;
   always @(posedge clk)
-    returned_count0_2 <= \$495 ;
+    returned_count0_2 <= \$494 ;
   always @(posedge clk)
-    returned_count0_3 <= \$496 ;
+    returned_count0_3 <= \$495 ;
   always @(posedge clk)
-    returned_count0_4 <= \$497 ;
+    returned_count0_4 <= \$496 ;
   always @(posedge clk)
-    returned_count0_5 <= \$498 ;
+    returned_count0_5 <= \$497 ;
   always @(posedge clk)
-    returned_count0_6 <= \$499 ;
+    returned_count0_6 <= \$498 ;
   always @(posedge clk)
-    returned_count0_7 <= \$500 ;
+    returned_count0_7 <= \$499 ;
   always @(posedge clk)
-    returned_count1_0 <= \$501 ;
+    returned_count1_0 <= \$500 ;
   always @(posedge clk)
-    returned_count1_1 <= \$502 ;
+    returned_count1_1 <= \$501 ;
   always @(posedge clk)
-    returns <= \$503 ;
+    returns <= \$502 ;
   always @(posedge clk)
-    popular_ended <= \$504 ;
+    popular_ended <= \$503 ;
   always @(posedge clk)
-    nonpopular_ended <= \$505 ;
+    nonpopular_ended <= \$504 ;
   always @(posedge clk)
-    came <= \$506 ;
+    came <= \$505 ;
   always @(posedge clk)
-    gone <= \$507 ;
+    gone <= \$506 ;
   always @(posedge clk)
-    in_core <= \$508 ;
+    in_core <= \$507 ;
   always @(posedge clk)
-    \busy$4125  <= \$509 ;
+    \busy$4125  <= \$508 ;
   always @(posedge clk)
-    updating <= \$510 ;
+    updating <= \$509 ;
   always @(posedge clk)
-    over <= \$511 ;
+    over <= \$510 ;
   always @(posedge clk)
-    snapshot <= \$512 ;
+    snapshot <= \$511 ;
   always @(posedge clk)
-    counters_clear <= \$513 ;
+    counters_clear <= \$512 ;
   always @(posedge clk)
-    unpacker_phase <= \$514 ;
+    unpacker_phase <= \$513 ;
   always @(posedge clk)
-    error_set <= \$515 ;
+    command_done <= \$514 ;
+  always @(posedge clk)
+    errors <= \$515 ;
   always @(posedge clk)
     irq_status_set <= \$516 ;
   always @(posedge shell_clk)
-    list_count <= \$456 ;
+    list_count <= \$455 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$457 , read_bank };
+    list_key <= { \$456 , read_bank };
   assign \$1  = popular_slice_output__payload[1028:1024] > 1'h0;
   assign \$2  = popular_slice_output__payload[1028:1024] > 1'h0;
   assign \$3  = popular_slice_output__payload[1028:1024] > 1'h0;
@@ -32598,63 +32668,63 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   assign with_packet = \$517 [1] & \$280 ;
   assign \$281  = counters_cycles | csr_status_1;
   assign busy = \$281  | started;
-  assign \$282  = command_code | with_packet;
   assign control_busy = counters_cycles | started;
-  assign \$283  = ~ with_packet;
-  assign \$284  = \$517 [1] & \$283 ;
-  assign control_command_write = \$284  | command_write;
-  assign control_write_data = command_write ? { 24'h000000, command } : write_data;
-  assign \$285  = irq_status & irq_enable;
-  assign causes = | \$285 ;
-  assign \$286  = inserted + bank1_inserted;
-  assign \$287  = \$286  + bank2_inserted;
-  assign \$288  = \$287  + bank3_inserted;
-  assign \$289  = bank4_inserted + bank5_inserted;
-  assign \$290  = \$289  + bank6_inserted;
-  assign \$291  = \$290  + bank7_inserted;
-  assign \$292  = bank8_inserted + bank9_inserted;
-  assign \$293  = \$292  + bank10_inserted;
-  assign \$294  = \$293  + bank11_inserted;
-  assign \$295  = bank12_inserted + bank13_inserted;
-  assign \$296  = \$295  + bank14_inserted;
-  assign \$297  = \$296  + bank15_inserted;
-  assign \$298  = bank16_inserted + bank17_inserted;
-  assign \$299  = \$298  + bank18_inserted;
-  assign \$300  = \$299  + bank19_inserted;
-  assign \$301  = bank20_inserted + bank21_inserted;
-  assign \$302  = \$301  + bank22_inserted;
-  assign \$303  = \$302  + bank23_inserted;
-  assign \$304  = bank24_inserted + bank25_inserted;
-  assign \$305  = \$304  + bank26_inserted;
-  assign \$306  = \$305  + bank27_inserted;
-  assign \$307  = bank28_inserted + bank29_inserted;
-  assign \$308  = \$307  + bank30_inserted;
-  assign \$309  = \$308  + bank31_inserted;
-  assign \$310  = inserted_count0_0 + inserted_count0_1;
-  assign \$311  = \$310  + inserted_count0_2;
-  assign \$312  = \$311  + inserted_count0_3;
-  assign \$313  = inserted_count0_4 + inserted_count0_5;
-  assign \$314  = \$313  + inserted_count0_6;
-  assign \$315  = \$314  + inserted_count0_7;
-  assign \$316  = inserted_count1_0 + inserted_count1_1;
-  assign \$317  = evicted + bank1_evicted;
-  assign \$318  = \$317  + bank2_evicted;
-  assign \$319  = \$318  + bank3_evicted;
-  assign \$320  = bank4_evicted + bank5_evicted;
-  assign \$321  = \$320  + bank6_evicted;
-  assign \$322  = \$321  + bank7_evicted;
-  assign \$323  = bank8_evicted + bank9_evicted;
-  assign \$324  = \$323  + bank10_evicted;
-  assign \$325  = \$324  + bank11_evicted;
-  assign \$326  = bank12_evicted + bank13_evicted;
-  assign \$327  = \$326  + bank14_evicted;
-  assign \$328  = \$327  + bank15_evicted;
-  assign \$329  = bank16_evicted + bank17_evicted;
-  assign \$330  = \$329  + bank18_evicted;
-  assign \$331  = \$330  + bank19_evicted;
-  assign \$332  = bank20_evicted + bank21_evicted;
-  assign \$333  = \$332  + bank22_evicted;
-  assign \$334  = \$333  + bank23_evicted;
+  assign \$282  = ~ with_packet;
+  assign \$283  = \$517 [1] & \$282 ;
+  assign control_command_write = \$283  | command_write;
+  assign control_command = command_write ? { 24'h000000, command } : write_data;
+  assign \$284  = irq_status & irq_enable;
+  assign causes = | \$284 ;
+  assign \$285  = inserted + bank1_inserted;
+  assign \$286  = \$285  + bank2_inserted;
+  assign \$287  = \$286  + bank3_inserted;
+  assign \$288  = bank4_inserted + bank5_inserted;
+  assign \$289  = \$288  + bank6_inserted;
+  assign \$290  = \$289  + bank7_inserted;
+  assign \$291  = bank8_inserted + bank9_inserted;
+  assign \$292  = \$291  + bank10_inserted;
+  assign \$293  = \$292  + bank11_inserted;
+  assign \$294  = bank12_inserted + bank13_inserted;
+  assign \$295  = \$294  + bank14_inserted;
+  assign \$296  = \$295  + bank15_inserted;
+  assign \$297  = bank16_inserted + bank17_inserted;
+  assign \$298  = \$297  + bank18_inserted;
+  assign \$299  = \$298  + bank19_inserted;
+  assign \$300  = bank20_inserted + bank21_inserted;
+  assign \$301  = \$300  + bank22_inserted;
+  assign \$302  = \$301  + bank23_inserted;
+  assign \$303  = bank24_inserted + bank25_inserted;
+  assign \$304  = \$303  + bank26_inserted;
+  assign \$305  = \$304  + bank27_inserted;
+  assign \$306  = bank28_inserted + bank29_inserted;
+  assign \$307  = \$306  + bank30_inserted;
+  assign \$308  = \$307  + bank31_inserted;
+  assign \$309  = inserted_count0_0 + inserted_count0_1;
+  assign \$310  = \$309  + inserted_count0_2;
+  assign \$311  = \$310  + inserted_count0_3;
+  assign \$312  = inserted_count0_4 + inserted_count0_5;
+  assign \$313  = \$312  + inserted_count0_6;
+  assign \$314  = \$313  + inserted_count0_7;
+  assign \$315  = inserted_count1_0 + inserted_count1_1;
+  assign \$316  = evicted + bank1_evicted;
+  assign \$317  = \$316  + bank2_evicted;
+  assign \$318  = \$317  + bank3_evicted;
+  assign \$319  = bank4_evicted + bank5_evicted;
+  assign \$320  = \$319  + bank6_evicted;
+  assign \$321  = \$320  + bank7_evicted;
+  assign \$322  = bank8_evicted + bank9_evicted;
+  assign \$323  = \$322  + bank10_evicted;
+  assign \$324  = \$323  + bank11_evicted;
+  assign \$325  = bank12_evicted + bank13_evicted;
+  assign \$326  = \$325  + bank14_evicted;
+  assign \$327  = \$326  + bank15_evicted;
+  assign \$328  = bank16_evicted + bank17_evicted;
+  assign \$329  = \$328  + bank18_evicted;
+  assign \$330  = \$329  + bank19_evicted;
+  assign \$331  = bank20_evicted + bank21_evicted;
+  assign \$332  = \$331  + bank22_evicted;
+  assign \$333  = \$332  + bank23_evicted;
+  assign \$334  = bank24_evicted + bank25_evicted;
   hotline_kaggle_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -37062,10 +37132,11 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(control_command),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(control_command_write),
-    .done(command_done),
+    .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
@@ -37320,7 +37391,7 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     .slot_out__9(slot_out__9),
     .slot_write(control_slot_write),
     .snapshot(control_snapshot),
-    .write_data(control_write_data)
+    .write_data(write_data)
   );
   hotline_kaggle_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -37402,7 +37473,7 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set(error_set),
+    .error_set(errors),
     .found_3_2(\$517 ),
     .hot_count_19_0(csr_hot_count_19_0),
     .hot_rows_19_0(hot_rows),
@@ -38083,69 +38154,69 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     (* full_case = 32'd1 *)
     casez (list_bank)
       5'h00:
-          \$456  = \$424 ;
+          \$455  = \$423 ;
       5'h01:
-          \$456  = \$425 ;
+          \$455  = \$424 ;
       5'h02:
-          \$456  = \$426 ;
+          \$455  = \$425 ;
       5'h03:
-          \$456  = \$427 ;
+          \$455  = \$426 ;
       5'h04:
-          \$456  = \$428 ;
+          \$455  = \$427 ;
       5'h05:
-          \$456  = \$429 ;
+          \$455  = \$428 ;
       5'h06:
-          \$456  = \$430 ;
+          \$455  = \$429 ;
       5'h07:
-          \$456  = \$431 ;
+          \$455  = \$430 ;
       5'h08:
-          \$456  = \$432 ;
+          \$455  = \$431 ;
       5'h09:
-          \$456  = \$433 ;
+          \$455  = \$432 ;
       5'h0a:
-          \$456  = \$434 ;
+          \$455  = \$433 ;
       5'h0b:
-          \$456  = \$435 ;
+          \$455  = \$434 ;
       5'h0c:
-          \$456  = \$436 ;
+          \$455  = \$435 ;
       5'h0d:
-          \$456  = \$437 ;
+          \$455  = \$436 ;
       5'h0e:
-          \$456  = \$438 ;
+          \$455  = \$437 ;
       5'h0f:
-          \$456  = \$439 ;
+          \$455  = \$438 ;
       5'h10:
-          \$456  = \$440 ;
+          \$455  = \$439 ;
       5'h11:
-          \$456  = \$441 ;
+          \$455  = \$440 ;
       5'h12:
-          \$456  = \$442 ;
+          \$455  = \$441 ;
       5'h13:
-          \$456  = \$443 ;
+          \$455  = \$442 ;
       5'h14:
-          \$456  = \$444 ;
+          \$455  = \$443 ;
       5'h15:
-          \$456  = \$445 ;
+          \$455  = \$444 ;
       5'h16:
-          \$456  = \$446 ;
+          \$455  = \$445 ;
       5'h17:
-          \$456  = \$447 ;
+          \$455  = \$446 ;
       5'h18:
-          \$456  = \$448 ;
+          \$455  = \$447 ;
       5'h19:
-          \$456  = \$449 ;
+          \$455  = \$448 ;
       5'h1a:
-          \$456  = \$450 ;
+          \$455  = \$449 ;
       5'h1b:
-          \$456  = \$451 ;
+          \$455  = \$450 ;
       5'h1c:
-          \$456  = \$452 ;
+          \$455  = \$451 ;
       5'h1d:
-          \$456  = \$453 ;
+          \$455  = \$452 ;
       5'h1e:
-          \$456  = \$454 ;
+          \$455  = \$453 ;
       5'h1f:
-          \$456  = \$455 ;
+          \$455  = \$454 ;
     endcase
   end
   always @* begin
@@ -38153,69 +38224,69 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     (* full_case = 32'd1 *)
     casez (read_bank)
       5'h00:
-          \$457  = list_tag;
+          \$456  = list_tag;
       5'h01:
-          \$457  = bank1_list_tag;
+          \$456  = bank1_list_tag;
       5'h02:
-          \$457  = bank2_list_tag;
+          \$456  = bank2_list_tag;
       5'h03:
-          \$457  = bank3_list_tag;
+          \$456  = bank3_list_tag;
       5'h04:
-          \$457  = bank4_list_tag;
+          \$456  = bank4_list_tag;
       5'h05:
-          \$457  = bank5_list_tag;
+          \$456  = bank5_list_tag;
       5'h06:
-          \$457  = bank6_list_tag;
+          \$456  = bank6_list_tag;
       5'h07:
-          \$457  = bank7_list_tag;
+          \$456  = bank7_list_tag;
       5'h08:
-          \$457  = bank8_list_tag;
+          \$456  = bank8_list_tag;
       5'h09:
-          \$457  = bank9_list_tag;
+          \$456  = bank9_list_tag;
       5'h0a:
-          \$457  = bank10_list_tag;
+          \$456  = bank10_list_tag;
       5'h0b:
-          \$457  = bank11_list_tag;
+          \$456  = bank11_list_tag;
       5'h0c:
-          \$457  = bank12_list_tag;
+          \$456  = bank12_list_tag;
       5'h0d:
-          \$457  = bank13_list_tag;
+          \$456  = bank13_list_tag;
       5'h0e:
-          \$457  = bank14_list_tag;
+          \$456  = bank14_list_tag;
       5'h0f:
-          \$457  = bank15_list_tag;
+          \$456  = bank15_list_tag;
       5'h10:
-          \$457  = bank16_list_tag;
+          \$456  = bank16_list_tag;
       5'h11:
-          \$457  = bank17_list_tag;
+          \$456  = bank17_list_tag;
       5'h12:
-          \$457  = bank18_list_tag;
+          \$456  = bank18_list_tag;
       5'h13:
-          \$457  = bank19_list_tag;
+          \$456  = bank19_list_tag;
       5'h14:
-          \$457  = bank20_list_tag;
+          \$456  = bank20_list_tag;
       5'h15:
-          \$457  = bank21_list_tag;
+          \$456  = bank21_list_tag;
       5'h16:
-          \$457  = bank22_list_tag;
+          \$456  = bank22_list_tag;
       5'h17:
-          \$457  = bank23_list_tag;
+          \$456  = bank23_list_tag;
       5'h18:
-          \$457  = bank24_list_tag;
+          \$456  = bank24_list_tag;
       5'h19:
-          \$457  = bank25_list_tag;
+          \$456  = bank25_list_tag;
       5'h1a:
-          \$457  = bank26_list_tag;
+          \$456  = bank26_list_tag;
       5'h1b:
-          \$457  = bank27_list_tag;
+          \$456  = bank27_list_tag;
       5'h1c:
-          \$457  = bank28_list_tag;
+          \$456  = bank28_list_tag;
       5'h1d:
-          \$457  = bank29_list_tag;
+          \$456  = bank29_list_tag;
       5'h1e:
-          \$457  = bank30_list_tag;
+          \$456  = bank30_list_tag;
       5'h1f:
-          \$457  = bank31_list_tag;
+          \$456  = bank31_list_tag;
     endcase
   end
   always @* begin
@@ -38254,77 +38325,84 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   end
   always @* begin
     if (starts_blocks) begin end
-    \$458  = working_start;
+    \$457  = working_start;
+    if (rst) begin
+      \$457  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$458  = working_enable;
     if (rst) begin
       \$458  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$459  = working_enable;
+    \$459  = \$287 ;
     if (rst) begin
-      \$459  = 1'h0;
+      \$459  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$460  = \$288 ;
+    \$460  = \$290 ;
     if (rst) begin
       \$460  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$461  = \$291 ;
+    \$461  = \$293 ;
     if (rst) begin
       \$461  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$462  = \$294 ;
+    \$462  = \$296 ;
     if (rst) begin
       \$462  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$463  = \$297 ;
+    \$463  = \$299 ;
     if (rst) begin
       \$463  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$464  = \$300 ;
+    \$464  = \$302 ;
     if (rst) begin
       \$464  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$465  = \$303 ;
+    \$465  = \$305 ;
     if (rst) begin
       \$465  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$466  = \$306 ;
+    \$466  = \$308 ;
     if (rst) begin
       \$466  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$467  = \$309 ;
+    \$467  = \$311 ;
     if (rst) begin
-      \$467  = 4'h0;
+      \$467  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$468  = \$312 ;
+    \$468  = \$314 ;
     if (rst) begin
       \$468  = 7'h00;
     end
@@ -38333,75 +38411,75 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     if (starts_blocks) begin end
     \$469  = \$315 ;
     if (rst) begin
-      \$469  = 7'h00;
+      \$469  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$470  = \$316 ;
+    \$470  = \$318 ;
     if (rst) begin
-      \$470  = 8'h00;
+      \$470  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$471  = \$319 ;
+    \$471  = \$321 ;
     if (rst) begin
       \$471  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$472  = \$322 ;
+    \$472  = \$324 ;
     if (rst) begin
       \$472  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$473  = \$325 ;
+    \$473  = \$327 ;
     if (rst) begin
       \$473  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$474  = \$328 ;
+    \$474  = \$330 ;
     if (rst) begin
       \$474  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$475  = \$331 ;
+    \$475  = \$333 ;
     if (rst) begin
       \$475  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$476  = \$334 ;
+    \$476  = \$336 ;
     if (rst) begin
       \$476  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$477  = \$337 ;
+    \$477  = \$339 ;
     if (rst) begin
       \$477  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$478  = \$340 ;
+    \$478  = \$342 ;
     if (rst) begin
-      \$478  = 4'h0;
+      \$478  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$479  = \$343 ;
+    \$479  = \$345 ;
     if (rst) begin
       \$479  = 7'h00;
     end
@@ -38410,75 +38488,75 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     if (starts_blocks) begin end
     \$480  = \$346 ;
     if (rst) begin
-      \$480  = 7'h00;
+      \$480  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$481  = \$347 ;
+    \$481  = \$349 ;
     if (rst) begin
-      \$481  = 8'h00;
+      \$481  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$482  = \$350 ;
+    \$482  = \$352 ;
     if (rst) begin
       \$482  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$483  = \$353 ;
+    \$483  = \$355 ;
     if (rst) begin
       \$483  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$484  = \$356 ;
+    \$484  = \$358 ;
     if (rst) begin
       \$484  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$485  = \$359 ;
+    \$485  = \$361 ;
     if (rst) begin
       \$485  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$486  = \$362 ;
+    \$486  = \$364 ;
     if (rst) begin
       \$486  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$487  = \$365 ;
+    \$487  = \$367 ;
     if (rst) begin
       \$487  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$488  = \$368 ;
+    \$488  = \$370 ;
     if (rst) begin
       \$488  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$489  = \$371 ;
+    \$489  = \$373 ;
     if (rst) begin
-      \$489  = 4'h0;
+      \$489  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$490  = \$374 ;
+    \$490  = \$376 ;
     if (rst) begin
       \$490  = 7'h00;
     end
@@ -38487,75 +38565,75 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     if (starts_blocks) begin end
     \$491  = \$377 ;
     if (rst) begin
-      \$491  = 7'h00;
+      \$491  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$492  = \$378 ;
+    \$492  = \$380 ;
     if (rst) begin
-      \$492  = 8'h00;
+      \$492  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$493  = \$381 ;
+    \$493  = \$383 ;
     if (rst) begin
       \$493  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$494  = \$384 ;
+    \$494  = \$386 ;
     if (rst) begin
       \$494  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$495  = \$387 ;
+    \$495  = \$389 ;
     if (rst) begin
       \$495  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$496  = \$390 ;
+    \$496  = \$392 ;
     if (rst) begin
       \$496  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$497  = \$393 ;
+    \$497  = \$395 ;
     if (rst) begin
       \$497  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$498  = \$396 ;
+    \$498  = \$398 ;
     if (rst) begin
       \$498  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$499  = \$399 ;
+    \$499  = \$401 ;
     if (rst) begin
       \$499  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$500  = \$402 ;
+    \$500  = \$404 ;
     if (rst) begin
-      \$500  = 4'h0;
+      \$500  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$501  = \$405 ;
+    \$501  = \$407 ;
     if (rst) begin
       \$501  = 7'h00;
     end
@@ -38564,103 +38642,103 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
     if (starts_blocks) begin end
     \$502  = \$408 ;
     if (rst) begin
-      \$502  = 7'h00;
+      \$502  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$503  = \$409 ;
+    \$503  = \$410 [4:0];
     if (rst) begin
-      \$503  = 8'h00;
+      \$503  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$504  = \$411 [4:0];
+    \$504  = \$412 [4:0];
     if (rst) begin
       \$504  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$505  = \$413 [4:0];
+    \$505  = started;
     if (rst) begin
-      \$505  = 5'h00;
+      \$505  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$506  = started;
+    \$506  = finished;
     if (rst) begin
       \$506  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$507  = finished;
+    \$507  = \$414 [15:0];
     if (rst) begin
-      \$507  = 1'h0;
+      \$507  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$508  = \$415 [15:0];
+    \$508  = \$417 ;
     if (rst) begin
-      \$508  = 16'h0000;
+      \$508  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$509  = \$418 ;
+    \$509  = \$419 ;
     if (rst) begin
       \$509  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$510  = \$420 ;
+    \$510  = updates_over;
     if (rst) begin
       \$510  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$511  = updates_over;
+    \$511  = control_snapshot;
     if (rst) begin
       \$511  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$512  = control_snapshot;
+    \$512  = clear_counters;
     if (rst) begin
       \$512  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$513  = clear_counters;
+    \$513  = phase;
     if (rst) begin
-      \$513  = 1'h0;
+      \$513  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$514  = phase;
+    \$514  = done;
     if (rst) begin
-      \$514  = 2'h0;
+      \$514  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$515  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$421 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$515  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$420 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
       \$515  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$516  = { \$423 , command_done, finished };
+    \$516  = { \$422 , done, finished };
     if (rst) begin
       \$516  = 3'h0;
     end
@@ -38702,7 +38780,7 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   assign bus__wvalid = s_axil_wvalid;
   assign hot_count = { 12'h000, csr_hot_count_19_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
-  assign done = command_done;
+  assign error_set = errors;
   assign hot_rows_write = \$517 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -38725,7 +38803,6 @@ module hotline_kaggle_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s
   assign m_axis_state_tdata = state_slice_output__payload[1023:0];
   assign m_axis_state_tlast = state_slice_output__payload[1024];
   assign m_axis_state_tvalid = m_axis_state__tvalid;
-  assign errors = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$282 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[1024] = s_axis_state_tlast;
@@ -44949,7 +45026,7 @@ module hotline_kaggle_stream_core_classifier_judged(rst, output__ready, output__
   end
 endmodule
 
-module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
+module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, command, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
 , slot_out__1, row_out__2__valid, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags
 , slot_out__4, row_out__5__valid, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags
 , slot_out__7, row_out__8__valid, row_out__8__hot, row_out__8__referenced, row_out__8__age, row_out__8__counters, row_out__8__tags, slot_out__8, row_out__9__valid, row_out__9__hot, row_out__9__referenced, row_out__9__age, row_out__9__counters, row_out__9__tags, slot_out__9, row_out__10__valid, row_out__10__hot, row_out__10__referenced, row_out__10__age, row_out__10__counters, row_out__10__tags
@@ -44960,8 +45037,8 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
 , slot_out__22, row_out__23__valid, row_out__23__hot, row_out__23__referenced, row_out__23__age, row_out__23__counters, row_out__23__tags, slot_out__23, row_out__24__valid, row_out__24__hot, row_out__24__referenced, row_out__24__age, row_out__24__counters, row_out__24__tags, slot_out__24, row_out__25__valid, row_out__25__hot, row_out__25__referenced, row_out__25__age, row_out__25__counters, row_out__25__tags
 , slot_out__25, row_out__26__valid, row_out__26__hot, row_out__26__referenced, row_out__26__age, row_out__26__counters, row_out__26__tags, slot_out__26, row_out__27__valid, row_out__27__hot, row_out__27__referenced, row_out__27__age, row_out__27__counters, row_out__27__tags, slot_out__27, row_out__28__valid, row_out__28__hot, row_out__28__referenced, row_out__28__age, row_out__28__counters, row_out__28__tags
 , slot_out__28, row_out__29__valid, row_out__29__hot, row_out__29__referenced, row_out__29__age, row_out__29__counters, row_out__29__tags, slot_out__29, row_out__30__valid, row_out__30__hot, row_out__30__referenced, row_out__30__age, row_out__30__counters, row_out__30__tags, slot_out__30, row_out__31__valid, row_out__31__hot, row_out__31__referenced, row_out__31__age, row_out__31__counters, row_out__31__tags
-, slot_out__31, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start
-, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+, slot_out__31, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range
+, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -44972,8 +45049,8 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire busy;
   input command_write;
   wire command_write;
-  input [31:0] write_data;
-  wire [31:0] write_data;
+  input [31:0] command;
+  wire [31:0] command;
   output [4:0] index_bits;
   wire [4:0] index_bits;
   output [10:0] row_set;
@@ -45432,6 +45509,8 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire dump__ready;
   input [1024:0] restore__payload;
   wire [1024:0] restore__payload;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input hot_rows_write;
   wire hot_rows_write;
   output [62:0] budget;
@@ -45497,42 +45576,42 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire restore__valid;
   wire [21:0] \$1 ;
   wire \$10 ;
-  wire [6:0] \$100 ;
-  wire [7:0] \$101 ;
-  wire [8:0] \$102 ;
-  wire [9:0] \$103 ;
-  wire [10:0] \$104 ;
-  wire [11:0] \$105 ;
-  wire [12:0] \$106 ;
-  wire [13:0] \$107 ;
-  wire [14:0] \$108 ;
-  wire [15:0] \$109 ;
+  wire [15:0] \$100 ;
+  wire \$101 ;
+  wire [1:0] \$102 ;
+  wire [2:0] \$103 ;
+  wire [3:0] \$104 ;
+  wire [4:0] \$105 ;
+  wire [5:0] \$106 ;
+  wire [6:0] \$107 ;
+  wire [7:0] \$108 ;
+  wire [8:0] \$109 ;
   wire \$11 ;
-  wire [16:0] \$110 ;
-  wire [16:0] \$111 ;
-  wire [15:0] \$112 ;
-  wire [15:0] \$113 ;
-  wire \$114 ;
-  wire \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire [11:0] \$118 ;
-  wire \$119 ;
+  wire [9:0] \$110 ;
+  wire [10:0] \$111 ;
+  wire [11:0] \$112 ;
+  wire [12:0] \$113 ;
+  wire [13:0] \$114 ;
+  wire [14:0] \$115 ;
+  wire [15:0] \$116 ;
+  wire [16:0] \$117 ;
+  wire [16:0] \$118 ;
+  wire [15:0] \$119 ;
   wire \$12 ;
-  wire \$120 ;
+  wire [15:0] \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
-  wire [5:0] \$125 ;
-  reg [18:0] \$126 ;
-  reg [18:0] \$127 ;
-  reg [18:0] \$128 ;
-  reg [18:0] \$129 ;
+  wire \$125 ;
+  wire [11:0] \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
   wire [1:0] \$13 ;
-  reg [18:0] \$130 ;
-  reg [18:0] \$131 ;
-  reg [18:0] \$132 ;
+  wire \$130 ;
+  wire \$131 ;
+  wire [5:0] \$132 ;
   reg [18:0] \$133 ;
   reg [18:0] \$134 ;
   reg [18:0] \$135 ;
@@ -45543,177 +45622,177 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire [2:0] \$14 ;
   reg [18:0] \$140 ;
   reg [18:0] \$141 ;
-  wire \$142 ;
-  wire [16:0] \$143 ;
-  wire [16:0] \$144 ;
-  wire [15:0] \$145 ;
-  wire [15:0] \$146 ;
-  wire \$147 ;
-  wire \$148 ;
+  reg [18:0] \$142 ;
+  reg [18:0] \$143 ;
+  reg [18:0] \$144 ;
+  reg [18:0] \$145 ;
+  reg [18:0] \$146 ;
+  reg [18:0] \$147 ;
+  reg [18:0] \$148 ;
   wire \$149 ;
   wire [3:0] \$15 ;
-  wire \$150 ;
-  wire \$151 ;
-  wire [34:0] \$152 ;
-  wire \$153 ;
-  wire [7:0] \$154 ;
+  wire [16:0] \$150 ;
+  wire [16:0] \$151 ;
+  wire [15:0] \$152 ;
+  wire [15:0] \$153 ;
+  wire \$154 ;
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
   wire \$158 ;
-  wire \$159 ;
+  wire [34:0] \$159 ;
   wire [4:0] \$16 ;
   wire \$160 ;
-  wire [34:0] \$161 ;
+  wire [7:0] \$161 ;
   wire \$162 ;
-  wire [7:0] \$163 ;
+  wire \$163 ;
   wire \$164 ;
   wire \$165 ;
   wire \$166 ;
   wire \$167 ;
-  wire \$168 ;
+  wire [34:0] \$168 ;
   wire \$169 ;
   wire [5:0] \$17 ;
-  wire [34:0] \$170 ;
+  wire [7:0] \$170 ;
   wire \$171 ;
-  wire [7:0] \$172 ;
+  wire \$172 ;
   wire \$173 ;
   wire \$174 ;
   wire \$175 ;
   wire \$176 ;
-  wire \$177 ;
+  wire [34:0] \$177 ;
   wire \$178 ;
-  wire [34:0] \$179 ;
+  wire [7:0] \$179 ;
   wire [6:0] \$18 ;
   wire \$180 ;
-  wire [7:0] \$181 ;
+  wire \$181 ;
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
-  wire \$186 ;
+  wire [34:0] \$186 ;
   wire \$187 ;
-  wire [34:0] \$188 ;
+  wire [7:0] \$188 ;
   wire \$189 ;
   wire [7:0] \$19 ;
-  wire [7:0] \$190 ;
+  wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
   wire \$194 ;
-  wire \$195 ;
+  wire [34:0] \$195 ;
   wire \$196 ;
-  wire [34:0] \$197 ;
+  wire [7:0] \$197 ;
   wire \$198 ;
-  wire [7:0] \$199 ;
+  wire \$199 ;
   wire \$2 ;
   wire [8:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
   wire \$202 ;
   wire \$203 ;
-  wire \$204 ;
+  wire [34:0] \$204 ;
   wire \$205 ;
-  wire [34:0] \$206 ;
+  wire [7:0] \$206 ;
   wire \$207 ;
-  wire [7:0] \$208 ;
+  wire \$208 ;
   wire \$209 ;
   wire [9:0] \$21 ;
   wire \$210 ;
   wire \$211 ;
   wire \$212 ;
-  wire \$213 ;
+  wire [34:0] \$213 ;
   wire \$214 ;
-  wire [34:0] \$215 ;
+  wire [7:0] \$215 ;
   wire \$216 ;
-  wire [7:0] \$217 ;
+  wire \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire [10:0] \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire \$222 ;
+  wire [34:0] \$222 ;
   wire \$223 ;
-  wire [34:0] \$224 ;
+  wire [7:0] \$224 ;
   wire \$225 ;
-  wire [7:0] \$226 ;
+  wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire [11:0] \$23 ;
   wire \$230 ;
-  wire \$231 ;
+  wire [34:0] \$231 ;
   wire \$232 ;
-  wire [34:0] \$233 ;
+  wire [7:0] \$233 ;
   wire \$234 ;
-  wire [7:0] \$235 ;
+  wire \$235 ;
   wire \$236 ;
   wire \$237 ;
   wire \$238 ;
   wire \$239 ;
   reg [10:0] \$24 ;
-  wire \$240 ;
+  wire [34:0] \$240 ;
   wire \$241 ;
-  wire [34:0] \$242 ;
+  wire [7:0] \$242 ;
   wire \$243 ;
-  wire [7:0] \$244 ;
+  wire \$244 ;
   wire \$245 ;
   wire \$246 ;
   wire \$247 ;
   wire \$248 ;
-  wire \$249 ;
+  wire [34:0] \$249 ;
   wire [20:0] \$25 ;
   wire \$250 ;
-  wire [34:0] \$251 ;
+  wire [7:0] \$251 ;
   wire \$252 ;
-  wire [7:0] \$253 ;
+  wire \$253 ;
   wire \$254 ;
   wire \$255 ;
   wire \$256 ;
   wire \$257 ;
-  wire \$258 ;
+  wire [34:0] \$258 ;
   wire \$259 ;
   wire [20:0] \$26 ;
-  wire [34:0] \$260 ;
+  wire [7:0] \$260 ;
   wire \$261 ;
-  wire [7:0] \$262 ;
+  wire \$262 ;
   wire \$263 ;
   wire \$264 ;
   wire \$265 ;
   wire \$266 ;
-  wire \$267 ;
+  wire [34:0] \$267 ;
   wire \$268 ;
-  wire [34:0] \$269 ;
+  wire [7:0] \$269 ;
   wire [20:0] \$27 ;
   wire \$270 ;
-  wire [7:0] \$271 ;
+  wire \$271 ;
   wire \$272 ;
   wire \$273 ;
   wire \$274 ;
   wire \$275 ;
-  wire \$276 ;
+  wire [34:0] \$276 ;
   wire \$277 ;
-  wire [34:0] \$278 ;
+  wire [7:0] \$278 ;
   wire \$279 ;
   wire [20:0] \$28 ;
-  wire [7:0] \$280 ;
+  wire \$280 ;
   wire \$281 ;
   wire \$282 ;
   wire \$283 ;
   wire \$284 ;
-  wire \$285 ;
+  wire [34:0] \$285 ;
   wire \$286 ;
-  wire [34:0] \$287 ;
+  wire [7:0] \$287 ;
   wire \$288 ;
-  wire [7:0] \$289 ;
+  wire \$289 ;
   wire [20:0] \$29 ;
   wire \$290 ;
   wire \$291 ;
   wire \$292 ;
   wire \$293 ;
-  wire \$294 ;
+  wire [34:0] \$294 ;
   wire \$295 ;
-  wire \$296 ;
+  wire [7:0] \$296 ;
   wire \$297 ;
   wire \$298 ;
   wire \$299 ;
@@ -45733,41 +45812,41 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire \$310 ;
   wire \$311 ;
   wire \$312 ;
-  wire [5:0] \$313 ;
+  wire \$313 ;
   wire \$314 ;
-  wire [16:0] \$315 ;
-  wire [16:0] \$316 ;
+  wire \$315 ;
+  wire \$316 ;
   wire \$317 ;
   wire \$318 ;
-  wire [31:0] \$319 ;
+  wire \$319 ;
   wire [20:0] \$32 ;
-  wire \$320 ;
+  wire [5:0] \$320 ;
   wire \$321 ;
-  wire \$322 ;
-  wire \$323 ;
+  wire [16:0] \$322 ;
+  wire [16:0] \$323 ;
   wire \$324 ;
   wire \$325 ;
   wire \$326 ;
   wire \$327 ;
-  wire \$328 ;
+  wire [31:0] \$328 ;
   wire \$329 ;
   wire [20:0] \$33 ;
   wire \$330 ;
-  wire [62:0] \$331 ;
-  reg [18:0] \$332 ;
-  wire [62:0] \$333 ;
+  wire \$331 ;
+  wire \$332 ;
+  wire \$333 ;
   wire \$334 ;
-  wire [63:0] \$335 ;
-  wire [63:0] \$336 ;
-  wire [63:0] \$337 ;
-  wire [63:0] \$338 ;
-  wire [63:0] \$339 ;
+  wire \$335 ;
+  wire \$336 ;
+  wire \$337 ;
+  wire \$338 ;
+  wire \$339 ;
   wire [20:0] \$34 ;
-  wire [63:0] \$340 ;
-  wire [63:0] \$341 ;
-  wire [63:0] \$342 ;
-  wire [63:0] \$343 ;
-  wire [63:0] \$344 ;
+  wire \$340 ;
+  wire [62:0] \$341 ;
+  reg [18:0] \$342 ;
+  wire [62:0] \$343 ;
+  wire \$344 ;
   wire [63:0] \$345 ;
   wire [63:0] \$346 ;
   wire [63:0] \$347 ;
@@ -45775,35 +45854,35 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire [63:0] \$349 ;
   wire [20:0] \$35 ;
   wire [63:0] \$350 ;
-  wire \$351 ;
-  wire [18:0] \$352 ;
-  wire [18:0] \$353 ;
-  wire [18:0] \$354 ;
-  wire [18:0] \$355 ;
-  wire [18:0] \$356 ;
-  wire [18:0] \$357 ;
-  wire [18:0] \$358 ;
-  wire [18:0] \$359 ;
+  wire [63:0] \$351 ;
+  wire [63:0] \$352 ;
+  wire [63:0] \$353 ;
+  wire [63:0] \$354 ;
+  wire [63:0] \$355 ;
+  wire [63:0] \$356 ;
+  wire [63:0] \$357 ;
+  wire [63:0] \$358 ;
+  wire [63:0] \$359 ;
   wire [20:0] \$36 ;
-  wire [18:0] \$360 ;
-  wire [18:0] \$361 ;
+  wire [63:0] \$360 ;
+  wire \$361 ;
   wire [18:0] \$362 ;
   wire [18:0] \$363 ;
   wire [18:0] \$364 ;
   wire [18:0] \$365 ;
   wire [18:0] \$366 ;
   wire [18:0] \$367 ;
-  wire \$368 ;
-  wire \$369 ;
+  wire [18:0] \$368 ;
+  wire [18:0] \$369 ;
   reg [20:0] \$37 ;
-  wire \$370 ;
-  wire \$371 ;
-  wire \$372 ;
-  wire \$373 ;
-  wire \$374 ;
-  wire \$375 ;
-  wire \$376 ;
-  wire \$377 ;
+  wire [18:0] \$370 ;
+  wire [18:0] \$371 ;
+  wire [18:0] \$372 ;
+  wire [18:0] \$373 ;
+  wire [18:0] \$374 ;
+  wire [18:0] \$375 ;
+  wire [18:0] \$376 ;
+  wire [18:0] \$377 ;
   wire \$378 ;
   wire \$379 ;
   reg [15:0] \$38 ;
@@ -45819,91 +45898,110 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire \$389 ;
   wire \$39 ;
   wire \$390 ;
-  reg [20:0] \$391 ;
-  reg [10:0] \$392 ;
-  reg [62:0] \$393 ;
-  reg [4:0] \$394 ;
-  reg [15:0] \$395 ;
-  reg \$396 ;
-  reg [15:0] \$397 ;
-  reg [15:0] \$398 ;
-  reg [15:0] \$399 ;
+  wire \$391 ;
+  wire \$392 ;
+  wire \$393 ;
+  wire \$394 ;
+  wire \$395 ;
+  wire \$396 ;
+  wire \$397 ;
+  wire \$398 ;
+  wire \$399 ;
   wire \$4 ;
   wire \$40 ;
-  reg [15:0] \$400 ;
-  reg [7:0] \$401 ;
-  reg [127:0] \$402 ;
-  reg [559:0] \$403 ;
-  reg [18:0] \$404 ;
-  reg [15:0] \$405 ;
-  reg [15:0] \$406 ;
-  reg [15:0] \$407 ;
-  reg [7:0] \$408 ;
-  reg [127:0] \$409 ;
+  reg [20:0] \$400 ;
+  reg [10:0] \$401 ;
+  reg [62:0] \$402 ;
+  reg [4:0] \$403 ;
+  reg \$404 ;
+  reg \$405 ;
+  reg \$406 ;
+  reg \$407 ;
+  reg \$408 ;
+  reg \$409 ;
   wire \$41 ;
-  reg [559:0] \$410 ;
-  reg [18:0] \$411 ;
-  reg [15:0] \$412 ;
-  reg [15:0] \$413 ;
+  reg \$410 ;
+  reg \$411 ;
+  reg [19:0] \$412 ;
+  reg \$413 ;
   reg [15:0] \$414 ;
-  reg [7:0] \$415 ;
-  reg [127:0] \$416 ;
-  reg [559:0] \$417 ;
-  reg [18:0] \$418 ;
+  reg \$415 ;
+  reg [15:0] \$416 ;
+  reg [15:0] \$417 ;
+  reg [15:0] \$418 ;
   reg [15:0] \$419 ;
   wire \$42 ;
-  reg [15:0] \$420 ;
-  reg [15:0] \$421 ;
-  reg [7:0] \$422 ;
-  reg [127:0] \$423 ;
-  reg [559:0] \$424 ;
-  reg [18:0] \$425 ;
+  reg [7:0] \$420 ;
+  reg [127:0] \$421 ;
+  reg [559:0] \$422 ;
+  reg [18:0] \$423 ;
+  reg [15:0] \$424 ;
+  reg [15:0] \$425 ;
   reg [15:0] \$426 ;
-  reg \$427 ;
-  reg \$428 ;
-  reg \$429 ;
+  reg [7:0] \$427 ;
+  reg [127:0] \$428 ;
+  reg [559:0] \$429 ;
   wire \$43 ;
-  reg [4:0] \$430 ;
-  reg \$431 ;
-  reg \$432 ;
+  reg [18:0] \$430 ;
+  reg [15:0] \$431 ;
+  reg [15:0] \$432 ;
   reg [15:0] \$433 ;
-  reg \$434 ;
-  reg [10:0] \$435 ;
-  reg [15:0] \$436 ;
-  reg \$437 ;
-  reg \$438 ;
-  reg [3:0] \$439 ;
+  reg [7:0] \$434 ;
+  reg [127:0] \$435 ;
+  reg [559:0] \$436 ;
+  reg [18:0] \$437 ;
+  reg [15:0] \$438 ;
+  reg [15:0] \$439 ;
   wire \$44 ;
-  reg [19:0] \$440 ;
-  reg [15:0] \$441 ;
-  reg [15:0] \$442 ;
-  reg [7:0] \$443 ;
-  reg [127:0] \$444 ;
-  reg [559:0] \$445 ;
-  reg [4:0] \$446 ;
-  reg [18:0] \$447 ;
-  reg [18:0] \$448 ;
-  reg [18:0] \$449 ;
+  reg [15:0] \$440 ;
+  reg [7:0] \$441 ;
+  reg [127:0] \$442 ;
+  reg [559:0] \$443 ;
+  reg [18:0] \$444 ;
+  reg [15:0] \$445 ;
+  reg \$446 ;
+  reg \$447 ;
+  reg \$448 ;
+  reg [4:0] \$449 ;
   wire \$45 ;
-  reg [18:0] \$450 ;
-  reg [18:0] \$451 ;
-  reg [18:0] \$452 ;
-  reg [18:0] \$453 ;
-  reg [18:0] \$454 ;
-  reg [18:0] \$455 ;
-  reg [18:0] \$456 ;
-  reg [18:0] \$457 ;
-  reg [18:0] \$458 ;
-  reg [18:0] \$459 ;
+  reg \$450 ;
+  reg \$451 ;
+  reg [15:0] \$452 ;
+  reg \$453 ;
+  reg [10:0] \$454 ;
+  reg [15:0] \$455 ;
+  reg \$456 ;
+  reg \$457 ;
+  reg [3:0] \$458 ;
+  reg [19:0] \$459 ;
   wire \$46 ;
-  reg [18:0] \$460 ;
-  reg [18:0] \$461 ;
-  reg [18:0] \$462 ;
-  reg \$463 ;
-  reg [15:0] \$464 ;
-  reg \$465 ;
+  reg [15:0] \$460 ;
+  reg [15:0] \$461 ;
+  reg [7:0] \$462 ;
+  reg [127:0] \$463 ;
+  reg [559:0] \$464 ;
+  reg [4:0] \$465 ;
+  reg [18:0] \$466 ;
+  reg [18:0] \$467 ;
+  reg [18:0] \$468 ;
+  reg [18:0] \$469 ;
   wire \$47 ;
+  reg [18:0] \$470 ;
+  reg [18:0] \$471 ;
+  reg [18:0] \$472 ;
+  reg [18:0] \$473 ;
+  reg [18:0] \$474 ;
+  reg [18:0] \$475 ;
+  reg [18:0] \$476 ;
+  reg [18:0] \$477 ;
+  reg [18:0] \$478 ;
+  reg [18:0] \$479 ;
   wire \$48 ;
+  reg [18:0] \$480 ;
+  reg [18:0] \$481 ;
+  reg \$482 ;
+  reg [15:0] \$483 ;
+  reg \$484 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
@@ -45929,20 +46027,20 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [47:0] \$71 ;
-  wire [48:0] \$72 ;
+  wire \$71 ;
+  wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [15:0] \$75 ;
-  wire [15:0] \$76 ;
+  wire \$75 ;
+  wire \$76 ;
   wire \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire [47:0] \$78 ;
+  wire [48:0] \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
-  wire \$82 ;
-  wire \$83 ;
+  wire [15:0] \$82 ;
+  wire [15:0] \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
@@ -45953,15 +46051,17 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire [15:0] \$93 ;
+  wire \$93 ;
   wire \$94 ;
-  wire [1:0] \$95 ;
-  wire [2:0] \$96 ;
-  wire [3:0] \$97 ;
-  wire [4:0] \$98 ;
-  wire [5:0] \$99 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
+  reg [19:0] asked_rows = 20'h00000;
   reg [10:0] beyond = 11'h000;
-  reg [15:0] \beyond$265  = 16'h0000;
+  reg [15:0] \beyond$279  = 16'h0000;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [20:0] entries = 21'h000000;
@@ -45997,12 +46097,19 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   reg [18:0] group8_6 = 19'h00000;
   wire [15:0] hot;
   reg [15:0] index = 16'h0000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [15:0] last = 16'h0000;
   reg leaves;
   reg [4:0] quota = 5'h00;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [18:0] slot0 = 19'h00000;
   reg [18:0] slot1 = 20'h80000;
@@ -46020,6 +46127,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   reg [18:0] slot7 = 19'h00000;
   reg [18:0] slot8 = 19'h00000;
   reg [18:0] slot9 = 19'h00000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [15:0] usable = 16'h0000;
   reg [10:0] walk = 11'h000;
@@ -46027,15 +46135,63 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   reg [4:0] way = 5'h00;
   reg [15:0] \within  = 16'h0000;
   always @(posedge clk)
-    slot14 <= \$461 ;
+    walking <= \$456 ;
   always @(posedge clk)
-    slot15 <= \$462 ;
+    report <= \$457 ;
   always @(posedge clk)
-    sending_slots <= \$463 ;
+    fsm_state <= \$458 ;
   always @(posedge clk)
-    \beyond$265  <= \$464 ;
+    hot_rows <= \$459 ;
   always @(posedge clk)
-    counts <= \$465 ;
+    row_in__valid <= \$460 ;
+  always @(posedge clk)
+    row_in__referenced <= \$461 ;
+  always @(posedge clk)
+    row_in__age <= \$462 ;
+  always @(posedge clk)
+    row_in__counters <= \$463 ;
+  always @(posedge clk)
+    row_in__tags <= \$464 ;
+  always @(posedge clk)
+    way <= \$465 ;
+  always @(posedge clk)
+    slot0 <= \$466 ;
+  always @(posedge clk)
+    slot1 <= \$467 ;
+  always @(posedge clk)
+    slot2 <= \$468 ;
+  always @(posedge clk)
+    slot3 <= \$469 ;
+  always @(posedge clk)
+    slot4 <= \$470 ;
+  always @(posedge clk)
+    slot5 <= \$471 ;
+  always @(posedge clk)
+    slot6 <= \$472 ;
+  always @(posedge clk)
+    slot7 <= \$473 ;
+  always @(posedge clk)
+    slot8 <= \$474 ;
+  always @(posedge clk)
+    slot9 <= \$475 ;
+  always @(posedge clk)
+    slot10 <= \$476 ;
+  always @(posedge clk)
+    slot11 <= \$477 ;
+  always @(posedge clk)
+    slot12 <= \$478 ;
+  always @(posedge clk)
+    slot13 <= \$479 ;
+  always @(posedge clk)
+    slot14 <= \$480 ;
+  always @(posedge clk)
+    slot15 <= \$481 ;
+  always @(posedge clk)
+    sending_slots <= \$482 ;
+  always @(posedge clk)
+    \beyond$279  <= \$483 ;
+  always @(posedge clk)
+    counts <= \$484 ;
   assign \$1  = hot_rows * 2'h2;
   assign \$2  = entries > 10'h200;
   assign \$3  = entries > 11'h400;
@@ -46091,453 +46247,1617 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   assign \$68  = quota >= 4'hd;
   assign \$69  = quota >= 4'he;
   assign \$70  = quota >= 4'hf;
-  assign \$71  = 1'h1 << index_bits;
-  assign \$72  = \$71  - 1'h1;
-  assign \$73  = index == last;
-  assign \$74  = index < budget[58:43];
-  assign \$75  = \$74  ? budget[42:27] : budget[26:11];
-  assign \$76  = ~ \beyond$265 ;
-  assign \$77  = slot0 < hot_rows;
-  assign \$78  = slot1 < hot_rows;
-  assign \$79  = slot2 < hot_rows;
-  assign \$80  = slot3 < hot_rows;
-  assign \$81  = slot4 < hot_rows;
-  assign \$82  = slot5 < hot_rows;
-  assign \$83  = slot6 < hot_rows;
-  assign \$84  = slot7 < hot_rows;
-  assign \$85  = slot8 < hot_rows;
-  assign \$86  = slot9 < hot_rows;
-  assign \$87  = slot10 < hot_rows;
-  assign \$88  = slot11 < hot_rows;
-  assign \$89  = slot12 < hot_rows;
-  assign \$90  = slot13 < hot_rows;
-  assign \$91  = slot14 < hot_rows;
-  assign \$92  = slot15 < hot_rows;
-  assign \$93  = \$76  & { \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84 , \$83 , \$82 , \$81 , \$80 , \$79 , \$78 , \$77  };
-  assign \$94  = counts & judge;
-  assign \$95  = 1'h0 + hot[0];
-  assign \$96  = \$95  + hot[1];
-  assign \$97  = \$96  + hot[2];
-  assign \$98  = \$97  + hot[3];
-  assign \$99  = \$98  + hot[4];
-  assign \$100  = \$99  + hot[5];
-  assign \$101  = \$100  + hot[6];
-  assign \$102  = \$101  + hot[7];
-  assign \$103  = \$102  + hot[8];
-  assign \$104  = \$103  + hot[9];
-  assign \$105  = \$104  + hot[10];
-  assign \$106  = \$105  + hot[11];
-  assign \$107  = \$106  + hot[12];
-  assign \$108  = \$107  + hot[13];
-  assign \$109  = \$108  + hot[14];
-  assign \$110  = \$109  + hot[15];
-  assign \$111  = counted ? \$110  : 17'h00000;
-  assign \$112  = ~ \within ;
-  assign \$113  = row_in__hot & \$112 ;
-  assign \$114  = | \$113 ;
-  assign \$115  = judged & \$114 ;
-  assign \$116  = \$115  | unusable;
-  assign \$117  = running | leaves;
-  assign \$118  = walk + 1'h1;
-  assign \$119  = walk == 11'h7ff;
-  assign \$120  = ~ busy;
-  assign \$121  = hot_rows_write & \$120 ;
-  assign \$122  = ~ busy;
-  assign \$123  = command_write & \$122 ;
-  assign \$124  = write_data > 20'h80000;
-  assign \$125  = way + 1'h1;
-  assign \$142  = way == 5'h11;
-  assign \$143  = index + 1'h1;
-  assign \$144  = \final  ? 17'h00000 : \$143 ;
-  assign \$145  = ~ usable;
-  assign \$146  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$145 ;
-  assign \$147  = | \$146 ;
-  assign \$148  = ~ restore__payload[1024];
-  assign \$149  = \$147  & \$148 ;
-  assign \$150  = restore__payload[63] & usable[0];
-  assign \$151  = restore__payload[63] & usable[0];
-  assign \$152  = \$151  ? restore__payload[34:0] : 35'h000000000;
-  assign \$153  = restore__payload[63] & usable[0];
-  assign \$154  = \$153  ? restore__payload[55:48] : 8'h00;
-  assign \$155  = restore__payload[63] & usable[0];
-  assign \$156  = \$155  ? restore__payload[61] : 1'h0;
+  assign \$71  = command == 1'h1;
+  assign \$72  = command == 2'h2;
+  assign \$73  = command == 2'h3;
+  assign \$74  = command == 3'h4;
+  assign \$75  = command == 3'h5;
+  assign \$76  = command == 3'h6;
+  assign \$77  = write_data > 20'h80000;
+  assign \$78  = 1'h1 << index_bits;
+  assign \$79  = \$78  - 1'h1;
+  assign \$80  = index == last;
+  assign \$81  = index < budget[58:43];
+  assign \$82  = \$81  ? budget[42:27] : budget[26:11];
+  assign \$83  = ~ \beyond$279 ;
+  assign \$84  = slot0 < hot_rows;
+  assign \$85  = slot1 < hot_rows;
+  assign \$86  = slot2 < hot_rows;
+  assign \$87  = slot3 < hot_rows;
+  assign \$88  = slot4 < hot_rows;
+  assign \$89  = slot5 < hot_rows;
+  assign \$90  = slot6 < hot_rows;
+  assign \$91  = slot7 < hot_rows;
+  assign \$92  = slot8 < hot_rows;
+  assign \$93  = slot9 < hot_rows;
+  assign \$94  = slot10 < hot_rows;
+  assign \$95  = slot11 < hot_rows;
+  assign \$96  = slot12 < hot_rows;
+  assign \$97  = slot13 < hot_rows;
+  assign \$98  = slot14 < hot_rows;
+  assign \$99  = slot15 < hot_rows;
+  assign \$100  = \$83  & { \$99 , \$98 , \$97 , \$96 , \$95 , \$94 , \$93 , \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84  };
+  assign \$101  = counts & judge;
+  assign \$102  = 1'h0 + hot[0];
+  assign \$103  = \$102  + hot[1];
+  assign \$104  = \$103  + hot[2];
+  assign \$105  = \$104  + hot[3];
+  assign \$106  = \$105  + hot[4];
+  assign \$107  = \$106  + hot[5];
+  assign \$108  = \$107  + hot[6];
+  assign \$109  = \$108  + hot[7];
+  assign \$110  = \$109  + hot[8];
+  assign \$111  = \$110  + hot[9];
+  assign \$112  = \$111  + hot[10];
+  assign \$113  = \$112  + hot[11];
+  assign \$114  = \$113  + hot[12];
+  assign \$115  = \$114  + hot[13];
+  assign \$116  = \$115  + hot[14];
+  assign \$117  = \$116  + hot[15];
+  assign \$118  = counted ? \$117  : 17'h00000;
+  assign \$119  = ~ \within ;
+  assign \$120  = row_in__hot & \$119 ;
+  assign \$121  = | \$120 ;
+  assign \$122  = judged & \$121 ;
+  assign \$123  = \$122  | unusable;
+  assign \$124  = ~ \$385 ;
+  assign \$125  = \$124  | leaves;
+  assign \$126  = walk + 1'h1;
+  assign \$127  = walk == 11'h7ff;
+  assign \$128  = ~ busy;
+  assign \$129  = resizes & \$128 ;
+  assign \$130  = ~ busy;
+  assign \$131  = commands & \$130 ;
+  assign \$132  = way + 1'h1;
+  assign \$149  = way == 5'h11;
+  assign \$150  = index + 1'h1;
+  assign \$151  = \final  ? 17'h00000 : \$150 ;
+  assign \$152  = ~ usable;
+  assign \$153  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$152 ;
+  assign \$154  = | \$153 ;
+  assign \$155  = ~ restore__payload[1024];
+  assign \$156  = \$154  & \$155 ;
   assign \$157  = restore__payload[63] & usable[0];
-  assign \$158  = \$157  ? restore__payload[62] : 1'h0;
-  assign \$159  = restore__payload[127] & usable[1];
-  assign \$160  = restore__payload[127] & usable[1];
-  assign \$161  = \$160  ? restore__payload[98:64] : 35'h000000000;
-  assign \$162  = restore__payload[127] & usable[1];
-  assign \$163  = \$162  ? restore__payload[119:112] : 8'h00;
-  assign \$164  = restore__payload[127] & usable[1];
-  assign \$165  = \$164  ? restore__payload[125] : 1'h0;
+  assign \$158  = restore__payload[63] & usable[0];
+  assign \$159  = \$158  ? restore__payload[34:0] : 35'h000000000;
+  assign \$160  = restore__payload[63] & usable[0];
+  assign \$161  = \$160  ? restore__payload[55:48] : 8'h00;
+  assign \$162  = restore__payload[63] & usable[0];
+  assign \$163  = \$162  ? restore__payload[61] : 1'h0;
+  assign \$164  = restore__payload[63] & usable[0];
+  assign \$165  = \$164  ? restore__payload[62] : 1'h0;
   assign \$166  = restore__payload[127] & usable[1];
-  assign \$167  = \$166  ? restore__payload[126] : 1'h0;
-  assign \$168  = restore__payload[191] & usable[2];
-  assign \$169  = restore__payload[191] & usable[2];
-  assign \$170  = \$169  ? restore__payload[162:128] : 35'h000000000;
-  assign \$171  = restore__payload[191] & usable[2];
-  assign \$172  = \$171  ? restore__payload[183:176] : 8'h00;
-  assign \$173  = restore__payload[191] & usable[2];
-  assign \$174  = \$173  ? restore__payload[189] : 1'h0;
+  assign \$167  = restore__payload[127] & usable[1];
+  assign \$168  = \$167  ? restore__payload[98:64] : 35'h000000000;
+  assign \$169  = restore__payload[127] & usable[1];
+  assign \$170  = \$169  ? restore__payload[119:112] : 8'h00;
+  assign \$171  = restore__payload[127] & usable[1];
+  assign \$172  = \$171  ? restore__payload[125] : 1'h0;
+  assign \$173  = restore__payload[127] & usable[1];
+  assign \$174  = \$173  ? restore__payload[126] : 1'h0;
   assign \$175  = restore__payload[191] & usable[2];
-  assign \$176  = \$175  ? restore__payload[190] : 1'h0;
-  assign \$177  = restore__payload[255] & usable[3];
-  assign \$178  = restore__payload[255] & usable[3];
-  assign \$179  = \$178  ? restore__payload[226:192] : 35'h000000000;
-  assign \$180  = restore__payload[255] & usable[3];
-  assign \$181  = \$180  ? restore__payload[247:240] : 8'h00;
-  assign \$182  = restore__payload[255] & usable[3];
-  assign \$183  = \$182  ? restore__payload[253] : 1'h0;
+  assign \$176  = restore__payload[191] & usable[2];
+  assign \$177  = \$176  ? restore__payload[162:128] : 35'h000000000;
+  assign \$178  = restore__payload[191] & usable[2];
+  assign \$179  = \$178  ? restore__payload[183:176] : 8'h00;
+  assign \$180  = restore__payload[191] & usable[2];
+  assign \$181  = \$180  ? restore__payload[189] : 1'h0;
+  assign \$182  = restore__payload[191] & usable[2];
+  assign \$183  = \$182  ? restore__payload[190] : 1'h0;
   assign \$184  = restore__payload[255] & usable[3];
-  assign \$185  = \$184  ? restore__payload[254] : 1'h0;
-  assign \$186  = restore__payload[319] & usable[4];
-  assign \$187  = restore__payload[319] & usable[4];
-  assign \$188  = \$187  ? restore__payload[290:256] : 35'h000000000;
-  assign \$189  = restore__payload[319] & usable[4];
-  assign \$190  = \$189  ? restore__payload[311:304] : 8'h00;
-  assign \$191  = restore__payload[319] & usable[4];
-  assign \$192  = \$191  ? restore__payload[317] : 1'h0;
+  assign \$185  = restore__payload[255] & usable[3];
+  assign \$186  = \$185  ? restore__payload[226:192] : 35'h000000000;
+  assign \$187  = restore__payload[255] & usable[3];
+  assign \$188  = \$187  ? restore__payload[247:240] : 8'h00;
+  assign \$189  = restore__payload[255] & usable[3];
+  assign \$190  = \$189  ? restore__payload[253] : 1'h0;
+  assign \$191  = restore__payload[255] & usable[3];
+  assign \$192  = \$191  ? restore__payload[254] : 1'h0;
   assign \$193  = restore__payload[319] & usable[4];
-  assign \$194  = \$193  ? restore__payload[318] : 1'h0;
-  assign \$195  = restore__payload[383] & usable[5];
-  assign \$196  = restore__payload[383] & usable[5];
-  assign \$197  = \$196  ? restore__payload[354:320] : 35'h000000000;
-  assign \$198  = restore__payload[383] & usable[5];
-  assign \$199  = \$198  ? restore__payload[375:368] : 8'h00;
-  assign \$200  = restore__payload[383] & usable[5];
-  assign \$201  = \$200  ? restore__payload[381] : 1'h0;
+  assign \$194  = restore__payload[319] & usable[4];
+  assign \$195  = \$194  ? restore__payload[290:256] : 35'h000000000;
+  assign \$196  = restore__payload[319] & usable[4];
+  assign \$197  = \$196  ? restore__payload[311:304] : 8'h00;
+  assign \$198  = restore__payload[319] & usable[4];
+  assign \$199  = \$198  ? restore__payload[317] : 1'h0;
+  assign \$200  = restore__payload[319] & usable[4];
+  assign \$201  = \$200  ? restore__payload[318] : 1'h0;
   assign \$202  = restore__payload[383] & usable[5];
-  assign \$203  = \$202  ? restore__payload[382] : 1'h0;
-  assign \$204  = restore__payload[447] & usable[6];
-  assign \$205  = restore__payload[447] & usable[6];
-  assign \$206  = \$205  ? restore__payload[418:384] : 35'h000000000;
-  assign \$207  = restore__payload[447] & usable[6];
-  assign \$208  = \$207  ? restore__payload[439:432] : 8'h00;
-  assign \$209  = restore__payload[447] & usable[6];
-  assign \$210  = \$209  ? restore__payload[445] : 1'h0;
+  assign \$203  = restore__payload[383] & usable[5];
+  assign \$204  = \$203  ? restore__payload[354:320] : 35'h000000000;
+  assign \$205  = restore__payload[383] & usable[5];
+  assign \$206  = \$205  ? restore__payload[375:368] : 8'h00;
+  assign \$207  = restore__payload[383] & usable[5];
+  assign \$208  = \$207  ? restore__payload[381] : 1'h0;
+  assign \$209  = restore__payload[383] & usable[5];
+  assign \$210  = \$209  ? restore__payload[382] : 1'h0;
   assign \$211  = restore__payload[447] & usable[6];
-  assign \$212  = \$211  ? restore__payload[446] : 1'h0;
-  assign \$213  = restore__payload[511] & usable[7];
-  assign \$214  = restore__payload[511] & usable[7];
-  assign \$215  = \$214  ? restore__payload[482:448] : 35'h000000000;
-  assign \$216  = restore__payload[511] & usable[7];
-  assign \$217  = \$216  ? restore__payload[503:496] : 8'h00;
-  assign \$218  = restore__payload[511] & usable[7];
-  assign \$219  = \$218  ? restore__payload[509] : 1'h0;
+  assign \$212  = restore__payload[447] & usable[6];
+  assign \$213  = \$212  ? restore__payload[418:384] : 35'h000000000;
+  assign \$214  = restore__payload[447] & usable[6];
+  assign \$215  = \$214  ? restore__payload[439:432] : 8'h00;
+  assign \$216  = restore__payload[447] & usable[6];
+  assign \$217  = \$216  ? restore__payload[445] : 1'h0;
+  assign \$218  = restore__payload[447] & usable[6];
+  assign \$219  = \$218  ? restore__payload[446] : 1'h0;
   assign \$220  = restore__payload[511] & usable[7];
-  assign \$221  = \$220  ? restore__payload[510] : 1'h0;
-  assign \$222  = restore__payload[575] & usable[8];
-  assign \$223  = restore__payload[575] & usable[8];
-  assign \$224  = \$223  ? restore__payload[546:512] : 35'h000000000;
-  assign \$225  = restore__payload[575] & usable[8];
-  assign \$226  = \$225  ? restore__payload[567:560] : 8'h00;
-  assign \$227  = restore__payload[575] & usable[8];
-  assign \$228  = \$227  ? restore__payload[573] : 1'h0;
+  assign \$221  = restore__payload[511] & usable[7];
+  assign \$222  = \$221  ? restore__payload[482:448] : 35'h000000000;
+  assign \$223  = restore__payload[511] & usable[7];
+  assign \$224  = \$223  ? restore__payload[503:496] : 8'h00;
+  assign \$225  = restore__payload[511] & usable[7];
+  assign \$226  = \$225  ? restore__payload[509] : 1'h0;
+  assign \$227  = restore__payload[511] & usable[7];
+  assign \$228  = \$227  ? restore__payload[510] : 1'h0;
   assign \$229  = restore__payload[575] & usable[8];
-  assign \$230  = \$229  ? restore__payload[574] : 1'h0;
-  assign \$231  = restore__payload[639] & usable[9];
-  assign \$232  = restore__payload[639] & usable[9];
-  assign \$233  = \$232  ? restore__payload[610:576] : 35'h000000000;
-  assign \$234  = restore__payload[639] & usable[9];
-  assign \$235  = \$234  ? restore__payload[631:624] : 8'h00;
-  assign \$236  = restore__payload[639] & usable[9];
-  assign \$237  = \$236  ? restore__payload[637] : 1'h0;
+  assign \$230  = restore__payload[575] & usable[8];
+  assign \$231  = \$230  ? restore__payload[546:512] : 35'h000000000;
+  assign \$232  = restore__payload[575] & usable[8];
+  assign \$233  = \$232  ? restore__payload[567:560] : 8'h00;
+  assign \$234  = restore__payload[575] & usable[8];
+  assign \$235  = \$234  ? restore__payload[573] : 1'h0;
+  assign \$236  = restore__payload[575] & usable[8];
+  assign \$237  = \$236  ? restore__payload[574] : 1'h0;
   assign \$238  = restore__payload[639] & usable[9];
-  assign \$239  = \$238  ? restore__payload[638] : 1'h0;
-  assign \$240  = restore__payload[703] & usable[10];
-  assign \$241  = restore__payload[703] & usable[10];
-  assign \$242  = \$241  ? restore__payload[674:640] : 35'h000000000;
-  assign \$243  = restore__payload[703] & usable[10];
-  assign \$244  = \$243  ? restore__payload[695:688] : 8'h00;
-  assign \$245  = restore__payload[703] & usable[10];
-  assign \$246  = \$245  ? restore__payload[701] : 1'h0;
+  assign \$239  = restore__payload[639] & usable[9];
+  assign \$240  = \$239  ? restore__payload[610:576] : 35'h000000000;
+  assign \$241  = restore__payload[639] & usable[9];
+  assign \$242  = \$241  ? restore__payload[631:624] : 8'h00;
+  assign \$243  = restore__payload[639] & usable[9];
+  assign \$244  = \$243  ? restore__payload[637] : 1'h0;
+  assign \$245  = restore__payload[639] & usable[9];
+  assign \$246  = \$245  ? restore__payload[638] : 1'h0;
   assign \$247  = restore__payload[703] & usable[10];
-  assign \$248  = \$247  ? restore__payload[702] : 1'h0;
-  assign \$249  = restore__payload[767] & usable[11];
-  assign \$250  = restore__payload[767] & usable[11];
-  assign \$251  = \$250  ? restore__payload[738:704] : 35'h000000000;
-  assign \$252  = restore__payload[767] & usable[11];
-  assign \$253  = \$252  ? restore__payload[759:752] : 8'h00;
-  assign \$254  = restore__payload[767] & usable[11];
-  assign \$255  = \$254  ? restore__payload[765] : 1'h0;
+  assign \$248  = restore__payload[703] & usable[10];
+  assign \$249  = \$248  ? restore__payload[674:640] : 35'h000000000;
+  assign \$250  = restore__payload[703] & usable[10];
+  assign \$251  = \$250  ? restore__payload[695:688] : 8'h00;
+  assign \$252  = restore__payload[703] & usable[10];
+  assign \$253  = \$252  ? restore__payload[701] : 1'h0;
+  assign \$254  = restore__payload[703] & usable[10];
+  assign \$255  = \$254  ? restore__payload[702] : 1'h0;
   assign \$256  = restore__payload[767] & usable[11];
-  assign \$257  = \$256  ? restore__payload[766] : 1'h0;
-  assign \$258  = restore__payload[831] & usable[12];
-  assign \$259  = restore__payload[831] & usable[12];
-  assign \$260  = \$259  ? restore__payload[802:768] : 35'h000000000;
-  assign \$261  = restore__payload[831] & usable[12];
-  assign \$262  = \$261  ? restore__payload[823:816] : 8'h00;
-  assign \$263  = restore__payload[831] & usable[12];
-  assign \$264  = \$263  ? restore__payload[829] : 1'h0;
+  assign \$257  = restore__payload[767] & usable[11];
+  assign \$258  = \$257  ? restore__payload[738:704] : 35'h000000000;
+  assign \$259  = restore__payload[767] & usable[11];
+  assign \$260  = \$259  ? restore__payload[759:752] : 8'h00;
+  assign \$261  = restore__payload[767] & usable[11];
+  assign \$262  = \$261  ? restore__payload[765] : 1'h0;
+  assign \$263  = restore__payload[767] & usable[11];
+  assign \$264  = \$263  ? restore__payload[766] : 1'h0;
   assign \$265  = restore__payload[831] & usable[12];
-  assign \$266  = \$265  ? restore__payload[830] : 1'h0;
-  assign \$267  = restore__payload[895] & usable[13];
-  assign \$268  = restore__payload[895] & usable[13];
-  assign \$269  = \$268  ? restore__payload[866:832] : 35'h000000000;
-  assign \$270  = restore__payload[895] & usable[13];
-  assign \$271  = \$270  ? restore__payload[887:880] : 8'h00;
-  assign \$272  = restore__payload[895] & usable[13];
-  assign \$273  = \$272  ? restore__payload[893] : 1'h0;
+  assign \$266  = restore__payload[831] & usable[12];
+  assign \$267  = \$266  ? restore__payload[802:768] : 35'h000000000;
+  assign \$268  = restore__payload[831] & usable[12];
+  assign \$269  = \$268  ? restore__payload[823:816] : 8'h00;
+  assign \$270  = restore__payload[831] & usable[12];
+  assign \$271  = \$270  ? restore__payload[829] : 1'h0;
+  assign \$272  = restore__payload[831] & usable[12];
+  assign \$273  = \$272  ? restore__payload[830] : 1'h0;
   assign \$274  = restore__payload[895] & usable[13];
-  assign \$275  = \$274  ? restore__payload[894] : 1'h0;
-  assign \$276  = restore__payload[959] & usable[14];
-  assign \$277  = restore__payload[959] & usable[14];
-  assign \$278  = \$277  ? restore__payload[930:896] : 35'h000000000;
-  assign \$279  = restore__payload[959] & usable[14];
-  assign \$280  = \$279  ? restore__payload[951:944] : 8'h00;
-  assign \$281  = restore__payload[959] & usable[14];
-  assign \$282  = \$281  ? restore__payload[957] : 1'h0;
+  assign \$275  = restore__payload[895] & usable[13];
+  assign \$276  = \$275  ? restore__payload[866:832] : 35'h000000000;
+  assign \$277  = restore__payload[895] & usable[13];
+  assign \$278  = \$277  ? restore__payload[887:880] : 8'h00;
+  assign \$279  = restore__payload[895] & usable[13];
+  assign \$280  = \$279  ? restore__payload[893] : 1'h0;
+  assign \$281  = restore__payload[895] & usable[13];
+  assign \$282  = \$281  ? restore__payload[894] : 1'h0;
   assign \$283  = restore__payload[959] & usable[14];
-  assign \$284  = \$283  ? restore__payload[958] : 1'h0;
-  assign \$285  = restore__payload[1023] & usable[15];
-  assign \$286  = restore__payload[1023] & usable[15];
-  assign \$287  = \$286  ? restore__payload[994:960] : 35'h000000000;
-  assign \$288  = restore__payload[1023] & usable[15];
-  assign \$289  = \$288  ? restore__payload[1015:1008] : 8'h00;
-  assign \$290  = restore__payload[1023] & usable[15];
-  assign \$291  = \$290  ? restore__payload[1021] : 1'h0;
+  assign \$284  = restore__payload[959] & usable[14];
+  assign \$285  = \$284  ? restore__payload[930:896] : 35'h000000000;
+  assign \$286  = restore__payload[959] & usable[14];
+  assign \$287  = \$286  ? restore__payload[951:944] : 8'h00;
+  assign \$288  = restore__payload[959] & usable[14];
+  assign \$289  = \$288  ? restore__payload[957] : 1'h0;
+  assign \$290  = restore__payload[959] & usable[14];
+  assign \$291  = \$290  ? restore__payload[958] : 1'h0;
   assign \$292  = restore__payload[1023] & usable[15];
-  assign \$293  = \$292  ? restore__payload[1022] : 1'h0;
-  assign \$295  = | restore__payload[31:19];
-  assign \$296  = | restore__payload[95:83];
-  assign \$297  = | restore__payload[159:147];
-  assign \$298  = | restore__payload[223:211];
-  assign \$299  = | restore__payload[287:275];
-  assign \$300  = | restore__payload[351:339];
-  assign \$301  = | restore__payload[415:403];
-  assign \$302  = | restore__payload[479:467];
-  assign \$303  = | restore__payload[543:531];
-  assign \$304  = | restore__payload[607:595];
-  assign \$305  = | restore__payload[671:659];
-  assign \$306  = | restore__payload[735:723];
-  assign \$307  = | restore__payload[799:787];
-  assign \$308  = | restore__payload[863:851];
-  assign \$309  = | restore__payload[927:915];
-  assign \$310  = | restore__payload[991:979];
-  assign \$311  = restore__payload[1024] == \final ;
-  assign \$312  = restore__payload[1024] != \final ;
-  assign \$313  = way + 1'h1;
-  assign \$314  = way == 4'hf;
-  assign \$315  = index + 1'h1;
-  assign \$316  = \final  ? 17'h00000 : \$315 ;
-  assign \$317  = restore__valid & restore__payload[1024];
-  assign \$318  = ~ selecting;
+  assign \$293  = restore__payload[1023] & usable[15];
+  assign \$294  = \$293  ? restore__payload[994:960] : 35'h000000000;
+  assign \$295  = restore__payload[1023] & usable[15];
+  assign \$296  = \$295  ? restore__payload[1015:1008] : 8'h00;
+  assign \$297  = restore__payload[1023] & usable[15];
+  assign \$298  = \$297  ? restore__payload[1021] : 1'h0;
+  assign \$299  = restore__payload[1023] & usable[15];
+  assign \$300  = \$299  ? restore__payload[1022] : 1'h0;
+  assign \$302  = | restore__payload[31:19];
+  assign \$303  = | restore__payload[95:83];
+  assign \$304  = | restore__payload[159:147];
+  assign \$305  = | restore__payload[223:211];
+  assign \$306  = | restore__payload[287:275];
+  assign \$307  = | restore__payload[351:339];
+  assign \$308  = | restore__payload[415:403];
+  assign \$309  = | restore__payload[479:467];
+  assign \$310  = | restore__payload[543:531];
+  assign \$311  = | restore__payload[607:595];
+  assign \$312  = | restore__payload[671:659];
+  assign \$313  = | restore__payload[735:723];
+  assign \$314  = | restore__payload[799:787];
+  assign \$315  = | restore__payload[863:851];
+  assign \$316  = | restore__payload[927:915];
+  assign \$317  = | restore__payload[991:979];
+  assign \$318  = restore__payload[1024] == \final ;
+  assign \$319  = restore__payload[1024] != \final ;
+  assign \$320  = way + 1'h1;
+  assign \$321  = way == 4'hf;
+  assign \$322  = index + 1'h1;
+  assign \$323  = \final  ? 17'h00000 : \$322 ;
+  assign \$324  = restore__valid & restore__payload[1024];
+  assign \$325  = ~ selecting;
   assign index_bits = 3'h5 + budget[62:59];
   assign row_set = walking ? walk : index[15:5];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$376 ;
-  assign \$320  = walk == 11'h7ff;
-  assign \$321  = hot_rows_write | command_write;
-  assign \$322  = ~ busy;
-  assign \$323  = \$321  & \$322 ;
-  assign \$324  = ~ busy;
-  assign \$325  = hot_rows_write & \$324 ;
-  assign \$326  = ~ busy;
-  assign \$327  = command_write & \$326 ;
-  assign \$328  = write_data > 20'h80000;
-  assign \$330  = restore__payload[1024] != \final ;
-  assign \$331  = 1'h1 << index[4:0];
-  assign \$333  = 1'h1 << index[4:0];
-  assign \$334  = ~ selecting;
-  assign \$335  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$336  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$337  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$338  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$339  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
-  assign \$340  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
-  assign \$341  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
-  assign \$342  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
-  assign \$343  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
-  assign \$344  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
-  assign \$345  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
-  assign \$346  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
-  assign \$347  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
-  assign \$348  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
-  assign \$349  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
-  assign \$350  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
-  assign \$351  = sending_slots & \final ;
-  assign \$352  = row_in__hot[0] ? slot0 : 19'h00000;
-  assign \$353  = row_in__hot[1] ? slot1 : 19'h00000;
-  assign \$354  = row_in__hot[2] ? slot2 : 19'h00000;
-  assign \$355  = row_in__hot[3] ? slot3 : 19'h00000;
-  assign \$356  = row_in__hot[4] ? slot4 : 19'h00000;
-  assign \$357  = row_in__hot[5] ? slot5 : 19'h00000;
-  assign \$358  = row_in__hot[6] ? slot6 : 19'h00000;
-  assign \$359  = row_in__hot[7] ? slot7 : 19'h00000;
-  assign \$360  = row_in__hot[8] ? slot8 : 19'h00000;
-  assign \$361  = row_in__hot[9] ? slot9 : 19'h00000;
-  assign \$362  = row_in__hot[10] ? slot10 : 19'h00000;
-  assign \$363  = row_in__hot[11] ? slot11 : 19'h00000;
-  assign \$364  = row_in__hot[12] ? slot12 : 19'h00000;
-  assign \$365  = row_in__hot[13] ? slot13 : 19'h00000;
-  assign \$366  = row_in__hot[14] ? slot14 : 19'h00000;
-  assign \$367  = row_in__hot[15] ? slot15 : 19'h00000;
-  assign \$368  = command_write | hot_rows_write;
-  assign \$369  = busy | running;
-  assign \$370  = \$368  & \$369 ;
-  assign \$371  = write_data == 3'h4;
-  assign \$372  = command_write & \$371 ;
-  assign \$373  = ~ \$372 ;
-  assign \$374  = write_data == 3'h4;
-  assign \$375  = command_write & \$374 ;
-  assign \$376  = ! fsm_state;
-  assign \$377  = fsm_state == 1'h1;
-  assign \$378  = fsm_state == 2'h2;
-  assign \$379  = fsm_state == 2'h3;
-  assign \$380  = fsm_state == 3'h4;
-  assign \$381  = fsm_state == 3'h5;
-  assign \$382  = fsm_state == 3'h6;
-  assign \$383  = fsm_state == 3'h7;
-  assign \$384  = fsm_state == 4'h8;
-  assign \$385  = fsm_state == 4'h9;
-  assign \$386  = fsm_state == 4'ha;
-  assign \$387  = fsm_state == 4'hb;
-  assign \$388  = fsm_state == 4'hc;
-  assign \$389  = fsm_state == 4'hd;
-  assign \$390  = fsm_state == 4'he;
+  assign \$326  = ~ \$385 ;
+  assign \$327  = commands | resizes;
+  assign running = \$326  | \$327 ;
+  assign \$329  = walk == 11'h7ff;
+  assign \$330  = commands | resizes;
+  assign \$331  = ~ busy;
+  assign \$332  = \$330  & \$331 ;
+  assign \$333  = ~ busy;
+  assign \$334  = resizes & \$333 ;
+  assign \$335  = ~ busy;
+  assign \$336  = commands & \$335 ;
+  assign \$337  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$338  = ~ \$337 ;
+  assign \$340  = restore__payload[1024] != \final ;
+  assign \$341  = 1'h1 << index[4:0];
+  assign \$343  = 1'h1 << index[4:0];
+  assign \$344  = ~ selecting;
+  assign \$345  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$346  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$347  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$348  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$349  = row_in__valid[4] ? { 1'h1, row_in__hot[4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, row_in__tags[174:140] } : 64'h0000000000000000;
+  assign \$350  = row_in__valid[5] ? { 1'h1, row_in__hot[5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, row_in__tags[209:175] } : 64'h0000000000000000;
+  assign \$351  = row_in__valid[6] ? { 1'h1, row_in__hot[6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, row_in__tags[244:210] } : 64'h0000000000000000;
+  assign \$352  = row_in__valid[7] ? { 1'h1, row_in__hot[7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, row_in__tags[279:245] } : 64'h0000000000000000;
+  assign \$353  = row_in__valid[8] ? { 1'h1, row_in__hot[8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, row_in__tags[314:280] } : 64'h0000000000000000;
+  assign \$354  = row_in__valid[9] ? { 1'h1, row_in__hot[9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, row_in__tags[349:315] } : 64'h0000000000000000;
+  assign \$355  = row_in__valid[10] ? { 1'h1, row_in__hot[10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, row_in__tags[384:350] } : 64'h0000000000000000;
+  assign \$356  = row_in__valid[11] ? { 1'h1, row_in__hot[11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, row_in__tags[419:385] } : 64'h0000000000000000;
+  assign \$357  = row_in__valid[12] ? { 1'h1, row_in__hot[12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, row_in__tags[454:420] } : 64'h0000000000000000;
+  assign \$358  = row_in__valid[13] ? { 1'h1, row_in__hot[13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, row_in__tags[489:455] } : 64'h0000000000000000;
+  assign \$359  = row_in__valid[14] ? { 1'h1, row_in__hot[14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, row_in__tags[524:490] } : 64'h0000000000000000;
+  assign \$360  = row_in__valid[15] ? { 1'h1, row_in__hot[15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, row_in__tags[559:525] } : 64'h0000000000000000;
+  assign \$361  = sending_slots & \final ;
+  assign \$362  = row_in__hot[0] ? slot0 : 19'h00000;
+  assign \$363  = row_in__hot[1] ? slot1 : 19'h00000;
+  assign \$364  = row_in__hot[2] ? slot2 : 19'h00000;
+  assign \$365  = row_in__hot[3] ? slot3 : 19'h00000;
+  assign \$366  = row_in__hot[4] ? slot4 : 19'h00000;
+  assign \$367  = row_in__hot[5] ? slot5 : 19'h00000;
+  assign \$368  = row_in__hot[6] ? slot6 : 19'h00000;
+  assign \$369  = row_in__hot[7] ? slot7 : 19'h00000;
+  assign \$370  = row_in__hot[8] ? slot8 : 19'h00000;
+  assign \$371  = row_in__hot[9] ? slot9 : 19'h00000;
+  assign \$372  = row_in__hot[10] ? slot10 : 19'h00000;
+  assign \$373  = row_in__hot[11] ? slot11 : 19'h00000;
+  assign \$374  = row_in__hot[12] ? slot12 : 19'h00000;
+  assign \$375  = row_in__hot[13] ? slot13 : 19'h00000;
+  assign \$376  = row_in__hot[14] ? slot14 : 19'h00000;
+  assign \$377  = row_in__hot[15] ? slot15 : 19'h00000;
+  assign \$378  = commands | resizes;
+  assign \$379  = ~ \$385 ;
+  assign \$380  = busy | \$379 ;
+  assign \$381  = \$378  & \$380 ;
+  assign \$382  = commands & is_snapshot;
+  assign \$383  = ~ \$382 ;
+  assign \$384  = commands & is_snapshot;
+  assign \$385  = ! fsm_state;
+  assign \$386  = fsm_state == 1'h1;
+  assign \$387  = fsm_state == 2'h2;
+  assign \$388  = fsm_state == 2'h3;
+  assign \$389  = fsm_state == 3'h4;
+  assign \$390  = fsm_state == 3'h5;
+  assign \$391  = fsm_state == 3'h6;
+  assign \$392  = fsm_state == 3'h7;
+  assign \$393  = fsm_state == 4'h8;
+  assign \$394  = fsm_state == 4'h9;
+  assign \$395  = fsm_state == 4'ha;
+  assign \$396  = fsm_state == 4'hb;
+  assign \$397  = fsm_state == 4'hc;
+  assign \$398  = fsm_state == 4'hd;
+  assign \$399  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$391 ;
+    entries <= \$400 ;
   always @(posedge clk)
-    beyond <= \$392 ;
+    beyond <= \$401 ;
   always @(posedge clk)
-    budget <= \$393 ;
+    budget <= \$402 ;
   always @(posedge clk)
-    quota <= \$394 ;
+    quota <= \$403 ;
   always @(posedge clk)
-    last <= \$395 ;
+    commands <= \$404 ;
   always @(posedge clk)
-    \final  <= \$396 ;
+    resizes <= \$405 ;
   always @(posedge clk)
-    usable <= \$397 ;
+    is_clear <= \$406 ;
   always @(posedge clk)
-    group0_0 <= \$398 ;
+    is_dump <= \$407 ;
   always @(posedge clk)
-    group0_1 <= \$399 ;
+    is_restore <= \$408 ;
   always @(posedge clk)
-    group0_2 <= \$400 ;
+    is_snapshot <= \$409 ;
   always @(posedge clk)
-    group0_3 <= \$401 ;
+    is_reset_counters <= \$410 ;
   always @(posedge clk)
-    group0_4 <= \$402 ;
+    is_select <= \$411 ;
   always @(posedge clk)
-    group0_5 <= \$403 ;
+    asked_rows <= \$412 ;
   always @(posedge clk)
-    group0_6 <= \$404 ;
+    too_many <= \$413 ;
   always @(posedge clk)
-    group8_0 <= \$405 ;
+    last <= \$414 ;
   always @(posedge clk)
-    group8_1 <= \$406 ;
+    \final  <= \$415 ;
   always @(posedge clk)
-    group8_2 <= \$407 ;
+    usable <= \$416 ;
   always @(posedge clk)
-    group8_3 <= \$408 ;
+    group0_0 <= \$417 ;
   always @(posedge clk)
-    group8_4 <= \$409 ;
+    group0_1 <= \$418 ;
   always @(posedge clk)
-    group8_5 <= \$410 ;
+    group0_2 <= \$419 ;
   always @(posedge clk)
-    group8_6 <= \$411 ;
+    group0_3 <= \$420 ;
   always @(posedge clk)
-    group16_0 <= \$412 ;
+    group0_4 <= \$421 ;
   always @(posedge clk)
-    group16_1 <= \$413 ;
+    group0_5 <= \$422 ;
   always @(posedge clk)
-    group16_2 <= \$414 ;
+    group0_6 <= \$423 ;
   always @(posedge clk)
-    group16_3 <= \$415 ;
+    group8_0 <= \$424 ;
   always @(posedge clk)
-    group16_4 <= \$416 ;
+    group8_1 <= \$425 ;
   always @(posedge clk)
-    group16_5 <= \$417 ;
+    group8_2 <= \$426 ;
   always @(posedge clk)
-    group16_6 <= \$418 ;
+    group8_3 <= \$427 ;
   always @(posedge clk)
-    group24_0 <= \$419 ;
+    group8_4 <= \$428 ;
   always @(posedge clk)
-    group24_1 <= \$420 ;
+    group8_5 <= \$429 ;
   always @(posedge clk)
-    group24_2 <= \$421 ;
+    group8_6 <= \$430 ;
   always @(posedge clk)
-    group24_3 <= \$422 ;
+    group16_0 <= \$431 ;
   always @(posedge clk)
-    group24_4 <= \$423 ;
+    group16_1 <= \$432 ;
   always @(posedge clk)
-    group24_5 <= \$424 ;
+    group16_2 <= \$433 ;
   always @(posedge clk)
-    group24_6 <= \$425 ;
+    group16_3 <= \$434 ;
   always @(posedge clk)
-    \within  <= \$426 ;
+    group16_4 <= \$435 ;
   always @(posedge clk)
-    judged <= \$427 ;
+    group16_5 <= \$436 ;
   always @(posedge clk)
-    judge <= \$428 ;
+    group16_6 <= \$437 ;
   always @(posedge clk)
-    counted <= \$429 ;
+    group24_0 <= \$438 ;
   always @(posedge clk)
-    restored <= \$430 ;
+    group24_1 <= \$439 ;
   always @(posedge clk)
-    restore_entry <= \$431 ;
+    group24_2 <= \$440 ;
   always @(posedge clk)
-    unusable <= \$432 ;
+    group24_3 <= \$441 ;
   always @(posedge clk)
-    row_in__hot <= \$433 ;
+    group24_4 <= \$442 ;
   always @(posedge clk)
-    accessing <= \$434 ;
+    group24_5 <= \$443 ;
   always @(posedge clk)
-    walk <= \$435 ;
+    group24_6 <= \$444 ;
   always @(posedge clk)
-    index <= \$436 ;
+    \within  <= \$445 ;
   always @(posedge clk)
-    walking <= \$437 ;
+    judged <= \$446 ;
   always @(posedge clk)
-    report <= \$438 ;
+    judge <= \$447 ;
   always @(posedge clk)
-    fsm_state <= \$439 ;
+    counted <= \$448 ;
   always @(posedge clk)
-    hot_rows <= \$440 ;
+    restored <= \$449 ;
   always @(posedge clk)
-    row_in__valid <= \$441 ;
+    restore_entry <= \$450 ;
   always @(posedge clk)
-    row_in__referenced <= \$442 ;
+    unusable <= \$451 ;
   always @(posedge clk)
-    row_in__age <= \$443 ;
+    row_in__hot <= \$452 ;
   always @(posedge clk)
-    row_in__counters <= \$444 ;
+    accessing <= \$453 ;
   always @(posedge clk)
-    row_in__tags <= \$445 ;
+    walk <= \$454 ;
   always @(posedge clk)
-    way <= \$446 ;
-  always @(posedge clk)
-    slot0 <= \$447 ;
-  always @(posedge clk)
-    slot1 <= \$448 ;
-  always @(posedge clk)
-    slot2 <= \$449 ;
-  always @(posedge clk)
-    slot3 <= \$450 ;
-  always @(posedge clk)
-    slot4 <= \$451 ;
-  always @(posedge clk)
-    slot5 <= \$452 ;
-  always @(posedge clk)
-    slot6 <= \$453 ;
-  always @(posedge clk)
-    slot7 <= \$454 ;
-  always @(posedge clk)
-    slot8 <= \$455 ;
-  always @(posedge clk)
-    slot9 <= \$456 ;
-  always @(posedge clk)
-    slot10 <= \$457 ;
-  always @(posedge clk)
-    slot11 <= \$458 ;
-  always @(posedge clk)
-    slot12 <= \$459 ;
-  always @(posedge clk)
-    slot13 <= \$460 ;
+    index <= \$455 ;
   always @* begin
     if (starts_blocks) begin end
-    \$461  = slot14;
+    \$456  = walking;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$456  = 1'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$456  = 1'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$456  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$301 ) begin
+              if (restore__payload[1024]) begin
+                \$456  = 1'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$319 ) begin
+              if (restore__payload[1024]) begin
+                \$456  = 1'h1;
+              end
+            end
+          end
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'he:
+          /* empty */;
+      4'hb:
+          if (\$324 ) begin
+            \$456  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$456  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$457  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$457  = 1'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$457  = 1'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$457  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$301 ) begin
+              \$457  = 1'h1;
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            if (\$319 ) begin
+              \$457  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$457  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$458  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$127 ) begin
+            \$458  = 4'h0;
+          end
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$458  = 4'h1;
+            end
+          end else if (\$131 ) begin
+            if (is_clear) begin
+              \$458  = 4'h1;
+            end
+            if (is_dump) begin
+              \$458  = 4'h2;
+            end
+            if (is_restore) begin
+              \$458  = 4'h3;
+            end
+            if (is_select) begin
+              \$458  = 4'h4;
+            end
+          end
+      4'h2:
+          \$458  = 4'h5;
+      4'h5:
+          \$458  = 4'h6;
+      4'h6:
+          \$458  = 4'h7;
+      4'h7:
+          if (dump__ready) begin
+            \$458  = 4'h8;
+          end
+      4'h8:
+          if (\$149 ) begin
+            \$458  = 4'h9;
+          end
+      4'h9:
+          if (dump__ready) begin
+            \$458  = 4'h2;
+            if (\final ) begin
+              \$458  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$458  = 4'ha;
+            if (\$301 ) begin
+              \$458  = 4'hb;
+              if (restore__payload[1024]) begin
+                \$458  = 4'h1;
+              end
+            end
+          end
+      4'ha:
+          if (restore__valid) begin
+            \$458  = 4'hc;
+            if (\$319 ) begin
+              \$458  = 4'hb;
+              if (restore__payload[1024]) begin
+                \$458  = 4'h1;
+              end
+            end
+          end
+      4'hc:
+          if (\$321 ) begin
+            \$458  = 4'hd;
+          end
+      4'hd:
+        begin
+          \$458  = 4'he;
+          if (\final ) begin
+            \$458  = 4'h0;
+          end
+        end
+      4'he:
+          \$458  = 4'h3;
+      4'hb:
+          if (\$324 ) begin
+            \$458  = 4'h1;
+          end
+      4'h4:
+          if (\$325 ) begin
+            \$458  = 4'h0;
+          end
+    endcase
+    if (rst) begin
+      \$458  = 4'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$459  = hot_rows;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          if (\$129 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$459  = asked_rows;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$459  = 20'h80000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$460  = row_in__valid;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$460  = group0_0;
+            2'h1:
+                \$460  = group8_0;
+            2'h2:
+                \$460  = group16_0;
+            2'h3:
+                \$460  = group24_0;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$460 [0] = \$157 ;
+            \$460 [1] = \$166 ;
+            \$460 [2] = \$175 ;
+            \$460 [3] = \$184 ;
+            \$460 [4] = \$193 ;
+            \$460 [5] = \$202 ;
+            \$460 [6] = \$211 ;
+            \$460 [7] = \$220 ;
+            \$460 [8] = \$229 ;
+            \$460 [9] = \$238 ;
+            \$460 [10] = \$247 ;
+            \$460 [11] = \$256 ;
+            \$460 [12] = \$265 ;
+            \$460 [13] = \$274 ;
+            \$460 [14] = \$283 ;
+            \$460 [15] = \$292 ;
+          end
+    endcase
+    if (rst) begin
+      \$460  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$461  = row_in__referenced;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$461  = group0_2;
+            2'h1:
+                \$461  = group8_2;
+            2'h2:
+                \$461  = group16_2;
+            2'h3:
+                \$461  = group24_2;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$461 [0] = \$163 ;
+            \$461 [1] = \$172 ;
+            \$461 [2] = \$181 ;
+            \$461 [3] = \$190 ;
+            \$461 [4] = \$199 ;
+            \$461 [5] = \$208 ;
+            \$461 [6] = \$217 ;
+            \$461 [7] = \$226 ;
+            \$461 [8] = \$235 ;
+            \$461 [9] = \$244 ;
+            \$461 [10] = \$253 ;
+            \$461 [11] = \$262 ;
+            \$461 [12] = \$271 ;
+            \$461 [13] = \$280 ;
+            \$461 [14] = \$289 ;
+            \$461 [15] = \$298 ;
+          end
+    endcase
+    if (rst) begin
+      \$461  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$462  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$462  = group0_3;
+            2'h1:
+                \$462  = group8_3;
+            2'h2:
+                \$462  = group16_3;
+            2'h3:
+                \$462  = group24_3;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$462  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$462  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$463  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$463  = group0_4;
+            2'h1:
+                \$463  = group8_4;
+            2'h2:
+                \$463  = group16_4;
+            2'h3:
+                \$463  = group24_4;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$463 [7:0] = \$161 ;
+            \$463 [15:8] = \$170 ;
+            \$463 [23:16] = \$179 ;
+            \$463 [31:24] = \$188 ;
+            \$463 [39:32] = \$197 ;
+            \$463 [47:40] = \$206 ;
+            \$463 [55:48] = \$215 ;
+            \$463 [63:56] = \$224 ;
+            \$463 [71:64] = \$233 ;
+            \$463 [79:72] = \$242 ;
+            \$463 [87:80] = \$251 ;
+            \$463 [95:88] = \$260 ;
+            \$463 [103:96] = \$269 ;
+            \$463 [111:104] = \$278 ;
+            \$463 [119:112] = \$287 ;
+            \$463 [127:120] = \$296 ;
+          end
+    endcase
+    if (rst) begin
+      \$463  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$464  = row_in__tags;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$464  = group0_5;
+            2'h1:
+                \$464  = group8_5;
+            2'h2:
+                \$464  = group16_5;
+            2'h3:
+                \$464  = group24_5;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$464 [34:0] = \$159 ;
+            \$464 [69:35] = \$168 ;
+            \$464 [104:70] = \$177 ;
+            \$464 [139:105] = \$186 ;
+            \$464 [174:140] = \$195 ;
+            \$464 [209:175] = \$204 ;
+            \$464 [244:210] = \$213 ;
+            \$464 [279:245] = \$222 ;
+            \$464 [314:280] = \$231 ;
+            \$464 [349:315] = \$240 ;
+            \$464 [384:350] = \$249 ;
+            \$464 [419:385] = \$258 ;
+            \$464 [454:420] = \$267 ;
+            \$464 [489:455] = \$276 ;
+            \$464 [524:490] = \$285 ;
+            \$464 [559:525] = \$294 ;
+          end
+    endcase
+    if (rst) begin
+      \$464  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$465  = way;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+        begin
+          \$465  = \$132 [4:0];
+          if (\$149 ) begin
+            \$465  = 5'h00;
+          end
+        end
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hc:
+        begin
+          \$465  = \$320 [4:0];
+          if (\$321 ) begin
+            \$465  = 5'h00;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$465  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$466  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                \$466  = \$133 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$466  = restore__payload[18:0];
+          end
+    endcase
+    if (rst) begin
+      \$466  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$467  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                \$467  = \$134 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$467  = restore__payload[82:64];
+          end
+    endcase
+    if (rst) begin
+      \$467  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$468  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                \$468  = \$135 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$468  = restore__payload[146:128];
+          end
+    endcase
+    if (rst) begin
+      \$468  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$469  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                \$469  = \$136 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$469  = restore__payload[210:192];
+          end
+    endcase
+    if (rst) begin
+      \$469  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$470  = slot4;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                \$470  = \$137 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$470  = restore__payload[274:256];
+          end
+    endcase
+    if (rst) begin
+      \$470  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$471  = slot5;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                \$471  = \$138 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$471  = restore__payload[338:320];
+          end
+    endcase
+    if (rst) begin
+      \$471  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$472  = slot6;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                \$472  = \$139 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$472  = restore__payload[402:384];
+          end
+    endcase
+    if (rst) begin
+      \$472  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$473  = slot7;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                \$473  = \$140 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$473  = restore__payload[466:448];
+          end
+    endcase
+    if (rst) begin
+      \$473  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$474  = slot8;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                \$474  = \$141 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$474  = restore__payload[530:512];
+          end
+    endcase
+    if (rst) begin
+      \$474  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$475  = slot9;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                \$475  = \$142 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$475  = restore__payload[594:576];
+          end
+    endcase
+    if (rst) begin
+      \$475  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$476  = slot10;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                \$476  = \$143 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$476  = restore__payload[658:640];
+          end
+    endcase
+    if (rst) begin
+      \$476  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$477  = slot11;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                \$477  = \$144 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$477  = restore__payload[722:704];
+          end
+    endcase
+    if (rst) begin
+      \$477  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$478  = slot12;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                /* empty */;
+            5'h0e:
+                \$478  = \$145 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$478  = restore__payload[786:768];
+          end
+    endcase
+    if (rst) begin
+      \$478  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$479  = slot13;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          casez (way)
+            5'h02:
+                /* empty */;
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                /* empty */;
+            5'h0e:
+                /* empty */;
+            5'h0f:
+                \$479  = \$146 ;
+          endcase
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$479  = restore__payload[850:832];
+          end
+    endcase
+    if (rst) begin
+      \$479  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$480  = slot14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -46582,7 +47902,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
             5'h0f:
                 /* empty */;
             5'h10:
-                \$461  = \$140 ;
+                \$480  = \$147 ;
           endcase
       4'h9:
           /* empty */;
@@ -46590,16 +47910,16 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$461  = restore__payload[914:896];
+            \$480  = restore__payload[914:896];
           end
     endcase
     if (rst) begin
-      \$461  = 19'h00000;
+      \$480  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$462  = slot15;
+    \$481  = slot15;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -46646,7 +47966,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
             5'h10:
                 /* empty */;
             5'h11:
-                \$462  = \$141 ;
+                \$481  = \$148 ;
           endcase
       4'h9:
           /* empty */;
@@ -46654,16 +47974,16 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$462  = restore__payload[978:960];
+            \$481  = restore__payload[978:960];
           end
     endcase
     if (rst) begin
-      \$462  = 19'h00000;
+      \$481  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$463  = sending_slots;
+    \$482  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -46678,21 +47998,21 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h7:
           /* empty */;
       4'h8:
-          if (\$142 ) begin
-            \$463  = 1'h1;
+          if (\$149 ) begin
+            \$482  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$463  = 1'h0;
+            \$482  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$463  = 1'h0;
+      \$482  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$464  = \beyond$265 ;
+    \$483  = \beyond$279 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -46714,31 +48034,31 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$464 [0] = \$295 ;
-            \$464 [1] = \$296 ;
-            \$464 [2] = \$297 ;
-            \$464 [3] = \$298 ;
-            \$464 [4] = \$299 ;
-            \$464 [5] = \$300 ;
-            \$464 [6] = \$301 ;
-            \$464 [7] = \$302 ;
-            \$464 [8] = \$303 ;
-            \$464 [9] = \$304 ;
-            \$464 [10] = \$305 ;
-            \$464 [11] = \$306 ;
-            \$464 [12] = \$307 ;
-            \$464 [13] = \$308 ;
-            \$464 [14] = \$309 ;
-            \$464 [15] = \$310 ;
+            \$483 [0] = \$302 ;
+            \$483 [1] = \$303 ;
+            \$483 [2] = \$304 ;
+            \$483 [3] = \$305 ;
+            \$483 [4] = \$306 ;
+            \$483 [5] = \$307 ;
+            \$483 [6] = \$308 ;
+            \$483 [7] = \$309 ;
+            \$483 [8] = \$310 ;
+            \$483 [9] = \$311 ;
+            \$483 [10] = \$312 ;
+            \$483 [11] = \$313 ;
+            \$483 [12] = \$314 ;
+            \$483 [13] = \$315 ;
+            \$483 [14] = \$316 ;
+            \$483 [15] = \$317 ;
           end
     endcase
     if (rst) begin
-      \$464  = 16'h0000;
+      \$483  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$465  = counts;
+    \$484  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -46760,11 +48080,11 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$465  = \$311 ;
+            \$484  = \$318 ;
           end
     endcase
     if (rst) begin
-      \$465  = 1'h0;
+      \$484  = 1'h0;
     end
   end
   always @* begin
@@ -46772,7 +48092,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     row_write = 32'd0;
     casez (fsm_state)
       4'h1:
-          row_write = \$319 ;
+          row_write = \$328 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -46794,7 +48114,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$333 [31:0];
+          row_write = \$343 [31:0];
     endcase
   end
   always @* begin
@@ -46810,26 +48130,15 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$320 ) begin
+          if (\$329 ) begin
             done = report;
           end
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -46858,11 +48167,11 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'hb:
           /* empty */;
       4'h4:
-          if (\$334 ) begin
+          if (\$344 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$375 ) begin
+    if (\$384 ) begin
       done = 1'h1;
     end
   end
@@ -46873,7 +48182,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$323 ;
+          leaves = \$332 ;
     endcase
   end
   always @* begin
@@ -46883,8 +48192,8 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-            if (\$328 ) begin
+          if (\$334 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -46897,16 +48206,11 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -46917,18 +48221,11 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -46939,22 +48236,11 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -46965,25 +48251,9 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'h1:
           /* empty */;
       4'h0:
-          if (\$325 ) begin
-          end else if (\$327 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$334 ) begin
+          end else if (\$336 ) begin
+            command_code = \$338 ;
           end
     endcase
   end
@@ -47065,13 +48335,13 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$329 ) begin
+            if (\$339 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$330 ) begin
+            if (\$340 ) begin
               restore_length = 1'h1;
             end
           end
@@ -47102,7 +48372,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$331 [31:0];
+          slot_write = \$341 [31:0];
     endcase
   end
   always @* begin
@@ -47130,57 +48400,57 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$332 ;
+          slot_in = \$342 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$335 ;
-    dump__payload[127:64] = \$336 ;
-    dump__payload[191:128] = \$337 ;
-    dump__payload[255:192] = \$338 ;
-    dump__payload[319:256] = \$339 ;
-    dump__payload[383:320] = \$340 ;
-    dump__payload[447:384] = \$341 ;
-    dump__payload[511:448] = \$342 ;
-    dump__payload[575:512] = \$343 ;
-    dump__payload[639:576] = \$344 ;
-    dump__payload[703:640] = \$345 ;
-    dump__payload[767:704] = \$346 ;
-    dump__payload[831:768] = \$347 ;
-    dump__payload[895:832] = \$348 ;
-    dump__payload[959:896] = \$349 ;
-    dump__payload[1023:960] = \$350 ;
+    dump__payload[63:0] = \$345 ;
+    dump__payload[127:64] = \$346 ;
+    dump__payload[191:128] = \$347 ;
+    dump__payload[255:192] = \$348 ;
+    dump__payload[319:256] = \$349 ;
+    dump__payload[383:320] = \$350 ;
+    dump__payload[447:384] = \$351 ;
+    dump__payload[511:448] = \$352 ;
+    dump__payload[575:512] = \$353 ;
+    dump__payload[639:576] = \$354 ;
+    dump__payload[703:640] = \$355 ;
+    dump__payload[767:704] = \$356 ;
+    dump__payload[831:768] = \$357 ;
+    dump__payload[895:832] = \$358 ;
+    dump__payload[959:896] = \$359 ;
+    dump__payload[1023:960] = \$360 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$352  };
-      dump__payload[127:64] = { 45'h000000000000, \$353  };
-      dump__payload[191:128] = { 45'h000000000000, \$354  };
-      dump__payload[255:192] = { 45'h000000000000, \$355  };
-      dump__payload[319:256] = { 45'h000000000000, \$356  };
-      dump__payload[383:320] = { 45'h000000000000, \$357  };
-      dump__payload[447:384] = { 45'h000000000000, \$358  };
-      dump__payload[511:448] = { 45'h000000000000, \$359  };
-      dump__payload[575:512] = { 45'h000000000000, \$360  };
-      dump__payload[639:576] = { 45'h000000000000, \$361  };
-      dump__payload[703:640] = { 45'h000000000000, \$362  };
-      dump__payload[767:704] = { 45'h000000000000, \$363  };
-      dump__payload[831:768] = { 45'h000000000000, \$364  };
-      dump__payload[895:832] = { 45'h000000000000, \$365  };
-      dump__payload[959:896] = { 45'h000000000000, \$366  };
-      dump__payload[1023:960] = { 45'h000000000000, \$367  };
+      dump__payload[63:0] = { row_in__age, 37'h0000000000, \$362  };
+      dump__payload[127:64] = { 45'h000000000000, \$363  };
+      dump__payload[191:128] = { 45'h000000000000, \$364  };
+      dump__payload[255:192] = { 45'h000000000000, \$365  };
+      dump__payload[319:256] = { 45'h000000000000, \$366  };
+      dump__payload[383:320] = { 45'h000000000000, \$367  };
+      dump__payload[447:384] = { 45'h000000000000, \$368  };
+      dump__payload[511:448] = { 45'h000000000000, \$369  };
+      dump__payload[575:512] = { 45'h000000000000, \$370  };
+      dump__payload[639:576] = { 45'h000000000000, \$371  };
+      dump__payload[703:640] = { 45'h000000000000, \$372  };
+      dump__payload[767:704] = { 45'h000000000000, \$373  };
+      dump__payload[831:768] = { 45'h000000000000, \$374  };
+      dump__payload[895:832] = { 45'h000000000000, \$375  };
+      dump__payload[959:896] = { 45'h000000000000, \$376  };
+      dump__payload[1023:960] = { 45'h000000000000, \$377  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$370 ) begin
-      command_busy = \$373 ;
+    if (\$381 ) begin
+      command_busy = \$383 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$375 ) begin
+    if (\$384 ) begin
       snapshot = 1'h1;
     end
   end
@@ -47272,104 +48542,6 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           \$38  = { 1'h0, entries[14:0] };
       4'hb:
           \$38  = entries[15:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$126  = group0_6;
-      2'h1:
-          \$126  = group8_6;
-      2'h2:
-          \$126  = group16_6;
-      2'h3:
-          \$126  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$127  = group0_6;
-      2'h1:
-          \$127  = group8_6;
-      2'h2:
-          \$127  = group16_6;
-      2'h3:
-          \$127  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$128  = group0_6;
-      2'h1:
-          \$128  = group8_6;
-      2'h2:
-          \$128  = group16_6;
-      2'h3:
-          \$128  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$129  = group0_6;
-      2'h1:
-          \$129  = group8_6;
-      2'h2:
-          \$129  = group16_6;
-      2'h3:
-          \$129  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$130  = group0_6;
-      2'h1:
-          \$130  = group8_6;
-      2'h2:
-          \$130  = group16_6;
-      2'h3:
-          \$130  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$131  = group0_6;
-      2'h1:
-          \$131  = group8_6;
-      2'h2:
-          \$131  = group16_6;
-      2'h3:
-          \$131  = group24_6;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$132  = group0_6;
-      2'h1:
-          \$132  = group8_6;
-      2'h2:
-          \$132  = group16_6;
-      2'h3:
-          \$132  = group24_6;
     endcase
   end
   always @* begin
@@ -47500,543 +48672,261 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = 19'h00000;
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$142  = group0_6;
+      2'h1:
+          \$142  = group8_6;
+      2'h2:
+          \$142  = group16_6;
+      2'h3:
+          \$142  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$143  = group0_6;
+      2'h1:
+          \$143  = group8_6;
+      2'h2:
+          \$143  = group16_6;
+      2'h3:
+          \$143  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$144  = group0_6;
+      2'h1:
+          \$144  = group8_6;
+      2'h2:
+          \$144  = group16_6;
+      2'h3:
+          \$144  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$145  = group0_6;
+      2'h1:
+          \$145  = group8_6;
+      2'h2:
+          \$145  = group16_6;
+      2'h3:
+          \$145  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$146  = group0_6;
+      2'h1:
+          \$146  = group8_6;
+      2'h2:
+          \$146  = group16_6;
+      2'h3:
+          \$146  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$147  = group0_6;
+      2'h1:
+          \$147  = group8_6;
+      2'h2:
+          \$147  = group16_6;
+      2'h3:
+          \$147  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$148  = group0_6;
+      2'h1:
+          \$148  = group8_6;
+      2'h2:
+          \$148  = group16_6;
+      2'h3:
+          \$148  = group24_6;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = 19'h00000;
     casez (way)
       5'h00:
-          \$332  = slot0;
+          \$342  = slot0;
       5'h01:
-          \$332  = slot1;
+          \$342  = slot1;
       5'h02:
-          \$332  = slot2;
+          \$342  = slot2;
       5'h03:
-          \$332  = slot3;
+          \$342  = slot3;
       5'h04:
-          \$332  = slot4;
+          \$342  = slot4;
       5'h05:
-          \$332  = slot5;
+          \$342  = slot5;
       5'h06:
-          \$332  = slot6;
+          \$342  = slot6;
       5'h07:
-          \$332  = slot7;
+          \$342  = slot7;
       5'h08:
-          \$332  = slot8;
+          \$342  = slot8;
       5'h09:
-          \$332  = slot9;
+          \$342  = slot9;
       5'h0a:
-          \$332  = slot10;
+          \$342  = slot10;
       5'h0b:
-          \$332  = slot11;
+          \$342  = slot11;
       5'h0c:
-          \$332  = slot12;
+          \$342  = slot12;
       5'h0d:
-          \$332  = slot13;
+          \$342  = slot13;
       5'h0e:
-          \$332  = slot14;
+          \$342  = slot14;
       5'h0f:
-          \$332  = slot15;
+          \$342  = slot15;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$391  = \$1 [20:0];
+    \$400  = \$1 [20:0];
     if (rst) begin
-      \$391  = 21'h000000;
+      \$400  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$392  = { \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$401  = { \$12 , \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$392  = 11'h000;
+      \$401  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$393 [62:59] = \$23 [3:0];
-    \$393 [10:0] = \$24 ;
-    \$393 [58:43] = \$38 ;
-    \$393 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
-    \$393 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
+    \$402 [62:59] = \$23 [3:0];
+    \$402 [10:0] = \$24 ;
+    \$402 [58:43] = \$38 ;
+    \$402 [26:11] = { \$54 , \$53 , \$52 , \$51 , \$50 , \$49 , \$48 , \$47 , \$46 , \$45 , \$44 , \$43 , \$42 , \$41 , \$40 , \$39  };
+    \$402 [42:27] = { \$70 , \$69 , \$68 , \$67 , \$66 , \$65 , \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57 , \$56 , \$55  };
     if (rst) begin
-      \$393  = 63'h0000000000000000;
+      \$402  = 63'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$394  = \$37 [4:0];
+    \$403  = \$37 [4:0];
     if (rst) begin
-      \$394  = 5'h00;
+      \$403  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$395  = \$72 [15:0];
+    \$404  = command_write;
     if (rst) begin
-      \$395  = 16'h0000;
+      \$404  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$396  = \$73 ;
+    \$405  = hot_rows_write;
     if (rst) begin
-      \$396  = 1'h0;
+      \$405  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$397  = \$75 ;
+    \$406  = \$71 ;
     if (rst) begin
-      \$397  = 16'h0000;
+      \$406  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$398  = row_out__0__valid;
-      3'h1:
-          \$398  = row_out__1__valid;
-      3'h2:
-          \$398  = row_out__2__valid;
-      3'h3:
-          \$398  = row_out__3__valid;
-      3'h4:
-          \$398  = row_out__4__valid;
-      3'h5:
-          \$398  = row_out__5__valid;
-      3'h6:
-          \$398  = row_out__6__valid;
-      3'h7:
-          \$398  = row_out__7__valid;
-    endcase
+    \$407  = \$72 ;
     if (rst) begin
-      \$398  = 16'h0000;
+      \$407  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$399  = row_out__0__hot;
-      3'h1:
-          \$399  = row_out__1__hot;
-      3'h2:
-          \$399  = row_out__2__hot;
-      3'h3:
-          \$399  = row_out__3__hot;
-      3'h4:
-          \$399  = row_out__4__hot;
-      3'h5:
-          \$399  = row_out__5__hot;
-      3'h6:
-          \$399  = row_out__6__hot;
-      3'h7:
-          \$399  = row_out__7__hot;
-    endcase
+    \$408  = \$73 ;
     if (rst) begin
-      \$399  = 16'h0000;
+      \$408  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$400  = row_out__0__referenced;
-      3'h1:
-          \$400  = row_out__1__referenced;
-      3'h2:
-          \$400  = row_out__2__referenced;
-      3'h3:
-          \$400  = row_out__3__referenced;
-      3'h4:
-          \$400  = row_out__4__referenced;
-      3'h5:
-          \$400  = row_out__5__referenced;
-      3'h6:
-          \$400  = row_out__6__referenced;
-      3'h7:
-          \$400  = row_out__7__referenced;
-    endcase
+    \$409  = \$74 ;
     if (rst) begin
-      \$400  = 16'h0000;
+      \$409  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$401  = row_out__0__age;
-      3'h1:
-          \$401  = row_out__1__age;
-      3'h2:
-          \$401  = row_out__2__age;
-      3'h3:
-          \$401  = row_out__3__age;
-      3'h4:
-          \$401  = row_out__4__age;
-      3'h5:
-          \$401  = row_out__5__age;
-      3'h6:
-          \$401  = row_out__6__age;
-      3'h7:
-          \$401  = row_out__7__age;
-    endcase
+    \$410  = \$75 ;
     if (rst) begin
-      \$401  = 8'h00;
+      \$410  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$402  = row_out__0__counters;
-      3'h1:
-          \$402  = row_out__1__counters;
-      3'h2:
-          \$402  = row_out__2__counters;
-      3'h3:
-          \$402  = row_out__3__counters;
-      3'h4:
-          \$402  = row_out__4__counters;
-      3'h5:
-          \$402  = row_out__5__counters;
-      3'h6:
-          \$402  = row_out__6__counters;
-      3'h7:
-          \$402  = row_out__7__counters;
-    endcase
+    \$411  = \$76 ;
     if (rst) begin
-      \$402  = 128'h00000000000000000000000000000000;
+      \$411  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$403  = row_out__0__tags;
-      3'h1:
-          \$403  = row_out__1__tags;
-      3'h2:
-          \$403  = row_out__2__tags;
-      3'h3:
-          \$403  = row_out__3__tags;
-      3'h4:
-          \$403  = row_out__4__tags;
-      3'h5:
-          \$403  = row_out__5__tags;
-      3'h6:
-          \$403  = row_out__6__tags;
-      3'h7:
-          \$403  = row_out__7__tags;
-    endcase
+    \$412  = write_data[19:0];
     if (rst) begin
-      \$403  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$412  = 20'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$404  = slot_out__0;
-      3'h1:
-          \$404  = slot_out__1;
-      3'h2:
-          \$404  = slot_out__2;
-      3'h3:
-          \$404  = slot_out__3;
-      3'h4:
-          \$404  = slot_out__4;
-      3'h5:
-          \$404  = slot_out__5;
-      3'h6:
-          \$404  = slot_out__6;
-      3'h7:
-          \$404  = slot_out__7;
-    endcase
+    \$413  = \$77 ;
     if (rst) begin
-      \$404  = 19'h00000;
+      \$413  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$405  = row_out__8__valid;
-      3'h1:
-          \$405  = row_out__9__valid;
-      3'h2:
-          \$405  = row_out__10__valid;
-      3'h3:
-          \$405  = row_out__11__valid;
-      3'h4:
-          \$405  = row_out__12__valid;
-      3'h5:
-          \$405  = row_out__13__valid;
-      3'h6:
-          \$405  = row_out__14__valid;
-      3'h7:
-          \$405  = row_out__15__valid;
-    endcase
-    if (rst) begin
-      \$405  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$406  = row_out__8__hot;
-      3'h1:
-          \$406  = row_out__9__hot;
-      3'h2:
-          \$406  = row_out__10__hot;
-      3'h3:
-          \$406  = row_out__11__hot;
-      3'h4:
-          \$406  = row_out__12__hot;
-      3'h5:
-          \$406  = row_out__13__hot;
-      3'h6:
-          \$406  = row_out__14__hot;
-      3'h7:
-          \$406  = row_out__15__hot;
-    endcase
-    if (rst) begin
-      \$406  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$407  = row_out__8__referenced;
-      3'h1:
-          \$407  = row_out__9__referenced;
-      3'h2:
-          \$407  = row_out__10__referenced;
-      3'h3:
-          \$407  = row_out__11__referenced;
-      3'h4:
-          \$407  = row_out__12__referenced;
-      3'h5:
-          \$407  = row_out__13__referenced;
-      3'h6:
-          \$407  = row_out__14__referenced;
-      3'h7:
-          \$407  = row_out__15__referenced;
-    endcase
-    if (rst) begin
-      \$407  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$408  = row_out__8__age;
-      3'h1:
-          \$408  = row_out__9__age;
-      3'h2:
-          \$408  = row_out__10__age;
-      3'h3:
-          \$408  = row_out__11__age;
-      3'h4:
-          \$408  = row_out__12__age;
-      3'h5:
-          \$408  = row_out__13__age;
-      3'h6:
-          \$408  = row_out__14__age;
-      3'h7:
-          \$408  = row_out__15__age;
-    endcase
-    if (rst) begin
-      \$408  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$409  = row_out__8__counters;
-      3'h1:
-          \$409  = row_out__9__counters;
-      3'h2:
-          \$409  = row_out__10__counters;
-      3'h3:
-          \$409  = row_out__11__counters;
-      3'h4:
-          \$409  = row_out__12__counters;
-      3'h5:
-          \$409  = row_out__13__counters;
-      3'h6:
-          \$409  = row_out__14__counters;
-      3'h7:
-          \$409  = row_out__15__counters;
-    endcase
-    if (rst) begin
-      \$409  = 128'h00000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$410  = row_out__8__tags;
-      3'h1:
-          \$410  = row_out__9__tags;
-      3'h2:
-          \$410  = row_out__10__tags;
-      3'h3:
-          \$410  = row_out__11__tags;
-      3'h4:
-          \$410  = row_out__12__tags;
-      3'h5:
-          \$410  = row_out__13__tags;
-      3'h6:
-          \$410  = row_out__14__tags;
-      3'h7:
-          \$410  = row_out__15__tags;
-    endcase
-    if (rst) begin
-      \$410  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$411  = slot_out__8;
-      3'h1:
-          \$411  = slot_out__9;
-      3'h2:
-          \$411  = slot_out__10;
-      3'h3:
-          \$411  = slot_out__11;
-      3'h4:
-          \$411  = slot_out__12;
-      3'h5:
-          \$411  = slot_out__13;
-      3'h6:
-          \$411  = slot_out__14;
-      3'h7:
-          \$411  = slot_out__15;
-    endcase
-    if (rst) begin
-      \$411  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$412  = row_out__16__valid;
-      3'h1:
-          \$412  = row_out__17__valid;
-      3'h2:
-          \$412  = row_out__18__valid;
-      3'h3:
-          \$412  = row_out__19__valid;
-      3'h4:
-          \$412  = row_out__20__valid;
-      3'h5:
-          \$412  = row_out__21__valid;
-      3'h6:
-          \$412  = row_out__22__valid;
-      3'h7:
-          \$412  = row_out__23__valid;
-    endcase
-    if (rst) begin
-      \$412  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$413  = row_out__16__hot;
-      3'h1:
-          \$413  = row_out__17__hot;
-      3'h2:
-          \$413  = row_out__18__hot;
-      3'h3:
-          \$413  = row_out__19__hot;
-      3'h4:
-          \$413  = row_out__20__hot;
-      3'h5:
-          \$413  = row_out__21__hot;
-      3'h6:
-          \$413  = row_out__22__hot;
-      3'h7:
-          \$413  = row_out__23__hot;
-    endcase
-    if (rst) begin
-      \$413  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$414  = row_out__16__referenced;
-      3'h1:
-          \$414  = row_out__17__referenced;
-      3'h2:
-          \$414  = row_out__18__referenced;
-      3'h3:
-          \$414  = row_out__19__referenced;
-      3'h4:
-          \$414  = row_out__20__referenced;
-      3'h5:
-          \$414  = row_out__21__referenced;
-      3'h6:
-          \$414  = row_out__22__referenced;
-      3'h7:
-          \$414  = row_out__23__referenced;
-    endcase
+    \$414  = \$79 [15:0];
     if (rst) begin
       \$414  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$415  = row_out__16__age;
-      3'h1:
-          \$415  = row_out__17__age;
-      3'h2:
-          \$415  = row_out__18__age;
-      3'h3:
-          \$415  = row_out__19__age;
-      3'h4:
-          \$415  = row_out__20__age;
-      3'h5:
-          \$415  = row_out__21__age;
-      3'h6:
-          \$415  = row_out__22__age;
-      3'h7:
-          \$415  = row_out__23__age;
-    endcase
+    \$415  = \$80 ;
     if (rst) begin
-      \$415  = 8'h00;
+      \$415  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$416  = \$82 ;
+    if (rst) begin
+      \$416  = 16'h0000;
     end
   end
   always @* begin
@@ -48044,24 +48934,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$416  = row_out__16__counters;
+          \$417  = row_out__0__valid;
       3'h1:
-          \$416  = row_out__17__counters;
+          \$417  = row_out__1__valid;
       3'h2:
-          \$416  = row_out__18__counters;
+          \$417  = row_out__2__valid;
       3'h3:
-          \$416  = row_out__19__counters;
+          \$417  = row_out__3__valid;
       3'h4:
-          \$416  = row_out__20__counters;
+          \$417  = row_out__4__valid;
       3'h5:
-          \$416  = row_out__21__counters;
+          \$417  = row_out__5__valid;
       3'h6:
-          \$416  = row_out__22__counters;
+          \$417  = row_out__6__valid;
       3'h7:
-          \$416  = row_out__23__counters;
+          \$417  = row_out__7__valid;
     endcase
     if (rst) begin
-      \$416  = 128'h00000000000000000000000000000000;
+      \$417  = 16'h0000;
     end
   end
   always @* begin
@@ -48069,24 +48959,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$417  = row_out__16__tags;
+          \$418  = row_out__0__hot;
       3'h1:
-          \$417  = row_out__17__tags;
+          \$418  = row_out__1__hot;
       3'h2:
-          \$417  = row_out__18__tags;
+          \$418  = row_out__2__hot;
       3'h3:
-          \$417  = row_out__19__tags;
+          \$418  = row_out__3__hot;
       3'h4:
-          \$417  = row_out__20__tags;
+          \$418  = row_out__4__hot;
       3'h5:
-          \$417  = row_out__21__tags;
+          \$418  = row_out__5__hot;
       3'h6:
-          \$417  = row_out__22__tags;
+          \$418  = row_out__6__hot;
       3'h7:
-          \$417  = row_out__23__tags;
+          \$418  = row_out__7__hot;
     endcase
     if (rst) begin
-      \$417  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$418  = 16'h0000;
     end
   end
   always @* begin
@@ -48094,46 +48984,21 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$418  = slot_out__16;
+          \$419  = row_out__0__referenced;
       3'h1:
-          \$418  = slot_out__17;
+          \$419  = row_out__1__referenced;
       3'h2:
-          \$418  = slot_out__18;
+          \$419  = row_out__2__referenced;
       3'h3:
-          \$418  = slot_out__19;
+          \$419  = row_out__3__referenced;
       3'h4:
-          \$418  = slot_out__20;
+          \$419  = row_out__4__referenced;
       3'h5:
-          \$418  = slot_out__21;
+          \$419  = row_out__5__referenced;
       3'h6:
-          \$418  = slot_out__22;
+          \$419  = row_out__6__referenced;
       3'h7:
-          \$418  = slot_out__23;
-    endcase
-    if (rst) begin
-      \$418  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$419  = row_out__24__valid;
-      3'h1:
-          \$419  = row_out__25__valid;
-      3'h2:
-          \$419  = row_out__26__valid;
-      3'h3:
-          \$419  = row_out__27__valid;
-      3'h4:
-          \$419  = row_out__28__valid;
-      3'h5:
-          \$419  = row_out__29__valid;
-      3'h6:
-          \$419  = row_out__30__valid;
-      3'h7:
-          \$419  = row_out__31__valid;
+          \$419  = row_out__7__referenced;
     endcase
     if (rst) begin
       \$419  = 16'h0000;
@@ -48144,24 +49009,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$420  = row_out__24__hot;
+          \$420  = row_out__0__age;
       3'h1:
-          \$420  = row_out__25__hot;
+          \$420  = row_out__1__age;
       3'h2:
-          \$420  = row_out__26__hot;
+          \$420  = row_out__2__age;
       3'h3:
-          \$420  = row_out__27__hot;
+          \$420  = row_out__3__age;
       3'h4:
-          \$420  = row_out__28__hot;
+          \$420  = row_out__4__age;
       3'h5:
-          \$420  = row_out__29__hot;
+          \$420  = row_out__5__age;
       3'h6:
-          \$420  = row_out__30__hot;
+          \$420  = row_out__6__age;
       3'h7:
-          \$420  = row_out__31__hot;
+          \$420  = row_out__7__age;
     endcase
     if (rst) begin
-      \$420  = 16'h0000;
+      \$420  = 8'h00;
     end
   end
   always @* begin
@@ -48169,24 +49034,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$421  = row_out__24__referenced;
+          \$421  = row_out__0__counters;
       3'h1:
-          \$421  = row_out__25__referenced;
+          \$421  = row_out__1__counters;
       3'h2:
-          \$421  = row_out__26__referenced;
+          \$421  = row_out__2__counters;
       3'h3:
-          \$421  = row_out__27__referenced;
+          \$421  = row_out__3__counters;
       3'h4:
-          \$421  = row_out__28__referenced;
+          \$421  = row_out__4__counters;
       3'h5:
-          \$421  = row_out__29__referenced;
+          \$421  = row_out__5__counters;
       3'h6:
-          \$421  = row_out__30__referenced;
+          \$421  = row_out__6__counters;
       3'h7:
-          \$421  = row_out__31__referenced;
+          \$421  = row_out__7__counters;
     endcase
     if (rst) begin
-      \$421  = 16'h0000;
+      \$421  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
@@ -48194,24 +49059,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$422  = row_out__24__age;
+          \$422  = row_out__0__tags;
       3'h1:
-          \$422  = row_out__25__age;
+          \$422  = row_out__1__tags;
       3'h2:
-          \$422  = row_out__26__age;
+          \$422  = row_out__2__tags;
       3'h3:
-          \$422  = row_out__27__age;
+          \$422  = row_out__3__tags;
       3'h4:
-          \$422  = row_out__28__age;
+          \$422  = row_out__4__tags;
       3'h5:
-          \$422  = row_out__29__age;
+          \$422  = row_out__5__tags;
       3'h6:
-          \$422  = row_out__30__age;
+          \$422  = row_out__6__tags;
       3'h7:
-          \$422  = row_out__31__age;
+          \$422  = row_out__7__tags;
     endcase
     if (rst) begin
-      \$422  = 8'h00;
+      \$422  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
@@ -48219,24 +49084,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$423  = row_out__24__counters;
+          \$423  = slot_out__0;
       3'h1:
-          \$423  = row_out__25__counters;
+          \$423  = slot_out__1;
       3'h2:
-          \$423  = row_out__26__counters;
+          \$423  = slot_out__2;
       3'h3:
-          \$423  = row_out__27__counters;
+          \$423  = slot_out__3;
       3'h4:
-          \$423  = row_out__28__counters;
+          \$423  = slot_out__4;
       3'h5:
-          \$423  = row_out__29__counters;
+          \$423  = slot_out__5;
       3'h6:
-          \$423  = row_out__30__counters;
+          \$423  = slot_out__6;
       3'h7:
-          \$423  = row_out__31__counters;
+          \$423  = slot_out__7;
     endcase
     if (rst) begin
-      \$423  = 128'h00000000000000000000000000000000;
+      \$423  = 19'h00000;
     end
   end
   always @* begin
@@ -48244,24 +49109,24 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$424  = row_out__24__tags;
+          \$424  = row_out__8__valid;
       3'h1:
-          \$424  = row_out__25__tags;
+          \$424  = row_out__9__valid;
       3'h2:
-          \$424  = row_out__26__tags;
+          \$424  = row_out__10__valid;
       3'h3:
-          \$424  = row_out__27__tags;
+          \$424  = row_out__11__valid;
       3'h4:
-          \$424  = row_out__28__tags;
+          \$424  = row_out__12__valid;
       3'h5:
-          \$424  = row_out__29__tags;
+          \$424  = row_out__13__valid;
       3'h6:
-          \$424  = row_out__30__tags;
+          \$424  = row_out__14__valid;
       3'h7:
-          \$424  = row_out__31__tags;
+          \$424  = row_out__15__valid;
     endcase
     if (rst) begin
-      \$424  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$424  = 16'h0000;
     end
   end
   always @* begin
@@ -48269,173 +49134,221 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$425  = slot_out__24;
+          \$425  = row_out__8__hot;
       3'h1:
-          \$425  = slot_out__25;
+          \$425  = row_out__9__hot;
       3'h2:
-          \$425  = slot_out__26;
+          \$425  = row_out__10__hot;
       3'h3:
-          \$425  = slot_out__27;
+          \$425  = row_out__11__hot;
       3'h4:
-          \$425  = slot_out__28;
+          \$425  = row_out__12__hot;
       3'h5:
-          \$425  = slot_out__29;
+          \$425  = row_out__13__hot;
       3'h6:
-          \$425  = slot_out__30;
+          \$425  = row_out__14__hot;
       3'h7:
-          \$425  = slot_out__31;
+          \$425  = row_out__15__hot;
     endcase
     if (rst) begin
-      \$425  = 19'h00000;
+      \$425  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$426  = \$93 ;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$426  = row_out__8__referenced;
+      3'h1:
+          \$426  = row_out__9__referenced;
+      3'h2:
+          \$426  = row_out__10__referenced;
+      3'h3:
+          \$426  = row_out__11__referenced;
+      3'h4:
+          \$426  = row_out__12__referenced;
+      3'h5:
+          \$426  = row_out__13__referenced;
+      3'h6:
+          \$426  = row_out__14__referenced;
+      3'h7:
+          \$426  = row_out__15__referenced;
+    endcase
     if (rst) begin
       \$426  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$427  = judge;
-    if (rst) begin
-      \$427  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$428  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$428  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$427  = row_out__8__age;
+      3'h1:
+          \$427  = row_out__9__age;
+      3'h2:
+          \$427  = row_out__10__age;
+      3'h3:
+          \$427  = row_out__11__age;
+      3'h4:
+          \$427  = row_out__12__age;
+      3'h5:
+          \$427  = row_out__13__age;
+      3'h6:
+          \$427  = row_out__14__age;
+      3'h7:
+          \$427  = row_out__15__age;
     endcase
     if (rst) begin
-      \$428  = 1'h0;
+      \$427  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$429  = \$94 ;
-    if (rst) begin
-      \$429  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$430  = \$111 [4:0];
-    if (rst) begin
-      \$430  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$431  = \$116 ;
-    if (rst) begin
-      \$431  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$432  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$432  = \$149 ;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$428  = row_out__8__counters;
+      3'h1:
+          \$428  = row_out__9__counters;
+      3'h2:
+          \$428  = row_out__10__counters;
+      3'h3:
+          \$428  = row_out__11__counters;
+      3'h4:
+          \$428  = row_out__12__counters;
+      3'h5:
+          \$428  = row_out__13__counters;
+      3'h6:
+          \$428  = row_out__14__counters;
+      3'h7:
+          \$428  = row_out__15__counters;
     endcase
     if (rst) begin
-      \$432  = 1'h0;
+      \$428  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$433  = row_in__hot;
-    if (judged) begin
-      \$433  = hot;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$429  = row_out__8__tags;
+      3'h1:
+          \$429  = row_out__9__tags;
+      3'h2:
+          \$429  = row_out__10__tags;
+      3'h3:
+          \$429  = row_out__11__tags;
+      3'h4:
+          \$429  = row_out__12__tags;
+      3'h5:
+          \$429  = row_out__13__tags;
+      3'h6:
+          \$429  = row_out__14__tags;
+      3'h7:
+          \$429  = row_out__15__tags;
+    endcase
+    if (rst) begin
+      \$429  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$433  = group0_1;
-            2'h1:
-                \$433  = group8_1;
-            2'h2:
-                \$433  = group16_1;
-            2'h3:
-                \$433  = group24_1;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$433 [0] = \$158 ;
-            \$433 [1] = \$167 ;
-            \$433 [2] = \$176 ;
-            \$433 [3] = \$185 ;
-            \$433 [4] = \$194 ;
-            \$433 [5] = \$203 ;
-            \$433 [6] = \$212 ;
-            \$433 [7] = \$221 ;
-            \$433 [8] = \$230 ;
-            \$433 [9] = \$239 ;
-            \$433 [10] = \$248 ;
-            \$433 [11] = \$257 ;
-            \$433 [12] = \$266 ;
-            \$433 [13] = \$275 ;
-            \$433 [14] = \$284 ;
-            \$433 [15] = \$293 ;
-          end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$430  = slot_out__8;
+      3'h1:
+          \$430  = slot_out__9;
+      3'h2:
+          \$430  = slot_out__10;
+      3'h3:
+          \$430  = slot_out__11;
+      3'h4:
+          \$430  = slot_out__12;
+      3'h5:
+          \$430  = slot_out__13;
+      3'h6:
+          \$430  = slot_out__14;
+      3'h7:
+          \$430  = slot_out__15;
+    endcase
+    if (rst) begin
+      \$430  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$431  = row_out__16__valid;
+      3'h1:
+          \$431  = row_out__17__valid;
+      3'h2:
+          \$431  = row_out__18__valid;
+      3'h3:
+          \$431  = row_out__19__valid;
+      3'h4:
+          \$431  = row_out__20__valid;
+      3'h5:
+          \$431  = row_out__21__valid;
+      3'h6:
+          \$431  = row_out__22__valid;
+      3'h7:
+          \$431  = row_out__23__valid;
+    endcase
+    if (rst) begin
+      \$431  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$432  = row_out__16__hot;
+      3'h1:
+          \$432  = row_out__17__hot;
+      3'h2:
+          \$432  = row_out__18__hot;
+      3'h3:
+          \$432  = row_out__19__hot;
+      3'h4:
+          \$432  = row_out__20__hot;
+      3'h5:
+          \$432  = row_out__21__hot;
+      3'h6:
+          \$432  = row_out__22__hot;
+      3'h7:
+          \$432  = row_out__23__hot;
+    endcase
+    if (rst) begin
+      \$432  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$433  = row_out__16__referenced;
+      3'h1:
+          \$433  = row_out__17__referenced;
+      3'h2:
+          \$433  = row_out__18__referenced;
+      3'h3:
+          \$433  = row_out__19__referenced;
+      3'h4:
+          \$433  = row_out__20__referenced;
+      3'h5:
+          \$433  = row_out__21__referenced;
+      3'h6:
+          \$433  = row_out__22__referenced;
+      3'h7:
+          \$433  = row_out__23__referenced;
     endcase
     if (rst) begin
       \$433  = 16'h0000;
@@ -48443,28 +49356,455 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   end
   always @* begin
     if (starts_blocks) begin end
-    \$434  = \$117 ;
-    if (rst) begin
-      \$434  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$435  = walk;
-    casez (fsm_state)
-      4'h1:
-          \$435  = \$118 [10:0];
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$434  = row_out__16__age;
+      3'h1:
+          \$434  = row_out__17__age;
+      3'h2:
+          \$434  = row_out__18__age;
+      3'h3:
+          \$434  = row_out__19__age;
+      3'h4:
+          \$434  = row_out__20__age;
+      3'h5:
+          \$434  = row_out__21__age;
+      3'h6:
+          \$434  = row_out__22__age;
+      3'h7:
+          \$434  = row_out__23__age;
     endcase
     if (rst) begin
-      \$435  = 11'h000;
+      \$434  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$436  = index;
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$435  = row_out__16__counters;
+      3'h1:
+          \$435  = row_out__17__counters;
+      3'h2:
+          \$435  = row_out__18__counters;
+      3'h3:
+          \$435  = row_out__19__counters;
+      3'h4:
+          \$435  = row_out__20__counters;
+      3'h5:
+          \$435  = row_out__21__counters;
+      3'h6:
+          \$435  = row_out__22__counters;
+      3'h7:
+          \$435  = row_out__23__counters;
+    endcase
+    if (rst) begin
+      \$435  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$436  = row_out__16__tags;
+      3'h1:
+          \$436  = row_out__17__tags;
+      3'h2:
+          \$436  = row_out__18__tags;
+      3'h3:
+          \$436  = row_out__19__tags;
+      3'h4:
+          \$436  = row_out__20__tags;
+      3'h5:
+          \$436  = row_out__21__tags;
+      3'h6:
+          \$436  = row_out__22__tags;
+      3'h7:
+          \$436  = row_out__23__tags;
+    endcase
+    if (rst) begin
+      \$436  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$437  = slot_out__16;
+      3'h1:
+          \$437  = slot_out__17;
+      3'h2:
+          \$437  = slot_out__18;
+      3'h3:
+          \$437  = slot_out__19;
+      3'h4:
+          \$437  = slot_out__20;
+      3'h5:
+          \$437  = slot_out__21;
+      3'h6:
+          \$437  = slot_out__22;
+      3'h7:
+          \$437  = slot_out__23;
+    endcase
+    if (rst) begin
+      \$437  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$438  = row_out__24__valid;
+      3'h1:
+          \$438  = row_out__25__valid;
+      3'h2:
+          \$438  = row_out__26__valid;
+      3'h3:
+          \$438  = row_out__27__valid;
+      3'h4:
+          \$438  = row_out__28__valid;
+      3'h5:
+          \$438  = row_out__29__valid;
+      3'h6:
+          \$438  = row_out__30__valid;
+      3'h7:
+          \$438  = row_out__31__valid;
+    endcase
+    if (rst) begin
+      \$438  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$439  = row_out__24__hot;
+      3'h1:
+          \$439  = row_out__25__hot;
+      3'h2:
+          \$439  = row_out__26__hot;
+      3'h3:
+          \$439  = row_out__27__hot;
+      3'h4:
+          \$439  = row_out__28__hot;
+      3'h5:
+          \$439  = row_out__29__hot;
+      3'h6:
+          \$439  = row_out__30__hot;
+      3'h7:
+          \$439  = row_out__31__hot;
+    endcase
+    if (rst) begin
+      \$439  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$440  = row_out__24__referenced;
+      3'h1:
+          \$440  = row_out__25__referenced;
+      3'h2:
+          \$440  = row_out__26__referenced;
+      3'h3:
+          \$440  = row_out__27__referenced;
+      3'h4:
+          \$440  = row_out__28__referenced;
+      3'h5:
+          \$440  = row_out__29__referenced;
+      3'h6:
+          \$440  = row_out__30__referenced;
+      3'h7:
+          \$440  = row_out__31__referenced;
+    endcase
+    if (rst) begin
+      \$440  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$441  = row_out__24__age;
+      3'h1:
+          \$441  = row_out__25__age;
+      3'h2:
+          \$441  = row_out__26__age;
+      3'h3:
+          \$441  = row_out__27__age;
+      3'h4:
+          \$441  = row_out__28__age;
+      3'h5:
+          \$441  = row_out__29__age;
+      3'h6:
+          \$441  = row_out__30__age;
+      3'h7:
+          \$441  = row_out__31__age;
+    endcase
+    if (rst) begin
+      \$441  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$442  = row_out__24__counters;
+      3'h1:
+          \$442  = row_out__25__counters;
+      3'h2:
+          \$442  = row_out__26__counters;
+      3'h3:
+          \$442  = row_out__27__counters;
+      3'h4:
+          \$442  = row_out__28__counters;
+      3'h5:
+          \$442  = row_out__29__counters;
+      3'h6:
+          \$442  = row_out__30__counters;
+      3'h7:
+          \$442  = row_out__31__counters;
+    endcase
+    if (rst) begin
+      \$442  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$443  = row_out__24__tags;
+      3'h1:
+          \$443  = row_out__25__tags;
+      3'h2:
+          \$443  = row_out__26__tags;
+      3'h3:
+          \$443  = row_out__27__tags;
+      3'h4:
+          \$443  = row_out__28__tags;
+      3'h5:
+          \$443  = row_out__29__tags;
+      3'h6:
+          \$443  = row_out__30__tags;
+      3'h7:
+          \$443  = row_out__31__tags;
+    endcase
+    if (rst) begin
+      \$443  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$444  = slot_out__24;
+      3'h1:
+          \$444  = slot_out__25;
+      3'h2:
+          \$444  = slot_out__26;
+      3'h3:
+          \$444  = slot_out__27;
+      3'h4:
+          \$444  = slot_out__28;
+      3'h5:
+          \$444  = slot_out__29;
+      3'h6:
+          \$444  = slot_out__30;
+      3'h7:
+          \$444  = slot_out__31;
+    endcase
+    if (rst) begin
+      \$444  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$445  = \$100 ;
+    if (rst) begin
+      \$445  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$446  = judge;
+    if (rst) begin
+      \$446  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$447  = 1'h0;
     casez (fsm_state)
       4'h1:
-          \$436  = 16'h0000;
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$447  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$447  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$448  = \$101 ;
+    if (rst) begin
+      \$448  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$449  = \$118 [4:0];
+    if (rst) begin
+      \$449  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$450  = \$123 ;
+    if (rst) begin
+      \$450  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$451  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$451  = \$156 ;
+          end
+    endcase
+    if (rst) begin
+      \$451  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$452  = row_in__hot;
+    if (judged) begin
+      \$452  = hot;
+    end
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          (* full_case = 32'd1 *)
+          casez (index[4:3])
+            2'h0:
+                \$452  = group0_1;
+            2'h1:
+                \$452  = group8_1;
+            2'h2:
+                \$452  = group16_1;
+            2'h3:
+                \$452  = group24_1;
+          endcase
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$452 [0] = \$165 ;
+            \$452 [1] = \$174 ;
+            \$452 [2] = \$183 ;
+            \$452 [3] = \$192 ;
+            \$452 [4] = \$201 ;
+            \$452 [5] = \$210 ;
+            \$452 [6] = \$219 ;
+            \$452 [7] = \$228 ;
+            \$452 [8] = \$237 ;
+            \$452 [9] = \$246 ;
+            \$452 [10] = \$255 ;
+            \$452 [11] = \$264 ;
+            \$452 [12] = \$273 ;
+            \$452 [13] = \$282 ;
+            \$452 [14] = \$291 ;
+            \$452 [15] = \$300 ;
+          end
+    endcase
+    if (rst) begin
+      \$452  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$453  = \$125 ;
+    if (rst) begin
+      \$453  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$454  = walk;
+    casez (fsm_state)
+      4'h1:
+          \$454  = \$126 [10:0];
+    endcase
+    if (rst) begin
+      \$454  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$455  = index;
+    casez (fsm_state)
+      4'h1:
+          \$455  = 16'h0000;
       4'h0:
           /* empty */;
       4'h2:
@@ -48479,7 +49819,7 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$436  = \$144 [15:0];
+            \$455  = \$151 [15:0];
           end
       4'h3:
           /* empty */;
@@ -48488,1199 +49828,16 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
       4'hc:
           /* empty */;
       4'hd:
-          \$436  = \$316 [15:0];
+          \$455  = \$323 [15:0];
     endcase
     if (rst) begin
-      \$436  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$437  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$437  = 1'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$437  = 1'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$437  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$294 ) begin
-              if (restore__payload[1024]) begin
-                \$437  = 1'h1;
-              end
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$312 ) begin
-              if (restore__payload[1024]) begin
-                \$437  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
-          if (\$317 ) begin
-            \$437  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$437  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$438  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$438  = 1'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$438  = 1'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$438  = 1'h1;
-            endcase
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$294 ) begin
-              \$438  = 1'h1;
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            if (\$312 ) begin
-              \$438  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$438  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$439  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$119 ) begin
-            \$439  = 4'h0;
-          end
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$439  = 4'h1;
-            end
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  \$439  = 4'h1;
-              32'd2:
-                  \$439  = 4'h2;
-              32'd3:
-                  \$439  = 4'h3;
-              32'd6:
-                  \$439  = 4'h4;
-            endcase
-          end
-      4'h2:
-          \$439  = 4'h5;
-      4'h5:
-          \$439  = 4'h6;
-      4'h6:
-          \$439  = 4'h7;
-      4'h7:
-          if (dump__ready) begin
-            \$439  = 4'h8;
-          end
-      4'h8:
-          if (\$142 ) begin
-            \$439  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$439  = 4'h2;
-            if (\final ) begin
-              \$439  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$439  = 4'ha;
-            if (\$294 ) begin
-              \$439  = 4'hb;
-              if (restore__payload[1024]) begin
-                \$439  = 4'h1;
-              end
-            end
-          end
-      4'ha:
-          if (restore__valid) begin
-            \$439  = 4'hc;
-            if (\$312 ) begin
-              \$439  = 4'hb;
-              if (restore__payload[1024]) begin
-                \$439  = 4'h1;
-              end
-            end
-          end
-      4'hc:
-          if (\$314 ) begin
-            \$439  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$439  = 4'he;
-          if (\final ) begin
-            \$439  = 4'h0;
-          end
-        end
-      4'he:
-          \$439  = 4'h3;
-      4'hb:
-          if (\$317 ) begin
-            \$439  = 4'h1;
-          end
-      4'h4:
-          if (\$318 ) begin
-            \$439  = 4'h0;
-          end
-    endcase
-    if (rst) begin
-      \$439  = 4'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$440  = hot_rows;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          if (\$121 ) begin
-            (* full_case = 32'd1 *)
-            if (\$124 ) begin
-            end else begin
-              \$440  = write_data[19:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$440  = 20'h80000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$441  = row_in__valid;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$441  = group0_0;
-            2'h1:
-                \$441  = group8_0;
-            2'h2:
-                \$441  = group16_0;
-            2'h3:
-                \$441  = group24_0;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$441 [0] = \$150 ;
-            \$441 [1] = \$159 ;
-            \$441 [2] = \$168 ;
-            \$441 [3] = \$177 ;
-            \$441 [4] = \$186 ;
-            \$441 [5] = \$195 ;
-            \$441 [6] = \$204 ;
-            \$441 [7] = \$213 ;
-            \$441 [8] = \$222 ;
-            \$441 [9] = \$231 ;
-            \$441 [10] = \$240 ;
-            \$441 [11] = \$249 ;
-            \$441 [12] = \$258 ;
-            \$441 [13] = \$267 ;
-            \$441 [14] = \$276 ;
-            \$441 [15] = \$285 ;
-          end
-    endcase
-    if (rst) begin
-      \$441  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$442  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$442  = group0_2;
-            2'h1:
-                \$442  = group8_2;
-            2'h2:
-                \$442  = group16_2;
-            2'h3:
-                \$442  = group24_2;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$442 [0] = \$156 ;
-            \$442 [1] = \$165 ;
-            \$442 [2] = \$174 ;
-            \$442 [3] = \$183 ;
-            \$442 [4] = \$192 ;
-            \$442 [5] = \$201 ;
-            \$442 [6] = \$210 ;
-            \$442 [7] = \$219 ;
-            \$442 [8] = \$228 ;
-            \$442 [9] = \$237 ;
-            \$442 [10] = \$246 ;
-            \$442 [11] = \$255 ;
-            \$442 [12] = \$264 ;
-            \$442 [13] = \$273 ;
-            \$442 [14] = \$282 ;
-            \$442 [15] = \$291 ;
-          end
-    endcase
-    if (rst) begin
-      \$442  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$443  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$443  = group0_3;
-            2'h1:
-                \$443  = group8_3;
-            2'h2:
-                \$443  = group16_3;
-            2'h3:
-                \$443  = group24_3;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$443  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$443  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$444  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$444  = group0_4;
-            2'h1:
-                \$444  = group8_4;
-            2'h2:
-                \$444  = group16_4;
-            2'h3:
-                \$444  = group24_4;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$444 [7:0] = \$154 ;
-            \$444 [15:8] = \$163 ;
-            \$444 [23:16] = \$172 ;
-            \$444 [31:24] = \$181 ;
-            \$444 [39:32] = \$190 ;
-            \$444 [47:40] = \$199 ;
-            \$444 [55:48] = \$208 ;
-            \$444 [63:56] = \$217 ;
-            \$444 [71:64] = \$226 ;
-            \$444 [79:72] = \$235 ;
-            \$444 [87:80] = \$244 ;
-            \$444 [95:88] = \$253 ;
-            \$444 [103:96] = \$262 ;
-            \$444 [111:104] = \$271 ;
-            \$444 [119:112] = \$280 ;
-            \$444 [127:120] = \$289 ;
-          end
-    endcase
-    if (rst) begin
-      \$444  = 128'h00000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$445  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          (* full_case = 32'd1 *)
-          casez (index[4:3])
-            2'h0:
-                \$445  = group0_5;
-            2'h1:
-                \$445  = group8_5;
-            2'h2:
-                \$445  = group16_5;
-            2'h3:
-                \$445  = group24_5;
-          endcase
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$445 [34:0] = \$152 ;
-            \$445 [69:35] = \$161 ;
-            \$445 [104:70] = \$170 ;
-            \$445 [139:105] = \$179 ;
-            \$445 [174:140] = \$188 ;
-            \$445 [209:175] = \$197 ;
-            \$445 [244:210] = \$206 ;
-            \$445 [279:245] = \$215 ;
-            \$445 [314:280] = \$224 ;
-            \$445 [349:315] = \$233 ;
-            \$445 [384:350] = \$242 ;
-            \$445 [419:385] = \$251 ;
-            \$445 [454:420] = \$260 ;
-            \$445 [489:455] = \$269 ;
-            \$445 [524:490] = \$278 ;
-            \$445 [559:525] = \$287 ;
-          end
-    endcase
-    if (rst) begin
-      \$445  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$446  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-        begin
-          \$446  = \$125 [4:0];
-          if (\$142 ) begin
-            \$446  = 5'h00;
-          end
-        end
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-        begin
-          \$446  = \$313 [4:0];
-          if (\$314 ) begin
-            \$446  = 5'h00;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$446  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$447  = slot0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                \$447  = \$126 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$447  = restore__payload[18:0];
-          end
-    endcase
-    if (rst) begin
-      \$447  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$448  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                \$448  = \$127 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$448  = restore__payload[82:64];
-          end
-    endcase
-    if (rst) begin
-      \$448  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$449  = slot2;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                \$449  = \$128 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$449  = restore__payload[146:128];
-          end
-    endcase
-    if (rst) begin
-      \$449  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$450  = slot3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                \$450  = \$129 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$450  = restore__payload[210:192];
-          end
-    endcase
-    if (rst) begin
-      \$450  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$451  = slot4;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                \$451  = \$130 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$451  = restore__payload[274:256];
-          end
-    endcase
-    if (rst) begin
-      \$451  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$452  = slot5;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                \$452  = \$131 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$452  = restore__payload[338:320];
-          end
-    endcase
-    if (rst) begin
-      \$452  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$453  = slot6;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                \$453  = \$132 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$453  = restore__payload[402:384];
-          end
-    endcase
-    if (rst) begin
-      \$453  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$454  = slot7;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                \$454  = \$133 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$454  = restore__payload[466:448];
-          end
-    endcase
-    if (rst) begin
-      \$454  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$455  = slot8;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                \$455  = \$134 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$455  = restore__payload[530:512];
-          end
-    endcase
-    if (rst) begin
-      \$455  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$456  = slot9;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                \$456  = \$135 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$456  = restore__payload[594:576];
-          end
-    endcase
-    if (rst) begin
-      \$456  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$457  = slot10;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                \$457  = \$136 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$457  = restore__payload[658:640];
-          end
-    endcase
-    if (rst) begin
-      \$457  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$458  = slot11;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                \$458  = \$137 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$458  = restore__payload[722:704];
-          end
-    endcase
-    if (rst) begin
-      \$458  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$459  = slot12;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                /* empty */;
-            5'h0e:
-                \$459  = \$138 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$459  = restore__payload[786:768];
-          end
-    endcase
-    if (rst) begin
-      \$459  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$460  = slot13;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            5'h02:
-                /* empty */;
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                /* empty */;
-            5'h08:
-                /* empty */;
-            5'h09:
-                /* empty */;
-            5'h0a:
-                /* empty */;
-            5'h0b:
-                /* empty */;
-            5'h0c:
-                /* empty */;
-            5'h0d:
-                /* empty */;
-            5'h0e:
-                /* empty */;
-            5'h0f:
-                \$460  = \$139 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$460  = restore__payload[850:832];
-          end
-    endcase
-    if (rst) begin
-      \$460  = 19'h00000;
+      \$455  = 16'h0000;
     end
   end
   assign row_way = way[3:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[1024] = \$351 ;
+    dump__payload[1024] = \$361 ;
   end
   assign \$25  = { 5'h00, entries[20:5] };
   assign \$26  = { 6'h00, entries[20:6] };
@@ -49694,9 +49851,9 @@ module hotline_kaggle_stream_core_control(clk, rst, busy, command_write, write_d
   assign \$34  = { 14'h0000, entries[20:14] };
   assign \$35  = { 15'h0000, entries[20:15] };
   assign \$36  = { 16'h0000, entries[20:16] };
-  assign \$319  = 32'd4294967295;
-  assign \$294  = restore__payload[1024];
-  assign \$329  = restore__payload[1024];
+  assign \$328  = 32'd4294967295;
+  assign \$301  = restore__payload[1024];
+  assign \$339  = restore__payload[1024];
 endmodule
 
 module hotline_kaggle_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
@@ -100341,8 +100498,8 @@ module hotline_kaggle_stream_core_verdict_tap_entry(rst, input__valid, output__r
 endmodule
 
 module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
-, \held$34 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$41 
+, \held$42 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -100428,10 +100585,10 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] \listed$33 ;
-  reg [31:0] \listed$33  = 32'd0;
-  output [31:0] \held$34 ;
-  reg [31:0] \held$34  = 32'd0;
+  output [31:0] \listed$41 ;
+  reg [31:0] \listed$41  = 32'd0;
+  output [31:0] \held$42 ;
+  reg [31:0] \held$42  = 32'd0;
   output [31:0] nonpopular_words;
   reg [31:0] nonpopular_words = 32'd0;
   output [31:0] samples;
@@ -100672,31 +100829,39 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   reg \$273 ;
   reg \$274 ;
   reg \$275 ;
-  reg [31:0] \$276 ;
-  reg [4:0] \$277 ;
-  reg [31:0] \$278 ;
+  reg \$276 ;
+  reg \$277 ;
+  reg \$278 ;
   reg \$279 ;
   wire [32:0] \$28 ;
-  reg [10:0] \$280 ;
-  reg [10:0] \$281 ;
-  reg [31:0] \$282 ;
-  reg [31:0] \$283 ;
-  reg [4:0] \$284 ;
-  reg [31:0] \$285 ;
-  reg \$286 ;
-  reg [15:0] \$287 ;
-  reg [4:0] \$288 ;
-  reg [4:0] \$289 ;
+  reg \$280 ;
+  reg \$281 ;
+  reg \$282 ;
+  reg \$283 ;
+  reg [31:0] \$284 ;
+  reg [4:0] \$285 ;
+  reg [31:0] \$286 ;
+  reg \$287 ;
+  reg [10:0] \$288 ;
+  reg [10:0] \$289 ;
   wire [32:0] \$29 ;
   reg [31:0] \$290 ;
   reg [31:0] \$291 ;
-  reg \$292 ;
-  reg \$293 ;
+  reg [4:0] \$292 ;
+  reg [31:0] \$293 ;
   reg \$294 ;
-  reg \$295 ;
-  reg \$296 ;
+  reg [15:0] \$295 ;
+  reg [4:0] \$296 ;
+  reg [4:0] \$297 ;
+  reg [31:0] \$298 ;
+  reg [31:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
+  reg \$300 ;
+  reg \$301 ;
+  reg \$302 ;
+  reg \$303 ;
+  reg \$304 ;
   wire [4:0] \$31 ;
   wire [32:0] \$32 ;
   wire \$33 ;
@@ -100778,7 +100943,15 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   wire feeder_done;
   wire feeder_input__ready;
   reg flushing = 1'h0;
-  reg \flushing$40  = 1'h0;
+  reg \flushing$48  = 1'h0;
+  reg found_classify = 1'h0;
+  reg found_dump = 1'h0;
+  reg found_fence = 1'h0;
+  reg found_front = 1'h0;
+  reg found_gather = 1'h0;
+  reg found_learn = 1'h0;
+  reg found_restore = 1'h0;
+  reg found_select = 1'h0;
   reg [10:0] held = 11'h000;
   wire input__ready;
   wire input__valid;
@@ -100868,13 +101041,13 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 11'h000;
-  assign \$28  = \listed$33  + listed;
-  assign \$29  = \held$34  + held;
+  assign \$28  = \listed$41  + listed;
+  assign \$29  = \held$42  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$265 , \$262 , \$245 , \$228 , \$211  } : 5'h00;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
-  assign \$34  = \flushing$40  & key_filler_input__ready;
+  assign \$34  = \flushing$48  & key_filler_input__ready;
   assign \$35  = verdicts__valid & verdicts__ready;
   assign \$36  = verdicts__payload[20:16] > 1'h0;
   assign \$37  = verdicts__payload[0] & \$36 ;
@@ -101107,68 +101280,84 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   assign \$260  = ~ m_axis_nonpopular__tkeep[120];
   assign \$261  = m_axis_nonpopular__tkeep[112] & \$260 ;
   assign \$262  = | { \$261 , \$259 , \$257 , \$255 , \$253 , \$251 , \$249 , \$247  };
-  assign \$266  = ~ \flushing$40 ;
-  assign key_filler_input__valid = keys__valid | \flushing$40 ;
-  assign \$267  = ~ \flushing$40 ;
+  assign \$266  = ~ \flushing$48 ;
+  assign key_filler_input__valid = keys__valid | \flushing$48 ;
+  assign \$267  = ~ \flushing$48 ;
   assign keys__ready = key_filler_input__ready & \$267 ;
   always @(posedge device_clk)
-    is_fence <= \$268 ;
+    found_fence <= \$268 ;
   always @(posedge device_clk)
-    is_learn <= \$269 ;
+    found_learn <= \$269 ;
   always @(posedge device_clk)
-    is_classify <= \$270 ;
+    found_classify <= \$270 ;
   always @(posedge device_clk)
-    is_gather <= \$271 ;
+    found_gather <= \$271 ;
   always @(posedge device_clk)
-    is_dump <= \$272 ;
+    found_dump <= \$272 ;
   always @(posedge device_clk)
-    is_restore <= \$273 ;
+    found_restore <= \$273 ;
   always @(posedge device_clk)
-    is_select <= \$274 ;
+    found_select <= \$274 ;
   always @(posedge device_clk)
-    is_front <= \$275 ;
+    found_front <= \$275 ;
   always @(posedge device_clk)
-    left <= \$276 ;
+    is_fence <= \$276 ;
   always @(posedge device_clk)
-    popular_more <= \$277 ;
+    is_learn <= \$277 ;
   always @(posedge device_clk)
-    popular_words <= \$278 ;
+    is_classify <= \$278 ;
   always @(posedge device_clk)
-    flushing <= \$279 ;
+    is_gather <= \$279 ;
   always @(posedge device_clk)
-    listed <= \$280 ;
+    is_dump <= \$280 ;
   always @(posedge device_clk)
-    held <= \$281 ;
+    is_restore <= \$281 ;
   always @(posedge device_clk)
-    \listed$33  <= \$282 ;
+    is_select <= \$282 ;
   always @(posedge device_clk)
-    \held$34  <= \$283 ;
+    is_front <= \$283 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$284 ;
+    left <= \$284 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$285 ;
+    popular_more <= \$285 ;
   always @(posedge device_clk)
-    \flushing$40  <= \$286 ;
+    popular_words <= \$286 ;
   always @(posedge device_clk)
-    popular_bits <= \$287 ;
+    flushing <= \$287 ;
   always @(posedge device_clk)
-    more_samples <= \$288 ;
+    listed <= \$288 ;
   always @(posedge device_clk)
-    more_popular <= \$289 ;
+    held <= \$289 ;
   always @(posedge device_clk)
-    samples <= \$290 ;
+    \listed$41  <= \$290 ;
   always @(posedge device_clk)
-    popular_samples <= \$291 ;
+    \held$42  <= \$291 ;
   always @(posedge device_clk)
-    batch_ended <= \$292 ;
+    nonpopular_more <= \$292 ;
   always @(posedge device_clk)
-    command_ended <= \$293 ;
+    nonpopular_words <= \$293 ;
   always @(posedge device_clk)
-    state_ended <= \$294 ;
+    \flushing$48  <= \$294 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$295 ;
+    popular_bits <= \$295 ;
   always @(posedge device_clk)
-    done <= \$296 ;
+    more_samples <= \$296 ;
+  always @(posedge device_clk)
+    more_popular <= \$297 ;
+  always @(posedge device_clk)
+    samples <= \$298 ;
+  always @(posedge device_clk)
+    popular_samples <= \$299 ;
+  always @(posedge device_clk)
+    batch_ended <= \$300 ;
+  always @(posedge device_clk)
+    command_ended <= \$301 ;
+  always @(posedge device_clk)
+    state_ended <= \$302 ;
+  always @(posedge device_clk)
+    verdicts_ended <= \$303 ;
+  always @(posedge device_clk)
+    done <= \$304 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -101353,194 +101542,250 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = left;
+    \$276  = found_fence;
+    if (device_rst) begin
+      \$276  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$277  = found_learn;
+    if (device_rst) begin
+      \$277  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$278  = found_classify;
+    if (device_rst) begin
+      \$278  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$279  = found_gather;
+    if (device_rst) begin
+      \$279  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$280  = found_dump;
+    if (device_rst) begin
+      \$280  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$281  = found_restore;
+    if (device_rst) begin
+      \$281  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$282  = found_select;
+    if (device_rst) begin
+      \$282  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$283  = found_front;
+    if (device_rst) begin
+      \$283  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$284  = left;
     if (\begin ) begin
-      \$276  = \$10 ;
+      \$284  = \$10 ;
     end else if (\$9 ) begin
-      \$276  = \$11 [31:0];
+      \$284  = \$11 [31:0];
     end
     if (device_rst) begin
-      \$276  = 32'd0;
+      \$284  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = \$13 ;
+    \$285  = \$13 ;
     if (device_rst) begin
-      \$277  = 5'h00;
+      \$285  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$278  = 32'd0;
+      \$286  = 32'd0;
     end else begin
-      \$278  = \$14 [31:0];
+      \$286  = \$14 [31:0];
     end
     if (device_rst) begin
-      \$278  = 32'd0;
+      \$286  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = flushing;
+    \$287  = flushing;
     if (\$15 ) begin
-      \$279  = 1'h1;
+      \$287  = 1'h1;
     end else if (\$16 ) begin
-      \$279  = 1'h0;
+      \$287  = 1'h0;
     end
     if (device_rst) begin
-      \$279  = 1'h0;
+      \$287  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = \$24 ;
+    \$288  = \$24 ;
     if (device_rst) begin
-      \$280  = 11'h000;
+      \$288  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = \$27 ;
+    \$289  = \$27 ;
     if (device_rst) begin
-      \$281  = 11'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$282  = 32'd0;
-    end else begin
-      \$282  = \$28 [31:0];
-    end
-    if (device_rst) begin
-      \$282  = 32'd0;
+      \$289  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$283  = 32'd0;
+      \$290  = 32'd0;
     end else begin
-      \$283  = \$29 [31:0];
+      \$290  = \$28 [31:0];
     end
     if (device_rst) begin
-      \$283  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$284  = \$31 ;
-    if (device_rst) begin
-      \$284  = 5'h00;
+      \$290  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$285  = 32'd0;
+      \$291  = 32'd0;
     end else begin
-      \$285  = \$32 [31:0];
+      \$291  = \$29 [31:0];
     end
     if (device_rst) begin
-      \$285  = 32'd0;
+      \$291  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = \flushing$40 ;
+    \$292  = \$31 ;
+    if (device_rst) begin
+      \$292  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$293  = 32'd0;
+    end else begin
+      \$293  = \$32 [31:0];
+    end
+    if (device_rst) begin
+      \$293  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$294  = \flushing$48 ;
     if (\$33 ) begin
-      \$286  = 1'h1;
+      \$294  = 1'h1;
     end else if (\$34 ) begin
-      \$286  = 1'h0;
+      \$294  = 1'h0;
     end
-    if (device_rst) begin
-      \$286  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$287  = \$68 ;
-    if (device_rst) begin
-      \$287  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$288  = \$70 ;
-    if (device_rst) begin
-      \$288  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$289  = \$86 [4:0];
-    if (device_rst) begin
-      \$289  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$290  = 32'd0;
-    end else begin
-      \$290  = \$87 [31:0];
-    end
-    if (device_rst) begin
-      \$290  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$291  = 32'd0;
-    end else begin
-      \$291  = \$88 [31:0];
-    end
-    if (device_rst) begin
-      \$291  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$292  = \$91 ;
-    if (device_rst) begin
-      \$292  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$293  = \$94 ;
-    if (device_rst) begin
-      \$293  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$294  = \$97 ;
     if (device_rst) begin
       \$294  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = \$102 ;
+    \$295  = \$68 ;
     if (device_rst) begin
-      \$295  = 1'h0;
+      \$295  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = \$117 ;
+    \$296  = \$70 ;
     if (device_rst) begin
-      \$296  = 1'h0;
+      \$296  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$297  = \$86 [4:0];
+    if (device_rst) begin
+      \$297  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$298  = 32'd0;
+    end else begin
+      \$298  = \$87 [31:0];
+    end
+    if (device_rst) begin
+      \$298  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$299  = 32'd0;
+    end else begin
+      \$299  = \$88 [31:0];
+    end
+    if (device_rst) begin
+      \$299  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$300  = \$91 ;
+    if (device_rst) begin
+      \$300  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$301  = \$94 ;
+    if (device_rst) begin
+      \$301  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$302  = \$97 ;
+    if (device_rst) begin
+      \$302  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$303  = \$102 ;
+    if (device_rst) begin
+      \$303  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$304  = \$117 ;
+    if (device_rst) begin
+      \$304  = 1'h0;
     end
   end
   always @* begin
@@ -101716,7 +101961,7 @@ module hotline_kaggle_streams(device_rst, output__ready, s_axis_state__tready, m
   end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
-  assign key_filler_input__payload[65] = \flushing$40 ;
+  assign key_filler_input__payload[65] = \flushing$48 ;
   assign key_filler_input__payload[64] = \$266 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
   assign nonpopular_entry_input__payload[517] = m_axis_nonpopular__tlast;

@@ -1825,7 +1825,7 @@ module hotline_small_classifier_judged(rst, output__ready, output__payload, inpu
 endmodule
 
 module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
 , clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -1873,10 +1873,10 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] write_data;
-  wire [31:0] write_data;
-  input [1:0] hot_rows_write_etc;
-  wire [1:0] hot_rows_write_etc;
+  input [31:0] command;
+  wire [31:0] command;
+  input [1:0] command_write_etc;
+  wire [1:0] command_write_etc;
   output [32:0] budget;
   reg [32:0] budget = 33'h000000000;
   output [2:0] restored;
@@ -1940,85 +1940,85 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire restore__valid;
   wire [14:0] \$1 ;
   wire \$10 ;
-  wire [7:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire \$105 ;
+  wire [34:0] \$105 ;
   wire \$106 ;
-  wire [34:0] \$107 ;
+  wire [7:0] \$107 ;
   wire \$108 ;
-  wire [7:0] \$109 ;
+  wire \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
-  wire \$114 ;
+  wire [34:0] \$114 ;
   wire \$115 ;
-  wire [34:0] \$116 ;
+  wire [7:0] \$116 ;
   wire \$117 ;
-  wire [7:0] \$118 ;
+  wire \$118 ;
   wire \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire \$123 ;
+  wire [34:0] \$123 ;
   wire \$124 ;
-  wire \$125 ;
+  wire [7:0] \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
   wire [2:0] \$13 ;
-  wire [3:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
-  wire [11:0] \$132 ;
-  wire [11:0] \$133 ;
+  wire \$132 ;
+  wire \$133 ;
   wire \$134 ;
   wire \$135 ;
-  wire [4:0] \$136 ;
-  wire [1:0] \$137 ;
+  wire \$136 ;
+  wire [3:0] \$137 ;
   wire \$138 ;
-  wire \$139 ;
+  wire [11:0] \$139 ;
   wire [3:0] \$14 ;
-  wire \$140 ;
+  wire [11:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire \$143 ;
+  wire [4:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire \$146 ;
+  wire [1:0] \$146 ;
   wire \$147 ;
   wire \$148 ;
-  wire [2:0] \$149 ;
+  wire \$149 ;
   wire [4:0] \$15 ;
-  reg [11:0] \$150 ;
-  wire [2:0] \$151 ;
+  wire \$150 ;
+  wire \$151 ;
   wire \$152 ;
-  wire [63:0] \$153 ;
-  wire [63:0] \$154 ;
-  wire [63:0] \$155 ;
-  wire [63:0] \$156 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
   wire \$157 ;
-  wire [11:0] \$158 ;
-  wire [11:0] \$159 ;
+  wire \$158 ;
+  wire [2:0] \$159 ;
   wire [5:0] \$16 ;
-  wire [11:0] \$160 ;
-  wire [11:0] \$161 ;
+  reg [11:0] \$160 ;
+  wire [2:0] \$161 ;
   wire \$162 ;
-  wire \$163 ;
-  wire \$164 ;
-  wire \$165 ;
-  wire \$166 ;
+  wire [63:0] \$163 ;
+  wire [63:0] \$164 ;
+  wire [63:0] \$165 ;
+  wire [63:0] \$166 ;
   wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
+  wire [11:0] \$168 ;
+  wire [11:0] \$169 ;
   wire [6:0] \$17 ;
-  wire \$170 ;
-  wire \$171 ;
+  wire [11:0] \$170 ;
+  wire [11:0] \$171 ;
   wire \$172 ;
   wire \$173 ;
   wire \$174 ;
@@ -2033,55 +2033,74 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
-  reg [13:0] \$185 ;
-  reg [9:0] \$186 ;
-  reg [32:0] \$187 ;
-  reg [2:0] \$188 ;
-  reg [10:0] \$189 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
   wire [8:0] \$19 ;
-  reg \$190 ;
-  reg [3:0] \$191 ;
-  reg [3:0] \$192 ;
-  reg [3:0] \$193 ;
-  reg [3:0] \$194 ;
-  reg [7:0] \$195 ;
-  reg [31:0] \$196 ;
-  reg [139:0] \$197 ;
-  reg [11:0] \$198 ;
-  reg [3:0] \$199 ;
+  wire \$190 ;
+  wire \$191 ;
+  wire \$192 ;
+  wire \$193 ;
+  reg [13:0] \$194 ;
+  reg [9:0] \$195 ;
+  reg [32:0] \$196 ;
+  reg [2:0] \$197 ;
+  reg \$198 ;
+  reg \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
   reg \$200 ;
   reg \$201 ;
   reg \$202 ;
-  reg [2:0] \$203 ;
+  reg \$203 ;
   reg \$204 ;
   reg \$205 ;
-  reg [3:0] \$206 ;
+  reg [12:0] \$206 ;
   reg \$207 ;
-  reg [9:0] \$208 ;
-  reg [10:0] \$209 ;
+  reg [10:0] \$208 ;
+  reg \$209 ;
   wire [10:0] \$21 ;
-  reg \$210 ;
-  reg \$211 ;
+  reg [3:0] \$210 ;
+  reg [3:0] \$211 ;
   reg [3:0] \$212 ;
-  reg [12:0] \$213 ;
-  reg [3:0] \$214 ;
-  reg [3:0] \$215 ;
-  reg [7:0] \$216 ;
-  reg [31:0] \$217 ;
-  reg [139:0] \$218 ;
-  reg [2:0] \$219 ;
+  reg [3:0] \$213 ;
+  reg [7:0] \$214 ;
+  reg [31:0] \$215 ;
+  reg [139:0] \$216 ;
+  reg [11:0] \$217 ;
+  reg [3:0] \$218 ;
+  reg \$219 ;
   reg [9:0] \$22 ;
-  reg [11:0] \$220 ;
-  reg [11:0] \$221 ;
-  reg [11:0] \$222 ;
-  reg [11:0] \$223 ;
+  reg \$220 ;
+  reg \$221 ;
+  reg [2:0] \$222 ;
+  reg \$223 ;
   reg \$224 ;
   reg [3:0] \$225 ;
   reg \$226 ;
+  reg [9:0] \$227 ;
+  reg [10:0] \$228 ;
+  reg \$229 ;
   wire [13:0] \$23 ;
+  reg \$230 ;
+  reg [3:0] \$231 ;
+  reg [12:0] \$232 ;
+  reg [3:0] \$233 ;
+  reg [3:0] \$234 ;
+  reg [7:0] \$235 ;
+  reg [31:0] \$236 ;
+  reg [139:0] \$237 ;
+  reg [2:0] \$238 ;
+  reg [11:0] \$239 ;
   wire [13:0] \$24 ;
+  reg [11:0] \$240 ;
+  reg [11:0] \$241 ;
+  reg [11:0] \$242 ;
+  reg \$243 ;
+  reg [3:0] \$244 ;
+  reg \$245 ;
   wire [13:0] \$25 ;
   wire [13:0] \$26 ;
   wire [13:0] \$27 ;
@@ -2103,69 +2122,71 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [26:0] \$44 ;
-  wire [27:0] \$45 ;
+  wire \$44 ;
+  wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [3:0] \$48 ;
-  wire [3:0] \$49 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
+  wire [26:0] \$51 ;
+  wire [27:0] \$52 ;
   wire \$53 ;
-  wire [3:0] \$54 ;
-  wire \$55 ;
-  wire [1:0] \$56 ;
-  wire [2:0] \$57 ;
-  wire [3:0] \$58 ;
-  wire [4:0] \$59 ;
+  wire \$54 ;
+  wire [3:0] \$55 ;
+  wire [3:0] \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire [4:0] \$60 ;
+  wire \$60 ;
   wire [3:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire [10:0] \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire \$62 ;
+  wire [1:0] \$63 ;
+  wire [2:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [4:0] \$66 ;
+  wire [4:0] \$67 ;
+  wire [3:0] \$68 ;
+  wire [3:0] \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [3:0] \$74 ;
-  wire [11:0] \$75 ;
-  wire [11:0] \$76 ;
-  wire [11:0] \$77 ;
-  wire [11:0] \$78 ;
+  wire \$74 ;
+  wire [10:0] \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire [11:0] \$80 ;
-  wire [11:0] \$81 ;
-  wire [3:0] \$82 ;
-  wire [3:0] \$83 ;
-  wire \$84 ;
-  wire \$85 ;
+  wire \$80 ;
+  wire [3:0] \$81 ;
+  wire [11:0] \$82 ;
+  wire [11:0] \$83 ;
+  wire [11:0] \$84 ;
+  wire [11:0] \$85 ;
   wire \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire [34:0] \$89 ;
+  wire [11:0] \$87 ;
+  wire [11:0] \$88 ;
+  wire [3:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire [7:0] \$91 ;
+  wire [3:0] \$90 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire \$96 ;
+  wire [34:0] \$96 ;
   wire \$97 ;
-  wire [34:0] \$98 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
+  reg [12:0] asked_rows = 13'h0000;
   reg [9:0] beyond = 10'h000;
-  reg [3:0] \beyond$34  = 4'h0;
+  reg [3:0] \beyond$48  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [13:0] entries = 14'h0000;
@@ -2180,17 +2201,25 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg [11:0] group0_6 = 12'h000;
   wire [3:0] hot;
   reg [10:0] index = 11'h000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [10:0] last = 11'h000;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [11:0] slot0 = 12'h000;
   reg [11:0] slot1 = 13'h1000;
   reg [11:0] slot2 = 12'h000;
   reg [11:0] slot3 = 12'h000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [9:0] walk = 10'h000;
@@ -2226,226 +2255,255 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = 1'h1 << \$136 [3:0];
-  assign \$45  = \$44  - 1'h1;
-  assign \$46  = index == last;
-  assign \$47  = index < budget[28:18];
-  assign \$48  = \$47  ? budget[17:14] : budget[13:10];
-  assign \$49  = ~ \beyond$34 ;
-  assign \$50  = slot0 < hot_rows;
-  assign \$51  = slot1 < hot_rows;
-  assign \$52  = slot2 < hot_rows;
-  assign \$53  = slot3 < hot_rows;
-  assign \$54  = \$49  & { \$53 , \$52 , \$51 , \$50  };
-  assign \$55  = counts & judge;
-  assign \$56  = 1'h0 + hot[0];
-  assign \$57  = \$56  + hot[1];
-  assign \$58  = \$57  + hot[2];
-  assign \$59  = \$58  + hot[3];
-  assign \$60  = counted ? \$59  : 5'h00;
-  assign \$61  = ~ \within ;
-  assign \$62  = row_in__hot & \$61 ;
-  assign \$63  = | \$62 ;
-  assign \$64  = judged & \$63 ;
-  assign \$65  = \$64  | unusable;
-  assign \$66  = running | leaves;
-  assign \$67  = walk + 1'h1;
-  assign \$68  = walk == 10'h3ff;
-  assign \$69  = ~ busy;
-  assign \$70  = hot_rows_write_etc[0] & \$69 ;
-  assign \$71  = ~ busy;
-  assign \$72  = hot_rows_write_etc[1] & \$71 ;
-  assign \$73  = write_data > 13'h1000;
-  assign \$74  = way + 1'h1;
-  assign \$79  = way == 3'h5;
-  assign \$80  = index + 1'h1;
-  assign \$81  = \final  ? 12'h000 : \$80 ;
-  assign \$82  = ~ usable;
-  assign \$83  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$82 ;
-  assign \$84  = | \$83 ;
-  assign \$85  = ~ restore__payload[256];
-  assign \$86  = \$84  & \$85 ;
-  assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = restore__payload[63] & usable[0];
-  assign \$89  = \$88  ? restore__payload[34:0] : 35'h000000000;
-  assign \$90  = restore__payload[63] & usable[0];
-  assign \$91  = \$90  ? restore__payload[55:48] : 8'h00;
-  assign \$92  = restore__payload[63] & usable[0];
-  assign \$93  = \$92  ? restore__payload[61] : 1'h0;
+  assign \$44  = command == 1'h1;
+  assign \$45  = command == 2'h2;
+  assign \$46  = command == 2'h3;
+  assign \$47  = command == 3'h4;
+  assign \$48  = command == 3'h5;
+  assign \$49  = command == 3'h6;
+  assign \$50  = command > 13'h1000;
+  assign \$51  = 1'h1 << \$143 [3:0];
+  assign \$52  = \$51  - 1'h1;
+  assign \$53  = index == last;
+  assign \$54  = index < budget[28:18];
+  assign \$55  = \$54  ? budget[17:14] : budget[13:10];
+  assign \$56  = ~ \beyond$48 ;
+  assign \$57  = slot0 < hot_rows;
+  assign \$58  = slot1 < hot_rows;
+  assign \$59  = slot2 < hot_rows;
+  assign \$60  = slot3 < hot_rows;
+  assign \$61  = \$56  & { \$60 , \$59 , \$58 , \$57  };
+  assign \$62  = counts & judge;
+  assign \$63  = 1'h0 + hot[0];
+  assign \$64  = \$63  + hot[1];
+  assign \$65  = \$64  + hot[2];
+  assign \$66  = \$65  + hot[3];
+  assign \$67  = counted ? \$66  : 5'h00;
+  assign \$68  = ~ \within ;
+  assign \$69  = row_in__hot & \$68 ;
+  assign \$70  = | \$69 ;
+  assign \$71  = judged & \$70 ;
+  assign \$72  = \$71  | unusable;
+  assign \$73  = ~ \$179 ;
+  assign \$74  = \$73  | leaves;
+  assign \$75  = walk + 1'h1;
+  assign \$76  = walk == 10'h3ff;
+  assign \$77  = ~ busy;
+  assign \$78  = resizes & \$77 ;
+  assign \$79  = ~ busy;
+  assign \$80  = commands & \$79 ;
+  assign \$81  = way + 1'h1;
+  assign \$86  = way == 3'h5;
+  assign \$87  = index + 1'h1;
+  assign \$88  = \final  ? 12'h000 : \$87 ;
+  assign \$89  = ~ usable;
+  assign \$90  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$89 ;
+  assign \$91  = | \$90 ;
+  assign \$92  = ~ restore__payload[256];
+  assign \$93  = \$91  & \$92 ;
   assign \$94  = restore__payload[63] & usable[0];
-  assign \$95  = \$94  ? restore__payload[62] : 1'h0;
-  assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = restore__payload[127] & usable[1];
-  assign \$98  = \$97  ? restore__payload[98:64] : 35'h000000000;
-  assign \$99  = restore__payload[127] & usable[1];
-  assign \$100  = \$99  ? restore__payload[119:112] : 8'h00;
-  assign \$101  = restore__payload[127] & usable[1];
-  assign \$102  = \$101  ? restore__payload[125] : 1'h0;
+  assign \$95  = restore__payload[63] & usable[0];
+  assign \$96  = \$95  ? restore__payload[34:0] : 35'h000000000;
+  assign \$97  = restore__payload[63] & usable[0];
+  assign \$98  = \$97  ? restore__payload[55:48] : 8'h00;
+  assign \$99  = restore__payload[63] & usable[0];
+  assign \$100  = \$99  ? restore__payload[61] : 1'h0;
+  assign \$101  = restore__payload[63] & usable[0];
+  assign \$102  = \$101  ? restore__payload[62] : 1'h0;
   assign \$103  = restore__payload[127] & usable[1];
-  assign \$104  = \$103  ? restore__payload[126] : 1'h0;
-  assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = restore__payload[191] & usable[2];
-  assign \$107  = \$106  ? restore__payload[162:128] : 35'h000000000;
-  assign \$108  = restore__payload[191] & usable[2];
-  assign \$109  = \$108  ? restore__payload[183:176] : 8'h00;
-  assign \$110  = restore__payload[191] & usable[2];
-  assign \$111  = \$110  ? restore__payload[189] : 1'h0;
+  assign \$104  = restore__payload[127] & usable[1];
+  assign \$105  = \$104  ? restore__payload[98:64] : 35'h000000000;
+  assign \$106  = restore__payload[127] & usable[1];
+  assign \$107  = \$106  ? restore__payload[119:112] : 8'h00;
+  assign \$108  = restore__payload[127] & usable[1];
+  assign \$109  = \$108  ? restore__payload[125] : 1'h0;
+  assign \$110  = restore__payload[127] & usable[1];
+  assign \$111  = \$110  ? restore__payload[126] : 1'h0;
   assign \$112  = restore__payload[191] & usable[2];
-  assign \$113  = \$112  ? restore__payload[190] : 1'h0;
-  assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = restore__payload[255] & usable[3];
-  assign \$116  = \$115  ? restore__payload[226:192] : 35'h000000000;
-  assign \$117  = restore__payload[255] & usable[3];
-  assign \$118  = \$117  ? restore__payload[247:240] : 8'h00;
-  assign \$119  = restore__payload[255] & usable[3];
-  assign \$120  = \$119  ? restore__payload[253] : 1'h0;
+  assign \$113  = restore__payload[191] & usable[2];
+  assign \$114  = \$113  ? restore__payload[162:128] : 35'h000000000;
+  assign \$115  = restore__payload[191] & usable[2];
+  assign \$116  = \$115  ? restore__payload[183:176] : 8'h00;
+  assign \$117  = restore__payload[191] & usable[2];
+  assign \$118  = \$117  ? restore__payload[189] : 1'h0;
+  assign \$119  = restore__payload[191] & usable[2];
+  assign \$120  = \$119  ? restore__payload[190] : 1'h0;
   assign \$121  = restore__payload[255] & usable[3];
-  assign \$122  = \$121  ? restore__payload[254] : 1'h0;
-  assign \$124  = | restore__payload[31:12];
-  assign \$125  = | restore__payload[95:76];
-  assign \$126  = | restore__payload[159:140];
-  assign \$127  = | restore__payload[223:204];
-  assign \$128  = restore__payload[256] == \final ;
-  assign \$129  = restore__payload[256] != \final ;
-  assign \$130  = way + 1'h1;
-  assign \$131  = way == 2'h3;
-  assign \$132  = index + 1'h1;
-  assign \$133  = \final  ? 12'h000 : \$132 ;
-  assign \$134  = restore__valid & restore__payload[256];
-  assign \$135  = ~ selecting;
-  assign \$136  = 1'h1 + budget[32:29];
+  assign \$122  = restore__payload[255] & usable[3];
+  assign \$123  = \$122  ? restore__payload[226:192] : 35'h000000000;
+  assign \$124  = restore__payload[255] & usable[3];
+  assign \$125  = \$124  ? restore__payload[247:240] : 8'h00;
+  assign \$126  = restore__payload[255] & usable[3];
+  assign \$127  = \$126  ? restore__payload[253] : 1'h0;
+  assign \$128  = restore__payload[255] & usable[3];
+  assign \$129  = \$128  ? restore__payload[254] : 1'h0;
+  assign \$131  = | restore__payload[31:12];
+  assign \$132  = | restore__payload[95:76];
+  assign \$133  = | restore__payload[159:140];
+  assign \$134  = | restore__payload[223:204];
+  assign \$135  = restore__payload[256] == \final ;
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = way + 1'h1;
+  assign \$138  = way == 2'h3;
+  assign \$139  = index + 1'h1;
+  assign \$140  = \final  ? 12'h000 : \$139 ;
+  assign \$141  = restore__valid & restore__payload[256];
+  assign \$142  = ~ selecting;
+  assign \$143  = 1'h1 + budget[32:29];
   assign row_set = walking ? walk : index[10:1];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$170 ;
-  assign \$138  = walk == 10'h3ff;
-  assign \$139  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
-  assign \$140  = ~ busy;
-  assign \$141  = \$139  & \$140 ;
-  assign \$142  = ~ busy;
-  assign \$143  = hot_rows_write_etc[0] & \$142 ;
-  assign \$144  = ~ busy;
-  assign \$145  = hot_rows_write_etc[1] & \$144 ;
-  assign \$146  = write_data > 13'h1000;
-  assign \$148  = restore__payload[256] != \final ;
-  assign \$149  = 1'h1 << index[0];
-  assign \$151  = 1'h1 << index[0];
-  assign \$152  = ~ selecting;
-  assign \$153  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$154  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$155  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$156  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$157  = sending_slots & \final ;
-  assign \$158  = row_in__hot[0] ? slot0 : 12'h000;
-  assign \$159  = row_in__hot[1] ? slot1 : 12'h000;
-  assign \$160  = row_in__hot[2] ? slot2 : 12'h000;
-  assign \$161  = row_in__hot[3] ? slot3 : 12'h000;
-  assign \$162  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$163  = busy | running;
-  assign \$164  = \$162  & \$163 ;
-  assign \$165  = write_data == 3'h4;
-  assign \$166  = hot_rows_write_etc[1] & \$165 ;
-  assign \$167  = ~ \$166 ;
-  assign \$168  = write_data == 3'h4;
-  assign \$169  = hot_rows_write_etc[1] & \$168 ;
-  assign \$170  = ! fsm_state;
-  assign \$171  = fsm_state == 1'h1;
-  assign \$172  = fsm_state == 2'h2;
-  assign \$173  = fsm_state == 2'h3;
-  assign \$174  = fsm_state == 3'h4;
-  assign \$175  = fsm_state == 3'h5;
-  assign \$176  = fsm_state == 3'h6;
-  assign \$177  = fsm_state == 3'h7;
-  assign \$178  = fsm_state == 4'h8;
-  assign \$179  = fsm_state == 4'h9;
-  assign \$180  = fsm_state == 4'ha;
-  assign \$181  = fsm_state == 4'hb;
-  assign \$182  = fsm_state == 4'hc;
-  assign \$183  = fsm_state == 4'hd;
-  assign \$184  = fsm_state == 4'he;
+  assign \$144  = ~ \$179 ;
+  assign \$145  = commands | resizes;
+  assign running = \$144  | \$145 ;
+  assign \$147  = walk == 10'h3ff;
+  assign \$148  = commands | resizes;
+  assign \$149  = ~ busy;
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = ~ busy;
+  assign \$152  = resizes & \$151 ;
+  assign \$153  = ~ busy;
+  assign \$154  = commands & \$153 ;
+  assign \$155  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$156  = ~ \$155 ;
+  assign \$158  = restore__payload[256] != \final ;
+  assign \$159  = 1'h1 << index[0];
+  assign \$161  = 1'h1 << index[0];
+  assign \$162  = ~ selecting;
+  assign \$163  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$164  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$165  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$166  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$167  = sending_slots & \final ;
+  assign \$168  = row_in__hot[0] ? slot0 : 12'h000;
+  assign \$169  = row_in__hot[1] ? slot1 : 12'h000;
+  assign \$170  = row_in__hot[2] ? slot2 : 12'h000;
+  assign \$171  = row_in__hot[3] ? slot3 : 12'h000;
+  assign \$172  = commands | resizes;
+  assign \$173  = ~ \$179 ;
+  assign \$174  = busy | \$173 ;
+  assign \$175  = \$172  & \$174 ;
+  assign \$176  = commands & is_snapshot;
+  assign \$177  = ~ \$176 ;
+  assign \$178  = commands & is_snapshot;
+  assign \$179  = ! fsm_state;
+  assign \$180  = fsm_state == 1'h1;
+  assign \$181  = fsm_state == 2'h2;
+  assign \$182  = fsm_state == 2'h3;
+  assign \$183  = fsm_state == 3'h4;
+  assign \$184  = fsm_state == 3'h5;
+  assign \$185  = fsm_state == 3'h6;
+  assign \$186  = fsm_state == 3'h7;
+  assign \$187  = fsm_state == 4'h8;
+  assign \$188  = fsm_state == 4'h9;
+  assign \$189  = fsm_state == 4'ha;
+  assign \$190  = fsm_state == 4'hb;
+  assign \$191  = fsm_state == 4'hc;
+  assign \$192  = fsm_state == 4'hd;
+  assign \$193  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$185 ;
+    entries <= \$194 ;
   always @(posedge clk)
-    beyond <= \$186 ;
+    beyond <= \$195 ;
   always @(posedge clk)
-    budget <= \$187 ;
+    budget <= \$196 ;
   always @(posedge clk)
-    quota <= \$188 ;
+    quota <= \$197 ;
   always @(posedge clk)
-    last <= \$189 ;
+    commands <= \$198 ;
   always @(posedge clk)
-    \final  <= \$190 ;
+    resizes <= \$199 ;
   always @(posedge clk)
-    usable <= \$191 ;
+    is_clear <= \$200 ;
   always @(posedge clk)
-    group0_0 <= \$192 ;
+    is_dump <= \$201 ;
   always @(posedge clk)
-    group0_1 <= \$193 ;
+    is_restore <= \$202 ;
   always @(posedge clk)
-    group0_2 <= \$194 ;
+    is_snapshot <= \$203 ;
   always @(posedge clk)
-    group0_3 <= \$195 ;
+    is_reset_counters <= \$204 ;
   always @(posedge clk)
-    group0_4 <= \$196 ;
+    is_select <= \$205 ;
   always @(posedge clk)
-    group0_5 <= \$197 ;
+    asked_rows <= \$206 ;
   always @(posedge clk)
-    group0_6 <= \$198 ;
+    too_many <= \$207 ;
   always @(posedge clk)
-    \within  <= \$199 ;
+    last <= \$208 ;
   always @(posedge clk)
-    judged <= \$200 ;
+    \final  <= \$209 ;
   always @(posedge clk)
-    judge <= \$201 ;
+    usable <= \$210 ;
   always @(posedge clk)
-    counted <= \$202 ;
+    group0_0 <= \$211 ;
   always @(posedge clk)
-    restored <= \$203 ;
+    group0_1 <= \$212 ;
   always @(posedge clk)
-    restore_entry <= \$204 ;
+    group0_2 <= \$213 ;
   always @(posedge clk)
-    unusable <= \$205 ;
+    group0_3 <= \$214 ;
   always @(posedge clk)
-    row_in__hot <= \$206 ;
+    group0_4 <= \$215 ;
   always @(posedge clk)
-    accessing <= \$207 ;
+    group0_5 <= \$216 ;
   always @(posedge clk)
-    walk <= \$208 ;
+    group0_6 <= \$217 ;
   always @(posedge clk)
-    index <= \$209 ;
+    \within  <= \$218 ;
   always @(posedge clk)
-    walking <= \$210 ;
+    judged <= \$219 ;
   always @(posedge clk)
-    report <= \$211 ;
+    judge <= \$220 ;
   always @(posedge clk)
-    fsm_state <= \$212 ;
+    counted <= \$221 ;
   always @(posedge clk)
-    hot_rows <= \$213 ;
+    restored <= \$222 ;
   always @(posedge clk)
-    row_in__valid <= \$214 ;
+    restore_entry <= \$223 ;
   always @(posedge clk)
-    row_in__referenced <= \$215 ;
+    unusable <= \$224 ;
   always @(posedge clk)
-    row_in__age <= \$216 ;
+    row_in__hot <= \$225 ;
   always @(posedge clk)
-    row_in__counters <= \$217 ;
+    accessing <= \$226 ;
   always @(posedge clk)
-    row_in__tags <= \$218 ;
+    walk <= \$227 ;
   always @(posedge clk)
-    way <= \$219 ;
+    index <= \$228 ;
   always @(posedge clk)
-    slot0 <= \$220 ;
+    walking <= \$229 ;
   always @(posedge clk)
-    slot1 <= \$221 ;
+    report <= \$230 ;
   always @(posedge clk)
-    slot2 <= \$222 ;
+    fsm_state <= \$231 ;
   always @(posedge clk)
-    slot3 <= \$223 ;
+    hot_rows <= \$232 ;
   always @(posedge clk)
-    sending_slots <= \$224 ;
+    row_in__valid <= \$233 ;
   always @(posedge clk)
-    \beyond$34  <= \$225 ;
+    row_in__referenced <= \$234 ;
   always @(posedge clk)
-    counts <= \$226 ;
+    row_in__age <= \$235 ;
+  always @(posedge clk)
+    row_in__counters <= \$236 ;
+  always @(posedge clk)
+    row_in__tags <= \$237 ;
+  always @(posedge clk)
+    way <= \$238 ;
+  always @(posedge clk)
+    slot0 <= \$239 ;
+  always @(posedge clk)
+    slot1 <= \$240 ;
+  always @(posedge clk)
+    slot2 <= \$241 ;
+  always @(posedge clk)
+    slot3 <= \$242 ;
+  always @(posedge clk)
+    sending_slots <= \$243 ;
+  always @(posedge clk)
+    \beyond$48  <= \$244 ;
+  always @(posedge clk)
+    counts <= \$245 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -2532,262 +2590,332 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = 12'h000;
+    \$160  = 12'h000;
     casez (way)
       3'h0:
-          \$150  = slot0;
+          \$160  = slot0;
       3'h1:
-          \$150  = slot1;
+          \$160  = slot1;
       3'h2:
-          \$150  = slot2;
+          \$160  = slot2;
       3'h3:
-          \$150  = slot3;
+          \$160  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$1 [13:0];
+    \$194  = \$1 [13:0];
     if (rst) begin
-      \$185  = 14'h0000;
+      \$194  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$195  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$186  = 10'h000;
+      \$195  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187 [32:29] = \$21 [3:0];
-    \$187 [9:0] = \$22 ;
-    \$187 [28:18] = \$35 ;
-    \$187 [13:10] = { \$39 , \$38 , \$37 , \$36  };
-    \$187 [17:14] = { \$43 , \$42 , \$41 , \$40  };
+    \$196 [32:29] = \$21 [3:0];
+    \$196 [9:0] = \$22 ;
+    \$196 [28:18] = \$35 ;
+    \$196 [13:10] = { \$39 , \$38 , \$37 , \$36  };
+    \$196 [17:14] = { \$43 , \$42 , \$41 , \$40  };
     if (rst) begin
-      \$187  = 33'h000000000;
+      \$196  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$34 [2:0];
+    \$197  = \$34 [2:0];
     if (rst) begin
-      \$188  = 3'h0;
+      \$197  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$189  = \$45 [10:0];
+    \$198  = command_write_etc[1];
     if (rst) begin
-      \$189  = 11'h000;
+      \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$190  = \$46 ;
+    \$199  = command_write_etc[0];
     if (rst) begin
-      \$190  = 1'h0;
+      \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = \$48 ;
-    if (rst) begin
-      \$191  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$192  = row_out__0__valid;
-      1'h1:
-          \$192  = row_out__1__valid;
-    endcase
-    if (rst) begin
-      \$192  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$193  = row_out__0__hot;
-      1'h1:
-          \$193  = row_out__1__hot;
-    endcase
-    if (rst) begin
-      \$193  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$194  = row_out__0__referenced;
-      1'h1:
-          \$194  = row_out__1__referenced;
-    endcase
-    if (rst) begin
-      \$194  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$195  = row_out__0__age;
-      1'h1:
-          \$195  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$195  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$196  = row_out__0__counters;
-      1'h1:
-          \$196  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$196  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$197  = row_out__0__tags;
-      1'h1:
-          \$197  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$197  = 140'h00000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$198  = slot_out__0;
-      1'h1:
-          \$198  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$198  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = \$54 ;
-    if (rst) begin
-      \$199  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$200  = judge;
+    \$200  = \$44 ;
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$201  = 1'h1;
-          end
-    endcase
+    \$201  = \$45 ;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = \$55 ;
+    \$202  = \$46 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = \$60 [2:0];
+    \$203  = \$47 ;
     if (rst) begin
-      \$203  = 3'h0;
+      \$203  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$65 ;
+    \$204  = \$48 ;
     if (rst) begin
       \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$205  = \$86 ;
-          end
-    endcase
+    \$205  = \$49 ;
     if (rst) begin
       \$205  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = row_in__hot;
+    \$206  = command[12:0];
+    if (rst) begin
+      \$206  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$50 ;
+    if (rst) begin
+      \$207  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = \$52 [10:0];
+    if (rst) begin
+      \$208  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = \$53 ;
+    if (rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = \$55 ;
+    if (rst) begin
+      \$210  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$211  = row_out__0__valid;
+      1'h1:
+          \$211  = row_out__1__valid;
+    endcase
+    if (rst) begin
+      \$211  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$212  = row_out__0__hot;
+      1'h1:
+          \$212  = row_out__1__hot;
+    endcase
+    if (rst) begin
+      \$212  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$213  = row_out__0__referenced;
+      1'h1:
+          \$213  = row_out__1__referenced;
+    endcase
+    if (rst) begin
+      \$213  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$214  = row_out__0__age;
+      1'h1:
+          \$214  = row_out__1__age;
+    endcase
+    if (rst) begin
+      \$214  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$215  = row_out__0__counters;
+      1'h1:
+          \$215  = row_out__1__counters;
+    endcase
+    if (rst) begin
+      \$215  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$216  = row_out__0__tags;
+      1'h1:
+          \$216  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$216  = 140'h00000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$217  = slot_out__0;
+      1'h1:
+          \$217  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$217  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = \$61 ;
+    if (rst) begin
+      \$218  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = judge;
+    if (rst) begin
+      \$219  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$220  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$220  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = \$62 ;
+    if (rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = \$67 [2:0];
+    if (rst) begin
+      \$222  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = \$72 ;
+    if (rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$224  = \$93 ;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = row_in__hot;
     if (judged) begin
-      \$206  = hot;
+      \$225  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2799,7 +2927,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$206  = group0_1;
+          \$225  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -2808,40 +2936,40 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$206 [0] = \$95 ;
-            \$206 [1] = \$104 ;
-            \$206 [2] = \$113 ;
-            \$206 [3] = \$122 ;
+            \$225 [0] = \$102 ;
+            \$225 [1] = \$111 ;
+            \$225 [2] = \$120 ;
+            \$225 [3] = \$129 ;
           end
     endcase
     if (rst) begin
-      \$206  = 4'h0;
+      \$225  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$66 ;
+    \$226  = \$74 ;
     if (rst) begin
-      \$207  = 1'h1;
+      \$226  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = walk;
+    \$227  = walk;
     casez (fsm_state)
       4'h1:
-          \$208  = \$67 [9:0];
+          \$227  = \$75 [9:0];
     endcase
     if (rst) begin
-      \$208  = 10'h000;
+      \$227  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = index;
+    \$228  = index;
     casez (fsm_state)
       4'h1:
-          \$209  = 11'h000;
+          \$228  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -2856,7 +2984,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$209  = \$81 [10:0];
+            \$228  = \$88 [10:0];
           end
       4'h3:
           /* empty */;
@@ -2865,32 +2993,31 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'hc:
           /* empty */;
       4'hd:
-          \$209  = \$133 [10:0];
+          \$228  = \$140 [10:0];
     endcase
     if (rst) begin
-      \$209  = 11'h000;
+      \$228  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = walking;
+    \$229  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$210  = 1'h0;
+          if (\$76 ) begin
+            \$229  = 1'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$210  = 1'h1;
+              \$229  = 1'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$210  = 1'h1;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$229  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -2906,17 +3033,17 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$123 ) begin
+            if (\$130 ) begin
               if (restore__payload[256]) begin
-                \$210  = 1'h1;
+                \$229  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$129 ) begin
+            if (\$136 ) begin
               if (restore__payload[256]) begin
-                \$210  = 1'h1;
+                \$229  = 1'h1;
               end
             end
           end
@@ -2927,34 +3054,33 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'he:
           /* empty */;
       4'hb:
-          if (\$134 ) begin
-            \$210  = 1'h1;
+          if (\$141 ) begin
+            \$229  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$210  = 1'h1;
+      \$229  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = report;
+    \$230  = report;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$211  = 1'h0;
+          if (\$76 ) begin
+            \$230  = 1'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$211  = 1'h1;
+              \$230  = 1'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$211  = 1'h1;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$230  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -2970,137 +3096,139 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$123 ) begin
-              \$211  = 1'h1;
+            if (\$130 ) begin
+              \$230  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$129 ) begin
-              \$211  = 1'h1;
+            if (\$136 ) begin
+              \$230  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$211  = 1'h0;
+      \$230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = fsm_state;
+    \$231  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$212  = 4'h0;
+          if (\$76 ) begin
+            \$231  = 4'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$212  = 4'h1;
+              \$231  = 4'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$212  = 4'h1;
-              32'd2:
-                  \$212  = 4'h2;
-              32'd3:
-                  \$212  = 4'h3;
-              32'd6:
-                  \$212  = 4'h4;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$231  = 4'h1;
+            end
+            if (is_dump) begin
+              \$231  = 4'h2;
+            end
+            if (is_restore) begin
+              \$231  = 4'h3;
+            end
+            if (is_select) begin
+              \$231  = 4'h4;
+            end
           end
       4'h2:
-          \$212  = 4'h5;
+          \$231  = 4'h5;
       4'h5:
-          \$212  = 4'h6;
+          \$231  = 4'h6;
       4'h6:
-          \$212  = 4'h7;
+          \$231  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$212  = 4'h8;
+            \$231  = 4'h8;
           end
       4'h8:
-          if (\$79 ) begin
-            \$212  = 4'h9;
+          if (\$86 ) begin
+            \$231  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$212  = 4'h2;
+            \$231  = 4'h2;
             if (\final ) begin
-              \$212  = 4'h0;
+              \$231  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$212  = 4'ha;
-            if (\$123 ) begin
-              \$212  = 4'hb;
+            \$231  = 4'ha;
+            if (\$130 ) begin
+              \$231  = 4'hb;
               if (restore__payload[256]) begin
-                \$212  = 4'h1;
+                \$231  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$212  = 4'hc;
-            if (\$129 ) begin
-              \$212  = 4'hb;
+            \$231  = 4'hc;
+            if (\$136 ) begin
+              \$231  = 4'hb;
               if (restore__payload[256]) begin
-                \$212  = 4'h1;
+                \$231  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$131 ) begin
-            \$212  = 4'hd;
+          if (\$138 ) begin
+            \$231  = 4'hd;
           end
       4'hd:
         begin
-          \$212  = 4'he;
+          \$231  = 4'he;
           if (\final ) begin
-            \$212  = 4'h0;
+            \$231  = 4'h0;
           end
         end
       4'he:
-          \$212  = 4'h3;
+          \$231  = 4'h3;
       4'hb:
-          if (\$134 ) begin
-            \$212  = 4'h1;
+          if (\$141 ) begin
+            \$231  = 4'h1;
           end
       4'h4:
-          if (\$135 ) begin
-            \$212  = 4'h0;
+          if (\$142 ) begin
+            \$231  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$212  = 4'h1;
+      \$231  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = hot_rows;
+    \$232  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$213  = write_data[12:0];
+              \$232  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$213  = 13'h1000;
+      \$232  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = row_in__valid;
+    \$233  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3111,7 +3239,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$214  = group0_0;
+          \$233  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -3120,19 +3248,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$214 [0] = \$87 ;
-            \$214 [1] = \$96 ;
-            \$214 [2] = \$105 ;
-            \$214 [3] = \$114 ;
+            \$233 [0] = \$94 ;
+            \$233 [1] = \$103 ;
+            \$233 [2] = \$112 ;
+            \$233 [3] = \$121 ;
           end
     endcase
     if (rst) begin
-      \$214  = 4'h0;
+      \$233  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = row_in__referenced;
+    \$234  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3143,7 +3271,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$215  = group0_2;
+          \$234  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -3152,19 +3280,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$215 [0] = \$93 ;
-            \$215 [1] = \$102 ;
-            \$215 [2] = \$111 ;
-            \$215 [3] = \$120 ;
+            \$234 [0] = \$100 ;
+            \$234 [1] = \$109 ;
+            \$234 [2] = \$118 ;
+            \$234 [3] = \$127 ;
           end
     endcase
     if (rst) begin
-      \$215  = 4'h0;
+      \$234  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = row_in__age;
+    \$235  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3175,7 +3303,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$216  = group0_3;
+          \$235  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -3186,16 +3314,16 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$216  = restore__payload[63:56];
+            \$235  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$216  = 8'h00;
+      \$235  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = row_in__counters;
+    \$236  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3206,7 +3334,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$217  = group0_4;
+          \$236  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -3215,19 +3343,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$217 [7:0] = \$91 ;
-            \$217 [15:8] = \$100 ;
-            \$217 [23:16] = \$109 ;
-            \$217 [31:24] = \$118 ;
+            \$236 [7:0] = \$98 ;
+            \$236 [15:8] = \$107 ;
+            \$236 [23:16] = \$116 ;
+            \$236 [31:24] = \$125 ;
           end
     endcase
     if (rst) begin
-      \$217  = 32'd0;
+      \$236  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = row_in__tags;
+    \$237  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3238,7 +3366,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          \$218  = group0_5;
+          \$237  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -3247,19 +3375,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$218 [34:0] = \$89 ;
-            \$218 [69:35] = \$98 ;
-            \$218 [104:70] = \$107 ;
-            \$218 [139:105] = \$116 ;
+            \$237 [34:0] = \$96 ;
+            \$237 [69:35] = \$105 ;
+            \$237 [104:70] = \$114 ;
+            \$237 [139:105] = \$123 ;
           end
     endcase
     if (rst) begin
-      \$218  = 140'h00000000000000000000000000000000000;
+      \$237  = 140'h00000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = way;
+    \$238  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3275,9 +3403,9 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h8:
         begin
-          \$219  = \$74 [2:0];
-          if (\$79 ) begin
-            \$219  = 3'h0;
+          \$238  = \$81 [2:0];
+          if (\$86 ) begin
+            \$238  = 3'h0;
           end
         end
       4'h9:
@@ -3288,19 +3416,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'hc:
         begin
-          \$219  = \$130 [2:0];
-          if (\$131 ) begin
-            \$219  = 3'h0;
+          \$238  = \$137 [2:0];
+          if (\$138 ) begin
+            \$238  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$219  = 3'h0;
+      \$238  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = slot0;
+    \$239  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3317,7 +3445,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h8:
           casez (way)
             3'h2:
-                \$220  = \$75 ;
+                \$239  = \$82 ;
           endcase
       4'h9:
           /* empty */;
@@ -3325,16 +3453,16 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$220  = restore__payload[11:0];
+            \$239  = restore__payload[11:0];
           end
     endcase
     if (rst) begin
-      \$220  = 12'h000;
+      \$239  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = slot1;
+    \$240  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3353,7 +3481,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
             3'h2:
                 /* empty */;
             3'h3:
-                \$221  = \$76 ;
+                \$240  = \$83 ;
           endcase
       4'h9:
           /* empty */;
@@ -3361,16 +3489,16 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$221  = restore__payload[75:64];
+            \$240  = restore__payload[75:64];
           end
     endcase
     if (rst) begin
-      \$221  = 12'h000;
+      \$240  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = slot2;
+    \$241  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3391,7 +3519,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
             3'h3:
                 /* empty */;
             3'h4:
-                \$222  = \$77 ;
+                \$241  = \$84 ;
           endcase
       4'h9:
           /* empty */;
@@ -3399,16 +3527,16 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$222  = restore__payload[139:128];
+            \$241  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
-      \$222  = 12'h000;
+      \$241  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = slot3;
+    \$242  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3431,7 +3559,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
             3'h4:
                 /* empty */;
             3'h5:
-                \$223  = \$78 ;
+                \$242  = \$85 ;
           endcase
       4'h9:
           /* empty */;
@@ -3439,16 +3567,16 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$223  = restore__payload[203:192];
+            \$242  = restore__payload[203:192];
           end
     endcase
     if (rst) begin
-      \$223  = 12'h000;
+      \$242  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = sending_slots;
+    \$243  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3463,21 +3591,21 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h7:
           /* empty */;
       4'h8:
-          if (\$79 ) begin
-            \$224  = 1'h1;
+          if (\$86 ) begin
+            \$243  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$224  = 1'h0;
+            \$243  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$224  = 1'h0;
+      \$243  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = \beyond$34 ;
+    \$244  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3499,19 +3627,19 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$225 [0] = \$124 ;
-            \$225 [1] = \$125 ;
-            \$225 [2] = \$126 ;
-            \$225 [3] = \$127 ;
+            \$244 [0] = \$131 ;
+            \$244 [1] = \$132 ;
+            \$244 [2] = \$133 ;
+            \$244 [3] = \$134 ;
           end
     endcase
     if (rst) begin
-      \$225  = 4'h0;
+      \$244  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = counts;
+    \$245  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3533,11 +3661,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$226  = \$128 ;
+            \$245  = \$135 ;
           end
     endcase
     if (rst) begin
-      \$226  = 1'h0;
+      \$245  = 1'h0;
     end
   end
   always @* begin
@@ -3545,7 +3673,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$137 ;
+          row_write = \$146 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3567,7 +3695,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$151 [1:0];
+          row_write = \$161 [1:0];
     endcase
   end
   always @* begin
@@ -3583,26 +3711,15 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$138 ) begin
+          if (\$147 ) begin
             done = report;
           end
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -3631,11 +3748,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'hb:
           /* empty */;
       4'h4:
-          if (\$152 ) begin
+          if (\$162 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$169 ) begin
+    if (\$178 ) begin
       done = 1'h1;
     end
   end
@@ -3646,7 +3763,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$141 ;
+          leaves = \$150 ;
     endcase
   end
   always @* begin
@@ -3656,8 +3773,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-            if (\$146 ) begin
+          if (\$152 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -3670,16 +3787,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -3690,18 +3802,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -3712,22 +3817,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -3738,25 +3832,9 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            command_code = \$156 ;
           end
     endcase
   end
@@ -3838,13 +3916,13 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$147 ) begin
+            if (\$157 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$148 ) begin
+            if (\$158 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3875,7 +3953,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$149 [1:0];
+          slot_write = \$159 [1:0];
     endcase
   end
   always @* begin
@@ -3903,46 +3981,46 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$150 ;
+          slot_in = \$160 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$153 ;
-    dump__payload[127:64] = \$154 ;
-    dump__payload[191:128] = \$155 ;
-    dump__payload[255:192] = \$156 ;
+    dump__payload[63:0] = \$163 ;
+    dump__payload[127:64] = \$164 ;
+    dump__payload[191:128] = \$165 ;
+    dump__payload[255:192] = \$166 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$158  };
-      dump__payload[127:64] = { 52'h0000000000000, \$159  };
-      dump__payload[191:128] = { 52'h0000000000000, \$160  };
-      dump__payload[255:192] = { 52'h0000000000000, \$161  };
+      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$168  };
+      dump__payload[127:64] = { 52'h0000000000000, \$169  };
+      dump__payload[191:128] = { 52'h0000000000000, \$170  };
+      dump__payload[255:192] = { 52'h0000000000000, \$171  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$164 ) begin
-      command_busy = \$167 ;
+    if (\$175 ) begin
+      command_busy = \$177 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$169 ) begin
+    if (\$178 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$136 [3:0];
+  assign index_bits = \$143 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$157 ;
+    dump__payload[256] = \$167 ;
   end
-  assign \$78  = group0_6;
-  assign \$77  = group0_6;
-  assign \$76  = group0_6;
-  assign \$75  = group0_6;
+  assign \$85  = group0_6;
+  assign \$84  = group0_6;
+  assign \$83  = group0_6;
+  assign \$82  = group0_6;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -3954,9 +4032,9 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$137  = 2'h3;
-  assign \$123  = restore__payload[256];
-  assign \$147  = restore__payload[256];
+  assign \$146  = 2'h3;
+  assign \$130  = restore__payload[256];
+  assign \$157  = restore__payload[256];
 endmodule
 
 module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4238,6 +4316,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire classifier_output__valid;
   wire clear;
   wire clear_counters;
+  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
@@ -4524,7 +4603,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
-  wire [31:0] write_data;
   assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
@@ -4892,7 +4970,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(write_data)
+    .write_data(command)
   );
   hotline_small_dispatcher dispatcher (
     .clk(clk),
@@ -5099,15 +5177,16 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
+    .command_write_etc(\$79 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$79 ),
     .index_bits(csr_index_bits_3_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -5145,8 +5224,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot),
-    .write_data(write_data)
+    .snapshot(u_control_snapshot)
   );
   hotline_small_scatter u_scatter (
     .asked__0(asked__0),

@@ -937,56 +937,58 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
-  wire [31:0] \$100 ;
-  wire [31:0] \$101 ;
+  reg \$100 ;
+  reg [5:0] \$101 ;
   wire [31:0] \$102 ;
   wire [31:0] \$103 ;
-  wire [19:0] \$104 ;
+  wire [31:0] \$104 ;
   wire [31:0] \$105 ;
-  wire [1:0] \$106 ;
-  wire [19:0] \$107 ;
-  wire [31:0] \$108 ;
-  wire [1:0] \$109 ;
+  wire [19:0] \$106 ;
+  wire [31:0] \$107 ;
+  wire [1:0] \$108 ;
+  wire [19:0] \$109 ;
   wire \$11 ;
-  wire [19:0] \$110 ;
-  wire [31:0] \$111 ;
-  wire [1:0] \$112 ;
-  wire [19:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [19:0] \$116 ;
-  wire [31:0] \$117 ;
-  wire [1:0] \$118 ;
-  wire [19:0] \$119 ;
+  wire [31:0] \$110 ;
+  wire [1:0] \$111 ;
+  wire [19:0] \$112 ;
+  wire [31:0] \$113 ;
+  wire [1:0] \$114 ;
+  wire [19:0] \$115 ;
+  wire [31:0] \$116 ;
+  wire [1:0] \$117 ;
+  wire [19:0] \$118 ;
+  wire [31:0] \$119 ;
   wire [4:0] \$12 ;
-  wire [31:0] \$120 ;
-  wire [1:0] \$121 ;
-  wire [19:0] \$122 ;
-  wire [31:0] \$123 ;
-  wire [1:0] \$124 ;
-  wire [19:0] \$125 ;
-  wire [31:0] \$126 ;
-  wire [1:0] \$127 ;
-  wire [27:0] \$128 ;
-  wire [31:0] \$129 ;
+  wire [1:0] \$120 ;
+  wire [19:0] \$121 ;
+  wire [31:0] \$122 ;
+  wire [1:0] \$123 ;
+  wire [19:0] \$124 ;
+  wire [31:0] \$125 ;
+  wire [1:0] \$126 ;
+  wire [19:0] \$127 ;
+  wire [31:0] \$128 ;
+  wire [1:0] \$129 ;
   wire \$13 ;
-  wire \$130 ;
-  wire \$131 ;
-  wire [127:0] \$132 ;
-  wire [4:0] \$133 ;
-  wire [3:0] \$134 ;
-  wire \$135 ;
-  wire \$136 ;
+  wire [27:0] \$130 ;
+  wire [31:0] \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire [127:0] \$134 ;
+  wire [4:0] \$135 ;
+  wire [3:0] \$136 ;
   wire \$137 ;
-  wire [1:0] \$138 ;
-  wire [3:0] \$139 ;
+  wire \$138 ;
+  wire \$139 ;
   wire [4:0] \$14 ;
-  wire [130:0] \$140 ;
-  wire [256:0] \$141 ;
-  wire [29:0] \$142 ;
-  wire [63:0] \$143 ;
+  wire [1:0] \$140 ;
+  wire [3:0] \$141 ;
+  wire [130:0] \$142 ;
+  wire [256:0] \$143 ;
   wire [29:0] \$144 ;
   wire [63:0] \$145 ;
+  wire [29:0] \$146 ;
+  wire [63:0] \$147 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -1056,30 +1058,30 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire \$75 ;
   reg \$76 ;
   reg \$77 ;
-  reg [1:0] \$78 ;
-  reg [63:0] \$79 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
   reg [1:0] \$80 ;
   reg [63:0] \$81 ;
-  reg \$82 ;
-  reg [2:0] \$83 ;
+  reg [1:0] \$82 ;
+  reg [63:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [2:0] \$86 ;
+  reg [2:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg \$88 ;
+  reg [2:0] \$88 ;
   reg \$89 ;
   wire \$9 ;
-  reg [4:0] \$90 ;
-  reg [4:0] \$91 ;
-  reg \$92 ;
-  reg \$93 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [4:0] \$92 ;
+  reg [4:0] \$93 ;
   reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg [5:0] \$99 ;
+  reg \$99 ;
   wire abort;
   wire acknowledged;
   wire active;
@@ -1128,7 +1130,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire completion_words__valid;
   wire core;
   wire core_access;
-  wire core_busy;
+  reg core_busy = 1'h1;
+  (* init = 1'h1 *)
   wire [10:0] core_errors;
   wire [11:0] cpl_entry;
   wire [133:0] data__payload;
@@ -1218,6 +1221,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire lower__wready;
   wire lower__wvalid;
   wire lower_busy;
+  wire lower_writing;
   wire [63:0] m_axi__araddr;
   wire m_axi__arvalid;
   wire [63:0] m_axi__awaddr;
@@ -1305,6 +1309,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire sent;
   wire sequencer_request__ready;
   wire sequencer_request__valid;
+  wire split_busy;
   wire [11:0] split_lower__araddr;
   wire [2:0] split_lower__arprot;
   wire [11:0] split_lower__awaddr;
@@ -1366,6 +1371,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   wire waits;
   reg wanted = 1'h0;
   reg was_reset = 1'h1;
+  reg was_written = 1'h0;
   wire [31:0] windows__0__pages;
   wire [31:0] windows__1__pages;
   wire [31:0] windows__2__pages;
@@ -1399,7 +1405,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign \$2  = read_fault_address == address;
   assign \$3  = asked & \$2 ;
   assign \$4  = \$3  ? 2'h0 : read_fault_kind;
-  assign \$5  = ~ busy;
+  assign \$5  = ~ split_busy;
   assign \$6  = wanted & \$5 ;
   assign \$7  = left - 1'h1;
   assign \$8  = | left;
@@ -1419,6 +1425,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign sent = m_axi__arvalid & m_axi_arready;
   assign start = \begin  & gathers;
   assign quiescing = u_read_quiescing | u_write_quiescing;
+  assign core_access = lower_writing | was_written;
   assign \$21  = 2'h2 << index_bits;
   assign list_bank = lists__ask ? lists__bank : rows_list_bank;
   assign list_held = lists__ask ? lists__held : rows_list_held;
@@ -1499,51 +1506,55 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   always @(posedge clk)
     was_reset <= \$76 ;
   always @(posedge clk)
-    gathers <= \$77 ;
+    core_busy <= \$77 ;
   always @(posedge clk)
-    read_fault_kind <= \$78 ;
+    gathers <= \$78 ;
   always @(posedge clk)
-    read_fault_address <= \$79 ;
+    was_written <= \$79 ;
   always @(posedge clk)
-    read_fault__kind <= \$80 ;
+    read_fault_kind <= \$80 ;
   always @(posedge clk)
-    read_fault__address <= \$81 ;
+    read_fault_address <= \$81 ;
   always @(posedge clk)
-    read_fault__known <= \$82 ;
+    read_fault__kind <= \$82 ;
   always @(posedge clk)
-    channel_idle <= \$83 ;
+    read_fault__address <= \$83 ;
   always @(posedge clk)
-    wanted <= \$84 ;
+    read_fault__known <= \$84 ;
   always @(posedge clk)
-    resetting <= \$85 ;
+    channel_idle <= \$85 ;
   always @(posedge clk)
-    left <= \$86 ;
+    wanted <= \$86 ;
   always @(posedge clk)
-    event_descriptors <= \$87 ;
+    resetting <= \$87 ;
   always @(posedge clk)
-    event_failed_descriptors <= \$88 ;
+    left <= \$88 ;
   always @(posedge clk)
-    event_rows_gathered <= \$89 ;
+    event_descriptors <= \$89 ;
   always @(posedge clk)
-    event_bytes_read <= \$90 ;
+    event_failed_descriptors <= \$90 ;
   always @(posedge clk)
-    event_bytes_written <= \$91 ;
+    event_rows_gathered <= \$91 ;
   always @(posedge clk)
-    event_dma_cycles <= \$92 ;
+    event_bytes_read <= \$92 ;
   always @(posedge clk)
-    event_dma_useful <= \$93 ;
+    event_bytes_written <= \$93 ;
   always @(posedge clk)
-    event_dma_core <= \$94 ;
+    event_dma_cycles <= \$94 ;
   always @(posedge clk)
-    event_dma_read <= \$95 ;
+    event_dma_useful <= \$95 ;
   always @(posedge clk)
-    event_dma_write <= \$96 ;
+    event_dma_core <= \$96 ;
   always @(posedge clk)
-    event_dma_overhead <= \$97 ;
+    event_dma_read <= \$97 ;
   always @(posedge clk)
-    core_clk_enable <= \$98 ;
+    event_dma_write <= \$98 ;
   always @(posedge clk)
-    idle_for <= \$99 ;
+    event_dma_overhead <= \$99 ;
+  always @(posedge clk)
+    core_clk_enable <= \$100 ;
+  always @(posedge clk)
+    idle_for <= \$101 ;
   hotline_small_accounts accounts (
     .core(core),
     .dma_core(dma_core),
@@ -1560,8 +1571,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .address(address),
     .asked(asked),
     .available(available),
-    .base_31_0(\$100 ),
-    .base_63_32(\$101 ),
+    .base_31_0(\$102 ),
+    .base_63_32(\$103 ),
     .busy(fetching),
     .data__payload(fetch_data__payload),
     .data__valid(fetch_data__valid),
@@ -1588,9 +1599,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   hotline_small_read_slice read_slice (
     .device_clk(clk),
     .device_rst(device_rst),
-    .input__payload_132_128(\$133 ),
-    .input__payload_data(\$132 ),
-    .input__payload_fault(\$131 ),
+    .input__payload_132_128(\$135 ),
+    .input__payload_data(\$134 ),
+    .input__payload_fault(\$133 ),
     .input__ready(data__ready),
     .input__valid(input__valid),
     .output__payload(fetch_data__payload),
@@ -1624,8 +1635,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .causes(registers_causes),
     .completed(completed),
     .cpl_entry(cpl_entry),
-    .cpl_hi(\$103 ),
-    .cpl_lo(\$102 ),
+    .cpl_hi(\$105 ),
+    .cpl_lo(\$104 ),
     .descriptors(event_descriptors),
     .device_clk(clk),
     .device_rst(device_rst),
@@ -1646,8 +1657,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .quiescing(quiescing),
     .reading(reading),
     .reset(reset),
-    .ring_hi(\$101 ),
-    .ring_lo(\$100 ),
+    .ring_hi(\$103 ),
+    .ring_lo(\$102 ),
     .room(room),
     .rows_gathered(event_rows_gathered),
     .running(running),
@@ -1656,30 +1667,30 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .table_write(table_write),
     .urgent(urgent),
     .waits(waits),
-    .window_0_control_1_0(\$106 ),
-    .window_0_hi(\$105 ),
-    .window_0_lo_31_12(\$104 ),
-    .window_1_control_1_0(\$109 ),
-    .window_1_hi(\$108 ),
-    .window_1_lo_31_12(\$107 ),
-    .window_2_control_1_0(\$112 ),
-    .window_2_hi(\$111 ),
-    .window_2_lo_31_12(\$110 ),
-    .window_3_control_1_0(\$115 ),
-    .window_3_hi(\$114 ),
-    .window_3_lo_31_12(\$113 ),
-    .window_4_control_1_0(\$118 ),
-    .window_4_hi(\$117 ),
-    .window_4_lo_31_12(\$116 ),
-    .window_5_control_1_0(\$121 ),
-    .window_5_hi(\$120 ),
-    .window_5_lo_31_12(\$119 ),
-    .window_6_control_1_0(\$124 ),
-    .window_6_hi(\$123 ),
-    .window_6_lo_31_12(\$122 ),
-    .window_7_control_1_0(\$127 ),
-    .window_7_hi(\$126 ),
-    .window_7_lo_31_12(\$125 ),
+    .window_0_control_1_0(\$108 ),
+    .window_0_hi(\$107 ),
+    .window_0_lo_31_12(\$106 ),
+    .window_1_control_1_0(\$111 ),
+    .window_1_hi(\$110 ),
+    .window_1_lo_31_12(\$109 ),
+    .window_2_control_1_0(\$114 ),
+    .window_2_hi(\$113 ),
+    .window_2_lo_31_12(\$112 ),
+    .window_3_control_1_0(\$117 ),
+    .window_3_hi(\$116 ),
+    .window_3_lo_31_12(\$115 ),
+    .window_4_control_1_0(\$120 ),
+    .window_4_hi(\$119 ),
+    .window_4_lo_31_12(\$118 ),
+    .window_5_control_1_0(\$123 ),
+    .window_5_hi(\$122 ),
+    .window_5_lo_31_12(\$121 ),
+    .window_6_control_1_0(\$126 ),
+    .window_6_hi(\$125 ),
+    .window_6_lo_31_12(\$124 ),
+    .window_7_control_1_0(\$129 ),
+    .window_7_hi(\$128 ),
+    .window_7_lo_31_12(\$127 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -1691,10 +1702,10 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .writing(writing)
   );
   hotline_small_rows rows (
-    .\34_29_0 (\$142 ),
-    .\35_63_0 (\$143 ),
-    .\36_29_0 (\$144 ),
-    .\37_63_0 (\$145 ),
+    .\34_29_0 (\$144 ),
+    .\35_63_0 (\$145 ),
+    .\36_29_0 (\$146 ),
+    .\37_63_0 (\$147 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
     .came(row_came),
@@ -1729,9 +1740,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .walker_stop(abort)
   );
   hotline_small_sequencer sequencer (
-    .\114_31_0 (\$129 ),
-    .\115_0_0 (\$130 ),
-    .\91_27_0 (\$128 ),
+    .\115_31_0 (\$131 ),
+    .\116_0_0 (\$132 ),
+    .\92_27_0 (\$130 ),
     .\abort$186 (abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
@@ -1742,8 +1753,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .core_access(core_access),
     .core_busy(core_busy),
     .core_errors(core_errors),
-    .cpl_base_31_0(\$102 ),
-    .cpl_base_63_32(\$103 ),
+    .cpl_base_31_0(\$104 ),
+    .cpl_base_63_32(\$105 ),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -1786,38 +1797,38 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .urgent(urgent),
     .waits(waits),
     .watch(working),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .words__ready(completion_words__ready),
     .working_enable(working_enable),
     .\working_full$116 (working_full),
@@ -1853,7 +1864,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .bus__wready(s_axil__wready),
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
-    .busy(busy),
+    .busy(split_busy),
     .clk(clk),
     .hold(hold),
     .lower__araddr(split_lower__araddr),
@@ -1876,7 +1887,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .lower__wstrb(split_lower__wstrb),
     .lower__wvalid(lower__wvalid),
     .lower_busy(lower_busy),
-    .lower_writing(core_access),
+    .lower_writing(lower_writing),
     .rst(rst),
     .upper__arready(upper__arready),
     .upper__arvalid(split_upper__arvalid),
@@ -1903,8 +1914,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
     .command_done(command_done),
-    .completion_words__payload_last(\$130 ),
-    .completion_words__payload_word(\$129 ),
+    .completion_words__payload_last(\$132 ),
+    .completion_words__payload_word(\$131 ),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
     .data__ready(streams_data__ready),
@@ -1914,10 +1925,10 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .done(done),
     .finished(finished),
     .flush(flush),
-    .\held$34 (held),
+    .\held$42 (held),
     .input__payload(fetch_data__payload),
     .it(it),
-    .joiner_output__payload(\$141 ),
+    .joiner_output__payload(\$143 ),
     .keys__payload(keys__payload),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
@@ -1926,7 +1937,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .\listed$33 (listed),
+    .\listed$41 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -1943,7 +1954,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .moved(state_moved),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$140 ),
+    .output__payload(\$142 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
@@ -1961,7 +1972,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   );
   hotline_small_stream_core u_core (
     .acknowledged(u_core_acknowledged),
-    .busy(core_busy),
+    .busy(busy),
     .clk(core_clk),
     .command(command),
     .command_done(command_done),
@@ -2010,13 +2021,13 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .s_axil_wready(u_core_s_axil_wready),
     .s_axil_wstrb(split_lower__wstrb),
     .s_axil_wvalid(u_core_s_axil_wvalid),
-    .s_axis_lookup_tdata(\$140 [127:0]),
-    .s_axis_lookup_tkeep({ \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129], \$140 [129:128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128], \$140 [128] }),
-    .s_axis_lookup_tlast(\$140 [130]),
+    .s_axis_lookup_tdata(\$142 [127:0]),
+    .s_axis_lookup_tkeep({ \$142 [129], \$142 [129], \$142 [129], \$142 [129], \$142 [129], \$142 [129], \$142 [129], \$142 [129:128], \$142 [128], \$142 [128], \$142 [128], \$142 [128], \$142 [128], \$142 [128], \$142 [128] }),
+    .s_axis_lookup_tlast(\$142 [130]),
     .s_axis_lookup_tready(u_core_s_axis_lookup_tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$141 [255:0]),
-    .s_axis_state_tlast(\$141 [256]),
+    .s_axis_state_tdata(\$143 [255:0]),
+    .s_axis_state_tlast(\$143 [256]),
     .s_axis_state_tready(u_core_s_axis_state_tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -2029,9 +2040,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .working_start(working_start)
   );
   hotline_small_read u_read (
-    .\43_0_0 (\$131 ),
-    .\44_127_0 (\$132 ),
-    .\88_4_0 (\$133 ),
+    .\43_0_0 (\$133 ),
+    .\44_127_0 (\$134 ),
+    .\88_4_0 (\$135 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -2047,7 +2058,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .idle(idle),
     .input__payload(request__payload),
     .input__valid(u_read_input__valid),
-    .length(\$134 ),
+    .length(\$136 ),
     .outstanding(reading),
     .quiescing(u_read_quiescing),
     .rdata(m_axi_rdata),
@@ -2055,43 +2066,43 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .rid(m_axi_rid),
     .rresp(m_axi_rresp),
     .rvalid(m_axi_rvalid),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 )
+    .windows__7__read_etc(\$129 )
   );
   hotline_small_write u_write (
-    .\14_0_0 (\$135 ),
-    .\15_0_0 (\$136 ),
-    .\16_0_0 (\$137 ),
+    .\14_0_0 (\$137 ),
+    .\15_0_0 (\$138 ),
+    .\16_0_0 (\$139 ),
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awready(m_axi_awready),
@@ -2108,7 +2119,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .buffer2_target(channels__2__target),
     .bus_rst(bus_rst),
     .bvalid(m_axi_bvalid),
-    .channel(\$138 ),
+    .channel(\$140 ),
     .channels__0__beats__ready(channels__0__ready),
     .channels__1__beats__ready(channels__1__ready),
     .channels__2__beats__ready(channels__2__ready),
@@ -2117,44 +2128,44 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .length(\$139 ),
+    .length(\$141 ),
     .load_etc(load),
     .outstanding(writing),
     .quiescing(u_write_quiescing),
     .target(channels__0__target),
     .wdata(m_axi__wdata),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .wlast(m_axi__wlast),
     .wready(m_axi_wready),
     .wstrb(m_axi__wstrb),
@@ -2169,184 +2180,198 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$1 ;
+    \$77  = busy;
     if (rst) begin
-      \$77  = 1'h0;
+      \$77  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = fault__kind;
+    \$78  = \$1 ;
     if (rst) begin
-      \$78  = 2'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = fault__address;
+    \$79  = lower_writing;
     if (rst) begin
-      \$79  = 64'h0000000000000000;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = \$4 ;
+    \$80  = fault__kind;
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = read_fault_address;
+    \$81  = fault__address;
     if (rst) begin
       \$81  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = 1'h1;
+    \$82  = \$4 ;
     if (rst) begin
-      \$82  = 1'h0;
+      \$82  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = { \$137 , \$136 , \$135  };
+    \$83  = read_fault_address;
     if (rst) begin
-      \$83  = 3'h0;
+      \$83  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = wanted;
+    \$84  = 1'h1;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = { \$139 , \$138 , \$137  };
+    if (rst) begin
+      \$85  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = wanted;
     if (reset) begin
-      \$84  = 1'h1;
+      \$86  = 1'h1;
     end
     if (\$6 ) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
     if (rst) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = resetting;
+    \$87  = resetting;
     if (\$6 ) begin
-      \$85  = 1'h1;
+      \$87  = 1'h1;
     end else if (resetting) begin
-      \$85  = \$8 ;
+      \$87  = \$8 ;
     end
-    if (rst) begin
-      \$85  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = left;
-    if (\$6 ) begin
-      \$86  = 3'h7;
-    end else if (resetting) begin
-      \$86  = \$7 [2:0];
-    end
-    if (rst) begin
-      \$86  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = completed;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$10 ;
+    \$88  = left;
+    if (\$6 ) begin
+      \$88  = 3'h7;
+    end else if (resetting) begin
+      \$88  = \$7 [2:0];
+    end
     if (rst) begin
-      \$88  = 1'h0;
+      \$88  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = row_came;
+    \$89  = completed;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$12 ;
+    \$90  = \$10 ;
     if (rst) begin
-      \$90  = 5'h00;
+      \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$14 ;
+    \$91  = row_came;
     if (rst) begin
-      \$91  = 5'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = dma_cycles;
+    \$92  = \$12 ;
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = dma_useful;
+    \$93  = \$14 ;
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = dma_core;
+    \$94  = dma_cycles;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = dma_read;
+    \$95  = dma_useful;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = dma_write;
+    \$96  = dma_core;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = dma_overhead;
+    \$97  = dma_read;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = \$17 ;
+    \$98  = dma_write;
     if (rst) begin
-      \$98  = 1'h1;
+      \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = idle_for;
+    \$99  = dma_overhead;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = \$17 ;
+    if (rst) begin
+      \$100  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = idle_for;
     if (active) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end else if (\$18 ) begin
-      \$99  = \$19 [5:0];
+      \$101  = \$19 [5:0];
     end
     if (rst) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end
   end
   always @* begin
@@ -2356,13 +2381,13 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
       request__payload = fetch_request__payload;
     end
     if (\$29 ) begin
-      request__payload = { \$142 , \$143  };
+      request__payload = { \$144 , \$145  };
     end
     if (\$36 ) begin
-      request__payload = { 2'h1, \$128 , it[127:64] };
+      request__payload = { 2'h1, \$130 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = { \$144 , \$145  };
+      request__payload = { \$146 , \$147  };
     end
   end
   always @* begin
@@ -2463,8 +2488,8 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign state_rows = \$21 [31:0];
-  assign input__payload = { \$131 , \$133 , \$132  };
-  assign data__payload = { \$131 , \$133 , \$132  };
+  assign input__payload = { \$133 , \$135 , \$134  };
+  assign data__payload = { \$133 , \$135 , \$134  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -2473,9 +2498,9 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign s_axil_rdata = s_axil__rdata;
   assign s_axil_rresp = s_axil__rresp;
   assign s_axil_rvalid = s_axil__rvalid;
-  assign m_axi_awid = { 2'h0, \$138  };
+  assign m_axi_awid = { 2'h0, \$140  };
   assign m_axi_awaddr = m_axi__awaddr;
-  assign m_axi_awlen = { 4'h0, \$139  };
+  assign m_axi_awlen = { 4'h0, \$141  };
   assign m_axi_awsize = 3'h4;
   assign m_axi_awburst = 2'h1;
   assign m_axi_awlock = 1'h0;
@@ -2490,7 +2515,7 @@ module hotline_small_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvali
   assign m_axi_bready = 1'h1;
   assign m_axi_arid = tag;
   assign m_axi_araddr = m_axi__araddr;
-  assign m_axi_arlen = { 4'h0, \$134  };
+  assign m_axi_arlen = { 4'h0, \$136  };
   assign m_axi_arsize = 3'h4;
   assign m_axi_arburst = 2'h1;
   assign m_axi_arlock = 1'h0;
@@ -2559,8 +2584,8 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
+  wire [2:0] \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -2577,36 +2602,38 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   reg [1:0] \$27 ;
   reg \$28 ;
   reg \$29 ;
-  wire \$3 ;
+  wire [32:0] \$3 ;
   reg [63:0] \$30 ;
   reg [511:0] \$31 ;
   reg \$32 ;
+  reg \$33 ;
   wire [32:0] \$4 ;
-  wire [32:0] \$5 ;
-  wire [33:0] \$6 ;
+  wire [33:0] \$5 ;
+  wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg [1:0] adding = 2'h0;
-  reg faulty = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg ended = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg faulty = 1'h0;
   reg halted = 1'h0;
   reg [32:0] place_low = 33'h000000000;
   reg [63:0] place_sum = 64'h0000000000000000;
-  assign \$1  = faulty | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) data__payload[133];
-  assign \$2  = enable & \$1 ;
-  assign \$3  = output__valid & output__ready;
-  assign \$4  = base_31_0 + { entry, 6'h00 };
-  assign \$5  = base_63_32 + 1'h0;
-  assign \$6  = \$5  + place_low[32];
-  assign \$7  = ~ busy;
-  assign \$8  = ~ output__valid;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = \$9  & enable;
-  assign \$11  = \$10  & available;
-  assign \$12  = ~ halted;
-  assign \$13  = \$11  & \$12 ;
-  assign \$15  = request__valid & request__ready;
-  assign \$16  = faulty | data__payload[133];
+  assign \$1  = enable & (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) faulty;
+  assign \$2  = output__valid & output__ready;
+  assign \$3  = base_31_0 + { entry, 6'h00 };
+  assign \$4  = base_63_32 + 1'h0;
+  assign \$5  = \$4  + place_low[32];
+  assign \$6  = ~ busy;
+  assign \$7  = ~ output__valid;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = \$8  & enable;
+  assign \$10  = \$9  & available;
+  assign \$11  = ~ halted;
+  assign \$12  = \$10  & \$11 ;
+  assign \$14  = request__valid & request__ready;
+  assign \$15  = faulty | data__payload[133];
+  assign \$16  = data__valid & data__payload[132];
   assign \$17  = ~ failed;
   assign \$18  = enable & \$17 ;
   assign \$19  = ~ enable;
@@ -2633,35 +2660,31 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   always @(posedge device_clk)
     output__payload <= \$31 ;
   always @(posedge device_clk)
-    halted <= \$32 ;
+    ended <= \$32 ;
+  always @(posedge device_clk)
+    halted <= \$33 ;
   always @* begin
     if (starts_blocks) begin end
     fetched = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        fetched = enable;
-      end
+    if (ended) begin
+      fetched = enable;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     failed = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        failed = \$2 ;
-      end
+    if (ended) begin
+      failed = \$1 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$22  = output__valid;
-    if (\$3 ) begin
+    if (\$2 ) begin
       \$22  = 1'h0;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$22  = \$18 ;
-      end
+    if (ended) begin
+      \$22  = \$18 ;
     end
     if (\$21 ) begin
       \$22  = 1'h0;
@@ -2672,14 +2695,14 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = \$4 ;
+    \$23  = \$3 ;
     if (device_rst) begin
       \$23  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = { \$6 [31:0], place_low[31:0] };
+    \$24  = { \$5 [31:0], place_low[31:0] };
     if (device_rst) begin
       \$24  = 64'h0000000000000000;
     end
@@ -2687,13 +2710,11 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   always @* begin
     if (starts_blocks) begin end
     \$25  = busy;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$25  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$25  = 1'h0;
-      end
+    if (ended) begin
+      \$25  = 1'h0;
     end
     if (device_rst) begin
       \$25  = 1'h0;
@@ -2702,11 +2723,11 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   always @* begin
     if (starts_blocks) begin end
     \$26  = faulty;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$26  = 1'h0;
     end
     if (data__valid) begin
-      \$26  = \$16 ;
+      \$26  = \$15 ;
     end
     if (device_rst) begin
       \$26  = 1'h0;
@@ -2715,10 +2736,10 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$27  = 2'h1;
     end else begin
-      \$27  = \$14 [1:0];
+      \$27  = \$13 [1:0];
     end
     if (device_rst) begin
       \$27  = 2'h0;
@@ -2730,7 +2751,7 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
     if (adding[1]) begin
       \$28  = 1'h1;
     end
-    if (\$15 ) begin
+    if (\$14 ) begin
       \$28  = 1'h0;
     end
     if (device_rst) begin
@@ -2743,10 +2764,8 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
     if (adding[1]) begin
       \$29  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$29  = 1'h0;
-      end
+    if (ended) begin
+      \$29  = 1'h0;
     end
     if (device_rst) begin
       \$29  = 1'h0;
@@ -2774,23 +2793,28 @@ module hotline_small_fetch(device_rst, request__ready, available, entry, data__v
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = halted;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$32  = failed;
-      end
-    end
-    if (\$21 ) begin
-      \$32  = 1'h0;
-    end
+    \$32  = \$16 ;
     if (device_rst) begin
       \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = halted;
+    if (ended) begin
+      \$33  = failed;
+    end
+    if (\$21 ) begin
+      \$33  = 1'h0;
+    end
+    if (device_rst) begin
+      \$33  = 1'h0;
     end
   end
   assign request__payload[93:92] = 2'h0;
   assign request__payload[91:64] = 28'h0000004;
   assign request__payload[63:0] = address;
-  assign \$14  = { adding, 1'h0 };
+  assign \$13  = { adding, 1'h0 };
 endmodule
 
 module hotline_small_interrupt(device_rst, causes, acknowledged, irq, device_clk);
@@ -16823,15 +16847,17 @@ module hotline_small_rows_walker(device_rst, start, names__valid, keys__payload,
   assign \$36 [27:0] = row_granules;
 endmodule
 
-module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, running, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
+module hotline_small_sequencer(device_rst, core_access, state_rows, request__ready, moved, unknown_table, beyond_table, core_errors, working_ready, \working_full$116 , room, cpl_entry, generation, urgent, running, write_fault__known, core_busy, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
 , cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \91_27_0 , descriptors__ready, waits
-, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \114_31_0 , \115_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \92_27_0 , descriptors__ready, waits
+, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \115_31_0 , \116_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
 , lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
+  input core_access;
+  wire core_access;
   input [31:0] state_rows;
   wire [31:0] state_rows;
   input request__ready;
@@ -16842,16 +16868,12 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire unknown_table;
   input beyond_table;
   wire beyond_table;
-  input core_busy;
-  wire core_busy;
   input [10:0] core_errors;
   wire [10:0] core_errors;
   input working_ready;
   wire working_ready;
   input \working_full$116 ;
   wire \working_full$116 ;
-  input core_access;
-  wire core_access;
   input room;
   wire room;
   input [11:0] cpl_entry;
@@ -16864,6 +16886,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire running;
   input write_fault__known;
   wire write_fault__known;
+  input core_busy;
+  wire core_busy;
   (* enum_base_type = "Fault" *)
   (* enum_value_00 = "NONE" *)
   (* enum_value_01 = "WINDOW" *)
@@ -16956,8 +16980,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   output [7:0] command;
   reg [7:0] command;
   (* init = 28'h0000000 *)
-  output [27:0] \91_27_0 ;
-  wire [27:0] \91_27_0 ;
+  output [27:0] \92_27_0 ;
+  wire [27:0] \92_27_0 ;
   output descriptors__ready;
   reg descriptors__ready;
   output waits;
@@ -16992,10 +17016,10 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   reg \abort$186  = 1'h0;
   output [511:0] it;
   reg [511:0] it = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  output [31:0] \114_31_0 ;
-  wire [31:0] \114_31_0 ;
-  output \115_0_0 ;
-  wire \115_0_0 ;
+  output [31:0] \115_31_0 ;
+  wire [31:0] \115_31_0 ;
+  output \116_0_0 ;
+  wire \116_0_0 ;
   output completion_words__valid;
   wire completion_words__valid;
   output [7:0] outcome_status;
@@ -17040,22 +17064,23 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire [7:0] \$1 ;
   wire [31:0] \$10 ;
   reg \$100 ;
-  reg [31:0] \$101 ;
-  reg [32:0] \$102 ;
-  reg [63:0] \$103 ;
-  reg [32:0] \$104 ;
-  reg [63:0] \$105 ;
-  reg \$106 ;
-  reg [31:0] \$107 ;
-  reg [511:0] \$108 ;
-  reg \$109 ;
+  reg \$101 ;
+  reg [31:0] \$102 ;
+  reg [32:0] \$103 ;
+  reg [63:0] \$104 ;
+  reg [32:0] \$105 ;
+  reg [63:0] \$106 ;
+  reg \$107 ;
+  reg [31:0] \$108 ;
+  reg [511:0] \$109 ;
   wire \$11 ;
   reg \$110 ;
   reg \$111 ;
-  reg [3:0] \$112 ;
+  reg \$112 ;
   reg [3:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire \$115 ;
+  reg [3:0] \$114 ;
+  wire [31:0] \$115 ;
+  wire \$116 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -17091,26 +17116,26 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [37:0] \$44 ;
-  wire [34:0] \$45 ;
+  wire \$44 ;
+  wire [37:0] \$45 ;
   wire [34:0] \$46 ;
   wire [34:0] \$47 ;
-  wire [37:0] \$48 ;
-  wire [32:0] \$49 ;
+  wire [34:0] \$48 ;
+  wire [37:0] \$49 ;
   wire [31:0] \$5 ;
-  wire [33:0] \$50 ;
+  wire [32:0] \$50 ;
   wire [33:0] \$51 ;
-  wire [32:0] \$52 ;
+  wire [33:0] \$52 ;
   wire [32:0] \$53 ;
-  wire [33:0] \$54 ;
-  wire [32:0] \$55 ;
+  wire [32:0] \$54 ;
+  wire [33:0] \$55 ;
   wire [32:0] \$56 ;
-  wire [33:0] \$57 ;
-  wire \$58 ;
+  wire [32:0] \$57 ;
+  wire [33:0] \$58 ;
   wire \$59 ;
   wire [31:0] \$6 ;
-  wire [32:0] \$60 ;
-  wire \$61 ;
+  wire \$60 ;
+  wire [32:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
@@ -17122,29 +17147,29 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   wire [31:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [4:0] \$72 ;
-  wire \$73 ;
+  wire \$72 ;
+  wire [4:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [10:0] \$78 ;
+  wire [4:0] \$78 ;
   wire \$79 ;
   wire [31:0] \$8 ;
-  wire \$80 ;
+  wire [10:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [4:0] \$84 ;
-  wire \$85 ;
+  wire \$84 ;
+  wire [4:0] \$85 ;
   wire \$86 ;
-  wire [4:0] \$87 ;
-  wire \$88 ;
+  wire \$87 ;
+  wire [4:0] \$88 ;
   wire \$89 ;
   wire [31:0] \$9 ;
-  reg [27:0] \$90 ;
-  reg [27:0] \$91  = 28'h0000000;
-  reg \$92 ;
+  wire \$90 ;
+  reg [27:0] \$91 ;
+  reg [27:0] \$92  = 28'h0000000;
   reg \$93 ;
   reg \$94 ;
   reg \$95 ;
@@ -17230,103 +17255,104 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   assign \$32  = fsm_state == 4'ha;
   assign \$33  = fsm_state == 4'hb;
   assign \$34  = fsm_state == 4'hc;
-  assign \$35  = it[7:0] == 1'h1;
-  assign \$36  = it[7:0] == 2'h2;
-  assign \$37  = it[7:0] == 2'h3;
-  assign \$38  = it[7:0] == 3'h4;
-  assign \$39  = it[7:0] == 3'h5;
-  assign \$40  = it[7:0] == 3'h6;
-  assign \$41  = it[7:0] == 3'h7;
-  assign \$42  = it[7:0] == 4'h8;
-  assign \$43  = | it[191:160];
-  assign \$44  = it[159:128] * 6'h20;
-  assign \$47  = by_row ? \$45  : \$46 ;
-  assign \$48  = is_restore ? \$44  : { 3'h0, \$47  };
-  assign \$49  = size + 5'h10;
-  assign \$50  = \$49  - 1'h1;
-  assign \$52  = it[351:320] + 11'h400;
-  assign \$53  = it[383:352] + 1'h0;
-  assign \$54  = \$53  + verdicts_low[32];
-  assign \$55  = cpl_base_31_0 + { cpl_entry, 6'h00 };
-  assign \$56  = cpl_base_63_32 + 1'h0;
-  assign \$57  = \$56  + report_low[32];
-  assign \$58  = ~ enable;
-  assign \$59  = watch & \$58 ;
-  assign \$60  = cycles + 1'h1;
-  assign \$61  = ~ enable;
-  assign \$62  = descriptors__valid & descriptors__ready;
-  assign \$63  = | verdict;
-  assign \$64  = \$63  | is_fence;
-  assign \$65  = ~ core_busy;
-  assign \$66  = \$65  & working_ready;
-  assign \$67  = | \wait ;
-  assign \$68  = ~ core_busy;
-  assign \$69  = working_ready & \$68 ;
-  assign \$70  = ~ core_access;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = \wait  - 1'h1;
-  assign \$73  = is_learn | working_enable;
-  assign \$74  = \$73  | is_front;
-  assign \$75  = \$74  | is_restore;
+  assign \$35  = fsm_state == 4'hd;
+  assign \$36  = it[7:0] == 1'h1;
+  assign \$37  = it[7:0] == 2'h2;
+  assign \$38  = it[7:0] == 2'h3;
+  assign \$39  = it[7:0] == 3'h4;
+  assign \$40  = it[7:0] == 3'h5;
+  assign \$41  = it[7:0] == 3'h6;
+  assign \$42  = it[7:0] == 3'h7;
+  assign \$43  = it[7:0] == 4'h8;
+  assign \$44  = | it[191:160];
+  assign \$45  = it[159:128] * 6'h20;
+  assign \$48  = by_row ? \$46  : \$47 ;
+  assign \$49  = is_restore ? \$45  : { 3'h0, \$48  };
+  assign \$50  = size + 5'h10;
+  assign \$51  = \$50  - 1'h1;
+  assign \$53  = it[351:320] + 11'h400;
+  assign \$54  = it[383:352] + 1'h0;
+  assign \$55  = \$54  + verdicts_low[32];
+  assign \$56  = cpl_base_31_0 + { cpl_entry, 6'h00 };
+  assign \$57  = cpl_base_63_32 + 1'h0;
+  assign \$58  = \$57  + report_low[32];
+  assign \$59  = ~ enable;
+  assign \$60  = watch & \$59 ;
+  assign \$61  = cycles + 1'h1;
+  assign \$62  = ~ enable;
+  assign \$63  = descriptors__valid & descriptors__ready;
+  assign \$64  = | verdict;
+  assign \$65  = \$64  | is_fence;
+  assign \$66  = ~ core_busy;
+  assign \$67  = \$66  & working_ready;
+  assign \$68  = | \wait ;
+  assign \$69  = ~ core_busy;
+  assign \$70  = working_ready & \$69 ;
+  assign \$71  = ~ core_access;
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = \wait  - 1'h1;
+  assign \$74  = is_learn | working_enable;
+  assign \$75  = \$74  | is_front;
   assign \$76  = is_dump | is_restore;
   assign \$77  = \$76  | is_select;
-  assign \$79  = | \$78 ;
-  assign \$80  = \$77  & \$79 ;
-  assign \$81  = | \wait ;
-  assign \$82  = ~ core_busy;
-  assign \$83  = moved & \$82 ;
-  assign \$84  = \wait  - 1'h1;
-  assign \$85  = | \wait ;
-  assign \$86  = & writer_channel_idle;
-  assign \$87  = \wait  - 1'h1;
-  assign \$88  = | write_fault__kind;
-  assign \$89  = writing_fault | \$88 ;
+  assign \$78  = \wait  - 1'h1;
+  assign \$79  = ! \wait ;
+  assign \$81  = | \$80 ;
+  assign \$82  = | \wait ;
+  assign \$83  = ~ core_busy;
+  assign \$84  = moved & \$83 ;
+  assign \$85  = \wait  - 1'h1;
+  assign \$86  = | \wait ;
+  assign \$87  = & writer_channel_idle;
+  assign \$88  = \wait  - 1'h1;
+  assign \$89  = | write_fault__kind;
+  assign \$90  = writing_fault | \$89 ;
   always @(posedge device_clk)
-    \$91  <= \$90 ;
+    \$92  <= \$91 ;
   always @(posedge device_clk)
-    is_fence <= \$92 ;
+    is_fence <= \$93 ;
   always @(posedge device_clk)
-    is_learn <= \$93 ;
+    is_learn <= \$94 ;
   always @(posedge device_clk)
-    working_enable <= \$94 ;
+    working_enable <= \$95 ;
   always @(posedge device_clk)
-    is_gather <= \$95 ;
+    is_gather <= \$96 ;
   always @(posedge device_clk)
-    is_dump <= \$96 ;
+    is_dump <= \$97 ;
   always @(posedge device_clk)
-    is_restore <= \$97 ;
+    is_restore <= \$98 ;
   always @(posedge device_clk)
-    is_select <= \$98 ;
+    is_select <= \$99 ;
   always @(posedge device_clk)
-    is_front <= \$99 ;
+    is_front <= \$100 ;
   always @(posedge device_clk)
-    by_row <= \$100 ;
+    by_row <= \$101 ;
   always @(posedge device_clk)
-    size <= \$101 ;
+    size <= \$102 ;
   always @(posedge device_clk)
-    verdicts_low <= \$102 ;
+    verdicts_low <= \$103 ;
   always @(posedge device_clk)
-    verdicts_sum <= \$103 ;
+    verdicts_sum <= \$104 ;
   always @(posedge device_clk)
-    report_low <= \$104 ;
+    report_low <= \$105 ;
   always @(posedge device_clk)
-    report_sum <= \$105 ;
+    report_sum <= \$106 ;
   always @(posedge device_clk)
-    \abort$186  <= \$106 ;
+    \abort$186  <= \$107 ;
   always @(posedge device_clk)
-    cycles <= \$107 ;
+    cycles <= \$108 ;
   always @(posedge device_clk)
-    it <= \$108 ;
+    it <= \$109 ;
   always @(posedge device_clk)
-    writing_fault <= \$109 ;
+    writing_fault <= \$110 ;
   always @(posedge device_clk)
-    began <= \$110 ;
+    began <= \$111 ;
   always @(posedge device_clk)
-    halted <= \$111 ;
+    halted <= \$112 ;
   always @(posedge device_clk)
-    fsm_state <= \$112 ;
+    fsm_state <= \$113 ;
   always @(posedge device_clk)
-    \wait  <= \$113 ;
+    \wait  <= \$114 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -17412,8 +17438,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
     .target(target)
   );
   hotline_small_sequencer_writer writer (
-    .\14_31_0 (\$114 ),
-    .\16_0_0 (\$115 ),
+    .\14_31_0 (\$115 ),
+    .\16_0_0 (\$116 ),
     .channel_idle(writer_channel_idle[2]),
     .completion(completion),
     .device_clk(device_clk),
@@ -17447,9 +17473,9 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$51 [27:0];
+    \$91  = \$52 [27:0];
     if (device_rst) begin
-      \$90  = 28'h0000000;
+      \$91  = 28'h0000000;
     end
   end
   always @* begin
@@ -17494,15 +17520,17 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           watch = 1'h1;
       4'h6:
           watch = 1'h1;
+      4'h9:
+          watch = 1'h1;
       4'h8:
           watch = 1'h1;
       4'h7:
           watch = 1'h1;
-      4'ha:
-          watch = 1'h1;
       4'hb:
           watch = 1'h1;
-      4'h9:
+      4'hc:
+          watch = 1'h1;
+      4'ha:
           watch = 1'h1;
     endcase
   end
@@ -17524,15 +17552,17 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           load[2] = summary_load;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           load[2] = 1'h1;
@@ -17588,15 +17618,17 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           targets__2 = target;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           targets__2 = report_sum;
@@ -17670,6 +17702,8 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           request__valid = 1'h1;
     endcase
@@ -17690,11 +17724,13 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           flush = 1'h1;
     endcase
   end
@@ -17714,11 +17750,13 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           if (working_enable) begin
             summary_start = 1'h1;
           end
@@ -17740,15 +17778,17 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           writer_start = 1'h1;
@@ -17770,19 +17810,21 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             completed = \$22 ;
           end
@@ -17804,30 +17846,25 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             lost = writing_fault;
           end
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$35 ;
-    if (device_rst) begin
-      \$92  = 1'h0;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -17887,109 +17924,81 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = \$48 [31:0];
+    \$101  = \$44 ;
     if (device_rst) begin
-      \$101  = 32'd0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \$52 ;
+    \$102  = \$49 [31:0];
     if (device_rst) begin
-      \$102  = 33'h000000000;
+      \$102  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = { \$54 [31:0], verdicts_low[31:0] };
+    \$103  = \$53 ;
     if (device_rst) begin
-      \$103  = 64'h0000000000000000;
+      \$103  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = \$55 ;
+    \$104  = { \$55 [31:0], verdicts_low[31:0] };
     if (device_rst) begin
-      \$104  = 33'h000000000;
+      \$104  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = { \$57 [31:0], report_low[31:0] };
+    \$105  = \$56 ;
     if (device_rst) begin
-      \$105  = 64'h0000000000000000;
+      \$105  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = \$59 ;
+    \$106  = { \$58 [31:0], report_low[31:0] };
     if (device_rst) begin
-      \$106  = 1'h0;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = cycles;
+    \$107  = \$60 ;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = cycles;
     if (running) begin
-      \$107  = \$60 [31:0];
+      \$108  = \$61 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$107  = 32'd0;
+          \$108  = 32'd0;
     endcase
     if (device_rst) begin
-      \$107  = 32'd0;
+      \$108  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = it;
+    \$109  = it;
     casez (fsm_state)
       4'h0:
-          \$108  = descriptors__payload;
+          \$109  = descriptors__payload;
     endcase
     if (device_rst) begin
-      \$108  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$109  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = writing_fault;
-    casez (fsm_state)
-      4'h0:
-          \$109  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          \$109  = \$89 ;
-    endcase
-    if (device_rst) begin
-      \$109  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$110  = began;
+    \$110  = writing_fault;
     casez (fsm_state)
       4'h0:
           \$110  = 1'h0;
@@ -18002,7 +18011,23 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h5:
           /* empty */;
       4'h6:
-          \$110  = 1'h1;
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
+          \$110  = \$90 ;
     endcase
     if (device_rst) begin
       \$110  = 1'h0;
@@ -18010,12 +18035,10 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = halted;
+    \$111  = began;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-            \$111  = 1'h0;
-          end
+          \$111  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -18025,23 +18048,7 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          if (writer_done) begin
-            \$111  = writing_fault;
-          end
+          \$111  = 1'h1;
     endcase
     if (device_rst) begin
       \$111  = 1'h0;
@@ -18049,132 +18056,193 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = fsm_state;
+    \$112  = halted;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-          end else if (\$62 ) begin
-            \$112  = 4'h1;
+          if (\$62 ) begin
+            \$112  = 1'h0;
           end
       4'h1:
-          \$112  = 4'h2;
+          /* empty */;
       4'h2:
-          if (refuse) begin
-            \$112  = 4'h3;
-            if (\$64 ) begin
-              \$112  = 4'h4;
-            end
-          end
+          /* empty */;
       4'h3:
-          if (\$66 ) begin
-            \$112  = 4'h5;
-          end
+          /* empty */;
       4'h5:
-          if (\$67 ) begin
-          end else if (\$71 ) begin
-            \$112  = 4'h6;
-          end
+          /* empty */;
       4'h6:
-        begin
-          \$112  = 4'h7;
-          if (\$75 ) begin
-            \$112  = 4'h8;
-          end
-          if (\$80 ) begin
-            \$112  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$112  = 4'h7;
-          end
-      4'h7:
-          if (\$81 ) begin
-          end else if (\$83 ) begin
-            \$112  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$112  = 4'h9;
-          if (working_enable) begin
-            \$112  = 4'hb;
-          end
-        end
-      4'hb:
-          if (summary_done) begin
-            \$112  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (\$85 ) begin
-          end else if (\$86 ) begin
-            \$112  = 4'h4;
-          end
-      4'h4:
-          \$112  = 4'hc;
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
           if (writer_done) begin
-            \$112  = 4'h0;
+            \$112  = writing_fault;
           end
     endcase
     if (device_rst) begin
-      \$112  = 4'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = \wait ;
+    \$113  = fsm_state;
     casez (fsm_state)
       4'h0:
-          /* empty */;
+          if (\$62 ) begin
+          end else if (\$63 ) begin
+            \$113  = 4'h1;
+          end
       4'h1:
-          /* empty */;
+          \$113  = 4'h2;
       4'h2:
-          /* empty */;
+          if (refuse) begin
+            \$113  = 4'h3;
+            if (\$65 ) begin
+              \$113  = 4'h4;
+            end
+          end
       4'h3:
-          if (\$66 ) begin
-            \$113  = 4'h8;
+          if (\$67 ) begin
+            \$113  = 4'h5;
           end
       4'h5:
-          if (\$67 ) begin
-            \$113  = \$72 [3:0];
+          if (\$68 ) begin
+          end else if (\$72 ) begin
+            \$113  = 4'h6;
           end
       4'h6:
         begin
-          \$113  = 4'h8;
-          if (\$80 ) begin
+          \$113  = 4'h7;
+          if (\$75 ) begin
             \$113  = 4'h8;
+          end
+          if (\$77 ) begin
+            \$113  = 4'h9;
           end
         end
+      4'h9:
+          if (\$79 ) begin
+            \$113  = 4'h7;
+            if (is_restore) begin
+              \$113  = 4'h8;
+            end
+            if (\$81 ) begin
+              \$113  = 4'ha;
+            end
+          end
       4'h8:
           if (request__ready) begin
-            \$113  = 4'h8;
+            \$113  = 4'h7;
           end
       4'h7:
-          if (\$81 ) begin
-            \$113  = \$84 [3:0];
+          if (\$82 ) begin
+          end else if (\$84 ) begin
+            \$113  = 4'hb;
+          end
+      4'hb:
+        begin
+          \$113  = 4'ha;
+          if (working_enable) begin
+            \$113  = 4'hc;
+          end
+        end
+      4'hc:
+          if (summary_done) begin
+            \$113  = 4'ha;
           end
       4'ha:
-          \$113  = 4'h8;
-      4'hb:
-          if (summary_done) begin
-            \$113  = 4'h8;
+          if (\$86 ) begin
+          end else if (\$87 ) begin
+            \$113  = 4'h4;
           end
-      4'h9:
-          if (\$85 ) begin
-            \$113  = \$87 [3:0];
+      4'h4:
+          \$113  = 4'hd;
+      4'hd:
+          if (writer_done) begin
+            \$113  = 4'h0;
           end
     endcase
     if (device_rst) begin
       \$113  = 4'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          if (\$67 ) begin
+            \$114  = 4'h8;
+          end
+      4'h5:
+          if (\$68 ) begin
+            \$114  = \$73 [3:0];
+          end
+      4'h6:
+        begin
+          \$114  = 4'h8;
+          if (\$77 ) begin
+            \$114  = 4'h1;
+          end
+        end
+      4'h9:
+        begin
+          \$114  = \$78 [3:0];
+          if (\$79 ) begin
+            \$114  = 4'h8;
+            if (\$81 ) begin
+              \$114  = 4'h8;
+            end
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$114  = 4'h8;
+          end
+      4'h7:
+          if (\$82 ) begin
+            \$114  = \$85 [3:0];
+          end
+      4'hb:
+          \$114  = 4'h8;
+      4'hc:
+          if (summary_done) begin
+            \$114  = 4'h8;
+          end
+      4'ha:
+          if (\$86 ) begin
+            \$114  = \$88 [3:0];
+          end
+    endcase
+    if (device_rst) begin
+      \$114  = 4'h0;
+    end
+  end
   assign words__valid = completion_words__valid;
   assign descriptor = it;
   assign channel_idle = writer_channel_idle[2];
   assign address = it[383:320];
-  assign \91_27_0  = \$91 ;
-  assign \114_31_0  = \$114 ;
-  assign \115_0_0  = \$115 ;
+  assign \92_27_0  = \$92 ;
+  assign \115_31_0  = \$115 ;
+  assign \116_0_0  = \$116 ;
   assign completion[383:320] = outcome_address;
   assign completion[319:288] = cycles;
   assign completion[287:256] = { 21'h000000, errors };
@@ -18194,11 +18262,11 @@ module hotline_small_sequencer(device_rst, state_rows, request__ready, moved, un
   assign { \$2 [7:2], \$2 [0] } = 7'h00;
   assign \$2 [1] = it[9];
   assign \$19  = 3'h7;
-  assign \$45  = { 1'h0, it[159:128], 2'h0 };
-  assign \$46  = { it[159:128], 3'h0 };
-  assign \$51  = { \$50 [33], \$50 [33], \$50 [33], \$50 [33], \$50 [33:4] };
-  assign { \$78 [10:6], \$78 [3:0] } = 9'h000;
-  assign \$78 [5:4] = core_errors[5:4];
+  assign \$46  = { 1'h0, it[159:128], 2'h0 };
+  assign \$47  = { it[159:128], 3'h0 };
+  assign \$52  = { \$51 [33], \$51 [33], \$51 [33], \$51 [33], \$51 [33:4] };
+  assign { \$80 [10:6], \$80 [3:0] } = 9'h000;
+  assign \$80 [5:4] = core_errors[5:4];
   assign urgent = it[8];
   assign \$3  = it[9];
 endmodule
@@ -21715,11 +21783,11 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   output busy;
   wire busy;
   output command_done;
-  wire command_done;
+  reg command_done = 1'h0;
   output finished;
   wire finished;
   output [10:0] errors;
-  wire [10:0] errors;
+  reg [10:0] errors = 11'h000;
   output acknowledged;
   wire acknowledged;
   output [3:0] index_bits;
@@ -21740,7 +21808,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  reg [1:0] \$100 ;
+  reg \$100 ;
   reg [10:0] \$101 ;
   reg [2:0] \$102 ;
   wire [1:0] \$103 ;
@@ -21798,19 +21866,19 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [31:0] \$61 ;
+  wire [31:0] \$60 ;
+  wire [1:0] \$61 ;
   wire [1:0] \$62 ;
   wire [1:0] \$63 ;
   wire [1:0] \$64 ;
-  wire [1:0] \$65 ;
-  wire [5:0] \$66 ;
-  wire [6:0] \$67 ;
-  wire [5:0] \$68 ;
-  wire [6:0] \$69 ;
+  wire [5:0] \$65 ;
+  wire [6:0] \$66 ;
+  wire [5:0] \$67 ;
+  wire [6:0] \$68 ;
+  wire [16:0] \$69 ;
   wire \$7 ;
-  wire [16:0] \$70 ;
-  wire [17:0] \$71 ;
+  wire [17:0] \$70 ;
+  wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
@@ -21818,29 +21886,29 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire \$79 ;
+  wire [10:0] \$79 ;
   wire \$8 ;
   wire [10:0] \$80 ;
-  wire [10:0] \$81 ;
-  reg [10:0] \$82 ;
-  reg [34:0] \$83 ;
+  reg [10:0] \$81 ;
+  reg [34:0] \$82 ;
+  reg \$83 ;
   reg \$84 ;
-  reg \$85 ;
+  reg [1:0] \$85 ;
   reg [1:0] \$86 ;
   reg [1:0] \$87 ;
   reg [1:0] \$88 ;
-  reg [1:0] \$89 ;
+  reg [4:0] \$89 ;
   wire \$9 ;
   reg [4:0] \$90 ;
-  reg [4:0] \$91 ;
+  reg \$91 ;
   reg \$92 ;
-  reg \$93 ;
-  reg [15:0] \$94 ;
+  reg [15:0] \$93 ;
+  reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg \$99 ;
+  reg [1:0] \$99 ;
   wire advance;
   wire [7:0] age_period;
   wire [2:0] answer_front;
@@ -21904,6 +21972,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
+  wire [31:0] control_command;
   wire control_command_write;
   wire [9:0] control_row_set;
   wire [1:0] control_row_way;
@@ -21912,7 +21981,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   wire [11:0] control_slot_in;
   wire [1:0] control_slot_write;
   wire control_snapshot;
-  wire [31:0] control_write_data;
   wire [10:0] count;
   reg counters_clear = 1'h0;
   wire counters_cycles;
@@ -21944,7 +22012,8 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
-  reg [10:0] error_set = 11'h000;
+  (* init = 11'h000 *)
+  wire [10:0] error_set;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -22280,78 +22349,79 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign with_packet = \$103 [1] & \$56 ;
   assign \$57  = counters_cycles | csr_status_1;
   assign busy = \$57  | started;
-  assign \$58  = command_code | with_packet;
   assign control_busy = counters_cycles | started;
-  assign \$59  = ~ with_packet;
-  assign \$60  = \$103 [1] & \$59 ;
-  assign control_command_write = \$60  | command_write;
-  assign control_write_data = command_write ? { 24'h000000, command } : write_data;
-  assign \$61  = irq_status & irq_enable;
-  assign causes = | \$61 ;
-  assign \$62  = inserted + bank1_inserted;
-  assign \$63  = evicted + bank1_evicted;
-  assign \$64  = revived + bank1_revived;
-  assign \$65  = returned + bank1_returned;
-  assign \$66  = popular_ended + popular_sent;
-  assign \$67  = \$66  - finished;
-  assign \$68  = nonpopular_ended + nonpopular_sent;
-  assign \$69  = \$68  - finished;
-  assign \$70  = in_core + came;
-  assign \$71  = \$70  - gone;
-  assign \$72  = started | came;
-  assign \$73  = | in_core;
-  assign \$74  = \$72  | \$73 ;
-  assign \$75  = | { bank1_updating, bank0_updating };
-  assign \$76  = updates_busy | \$75 ;
+  assign \$58  = ~ with_packet;
+  assign \$59  = \$103 [1] & \$58 ;
+  assign control_command_write = \$59  | command_write;
+  assign control_command = command_write ? { 24'h000000, command } : write_data;
+  assign \$60  = irq_status & irq_enable;
+  assign causes = | \$60 ;
+  assign \$61  = inserted + bank1_inserted;
+  assign \$62  = evicted + bank1_evicted;
+  assign \$63  = revived + bank1_revived;
+  assign \$64  = returned + bank1_returned;
+  assign \$65  = popular_ended + popular_sent;
+  assign \$66  = \$65  - finished;
+  assign \$67  = nonpopular_ended + nonpopular_sent;
+  assign \$68  = \$67  - finished;
+  assign \$69  = in_core + came;
+  assign \$70  = \$69  - gone;
+  assign \$71  = started | came;
+  assign \$72  = | in_core;
+  assign \$73  = \$71  | \$72 ;
+  assign \$74  = | { bank1_updating, bank0_updating };
+  assign \$75  = updates_busy | \$74 ;
+  assign \$76  = command_code | with_packet;
   assign \$77  = command_code | with_packet;
-  assign \$78  = command_code | with_packet;
-  assign \$79  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$78 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$80  = list_held ? held_count : count;
-  assign \$81  = list_held ? bank1_held_count : bank1_count;
+  assign \$78  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$79  = list_held ? held_count : count;
+  assign \$80  = list_held ? bank1_held_count : bank1_count;
   always @(posedge clk)
-    start <= \$84 ;
+    start <= \$83 ;
   always @(posedge clk)
-    bank0_working_enable <= \$85 ;
+    bank0_working_enable <= \$84 ;
   always @(posedge clk)
-    inserts <= \$86 ;
+    inserts <= \$85 ;
   always @(posedge clk)
-    evictions <= \$87 ;
+    evictions <= \$86 ;
   always @(posedge clk)
-    revivals <= \$88 ;
+    revivals <= \$87 ;
   always @(posedge clk)
-    returns <= \$89 ;
+    returns <= \$88 ;
   always @(posedge clk)
-    popular_ended <= \$90 ;
+    popular_ended <= \$89 ;
   always @(posedge clk)
-    nonpopular_ended <= \$91 ;
+    nonpopular_ended <= \$90 ;
   always @(posedge clk)
-    came <= \$92 ;
+    came <= \$91 ;
   always @(posedge clk)
-    gone <= \$93 ;
+    gone <= \$92 ;
   always @(posedge clk)
-    in_core <= \$94 ;
+    in_core <= \$93 ;
   always @(posedge clk)
-    \busy$359  <= \$95 ;
+    \busy$359  <= \$94 ;
   always @(posedge clk)
-    updating <= \$96 ;
+    updating <= \$95 ;
   always @(posedge clk)
-    over <= \$97 ;
+    over <= \$96 ;
   always @(posedge clk)
-    snapshot <= \$98 ;
+    snapshot <= \$97 ;
   always @(posedge clk)
-    counters_clear <= \$99 ;
+    counters_clear <= \$98 ;
   always @(posedge clk)
-    unpacker_phase <= \$100 ;
+    unpacker_phase <= \$99 ;
   always @(posedge clk)
-    error_set <= \$101 ;
+    command_done <= \$100 ;
+  always @(posedge clk)
+    errors <= \$101 ;
   always @(posedge clk)
     irq_status_set <= \$102 ;
   always @(posedge shell_clk)
-    list_count <= \$82 ;
+    list_count <= \$81 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$83 , read_bank };
+    list_key <= { \$82 , read_bank };
   hotline_small_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -22529,10 +22599,11 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(control_command),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(control_command_write),
-    .done(command_done),
+    .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
@@ -22577,7 +22648,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .slot_out__1(slot_out__1),
     .slot_write(control_slot_write),
     .snapshot(control_snapshot),
-    .write_data(control_write_data)
+    .write_data(write_data)
   );
   hotline_small_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -22659,7 +22730,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set(error_set),
+    .error_set(errors),
     .found_3_2(\$103 ),
     .hot_count_12_0(csr_hot_count_12_0),
     .hot_rows_12_0(hot_rows),
@@ -22992,9 +23063,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
-          \$82  = \$80 ;
+          \$81  = \$79 ;
       1'h1:
-          \$82  = \$81 ;
+          \$81  = \$80 ;
     endcase
   end
   always @* begin
@@ -23002,9 +23073,9 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
-          \$83  = list_tag;
+          \$82  = list_tag;
       1'h1:
-          \$83  = bank1_list_tag;
+          \$82  = bank1_list_tag;
     endcase
   end
   always @* begin
@@ -23043,16 +23114,23 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = working_start;
+    \$83  = working_start;
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = working_enable;
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = working_enable;
+    \$85  = \$61 ;
     if (rst) begin
-      \$85  = 1'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
@@ -23078,98 +23156,98 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$65 ;
+    \$89  = \$66 [4:0];
     if (rst) begin
-      \$89  = 2'h0;
+      \$89  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$67 [4:0];
+    \$90  = \$68 [4:0];
     if (rst) begin
       \$90  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$69 [4:0];
+    \$91  = started;
     if (rst) begin
-      \$91  = 5'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = started;
+    \$92  = finished;
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = finished;
+    \$93  = \$70 [15:0];
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$71 [15:0];
+    \$94  = \$73 ;
     if (rst) begin
-      \$94  = 16'h0000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$74 ;
+    \$95  = \$75 ;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = \$76 ;
+    \$96  = updates_over;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = updates_over;
+    \$97  = control_snapshot;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = control_snapshot;
+    \$98  = clear_counters;
     if (rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = clear_counters;
+    \$99  = phase;
     if (rst) begin
-      \$99  = 1'h0;
+      \$99  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = phase;
+    \$100  = done;
     if (rst) begin
-      \$100  = 2'h0;
+      \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$76 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
       \$101  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = { \$79 , command_done, finished };
+    \$102  = { \$78 , done, finished };
     if (rst) begin
       \$102  = 3'h0;
     end
@@ -23211,7 +23289,7 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign bus__wvalid = s_axil_wvalid;
   assign hot_count = { 19'h00000, csr_hot_count_12_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
-  assign done = command_done;
+  assign error_set = errors;
   assign hot_rows_write = \$103 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -23234,7 +23312,6 @@ module hotline_small_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_
   assign m_axis_state_tdata = state_slice_output__payload[255:0];
   assign m_axis_state_tlast = state_slice_output__payload[256];
   assign m_axis_state_tvalid = m_axis_state__tvalid;
-  assign errors = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$58 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[256] = s_axis_state_tlast;
@@ -24404,9 +24481,9 @@ module hotline_small_stream_core_classifier_judged(rst, output__ready, output__p
   end
 endmodule
 
-module hotline_small_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
-, slot_out__1, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start
-, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_small_stream_core_control(clk, rst, busy, command_write, command, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
+, slot_out__1, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range
+, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -24417,8 +24494,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire busy;
   input command_write;
   wire command_write;
-  input [31:0] write_data;
-  wire [31:0] write_data;
+  input [31:0] command;
+  wire [31:0] command;
   output [3:0] index_bits;
   wire [3:0] index_bits;
   output [9:0] row_set;
@@ -24457,6 +24534,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input hot_rows_write;
   wire hot_rows_write;
   output [32:0] budget;
@@ -24522,85 +24601,85 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire restore__valid;
   wire [14:0] \$1 ;
   wire \$10 ;
-  wire [7:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire \$105 ;
+  wire [34:0] \$105 ;
   wire \$106 ;
-  wire [34:0] \$107 ;
+  wire [7:0] \$107 ;
   wire \$108 ;
-  wire [7:0] \$109 ;
+  wire \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
-  wire \$114 ;
+  wire [34:0] \$114 ;
   wire \$115 ;
-  wire [34:0] \$116 ;
+  wire [7:0] \$116 ;
   wire \$117 ;
-  wire [7:0] \$118 ;
+  wire \$118 ;
   wire \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire \$123 ;
+  wire [34:0] \$123 ;
   wire \$124 ;
-  wire \$125 ;
+  wire [7:0] \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
   wire [2:0] \$13 ;
-  wire [3:0] \$130 ;
+  wire \$130 ;
   wire \$131 ;
-  wire [11:0] \$132 ;
-  wire [11:0] \$133 ;
+  wire \$132 ;
+  wire \$133 ;
   wire \$134 ;
   wire \$135 ;
-  wire [4:0] \$136 ;
-  wire [1:0] \$137 ;
+  wire \$136 ;
+  wire [3:0] \$137 ;
   wire \$138 ;
-  wire \$139 ;
+  wire [11:0] \$139 ;
   wire [3:0] \$14 ;
-  wire \$140 ;
+  wire [11:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire \$143 ;
+  wire [4:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire \$146 ;
+  wire [1:0] \$146 ;
   wire \$147 ;
   wire \$148 ;
-  wire [2:0] \$149 ;
+  wire \$149 ;
   wire [4:0] \$15 ;
-  reg [11:0] \$150 ;
-  wire [2:0] \$151 ;
+  wire \$150 ;
+  wire \$151 ;
   wire \$152 ;
-  wire [63:0] \$153 ;
-  wire [63:0] \$154 ;
-  wire [63:0] \$155 ;
-  wire [63:0] \$156 ;
+  wire \$153 ;
+  wire \$154 ;
+  wire \$155 ;
+  wire \$156 ;
   wire \$157 ;
-  wire [11:0] \$158 ;
-  wire [11:0] \$159 ;
+  wire \$158 ;
+  wire [2:0] \$159 ;
   wire [5:0] \$16 ;
-  wire [11:0] \$160 ;
-  wire [11:0] \$161 ;
+  reg [11:0] \$160 ;
+  wire [2:0] \$161 ;
   wire \$162 ;
-  wire \$163 ;
-  wire \$164 ;
-  wire \$165 ;
-  wire \$166 ;
+  wire [63:0] \$163 ;
+  wire [63:0] \$164 ;
+  wire [63:0] \$165 ;
+  wire [63:0] \$166 ;
   wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
+  wire [11:0] \$168 ;
+  wire [11:0] \$169 ;
   wire [6:0] \$17 ;
-  wire \$170 ;
-  wire \$171 ;
+  wire [11:0] \$170 ;
+  wire [11:0] \$171 ;
   wire \$172 ;
   wire \$173 ;
   wire \$174 ;
@@ -24615,55 +24694,74 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
-  reg [13:0] \$185 ;
-  reg [9:0] \$186 ;
-  reg [32:0] \$187 ;
-  reg [2:0] \$188 ;
-  reg [10:0] \$189 ;
+  wire \$185 ;
+  wire \$186 ;
+  wire \$187 ;
+  wire \$188 ;
+  wire \$189 ;
   wire [8:0] \$19 ;
-  reg \$190 ;
-  reg [3:0] \$191 ;
-  reg [3:0] \$192 ;
-  reg [3:0] \$193 ;
-  reg [3:0] \$194 ;
-  reg [7:0] \$195 ;
-  reg [31:0] \$196 ;
-  reg [139:0] \$197 ;
-  reg [11:0] \$198 ;
-  reg [3:0] \$199 ;
+  wire \$190 ;
+  wire \$191 ;
+  wire \$192 ;
+  wire \$193 ;
+  reg [13:0] \$194 ;
+  reg [9:0] \$195 ;
+  reg [32:0] \$196 ;
+  reg [2:0] \$197 ;
+  reg \$198 ;
+  reg \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
   reg \$200 ;
   reg \$201 ;
   reg \$202 ;
-  reg [2:0] \$203 ;
+  reg \$203 ;
   reg \$204 ;
   reg \$205 ;
-  reg [3:0] \$206 ;
+  reg [12:0] \$206 ;
   reg \$207 ;
-  reg [9:0] \$208 ;
-  reg [10:0] \$209 ;
+  reg [10:0] \$208 ;
+  reg \$209 ;
   wire [10:0] \$21 ;
-  reg \$210 ;
-  reg \$211 ;
+  reg [3:0] \$210 ;
+  reg [3:0] \$211 ;
   reg [3:0] \$212 ;
-  reg [12:0] \$213 ;
-  reg [3:0] \$214 ;
-  reg [3:0] \$215 ;
-  reg [7:0] \$216 ;
-  reg [31:0] \$217 ;
-  reg [139:0] \$218 ;
-  reg [2:0] \$219 ;
+  reg [3:0] \$213 ;
+  reg [7:0] \$214 ;
+  reg [31:0] \$215 ;
+  reg [139:0] \$216 ;
+  reg [11:0] \$217 ;
+  reg [3:0] \$218 ;
+  reg \$219 ;
   reg [9:0] \$22 ;
-  reg [11:0] \$220 ;
-  reg [11:0] \$221 ;
-  reg [11:0] \$222 ;
-  reg [11:0] \$223 ;
+  reg \$220 ;
+  reg \$221 ;
+  reg [2:0] \$222 ;
+  reg \$223 ;
   reg \$224 ;
   reg [3:0] \$225 ;
   reg \$226 ;
+  reg [9:0] \$227 ;
+  reg [10:0] \$228 ;
+  reg \$229 ;
   wire [13:0] \$23 ;
+  reg \$230 ;
+  reg [3:0] \$231 ;
+  reg [12:0] \$232 ;
+  reg [3:0] \$233 ;
+  reg [3:0] \$234 ;
+  reg [7:0] \$235 ;
+  reg [31:0] \$236 ;
+  reg [139:0] \$237 ;
+  reg [2:0] \$238 ;
+  reg [11:0] \$239 ;
   wire [13:0] \$24 ;
+  reg [11:0] \$240 ;
+  reg [11:0] \$241 ;
+  reg [11:0] \$242 ;
+  reg \$243 ;
+  reg [3:0] \$244 ;
+  reg \$245 ;
   wire [13:0] \$25 ;
   wire [13:0] \$26 ;
   wire [13:0] \$27 ;
@@ -24685,69 +24783,71 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [26:0] \$44 ;
-  wire [27:0] \$45 ;
+  wire \$44 ;
+  wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [3:0] \$48 ;
-  wire [3:0] \$49 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
+  wire [26:0] \$51 ;
+  wire [27:0] \$52 ;
   wire \$53 ;
-  wire [3:0] \$54 ;
-  wire \$55 ;
-  wire [1:0] \$56 ;
-  wire [2:0] \$57 ;
-  wire [3:0] \$58 ;
-  wire [4:0] \$59 ;
+  wire \$54 ;
+  wire [3:0] \$55 ;
+  wire [3:0] \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire [4:0] \$60 ;
+  wire \$60 ;
   wire [3:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire [10:0] \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire \$62 ;
+  wire [1:0] \$63 ;
+  wire [2:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [4:0] \$66 ;
+  wire [4:0] \$67 ;
+  wire [3:0] \$68 ;
+  wire [3:0] \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [3:0] \$74 ;
-  wire [11:0] \$75 ;
-  wire [11:0] \$76 ;
-  wire [11:0] \$77 ;
-  wire [11:0] \$78 ;
+  wire \$74 ;
+  wire [10:0] \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire [11:0] \$80 ;
-  wire [11:0] \$81 ;
-  wire [3:0] \$82 ;
-  wire [3:0] \$83 ;
-  wire \$84 ;
-  wire \$85 ;
+  wire \$80 ;
+  wire [3:0] \$81 ;
+  wire [11:0] \$82 ;
+  wire [11:0] \$83 ;
+  wire [11:0] \$84 ;
+  wire [11:0] \$85 ;
   wire \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire [34:0] \$89 ;
+  wire [11:0] \$87 ;
+  wire [11:0] \$88 ;
+  wire [3:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire [7:0] \$91 ;
+  wire [3:0] \$90 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire \$96 ;
+  wire [34:0] \$96 ;
   wire \$97 ;
-  wire [34:0] \$98 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
+  reg [12:0] asked_rows = 13'h0000;
   reg [9:0] beyond = 10'h000;
-  reg [3:0] \beyond$34  = 4'h0;
+  reg [3:0] \beyond$48  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [13:0] entries = 14'h0000;
@@ -24762,17 +24862,25 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   reg [11:0] group0_6 = 12'h000;
   wire [3:0] hot;
   reg [10:0] index = 11'h000;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [10:0] last = 11'h000;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [11:0] slot0 = 12'h000;
   reg [11:0] slot1 = 13'h1000;
   reg [11:0] slot2 = 12'h000;
   reg [11:0] slot3 = 12'h000;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [9:0] walk = 10'h000;
@@ -24808,226 +24916,255 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = 1'h1 << \$136 [3:0];
-  assign \$45  = \$44  - 1'h1;
-  assign \$46  = index == last;
-  assign \$47  = index < budget[28:18];
-  assign \$48  = \$47  ? budget[17:14] : budget[13:10];
-  assign \$49  = ~ \beyond$34 ;
-  assign \$50  = slot0 < hot_rows;
-  assign \$51  = slot1 < hot_rows;
-  assign \$52  = slot2 < hot_rows;
-  assign \$53  = slot3 < hot_rows;
-  assign \$54  = \$49  & { \$53 , \$52 , \$51 , \$50  };
-  assign \$55  = counts & judge;
-  assign \$56  = 1'h0 + hot[0];
-  assign \$57  = \$56  + hot[1];
-  assign \$58  = \$57  + hot[2];
-  assign \$59  = \$58  + hot[3];
-  assign \$60  = counted ? \$59  : 5'h00;
-  assign \$61  = ~ \within ;
-  assign \$62  = row_in__hot & \$61 ;
-  assign \$63  = | \$62 ;
-  assign \$64  = judged & \$63 ;
-  assign \$65  = \$64  | unusable;
-  assign \$66  = running | leaves;
-  assign \$67  = walk + 1'h1;
-  assign \$68  = walk == 10'h3ff;
-  assign \$69  = ~ busy;
-  assign \$70  = hot_rows_write & \$69 ;
-  assign \$71  = ~ busy;
-  assign \$72  = command_write & \$71 ;
-  assign \$73  = write_data > 13'h1000;
-  assign \$74  = way + 1'h1;
-  assign \$79  = way == 3'h5;
-  assign \$80  = index + 1'h1;
-  assign \$81  = \final  ? 12'h000 : \$80 ;
-  assign \$82  = ~ usable;
-  assign \$83  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$82 ;
-  assign \$84  = | \$83 ;
-  assign \$85  = ~ restore__payload[256];
-  assign \$86  = \$84  & \$85 ;
-  assign \$87  = restore__payload[63] & usable[0];
-  assign \$88  = restore__payload[63] & usable[0];
-  assign \$89  = \$88  ? restore__payload[34:0] : 35'h000000000;
-  assign \$90  = restore__payload[63] & usable[0];
-  assign \$91  = \$90  ? restore__payload[55:48] : 8'h00;
-  assign \$92  = restore__payload[63] & usable[0];
-  assign \$93  = \$92  ? restore__payload[61] : 1'h0;
+  assign \$44  = command == 1'h1;
+  assign \$45  = command == 2'h2;
+  assign \$46  = command == 2'h3;
+  assign \$47  = command == 3'h4;
+  assign \$48  = command == 3'h5;
+  assign \$49  = command == 3'h6;
+  assign \$50  = write_data > 13'h1000;
+  assign \$51  = 1'h1 << \$143 [3:0];
+  assign \$52  = \$51  - 1'h1;
+  assign \$53  = index == last;
+  assign \$54  = index < budget[28:18];
+  assign \$55  = \$54  ? budget[17:14] : budget[13:10];
+  assign \$56  = ~ \beyond$48 ;
+  assign \$57  = slot0 < hot_rows;
+  assign \$58  = slot1 < hot_rows;
+  assign \$59  = slot2 < hot_rows;
+  assign \$60  = slot3 < hot_rows;
+  assign \$61  = \$56  & { \$60 , \$59 , \$58 , \$57  };
+  assign \$62  = counts & judge;
+  assign \$63  = 1'h0 + hot[0];
+  assign \$64  = \$63  + hot[1];
+  assign \$65  = \$64  + hot[2];
+  assign \$66  = \$65  + hot[3];
+  assign \$67  = counted ? \$66  : 5'h00;
+  assign \$68  = ~ \within ;
+  assign \$69  = row_in__hot & \$68 ;
+  assign \$70  = | \$69 ;
+  assign \$71  = judged & \$70 ;
+  assign \$72  = \$71  | unusable;
+  assign \$73  = ~ \$179 ;
+  assign \$74  = \$73  | leaves;
+  assign \$75  = walk + 1'h1;
+  assign \$76  = walk == 10'h3ff;
+  assign \$77  = ~ busy;
+  assign \$78  = resizes & \$77 ;
+  assign \$79  = ~ busy;
+  assign \$80  = commands & \$79 ;
+  assign \$81  = way + 1'h1;
+  assign \$86  = way == 3'h5;
+  assign \$87  = index + 1'h1;
+  assign \$88  = \final  ? 12'h000 : \$87 ;
+  assign \$89  = ~ usable;
+  assign \$90  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$89 ;
+  assign \$91  = | \$90 ;
+  assign \$92  = ~ restore__payload[256];
+  assign \$93  = \$91  & \$92 ;
   assign \$94  = restore__payload[63] & usable[0];
-  assign \$95  = \$94  ? restore__payload[62] : 1'h0;
-  assign \$96  = restore__payload[127] & usable[1];
-  assign \$97  = restore__payload[127] & usable[1];
-  assign \$98  = \$97  ? restore__payload[98:64] : 35'h000000000;
-  assign \$99  = restore__payload[127] & usable[1];
-  assign \$100  = \$99  ? restore__payload[119:112] : 8'h00;
-  assign \$101  = restore__payload[127] & usable[1];
-  assign \$102  = \$101  ? restore__payload[125] : 1'h0;
+  assign \$95  = restore__payload[63] & usable[0];
+  assign \$96  = \$95  ? restore__payload[34:0] : 35'h000000000;
+  assign \$97  = restore__payload[63] & usable[0];
+  assign \$98  = \$97  ? restore__payload[55:48] : 8'h00;
+  assign \$99  = restore__payload[63] & usable[0];
+  assign \$100  = \$99  ? restore__payload[61] : 1'h0;
+  assign \$101  = restore__payload[63] & usable[0];
+  assign \$102  = \$101  ? restore__payload[62] : 1'h0;
   assign \$103  = restore__payload[127] & usable[1];
-  assign \$104  = \$103  ? restore__payload[126] : 1'h0;
-  assign \$105  = restore__payload[191] & usable[2];
-  assign \$106  = restore__payload[191] & usable[2];
-  assign \$107  = \$106  ? restore__payload[162:128] : 35'h000000000;
-  assign \$108  = restore__payload[191] & usable[2];
-  assign \$109  = \$108  ? restore__payload[183:176] : 8'h00;
-  assign \$110  = restore__payload[191] & usable[2];
-  assign \$111  = \$110  ? restore__payload[189] : 1'h0;
+  assign \$104  = restore__payload[127] & usable[1];
+  assign \$105  = \$104  ? restore__payload[98:64] : 35'h000000000;
+  assign \$106  = restore__payload[127] & usable[1];
+  assign \$107  = \$106  ? restore__payload[119:112] : 8'h00;
+  assign \$108  = restore__payload[127] & usable[1];
+  assign \$109  = \$108  ? restore__payload[125] : 1'h0;
+  assign \$110  = restore__payload[127] & usable[1];
+  assign \$111  = \$110  ? restore__payload[126] : 1'h0;
   assign \$112  = restore__payload[191] & usable[2];
-  assign \$113  = \$112  ? restore__payload[190] : 1'h0;
-  assign \$114  = restore__payload[255] & usable[3];
-  assign \$115  = restore__payload[255] & usable[3];
-  assign \$116  = \$115  ? restore__payload[226:192] : 35'h000000000;
-  assign \$117  = restore__payload[255] & usable[3];
-  assign \$118  = \$117  ? restore__payload[247:240] : 8'h00;
-  assign \$119  = restore__payload[255] & usable[3];
-  assign \$120  = \$119  ? restore__payload[253] : 1'h0;
+  assign \$113  = restore__payload[191] & usable[2];
+  assign \$114  = \$113  ? restore__payload[162:128] : 35'h000000000;
+  assign \$115  = restore__payload[191] & usable[2];
+  assign \$116  = \$115  ? restore__payload[183:176] : 8'h00;
+  assign \$117  = restore__payload[191] & usable[2];
+  assign \$118  = \$117  ? restore__payload[189] : 1'h0;
+  assign \$119  = restore__payload[191] & usable[2];
+  assign \$120  = \$119  ? restore__payload[190] : 1'h0;
   assign \$121  = restore__payload[255] & usable[3];
-  assign \$122  = \$121  ? restore__payload[254] : 1'h0;
-  assign \$124  = | restore__payload[31:12];
-  assign \$125  = | restore__payload[95:76];
-  assign \$126  = | restore__payload[159:140];
-  assign \$127  = | restore__payload[223:204];
-  assign \$128  = restore__payload[256] == \final ;
-  assign \$129  = restore__payload[256] != \final ;
-  assign \$130  = way + 1'h1;
-  assign \$131  = way == 2'h3;
-  assign \$132  = index + 1'h1;
-  assign \$133  = \final  ? 12'h000 : \$132 ;
-  assign \$134  = restore__valid & restore__payload[256];
-  assign \$135  = ~ selecting;
-  assign \$136  = 1'h1 + budget[32:29];
+  assign \$122  = restore__payload[255] & usable[3];
+  assign \$123  = \$122  ? restore__payload[226:192] : 35'h000000000;
+  assign \$124  = restore__payload[255] & usable[3];
+  assign \$125  = \$124  ? restore__payload[247:240] : 8'h00;
+  assign \$126  = restore__payload[255] & usable[3];
+  assign \$127  = \$126  ? restore__payload[253] : 1'h0;
+  assign \$128  = restore__payload[255] & usable[3];
+  assign \$129  = \$128  ? restore__payload[254] : 1'h0;
+  assign \$131  = | restore__payload[31:12];
+  assign \$132  = | restore__payload[95:76];
+  assign \$133  = | restore__payload[159:140];
+  assign \$134  = | restore__payload[223:204];
+  assign \$135  = restore__payload[256] == \final ;
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = way + 1'h1;
+  assign \$138  = way == 2'h3;
+  assign \$139  = index + 1'h1;
+  assign \$140  = \final  ? 12'h000 : \$139 ;
+  assign \$141  = restore__valid & restore__payload[256];
+  assign \$142  = ~ selecting;
+  assign \$143  = 1'h1 + budget[32:29];
   assign row_set = walking ? walk : index[10:1];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$170 ;
-  assign \$138  = walk == 10'h3ff;
-  assign \$139  = hot_rows_write | command_write;
-  assign \$140  = ~ busy;
-  assign \$141  = \$139  & \$140 ;
-  assign \$142  = ~ busy;
-  assign \$143  = hot_rows_write & \$142 ;
-  assign \$144  = ~ busy;
-  assign \$145  = command_write & \$144 ;
-  assign \$146  = write_data > 13'h1000;
-  assign \$148  = restore__payload[256] != \final ;
-  assign \$149  = 1'h1 << index[0];
-  assign \$151  = 1'h1 << index[0];
-  assign \$152  = ~ selecting;
-  assign \$153  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$154  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$155  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$156  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$157  = sending_slots & \final ;
-  assign \$158  = row_in__hot[0] ? slot0 : 12'h000;
-  assign \$159  = row_in__hot[1] ? slot1 : 12'h000;
-  assign \$160  = row_in__hot[2] ? slot2 : 12'h000;
-  assign \$161  = row_in__hot[3] ? slot3 : 12'h000;
-  assign \$162  = command_write | hot_rows_write;
-  assign \$163  = busy | running;
-  assign \$164  = \$162  & \$163 ;
-  assign \$165  = write_data == 3'h4;
-  assign \$166  = command_write & \$165 ;
-  assign \$167  = ~ \$166 ;
-  assign \$168  = write_data == 3'h4;
-  assign \$169  = command_write & \$168 ;
-  assign \$170  = ! fsm_state;
-  assign \$171  = fsm_state == 1'h1;
-  assign \$172  = fsm_state == 2'h2;
-  assign \$173  = fsm_state == 2'h3;
-  assign \$174  = fsm_state == 3'h4;
-  assign \$175  = fsm_state == 3'h5;
-  assign \$176  = fsm_state == 3'h6;
-  assign \$177  = fsm_state == 3'h7;
-  assign \$178  = fsm_state == 4'h8;
-  assign \$179  = fsm_state == 4'h9;
-  assign \$180  = fsm_state == 4'ha;
-  assign \$181  = fsm_state == 4'hb;
-  assign \$182  = fsm_state == 4'hc;
-  assign \$183  = fsm_state == 4'hd;
-  assign \$184  = fsm_state == 4'he;
+  assign \$144  = ~ \$179 ;
+  assign \$145  = commands | resizes;
+  assign running = \$144  | \$145 ;
+  assign \$147  = walk == 10'h3ff;
+  assign \$148  = commands | resizes;
+  assign \$149  = ~ busy;
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = ~ busy;
+  assign \$152  = resizes & \$151 ;
+  assign \$153  = ~ busy;
+  assign \$154  = commands & \$153 ;
+  assign \$155  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$156  = ~ \$155 ;
+  assign \$158  = restore__payload[256] != \final ;
+  assign \$159  = 1'h1 << index[0];
+  assign \$161  = 1'h1 << index[0];
+  assign \$162  = ~ selecting;
+  assign \$163  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
+  assign \$164  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
+  assign \$165  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
+  assign \$166  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
+  assign \$167  = sending_slots & \final ;
+  assign \$168  = row_in__hot[0] ? slot0 : 12'h000;
+  assign \$169  = row_in__hot[1] ? slot1 : 12'h000;
+  assign \$170  = row_in__hot[2] ? slot2 : 12'h000;
+  assign \$171  = row_in__hot[3] ? slot3 : 12'h000;
+  assign \$172  = commands | resizes;
+  assign \$173  = ~ \$179 ;
+  assign \$174  = busy | \$173 ;
+  assign \$175  = \$172  & \$174 ;
+  assign \$176  = commands & is_snapshot;
+  assign \$177  = ~ \$176 ;
+  assign \$178  = commands & is_snapshot;
+  assign \$179  = ! fsm_state;
+  assign \$180  = fsm_state == 1'h1;
+  assign \$181  = fsm_state == 2'h2;
+  assign \$182  = fsm_state == 2'h3;
+  assign \$183  = fsm_state == 3'h4;
+  assign \$184  = fsm_state == 3'h5;
+  assign \$185  = fsm_state == 3'h6;
+  assign \$186  = fsm_state == 3'h7;
+  assign \$187  = fsm_state == 4'h8;
+  assign \$188  = fsm_state == 4'h9;
+  assign \$189  = fsm_state == 4'ha;
+  assign \$190  = fsm_state == 4'hb;
+  assign \$191  = fsm_state == 4'hc;
+  assign \$192  = fsm_state == 4'hd;
+  assign \$193  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$185 ;
+    entries <= \$194 ;
   always @(posedge clk)
-    beyond <= \$186 ;
+    beyond <= \$195 ;
   always @(posedge clk)
-    budget <= \$187 ;
+    budget <= \$196 ;
   always @(posedge clk)
-    quota <= \$188 ;
+    quota <= \$197 ;
   always @(posedge clk)
-    last <= \$189 ;
+    commands <= \$198 ;
   always @(posedge clk)
-    \final  <= \$190 ;
+    resizes <= \$199 ;
   always @(posedge clk)
-    usable <= \$191 ;
+    is_clear <= \$200 ;
   always @(posedge clk)
-    group0_0 <= \$192 ;
+    is_dump <= \$201 ;
   always @(posedge clk)
-    group0_1 <= \$193 ;
+    is_restore <= \$202 ;
   always @(posedge clk)
-    group0_2 <= \$194 ;
+    is_snapshot <= \$203 ;
   always @(posedge clk)
-    group0_3 <= \$195 ;
+    is_reset_counters <= \$204 ;
   always @(posedge clk)
-    group0_4 <= \$196 ;
+    is_select <= \$205 ;
   always @(posedge clk)
-    group0_5 <= \$197 ;
+    asked_rows <= \$206 ;
   always @(posedge clk)
-    group0_6 <= \$198 ;
+    too_many <= \$207 ;
   always @(posedge clk)
-    \within  <= \$199 ;
+    last <= \$208 ;
   always @(posedge clk)
-    judged <= \$200 ;
+    \final  <= \$209 ;
   always @(posedge clk)
-    judge <= \$201 ;
+    usable <= \$210 ;
   always @(posedge clk)
-    counted <= \$202 ;
+    group0_0 <= \$211 ;
   always @(posedge clk)
-    restored <= \$203 ;
+    group0_1 <= \$212 ;
   always @(posedge clk)
-    restore_entry <= \$204 ;
+    group0_2 <= \$213 ;
   always @(posedge clk)
-    unusable <= \$205 ;
+    group0_3 <= \$214 ;
   always @(posedge clk)
-    row_in__hot <= \$206 ;
+    group0_4 <= \$215 ;
   always @(posedge clk)
-    accessing <= \$207 ;
+    group0_5 <= \$216 ;
   always @(posedge clk)
-    walk <= \$208 ;
+    group0_6 <= \$217 ;
   always @(posedge clk)
-    index <= \$209 ;
+    \within  <= \$218 ;
   always @(posedge clk)
-    walking <= \$210 ;
+    judged <= \$219 ;
   always @(posedge clk)
-    report <= \$211 ;
+    judge <= \$220 ;
   always @(posedge clk)
-    fsm_state <= \$212 ;
+    counted <= \$221 ;
   always @(posedge clk)
-    hot_rows <= \$213 ;
+    restored <= \$222 ;
   always @(posedge clk)
-    row_in__valid <= \$214 ;
+    restore_entry <= \$223 ;
   always @(posedge clk)
-    row_in__referenced <= \$215 ;
+    unusable <= \$224 ;
   always @(posedge clk)
-    row_in__age <= \$216 ;
+    row_in__hot <= \$225 ;
   always @(posedge clk)
-    row_in__counters <= \$217 ;
+    accessing <= \$226 ;
   always @(posedge clk)
-    row_in__tags <= \$218 ;
+    walk <= \$227 ;
   always @(posedge clk)
-    way <= \$219 ;
+    index <= \$228 ;
   always @(posedge clk)
-    slot0 <= \$220 ;
+    walking <= \$229 ;
   always @(posedge clk)
-    slot1 <= \$221 ;
+    report <= \$230 ;
   always @(posedge clk)
-    slot2 <= \$222 ;
+    fsm_state <= \$231 ;
   always @(posedge clk)
-    slot3 <= \$223 ;
+    hot_rows <= \$232 ;
   always @(posedge clk)
-    sending_slots <= \$224 ;
+    row_in__valid <= \$233 ;
   always @(posedge clk)
-    \beyond$34  <= \$225 ;
+    row_in__referenced <= \$234 ;
   always @(posedge clk)
-    counts <= \$226 ;
+    row_in__age <= \$235 ;
+  always @(posedge clk)
+    row_in__counters <= \$236 ;
+  always @(posedge clk)
+    row_in__tags <= \$237 ;
+  always @(posedge clk)
+    way <= \$238 ;
+  always @(posedge clk)
+    slot0 <= \$239 ;
+  always @(posedge clk)
+    slot1 <= \$240 ;
+  always @(posedge clk)
+    slot2 <= \$241 ;
+  always @(posedge clk)
+    slot3 <= \$242 ;
+  always @(posedge clk)
+    sending_slots <= \$243 ;
+  always @(posedge clk)
+    \beyond$48  <= \$244 ;
+  always @(posedge clk)
+    counts <= \$245 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -25114,262 +25251,332 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = 12'h000;
+    \$160  = 12'h000;
     casez (way)
       3'h0:
-          \$150  = slot0;
+          \$160  = slot0;
       3'h1:
-          \$150  = slot1;
+          \$160  = slot1;
       3'h2:
-          \$150  = slot2;
+          \$160  = slot2;
       3'h3:
-          \$150  = slot3;
+          \$160  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$1 [13:0];
+    \$194  = \$1 [13:0];
     if (rst) begin
-      \$185  = 14'h0000;
+      \$194  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$195  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$186  = 10'h000;
+      \$195  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187 [32:29] = \$21 [3:0];
-    \$187 [9:0] = \$22 ;
-    \$187 [28:18] = \$35 ;
-    \$187 [13:10] = { \$39 , \$38 , \$37 , \$36  };
-    \$187 [17:14] = { \$43 , \$42 , \$41 , \$40  };
+    \$196 [32:29] = \$21 [3:0];
+    \$196 [9:0] = \$22 ;
+    \$196 [28:18] = \$35 ;
+    \$196 [13:10] = { \$39 , \$38 , \$37 , \$36  };
+    \$196 [17:14] = { \$43 , \$42 , \$41 , \$40  };
     if (rst) begin
-      \$187  = 33'h000000000;
+      \$196  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$34 [2:0];
+    \$197  = \$34 [2:0];
     if (rst) begin
-      \$188  = 3'h0;
+      \$197  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$189  = \$45 [10:0];
+    \$198  = command_write;
     if (rst) begin
-      \$189  = 11'h000;
+      \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$190  = \$46 ;
+    \$199  = hot_rows_write;
     if (rst) begin
-      \$190  = 1'h0;
+      \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = \$48 ;
-    if (rst) begin
-      \$191  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$192  = row_out__0__valid;
-      1'h1:
-          \$192  = row_out__1__valid;
-    endcase
-    if (rst) begin
-      \$192  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$193  = row_out__0__hot;
-      1'h1:
-          \$193  = row_out__1__hot;
-    endcase
-    if (rst) begin
-      \$193  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$194  = row_out__0__referenced;
-      1'h1:
-          \$194  = row_out__1__referenced;
-    endcase
-    if (rst) begin
-      \$194  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$195  = row_out__0__age;
-      1'h1:
-          \$195  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$195  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$196  = row_out__0__counters;
-      1'h1:
-          \$196  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$196  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$197  = row_out__0__tags;
-      1'h1:
-          \$197  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$197  = 140'h00000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$198  = slot_out__0;
-      1'h1:
-          \$198  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$198  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = \$54 ;
-    if (rst) begin
-      \$199  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$200  = judge;
+    \$200  = \$44 ;
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$201  = 1'h1;
-          end
-    endcase
+    \$201  = \$45 ;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = \$55 ;
+    \$202  = \$46 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = \$60 [2:0];
+    \$203  = \$47 ;
     if (rst) begin
-      \$203  = 3'h0;
+      \$203  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$65 ;
+    \$204  = \$48 ;
     if (rst) begin
       \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$205  = \$86 ;
-          end
-    endcase
+    \$205  = \$49 ;
     if (rst) begin
       \$205  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = row_in__hot;
+    \$206  = write_data[12:0];
+    if (rst) begin
+      \$206  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$50 ;
+    if (rst) begin
+      \$207  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = \$52 [10:0];
+    if (rst) begin
+      \$208  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = \$53 ;
+    if (rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = \$55 ;
+    if (rst) begin
+      \$210  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$211  = row_out__0__valid;
+      1'h1:
+          \$211  = row_out__1__valid;
+    endcase
+    if (rst) begin
+      \$211  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$212  = row_out__0__hot;
+      1'h1:
+          \$212  = row_out__1__hot;
+    endcase
+    if (rst) begin
+      \$212  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$213  = row_out__0__referenced;
+      1'h1:
+          \$213  = row_out__1__referenced;
+    endcase
+    if (rst) begin
+      \$213  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$214  = row_out__0__age;
+      1'h1:
+          \$214  = row_out__1__age;
+    endcase
+    if (rst) begin
+      \$214  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$215  = row_out__0__counters;
+      1'h1:
+          \$215  = row_out__1__counters;
+    endcase
+    if (rst) begin
+      \$215  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$216  = row_out__0__tags;
+      1'h1:
+          \$216  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$216  = 140'h00000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$217  = slot_out__0;
+      1'h1:
+          \$217  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$217  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = \$61 ;
+    if (rst) begin
+      \$218  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = judge;
+    if (rst) begin
+      \$219  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$220  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$220  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = \$62 ;
+    if (rst) begin
+      \$221  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$222  = \$67 [2:0];
+    if (rst) begin
+      \$222  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = \$72 ;
+    if (rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$224  = \$93 ;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = row_in__hot;
     if (judged) begin
-      \$206  = hot;
+      \$225  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -25381,7 +25588,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$206  = group0_1;
+          \$225  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -25390,40 +25597,40 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$206 [0] = \$95 ;
-            \$206 [1] = \$104 ;
-            \$206 [2] = \$113 ;
-            \$206 [3] = \$122 ;
+            \$225 [0] = \$102 ;
+            \$225 [1] = \$111 ;
+            \$225 [2] = \$120 ;
+            \$225 [3] = \$129 ;
           end
     endcase
     if (rst) begin
-      \$206  = 4'h0;
+      \$225  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$66 ;
+    \$226  = \$74 ;
     if (rst) begin
-      \$207  = 1'h1;
+      \$226  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = walk;
+    \$227  = walk;
     casez (fsm_state)
       4'h1:
-          \$208  = \$67 [9:0];
+          \$227  = \$75 [9:0];
     endcase
     if (rst) begin
-      \$208  = 10'h000;
+      \$227  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = index;
+    \$228  = index;
     casez (fsm_state)
       4'h1:
-          \$209  = 11'h000;
+          \$228  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -25438,7 +25645,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$209  = \$81 [10:0];
+            \$228  = \$88 [10:0];
           end
       4'h3:
           /* empty */;
@@ -25447,32 +25654,31 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'hc:
           /* empty */;
       4'hd:
-          \$209  = \$133 [10:0];
+          \$228  = \$140 [10:0];
     endcase
     if (rst) begin
-      \$209  = 11'h000;
+      \$228  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = walking;
+    \$229  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$210  = 1'h0;
+          if (\$76 ) begin
+            \$229  = 1'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$210  = 1'h1;
+              \$229  = 1'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$210  = 1'h1;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$229  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -25488,17 +25694,17 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$123 ) begin
+            if (\$130 ) begin
               if (restore__payload[256]) begin
-                \$210  = 1'h1;
+                \$229  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$129 ) begin
+            if (\$136 ) begin
               if (restore__payload[256]) begin
-                \$210  = 1'h1;
+                \$229  = 1'h1;
               end
             end
           end
@@ -25509,34 +25715,33 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'he:
           /* empty */;
       4'hb:
-          if (\$134 ) begin
-            \$210  = 1'h1;
+          if (\$141 ) begin
+            \$229  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$210  = 1'h1;
+      \$229  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = report;
+    \$230  = report;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$211  = 1'h0;
+          if (\$76 ) begin
+            \$230  = 1'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$211  = 1'h1;
+              \$230  = 1'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$211  = 1'h1;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$230  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -25552,137 +25757,139 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$123 ) begin
-              \$211  = 1'h1;
+            if (\$130 ) begin
+              \$230  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$129 ) begin
-              \$211  = 1'h1;
+            if (\$136 ) begin
+              \$230  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$211  = 1'h0;
+      \$230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = fsm_state;
+    \$231  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$68 ) begin
-            \$212  = 4'h0;
+          if (\$76 ) begin
+            \$231  = 4'h0;
           end
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$212  = 4'h1;
+              \$231  = 4'h1;
             end
-          end else if (\$72 ) begin
-            casez (write_data)
-              32'd1:
-                  \$212  = 4'h1;
-              32'd2:
-                  \$212  = 4'h2;
-              32'd3:
-                  \$212  = 4'h3;
-              32'd6:
-                  \$212  = 4'h4;
-            endcase
+          end else if (\$80 ) begin
+            if (is_clear) begin
+              \$231  = 4'h1;
+            end
+            if (is_dump) begin
+              \$231  = 4'h2;
+            end
+            if (is_restore) begin
+              \$231  = 4'h3;
+            end
+            if (is_select) begin
+              \$231  = 4'h4;
+            end
           end
       4'h2:
-          \$212  = 4'h5;
+          \$231  = 4'h5;
       4'h5:
-          \$212  = 4'h6;
+          \$231  = 4'h6;
       4'h6:
-          \$212  = 4'h7;
+          \$231  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$212  = 4'h8;
+            \$231  = 4'h8;
           end
       4'h8:
-          if (\$79 ) begin
-            \$212  = 4'h9;
+          if (\$86 ) begin
+            \$231  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$212  = 4'h2;
+            \$231  = 4'h2;
             if (\final ) begin
-              \$212  = 4'h0;
+              \$231  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$212  = 4'ha;
-            if (\$123 ) begin
-              \$212  = 4'hb;
+            \$231  = 4'ha;
+            if (\$130 ) begin
+              \$231  = 4'hb;
               if (restore__payload[256]) begin
-                \$212  = 4'h1;
+                \$231  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$212  = 4'hc;
-            if (\$129 ) begin
-              \$212  = 4'hb;
+            \$231  = 4'hc;
+            if (\$136 ) begin
+              \$231  = 4'hb;
               if (restore__payload[256]) begin
-                \$212  = 4'h1;
+                \$231  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$131 ) begin
-            \$212  = 4'hd;
+          if (\$138 ) begin
+            \$231  = 4'hd;
           end
       4'hd:
         begin
-          \$212  = 4'he;
+          \$231  = 4'he;
           if (\final ) begin
-            \$212  = 4'h0;
+            \$231  = 4'h0;
           end
         end
       4'he:
-          \$212  = 4'h3;
+          \$231  = 4'h3;
       4'hb:
-          if (\$134 ) begin
-            \$212  = 4'h1;
+          if (\$141 ) begin
+            \$231  = 4'h1;
           end
       4'h4:
-          if (\$135 ) begin
-            \$212  = 4'h0;
+          if (\$142 ) begin
+            \$231  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$212  = 4'h1;
+      \$231  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = hot_rows;
+    \$232  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$70 ) begin
+          if (\$78 ) begin
             (* full_case = 32'd1 *)
-            if (\$73 ) begin
+            if (too_many) begin
             end else begin
-              \$213  = write_data[12:0];
+              \$232  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$213  = 13'h1000;
+      \$232  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = row_in__valid;
+    \$233  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25693,7 +25900,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$214  = group0_0;
+          \$233  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -25702,19 +25909,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$214 [0] = \$87 ;
-            \$214 [1] = \$96 ;
-            \$214 [2] = \$105 ;
-            \$214 [3] = \$114 ;
+            \$233 [0] = \$94 ;
+            \$233 [1] = \$103 ;
+            \$233 [2] = \$112 ;
+            \$233 [3] = \$121 ;
           end
     endcase
     if (rst) begin
-      \$214  = 4'h0;
+      \$233  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = row_in__referenced;
+    \$234  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25725,7 +25932,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$215  = group0_2;
+          \$234  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -25734,19 +25941,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$215 [0] = \$93 ;
-            \$215 [1] = \$102 ;
-            \$215 [2] = \$111 ;
-            \$215 [3] = \$120 ;
+            \$234 [0] = \$100 ;
+            \$234 [1] = \$109 ;
+            \$234 [2] = \$118 ;
+            \$234 [3] = \$127 ;
           end
     endcase
     if (rst) begin
-      \$215  = 4'h0;
+      \$234  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = row_in__age;
+    \$235  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25757,7 +25964,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$216  = group0_3;
+          \$235  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -25768,16 +25975,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$216  = restore__payload[63:56];
+            \$235  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$216  = 8'h00;
+      \$235  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = row_in__counters;
+    \$236  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25788,7 +25995,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$217  = group0_4;
+          \$236  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -25797,19 +26004,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$217 [7:0] = \$91 ;
-            \$217 [15:8] = \$100 ;
-            \$217 [23:16] = \$109 ;
-            \$217 [31:24] = \$118 ;
+            \$236 [7:0] = \$98 ;
+            \$236 [15:8] = \$107 ;
+            \$236 [23:16] = \$116 ;
+            \$236 [31:24] = \$125 ;
           end
     endcase
     if (rst) begin
-      \$217  = 32'd0;
+      \$236  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = row_in__tags;
+    \$237  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25820,7 +26027,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h5:
           /* empty */;
       4'h6:
-          \$218  = group0_5;
+          \$237  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -25829,19 +26036,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$218 [34:0] = \$89 ;
-            \$218 [69:35] = \$98 ;
-            \$218 [104:70] = \$107 ;
-            \$218 [139:105] = \$116 ;
+            \$237 [34:0] = \$96 ;
+            \$237 [69:35] = \$105 ;
+            \$237 [104:70] = \$114 ;
+            \$237 [139:105] = \$123 ;
           end
     endcase
     if (rst) begin
-      \$218  = 140'h00000000000000000000000000000000000;
+      \$237  = 140'h00000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = way;
+    \$238  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25857,9 +26064,9 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h8:
         begin
-          \$219  = \$74 [2:0];
-          if (\$79 ) begin
-            \$219  = 3'h0;
+          \$238  = \$81 [2:0];
+          if (\$86 ) begin
+            \$238  = 3'h0;
           end
         end
       4'h9:
@@ -25870,19 +26077,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'hc:
         begin
-          \$219  = \$130 [2:0];
-          if (\$131 ) begin
-            \$219  = 3'h0;
+          \$238  = \$137 [2:0];
+          if (\$138 ) begin
+            \$238  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$219  = 3'h0;
+      \$238  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = slot0;
+    \$239  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25899,7 +26106,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h8:
           casez (way)
             3'h2:
-                \$220  = \$75 ;
+                \$239  = \$82 ;
           endcase
       4'h9:
           /* empty */;
@@ -25907,16 +26114,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$220  = restore__payload[11:0];
+            \$239  = restore__payload[11:0];
           end
     endcase
     if (rst) begin
-      \$220  = 12'h000;
+      \$239  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = slot1;
+    \$240  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25935,7 +26142,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h2:
                 /* empty */;
             3'h3:
-                \$221  = \$76 ;
+                \$240  = \$83 ;
           endcase
       4'h9:
           /* empty */;
@@ -25943,16 +26150,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$221  = restore__payload[75:64];
+            \$240  = restore__payload[75:64];
           end
     endcase
     if (rst) begin
-      \$221  = 12'h000;
+      \$240  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = slot2;
+    \$241  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25973,7 +26180,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h3:
                 /* empty */;
             3'h4:
-                \$222  = \$77 ;
+                \$241  = \$84 ;
           endcase
       4'h9:
           /* empty */;
@@ -25981,16 +26188,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$222  = restore__payload[139:128];
+            \$241  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
-      \$222  = 12'h000;
+      \$241  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = slot3;
+    \$242  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26013,7 +26220,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
             3'h4:
                 /* empty */;
             3'h5:
-                \$223  = \$78 ;
+                \$242  = \$85 ;
           endcase
       4'h9:
           /* empty */;
@@ -26021,16 +26228,16 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$223  = restore__payload[203:192];
+            \$242  = restore__payload[203:192];
           end
     endcase
     if (rst) begin
-      \$223  = 12'h000;
+      \$242  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = sending_slots;
+    \$243  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26045,21 +26252,21 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h7:
           /* empty */;
       4'h8:
-          if (\$79 ) begin
-            \$224  = 1'h1;
+          if (\$86 ) begin
+            \$243  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$224  = 1'h0;
+            \$243  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$224  = 1'h0;
+      \$243  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = \beyond$34 ;
+    \$244  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26081,19 +26288,19 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$225 [0] = \$124 ;
-            \$225 [1] = \$125 ;
-            \$225 [2] = \$126 ;
-            \$225 [3] = \$127 ;
+            \$244 [0] = \$131 ;
+            \$244 [1] = \$132 ;
+            \$244 [2] = \$133 ;
+            \$244 [3] = \$134 ;
           end
     endcase
     if (rst) begin
-      \$225  = 4'h0;
+      \$244  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = counts;
+    \$245  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26115,11 +26322,11 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$226  = \$128 ;
+            \$245  = \$135 ;
           end
     endcase
     if (rst) begin
-      \$226  = 1'h0;
+      \$245  = 1'h0;
     end
   end
   always @* begin
@@ -26127,7 +26334,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$137 ;
+          row_write = \$146 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -26149,7 +26356,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$151 [1:0];
+          row_write = \$161 [1:0];
     endcase
   end
   always @* begin
@@ -26165,26 +26372,15 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$138 ) begin
+          if (\$147 ) begin
             done = report;
           end
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -26213,11 +26409,11 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'hb:
           /* empty */;
       4'h4:
-          if (\$152 ) begin
+          if (\$162 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$169 ) begin
+    if (\$178 ) begin
       done = 1'h1;
     end
   end
@@ -26228,7 +26424,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$141 ;
+          leaves = \$150 ;
     endcase
   end
   always @* begin
@@ -26238,8 +26434,8 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-            if (\$146 ) begin
+          if (\$152 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -26252,16 +26448,11 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -26272,18 +26463,11 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -26294,22 +26478,11 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -26320,25 +26493,9 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'h1:
           /* empty */;
       4'h0:
-          if (\$143 ) begin
-          end else if (\$145 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            command_code = \$156 ;
           end
     endcase
   end
@@ -26420,13 +26577,13 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$147 ) begin
+            if (\$157 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$148 ) begin
+            if (\$158 ) begin
               restore_length = 1'h1;
             end
           end
@@ -26457,7 +26614,7 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$149 [1:0];
+          slot_write = \$159 [1:0];
     endcase
   end
   always @* begin
@@ -26485,46 +26642,46 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$150 ;
+          slot_in = \$160 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$153 ;
-    dump__payload[127:64] = \$154 ;
-    dump__payload[191:128] = \$155 ;
-    dump__payload[255:192] = \$156 ;
+    dump__payload[63:0] = \$163 ;
+    dump__payload[127:64] = \$164 ;
+    dump__payload[191:128] = \$165 ;
+    dump__payload[255:192] = \$166 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$158  };
-      dump__payload[127:64] = { 52'h0000000000000, \$159  };
-      dump__payload[191:128] = { 52'h0000000000000, \$160  };
-      dump__payload[255:192] = { 52'h0000000000000, \$161  };
+      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$168  };
+      dump__payload[127:64] = { 52'h0000000000000, \$169  };
+      dump__payload[191:128] = { 52'h0000000000000, \$170  };
+      dump__payload[255:192] = { 52'h0000000000000, \$171  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$164 ) begin
-      command_busy = \$167 ;
+    if (\$175 ) begin
+      command_busy = \$177 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$169 ) begin
+    if (\$178 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$136 [3:0];
+  assign index_bits = \$143 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$157 ;
+    dump__payload[256] = \$167 ;
   end
-  assign \$78  = group0_6;
-  assign \$77  = group0_6;
-  assign \$76  = group0_6;
-  assign \$75  = group0_6;
+  assign \$85  = group0_6;
+  assign \$84  = group0_6;
+  assign \$83  = group0_6;
+  assign \$82  = group0_6;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -26536,9 +26693,9 @@ module hotline_small_stream_core_control(clk, rst, busy, command_write, write_da
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$137  = 2'h3;
-  assign \$123  = restore__payload[256];
-  assign \$147  = restore__payload[256];
+  assign \$146  = 2'h3;
+  assign \$130  = restore__payload[256];
+  assign \$157  = restore__payload[256];
 endmodule
 
 module hotline_small_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
@@ -38524,8 +38681,8 @@ module hotline_small_stream_core_verdict_tap_entry(rst, input__valid, output__re
 endmodule
 
 module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
-, \held$34 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$41 
+, \held$42 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -38611,10 +38768,10 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] \listed$33 ;
-  reg [31:0] \listed$33  = 32'd0;
-  output [31:0] \held$34 ;
-  reg [31:0] \held$34  = 32'd0;
+  output [31:0] \listed$41 ;
+  reg [31:0] \listed$41  = 32'd0;
+  output [31:0] \held$42 ;
+  reg [31:0] \held$42  = 32'd0;
   output [31:0] nonpopular_words;
   reg [31:0] nonpopular_words = 32'd0;
   output [31:0] samples;
@@ -38665,30 +38822,38 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   reg \$101 ;
   reg \$102 ;
   reg \$103 ;
-  reg [31:0] \$104 ;
-  reg [1:0] \$105 ;
-  reg [31:0] \$106 ;
+  reg \$104 ;
+  reg \$105 ;
+  reg \$106 ;
   reg \$107 ;
-  reg [10:0] \$108 ;
-  reg [10:0] \$109 ;
+  reg \$108 ;
+  reg \$109 ;
   wire [32:0] \$11 ;
-  reg [31:0] \$110 ;
-  reg [31:0] \$111 ;
-  reg [1:0] \$112 ;
-  reg [31:0] \$113 ;
-  reg \$114 ;
-  reg [1:0] \$115 ;
-  reg [1:0] \$116 ;
-  reg [1:0] \$117 ;
+  reg \$110 ;
+  reg \$111 ;
+  reg [31:0] \$112 ;
+  reg [1:0] \$113 ;
+  reg [31:0] \$114 ;
+  reg \$115 ;
+  reg [10:0] \$116 ;
+  reg [10:0] \$117 ;
   reg [31:0] \$118 ;
   reg [31:0] \$119 ;
   wire \$12 ;
-  reg \$120 ;
-  reg \$121 ;
+  reg [1:0] \$120 ;
+  reg [31:0] \$121 ;
   reg \$122 ;
-  reg \$123 ;
-  reg \$124 ;
+  reg [1:0] \$123 ;
+  reg [1:0] \$124 ;
+  reg [1:0] \$125 ;
+  reg [31:0] \$126 ;
+  reg [31:0] \$127 ;
+  reg \$128 ;
+  reg \$129 ;
   wire [1:0] \$13 ;
+  reg \$130 ;
+  reg \$131 ;
+  reg \$132 ;
   wire [32:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -38789,7 +38954,15 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   wire feeder_done;
   wire feeder_input__ready;
   reg flushing = 1'h0;
-  reg \flushing$40  = 1'h0;
+  reg \flushing$48  = 1'h0;
+  reg found_classify = 1'h0;
+  reg found_dump = 1'h0;
+  reg found_fence = 1'h0;
+  reg found_front = 1'h0;
+  reg found_gather = 1'h0;
+  reg found_learn = 1'h0;
+  reg found_restore = 1'h0;
+  reg found_select = 1'h0;
   reg [10:0] held = 11'h000;
   wire input__ready;
   wire input__valid;
@@ -38881,13 +39054,13 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 11'h000;
-  assign \$28  = \listed$33  + listed;
-  assign \$29  = \held$34  + held;
+  assign \$28  = \listed$41  + listed;
+  assign \$29  = \held$42  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$93 , \$90  } : 2'h0;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
-  assign \$34  = \flushing$40  & key_filler_input__ready;
+  assign \$34  = \flushing$48  & key_filler_input__ready;
   assign \$35  = verdicts__valid & verdicts__ready;
   assign \$36  = verdicts__payload[3:2] > 1'h0;
   assign \$37  = verdicts__payload[0] & \$36 ;
@@ -38946,68 +39119,84 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   assign \$86  = is_gather | is_select;
   assign \$88  = ~ m_axis_nonpopular__tkeep[8];
   assign \$89  = m_axis_nonpopular__tkeep[0] & \$88 ;
-  assign \$94  = ~ \flushing$40 ;
-  assign key_filler_input__valid = keys__valid | \flushing$40 ;
-  assign \$95  = ~ \flushing$40 ;
+  assign \$94  = ~ \flushing$48 ;
+  assign key_filler_input__valid = keys__valid | \flushing$48 ;
+  assign \$95  = ~ \flushing$48 ;
   assign keys__ready = key_filler_input__ready & \$95 ;
   always @(posedge device_clk)
-    is_fence <= \$96 ;
+    found_fence <= \$96 ;
   always @(posedge device_clk)
-    is_learn <= \$97 ;
+    found_learn <= \$97 ;
   always @(posedge device_clk)
-    is_classify <= \$98 ;
+    found_classify <= \$98 ;
   always @(posedge device_clk)
-    is_gather <= \$99 ;
+    found_gather <= \$99 ;
   always @(posedge device_clk)
-    is_dump <= \$100 ;
+    found_dump <= \$100 ;
   always @(posedge device_clk)
-    is_restore <= \$101 ;
+    found_restore <= \$101 ;
   always @(posedge device_clk)
-    is_select <= \$102 ;
+    found_select <= \$102 ;
   always @(posedge device_clk)
-    is_front <= \$103 ;
+    found_front <= \$103 ;
   always @(posedge device_clk)
-    left <= \$104 ;
+    is_fence <= \$104 ;
   always @(posedge device_clk)
-    popular_more <= \$105 ;
+    is_learn <= \$105 ;
   always @(posedge device_clk)
-    popular_words <= \$106 ;
+    is_classify <= \$106 ;
   always @(posedge device_clk)
-    flushing <= \$107 ;
+    is_gather <= \$107 ;
   always @(posedge device_clk)
-    listed <= \$108 ;
+    is_dump <= \$108 ;
   always @(posedge device_clk)
-    held <= \$109 ;
+    is_restore <= \$109 ;
   always @(posedge device_clk)
-    \listed$33  <= \$110 ;
+    is_select <= \$110 ;
   always @(posedge device_clk)
-    \held$34  <= \$111 ;
+    is_front <= \$111 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$112 ;
+    left <= \$112 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$113 ;
+    popular_more <= \$113 ;
   always @(posedge device_clk)
-    \flushing$40  <= \$114 ;
+    popular_words <= \$114 ;
   always @(posedge device_clk)
-    popular_bits <= \$115 ;
+    flushing <= \$115 ;
   always @(posedge device_clk)
-    more_samples <= \$116 ;
+    listed <= \$116 ;
   always @(posedge device_clk)
-    more_popular <= \$117 ;
+    held <= \$117 ;
   always @(posedge device_clk)
-    samples <= \$118 ;
+    \listed$41  <= \$118 ;
   always @(posedge device_clk)
-    popular_samples <= \$119 ;
+    \held$42  <= \$119 ;
   always @(posedge device_clk)
-    batch_ended <= \$120 ;
+    nonpopular_more <= \$120 ;
   always @(posedge device_clk)
-    command_ended <= \$121 ;
+    nonpopular_words <= \$121 ;
   always @(posedge device_clk)
-    state_ended <= \$122 ;
+    \flushing$48  <= \$122 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$123 ;
+    popular_bits <= \$123 ;
   always @(posedge device_clk)
-    done <= \$124 ;
+    more_samples <= \$124 ;
+  always @(posedge device_clk)
+    more_popular <= \$125 ;
+  always @(posedge device_clk)
+    samples <= \$126 ;
+  always @(posedge device_clk)
+    popular_samples <= \$127 ;
+  always @(posedge device_clk)
+    batch_ended <= \$128 ;
+  always @(posedge device_clk)
+    command_ended <= \$129 ;
+  always @(posedge device_clk)
+    state_ended <= \$130 ;
+  always @(posedge device_clk)
+    verdicts_ended <= \$131 ;
+  always @(posedge device_clk)
+    done <= \$132 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -39194,194 +39383,250 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = left;
+    \$104  = found_fence;
+    if (device_rst) begin
+      \$104  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = found_learn;
+    if (device_rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = found_classify;
+    if (device_rst) begin
+      \$106  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = found_gather;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = found_dump;
+    if (device_rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = found_restore;
+    if (device_rst) begin
+      \$109  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$110  = found_select;
+    if (device_rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$111  = found_front;
+    if (device_rst) begin
+      \$111  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$112  = left;
     if (\begin ) begin
-      \$104  = \$10 ;
+      \$112  = \$10 ;
     end else if (\$9 ) begin
-      \$104  = \$11 [31:0];
+      \$112  = \$11 [31:0];
     end
     if (device_rst) begin
-      \$104  = 32'd0;
+      \$112  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = \$13 ;
+    \$113  = \$13 ;
     if (device_rst) begin
-      \$105  = 2'h0;
+      \$113  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$106  = 32'd0;
+      \$114  = 32'd0;
     end else begin
-      \$106  = \$14 [31:0];
+      \$114  = \$14 [31:0];
     end
     if (device_rst) begin
-      \$106  = 32'd0;
+      \$114  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = flushing;
+    \$115  = flushing;
     if (\$15 ) begin
-      \$107  = 1'h1;
+      \$115  = 1'h1;
     end else if (\$16 ) begin
-      \$107  = 1'h0;
+      \$115  = 1'h0;
     end
     if (device_rst) begin
-      \$107  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = \$24 ;
+    \$116  = \$24 ;
     if (device_rst) begin
-      \$108  = 11'h000;
+      \$116  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = \$27 ;
+    \$117  = \$27 ;
     if (device_rst) begin
-      \$109  = 11'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$110  = 32'd0;
-    end else begin
-      \$110  = \$28 [31:0];
-    end
-    if (device_rst) begin
-      \$110  = 32'd0;
+      \$117  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$111  = 32'd0;
+      \$118  = 32'd0;
     end else begin
-      \$111  = \$29 [31:0];
+      \$118  = \$28 [31:0];
     end
     if (device_rst) begin
-      \$111  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = \$31 ;
-    if (device_rst) begin
-      \$112  = 2'h0;
+      \$118  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$113  = 32'd0;
+      \$119  = 32'd0;
     end else begin
-      \$113  = \$32 [31:0];
+      \$119  = \$29 [31:0];
     end
     if (device_rst) begin
-      \$113  = 32'd0;
+      \$119  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = \flushing$40 ;
+    \$120  = \$31 ;
+    if (device_rst) begin
+      \$120  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$121  = 32'd0;
+    end else begin
+      \$121  = \$32 [31:0];
+    end
+    if (device_rst) begin
+      \$121  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = \flushing$48 ;
     if (\$33 ) begin
-      \$114  = 1'h1;
+      \$122  = 1'h1;
     end else if (\$34 ) begin
-      \$114  = 1'h0;
+      \$122  = 1'h0;
     end
-    if (device_rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = \$40 ;
-    if (device_rst) begin
-      \$115  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$116  = \$42 ;
-    if (device_rst) begin
-      \$116  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$117  = \$44 [1:0];
-    if (device_rst) begin
-      \$117  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$118  = 32'd0;
-    end else begin
-      \$118  = \$45 [31:0];
-    end
-    if (device_rst) begin
-      \$118  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$119  = 32'd0;
-    end else begin
-      \$119  = \$46 [31:0];
-    end
-    if (device_rst) begin
-      \$119  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$120  = \$49 ;
-    if (device_rst) begin
-      \$120  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = \$52 ;
-    if (device_rst) begin
-      \$121  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = \$55 ;
     if (device_rst) begin
       \$122  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$60 ;
+    \$123  = \$40 ;
     if (device_rst) begin
-      \$123  = 1'h0;
+      \$123  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = \$75 ;
+    \$124  = \$42 ;
     if (device_rst) begin
-      \$124  = 1'h0;
+      \$124  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = \$44 [1:0];
+    if (device_rst) begin
+      \$125  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$126  = 32'd0;
+    end else begin
+      \$126  = \$45 [31:0];
+    end
+    if (device_rst) begin
+      \$126  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$127  = 32'd0;
+    end else begin
+      \$127  = \$46 [31:0];
+    end
+    if (device_rst) begin
+      \$127  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = \$49 ;
+    if (device_rst) begin
+      \$128  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = \$52 ;
+    if (device_rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = \$55 ;
+    if (device_rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131  = \$60 ;
+    if (device_rst) begin
+      \$131  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$132  = \$75 ;
+    if (device_rst) begin
+      \$132  = 1'h0;
     end
   end
   always @* begin
@@ -39557,7 +39802,7 @@ module hotline_small_streams(device_rst, output__ready, s_axis_state__tready, m_
   end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
-  assign key_filler_input__payload[65] = \flushing$40 ;
+  assign key_filler_input__payload[65] = \flushing$48 ;
   assign key_filler_input__payload[64] = \$94 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
   assign nonpopular_entry_input__payload[66] = m_axis_nonpopular__tlast;

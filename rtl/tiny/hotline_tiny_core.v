@@ -1825,7 +1825,7 @@ module hotline_tiny_classifier_judged(rst, output__ready, output__payload, input
 endmodule
 
 module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
-, restore__payload, write_data, hot_rows_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
+, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
 , clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -1873,10 +1873,10 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] write_data;
-  wire [31:0] write_data;
-  input [1:0] hot_rows_write_etc;
-  wire [1:0] hot_rows_write_etc;
+  input [31:0] command;
+  wire [31:0] command;
+  input [1:0] command_write_etc;
+  wire [1:0] command_write_etc;
   output [16:0] budget;
   reg [16:0] budget = 17'h00000;
   output [2:0] restored;
@@ -1942,58 +1942,58 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire [6:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [38:0] \$102 ;
   wire \$103 ;
-  wire \$104 ;
+  wire [7:0] \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
   wire \$108 ;
-  wire [3:0] \$109 ;
+  wire \$109 ;
   wire [6:0] \$11 ;
   wire \$110 ;
-  wire [4:0] \$111 ;
-  wire [4:0] \$112 ;
+  wire \$111 ;
+  wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire [1:0] \$115 ;
-  wire \$116 ;
+  wire \$115 ;
+  wire [3:0] \$116 ;
   wire \$117 ;
-  wire \$118 ;
-  wire \$119 ;
+  wire [4:0] \$118 ;
+  wire [4:0] \$119 ;
   wire [6:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
-  wire \$124 ;
+  wire [1:0] \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire [2:0] \$127 ;
-  reg [4:0] \$128 ;
-  wire [2:0] \$129 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
   reg [6:0] \$13 ;
   wire \$130 ;
-  wire [63:0] \$131 ;
-  wire [63:0] \$132 ;
-  wire [63:0] \$133 ;
-  wire [63:0] \$134 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
   wire \$135 ;
-  wire [4:0] \$136 ;
-  wire [4:0] \$137 ;
-  wire [4:0] \$138 ;
-  wire [4:0] \$139 ;
+  wire \$136 ;
+  wire [2:0] \$137 ;
+  reg [4:0] \$138 ;
+  wire [2:0] \$139 ;
   reg [3:0] \$14 ;
   wire \$140 ;
-  wire \$141 ;
-  wire \$142 ;
-  wire \$143 ;
-  wire \$144 ;
+  wire [63:0] \$141 ;
+  wire [63:0] \$142 ;
+  wire [63:0] \$143 ;
+  wire [63:0] \$144 ;
   wire \$145 ;
-  wire \$146 ;
-  wire \$147 ;
-  wire \$148 ;
-  wire \$149 ;
+  wire [4:0] \$146 ;
+  wire [4:0] \$147 ;
+  wire [4:0] \$148 ;
+  wire [4:0] \$149 ;
   wire \$15 ;
   wire \$150 ;
   wire \$151 ;
@@ -2009,141 +2009,162 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$160 ;
   wire \$161 ;
   wire \$162 ;
-  reg [6:0] \$163 ;
-  reg [2:0] \$164 ;
-  reg [16:0] \$165 ;
-  reg [2:0] \$166 ;
-  reg [3:0] \$167 ;
-  reg \$168 ;
-  reg [3:0] \$169 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
-  reg [3:0] \$170 ;
-  reg [3:0] \$171 ;
-  reg [3:0] \$172 ;
-  reg [7:0] \$173 ;
-  reg [31:0] \$174 ;
-  reg [155:0] \$175 ;
-  reg [4:0] \$176 ;
-  reg [3:0] \$177 ;
+  wire \$170 ;
+  wire \$171 ;
+  reg [6:0] \$172 ;
+  reg [2:0] \$173 ;
+  reg [16:0] \$174 ;
+  reg [2:0] \$175 ;
+  reg \$176 ;
+  reg \$177 ;
   reg \$178 ;
   reg \$179 ;
   wire \$18 ;
   reg \$180 ;
-  reg [2:0] \$181 ;
+  reg \$181 ;
   reg \$182 ;
   reg \$183 ;
-  reg [3:0] \$184 ;
+  reg [5:0] \$184 ;
   reg \$185 ;
-  reg [2:0] \$186 ;
-  reg [3:0] \$187 ;
-  reg \$188 ;
-  reg \$189 ;
+  reg [3:0] \$186 ;
+  reg \$187 ;
+  reg [3:0] \$188 ;
+  reg [3:0] \$189 ;
   wire \$19 ;
   reg [3:0] \$190 ;
-  reg [5:0] \$191 ;
-  reg [3:0] \$192 ;
-  reg [3:0] \$193 ;
-  reg [7:0] \$194 ;
-  reg [31:0] \$195 ;
-  reg [155:0] \$196 ;
-  reg [2:0] \$197 ;
-  reg [4:0] \$198 ;
-  reg [4:0] \$199 ;
+  reg [3:0] \$191 ;
+  reg [7:0] \$192 ;
+  reg [31:0] \$193 ;
+  reg [155:0] \$194 ;
+  reg [4:0] \$195 ;
+  reg [3:0] \$196 ;
+  reg \$197 ;
+  reg \$198 ;
+  reg \$199 ;
   wire \$2 ;
   wire \$20 ;
-  reg [4:0] \$200 ;
-  reg [4:0] \$201 ;
+  reg [2:0] \$200 ;
+  reg \$201 ;
   reg \$202 ;
   reg [3:0] \$203 ;
   reg \$204 ;
+  reg [2:0] \$205 ;
+  reg [3:0] \$206 ;
+  reg \$207 ;
+  reg \$208 ;
+  reg [3:0] \$209 ;
   wire \$21 ;
+  reg [5:0] \$210 ;
+  reg [3:0] \$211 ;
+  reg [3:0] \$212 ;
+  reg [7:0] \$213 ;
+  reg [31:0] \$214 ;
+  reg [155:0] \$215 ;
+  reg [2:0] \$216 ;
+  reg [4:0] \$217 ;
+  reg [4:0] \$218 ;
+  reg [4:0] \$219 ;
   wire \$22 ;
-  wire [11:0] \$23 ;
-  wire [12:0] \$24 ;
+  reg [4:0] \$220 ;
+  reg \$221 ;
+  reg [3:0] \$222 ;
+  reg \$223 ;
+  wire \$23 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
-  wire [3:0] \$27 ;
-  wire [3:0] \$28 ;
+  wire \$27 ;
+  wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
+  wire [11:0] \$30 ;
+  wire [12:0] \$31 ;
   wire \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire [1:0] \$35 ;
-  wire [2:0] \$36 ;
-  wire [3:0] \$37 ;
-  wire [4:0] \$38 ;
-  wire [4:0] \$39 ;
+  wire \$33 ;
+  wire [3:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
   wire [3:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [3:0] \$46 ;
-  wire \$47 ;
-  wire \$48 ;
+  wire \$41 ;
+  wire [1:0] \$42 ;
+  wire [2:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [4:0] \$45 ;
+  wire [4:0] \$46 ;
+  wire [3:0] \$47 ;
+  wire [3:0] \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
   wire \$50 ;
   wire \$51 ;
   wire \$52 ;
-  wire [3:0] \$53 ;
-  wire [4:0] \$54 ;
-  wire [4:0] \$55 ;
-  wire [4:0] \$56 ;
-  wire [4:0] \$57 ;
+  wire \$53 ;
+  wire [3:0] \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
   wire \$58 ;
-  wire [4:0] \$59 ;
+  wire \$59 ;
   wire [2:0] \$6 ;
-  wire [4:0] \$60 ;
-  wire [3:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire \$63 ;
-  wire \$64 ;
+  wire [3:0] \$60 ;
+  wire [4:0] \$61 ;
+  wire [4:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [4:0] \$64 ;
   wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire [38:0] \$68 ;
-  wire \$69 ;
+  wire [4:0] \$66 ;
+  wire [4:0] \$67 ;
+  wire [3:0] \$68 ;
+  wire [3:0] \$69 ;
   wire [3:0] \$7 ;
-  wire [7:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire \$75 ;
+  wire [38:0] \$75 ;
   wire \$76 ;
-  wire [38:0] \$77 ;
+  wire [7:0] \$77 ;
   wire \$78 ;
-  wire [7:0] \$79 ;
+  wire \$79 ;
   reg [2:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire \$84 ;
+  wire [38:0] \$84 ;
   wire \$85 ;
-  wire [38:0] \$86 ;
+  wire [7:0] \$86 ;
   wire \$87 ;
-  wire [7:0] \$88 ;
+  wire \$88 ;
   wire \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire \$93 ;
+  wire [38:0] \$93 ;
   wire \$94 ;
-  wire [38:0] \$95 ;
+  wire [7:0] \$95 ;
   wire \$96 ;
-  wire [7:0] \$97 ;
+  wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg [5:0] asked_rows = 6'h00;
   reg [2:0] beyond = 3'h0;
-  reg [3:0] \beyond$34  = 4'h0;
+  reg [3:0] \beyond$48  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [6:0] entries = 7'h00;
@@ -2158,17 +2179,25 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [4:0] group0_6 = 5'h00;
   wire [3:0] hot;
   reg [3:0] index = 4'h0;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [3:0] last = 4'h0;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [4:0] slot0 = 5'h00;
   reg [4:0] slot1 = 6'h20;
   reg [4:0] slot2 = 5'h00;
   reg [4:0] slot3 = 5'h00;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [2:0] walk = 3'h0;
@@ -2190,226 +2219,255 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$20  = quota >= 1'h1;
   assign \$21  = quota >= 2'h2;
   assign \$22  = quota >= 2'h3;
-  assign \$23  = 1'h1 << index_bits;
-  assign \$24  = \$23  - 1'h1;
-  assign \$25  = index == last;
-  assign \$26  = index < budget[14:11];
-  assign \$27  = \$26  ? budget[10:7] : budget[6:3];
-  assign \$28  = ~ \beyond$34 ;
-  assign \$29  = slot0 < hot_rows;
-  assign \$30  = slot1 < hot_rows;
-  assign \$31  = slot2 < hot_rows;
-  assign \$32  = slot3 < hot_rows;
-  assign \$33  = \$28  & { \$32 , \$31 , \$30 , \$29  };
-  assign \$34  = counts & judge;
-  assign \$35  = 1'h0 + hot[0];
-  assign \$36  = \$35  + hot[1];
-  assign \$37  = \$36  + hot[2];
-  assign \$38  = \$37  + hot[3];
-  assign \$39  = counted ? \$38  : 5'h00;
-  assign \$40  = ~ \within ;
-  assign \$41  = row_in__hot & \$40 ;
-  assign \$42  = | \$41 ;
-  assign \$43  = judged & \$42 ;
-  assign \$44  = \$43  | unusable;
-  assign \$45  = running | leaves;
-  assign \$46  = walk + 1'h1;
-  assign \$47  = walk == 3'h7;
-  assign \$48  = ~ busy;
-  assign \$49  = hot_rows_write_etc[0] & \$48 ;
-  assign \$50  = ~ busy;
-  assign \$51  = hot_rows_write_etc[1] & \$50 ;
-  assign \$52  = write_data > 6'h20;
-  assign \$53  = way + 1'h1;
-  assign \$58  = way == 3'h5;
-  assign \$59  = index + 1'h1;
-  assign \$60  = \final  ? 5'h00 : \$59 ;
-  assign \$61  = ~ usable;
-  assign \$62  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$61 ;
-  assign \$63  = | \$62 ;
-  assign \$64  = ~ restore__payload[256];
-  assign \$65  = \$63  & \$64 ;
-  assign \$66  = restore__payload[63] & usable[0];
-  assign \$67  = restore__payload[63] & usable[0];
-  assign \$68  = \$67  ? restore__payload[38:0] : 39'h0000000000;
-  assign \$69  = restore__payload[63] & usable[0];
-  assign \$70  = \$69  ? restore__payload[55:48] : 8'h00;
-  assign \$71  = restore__payload[63] & usable[0];
-  assign \$72  = \$71  ? restore__payload[61] : 1'h0;
+  assign \$23  = command == 1'h1;
+  assign \$24  = command == 2'h2;
+  assign \$25  = command == 2'h3;
+  assign \$26  = command == 3'h4;
+  assign \$27  = command == 3'h5;
+  assign \$28  = command == 3'h6;
+  assign \$29  = command > 6'h20;
+  assign \$30  = 1'h1 << index_bits;
+  assign \$31  = \$30  - 1'h1;
+  assign \$32  = index == last;
+  assign \$33  = index < budget[14:11];
+  assign \$34  = \$33  ? budget[10:7] : budget[6:3];
+  assign \$35  = ~ \beyond$48 ;
+  assign \$36  = slot0 < hot_rows;
+  assign \$37  = slot1 < hot_rows;
+  assign \$38  = slot2 < hot_rows;
+  assign \$39  = slot3 < hot_rows;
+  assign \$40  = \$35  & { \$39 , \$38 , \$37 , \$36  };
+  assign \$41  = counts & judge;
+  assign \$42  = 1'h0 + hot[0];
+  assign \$43  = \$42  + hot[1];
+  assign \$44  = \$43  + hot[2];
+  assign \$45  = \$44  + hot[3];
+  assign \$46  = counted ? \$45  : 5'h00;
+  assign \$47  = ~ \within ;
+  assign \$48  = row_in__hot & \$47 ;
+  assign \$49  = | \$48 ;
+  assign \$50  = judged & \$49 ;
+  assign \$51  = \$50  | unusable;
+  assign \$52  = ~ \$157 ;
+  assign \$53  = \$52  | leaves;
+  assign \$54  = walk + 1'h1;
+  assign \$55  = walk == 3'h7;
+  assign \$56  = ~ busy;
+  assign \$57  = resizes & \$56 ;
+  assign \$58  = ~ busy;
+  assign \$59  = commands & \$58 ;
+  assign \$60  = way + 1'h1;
+  assign \$65  = way == 3'h5;
+  assign \$66  = index + 1'h1;
+  assign \$67  = \final  ? 5'h00 : \$66 ;
+  assign \$68  = ~ usable;
+  assign \$69  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$68 ;
+  assign \$70  = | \$69 ;
+  assign \$71  = ~ restore__payload[256];
+  assign \$72  = \$70  & \$71 ;
   assign \$73  = restore__payload[63] & usable[0];
-  assign \$74  = \$73  ? restore__payload[62] : 1'h0;
-  assign \$75  = restore__payload[127] & usable[1];
-  assign \$76  = restore__payload[127] & usable[1];
-  assign \$77  = \$76  ? restore__payload[102:64] : 39'h0000000000;
-  assign \$78  = restore__payload[127] & usable[1];
-  assign \$79  = \$78  ? restore__payload[119:112] : 8'h00;
-  assign \$80  = restore__payload[127] & usable[1];
-  assign \$81  = \$80  ? restore__payload[125] : 1'h0;
+  assign \$74  = restore__payload[63] & usable[0];
+  assign \$75  = \$74  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$76  = restore__payload[63] & usable[0];
+  assign \$77  = \$76  ? restore__payload[55:48] : 8'h00;
+  assign \$78  = restore__payload[63] & usable[0];
+  assign \$79  = \$78  ? restore__payload[61] : 1'h0;
+  assign \$80  = restore__payload[63] & usable[0];
+  assign \$81  = \$80  ? restore__payload[62] : 1'h0;
   assign \$82  = restore__payload[127] & usable[1];
-  assign \$83  = \$82  ? restore__payload[126] : 1'h0;
-  assign \$84  = restore__payload[191] & usable[2];
-  assign \$85  = restore__payload[191] & usable[2];
-  assign \$86  = \$85  ? restore__payload[166:128] : 39'h0000000000;
-  assign \$87  = restore__payload[191] & usable[2];
-  assign \$88  = \$87  ? restore__payload[183:176] : 8'h00;
-  assign \$89  = restore__payload[191] & usable[2];
-  assign \$90  = \$89  ? restore__payload[189] : 1'h0;
+  assign \$83  = restore__payload[127] & usable[1];
+  assign \$84  = \$83  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$85  = restore__payload[127] & usable[1];
+  assign \$86  = \$85  ? restore__payload[119:112] : 8'h00;
+  assign \$87  = restore__payload[127] & usable[1];
+  assign \$88  = \$87  ? restore__payload[125] : 1'h0;
+  assign \$89  = restore__payload[127] & usable[1];
+  assign \$90  = \$89  ? restore__payload[126] : 1'h0;
   assign \$91  = restore__payload[191] & usable[2];
-  assign \$92  = \$91  ? restore__payload[190] : 1'h0;
-  assign \$93  = restore__payload[255] & usable[3];
-  assign \$94  = restore__payload[255] & usable[3];
-  assign \$95  = \$94  ? restore__payload[230:192] : 39'h0000000000;
-  assign \$96  = restore__payload[255] & usable[3];
-  assign \$97  = \$96  ? restore__payload[247:240] : 8'h00;
-  assign \$98  = restore__payload[255] & usable[3];
-  assign \$99  = \$98  ? restore__payload[253] : 1'h0;
+  assign \$92  = restore__payload[191] & usable[2];
+  assign \$93  = \$92  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$94  = restore__payload[191] & usable[2];
+  assign \$95  = \$94  ? restore__payload[183:176] : 8'h00;
+  assign \$96  = restore__payload[191] & usable[2];
+  assign \$97  = \$96  ? restore__payload[189] : 1'h0;
+  assign \$98  = restore__payload[191] & usable[2];
+  assign \$99  = \$98  ? restore__payload[190] : 1'h0;
   assign \$100  = restore__payload[255] & usable[3];
-  assign \$101  = \$100  ? restore__payload[254] : 1'h0;
-  assign \$103  = | restore__payload[31:5];
-  assign \$104  = | restore__payload[95:69];
-  assign \$105  = | restore__payload[159:133];
-  assign \$106  = | restore__payload[223:197];
-  assign \$107  = restore__payload[256] == \final ;
-  assign \$108  = restore__payload[256] != \final ;
-  assign \$109  = way + 1'h1;
-  assign \$110  = way == 2'h3;
-  assign \$111  = index + 1'h1;
-  assign \$112  = \final  ? 5'h00 : \$111 ;
-  assign \$113  = restore__valid & restore__payload[256];
-  assign \$114  = ~ selecting;
+  assign \$101  = restore__payload[255] & usable[3];
+  assign \$102  = \$101  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$103  = restore__payload[255] & usable[3];
+  assign \$104  = \$103  ? restore__payload[247:240] : 8'h00;
+  assign \$105  = restore__payload[255] & usable[3];
+  assign \$106  = \$105  ? restore__payload[253] : 1'h0;
+  assign \$107  = restore__payload[255] & usable[3];
+  assign \$108  = \$107  ? restore__payload[254] : 1'h0;
+  assign \$110  = | restore__payload[31:5];
+  assign \$111  = | restore__payload[95:69];
+  assign \$112  = | restore__payload[159:133];
+  assign \$113  = | restore__payload[223:197];
+  assign \$114  = restore__payload[256] == \final ;
+  assign \$115  = restore__payload[256] != \final ;
+  assign \$116  = way + 1'h1;
+  assign \$117  = way == 2'h3;
+  assign \$118  = index + 1'h1;
+  assign \$119  = \final  ? 5'h00 : \$118 ;
+  assign \$120  = restore__valid & restore__payload[256];
+  assign \$121  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign row_set = walking ? walk : index[3:1];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$148 ;
-  assign \$116  = walk == 3'h7;
-  assign \$117  = hot_rows_write_etc[0] | hot_rows_write_etc[1];
-  assign \$118  = ~ busy;
-  assign \$119  = \$117  & \$118 ;
-  assign \$120  = ~ busy;
-  assign \$121  = hot_rows_write_etc[0] & \$120 ;
-  assign \$122  = ~ busy;
-  assign \$123  = hot_rows_write_etc[1] & \$122 ;
-  assign \$124  = write_data > 6'h20;
-  assign \$126  = restore__payload[256] != \final ;
-  assign \$127  = 1'h1 << index[0];
-  assign \$129  = 1'h1 << index[0];
-  assign \$130  = ~ selecting;
-  assign \$131  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$132  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$133  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$134  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$135  = sending_slots & \final ;
-  assign \$136  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$137  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$138  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$139  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$140  = hot_rows_write_etc[1] | hot_rows_write_etc[0];
-  assign \$141  = busy | running;
-  assign \$142  = \$140  & \$141 ;
-  assign \$143  = write_data == 3'h4;
-  assign \$144  = hot_rows_write_etc[1] & \$143 ;
-  assign \$145  = ~ \$144 ;
-  assign \$146  = write_data == 3'h4;
-  assign \$147  = hot_rows_write_etc[1] & \$146 ;
-  assign \$148  = ! fsm_state;
-  assign \$149  = fsm_state == 1'h1;
-  assign \$150  = fsm_state == 2'h2;
-  assign \$151  = fsm_state == 2'h3;
-  assign \$152  = fsm_state == 3'h4;
-  assign \$153  = fsm_state == 3'h5;
-  assign \$154  = fsm_state == 3'h6;
-  assign \$155  = fsm_state == 3'h7;
-  assign \$156  = fsm_state == 4'h8;
-  assign \$157  = fsm_state == 4'h9;
-  assign \$158  = fsm_state == 4'ha;
-  assign \$159  = fsm_state == 4'hb;
-  assign \$160  = fsm_state == 4'hc;
-  assign \$161  = fsm_state == 4'hd;
-  assign \$162  = fsm_state == 4'he;
+  assign \$122  = ~ \$157 ;
+  assign \$123  = commands | resizes;
+  assign running = \$122  | \$123 ;
+  assign \$125  = walk == 3'h7;
+  assign \$126  = commands | resizes;
+  assign \$127  = ~ busy;
+  assign \$128  = \$126  & \$127 ;
+  assign \$129  = ~ busy;
+  assign \$130  = resizes & \$129 ;
+  assign \$131  = ~ busy;
+  assign \$132  = commands & \$131 ;
+  assign \$133  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$134  = ~ \$133 ;
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = 1'h1 << index[0];
+  assign \$139  = 1'h1 << index[0];
+  assign \$140  = ~ selecting;
+  assign \$141  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
+  assign \$142  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
+  assign \$145  = sending_slots & \final ;
+  assign \$146  = row_in__hot[0] ? slot0 : 5'h00;
+  assign \$147  = row_in__hot[1] ? slot1 : 5'h00;
+  assign \$148  = row_in__hot[2] ? slot2 : 5'h00;
+  assign \$149  = row_in__hot[3] ? slot3 : 5'h00;
+  assign \$150  = commands | resizes;
+  assign \$151  = ~ \$157 ;
+  assign \$152  = busy | \$151 ;
+  assign \$153  = \$150  & \$152 ;
+  assign \$154  = commands & is_snapshot;
+  assign \$155  = ~ \$154 ;
+  assign \$156  = commands & is_snapshot;
+  assign \$157  = ! fsm_state;
+  assign \$158  = fsm_state == 1'h1;
+  assign \$159  = fsm_state == 2'h2;
+  assign \$160  = fsm_state == 2'h3;
+  assign \$161  = fsm_state == 3'h4;
+  assign \$162  = fsm_state == 3'h5;
+  assign \$163  = fsm_state == 3'h6;
+  assign \$164  = fsm_state == 3'h7;
+  assign \$165  = fsm_state == 4'h8;
+  assign \$166  = fsm_state == 4'h9;
+  assign \$167  = fsm_state == 4'ha;
+  assign \$168  = fsm_state == 4'hb;
+  assign \$169  = fsm_state == 4'hc;
+  assign \$170  = fsm_state == 4'hd;
+  assign \$171  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$163 ;
+    entries <= \$172 ;
   always @(posedge clk)
-    beyond <= \$164 ;
+    beyond <= \$173 ;
   always @(posedge clk)
-    budget <= \$165 ;
+    budget <= \$174 ;
   always @(posedge clk)
-    quota <= \$166 ;
+    quota <= \$175 ;
   always @(posedge clk)
-    last <= \$167 ;
+    commands <= \$176 ;
   always @(posedge clk)
-    \final  <= \$168 ;
+    resizes <= \$177 ;
   always @(posedge clk)
-    usable <= \$169 ;
+    is_clear <= \$178 ;
   always @(posedge clk)
-    group0_0 <= \$170 ;
+    is_dump <= \$179 ;
   always @(posedge clk)
-    group0_1 <= \$171 ;
+    is_restore <= \$180 ;
   always @(posedge clk)
-    group0_2 <= \$172 ;
+    is_snapshot <= \$181 ;
   always @(posedge clk)
-    group0_3 <= \$173 ;
+    is_reset_counters <= \$182 ;
   always @(posedge clk)
-    group0_4 <= \$174 ;
+    is_select <= \$183 ;
   always @(posedge clk)
-    group0_5 <= \$175 ;
+    asked_rows <= \$184 ;
   always @(posedge clk)
-    group0_6 <= \$176 ;
+    too_many <= \$185 ;
   always @(posedge clk)
-    \within  <= \$177 ;
+    last <= \$186 ;
   always @(posedge clk)
-    judged <= \$178 ;
+    \final  <= \$187 ;
   always @(posedge clk)
-    judge <= \$179 ;
+    usable <= \$188 ;
   always @(posedge clk)
-    counted <= \$180 ;
+    group0_0 <= \$189 ;
   always @(posedge clk)
-    restored <= \$181 ;
+    group0_1 <= \$190 ;
   always @(posedge clk)
-    restore_entry <= \$182 ;
+    group0_2 <= \$191 ;
   always @(posedge clk)
-    unusable <= \$183 ;
+    group0_3 <= \$192 ;
   always @(posedge clk)
-    row_in__hot <= \$184 ;
+    group0_4 <= \$193 ;
   always @(posedge clk)
-    accessing <= \$185 ;
+    group0_5 <= \$194 ;
   always @(posedge clk)
-    walk <= \$186 ;
+    group0_6 <= \$195 ;
   always @(posedge clk)
-    index <= \$187 ;
+    \within  <= \$196 ;
   always @(posedge clk)
-    walking <= \$188 ;
+    judged <= \$197 ;
   always @(posedge clk)
-    report <= \$189 ;
+    judge <= \$198 ;
   always @(posedge clk)
-    fsm_state <= \$190 ;
+    counted <= \$199 ;
   always @(posedge clk)
-    hot_rows <= \$191 ;
+    restored <= \$200 ;
   always @(posedge clk)
-    row_in__valid <= \$192 ;
+    restore_entry <= \$201 ;
   always @(posedge clk)
-    row_in__referenced <= \$193 ;
+    unusable <= \$202 ;
   always @(posedge clk)
-    row_in__age <= \$194 ;
+    row_in__hot <= \$203 ;
   always @(posedge clk)
-    row_in__counters <= \$195 ;
+    accessing <= \$204 ;
   always @(posedge clk)
-    row_in__tags <= \$196 ;
+    walk <= \$205 ;
   always @(posedge clk)
-    way <= \$197 ;
+    index <= \$206 ;
   always @(posedge clk)
-    slot0 <= \$198 ;
+    walking <= \$207 ;
   always @(posedge clk)
-    slot1 <= \$199 ;
+    report <= \$208 ;
   always @(posedge clk)
-    slot2 <= \$200 ;
+    fsm_state <= \$209 ;
   always @(posedge clk)
-    slot3 <= \$201 ;
+    hot_rows <= \$210 ;
   always @(posedge clk)
-    sending_slots <= \$202 ;
+    row_in__valid <= \$211 ;
   always @(posedge clk)
-    \beyond$34  <= \$203 ;
+    row_in__referenced <= \$212 ;
   always @(posedge clk)
-    counts <= \$204 ;
+    row_in__age <= \$213 ;
+  always @(posedge clk)
+    row_in__counters <= \$214 ;
+  always @(posedge clk)
+    row_in__tags <= \$215 ;
+  always @(posedge clk)
+    way <= \$216 ;
+  always @(posedge clk)
+    slot0 <= \$217 ;
+  always @(posedge clk)
+    slot1 <= \$218 ;
+  always @(posedge clk)
+    slot2 <= \$219 ;
+  always @(posedge clk)
+    slot3 <= \$220 ;
+  always @(posedge clk)
+    sending_slots <= \$221 ;
+  always @(posedge clk)
+    \beyond$48  <= \$222 ;
+  always @(posedge clk)
+    counts <= \$223 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -2454,262 +2512,332 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = 5'h00;
+    \$138  = 5'h00;
     casez (way)
       3'h0:
-          \$128  = slot0;
+          \$138  = slot0;
       3'h1:
-          \$128  = slot1;
+          \$138  = slot1;
       3'h2:
-          \$128  = slot2;
+          \$138  = slot2;
       3'h3:
-          \$128  = slot3;
+          \$138  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = \$1 [6:0];
+    \$172  = \$1 [6:0];
     if (rst) begin
-      \$163  = 7'h00;
+      \$172  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = { \$4 , \$3 , \$2  };
+    \$173  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$164  = 3'h0;
+      \$173  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165 [16:15] = \$7 [1:0];
-    \$165 [2:0] = \$8 ;
-    \$165 [14:11] = \$14 ;
-    \$165 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$165 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$174 [16:15] = \$7 [1:0];
+    \$174 [2:0] = \$8 ;
+    \$174 [14:11] = \$14 ;
+    \$174 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$174 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$165  = 17'h00000;
+      \$174  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = \$13 [2:0];
+    \$175  = \$13 [2:0];
     if (rst) begin
-      \$166  = 3'h0;
+      \$175  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = \$24 [3:0];
+    \$176  = command_write_etc[1];
     if (rst) begin
-      \$167  = 4'h0;
+      \$176  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = \$25 ;
+    \$177  = command_write_etc[0];
     if (rst) begin
-      \$168  = 1'h0;
+      \$177  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = \$27 ;
-    if (rst) begin
-      \$169  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$170  = row_out__0__valid;
-      1'h1:
-          \$170  = row_out__1__valid;
-    endcase
-    if (rst) begin
-      \$170  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$171  = row_out__0__hot;
-      1'h1:
-          \$171  = row_out__1__hot;
-    endcase
-    if (rst) begin
-      \$171  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$172  = row_out__0__referenced;
-      1'h1:
-          \$172  = row_out__1__referenced;
-    endcase
-    if (rst) begin
-      \$172  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$173  = row_out__0__age;
-      1'h1:
-          \$173  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$173  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$174  = row_out__0__counters;
-      1'h1:
-          \$174  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$174  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$175  = row_out__0__tags;
-      1'h1:
-          \$175  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$175  = 156'h000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$176  = slot_out__0;
-      1'h1:
-          \$176  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$176  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$33 ;
-    if (rst) begin
-      \$177  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = judge;
+    \$178  = \$23 ;
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$179  = 1'h1;
-          end
-    endcase
+    \$179  = \$24 ;
     if (rst) begin
       \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$34 ;
+    \$180  = \$25 ;
     if (rst) begin
       \$180  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = \$39 [2:0];
+    \$181  = \$26 ;
     if (rst) begin
-      \$181  = 3'h0;
+      \$181  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$44 ;
+    \$182  = \$27 ;
     if (rst) begin
       \$182  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$183  = \$65 ;
-          end
-    endcase
+    \$183  = \$28 ;
     if (rst) begin
       \$183  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = row_in__hot;
+    \$184  = command[5:0];
+    if (rst) begin
+      \$184  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$185  = \$29 ;
+    if (rst) begin
+      \$185  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$186  = \$31 [3:0];
+    if (rst) begin
+      \$186  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$187  = \$32 ;
+    if (rst) begin
+      \$187  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$188  = \$34 ;
+    if (rst) begin
+      \$188  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$189  = row_out__0__valid;
+      1'h1:
+          \$189  = row_out__1__valid;
+    endcase
+    if (rst) begin
+      \$189  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$190  = row_out__0__hot;
+      1'h1:
+          \$190  = row_out__1__hot;
+    endcase
+    if (rst) begin
+      \$190  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$191  = row_out__0__referenced;
+      1'h1:
+          \$191  = row_out__1__referenced;
+    endcase
+    if (rst) begin
+      \$191  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$192  = row_out__0__age;
+      1'h1:
+          \$192  = row_out__1__age;
+    endcase
+    if (rst) begin
+      \$192  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$193  = row_out__0__counters;
+      1'h1:
+          \$193  = row_out__1__counters;
+    endcase
+    if (rst) begin
+      \$193  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$194  = row_out__0__tags;
+      1'h1:
+          \$194  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$194  = 156'h000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$195  = slot_out__0;
+      1'h1:
+          \$195  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$195  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$196  = \$40 ;
+    if (rst) begin
+      \$196  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = judge;
+    if (rst) begin
+      \$197  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$198  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$198  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = \$41 ;
+    if (rst) begin
+      \$199  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = \$46 [2:0];
+    if (rst) begin
+      \$200  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$201  = \$51 ;
+    if (rst) begin
+      \$201  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$202  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$202  = \$72 ;
+          end
+    endcase
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = row_in__hot;
     if (judged) begin
-      \$184  = hot;
+      \$203  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2721,7 +2849,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$184  = group0_1;
+          \$203  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -2730,40 +2858,40 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$184 [0] = \$74 ;
-            \$184 [1] = \$83 ;
-            \$184 [2] = \$92 ;
-            \$184 [3] = \$101 ;
+            \$203 [0] = \$81 ;
+            \$203 [1] = \$90 ;
+            \$203 [2] = \$99 ;
+            \$203 [3] = \$108 ;
           end
     endcase
     if (rst) begin
-      \$184  = 4'h0;
+      \$203  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$45 ;
+    \$204  = \$53 ;
     if (rst) begin
-      \$185  = 1'h1;
+      \$204  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = walk;
+    \$205  = walk;
     casez (fsm_state)
       4'h1:
-          \$186  = \$46 [2:0];
+          \$205  = \$54 [2:0];
     endcase
     if (rst) begin
-      \$186  = 3'h0;
+      \$205  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = index;
+    \$206  = index;
     casez (fsm_state)
       4'h1:
-          \$187  = 4'h0;
+          \$206  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -2778,7 +2906,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$187  = \$60 [3:0];
+            \$206  = \$67 [3:0];
           end
       4'h3:
           /* empty */;
@@ -2787,32 +2915,31 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hc:
           /* empty */;
       4'hd:
-          \$187  = \$112 [3:0];
+          \$206  = \$119 [3:0];
     endcase
     if (rst) begin
-      \$187  = 4'h0;
+      \$206  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = walking;
+    \$207  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$188  = 1'h0;
+          if (\$55 ) begin
+            \$207  = 1'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$188  = 1'h1;
+              \$207  = 1'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$188  = 1'h1;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$207  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -2828,17 +2955,17 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$102 ) begin
+            if (\$109 ) begin
               if (restore__payload[256]) begin
-                \$188  = 1'h1;
+                \$207  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$108 ) begin
+            if (\$115 ) begin
               if (restore__payload[256]) begin
-                \$188  = 1'h1;
+                \$207  = 1'h1;
               end
             end
           end
@@ -2849,34 +2976,33 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'he:
           /* empty */;
       4'hb:
-          if (\$113 ) begin
-            \$188  = 1'h1;
+          if (\$120 ) begin
+            \$207  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$188  = 1'h1;
+      \$207  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$189  = report;
+    \$208  = report;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$189  = 1'h0;
+          if (\$55 ) begin
+            \$208  = 1'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$189  = 1'h1;
+              \$208  = 1'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$189  = 1'h1;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$208  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -2892,137 +3018,139 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$102 ) begin
-              \$189  = 1'h1;
+            if (\$109 ) begin
+              \$208  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$108 ) begin
-              \$189  = 1'h1;
+            if (\$115 ) begin
+              \$208  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$189  = 1'h0;
+      \$208  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$190  = fsm_state;
+    \$209  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$190  = 4'h0;
+          if (\$55 ) begin
+            \$209  = 4'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$190  = 4'h1;
+              \$209  = 4'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$190  = 4'h1;
-              32'd2:
-                  \$190  = 4'h2;
-              32'd3:
-                  \$190  = 4'h3;
-              32'd6:
-                  \$190  = 4'h4;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$209  = 4'h1;
+            end
+            if (is_dump) begin
+              \$209  = 4'h2;
+            end
+            if (is_restore) begin
+              \$209  = 4'h3;
+            end
+            if (is_select) begin
+              \$209  = 4'h4;
+            end
           end
       4'h2:
-          \$190  = 4'h5;
+          \$209  = 4'h5;
       4'h5:
-          \$190  = 4'h6;
+          \$209  = 4'h6;
       4'h6:
-          \$190  = 4'h7;
+          \$209  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$190  = 4'h8;
+            \$209  = 4'h8;
           end
       4'h8:
-          if (\$58 ) begin
-            \$190  = 4'h9;
+          if (\$65 ) begin
+            \$209  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$190  = 4'h2;
+            \$209  = 4'h2;
             if (\final ) begin
-              \$190  = 4'h0;
+              \$209  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$190  = 4'ha;
-            if (\$102 ) begin
-              \$190  = 4'hb;
+            \$209  = 4'ha;
+            if (\$109 ) begin
+              \$209  = 4'hb;
               if (restore__payload[256]) begin
-                \$190  = 4'h1;
+                \$209  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$190  = 4'hc;
-            if (\$108 ) begin
-              \$190  = 4'hb;
+            \$209  = 4'hc;
+            if (\$115 ) begin
+              \$209  = 4'hb;
               if (restore__payload[256]) begin
-                \$190  = 4'h1;
+                \$209  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$110 ) begin
-            \$190  = 4'hd;
+          if (\$117 ) begin
+            \$209  = 4'hd;
           end
       4'hd:
         begin
-          \$190  = 4'he;
+          \$209  = 4'he;
           if (\final ) begin
-            \$190  = 4'h0;
+            \$209  = 4'h0;
           end
         end
       4'he:
-          \$190  = 4'h3;
+          \$209  = 4'h3;
       4'hb:
-          if (\$113 ) begin
-            \$190  = 4'h1;
+          if (\$120 ) begin
+            \$209  = 4'h1;
           end
       4'h4:
-          if (\$114 ) begin
-            \$190  = 4'h0;
+          if (\$121 ) begin
+            \$209  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$190  = 4'h1;
+      \$209  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = hot_rows;
+    \$210  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$191  = write_data[5:0];
+              \$210  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$191  = 6'h20;
+      \$210  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$192  = row_in__valid;
+    \$211  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3033,7 +3161,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$192  = group0_0;
+          \$211  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -3042,19 +3170,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$192 [0] = \$66 ;
-            \$192 [1] = \$75 ;
-            \$192 [2] = \$84 ;
-            \$192 [3] = \$93 ;
+            \$211 [0] = \$73 ;
+            \$211 [1] = \$82 ;
+            \$211 [2] = \$91 ;
+            \$211 [3] = \$100 ;
           end
     endcase
     if (rst) begin
-      \$192  = 4'h0;
+      \$211  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$193  = row_in__referenced;
+    \$212  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3065,7 +3193,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$193  = group0_2;
+          \$212  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -3074,19 +3202,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$193 [0] = \$72 ;
-            \$193 [1] = \$81 ;
-            \$193 [2] = \$90 ;
-            \$193 [3] = \$99 ;
+            \$212 [0] = \$79 ;
+            \$212 [1] = \$88 ;
+            \$212 [2] = \$97 ;
+            \$212 [3] = \$106 ;
           end
     endcase
     if (rst) begin
-      \$193  = 4'h0;
+      \$212  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = row_in__age;
+    \$213  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3097,7 +3225,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$194  = group0_3;
+          \$213  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -3108,16 +3236,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$194  = restore__payload[63:56];
+            \$213  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$194  = 8'h00;
+      \$213  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = row_in__counters;
+    \$214  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3128,7 +3256,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$195  = group0_4;
+          \$214  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -3137,19 +3265,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$195 [7:0] = \$70 ;
-            \$195 [15:8] = \$79 ;
-            \$195 [23:16] = \$88 ;
-            \$195 [31:24] = \$97 ;
+            \$214 [7:0] = \$77 ;
+            \$214 [15:8] = \$86 ;
+            \$214 [23:16] = \$95 ;
+            \$214 [31:24] = \$104 ;
           end
     endcase
     if (rst) begin
-      \$195  = 32'd0;
+      \$214  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196  = row_in__tags;
+    \$215  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3160,7 +3288,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          \$196  = group0_5;
+          \$215  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -3169,19 +3297,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$196 [38:0] = \$68 ;
-            \$196 [77:39] = \$77 ;
-            \$196 [116:78] = \$86 ;
-            \$196 [155:117] = \$95 ;
+            \$215 [38:0] = \$75 ;
+            \$215 [77:39] = \$84 ;
+            \$215 [116:78] = \$93 ;
+            \$215 [155:117] = \$102 ;
           end
     endcase
     if (rst) begin
-      \$196  = 156'h000000000000000000000000000000000000000;
+      \$215  = 156'h000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = way;
+    \$216  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3197,9 +3325,9 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h8:
         begin
-          \$197  = \$53 [2:0];
-          if (\$58 ) begin
-            \$197  = 3'h0;
+          \$216  = \$60 [2:0];
+          if (\$65 ) begin
+            \$216  = 3'h0;
           end
         end
       4'h9:
@@ -3210,19 +3338,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'hc:
         begin
-          \$197  = \$109 [2:0];
-          if (\$110 ) begin
-            \$197  = 3'h0;
+          \$216  = \$116 [2:0];
+          if (\$117 ) begin
+            \$216  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$197  = 3'h0;
+      \$216  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = slot0;
+    \$217  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3239,7 +3367,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h8:
           casez (way)
             3'h2:
-                \$198  = \$54 ;
+                \$217  = \$61 ;
           endcase
       4'h9:
           /* empty */;
@@ -3247,16 +3375,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$198  = restore__payload[4:0];
+            \$217  = restore__payload[4:0];
           end
     endcase
     if (rst) begin
-      \$198  = 5'h00;
+      \$217  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = slot1;
+    \$218  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3275,7 +3403,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h2:
                 /* empty */;
             3'h3:
-                \$199  = \$55 ;
+                \$218  = \$62 ;
           endcase
       4'h9:
           /* empty */;
@@ -3283,16 +3411,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$199  = restore__payload[68:64];
+            \$218  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
-      \$199  = 5'h00;
+      \$218  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = slot2;
+    \$219  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3313,7 +3441,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h3:
                 /* empty */;
             3'h4:
-                \$200  = \$56 ;
+                \$219  = \$63 ;
           endcase
       4'h9:
           /* empty */;
@@ -3321,16 +3449,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$200  = restore__payload[132:128];
+            \$219  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$200  = 5'h00;
+      \$219  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = slot3;
+    \$220  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3353,7 +3481,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
             3'h4:
                 /* empty */;
             3'h5:
-                \$201  = \$57 ;
+                \$220  = \$64 ;
           endcase
       4'h9:
           /* empty */;
@@ -3361,16 +3489,16 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$201  = restore__payload[196:192];
+            \$220  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$201  = 5'h00;
+      \$220  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = sending_slots;
+    \$221  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3385,21 +3513,21 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h7:
           /* empty */;
       4'h8:
-          if (\$58 ) begin
-            \$202  = 1'h1;
+          if (\$65 ) begin
+            \$221  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$202  = 1'h0;
+            \$221  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$202  = 1'h0;
+      \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = \beyond$34 ;
+    \$222  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3421,19 +3549,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$203 [0] = \$103 ;
-            \$203 [1] = \$104 ;
-            \$203 [2] = \$105 ;
-            \$203 [3] = \$106 ;
+            \$222 [0] = \$110 ;
+            \$222 [1] = \$111 ;
+            \$222 [2] = \$112 ;
+            \$222 [3] = \$113 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$222  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = counts;
+    \$223  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3455,11 +3583,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$204  = \$107 ;
+            \$223  = \$114 ;
           end
     endcase
     if (rst) begin
-      \$204  = 1'h0;
+      \$223  = 1'h0;
     end
   end
   always @* begin
@@ -3467,7 +3595,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$115 ;
+          row_write = \$124 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3489,7 +3617,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$129 [1:0];
+          row_write = \$139 [1:0];
     endcase
   end
   always @* begin
@@ -3505,26 +3633,15 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$116 ) begin
+          if (\$125 ) begin
             done = report;
           end
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -3553,11 +3670,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'hb:
           /* empty */;
       4'h4:
-          if (\$130 ) begin
+          if (\$140 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$147 ) begin
+    if (\$156 ) begin
       done = 1'h1;
     end
   end
@@ -3568,7 +3685,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$119 ;
+          leaves = \$128 ;
     endcase
   end
   always @* begin
@@ -3578,8 +3695,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-            if (\$124 ) begin
+          if (\$130 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -3592,16 +3709,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -3612,18 +3724,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -3634,22 +3739,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -3660,25 +3754,9 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            command_code = \$134 ;
           end
     endcase
   end
@@ -3760,13 +3838,13 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$125 ) begin
+            if (\$135 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
+            if (\$136 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3797,7 +3875,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$127 [1:0];
+          slot_write = \$137 [1:0];
     endcase
   end
   always @* begin
@@ -3825,52 +3903,52 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$128 ;
+          slot_in = \$138 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$131 ;
-    dump__payload[127:64] = \$132 ;
-    dump__payload[191:128] = \$133 ;
-    dump__payload[255:192] = \$134 ;
+    dump__payload[63:0] = \$141 ;
+    dump__payload[127:64] = \$142 ;
+    dump__payload[191:128] = \$143 ;
+    dump__payload[255:192] = \$144 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$136  };
-      dump__payload[127:64] = { 59'h000000000000000, \$137  };
-      dump__payload[191:128] = { 59'h000000000000000, \$138  };
-      dump__payload[255:192] = { 59'h000000000000000, \$139  };
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$146  };
+      dump__payload[127:64] = { 59'h000000000000000, \$147  };
+      dump__payload[191:128] = { 59'h000000000000000, \$148  };
+      dump__payload[255:192] = { 59'h000000000000000, \$149  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$142 ) begin
-      command_busy = \$145 ;
+    if (\$153 ) begin
+      command_busy = \$155 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$147 ) begin
+    if (\$156 ) begin
       snapshot = 1'h1;
     end
   end
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$135 ;
+    dump__payload[256] = \$145 ;
   end
-  assign \$57  = group0_6;
-  assign \$56  = group0_6;
-  assign \$55  = group0_6;
-  assign \$54  = group0_6;
+  assign \$64  = group0_6;
+  assign \$63  = group0_6;
+  assign \$62  = group0_6;
+  assign \$61  = group0_6;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$115  = 2'h3;
-  assign \$102  = restore__payload[256];
-  assign \$125  = restore__payload[256];
+  assign \$124  = 2'h3;
+  assign \$109  = restore__payload[256];
+  assign \$135  = restore__payload[256];
 endmodule
 
 module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4152,6 +4230,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire classifier_output__valid;
   wire clear;
   wire clear_counters;
+  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
@@ -4430,7 +4509,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
-  wire [31:0] write_data;
   assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
@@ -4798,7 +4876,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(write_data)
+    .write_data(command)
   );
   hotline_tiny_dispatcher dispatcher (
     .clk(clk),
@@ -4993,15 +5071,16 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
+    .command_write_etc(\$79 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write_etc(\$79 ),
     .index_bits(csr_index_bits_2_0),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
@@ -5039,8 +5118,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot),
-    .write_data(write_data)
+    .snapshot(u_control_snapshot)
   );
   hotline_tiny_scatter u_scatter (
     .asked__0(asked__0),

@@ -937,55 +937,57 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire core_clk;
   wire \$1 ;
   wire \$10 ;
-  wire [31:0] \$100 ;
-  wire [31:0] \$101 ;
+  reg \$100 ;
+  reg [5:0] \$101 ;
   wire [31:0] \$102 ;
   wire [31:0] \$103 ;
-  wire [19:0] \$104 ;
+  wire [31:0] \$104 ;
   wire [31:0] \$105 ;
-  wire [1:0] \$106 ;
-  wire [19:0] \$107 ;
-  wire [31:0] \$108 ;
-  wire [1:0] \$109 ;
+  wire [19:0] \$106 ;
+  wire [31:0] \$107 ;
+  wire [1:0] \$108 ;
+  wire [19:0] \$109 ;
   wire \$11 ;
-  wire [19:0] \$110 ;
-  wire [31:0] \$111 ;
-  wire [1:0] \$112 ;
-  wire [19:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire [1:0] \$115 ;
-  wire [19:0] \$116 ;
-  wire [31:0] \$117 ;
-  wire [1:0] \$118 ;
-  wire [19:0] \$119 ;
+  wire [31:0] \$110 ;
+  wire [1:0] \$111 ;
+  wire [19:0] \$112 ;
+  wire [31:0] \$113 ;
+  wire [1:0] \$114 ;
+  wire [19:0] \$115 ;
+  wire [31:0] \$116 ;
+  wire [1:0] \$117 ;
+  wire [19:0] \$118 ;
+  wire [31:0] \$119 ;
   wire [4:0] \$12 ;
-  wire [31:0] \$120 ;
-  wire [1:0] \$121 ;
-  wire [19:0] \$122 ;
-  wire [31:0] \$123 ;
-  wire [1:0] \$124 ;
-  wire [19:0] \$125 ;
-  wire [31:0] \$126 ;
-  wire [1:0] \$127 ;
-  wire [27:0] \$128 ;
-  wire [31:0] \$129 ;
+  wire [1:0] \$120 ;
+  wire [19:0] \$121 ;
+  wire [31:0] \$122 ;
+  wire [1:0] \$123 ;
+  wire [19:0] \$124 ;
+  wire [31:0] \$125 ;
+  wire [1:0] \$126 ;
+  wire [19:0] \$127 ;
+  wire [31:0] \$128 ;
+  wire [1:0] \$129 ;
   wire \$13 ;
-  wire \$130 ;
-  wire \$131 ;
-  wire [127:0] \$132 ;
-  wire [4:0] \$133 ;
-  wire [3:0] \$134 ;
-  wire \$135 ;
-  wire \$136 ;
+  wire [27:0] \$130 ;
+  wire [31:0] \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire [127:0] \$134 ;
+  wire [4:0] \$135 ;
+  wire [3:0] \$136 ;
   wire \$137 ;
-  wire [3:0] \$138 ;
-  wire [130:0] \$139 ;
+  wire \$138 ;
+  wire \$139 ;
   wire [4:0] \$14 ;
-  wire [256:0] \$140 ;
-  wire [29:0] \$141 ;
-  wire [63:0] \$142 ;
+  wire [3:0] \$140 ;
+  wire [130:0] \$141 ;
+  wire [256:0] \$142 ;
   wire [29:0] \$143 ;
   wire [63:0] \$144 ;
+  wire [29:0] \$145 ;
+  wire [63:0] \$146 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -1055,30 +1057,30 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire \$75 ;
   reg \$76 ;
   reg \$77 ;
-  reg [1:0] \$78 ;
-  reg [63:0] \$79 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
   reg [1:0] \$80 ;
   reg [63:0] \$81 ;
-  reg \$82 ;
-  reg [2:0] \$83 ;
+  reg [1:0] \$82 ;
+  reg [63:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [2:0] \$86 ;
+  reg [2:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg \$88 ;
+  reg [2:0] \$88 ;
   reg \$89 ;
   wire \$9 ;
-  reg [4:0] \$90 ;
-  reg [4:0] \$91 ;
-  reg \$92 ;
-  reg \$93 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [4:0] \$92 ;
+  reg [4:0] \$93 ;
   reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg [5:0] \$99 ;
+  reg \$99 ;
   wire abort;
   wire acknowledged;
   wire active;
@@ -1127,7 +1129,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire completion_words__valid;
   wire core;
   wire core_access;
-  wire core_busy;
+  reg core_busy = 1'h1;
+  (* init = 1'h1 *)
   wire [10:0] core_errors;
   wire [11:0] cpl_entry;
   wire [133:0] data__payload;
@@ -1217,6 +1220,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire lower__wready;
   wire lower__wvalid;
   wire lower_busy;
+  wire lower_writing;
   wire [63:0] m_axi__araddr;
   wire m_axi__arvalid;
   wire [63:0] m_axi__awaddr;
@@ -1305,6 +1309,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire sent;
   wire sequencer_request__ready;
   wire sequencer_request__valid;
+  wire split_busy;
   wire [11:0] split_lower__araddr;
   wire [2:0] split_lower__arprot;
   wire [11:0] split_lower__awaddr;
@@ -1366,6 +1371,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire waits;
   reg wanted = 1'h0;
   reg was_reset = 1'h1;
+  reg was_written = 1'h0;
   wire [31:0] windows__0__pages;
   wire [31:0] windows__1__pages;
   wire [31:0] windows__2__pages;
@@ -1399,7 +1405,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign \$2  = read_fault_address == address;
   assign \$3  = asked & \$2 ;
   assign \$4  = \$3  ? 2'h0 : read_fault_kind;
-  assign \$5  = ~ busy;
+  assign \$5  = ~ split_busy;
   assign \$6  = wanted & \$5 ;
   assign \$7  = left - 1'h1;
   assign \$8  = | left;
@@ -1419,6 +1425,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign sent = m_axi__arvalid & m_axi_arready;
   assign start = \begin  & gathers;
   assign quiescing = u_read_quiescing | u_write_quiescing;
+  assign core_access = lower_writing | was_written;
   assign \$21  = 2'h2 << index_bits;
   assign list_bank = lists__ask ? lists__bank : rows_list_bank;
   assign list_held = lists__ask ? lists__held : rows_list_held;
@@ -1499,51 +1506,55 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   always @(posedge clk)
     was_reset <= \$76 ;
   always @(posedge clk)
-    gathers <= \$77 ;
+    core_busy <= \$77 ;
   always @(posedge clk)
-    read_fault_kind <= \$78 ;
+    gathers <= \$78 ;
   always @(posedge clk)
-    read_fault_address <= \$79 ;
+    was_written <= \$79 ;
   always @(posedge clk)
-    read_fault__kind <= \$80 ;
+    read_fault_kind <= \$80 ;
   always @(posedge clk)
-    read_fault__address <= \$81 ;
+    read_fault_address <= \$81 ;
   always @(posedge clk)
-    read_fault__known <= \$82 ;
+    read_fault__kind <= \$82 ;
   always @(posedge clk)
-    channel_idle <= \$83 ;
+    read_fault__address <= \$83 ;
   always @(posedge clk)
-    wanted <= \$84 ;
+    read_fault__known <= \$84 ;
   always @(posedge clk)
-    resetting <= \$85 ;
+    channel_idle <= \$85 ;
   always @(posedge clk)
-    left <= \$86 ;
+    wanted <= \$86 ;
   always @(posedge clk)
-    event_descriptors <= \$87 ;
+    resetting <= \$87 ;
   always @(posedge clk)
-    event_failed_descriptors <= \$88 ;
+    left <= \$88 ;
   always @(posedge clk)
-    event_rows_gathered <= \$89 ;
+    event_descriptors <= \$89 ;
   always @(posedge clk)
-    event_bytes_read <= \$90 ;
+    event_failed_descriptors <= \$90 ;
   always @(posedge clk)
-    event_bytes_written <= \$91 ;
+    event_rows_gathered <= \$91 ;
   always @(posedge clk)
-    event_dma_cycles <= \$92 ;
+    event_bytes_read <= \$92 ;
   always @(posedge clk)
-    event_dma_useful <= \$93 ;
+    event_bytes_written <= \$93 ;
   always @(posedge clk)
-    event_dma_core <= \$94 ;
+    event_dma_cycles <= \$94 ;
   always @(posedge clk)
-    event_dma_read <= \$95 ;
+    event_dma_useful <= \$95 ;
   always @(posedge clk)
-    event_dma_write <= \$96 ;
+    event_dma_core <= \$96 ;
   always @(posedge clk)
-    event_dma_overhead <= \$97 ;
+    event_dma_read <= \$97 ;
   always @(posedge clk)
-    core_clk_enable <= \$98 ;
+    event_dma_write <= \$98 ;
   always @(posedge clk)
-    idle_for <= \$99 ;
+    event_dma_overhead <= \$99 ;
+  always @(posedge clk)
+    core_clk_enable <= \$100 ;
+  always @(posedge clk)
+    idle_for <= \$101 ;
   hotline_tiny_accounts accounts (
     .core(core),
     .dma_core(dma_core),
@@ -1560,8 +1571,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .address(address),
     .asked(asked),
     .available(available),
-    .base_31_0(\$100 ),
-    .base_63_32(\$101 ),
+    .base_31_0(\$102 ),
+    .base_63_32(\$103 ),
     .busy(fetching),
     .data__payload(fetch_data__payload),
     .data__valid(fetch_data__valid),
@@ -1588,9 +1599,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   hotline_tiny_read_slice read_slice (
     .device_clk(clk),
     .device_rst(device_rst),
-    .input__payload_132_128(\$133 ),
-    .input__payload_data(\$132 ),
-    .input__payload_fault(\$131 ),
+    .input__payload_132_128(\$135 ),
+    .input__payload_data(\$134 ),
+    .input__payload_fault(\$133 ),
     .input__ready(data__ready),
     .input__valid(input__valid),
     .output__payload(fetch_data__payload),
@@ -1624,8 +1635,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .causes(registers_causes),
     .completed(completed),
     .cpl_entry(cpl_entry),
-    .cpl_hi(\$103 ),
-    .cpl_lo(\$102 ),
+    .cpl_hi(\$105 ),
+    .cpl_lo(\$104 ),
     .descriptors(event_descriptors),
     .device_clk(clk),
     .device_rst(device_rst),
@@ -1646,8 +1657,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .quiescing(quiescing),
     .reading(reading),
     .reset(reset),
-    .ring_hi(\$101 ),
-    .ring_lo(\$100 ),
+    .ring_hi(\$103 ),
+    .ring_lo(\$102 ),
     .room(room),
     .rows_gathered(event_rows_gathered),
     .running(running),
@@ -1656,30 +1667,30 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .table_write(table_write),
     .urgent(urgent),
     .waits(waits),
-    .window_0_control_1_0(\$106 ),
-    .window_0_hi(\$105 ),
-    .window_0_lo_31_12(\$104 ),
-    .window_1_control_1_0(\$109 ),
-    .window_1_hi(\$108 ),
-    .window_1_lo_31_12(\$107 ),
-    .window_2_control_1_0(\$112 ),
-    .window_2_hi(\$111 ),
-    .window_2_lo_31_12(\$110 ),
-    .window_3_control_1_0(\$115 ),
-    .window_3_hi(\$114 ),
-    .window_3_lo_31_12(\$113 ),
-    .window_4_control_1_0(\$118 ),
-    .window_4_hi(\$117 ),
-    .window_4_lo_31_12(\$116 ),
-    .window_5_control_1_0(\$121 ),
-    .window_5_hi(\$120 ),
-    .window_5_lo_31_12(\$119 ),
-    .window_6_control_1_0(\$124 ),
-    .window_6_hi(\$123 ),
-    .window_6_lo_31_12(\$122 ),
-    .window_7_control_1_0(\$127 ),
-    .window_7_hi(\$126 ),
-    .window_7_lo_31_12(\$125 ),
+    .window_0_control_1_0(\$108 ),
+    .window_0_hi(\$107 ),
+    .window_0_lo_31_12(\$106 ),
+    .window_1_control_1_0(\$111 ),
+    .window_1_hi(\$110 ),
+    .window_1_lo_31_12(\$109 ),
+    .window_2_control_1_0(\$114 ),
+    .window_2_hi(\$113 ),
+    .window_2_lo_31_12(\$112 ),
+    .window_3_control_1_0(\$117 ),
+    .window_3_hi(\$116 ),
+    .window_3_lo_31_12(\$115 ),
+    .window_4_control_1_0(\$120 ),
+    .window_4_hi(\$119 ),
+    .window_4_lo_31_12(\$118 ),
+    .window_5_control_1_0(\$123 ),
+    .window_5_hi(\$122 ),
+    .window_5_lo_31_12(\$121 ),
+    .window_6_control_1_0(\$126 ),
+    .window_6_hi(\$125 ),
+    .window_6_lo_31_12(\$124 ),
+    .window_7_control_1_0(\$129 ),
+    .window_7_hi(\$128 ),
+    .window_7_lo_31_12(\$127 ),
     .windows__0__pages(windows__0__pages),
     .windows__1__pages(windows__1__pages),
     .windows__2__pages(windows__2__pages),
@@ -1691,10 +1702,10 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .writing(writing)
   );
   hotline_tiny_rows rows (
-    .\34_29_0 (\$141 ),
-    .\35_63_0 (\$142 ),
-    .\36_29_0 (\$143 ),
-    .\37_63_0 (\$144 ),
+    .\34_29_0 (\$143 ),
+    .\35_63_0 (\$144 ),
+    .\36_29_0 (\$145 ),
+    .\37_63_0 (\$146 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
     .came(row_came),
@@ -1729,9 +1740,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .walker_stop(abort)
   );
   hotline_tiny_sequencer sequencer (
-    .\114_31_0 (\$129 ),
-    .\115_0_0 (\$130 ),
-    .\91_27_0 (\$128 ),
+    .\115_31_0 (\$131 ),
+    .\116_0_0 (\$132 ),
+    .\92_27_0 (\$130 ),
     .\abort$186 (abort),
     .\begin (\begin ),
     .beyond_table(beyond_table),
@@ -1742,8 +1753,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .core_access(core_access),
     .core_busy(core_busy),
     .core_errors(core_errors),
-    .cpl_base_31_0(\$102 ),
-    .cpl_base_63_32(\$103 ),
+    .cpl_base_31_0(\$104 ),
+    .cpl_base_63_32(\$105 ),
     .cpl_entry(cpl_entry),
     .descriptors__payload(descriptors__payload),
     .descriptors__ready(output__ready),
@@ -1786,38 +1797,38 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .urgent(urgent),
     .waits(waits),
     .watch(working),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .words__ready(completion_words__ready),
     .working_enable(working_enable),
     .\working_full$116 (working_full),
@@ -1853,7 +1864,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .bus__wready(s_axil__wready),
     .bus__wstrb(s_axil_wstrb),
     .bus__wvalid(s_axil_wvalid),
-    .busy(busy),
+    .busy(split_busy),
     .clk(clk),
     .hold(hold),
     .lower__araddr(split_lower__araddr),
@@ -1876,7 +1887,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .lower__wstrb(split_lower__wstrb),
     .lower__wvalid(lower__wvalid),
     .lower_busy(lower_busy),
-    .lower_writing(core_access),
+    .lower_writing(lower_writing),
     .rst(rst),
     .upper__arready(upper__arready),
     .upper__arvalid(split_upper__arvalid),
@@ -1903,8 +1914,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
     .command_done(command_done),
-    .completion_words__payload_last(\$130 ),
-    .completion_words__payload_word(\$129 ),
+    .completion_words__payload_last(\$132 ),
+    .completion_words__payload_word(\$131 ),
     .completion_words__ready(completion_words__ready),
     .completion_words__valid(completion_words__valid),
     .data__ready(streams_data__ready),
@@ -1914,10 +1925,10 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .done(done),
     .finished(finished),
     .flush(flush),
-    .\held$34 (held),
+    .\held$42 (held),
     .input__payload(fetch_data__payload),
     .it(it),
-    .joiner_output__payload(\$140 ),
+    .joiner_output__payload(\$142 ),
     .keys__payload(keys__payload),
     .keys__ready(keys__ready),
     .keys__valid(keys__valid),
@@ -1926,7 +1937,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .\listed$33 (listed),
+    .\listed$41 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -1943,7 +1954,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .m_axis_state__tvalid(m_axis_state__tvalid),
     .moved(state_moved),
     .nonpopular_words(nonpopular_words),
-    .output__payload(\$139 ),
+    .output__payload(\$141 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
     .popular_words(popular_words),
@@ -1961,7 +1972,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   );
   hotline_tiny_stream_core u_core (
     .acknowledged(u_core_acknowledged),
-    .busy(core_busy),
+    .busy(busy),
     .clk(core_clk),
     .command(command),
     .command_done(command_done),
@@ -2010,13 +2021,13 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .s_axil_wready(u_core_s_axil_wready),
     .s_axil_wstrb(split_lower__wstrb),
     .s_axil_wvalid(u_core_s_axil_wvalid),
-    .s_axis_lookup_tdata(\$139 [127:0]),
-    .s_axis_lookup_tkeep({ \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129], \$139 [129:128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128], \$139 [128] }),
-    .s_axis_lookup_tlast(\$139 [130]),
+    .s_axis_lookup_tdata(\$141 [127:0]),
+    .s_axis_lookup_tkeep({ \$141 [129], \$141 [129], \$141 [129], \$141 [129], \$141 [129], \$141 [129], \$141 [129], \$141 [129:128], \$141 [128], \$141 [128], \$141 [128], \$141 [128], \$141 [128], \$141 [128], \$141 [128] }),
+    .s_axis_lookup_tlast(\$141 [130]),
     .s_axis_lookup_tready(u_core_s_axis_lookup_tready),
     .s_axis_lookup_tvalid(s_axis_lookup__tvalid),
-    .s_axis_state_tdata(\$140 [255:0]),
-    .s_axis_state_tlast(\$140 [256]),
+    .s_axis_state_tdata(\$142 [255:0]),
+    .s_axis_state_tlast(\$142 [256]),
     .s_axis_state_tready(u_core_s_axis_state_tready),
     .s_axis_state_tvalid(s_axis_state__tvalid),
     .shell_clk(clk),
@@ -2029,9 +2040,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .working_start(working_start)
   );
   hotline_tiny_read u_read (
-    .\43_0_0 (\$131 ),
-    .\44_127_0 (\$132 ),
-    .\88_4_0 (\$133 ),
+    .\43_0_0 (\$133 ),
+    .\44_127_0 (\$134 ),
+    .\88_4_0 (\$135 ),
     .abort(abort),
     .araddr(m_axi__araddr),
     .arid(tag),
@@ -2047,7 +2058,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .idle(idle),
     .input__payload(request__payload),
     .input__valid(u_read_input__valid),
-    .length(\$134 ),
+    .length(\$136 ),
     .outstanding(reading),
     .quiescing(u_read_quiescing),
     .rdata(m_axi_rdata),
@@ -2055,43 +2066,43 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .rid(m_axi_rid),
     .rresp(m_axi_rresp),
     .rvalid(m_axi_rvalid),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 )
+    .windows__7__read_etc(\$129 )
   );
   hotline_tiny_write u_write (
-    .\14_0_0 (\$135 ),
-    .\15_0_0 (\$136 ),
-    .\16_0_0 (\$137 ),
+    .\14_0_0 (\$137 ),
+    .\15_0_0 (\$138 ),
+    .\16_0_0 (\$139 ),
     .abort(abort),
     .awaddr(m_axi__awaddr),
     .awid(m_axi__awid),
@@ -2117,44 +2128,44 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .fault__address(write_fault__address),
     .fault__kind(write_fault__kind),
     .fault__known(write_fault__known),
-    .length(\$138 ),
+    .length(\$140 ),
     .load_etc(load),
     .outstanding(writing),
     .quiescing(u_write_quiescing),
     .target(channels__0__target),
     .wdata(m_axi__wdata),
-    .windows__0__page_19_0(\$104 ),
-    .windows__0__page_51_20(\$105 ),
+    .windows__0__page_19_0(\$106 ),
+    .windows__0__page_51_20(\$107 ),
     .windows__0__pages(windows__0__pages),
-    .windows__0__read_etc(\$106 ),
-    .windows__1__page_19_0(\$107 ),
-    .windows__1__page_51_20(\$108 ),
+    .windows__0__read_etc(\$108 ),
+    .windows__1__page_19_0(\$109 ),
+    .windows__1__page_51_20(\$110 ),
     .windows__1__pages(windows__1__pages),
-    .windows__1__read_etc(\$109 ),
-    .windows__2__page_19_0(\$110 ),
-    .windows__2__page_51_20(\$111 ),
+    .windows__1__read_etc(\$111 ),
+    .windows__2__page_19_0(\$112 ),
+    .windows__2__page_51_20(\$113 ),
     .windows__2__pages(windows__2__pages),
-    .windows__2__read_etc(\$112 ),
-    .windows__3__page_19_0(\$113 ),
-    .windows__3__page_51_20(\$114 ),
+    .windows__2__read_etc(\$114 ),
+    .windows__3__page_19_0(\$115 ),
+    .windows__3__page_51_20(\$116 ),
     .windows__3__pages(windows__3__pages),
-    .windows__3__read_etc(\$115 ),
-    .windows__4__page_19_0(\$116 ),
-    .windows__4__page_51_20(\$117 ),
+    .windows__3__read_etc(\$117 ),
+    .windows__4__page_19_0(\$118 ),
+    .windows__4__page_51_20(\$119 ),
     .windows__4__pages(windows__4__pages),
-    .windows__4__read_etc(\$118 ),
-    .windows__5__page_19_0(\$119 ),
-    .windows__5__page_51_20(\$120 ),
+    .windows__4__read_etc(\$120 ),
+    .windows__5__page_19_0(\$121 ),
+    .windows__5__page_51_20(\$122 ),
     .windows__5__pages(windows__5__pages),
-    .windows__5__read_etc(\$121 ),
-    .windows__6__page_19_0(\$122 ),
-    .windows__6__page_51_20(\$123 ),
+    .windows__5__read_etc(\$123 ),
+    .windows__6__page_19_0(\$124 ),
+    .windows__6__page_51_20(\$125 ),
     .windows__6__pages(windows__6__pages),
-    .windows__6__read_etc(\$124 ),
-    .windows__7__page_19_0(\$125 ),
-    .windows__7__page_51_20(\$126 ),
+    .windows__6__read_etc(\$126 ),
+    .windows__7__page_19_0(\$127 ),
+    .windows__7__page_51_20(\$128 ),
     .windows__7__pages(windows__7__pages),
-    .windows__7__read_etc(\$127 ),
+    .windows__7__read_etc(\$129 ),
     .wlast(m_axi__wlast),
     .wready(m_axi_wready),
     .wstrb(m_axi__wstrb),
@@ -2169,184 +2180,198 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$1 ;
+    \$77  = busy;
     if (rst) begin
-      \$77  = 1'h0;
+      \$77  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = fault__kind;
+    \$78  = \$1 ;
     if (rst) begin
-      \$78  = 2'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = fault__address;
+    \$79  = lower_writing;
     if (rst) begin
-      \$79  = 64'h0000000000000000;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = \$4 ;
+    \$80  = fault__kind;
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = read_fault_address;
+    \$81  = fault__address;
     if (rst) begin
       \$81  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = 1'h1;
+    \$82  = \$4 ;
     if (rst) begin
-      \$82  = 1'h0;
+      \$82  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = { \$137 , \$136 , \$135  };
+    \$83  = read_fault_address;
     if (rst) begin
-      \$83  = 3'h0;
+      \$83  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = wanted;
+    \$84  = 1'h1;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = { \$139 , \$138 , \$137  };
+    if (rst) begin
+      \$85  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$86  = wanted;
     if (reset) begin
-      \$84  = 1'h1;
+      \$86  = 1'h1;
     end
     if (\$6 ) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
     if (rst) begin
-      \$84  = 1'h0;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = resetting;
+    \$87  = resetting;
     if (\$6 ) begin
-      \$85  = 1'h1;
+      \$87  = 1'h1;
     end else if (resetting) begin
-      \$85  = \$8 ;
+      \$87  = \$8 ;
     end
-    if (rst) begin
-      \$85  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = left;
-    if (\$6 ) begin
-      \$86  = 3'h7;
-    end else if (resetting) begin
-      \$86  = \$7 [2:0];
-    end
-    if (rst) begin
-      \$86  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = completed;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = \$10 ;
+    \$88  = left;
+    if (\$6 ) begin
+      \$88  = 3'h7;
+    end else if (resetting) begin
+      \$88  = \$7 [2:0];
+    end
     if (rst) begin
-      \$88  = 1'h0;
+      \$88  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = row_came;
+    \$89  = completed;
     if (rst) begin
       \$89  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$12 ;
+    \$90  = \$10 ;
     if (rst) begin
-      \$90  = 5'h00;
+      \$90  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$14 ;
+    \$91  = row_came;
     if (rst) begin
-      \$91  = 5'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = dma_cycles;
+    \$92  = \$12 ;
     if (rst) begin
-      \$92  = 1'h0;
+      \$92  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = dma_useful;
+    \$93  = \$14 ;
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = dma_core;
+    \$94  = dma_cycles;
     if (rst) begin
       \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = dma_read;
+    \$95  = dma_useful;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = dma_write;
+    \$96  = dma_core;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = dma_overhead;
+    \$97  = dma_read;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = \$17 ;
+    \$98  = dma_write;
     if (rst) begin
-      \$98  = 1'h1;
+      \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = idle_for;
+    \$99  = dma_overhead;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = \$17 ;
+    if (rst) begin
+      \$100  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = idle_for;
     if (active) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end else if (\$18 ) begin
-      \$99  = \$19 [5:0];
+      \$101  = \$19 [5:0];
     end
     if (rst) begin
-      \$99  = 6'h00;
+      \$101  = 6'h00;
     end
   end
   always @* begin
@@ -2356,13 +2381,13 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
       request__payload = fetch_request__payload;
     end
     if (\$29 ) begin
-      request__payload = { \$141 , \$142  };
+      request__payload = { \$143 , \$144  };
     end
     if (\$36 ) begin
-      request__payload = { 2'h1, \$128 , it[127:64] };
+      request__payload = { 2'h1, \$130 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = { \$143 , \$144  };
+      request__payload = { \$145 , \$146  };
     end
   end
   always @* begin
@@ -2463,8 +2488,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign rdata = m_axi_rdata;
   assign rresp = m_axi_rresp;
   assign state_rows = \$21 [31:0];
-  assign input__payload = { \$131 , \$133 , \$132  };
-  assign data__payload = { \$131 , \$133 , \$132  };
+  assign input__payload = { \$133 , \$135 , \$134  };
+  assign data__payload = { \$133 , \$135 , \$134  };
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -2475,7 +2500,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign s_axil_rvalid = s_axil__rvalid;
   assign m_axi_awid = m_axi__awid;
   assign m_axi_awaddr = m_axi__awaddr;
-  assign m_axi_awlen = { 4'h0, \$138  };
+  assign m_axi_awlen = { 4'h0, \$140  };
   assign m_axi_awsize = 3'h4;
   assign m_axi_awburst = 2'h1;
   assign m_axi_awlock = 1'h0;
@@ -2490,7 +2515,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   assign m_axi_bready = 1'h1;
   assign m_axi_arid = tag;
   assign m_axi_araddr = m_axi__araddr;
-  assign m_axi_arlen = { 4'h0, \$134  };
+  assign m_axi_arlen = { 4'h0, \$136  };
   assign m_axi_arsize = 3'h4;
   assign m_axi_arburst = 2'h1;
   assign m_axi_arlock = 1'h0;
@@ -2559,8 +2584,8 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
+  wire [2:0] \$13 ;
+  wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -2577,36 +2602,38 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   reg [1:0] \$27 ;
   reg \$28 ;
   reg \$29 ;
-  wire \$3 ;
+  wire [32:0] \$3 ;
   reg [63:0] \$30 ;
   reg [511:0] \$31 ;
   reg \$32 ;
+  reg \$33 ;
   wire [32:0] \$4 ;
-  wire [32:0] \$5 ;
-  wire [33:0] \$6 ;
+  wire [33:0] \$5 ;
+  wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg [1:0] adding = 2'h0;
-  reg faulty = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg ended = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg faulty = 1'h0;
   reg halted = 1'h0;
   reg [32:0] place_low = 33'h000000000;
   reg [63:0] place_sum = 64'h0000000000000000;
-  assign \$1  = faulty | (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) data__payload[133];
-  assign \$2  = enable & \$1 ;
-  assign \$3  = output__valid & output__ready;
-  assign \$4  = base_31_0 + { entry, 6'h00 };
-  assign \$5  = base_63_32 + 1'h0;
-  assign \$6  = \$5  + place_low[32];
-  assign \$7  = ~ busy;
-  assign \$8  = ~ output__valid;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = \$9  & enable;
-  assign \$11  = \$10  & available;
-  assign \$12  = ~ halted;
-  assign \$13  = \$11  & \$12 ;
-  assign \$15  = request__valid & request__ready;
-  assign \$16  = faulty | data__payload[133];
+  assign \$1  = enable & (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) faulty;
+  assign \$2  = output__valid & output__ready;
+  assign \$3  = base_31_0 + { entry, 6'h00 };
+  assign \$4  = base_63_32 + 1'h0;
+  assign \$5  = \$4  + place_low[32];
+  assign \$6  = ~ busy;
+  assign \$7  = ~ output__valid;
+  assign \$8  = \$6  & \$7 ;
+  assign \$9  = \$8  & enable;
+  assign \$10  = \$9  & available;
+  assign \$11  = ~ halted;
+  assign \$12  = \$10  & \$11 ;
+  assign \$14  = request__valid & request__ready;
+  assign \$15  = faulty | data__payload[133];
+  assign \$16  = data__valid & data__payload[132];
   assign \$17  = ~ failed;
   assign \$18  = enable & \$17 ;
   assign \$19  = ~ enable;
@@ -2633,35 +2660,31 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   always @(posedge device_clk)
     output__payload <= \$31 ;
   always @(posedge device_clk)
-    halted <= \$32 ;
+    ended <= \$32 ;
+  always @(posedge device_clk)
+    halted <= \$33 ;
   always @* begin
     if (starts_blocks) begin end
     fetched = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        fetched = enable;
-      end
+    if (ended) begin
+      fetched = enable;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     failed = 1'h0;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        failed = \$2 ;
-      end
+    if (ended) begin
+      failed = \$1 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$22  = output__valid;
-    if (\$3 ) begin
+    if (\$2 ) begin
       \$22  = 1'h0;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$22  = \$18 ;
-      end
+    if (ended) begin
+      \$22  = \$18 ;
     end
     if (\$21 ) begin
       \$22  = 1'h0;
@@ -2672,14 +2695,14 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = \$4 ;
+    \$23  = \$3 ;
     if (device_rst) begin
       \$23  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = { \$6 [31:0], place_low[31:0] };
+    \$24  = { \$5 [31:0], place_low[31:0] };
     if (device_rst) begin
       \$24  = 64'h0000000000000000;
     end
@@ -2687,13 +2710,11 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     \$25  = busy;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$25  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$25  = 1'h0;
-      end
+    if (ended) begin
+      \$25  = 1'h0;
     end
     if (device_rst) begin
       \$25  = 1'h0;
@@ -2702,11 +2723,11 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     \$26  = faulty;
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$26  = 1'h0;
     end
     if (data__valid) begin
-      \$26  = \$16 ;
+      \$26  = \$15 ;
     end
     if (device_rst) begin
       \$26  = 1'h0;
@@ -2715,10 +2736,10 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (\$13 ) begin
+    if (\$12 ) begin
       \$27  = 2'h1;
     end else begin
-      \$27  = \$14 [1:0];
+      \$27  = \$13 [1:0];
     end
     if (device_rst) begin
       \$27  = 2'h0;
@@ -2730,7 +2751,7 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
     if (adding[1]) begin
       \$28  = 1'h1;
     end
-    if (\$15 ) begin
+    if (\$14 ) begin
       \$28  = 1'h0;
     end
     if (device_rst) begin
@@ -2743,10 +2764,8 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
     if (adding[1]) begin
       \$29  = 1'h1;
     end
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$29  = 1'h0;
-      end
+    if (ended) begin
+      \$29  = 1'h0;
     end
     if (device_rst) begin
       \$29  = 1'h0;
@@ -2774,23 +2793,28 @@ module hotline_tiny_fetch(device_rst, request__ready, available, entry, data__va
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = halted;
-    if (data__valid) begin
-      if (data__payload[132]) begin
-        \$32  = failed;
-      end
-    end
-    if (\$21 ) begin
-      \$32  = 1'h0;
-    end
+    \$32  = \$16 ;
     if (device_rst) begin
       \$32  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = halted;
+    if (ended) begin
+      \$33  = failed;
+    end
+    if (\$21 ) begin
+      \$33  = 1'h0;
+    end
+    if (device_rst) begin
+      \$33  = 1'h0;
     end
   end
   assign request__payload[93:92] = 2'h0;
   assign request__payload[91:64] = 28'h0000004;
   assign request__payload[63:0] = address;
-  assign \$14  = { adding, 1'h0 };
+  assign \$13  = { adding, 1'h0 };
 endmodule
 
 module hotline_tiny_interrupt(device_rst, causes, acknowledged, irq, device_clk);
@@ -16812,15 +16836,17 @@ module hotline_tiny_rows_walker(device_rst, start, names__valid, keys__payload, 
   assign \$36 [27:0] = row_granules;
 endmodule
 
-module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unknown_table, beyond_table, core_busy, core_errors, working_ready, \working_full$116 , core_access, room, cpl_entry, generation, urgent, running, write_fault__known, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
+module hotline_tiny_sequencer(device_rst, core_access, state_rows, request__ready, moved, unknown_table, beyond_table, core_errors, working_ready, \working_full$116 , room, cpl_entry, generation, urgent, running, write_fault__known, core_busy, read_fault__kind, read_fault__address, read_fault__known, writer_channel_idle
 , cpl_base_31_0, cpl_base_63_32, enable, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \91_27_0 , descriptors__ready, waits
-, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \114_31_0 , \115_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
+, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, descriptors__valid, descriptors__payload, phase, command, \92_27_0 , descriptors__ready, waits
+, watch, load, targets__0, targets__1, targets__2, working_start, \begin , command_write, request__valid, flush, completed, lost, working_enable, \abort$186 , it, \115_31_0 , \116_0_0 , completion_words__valid, outcome_status, lists__bank, lists__held
 , lists__ask, lists__push, lists__last, write_fault__kind, write_fault__address, popular_words, listed, held, nonpopular_words, samples, popular_samples, lists__ready, words__ready, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
+  input core_access;
+  wire core_access;
   input [31:0] state_rows;
   wire [31:0] state_rows;
   input request__ready;
@@ -16831,16 +16857,12 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire unknown_table;
   input beyond_table;
   wire beyond_table;
-  input core_busy;
-  wire core_busy;
   input [10:0] core_errors;
   wire [10:0] core_errors;
   input working_ready;
   wire working_ready;
   input \working_full$116 ;
   wire \working_full$116 ;
-  input core_access;
-  wire core_access;
   input room;
   wire room;
   input [11:0] cpl_entry;
@@ -16853,6 +16875,8 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire running;
   input write_fault__known;
   wire write_fault__known;
+  input core_busy;
+  wire core_busy;
   (* enum_base_type = "Fault" *)
   (* enum_value_00 = "NONE" *)
   (* enum_value_01 = "WINDOW" *)
@@ -16945,8 +16969,8 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   output [7:0] command;
   reg [7:0] command;
   (* init = 28'h0000000 *)
-  output [27:0] \91_27_0 ;
-  wire [27:0] \91_27_0 ;
+  output [27:0] \92_27_0 ;
+  wire [27:0] \92_27_0 ;
   output descriptors__ready;
   reg descriptors__ready;
   output waits;
@@ -16981,10 +17005,10 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   reg \abort$186  = 1'h0;
   output [511:0] it;
   reg [511:0] it = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  output [31:0] \114_31_0 ;
-  wire [31:0] \114_31_0 ;
-  output \115_0_0 ;
-  wire \115_0_0 ;
+  output [31:0] \115_31_0 ;
+  wire [31:0] \115_31_0 ;
+  output \116_0_0 ;
+  wire \116_0_0 ;
   output completion_words__valid;
   wire completion_words__valid;
   output [7:0] outcome_status;
@@ -17029,22 +17053,23 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire [7:0] \$1 ;
   wire [31:0] \$10 ;
   reg \$100 ;
-  reg [31:0] \$101 ;
-  reg [32:0] \$102 ;
-  reg [63:0] \$103 ;
-  reg [32:0] \$104 ;
-  reg [63:0] \$105 ;
-  reg \$106 ;
-  reg [31:0] \$107 ;
-  reg [511:0] \$108 ;
-  reg \$109 ;
+  reg \$101 ;
+  reg [31:0] \$102 ;
+  reg [32:0] \$103 ;
+  reg [63:0] \$104 ;
+  reg [32:0] \$105 ;
+  reg [63:0] \$106 ;
+  reg \$107 ;
+  reg [31:0] \$108 ;
+  reg [511:0] \$109 ;
   wire \$11 ;
   reg \$110 ;
   reg \$111 ;
-  reg [3:0] \$112 ;
+  reg \$112 ;
   reg [3:0] \$113 ;
-  wire [31:0] \$114 ;
-  wire \$115 ;
+  reg [3:0] \$114 ;
+  wire [31:0] \$115 ;
+  wire \$116 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -17080,26 +17105,26 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [37:0] \$44 ;
-  wire [34:0] \$45 ;
+  wire \$44 ;
+  wire [37:0] \$45 ;
   wire [34:0] \$46 ;
   wire [34:0] \$47 ;
-  wire [37:0] \$48 ;
-  wire [32:0] \$49 ;
+  wire [34:0] \$48 ;
+  wire [37:0] \$49 ;
   wire [31:0] \$5 ;
-  wire [33:0] \$50 ;
+  wire [32:0] \$50 ;
   wire [33:0] \$51 ;
-  wire [32:0] \$52 ;
+  wire [33:0] \$52 ;
   wire [32:0] \$53 ;
-  wire [33:0] \$54 ;
-  wire [32:0] \$55 ;
+  wire [32:0] \$54 ;
+  wire [33:0] \$55 ;
   wire [32:0] \$56 ;
-  wire [33:0] \$57 ;
-  wire \$58 ;
+  wire [32:0] \$57 ;
+  wire [33:0] \$58 ;
   wire \$59 ;
   wire [31:0] \$6 ;
-  wire [32:0] \$60 ;
-  wire \$61 ;
+  wire \$60 ;
+  wire [32:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
@@ -17111,29 +17136,29 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   wire [31:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [4:0] \$72 ;
-  wire \$73 ;
+  wire \$72 ;
+  wire [4:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [10:0] \$78 ;
+  wire [4:0] \$78 ;
   wire \$79 ;
   wire [31:0] \$8 ;
-  wire \$80 ;
+  wire [10:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [4:0] \$84 ;
-  wire \$85 ;
+  wire \$84 ;
+  wire [4:0] \$85 ;
   wire \$86 ;
-  wire [4:0] \$87 ;
-  wire \$88 ;
+  wire \$87 ;
+  wire [4:0] \$88 ;
   wire \$89 ;
   wire [31:0] \$9 ;
-  reg [27:0] \$90 ;
-  reg [27:0] \$91  = 28'h0000000;
-  reg \$92 ;
+  wire \$90 ;
+  reg [27:0] \$91 ;
+  reg [27:0] \$92  = 28'h0000000;
   reg \$93 ;
   reg \$94 ;
   reg \$95 ;
@@ -17219,103 +17244,104 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   assign \$32  = fsm_state == 4'ha;
   assign \$33  = fsm_state == 4'hb;
   assign \$34  = fsm_state == 4'hc;
-  assign \$35  = it[7:0] == 1'h1;
-  assign \$36  = it[7:0] == 2'h2;
-  assign \$37  = it[7:0] == 2'h3;
-  assign \$38  = it[7:0] == 3'h4;
-  assign \$39  = it[7:0] == 3'h5;
-  assign \$40  = it[7:0] == 3'h6;
-  assign \$41  = it[7:0] == 3'h7;
-  assign \$42  = it[7:0] == 4'h8;
-  assign \$43  = | it[191:160];
-  assign \$44  = it[159:128] * 6'h20;
-  assign \$47  = by_row ? \$45  : \$46 ;
-  assign \$48  = is_restore ? \$44  : { 3'h0, \$47  };
-  assign \$49  = size + 5'h10;
-  assign \$50  = \$49  - 1'h1;
-  assign \$52  = it[351:320] + 11'h400;
-  assign \$53  = it[383:352] + 1'h0;
-  assign \$54  = \$53  + verdicts_low[32];
-  assign \$55  = cpl_base_31_0 + { cpl_entry, 6'h00 };
-  assign \$56  = cpl_base_63_32 + 1'h0;
-  assign \$57  = \$56  + report_low[32];
-  assign \$58  = ~ enable;
-  assign \$59  = watch & \$58 ;
-  assign \$60  = cycles + 1'h1;
-  assign \$61  = ~ enable;
-  assign \$62  = descriptors__valid & descriptors__ready;
-  assign \$63  = | verdict;
-  assign \$64  = \$63  | is_fence;
-  assign \$65  = ~ core_busy;
-  assign \$66  = \$65  & working_ready;
-  assign \$67  = | \wait ;
-  assign \$68  = ~ core_busy;
-  assign \$69  = working_ready & \$68 ;
-  assign \$70  = ~ core_access;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = \wait  - 1'h1;
-  assign \$73  = is_learn | working_enable;
-  assign \$74  = \$73  | is_front;
-  assign \$75  = \$74  | is_restore;
+  assign \$35  = fsm_state == 4'hd;
+  assign \$36  = it[7:0] == 1'h1;
+  assign \$37  = it[7:0] == 2'h2;
+  assign \$38  = it[7:0] == 2'h3;
+  assign \$39  = it[7:0] == 3'h4;
+  assign \$40  = it[7:0] == 3'h5;
+  assign \$41  = it[7:0] == 3'h6;
+  assign \$42  = it[7:0] == 3'h7;
+  assign \$43  = it[7:0] == 4'h8;
+  assign \$44  = | it[191:160];
+  assign \$45  = it[159:128] * 6'h20;
+  assign \$48  = by_row ? \$46  : \$47 ;
+  assign \$49  = is_restore ? \$45  : { 3'h0, \$48  };
+  assign \$50  = size + 5'h10;
+  assign \$51  = \$50  - 1'h1;
+  assign \$53  = it[351:320] + 11'h400;
+  assign \$54  = it[383:352] + 1'h0;
+  assign \$55  = \$54  + verdicts_low[32];
+  assign \$56  = cpl_base_31_0 + { cpl_entry, 6'h00 };
+  assign \$57  = cpl_base_63_32 + 1'h0;
+  assign \$58  = \$57  + report_low[32];
+  assign \$59  = ~ enable;
+  assign \$60  = watch & \$59 ;
+  assign \$61  = cycles + 1'h1;
+  assign \$62  = ~ enable;
+  assign \$63  = descriptors__valid & descriptors__ready;
+  assign \$64  = | verdict;
+  assign \$65  = \$64  | is_fence;
+  assign \$66  = ~ core_busy;
+  assign \$67  = \$66  & working_ready;
+  assign \$68  = | \wait ;
+  assign \$69  = ~ core_busy;
+  assign \$70  = working_ready & \$69 ;
+  assign \$71  = ~ core_access;
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = \wait  - 1'h1;
+  assign \$74  = is_learn | working_enable;
+  assign \$75  = \$74  | is_front;
   assign \$76  = is_dump | is_restore;
   assign \$77  = \$76  | is_select;
-  assign \$79  = | \$78 ;
-  assign \$80  = \$77  & \$79 ;
-  assign \$81  = | \wait ;
-  assign \$82  = ~ core_busy;
-  assign \$83  = moved & \$82 ;
-  assign \$84  = \wait  - 1'h1;
-  assign \$85  = | \wait ;
-  assign \$86  = & writer_channel_idle;
-  assign \$87  = \wait  - 1'h1;
-  assign \$88  = | write_fault__kind;
-  assign \$89  = writing_fault | \$88 ;
+  assign \$78  = \wait  - 1'h1;
+  assign \$79  = ! \wait ;
+  assign \$81  = | \$80 ;
+  assign \$82  = | \wait ;
+  assign \$83  = ~ core_busy;
+  assign \$84  = moved & \$83 ;
+  assign \$85  = \wait  - 1'h1;
+  assign \$86  = | \wait ;
+  assign \$87  = & writer_channel_idle;
+  assign \$88  = \wait  - 1'h1;
+  assign \$89  = | write_fault__kind;
+  assign \$90  = writing_fault | \$89 ;
   always @(posedge device_clk)
-    \$91  <= \$90 ;
+    \$92  <= \$91 ;
   always @(posedge device_clk)
-    is_fence <= \$92 ;
+    is_fence <= \$93 ;
   always @(posedge device_clk)
-    is_learn <= \$93 ;
+    is_learn <= \$94 ;
   always @(posedge device_clk)
-    working_enable <= \$94 ;
+    working_enable <= \$95 ;
   always @(posedge device_clk)
-    is_gather <= \$95 ;
+    is_gather <= \$96 ;
   always @(posedge device_clk)
-    is_dump <= \$96 ;
+    is_dump <= \$97 ;
   always @(posedge device_clk)
-    is_restore <= \$97 ;
+    is_restore <= \$98 ;
   always @(posedge device_clk)
-    is_select <= \$98 ;
+    is_select <= \$99 ;
   always @(posedge device_clk)
-    is_front <= \$99 ;
+    is_front <= \$100 ;
   always @(posedge device_clk)
-    by_row <= \$100 ;
+    by_row <= \$101 ;
   always @(posedge device_clk)
-    size <= \$101 ;
+    size <= \$102 ;
   always @(posedge device_clk)
-    verdicts_low <= \$102 ;
+    verdicts_low <= \$103 ;
   always @(posedge device_clk)
-    verdicts_sum <= \$103 ;
+    verdicts_sum <= \$104 ;
   always @(posedge device_clk)
-    report_low <= \$104 ;
+    report_low <= \$105 ;
   always @(posedge device_clk)
-    report_sum <= \$105 ;
+    report_sum <= \$106 ;
   always @(posedge device_clk)
-    \abort$186  <= \$106 ;
+    \abort$186  <= \$107 ;
   always @(posedge device_clk)
-    cycles <= \$107 ;
+    cycles <= \$108 ;
   always @(posedge device_clk)
-    it <= \$108 ;
+    it <= \$109 ;
   always @(posedge device_clk)
-    writing_fault <= \$109 ;
+    writing_fault <= \$110 ;
   always @(posedge device_clk)
-    began <= \$110 ;
+    began <= \$111 ;
   always @(posedge device_clk)
-    halted <= \$111 ;
+    halted <= \$112 ;
   always @(posedge device_clk)
-    fsm_state <= \$112 ;
+    fsm_state <= \$113 ;
   always @(posedge device_clk)
-    \wait  <= \$113 ;
+    \wait  <= \$114 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -17401,8 +17427,8 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
     .target(target)
   );
   hotline_tiny_sequencer_writer writer (
-    .\14_31_0 (\$114 ),
-    .\16_0_0 (\$115 ),
+    .\14_31_0 (\$115 ),
+    .\16_0_0 (\$116 ),
     .channel_idle(writer_channel_idle[2]),
     .completion(completion),
     .device_clk(device_clk),
@@ -17436,9 +17462,9 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$51 [27:0];
+    \$91  = \$52 [27:0];
     if (device_rst) begin
-      \$90  = 28'h0000000;
+      \$91  = 28'h0000000;
     end
   end
   always @* begin
@@ -17483,15 +17509,17 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           watch = 1'h1;
       4'h6:
           watch = 1'h1;
+      4'h9:
+          watch = 1'h1;
       4'h8:
           watch = 1'h1;
       4'h7:
           watch = 1'h1;
-      4'ha:
-          watch = 1'h1;
       4'hb:
           watch = 1'h1;
-      4'h9:
+      4'hc:
+          watch = 1'h1;
+      4'ha:
           watch = 1'h1;
     endcase
   end
@@ -17513,15 +17541,17 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           load[2] = summary_load;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           load[2] = 1'h1;
@@ -17577,15 +17607,17 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
+          /* empty */;
+      4'hc:
           targets__2 = target;
-      4'h9:
+      4'ha:
           /* empty */;
       4'h4:
           targets__2 = report_sum;
@@ -17659,6 +17691,8 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           request__valid = 1'h1;
     endcase
@@ -17679,11 +17713,13 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           flush = 1'h1;
     endcase
   end
@@ -17703,11 +17739,13 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
+      4'hb:
           if (working_enable) begin
             summary_start = 1'h1;
           end
@@ -17729,15 +17767,17 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           writer_start = 1'h1;
@@ -17759,19 +17799,21 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             completed = \$22 ;
           end
@@ -17793,30 +17835,25 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
           /* empty */;
       4'h6:
           /* empty */;
+      4'h9:
+          /* empty */;
       4'h8:
           /* empty */;
       4'h7:
           /* empty */;
-      4'ha:
-          /* empty */;
       4'hb:
           /* empty */;
-      4'h9:
+      4'hc:
+          /* empty */;
+      4'ha:
           /* empty */;
       4'h4:
           /* empty */;
-      4'hc:
+      4'hd:
           if (writer_done) begin
             lost = writing_fault;
           end
     endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$35 ;
-    if (device_rst) begin
-      \$92  = 1'h0;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
@@ -17876,109 +17913,81 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = \$48 [31:0];
+    \$101  = \$44 ;
     if (device_rst) begin
-      \$101  = 32'd0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \$52 ;
+    \$102  = \$49 [31:0];
     if (device_rst) begin
-      \$102  = 33'h000000000;
+      \$102  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = { \$54 [31:0], verdicts_low[31:0] };
+    \$103  = \$53 ;
     if (device_rst) begin
-      \$103  = 64'h0000000000000000;
+      \$103  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = \$55 ;
+    \$104  = { \$55 [31:0], verdicts_low[31:0] };
     if (device_rst) begin
-      \$104  = 33'h000000000;
+      \$104  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = { \$57 [31:0], report_low[31:0] };
+    \$105  = \$56 ;
     if (device_rst) begin
-      \$105  = 64'h0000000000000000;
+      \$105  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = \$59 ;
+    \$106  = { \$58 [31:0], report_low[31:0] };
     if (device_rst) begin
-      \$106  = 1'h0;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = cycles;
+    \$107  = \$60 ;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = cycles;
     if (running) begin
-      \$107  = \$60 [31:0];
+      \$108  = \$61 [31:0];
     end
     casez (fsm_state)
       4'h0:
-          \$107  = 32'd0;
+          \$108  = 32'd0;
     endcase
     if (device_rst) begin
-      \$107  = 32'd0;
+      \$108  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = it;
+    \$109  = it;
     casez (fsm_state)
       4'h0:
-          \$108  = descriptors__payload;
+          \$109  = descriptors__payload;
     endcase
     if (device_rst) begin
-      \$108  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$109  = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = writing_fault;
-    casez (fsm_state)
-      4'h0:
-          \$109  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          \$109  = \$89 ;
-    endcase
-    if (device_rst) begin
-      \$109  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$110  = began;
+    \$110  = writing_fault;
     casez (fsm_state)
       4'h0:
           \$110  = 1'h0;
@@ -17991,7 +18000,23 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
       4'h5:
           /* empty */;
       4'h6:
-          \$110  = 1'h1;
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
+          \$110  = \$90 ;
     endcase
     if (device_rst) begin
       \$110  = 1'h0;
@@ -17999,12 +18024,10 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = halted;
+    \$111  = began;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-            \$111  = 1'h0;
-          end
+          \$111  = 1'h0;
       4'h1:
           /* empty */;
       4'h2:
@@ -18014,23 +18037,7 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'hc:
-          if (writer_done) begin
-            \$111  = writing_fault;
-          end
+          \$111  = 1'h1;
     endcase
     if (device_rst) begin
       \$111  = 1'h0;
@@ -18038,132 +18045,193 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = fsm_state;
+    \$112  = halted;
     casez (fsm_state)
       4'h0:
-          if (\$61 ) begin
-          end else if (\$62 ) begin
-            \$112  = 4'h1;
+          if (\$62 ) begin
+            \$112  = 1'h0;
           end
       4'h1:
-          \$112  = 4'h2;
+          /* empty */;
       4'h2:
-          if (refuse) begin
-            \$112  = 4'h3;
-            if (\$64 ) begin
-              \$112  = 4'h4;
-            end
-          end
+          /* empty */;
       4'h3:
-          if (\$66 ) begin
-            \$112  = 4'h5;
-          end
+          /* empty */;
       4'h5:
-          if (\$67 ) begin
-          end else if (\$71 ) begin
-            \$112  = 4'h6;
-          end
+          /* empty */;
       4'h6:
-        begin
-          \$112  = 4'h7;
-          if (\$75 ) begin
-            \$112  = 4'h8;
-          end
-          if (\$80 ) begin
-            \$112  = 4'h9;
-          end
-        end
-      4'h8:
-          if (request__ready) begin
-            \$112  = 4'h7;
-          end
-      4'h7:
-          if (\$81 ) begin
-          end else if (\$83 ) begin
-            \$112  = 4'ha;
-          end
-      4'ha:
-        begin
-          \$112  = 4'h9;
-          if (working_enable) begin
-            \$112  = 4'hb;
-          end
-        end
-      4'hb:
-          if (summary_done) begin
-            \$112  = 4'h9;
-          end
+          /* empty */;
       4'h9:
-          if (\$85 ) begin
-          end else if (\$86 ) begin
-            \$112  = 4'h4;
-          end
-      4'h4:
-          \$112  = 4'hc;
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'hd:
           if (writer_done) begin
-            \$112  = 4'h0;
+            \$112  = writing_fault;
           end
     endcase
     if (device_rst) begin
-      \$112  = 4'h0;
+      \$112  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = \wait ;
+    \$113  = fsm_state;
     casez (fsm_state)
       4'h0:
-          /* empty */;
+          if (\$62 ) begin
+          end else if (\$63 ) begin
+            \$113  = 4'h1;
+          end
       4'h1:
-          /* empty */;
+          \$113  = 4'h2;
       4'h2:
-          /* empty */;
+          if (refuse) begin
+            \$113  = 4'h3;
+            if (\$65 ) begin
+              \$113  = 4'h4;
+            end
+          end
       4'h3:
-          if (\$66 ) begin
-            \$113  = 4'h8;
+          if (\$67 ) begin
+            \$113  = 4'h5;
           end
       4'h5:
-          if (\$67 ) begin
-            \$113  = \$72 [3:0];
+          if (\$68 ) begin
+          end else if (\$72 ) begin
+            \$113  = 4'h6;
           end
       4'h6:
         begin
-          \$113  = 4'h8;
-          if (\$80 ) begin
+          \$113  = 4'h7;
+          if (\$75 ) begin
             \$113  = 4'h8;
+          end
+          if (\$77 ) begin
+            \$113  = 4'h9;
           end
         end
+      4'h9:
+          if (\$79 ) begin
+            \$113  = 4'h7;
+            if (is_restore) begin
+              \$113  = 4'h8;
+            end
+            if (\$81 ) begin
+              \$113  = 4'ha;
+            end
+          end
       4'h8:
           if (request__ready) begin
-            \$113  = 4'h8;
+            \$113  = 4'h7;
           end
       4'h7:
-          if (\$81 ) begin
-            \$113  = \$84 [3:0];
+          if (\$82 ) begin
+          end else if (\$84 ) begin
+            \$113  = 4'hb;
+          end
+      4'hb:
+        begin
+          \$113  = 4'ha;
+          if (working_enable) begin
+            \$113  = 4'hc;
+          end
+        end
+      4'hc:
+          if (summary_done) begin
+            \$113  = 4'ha;
           end
       4'ha:
-          \$113  = 4'h8;
-      4'hb:
-          if (summary_done) begin
-            \$113  = 4'h8;
+          if (\$86 ) begin
+          end else if (\$87 ) begin
+            \$113  = 4'h4;
           end
-      4'h9:
-          if (\$85 ) begin
-            \$113  = \$87 [3:0];
+      4'h4:
+          \$113  = 4'hd;
+      4'hd:
+          if (writer_done) begin
+            \$113  = 4'h0;
           end
     endcase
     if (device_rst) begin
       \$113  = 4'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h3:
+          if (\$67 ) begin
+            \$114  = 4'h8;
+          end
+      4'h5:
+          if (\$68 ) begin
+            \$114  = \$73 [3:0];
+          end
+      4'h6:
+        begin
+          \$114  = 4'h8;
+          if (\$77 ) begin
+            \$114  = 4'h1;
+          end
+        end
+      4'h9:
+        begin
+          \$114  = \$78 [3:0];
+          if (\$79 ) begin
+            \$114  = 4'h8;
+            if (\$81 ) begin
+              \$114  = 4'h8;
+            end
+          end
+        end
+      4'h8:
+          if (request__ready) begin
+            \$114  = 4'h8;
+          end
+      4'h7:
+          if (\$82 ) begin
+            \$114  = \$85 [3:0];
+          end
+      4'hb:
+          \$114  = 4'h8;
+      4'hc:
+          if (summary_done) begin
+            \$114  = 4'h8;
+          end
+      4'ha:
+          if (\$86 ) begin
+            \$114  = \$88 [3:0];
+          end
+    endcase
+    if (device_rst) begin
+      \$114  = 4'h0;
+    end
+  end
   assign words__valid = completion_words__valid;
   assign descriptor = it;
   assign channel_idle = writer_channel_idle[2];
   assign address = it[383:320];
-  assign \91_27_0  = \$91 ;
-  assign \114_31_0  = \$114 ;
-  assign \115_0_0  = \$115 ;
+  assign \92_27_0  = \$92 ;
+  assign \115_31_0  = \$115 ;
+  assign \116_0_0  = \$116 ;
   assign completion[383:320] = outcome_address;
   assign completion[319:288] = cycles;
   assign completion[287:256] = { 21'h000000, errors };
@@ -18183,11 +18251,11 @@ module hotline_tiny_sequencer(device_rst, state_rows, request__ready, moved, unk
   assign { \$2 [7:2], \$2 [0] } = 7'h00;
   assign \$2 [1] = it[9];
   assign \$19  = 3'h7;
-  assign \$45  = { 1'h0, it[159:128], 2'h0 };
-  assign \$46  = { it[159:128], 3'h0 };
-  assign \$51  = { \$50 [33], \$50 [33], \$50 [33], \$50 [33], \$50 [33:4] };
-  assign { \$78 [10:6], \$78 [3:0] } = 9'h000;
-  assign \$78 [5:4] = core_errors[5:4];
+  assign \$46  = { 1'h0, it[159:128], 2'h0 };
+  assign \$47  = { it[159:128], 3'h0 };
+  assign \$52  = { \$51 [33], \$51 [33], \$51 [33], \$51 [33], \$51 [33:4] };
+  assign { \$80 [10:6], \$80 [3:0] } = 9'h000;
+  assign \$80 [5:4] = core_errors[5:4];
   assign urgent = it[8];
   assign \$3  = it[9];
 endmodule
@@ -21704,11 +21772,11 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   output busy;
   wire busy;
   output command_done;
-  wire command_done;
+  reg command_done = 1'h0;
   output finished;
   wire finished;
   output [10:0] errors;
-  wire [10:0] errors;
+  reg [10:0] errors = 11'h000;
   output acknowledged;
   wire acknowledged;
   output [2:0] index_bits;
@@ -21729,7 +21797,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  reg [1:0] \$100 ;
+  reg \$100 ;
   reg [10:0] \$101 ;
   reg [2:0] \$102 ;
   wire [1:0] \$103 ;
@@ -21787,19 +21855,19 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [31:0] \$61 ;
+  wire [31:0] \$60 ;
+  wire [1:0] \$61 ;
   wire [1:0] \$62 ;
   wire [1:0] \$63 ;
   wire [1:0] \$64 ;
-  wire [1:0] \$65 ;
-  wire [5:0] \$66 ;
-  wire [6:0] \$67 ;
-  wire [5:0] \$68 ;
-  wire [6:0] \$69 ;
+  wire [5:0] \$65 ;
+  wire [6:0] \$66 ;
+  wire [5:0] \$67 ;
+  wire [6:0] \$68 ;
+  wire [16:0] \$69 ;
   wire \$7 ;
-  wire [16:0] \$70 ;
-  wire [17:0] \$71 ;
+  wire [17:0] \$70 ;
+  wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
@@ -21807,29 +21875,29 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire \$79 ;
+  wire [4:0] \$79 ;
   wire \$8 ;
   wire [4:0] \$80 ;
-  wire [4:0] \$81 ;
-  reg [4:0] \$82 ;
-  reg [38:0] \$83 ;
+  reg [4:0] \$81 ;
+  reg [38:0] \$82 ;
+  reg \$83 ;
   reg \$84 ;
-  reg \$85 ;
+  reg [1:0] \$85 ;
   reg [1:0] \$86 ;
   reg [1:0] \$87 ;
   reg [1:0] \$88 ;
-  reg [1:0] \$89 ;
+  reg [4:0] \$89 ;
   wire \$9 ;
   reg [4:0] \$90 ;
-  reg [4:0] \$91 ;
+  reg \$91 ;
   reg \$92 ;
-  reg \$93 ;
-  reg [15:0] \$94 ;
+  reg [15:0] \$93 ;
+  reg \$94 ;
   reg \$95 ;
   reg \$96 ;
   reg \$97 ;
   reg \$98 ;
-  reg \$99 ;
+  reg [1:0] \$99 ;
   wire advance;
   wire [7:0] age_period;
   wire [1:0] answer_front;
@@ -21893,6 +21961,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
+  wire [31:0] control_command;
   wire control_command_write;
   wire [2:0] control_row_set;
   wire [1:0] control_row_way;
@@ -21901,7 +21970,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [4:0] control_slot_in;
   wire [1:0] control_slot_write;
   wire control_snapshot;
-  wire [31:0] control_write_data;
   wire [4:0] count;
   reg counters_clear = 1'h0;
   wire counters_cycles;
@@ -21933,7 +22001,8 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
-  reg [10:0] error_set = 11'h000;
+  (* init = 11'h000 *)
+  wire [10:0] error_set;
   wire [256:0] event__payload;
   reg event__ready;
   wire event__valid;
@@ -22261,78 +22330,79 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign with_packet = \$103 [1] & \$56 ;
   assign \$57  = counters_cycles | csr_status_1;
   assign busy = \$57  | started;
-  assign \$58  = command_code | with_packet;
   assign control_busy = counters_cycles | started;
-  assign \$59  = ~ with_packet;
-  assign \$60  = \$103 [1] & \$59 ;
-  assign control_command_write = \$60  | command_write;
-  assign control_write_data = command_write ? { 24'h000000, command } : write_data;
-  assign \$61  = irq_status & irq_enable;
-  assign causes = | \$61 ;
-  assign \$62  = inserted + bank1_inserted;
-  assign \$63  = evicted + bank1_evicted;
-  assign \$64  = revived + bank1_revived;
-  assign \$65  = returned + bank1_returned;
-  assign \$66  = popular_ended + popular_sent;
-  assign \$67  = \$66  - finished;
-  assign \$68  = nonpopular_ended + nonpopular_sent;
-  assign \$69  = \$68  - finished;
-  assign \$70  = in_core + came;
-  assign \$71  = \$70  - gone;
-  assign \$72  = started | came;
-  assign \$73  = | in_core;
-  assign \$74  = \$72  | \$73 ;
-  assign \$75  = | { bank1_updating, bank0_updating };
-  assign \$76  = updates_busy | \$75 ;
+  assign \$58  = ~ with_packet;
+  assign \$59  = \$103 [1] & \$58 ;
+  assign control_command_write = \$59  | command_write;
+  assign control_command = command_write ? { 24'h000000, command } : write_data;
+  assign \$60  = irq_status & irq_enable;
+  assign causes = | \$60 ;
+  assign \$61  = inserted + bank1_inserted;
+  assign \$62  = evicted + bank1_evicted;
+  assign \$63  = revived + bank1_revived;
+  assign \$64  = returned + bank1_returned;
+  assign \$65  = popular_ended + popular_sent;
+  assign \$66  = \$65  - finished;
+  assign \$67  = nonpopular_ended + nonpopular_sent;
+  assign \$68  = \$67  - finished;
+  assign \$69  = in_core + came;
+  assign \$70  = \$69  - gone;
+  assign \$71  = started | came;
+  assign \$72  = | in_core;
+  assign \$73  = \$71  | \$72 ;
+  assign \$74  = | { bank1_updating, bank0_updating };
+  assign \$75  = updates_busy | \$74 ;
+  assign \$76  = command_code | with_packet;
   assign \$77  = command_code | with_packet;
-  assign \$78  = command_code | with_packet;
-  assign \$79  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$78 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$80  = list_held ? held_count : count;
-  assign \$81  = list_held ? bank1_held_count : bank1_count;
+  assign \$78  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$79  = list_held ? held_count : count;
+  assign \$80  = list_held ? bank1_held_count : bank1_count;
   always @(posedge clk)
-    start <= \$84 ;
+    start <= \$83 ;
   always @(posedge clk)
-    bank0_working_enable <= \$85 ;
+    bank0_working_enable <= \$84 ;
   always @(posedge clk)
-    inserts <= \$86 ;
+    inserts <= \$85 ;
   always @(posedge clk)
-    evictions <= \$87 ;
+    evictions <= \$86 ;
   always @(posedge clk)
-    revivals <= \$88 ;
+    revivals <= \$87 ;
   always @(posedge clk)
-    returns <= \$89 ;
+    returns <= \$88 ;
   always @(posedge clk)
-    popular_ended <= \$90 ;
+    popular_ended <= \$89 ;
   always @(posedge clk)
-    nonpopular_ended <= \$91 ;
+    nonpopular_ended <= \$90 ;
   always @(posedge clk)
-    came <= \$92 ;
+    came <= \$91 ;
   always @(posedge clk)
-    gone <= \$93 ;
+    gone <= \$92 ;
   always @(posedge clk)
-    in_core <= \$94 ;
+    in_core <= \$93 ;
   always @(posedge clk)
-    \busy$359  <= \$95 ;
+    \busy$359  <= \$94 ;
   always @(posedge clk)
-    updating <= \$96 ;
+    updating <= \$95 ;
   always @(posedge clk)
-    over <= \$97 ;
+    over <= \$96 ;
   always @(posedge clk)
-    snapshot <= \$98 ;
+    snapshot <= \$97 ;
   always @(posedge clk)
-    counters_clear <= \$99 ;
+    counters_clear <= \$98 ;
   always @(posedge clk)
-    unpacker_phase <= \$100 ;
+    unpacker_phase <= \$99 ;
   always @(posedge clk)
-    error_set <= \$101 ;
+    command_done <= \$100 ;
+  always @(posedge clk)
+    errors <= \$101 ;
   always @(posedge clk)
     irq_status_set <= \$102 ;
   always @(posedge shell_clk)
-    list_count <= \$82 ;
+    list_count <= \$81 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$83 , read_bank };
+    list_key <= { \$82 , read_bank };
   hotline_tiny_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -22510,10 +22580,11 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clear(clear),
     .clear_counters(clear_counters),
     .clk(clk),
+    .command(control_command),
     .command_busy(command_busy),
     .command_code(command_code),
     .command_write(control_command_write),
-    .done(command_done),
+    .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
@@ -22558,7 +22629,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .slot_out__1(slot_out__1),
     .slot_write(control_slot_write),
     .snapshot(control_snapshot),
-    .write_data(control_write_data)
+    .write_data(write_data)
   );
   hotline_tiny_stream_core_counters counters (
     .bank_stall(bank_stall),
@@ -22640,7 +22711,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .counter_samples_lo_etc(samples_value),
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
-    .error_set(error_set),
+    .error_set(errors),
     .found_3_2(\$103 ),
     .hot_count_5_0(csr_hot_count_5_0),
     .hot_rows_5_0(hot_rows),
@@ -22957,9 +23028,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
-          \$82  = \$80 ;
+          \$81  = \$79 ;
       1'h1:
-          \$82  = \$81 ;
+          \$81  = \$80 ;
     endcase
   end
   always @* begin
@@ -22967,9 +23038,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
-          \$83  = list_tag;
+          \$82  = list_tag;
       1'h1:
-          \$83  = bank1_list_tag;
+          \$82  = bank1_list_tag;
     endcase
   end
   always @* begin
@@ -23008,16 +23079,23 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = working_start;
+    \$83  = working_start;
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = working_enable;
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = working_enable;
+    \$85  = \$61 ;
     if (rst) begin
-      \$85  = 1'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
@@ -23043,98 +23121,98 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = \$65 ;
+    \$89  = \$66 [4:0];
     if (rst) begin
-      \$89  = 2'h0;
+      \$89  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$67 [4:0];
+    \$90  = \$68 [4:0];
     if (rst) begin
       \$90  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = \$69 [4:0];
+    \$91  = started;
     if (rst) begin
-      \$91  = 5'h00;
+      \$91  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = started;
+    \$92  = finished;
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = finished;
+    \$93  = \$70 [15:0];
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = \$71 [15:0];
+    \$94  = \$73 ;
     if (rst) begin
-      \$94  = 16'h0000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = \$74 ;
+    \$95  = \$75 ;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = \$76 ;
+    \$96  = updates_over;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = updates_over;
+    \$97  = control_snapshot;
     if (rst) begin
       \$97  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = control_snapshot;
+    \$98  = clear_counters;
     if (rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = clear_counters;
+    \$99  = phase;
     if (rst) begin
-      \$99  = 1'h0;
+      \$99  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = phase;
+    \$100  = done;
     if (rst) begin
-      \$100  = 2'h0;
+      \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$76 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
       \$101  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = { \$79 , command_done, finished };
+    \$102  = { \$78 , done, finished };
     if (rst) begin
       \$102  = 3'h0;
     end
@@ -23176,7 +23254,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign bus__wvalid = s_axil_wvalid;
   assign hot_count = { 26'h0000000, csr_hot_count_5_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
-  assign done = command_done;
+  assign error_set = errors;
   assign hot_rows_write = \$103 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
@@ -23199,7 +23277,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign m_axis_state_tdata = state_slice_output__payload[255:0];
   assign m_axis_state_tlast = state_slice_output__payload[256];
   assign m_axis_state_tvalid = m_axis_state__tvalid;
-  assign errors = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$58 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
   assign verdicts_payload = verdicts__payload;
   assign verdicts_valid = verdicts__valid;
   assign restore__payload[256] = s_axis_state_tlast;
@@ -24369,9 +24446,9 @@ module hotline_tiny_stream_core_classifier_judged(rst, output__ready, output__pa
   end
 endmodule
 
-module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_data, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
-, slot_out__1, dump__ready, restore__payload, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start
-, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
+, slot_out__1, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range
+, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -24382,8 +24459,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   wire busy;
   input command_write;
   wire command_write;
-  input [31:0] write_data;
-  wire [31:0] write_data;
+  input [31:0] command;
+  wire [31:0] command;
   output [2:0] index_bits;
   wire [2:0] index_bits;
   output [2:0] row_set;
@@ -24422,6 +24499,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input hot_rows_write;
   wire hot_rows_write;
   output [16:0] budget;
@@ -24489,58 +24568,58 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   wire [6:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire \$102 ;
+  wire [38:0] \$102 ;
   wire \$103 ;
-  wire \$104 ;
+  wire [7:0] \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
   wire \$108 ;
-  wire [3:0] \$109 ;
+  wire \$109 ;
   wire [6:0] \$11 ;
   wire \$110 ;
-  wire [4:0] \$111 ;
-  wire [4:0] \$112 ;
+  wire \$111 ;
+  wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire [1:0] \$115 ;
-  wire \$116 ;
+  wire \$115 ;
+  wire [3:0] \$116 ;
   wire \$117 ;
-  wire \$118 ;
-  wire \$119 ;
+  wire [4:0] \$118 ;
+  wire [4:0] \$119 ;
   wire [6:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
-  wire \$124 ;
+  wire [1:0] \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire [2:0] \$127 ;
-  reg [4:0] \$128 ;
-  wire [2:0] \$129 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire \$129 ;
   reg [6:0] \$13 ;
   wire \$130 ;
-  wire [63:0] \$131 ;
-  wire [63:0] \$132 ;
-  wire [63:0] \$133 ;
-  wire [63:0] \$134 ;
+  wire \$131 ;
+  wire \$132 ;
+  wire \$133 ;
+  wire \$134 ;
   wire \$135 ;
-  wire [4:0] \$136 ;
-  wire [4:0] \$137 ;
-  wire [4:0] \$138 ;
-  wire [4:0] \$139 ;
+  wire \$136 ;
+  wire [2:0] \$137 ;
+  reg [4:0] \$138 ;
+  wire [2:0] \$139 ;
   reg [3:0] \$14 ;
   wire \$140 ;
-  wire \$141 ;
-  wire \$142 ;
-  wire \$143 ;
-  wire \$144 ;
+  wire [63:0] \$141 ;
+  wire [63:0] \$142 ;
+  wire [63:0] \$143 ;
+  wire [63:0] \$144 ;
   wire \$145 ;
-  wire \$146 ;
-  wire \$147 ;
-  wire \$148 ;
-  wire \$149 ;
+  wire [4:0] \$146 ;
+  wire [4:0] \$147 ;
+  wire [4:0] \$148 ;
+  wire [4:0] \$149 ;
   wire \$15 ;
   wire \$150 ;
   wire \$151 ;
@@ -24556,141 +24635,162 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   wire \$160 ;
   wire \$161 ;
   wire \$162 ;
-  reg [6:0] \$163 ;
-  reg [2:0] \$164 ;
-  reg [16:0] \$165 ;
-  reg [2:0] \$166 ;
-  reg [3:0] \$167 ;
-  reg \$168 ;
-  reg [3:0] \$169 ;
+  wire \$163 ;
+  wire \$164 ;
+  wire \$165 ;
+  wire \$166 ;
+  wire \$167 ;
+  wire \$168 ;
+  wire \$169 ;
   wire \$17 ;
-  reg [3:0] \$170 ;
-  reg [3:0] \$171 ;
-  reg [3:0] \$172 ;
-  reg [7:0] \$173 ;
-  reg [31:0] \$174 ;
-  reg [155:0] \$175 ;
-  reg [4:0] \$176 ;
-  reg [3:0] \$177 ;
+  wire \$170 ;
+  wire \$171 ;
+  reg [6:0] \$172 ;
+  reg [2:0] \$173 ;
+  reg [16:0] \$174 ;
+  reg [2:0] \$175 ;
+  reg \$176 ;
+  reg \$177 ;
   reg \$178 ;
   reg \$179 ;
   wire \$18 ;
   reg \$180 ;
-  reg [2:0] \$181 ;
+  reg \$181 ;
   reg \$182 ;
   reg \$183 ;
-  reg [3:0] \$184 ;
+  reg [5:0] \$184 ;
   reg \$185 ;
-  reg [2:0] \$186 ;
-  reg [3:0] \$187 ;
-  reg \$188 ;
-  reg \$189 ;
+  reg [3:0] \$186 ;
+  reg \$187 ;
+  reg [3:0] \$188 ;
+  reg [3:0] \$189 ;
   wire \$19 ;
   reg [3:0] \$190 ;
-  reg [5:0] \$191 ;
-  reg [3:0] \$192 ;
-  reg [3:0] \$193 ;
-  reg [7:0] \$194 ;
-  reg [31:0] \$195 ;
-  reg [155:0] \$196 ;
-  reg [2:0] \$197 ;
-  reg [4:0] \$198 ;
-  reg [4:0] \$199 ;
+  reg [3:0] \$191 ;
+  reg [7:0] \$192 ;
+  reg [31:0] \$193 ;
+  reg [155:0] \$194 ;
+  reg [4:0] \$195 ;
+  reg [3:0] \$196 ;
+  reg \$197 ;
+  reg \$198 ;
+  reg \$199 ;
   wire \$2 ;
   wire \$20 ;
-  reg [4:0] \$200 ;
-  reg [4:0] \$201 ;
+  reg [2:0] \$200 ;
+  reg \$201 ;
   reg \$202 ;
   reg [3:0] \$203 ;
   reg \$204 ;
+  reg [2:0] \$205 ;
+  reg [3:0] \$206 ;
+  reg \$207 ;
+  reg \$208 ;
+  reg [3:0] \$209 ;
   wire \$21 ;
+  reg [5:0] \$210 ;
+  reg [3:0] \$211 ;
+  reg [3:0] \$212 ;
+  reg [7:0] \$213 ;
+  reg [31:0] \$214 ;
+  reg [155:0] \$215 ;
+  reg [2:0] \$216 ;
+  reg [4:0] \$217 ;
+  reg [4:0] \$218 ;
+  reg [4:0] \$219 ;
   wire \$22 ;
-  wire [11:0] \$23 ;
-  wire [12:0] \$24 ;
+  reg [4:0] \$220 ;
+  reg \$221 ;
+  reg [3:0] \$222 ;
+  reg \$223 ;
+  wire \$23 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
-  wire [3:0] \$27 ;
-  wire [3:0] \$28 ;
+  wire \$27 ;
+  wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
+  wire [11:0] \$30 ;
+  wire [12:0] \$31 ;
   wire \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire [1:0] \$35 ;
-  wire [2:0] \$36 ;
-  wire [3:0] \$37 ;
-  wire [4:0] \$38 ;
-  wire [4:0] \$39 ;
+  wire \$33 ;
+  wire [3:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
   wire [3:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [3:0] \$46 ;
-  wire \$47 ;
-  wire \$48 ;
+  wire \$41 ;
+  wire [1:0] \$42 ;
+  wire [2:0] \$43 ;
+  wire [3:0] \$44 ;
+  wire [4:0] \$45 ;
+  wire [4:0] \$46 ;
+  wire [3:0] \$47 ;
+  wire [3:0] \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
   wire \$50 ;
   wire \$51 ;
   wire \$52 ;
-  wire [3:0] \$53 ;
-  wire [4:0] \$54 ;
-  wire [4:0] \$55 ;
-  wire [4:0] \$56 ;
-  wire [4:0] \$57 ;
+  wire \$53 ;
+  wire [3:0] \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
   wire \$58 ;
-  wire [4:0] \$59 ;
+  wire \$59 ;
   wire [2:0] \$6 ;
-  wire [4:0] \$60 ;
-  wire [3:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire \$63 ;
-  wire \$64 ;
+  wire [3:0] \$60 ;
+  wire [4:0] \$61 ;
+  wire [4:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [4:0] \$64 ;
   wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire [38:0] \$68 ;
-  wire \$69 ;
+  wire [4:0] \$66 ;
+  wire [4:0] \$67 ;
+  wire [3:0] \$68 ;
+  wire [3:0] \$69 ;
   wire [3:0] \$7 ;
-  wire [7:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire \$75 ;
+  wire [38:0] \$75 ;
   wire \$76 ;
-  wire [38:0] \$77 ;
+  wire [7:0] \$77 ;
   wire \$78 ;
-  wire [7:0] \$79 ;
+  wire \$79 ;
   reg [2:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire \$84 ;
+  wire [38:0] \$84 ;
   wire \$85 ;
-  wire [38:0] \$86 ;
+  wire [7:0] \$86 ;
   wire \$87 ;
-  wire [7:0] \$88 ;
+  wire \$88 ;
   wire \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire \$93 ;
+  wire [38:0] \$93 ;
   wire \$94 ;
-  wire [38:0] \$95 ;
+  wire [7:0] \$95 ;
   wire \$96 ;
-  wire [7:0] \$97 ;
+  wire \$97 ;
   wire \$98 ;
   wire \$99 ;
+  reg [5:0] asked_rows = 6'h00;
   reg [2:0] beyond = 3'h0;
-  reg [3:0] \beyond$34  = 4'h0;
+  reg [3:0] \beyond$48  = 4'h0;
+  reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
   reg [6:0] entries = 7'h00;
@@ -24705,17 +24805,25 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   reg [4:0] group0_6 = 5'h00;
   wire [3:0] hot;
   reg [3:0] index = 4'h0;
+  reg is_clear = 1'h0;
+  reg is_dump = 1'h0;
+  reg is_reset_counters = 1'h0;
+  reg is_restore = 1'h0;
+  reg is_select = 1'h0;
+  reg is_snapshot = 1'h0;
   reg judge = 1'h0;
   reg judged = 1'h0;
   reg [3:0] last = 4'h0;
   reg leaves;
   reg [2:0] quota = 3'h0;
   reg report = 1'h0;
+  reg resizes = 1'h0;
   reg sending_slots = 1'h0;
   reg [4:0] slot0 = 5'h00;
   reg [4:0] slot1 = 6'h20;
   reg [4:0] slot2 = 5'h00;
   reg [4:0] slot3 = 5'h00;
+  reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [2:0] walk = 3'h0;
@@ -24737,226 +24845,255 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   assign \$20  = quota >= 1'h1;
   assign \$21  = quota >= 2'h2;
   assign \$22  = quota >= 2'h3;
-  assign \$23  = 1'h1 << index_bits;
-  assign \$24  = \$23  - 1'h1;
-  assign \$25  = index == last;
-  assign \$26  = index < budget[14:11];
-  assign \$27  = \$26  ? budget[10:7] : budget[6:3];
-  assign \$28  = ~ \beyond$34 ;
-  assign \$29  = slot0 < hot_rows;
-  assign \$30  = slot1 < hot_rows;
-  assign \$31  = slot2 < hot_rows;
-  assign \$32  = slot3 < hot_rows;
-  assign \$33  = \$28  & { \$32 , \$31 , \$30 , \$29  };
-  assign \$34  = counts & judge;
-  assign \$35  = 1'h0 + hot[0];
-  assign \$36  = \$35  + hot[1];
-  assign \$37  = \$36  + hot[2];
-  assign \$38  = \$37  + hot[3];
-  assign \$39  = counted ? \$38  : 5'h00;
-  assign \$40  = ~ \within ;
-  assign \$41  = row_in__hot & \$40 ;
-  assign \$42  = | \$41 ;
-  assign \$43  = judged & \$42 ;
-  assign \$44  = \$43  | unusable;
-  assign \$45  = running | leaves;
-  assign \$46  = walk + 1'h1;
-  assign \$47  = walk == 3'h7;
-  assign \$48  = ~ busy;
-  assign \$49  = hot_rows_write & \$48 ;
-  assign \$50  = ~ busy;
-  assign \$51  = command_write & \$50 ;
-  assign \$52  = write_data > 6'h20;
-  assign \$53  = way + 1'h1;
-  assign \$58  = way == 3'h5;
-  assign \$59  = index + 1'h1;
-  assign \$60  = \final  ? 5'h00 : \$59 ;
-  assign \$61  = ~ usable;
-  assign \$62  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$61 ;
-  assign \$63  = | \$62 ;
-  assign \$64  = ~ restore__payload[256];
-  assign \$65  = \$63  & \$64 ;
-  assign \$66  = restore__payload[63] & usable[0];
-  assign \$67  = restore__payload[63] & usable[0];
-  assign \$68  = \$67  ? restore__payload[38:0] : 39'h0000000000;
-  assign \$69  = restore__payload[63] & usable[0];
-  assign \$70  = \$69  ? restore__payload[55:48] : 8'h00;
-  assign \$71  = restore__payload[63] & usable[0];
-  assign \$72  = \$71  ? restore__payload[61] : 1'h0;
+  assign \$23  = command == 1'h1;
+  assign \$24  = command == 2'h2;
+  assign \$25  = command == 2'h3;
+  assign \$26  = command == 3'h4;
+  assign \$27  = command == 3'h5;
+  assign \$28  = command == 3'h6;
+  assign \$29  = write_data > 6'h20;
+  assign \$30  = 1'h1 << index_bits;
+  assign \$31  = \$30  - 1'h1;
+  assign \$32  = index == last;
+  assign \$33  = index < budget[14:11];
+  assign \$34  = \$33  ? budget[10:7] : budget[6:3];
+  assign \$35  = ~ \beyond$48 ;
+  assign \$36  = slot0 < hot_rows;
+  assign \$37  = slot1 < hot_rows;
+  assign \$38  = slot2 < hot_rows;
+  assign \$39  = slot3 < hot_rows;
+  assign \$40  = \$35  & { \$39 , \$38 , \$37 , \$36  };
+  assign \$41  = counts & judge;
+  assign \$42  = 1'h0 + hot[0];
+  assign \$43  = \$42  + hot[1];
+  assign \$44  = \$43  + hot[2];
+  assign \$45  = \$44  + hot[3];
+  assign \$46  = counted ? \$45  : 5'h00;
+  assign \$47  = ~ \within ;
+  assign \$48  = row_in__hot & \$47 ;
+  assign \$49  = | \$48 ;
+  assign \$50  = judged & \$49 ;
+  assign \$51  = \$50  | unusable;
+  assign \$52  = ~ \$157 ;
+  assign \$53  = \$52  | leaves;
+  assign \$54  = walk + 1'h1;
+  assign \$55  = walk == 3'h7;
+  assign \$56  = ~ busy;
+  assign \$57  = resizes & \$56 ;
+  assign \$58  = ~ busy;
+  assign \$59  = commands & \$58 ;
+  assign \$60  = way + 1'h1;
+  assign \$65  = way == 3'h5;
+  assign \$66  = index + 1'h1;
+  assign \$67  = \final  ? 5'h00 : \$66 ;
+  assign \$68  = ~ usable;
+  assign \$69  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$68 ;
+  assign \$70  = | \$69 ;
+  assign \$71  = ~ restore__payload[256];
+  assign \$72  = \$70  & \$71 ;
   assign \$73  = restore__payload[63] & usable[0];
-  assign \$74  = \$73  ? restore__payload[62] : 1'h0;
-  assign \$75  = restore__payload[127] & usable[1];
-  assign \$76  = restore__payload[127] & usable[1];
-  assign \$77  = \$76  ? restore__payload[102:64] : 39'h0000000000;
-  assign \$78  = restore__payload[127] & usable[1];
-  assign \$79  = \$78  ? restore__payload[119:112] : 8'h00;
-  assign \$80  = restore__payload[127] & usable[1];
-  assign \$81  = \$80  ? restore__payload[125] : 1'h0;
+  assign \$74  = restore__payload[63] & usable[0];
+  assign \$75  = \$74  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$76  = restore__payload[63] & usable[0];
+  assign \$77  = \$76  ? restore__payload[55:48] : 8'h00;
+  assign \$78  = restore__payload[63] & usable[0];
+  assign \$79  = \$78  ? restore__payload[61] : 1'h0;
+  assign \$80  = restore__payload[63] & usable[0];
+  assign \$81  = \$80  ? restore__payload[62] : 1'h0;
   assign \$82  = restore__payload[127] & usable[1];
-  assign \$83  = \$82  ? restore__payload[126] : 1'h0;
-  assign \$84  = restore__payload[191] & usable[2];
-  assign \$85  = restore__payload[191] & usable[2];
-  assign \$86  = \$85  ? restore__payload[166:128] : 39'h0000000000;
-  assign \$87  = restore__payload[191] & usable[2];
-  assign \$88  = \$87  ? restore__payload[183:176] : 8'h00;
-  assign \$89  = restore__payload[191] & usable[2];
-  assign \$90  = \$89  ? restore__payload[189] : 1'h0;
+  assign \$83  = restore__payload[127] & usable[1];
+  assign \$84  = \$83  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$85  = restore__payload[127] & usable[1];
+  assign \$86  = \$85  ? restore__payload[119:112] : 8'h00;
+  assign \$87  = restore__payload[127] & usable[1];
+  assign \$88  = \$87  ? restore__payload[125] : 1'h0;
+  assign \$89  = restore__payload[127] & usable[1];
+  assign \$90  = \$89  ? restore__payload[126] : 1'h0;
   assign \$91  = restore__payload[191] & usable[2];
-  assign \$92  = \$91  ? restore__payload[190] : 1'h0;
-  assign \$93  = restore__payload[255] & usable[3];
-  assign \$94  = restore__payload[255] & usable[3];
-  assign \$95  = \$94  ? restore__payload[230:192] : 39'h0000000000;
-  assign \$96  = restore__payload[255] & usable[3];
-  assign \$97  = \$96  ? restore__payload[247:240] : 8'h00;
-  assign \$98  = restore__payload[255] & usable[3];
-  assign \$99  = \$98  ? restore__payload[253] : 1'h0;
+  assign \$92  = restore__payload[191] & usable[2];
+  assign \$93  = \$92  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$94  = restore__payload[191] & usable[2];
+  assign \$95  = \$94  ? restore__payload[183:176] : 8'h00;
+  assign \$96  = restore__payload[191] & usable[2];
+  assign \$97  = \$96  ? restore__payload[189] : 1'h0;
+  assign \$98  = restore__payload[191] & usable[2];
+  assign \$99  = \$98  ? restore__payload[190] : 1'h0;
   assign \$100  = restore__payload[255] & usable[3];
-  assign \$101  = \$100  ? restore__payload[254] : 1'h0;
-  assign \$103  = | restore__payload[31:5];
-  assign \$104  = | restore__payload[95:69];
-  assign \$105  = | restore__payload[159:133];
-  assign \$106  = | restore__payload[223:197];
-  assign \$107  = restore__payload[256] == \final ;
-  assign \$108  = restore__payload[256] != \final ;
-  assign \$109  = way + 1'h1;
-  assign \$110  = way == 2'h3;
-  assign \$111  = index + 1'h1;
-  assign \$112  = \final  ? 5'h00 : \$111 ;
-  assign \$113  = restore__valid & restore__payload[256];
-  assign \$114  = ~ selecting;
+  assign \$101  = restore__payload[255] & usable[3];
+  assign \$102  = \$101  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$103  = restore__payload[255] & usable[3];
+  assign \$104  = \$103  ? restore__payload[247:240] : 8'h00;
+  assign \$105  = restore__payload[255] & usable[3];
+  assign \$106  = \$105  ? restore__payload[253] : 1'h0;
+  assign \$107  = restore__payload[255] & usable[3];
+  assign \$108  = \$107  ? restore__payload[254] : 1'h0;
+  assign \$110  = | restore__payload[31:5];
+  assign \$111  = | restore__payload[95:69];
+  assign \$112  = | restore__payload[159:133];
+  assign \$113  = | restore__payload[223:197];
+  assign \$114  = restore__payload[256] == \final ;
+  assign \$115  = restore__payload[256] != \final ;
+  assign \$116  = way + 1'h1;
+  assign \$117  = way == 2'h3;
+  assign \$118  = index + 1'h1;
+  assign \$119  = \final  ? 5'h00 : \$118 ;
+  assign \$120  = restore__valid & restore__payload[256];
+  assign \$121  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign row_set = walking ? walk : index[3:1];
   assign hot = row_in__hot & \within ;
-  assign running = ~ \$148 ;
-  assign \$116  = walk == 3'h7;
-  assign \$117  = hot_rows_write | command_write;
-  assign \$118  = ~ busy;
-  assign \$119  = \$117  & \$118 ;
-  assign \$120  = ~ busy;
-  assign \$121  = hot_rows_write & \$120 ;
-  assign \$122  = ~ busy;
-  assign \$123  = command_write & \$122 ;
-  assign \$124  = write_data > 6'h20;
-  assign \$126  = restore__payload[256] != \final ;
-  assign \$127  = 1'h1 << index[0];
-  assign \$129  = 1'h1 << index[0];
-  assign \$130  = ~ selecting;
-  assign \$131  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$132  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$133  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$134  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$135  = sending_slots & \final ;
-  assign \$136  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$137  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$138  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$139  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$140  = command_write | hot_rows_write;
-  assign \$141  = busy | running;
-  assign \$142  = \$140  & \$141 ;
-  assign \$143  = write_data == 3'h4;
-  assign \$144  = command_write & \$143 ;
-  assign \$145  = ~ \$144 ;
-  assign \$146  = write_data == 3'h4;
-  assign \$147  = command_write & \$146 ;
-  assign \$148  = ! fsm_state;
-  assign \$149  = fsm_state == 1'h1;
-  assign \$150  = fsm_state == 2'h2;
-  assign \$151  = fsm_state == 2'h3;
-  assign \$152  = fsm_state == 3'h4;
-  assign \$153  = fsm_state == 3'h5;
-  assign \$154  = fsm_state == 3'h6;
-  assign \$155  = fsm_state == 3'h7;
-  assign \$156  = fsm_state == 4'h8;
-  assign \$157  = fsm_state == 4'h9;
-  assign \$158  = fsm_state == 4'ha;
-  assign \$159  = fsm_state == 4'hb;
-  assign \$160  = fsm_state == 4'hc;
-  assign \$161  = fsm_state == 4'hd;
-  assign \$162  = fsm_state == 4'he;
+  assign \$122  = ~ \$157 ;
+  assign \$123  = commands | resizes;
+  assign running = \$122  | \$123 ;
+  assign \$125  = walk == 3'h7;
+  assign \$126  = commands | resizes;
+  assign \$127  = ~ busy;
+  assign \$128  = \$126  & \$127 ;
+  assign \$129  = ~ busy;
+  assign \$130  = resizes & \$129 ;
+  assign \$131  = ~ busy;
+  assign \$132  = commands & \$131 ;
+  assign \$133  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$134  = ~ \$133 ;
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = 1'h1 << index[0];
+  assign \$139  = 1'h1 << index[0];
+  assign \$140  = ~ selecting;
+  assign \$141  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
+  assign \$142  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
+  assign \$145  = sending_slots & \final ;
+  assign \$146  = row_in__hot[0] ? slot0 : 5'h00;
+  assign \$147  = row_in__hot[1] ? slot1 : 5'h00;
+  assign \$148  = row_in__hot[2] ? slot2 : 5'h00;
+  assign \$149  = row_in__hot[3] ? slot3 : 5'h00;
+  assign \$150  = commands | resizes;
+  assign \$151  = ~ \$157 ;
+  assign \$152  = busy | \$151 ;
+  assign \$153  = \$150  & \$152 ;
+  assign \$154  = commands & is_snapshot;
+  assign \$155  = ~ \$154 ;
+  assign \$156  = commands & is_snapshot;
+  assign \$157  = ! fsm_state;
+  assign \$158  = fsm_state == 1'h1;
+  assign \$159  = fsm_state == 2'h2;
+  assign \$160  = fsm_state == 2'h3;
+  assign \$161  = fsm_state == 3'h4;
+  assign \$162  = fsm_state == 3'h5;
+  assign \$163  = fsm_state == 3'h6;
+  assign \$164  = fsm_state == 3'h7;
+  assign \$165  = fsm_state == 4'h8;
+  assign \$166  = fsm_state == 4'h9;
+  assign \$167  = fsm_state == 4'ha;
+  assign \$168  = fsm_state == 4'hb;
+  assign \$169  = fsm_state == 4'hc;
+  assign \$170  = fsm_state == 4'hd;
+  assign \$171  = fsm_state == 4'he;
   always @(posedge clk)
-    entries <= \$163 ;
+    entries <= \$172 ;
   always @(posedge clk)
-    beyond <= \$164 ;
+    beyond <= \$173 ;
   always @(posedge clk)
-    budget <= \$165 ;
+    budget <= \$174 ;
   always @(posedge clk)
-    quota <= \$166 ;
+    quota <= \$175 ;
   always @(posedge clk)
-    last <= \$167 ;
+    commands <= \$176 ;
   always @(posedge clk)
-    \final  <= \$168 ;
+    resizes <= \$177 ;
   always @(posedge clk)
-    usable <= \$169 ;
+    is_clear <= \$178 ;
   always @(posedge clk)
-    group0_0 <= \$170 ;
+    is_dump <= \$179 ;
   always @(posedge clk)
-    group0_1 <= \$171 ;
+    is_restore <= \$180 ;
   always @(posedge clk)
-    group0_2 <= \$172 ;
+    is_snapshot <= \$181 ;
   always @(posedge clk)
-    group0_3 <= \$173 ;
+    is_reset_counters <= \$182 ;
   always @(posedge clk)
-    group0_4 <= \$174 ;
+    is_select <= \$183 ;
   always @(posedge clk)
-    group0_5 <= \$175 ;
+    asked_rows <= \$184 ;
   always @(posedge clk)
-    group0_6 <= \$176 ;
+    too_many <= \$185 ;
   always @(posedge clk)
-    \within  <= \$177 ;
+    last <= \$186 ;
   always @(posedge clk)
-    judged <= \$178 ;
+    \final  <= \$187 ;
   always @(posedge clk)
-    judge <= \$179 ;
+    usable <= \$188 ;
   always @(posedge clk)
-    counted <= \$180 ;
+    group0_0 <= \$189 ;
   always @(posedge clk)
-    restored <= \$181 ;
+    group0_1 <= \$190 ;
   always @(posedge clk)
-    restore_entry <= \$182 ;
+    group0_2 <= \$191 ;
   always @(posedge clk)
-    unusable <= \$183 ;
+    group0_3 <= \$192 ;
   always @(posedge clk)
-    row_in__hot <= \$184 ;
+    group0_4 <= \$193 ;
   always @(posedge clk)
-    accessing <= \$185 ;
+    group0_5 <= \$194 ;
   always @(posedge clk)
-    walk <= \$186 ;
+    group0_6 <= \$195 ;
   always @(posedge clk)
-    index <= \$187 ;
+    \within  <= \$196 ;
   always @(posedge clk)
-    walking <= \$188 ;
+    judged <= \$197 ;
   always @(posedge clk)
-    report <= \$189 ;
+    judge <= \$198 ;
   always @(posedge clk)
-    fsm_state <= \$190 ;
+    counted <= \$199 ;
   always @(posedge clk)
-    hot_rows <= \$191 ;
+    restored <= \$200 ;
   always @(posedge clk)
-    row_in__valid <= \$192 ;
+    restore_entry <= \$201 ;
   always @(posedge clk)
-    row_in__referenced <= \$193 ;
+    unusable <= \$202 ;
   always @(posedge clk)
-    row_in__age <= \$194 ;
+    row_in__hot <= \$203 ;
   always @(posedge clk)
-    row_in__counters <= \$195 ;
+    accessing <= \$204 ;
   always @(posedge clk)
-    row_in__tags <= \$196 ;
+    walk <= \$205 ;
   always @(posedge clk)
-    way <= \$197 ;
+    index <= \$206 ;
   always @(posedge clk)
-    slot0 <= \$198 ;
+    walking <= \$207 ;
   always @(posedge clk)
-    slot1 <= \$199 ;
+    report <= \$208 ;
   always @(posedge clk)
-    slot2 <= \$200 ;
+    fsm_state <= \$209 ;
   always @(posedge clk)
-    slot3 <= \$201 ;
+    hot_rows <= \$210 ;
   always @(posedge clk)
-    sending_slots <= \$202 ;
+    row_in__valid <= \$211 ;
   always @(posedge clk)
-    \beyond$34  <= \$203 ;
+    row_in__referenced <= \$212 ;
   always @(posedge clk)
-    counts <= \$204 ;
+    row_in__age <= \$213 ;
+  always @(posedge clk)
+    row_in__counters <= \$214 ;
+  always @(posedge clk)
+    row_in__tags <= \$215 ;
+  always @(posedge clk)
+    way <= \$216 ;
+  always @(posedge clk)
+    slot0 <= \$217 ;
+  always @(posedge clk)
+    slot1 <= \$218 ;
+  always @(posedge clk)
+    slot2 <= \$219 ;
+  always @(posedge clk)
+    slot3 <= \$220 ;
+  always @(posedge clk)
+    sending_slots <= \$221 ;
+  always @(posedge clk)
+    \beyond$48  <= \$222 ;
+  always @(posedge clk)
+    counts <= \$223 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -25001,262 +25138,332 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = 5'h00;
+    \$138  = 5'h00;
     casez (way)
       3'h0:
-          \$128  = slot0;
+          \$138  = slot0;
       3'h1:
-          \$128  = slot1;
+          \$138  = slot1;
       3'h2:
-          \$128  = slot2;
+          \$138  = slot2;
       3'h3:
-          \$128  = slot3;
+          \$138  = slot3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$163  = \$1 [6:0];
+    \$172  = \$1 [6:0];
     if (rst) begin
-      \$163  = 7'h00;
+      \$172  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$164  = { \$4 , \$3 , \$2  };
+    \$173  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$164  = 3'h0;
+      \$173  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$165 [16:15] = \$7 [1:0];
-    \$165 [2:0] = \$8 ;
-    \$165 [14:11] = \$14 ;
-    \$165 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$165 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$174 [16:15] = \$7 [1:0];
+    \$174 [2:0] = \$8 ;
+    \$174 [14:11] = \$14 ;
+    \$174 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$174 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$165  = 17'h00000;
+      \$174  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$166  = \$13 [2:0];
+    \$175  = \$13 [2:0];
     if (rst) begin
-      \$166  = 3'h0;
+      \$175  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$167  = \$24 [3:0];
+    \$176  = command_write;
     if (rst) begin
-      \$167  = 4'h0;
+      \$176  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$168  = \$25 ;
+    \$177  = hot_rows_write;
     if (rst) begin
-      \$168  = 1'h0;
+      \$177  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$169  = \$27 ;
-    if (rst) begin
-      \$169  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$170  = row_out__0__valid;
-      1'h1:
-          \$170  = row_out__1__valid;
-    endcase
-    if (rst) begin
-      \$170  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$171  = row_out__0__hot;
-      1'h1:
-          \$171  = row_out__1__hot;
-    endcase
-    if (rst) begin
-      \$171  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$172  = row_out__0__referenced;
-      1'h1:
-          \$172  = row_out__1__referenced;
-    endcase
-    if (rst) begin
-      \$172  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$173  = row_out__0__age;
-      1'h1:
-          \$173  = row_out__1__age;
-    endcase
-    if (rst) begin
-      \$173  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$174  = row_out__0__counters;
-      1'h1:
-          \$174  = row_out__1__counters;
-    endcase
-    if (rst) begin
-      \$174  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$175  = row_out__0__tags;
-      1'h1:
-          \$175  = row_out__1__tags;
-    endcase
-    if (rst) begin
-      \$175  = 156'h000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$176  = slot_out__0;
-      1'h1:
-          \$176  = slot_out__1;
-    endcase
-    if (rst) begin
-      \$176  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = \$33 ;
-    if (rst) begin
-      \$177  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$178  = judge;
+    \$178  = \$23 ;
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$179  = 1'h1;
-          end
-    endcase
+    \$179  = \$24 ;
     if (rst) begin
       \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$34 ;
+    \$180  = \$25 ;
     if (rst) begin
       \$180  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = \$39 [2:0];
+    \$181  = \$26 ;
     if (rst) begin
-      \$181  = 3'h0;
+      \$181  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$44 ;
+    \$182  = \$27 ;
     if (rst) begin
       \$182  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$183  = \$65 ;
-          end
-    endcase
+    \$183  = \$28 ;
     if (rst) begin
       \$183  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = row_in__hot;
+    \$184  = write_data[5:0];
+    if (rst) begin
+      \$184  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$185  = \$29 ;
+    if (rst) begin
+      \$185  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$186  = \$31 [3:0];
+    if (rst) begin
+      \$186  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$187  = \$32 ;
+    if (rst) begin
+      \$187  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$188  = \$34 ;
+    if (rst) begin
+      \$188  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$189  = row_out__0__valid;
+      1'h1:
+          \$189  = row_out__1__valid;
+    endcase
+    if (rst) begin
+      \$189  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$190  = row_out__0__hot;
+      1'h1:
+          \$190  = row_out__1__hot;
+    endcase
+    if (rst) begin
+      \$190  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$191  = row_out__0__referenced;
+      1'h1:
+          \$191  = row_out__1__referenced;
+    endcase
+    if (rst) begin
+      \$191  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$192  = row_out__0__age;
+      1'h1:
+          \$192  = row_out__1__age;
+    endcase
+    if (rst) begin
+      \$192  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$193  = row_out__0__counters;
+      1'h1:
+          \$193  = row_out__1__counters;
+    endcase
+    if (rst) begin
+      \$193  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$194  = row_out__0__tags;
+      1'h1:
+          \$194  = row_out__1__tags;
+    endcase
+    if (rst) begin
+      \$194  = 156'h000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$195  = slot_out__0;
+      1'h1:
+          \$195  = slot_out__1;
+    endcase
+    if (rst) begin
+      \$195  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$196  = \$40 ;
+    if (rst) begin
+      \$196  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = judge;
+    if (rst) begin
+      \$197  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'ha:
+          if (restore__valid) begin
+            \$198  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$198  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = \$41 ;
+    if (rst) begin
+      \$199  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = \$46 [2:0];
+    if (rst) begin
+      \$200  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$201  = \$51 ;
+    if (rst) begin
+      \$201  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$202  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$202  = \$72 ;
+          end
+    endcase
+    if (rst) begin
+      \$202  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = row_in__hot;
     if (judged) begin
-      \$184  = hot;
+      \$203  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -25268,7 +25475,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$184  = group0_1;
+          \$203  = group0_1;
       4'h7:
           /* empty */;
       4'h8:
@@ -25277,40 +25484,40 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$184 [0] = \$74 ;
-            \$184 [1] = \$83 ;
-            \$184 [2] = \$92 ;
-            \$184 [3] = \$101 ;
+            \$203 [0] = \$81 ;
+            \$203 [1] = \$90 ;
+            \$203 [2] = \$99 ;
+            \$203 [3] = \$108 ;
           end
     endcase
     if (rst) begin
-      \$184  = 4'h0;
+      \$203  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$45 ;
+    \$204  = \$53 ;
     if (rst) begin
-      \$185  = 1'h1;
+      \$204  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = walk;
+    \$205  = walk;
     casez (fsm_state)
       4'h1:
-          \$186  = \$46 [2:0];
+          \$205  = \$54 [2:0];
     endcase
     if (rst) begin
-      \$186  = 3'h0;
+      \$205  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = index;
+    \$206  = index;
     casez (fsm_state)
       4'h1:
-          \$187  = 4'h0;
+          \$206  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -25325,7 +25532,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h9:
           if (dump__ready) begin
-            \$187  = \$60 [3:0];
+            \$206  = \$67 [3:0];
           end
       4'h3:
           /* empty */;
@@ -25334,32 +25541,31 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hc:
           /* empty */;
       4'hd:
-          \$187  = \$112 [3:0];
+          \$206  = \$119 [3:0];
     endcase
     if (rst) begin
-      \$187  = 4'h0;
+      \$206  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = walking;
+    \$207  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$188  = 1'h0;
+          if (\$55 ) begin
+            \$207  = 1'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$188  = 1'h1;
+              \$207  = 1'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$188  = 1'h1;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$207  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -25375,17 +25581,17 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$102 ) begin
+            if (\$109 ) begin
               if (restore__payload[256]) begin
-                \$188  = 1'h1;
+                \$207  = 1'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$108 ) begin
+            if (\$115 ) begin
               if (restore__payload[256]) begin
-                \$188  = 1'h1;
+                \$207  = 1'h1;
               end
             end
           end
@@ -25396,34 +25602,33 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'he:
           /* empty */;
       4'hb:
-          if (\$113 ) begin
-            \$188  = 1'h1;
+          if (\$120 ) begin
+            \$207  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$188  = 1'h1;
+      \$207  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$189  = report;
+    \$208  = report;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$189  = 1'h0;
+          if (\$55 ) begin
+            \$208  = 1'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$189  = 1'h1;
+              \$208  = 1'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$189  = 1'h1;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$208  = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -25439,137 +25644,139 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$102 ) begin
-              \$189  = 1'h1;
+            if (\$109 ) begin
+              \$208  = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$108 ) begin
-              \$189  = 1'h1;
+            if (\$115 ) begin
+              \$208  = 1'h1;
             end
           end
     endcase
     if (rst) begin
-      \$189  = 1'h0;
+      \$208  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$190  = fsm_state;
+    \$209  = fsm_state;
     casez (fsm_state)
       4'h1:
-          if (\$47 ) begin
-            \$190  = 4'h0;
+          if (\$55 ) begin
+            \$209  = 4'h0;
           end
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$190  = 4'h1;
+              \$209  = 4'h1;
             end
-          end else if (\$51 ) begin
-            casez (write_data)
-              32'd1:
-                  \$190  = 4'h1;
-              32'd2:
-                  \$190  = 4'h2;
-              32'd3:
-                  \$190  = 4'h3;
-              32'd6:
-                  \$190  = 4'h4;
-            endcase
+          end else if (\$59 ) begin
+            if (is_clear) begin
+              \$209  = 4'h1;
+            end
+            if (is_dump) begin
+              \$209  = 4'h2;
+            end
+            if (is_restore) begin
+              \$209  = 4'h3;
+            end
+            if (is_select) begin
+              \$209  = 4'h4;
+            end
           end
       4'h2:
-          \$190  = 4'h5;
+          \$209  = 4'h5;
       4'h5:
-          \$190  = 4'h6;
+          \$209  = 4'h6;
       4'h6:
-          \$190  = 4'h7;
+          \$209  = 4'h7;
       4'h7:
           if (dump__ready) begin
-            \$190  = 4'h8;
+            \$209  = 4'h8;
           end
       4'h8:
-          if (\$58 ) begin
-            \$190  = 4'h9;
+          if (\$65 ) begin
+            \$209  = 4'h9;
           end
       4'h9:
           if (dump__ready) begin
-            \$190  = 4'h2;
+            \$209  = 4'h2;
             if (\final ) begin
-              \$190  = 4'h0;
+              \$209  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$190  = 4'ha;
-            if (\$102 ) begin
-              \$190  = 4'hb;
+            \$209  = 4'ha;
+            if (\$109 ) begin
+              \$209  = 4'hb;
               if (restore__payload[256]) begin
-                \$190  = 4'h1;
+                \$209  = 4'h1;
               end
             end
           end
       4'ha:
           if (restore__valid) begin
-            \$190  = 4'hc;
-            if (\$108 ) begin
-              \$190  = 4'hb;
+            \$209  = 4'hc;
+            if (\$115 ) begin
+              \$209  = 4'hb;
               if (restore__payload[256]) begin
-                \$190  = 4'h1;
+                \$209  = 4'h1;
               end
             end
           end
       4'hc:
-          if (\$110 ) begin
-            \$190  = 4'hd;
+          if (\$117 ) begin
+            \$209  = 4'hd;
           end
       4'hd:
         begin
-          \$190  = 4'he;
+          \$209  = 4'he;
           if (\final ) begin
-            \$190  = 4'h0;
+            \$209  = 4'h0;
           end
         end
       4'he:
-          \$190  = 4'h3;
+          \$209  = 4'h3;
       4'hb:
-          if (\$113 ) begin
-            \$190  = 4'h1;
+          if (\$120 ) begin
+            \$209  = 4'h1;
           end
       4'h4:
-          if (\$114 ) begin
-            \$190  = 4'h0;
+          if (\$121 ) begin
+            \$209  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$190  = 4'h1;
+      \$209  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = hot_rows;
+    \$210  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$49 ) begin
+          if (\$57 ) begin
             (* full_case = 32'd1 *)
-            if (\$52 ) begin
+            if (too_many) begin
             end else begin
-              \$191  = write_data[5:0];
+              \$210  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$191  = 6'h20;
+      \$210  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$192  = row_in__valid;
+    \$211  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25580,7 +25787,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$192  = group0_0;
+          \$211  = group0_0;
       4'h7:
           /* empty */;
       4'h8:
@@ -25589,19 +25796,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$192 [0] = \$66 ;
-            \$192 [1] = \$75 ;
-            \$192 [2] = \$84 ;
-            \$192 [3] = \$93 ;
+            \$211 [0] = \$73 ;
+            \$211 [1] = \$82 ;
+            \$211 [2] = \$91 ;
+            \$211 [3] = \$100 ;
           end
     endcase
     if (rst) begin
-      \$192  = 4'h0;
+      \$211  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$193  = row_in__referenced;
+    \$212  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25612,7 +25819,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$193  = group0_2;
+          \$212  = group0_2;
       4'h7:
           /* empty */;
       4'h8:
@@ -25621,19 +25828,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$193 [0] = \$72 ;
-            \$193 [1] = \$81 ;
-            \$193 [2] = \$90 ;
-            \$193 [3] = \$99 ;
+            \$212 [0] = \$79 ;
+            \$212 [1] = \$88 ;
+            \$212 [2] = \$97 ;
+            \$212 [3] = \$106 ;
           end
     endcase
     if (rst) begin
-      \$193  = 4'h0;
+      \$212  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = row_in__age;
+    \$213  = row_in__age;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25644,7 +25851,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$194  = group0_3;
+          \$213  = group0_3;
       4'h7:
           /* empty */;
       4'h8:
@@ -25655,16 +25862,16 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$194  = restore__payload[63:56];
+            \$213  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$194  = 8'h00;
+      \$213  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = row_in__counters;
+    \$214  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25675,7 +25882,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$195  = group0_4;
+          \$214  = group0_4;
       4'h7:
           /* empty */;
       4'h8:
@@ -25684,19 +25891,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$195 [7:0] = \$70 ;
-            \$195 [15:8] = \$79 ;
-            \$195 [23:16] = \$88 ;
-            \$195 [31:24] = \$97 ;
+            \$214 [7:0] = \$77 ;
+            \$214 [15:8] = \$86 ;
+            \$214 [23:16] = \$95 ;
+            \$214 [31:24] = \$104 ;
           end
     endcase
     if (rst) begin
-      \$195  = 32'd0;
+      \$214  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196  = row_in__tags;
+    \$215  = row_in__tags;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25707,7 +25914,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h5:
           /* empty */;
       4'h6:
-          \$196  = group0_5;
+          \$215  = group0_5;
       4'h7:
           /* empty */;
       4'h8:
@@ -25716,19 +25923,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$196 [38:0] = \$68 ;
-            \$196 [77:39] = \$77 ;
-            \$196 [116:78] = \$86 ;
-            \$196 [155:117] = \$95 ;
+            \$215 [38:0] = \$75 ;
+            \$215 [77:39] = \$84 ;
+            \$215 [116:78] = \$93 ;
+            \$215 [155:117] = \$102 ;
           end
     endcase
     if (rst) begin
-      \$196  = 156'h000000000000000000000000000000000000000;
+      \$215  = 156'h000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = way;
+    \$216  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25744,9 +25951,9 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h8:
         begin
-          \$197  = \$53 [2:0];
-          if (\$58 ) begin
-            \$197  = 3'h0;
+          \$216  = \$60 [2:0];
+          if (\$65 ) begin
+            \$216  = 3'h0;
           end
         end
       4'h9:
@@ -25757,19 +25964,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'hc:
         begin
-          \$197  = \$109 [2:0];
-          if (\$110 ) begin
-            \$197  = 3'h0;
+          \$216  = \$116 [2:0];
+          if (\$117 ) begin
+            \$216  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$197  = 3'h0;
+      \$216  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = slot0;
+    \$217  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25786,7 +25993,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h8:
           casez (way)
             3'h2:
-                \$198  = \$54 ;
+                \$217  = \$61 ;
           endcase
       4'h9:
           /* empty */;
@@ -25794,16 +26001,16 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$198  = restore__payload[4:0];
+            \$217  = restore__payload[4:0];
           end
     endcase
     if (rst) begin
-      \$198  = 5'h00;
+      \$217  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = slot1;
+    \$218  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25822,7 +26029,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h2:
                 /* empty */;
             3'h3:
-                \$199  = \$55 ;
+                \$218  = \$62 ;
           endcase
       4'h9:
           /* empty */;
@@ -25830,16 +26037,16 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$199  = restore__payload[68:64];
+            \$218  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
-      \$199  = 5'h00;
+      \$218  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = slot2;
+    \$219  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25860,7 +26067,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h3:
                 /* empty */;
             3'h4:
-                \$200  = \$56 ;
+                \$219  = \$63 ;
           endcase
       4'h9:
           /* empty */;
@@ -25868,16 +26075,16 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$200  = restore__payload[132:128];
+            \$219  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$200  = 5'h00;
+      \$219  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = slot3;
+    \$220  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25900,7 +26107,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
             3'h4:
                 /* empty */;
             3'h5:
-                \$201  = \$57 ;
+                \$220  = \$64 ;
           endcase
       4'h9:
           /* empty */;
@@ -25908,16 +26115,16 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$201  = restore__payload[196:192];
+            \$220  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$201  = 5'h00;
+      \$220  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = sending_slots;
+    \$221  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25932,21 +26139,21 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h7:
           /* empty */;
       4'h8:
-          if (\$58 ) begin
-            \$202  = 1'h1;
+          if (\$65 ) begin
+            \$221  = 1'h1;
           end
       4'h9:
           if (dump__ready) begin
-            \$202  = 1'h0;
+            \$221  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$202  = 1'h0;
+      \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = \beyond$34 ;
+    \$222  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -25968,19 +26175,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$203 [0] = \$103 ;
-            \$203 [1] = \$104 ;
-            \$203 [2] = \$105 ;
-            \$203 [3] = \$106 ;
+            \$222 [0] = \$110 ;
+            \$222 [1] = \$111 ;
+            \$222 [2] = \$112 ;
+            \$222 [3] = \$113 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$222  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = counts;
+    \$223  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26002,11 +26209,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'ha:
           if (restore__valid) begin
-            \$204  = \$107 ;
+            \$223  = \$114 ;
           end
     endcase
     if (rst) begin
-      \$204  = 1'h0;
+      \$223  = 1'h0;
     end
   end
   always @* begin
@@ -26014,7 +26221,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$115 ;
+          row_write = \$124 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -26036,7 +26243,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hc:
           /* empty */;
       4'hd:
-          row_write = \$129 [1:0];
+          row_write = \$139 [1:0];
     endcase
   end
   always @* begin
@@ -26052,26 +26259,15 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$116 ) begin
+          if (\$125 ) begin
             done = report;
           end
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  done = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_reset_counters) begin
+              done = 1'h1;
+            end
           end
       4'h2:
           /* empty */;
@@ -26100,11 +26296,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'hb:
           /* empty */;
       4'h4:
-          if (\$130 ) begin
+          if (\$140 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$147 ) begin
+    if (\$156 ) begin
       done = 1'h1;
     end
   end
@@ -26115,7 +26311,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$119 ;
+          leaves = \$128 ;
     endcase
   end
   always @* begin
@@ -26125,8 +26321,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-            if (\$124 ) begin
+          if (\$130 ) begin
+            if (too_many) begin
               hot_rows_range = 1'h1;
             end
           end
@@ -26139,16 +26335,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  restore_start = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_restore) begin
+              restore_start = 1'h1;
+            end
           end
     endcase
   end
@@ -26159,18 +26350,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  select = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_select) begin
+              select = 1'h1;
+            end
           end
     endcase
   end
@@ -26181,22 +26365,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  clear_counters = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            if (is_reset_counters) begin
+              clear_counters = 1'h1;
+            end
           end
     endcase
   end
@@ -26207,25 +26380,9 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'h1:
           /* empty */;
       4'h0:
-          if (\$121 ) begin
-          end else if (\$123 ) begin
-            (* full_case = 32'd1 *)
-            casez (write_data)
-              32'd1:
-                  /* empty */;
-              32'd2:
-                  /* empty */;
-              32'd3:
-                  /* empty */;
-              32'd6:
-                  /* empty */;
-              32'd4:
-                  /* empty */;
-              32'd5:
-                  /* empty */;
-              default:
-                  command_code = 1'h1;
-            endcase
+          if (\$130 ) begin
+          end else if (\$132 ) begin
+            command_code = \$134 ;
           end
     endcase
   end
@@ -26307,13 +26464,13 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$125 ) begin
+            if (\$135 ) begin
               restore_length = 1'h1;
             end
           end
       4'ha:
           if (restore__valid) begin
-            if (\$126 ) begin
+            if (\$136 ) begin
               restore_length = 1'h1;
             end
           end
@@ -26344,7 +26501,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'ha:
           /* empty */;
       4'hc:
-          slot_write = \$127 [1:0];
+          slot_write = \$137 [1:0];
     endcase
   end
   always @* begin
@@ -26372,52 +26529,52 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, write_dat
       4'ha:
           /* empty */;
       4'hc:
-          slot_in = \$128 ;
+          slot_in = \$138 ;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[63:0] = \$131 ;
-    dump__payload[127:64] = \$132 ;
-    dump__payload[191:128] = \$133 ;
-    dump__payload[255:192] = \$134 ;
+    dump__payload[63:0] = \$141 ;
+    dump__payload[127:64] = \$142 ;
+    dump__payload[191:128] = \$143 ;
+    dump__payload[255:192] = \$144 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$136  };
-      dump__payload[127:64] = { 59'h000000000000000, \$137  };
-      dump__payload[191:128] = { 59'h000000000000000, \$138  };
-      dump__payload[255:192] = { 59'h000000000000000, \$139  };
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$146  };
+      dump__payload[127:64] = { 59'h000000000000000, \$147  };
+      dump__payload[191:128] = { 59'h000000000000000, \$148  };
+      dump__payload[255:192] = { 59'h000000000000000, \$149  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$142 ) begin
-      command_busy = \$145 ;
+    if (\$153 ) begin
+      command_busy = \$155 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$147 ) begin
+    if (\$156 ) begin
       snapshot = 1'h1;
     end
   end
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$135 ;
+    dump__payload[256] = \$145 ;
   end
-  assign \$57  = group0_6;
-  assign \$56  = group0_6;
-  assign \$55  = group0_6;
-  assign \$54  = group0_6;
+  assign \$64  = group0_6;
+  assign \$63  = group0_6;
+  assign \$62  = group0_6;
+  assign \$61  = group0_6;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$115  = 2'h3;
-  assign \$102  = restore__payload[256];
-  assign \$125  = restore__payload[256];
+  assign \$124  = 2'h3;
+  assign \$109  = restore__payload[256];
+  assign \$135  = restore__payload[256];
 endmodule
 
 module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
@@ -37609,8 +37766,8 @@ module hotline_tiny_stream_core_verdict_tap_entry(rst, input__valid, output__rea
 endmodule
 
 module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$33 
-, \held$34 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$41 
+, \held$42 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -37696,10 +37853,10 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] \listed$33 ;
-  reg [31:0] \listed$33  = 32'd0;
-  output [31:0] \held$34 ;
-  reg [31:0] \held$34  = 32'd0;
+  output [31:0] \listed$41 ;
+  reg [31:0] \listed$41  = 32'd0;
+  output [31:0] \held$42 ;
+  reg [31:0] \held$42  = 32'd0;
   output [31:0] nonpopular_words;
   reg [31:0] nonpopular_words = 32'd0;
   output [31:0] samples;
@@ -37750,30 +37907,38 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   reg \$101 ;
   reg \$102 ;
   reg \$103 ;
-  reg [31:0] \$104 ;
-  reg [1:0] \$105 ;
-  reg [31:0] \$106 ;
+  reg \$104 ;
+  reg \$105 ;
+  reg \$106 ;
   reg \$107 ;
-  reg [4:0] \$108 ;
-  reg [4:0] \$109 ;
+  reg \$108 ;
+  reg \$109 ;
   wire [32:0] \$11 ;
-  reg [31:0] \$110 ;
-  reg [31:0] \$111 ;
-  reg [1:0] \$112 ;
-  reg [31:0] \$113 ;
-  reg \$114 ;
-  reg [1:0] \$115 ;
-  reg [1:0] \$116 ;
-  reg [1:0] \$117 ;
+  reg \$110 ;
+  reg \$111 ;
+  reg [31:0] \$112 ;
+  reg [1:0] \$113 ;
+  reg [31:0] \$114 ;
+  reg \$115 ;
+  reg [4:0] \$116 ;
+  reg [4:0] \$117 ;
   reg [31:0] \$118 ;
   reg [31:0] \$119 ;
   wire \$12 ;
-  reg \$120 ;
-  reg \$121 ;
+  reg [1:0] \$120 ;
+  reg [31:0] \$121 ;
   reg \$122 ;
-  reg \$123 ;
-  reg \$124 ;
+  reg [1:0] \$123 ;
+  reg [1:0] \$124 ;
+  reg [1:0] \$125 ;
+  reg [31:0] \$126 ;
+  reg [31:0] \$127 ;
+  reg \$128 ;
+  reg \$129 ;
   wire [1:0] \$13 ;
+  reg \$130 ;
+  reg \$131 ;
+  reg \$132 ;
   wire [32:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -37874,7 +38039,15 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire feeder_done;
   wire feeder_input__ready;
   reg flushing = 1'h0;
-  reg \flushing$40  = 1'h0;
+  reg \flushing$48  = 1'h0;
+  reg found_classify = 1'h0;
+  reg found_dump = 1'h0;
+  reg found_fence = 1'h0;
+  reg found_front = 1'h0;
+  reg found_gather = 1'h0;
+  reg found_learn = 1'h0;
+  reg found_restore = 1'h0;
+  reg found_select = 1'h0;
   reg [4:0] held = 5'h00;
   wire input__ready;
   wire input__valid;
@@ -37966,13 +38139,13 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 5'h00;
-  assign \$28  = \listed$33  + listed;
-  assign \$29  = \held$34  + held;
+  assign \$28  = \listed$41  + listed;
+  assign \$29  = \held$42  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$93 , \$90  } : 2'h0;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
-  assign \$34  = \flushing$40  & key_filler_input__ready;
+  assign \$34  = \flushing$48  & key_filler_input__ready;
   assign \$35  = verdicts__valid & verdicts__ready;
   assign \$36  = verdicts__payload[3:2] > 1'h0;
   assign \$37  = verdicts__payload[0] & \$36 ;
@@ -38031,68 +38204,84 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$86  = is_gather | is_select;
   assign \$88  = ~ m_axis_nonpopular__tkeep[8];
   assign \$89  = m_axis_nonpopular__tkeep[0] & \$88 ;
-  assign \$94  = ~ \flushing$40 ;
-  assign key_filler_input__valid = keys__valid | \flushing$40 ;
-  assign \$95  = ~ \flushing$40 ;
+  assign \$94  = ~ \flushing$48 ;
+  assign key_filler_input__valid = keys__valid | \flushing$48 ;
+  assign \$95  = ~ \flushing$48 ;
   assign keys__ready = key_filler_input__ready & \$95 ;
   always @(posedge device_clk)
-    is_fence <= \$96 ;
+    found_fence <= \$96 ;
   always @(posedge device_clk)
-    is_learn <= \$97 ;
+    found_learn <= \$97 ;
   always @(posedge device_clk)
-    is_classify <= \$98 ;
+    found_classify <= \$98 ;
   always @(posedge device_clk)
-    is_gather <= \$99 ;
+    found_gather <= \$99 ;
   always @(posedge device_clk)
-    is_dump <= \$100 ;
+    found_dump <= \$100 ;
   always @(posedge device_clk)
-    is_restore <= \$101 ;
+    found_restore <= \$101 ;
   always @(posedge device_clk)
-    is_select <= \$102 ;
+    found_select <= \$102 ;
   always @(posedge device_clk)
-    is_front <= \$103 ;
+    found_front <= \$103 ;
   always @(posedge device_clk)
-    left <= \$104 ;
+    is_fence <= \$104 ;
   always @(posedge device_clk)
-    popular_more <= \$105 ;
+    is_learn <= \$105 ;
   always @(posedge device_clk)
-    popular_words <= \$106 ;
+    is_classify <= \$106 ;
   always @(posedge device_clk)
-    flushing <= \$107 ;
+    is_gather <= \$107 ;
   always @(posedge device_clk)
-    listed <= \$108 ;
+    is_dump <= \$108 ;
   always @(posedge device_clk)
-    held <= \$109 ;
+    is_restore <= \$109 ;
   always @(posedge device_clk)
-    \listed$33  <= \$110 ;
+    is_select <= \$110 ;
   always @(posedge device_clk)
-    \held$34  <= \$111 ;
+    is_front <= \$111 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$112 ;
+    left <= \$112 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$113 ;
+    popular_more <= \$113 ;
   always @(posedge device_clk)
-    \flushing$40  <= \$114 ;
+    popular_words <= \$114 ;
   always @(posedge device_clk)
-    popular_bits <= \$115 ;
+    flushing <= \$115 ;
   always @(posedge device_clk)
-    more_samples <= \$116 ;
+    listed <= \$116 ;
   always @(posedge device_clk)
-    more_popular <= \$117 ;
+    held <= \$117 ;
   always @(posedge device_clk)
-    samples <= \$118 ;
+    \listed$41  <= \$118 ;
   always @(posedge device_clk)
-    popular_samples <= \$119 ;
+    \held$42  <= \$119 ;
   always @(posedge device_clk)
-    batch_ended <= \$120 ;
+    nonpopular_more <= \$120 ;
   always @(posedge device_clk)
-    command_ended <= \$121 ;
+    nonpopular_words <= \$121 ;
   always @(posedge device_clk)
-    state_ended <= \$122 ;
+    \flushing$48  <= \$122 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$123 ;
+    popular_bits <= \$123 ;
   always @(posedge device_clk)
-    done <= \$124 ;
+    more_samples <= \$124 ;
+  always @(posedge device_clk)
+    more_popular <= \$125 ;
+  always @(posedge device_clk)
+    samples <= \$126 ;
+  always @(posedge device_clk)
+    popular_samples <= \$127 ;
+  always @(posedge device_clk)
+    batch_ended <= \$128 ;
+  always @(posedge device_clk)
+    command_ended <= \$129 ;
+  always @(posedge device_clk)
+    state_ended <= \$130 ;
+  always @(posedge device_clk)
+    verdicts_ended <= \$131 ;
+  always @(posedge device_clk)
+    done <= \$132 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -38279,194 +38468,250 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = left;
+    \$104  = found_fence;
+    if (device_rst) begin
+      \$104  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = found_learn;
+    if (device_rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = found_classify;
+    if (device_rst) begin
+      \$106  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = found_gather;
+    if (device_rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = found_dump;
+    if (device_rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = found_restore;
+    if (device_rst) begin
+      \$109  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$110  = found_select;
+    if (device_rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$111  = found_front;
+    if (device_rst) begin
+      \$111  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$112  = left;
     if (\begin ) begin
-      \$104  = \$10 ;
+      \$112  = \$10 ;
     end else if (\$9 ) begin
-      \$104  = \$11 [31:0];
+      \$112  = \$11 [31:0];
     end
     if (device_rst) begin
-      \$104  = 32'd0;
+      \$112  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = \$13 ;
+    \$113  = \$13 ;
     if (device_rst) begin
-      \$105  = 2'h0;
+      \$113  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$106  = 32'd0;
+      \$114  = 32'd0;
     end else begin
-      \$106  = \$14 [31:0];
+      \$114  = \$14 [31:0];
     end
     if (device_rst) begin
-      \$106  = 32'd0;
+      \$114  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = flushing;
+    \$115  = flushing;
     if (\$15 ) begin
-      \$107  = 1'h1;
+      \$115  = 1'h1;
     end else if (\$16 ) begin
-      \$107  = 1'h0;
+      \$115  = 1'h0;
     end
     if (device_rst) begin
-      \$107  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = \$24 ;
+    \$116  = \$24 ;
     if (device_rst) begin
-      \$108  = 5'h00;
+      \$116  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = \$27 ;
+    \$117  = \$27 ;
     if (device_rst) begin
-      \$109  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$110  = 32'd0;
-    end else begin
-      \$110  = \$28 [31:0];
-    end
-    if (device_rst) begin
-      \$110  = 32'd0;
+      \$117  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$111  = 32'd0;
+      \$118  = 32'd0;
     end else begin
-      \$111  = \$29 [31:0];
+      \$118  = \$28 [31:0];
     end
     if (device_rst) begin
-      \$111  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$112  = \$31 ;
-    if (device_rst) begin
-      \$112  = 2'h0;
+      \$118  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$113  = 32'd0;
+      \$119  = 32'd0;
     end else begin
-      \$113  = \$32 [31:0];
+      \$119  = \$29 [31:0];
     end
     if (device_rst) begin
-      \$113  = 32'd0;
+      \$119  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$114  = \flushing$40 ;
+    \$120  = \$31 ;
+    if (device_rst) begin
+      \$120  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$121  = 32'd0;
+    end else begin
+      \$121  = \$32 [31:0];
+    end
+    if (device_rst) begin
+      \$121  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = \flushing$48 ;
     if (\$33 ) begin
-      \$114  = 1'h1;
+      \$122  = 1'h1;
     end else if (\$34 ) begin
-      \$114  = 1'h0;
+      \$122  = 1'h0;
     end
-    if (device_rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = \$40 ;
-    if (device_rst) begin
-      \$115  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$116  = \$42 ;
-    if (device_rst) begin
-      \$116  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$117  = \$44 [1:0];
-    if (device_rst) begin
-      \$117  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$118  = 32'd0;
-    end else begin
-      \$118  = \$45 [31:0];
-    end
-    if (device_rst) begin
-      \$118  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$119  = 32'd0;
-    end else begin
-      \$119  = \$46 [31:0];
-    end
-    if (device_rst) begin
-      \$119  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$120  = \$49 ;
-    if (device_rst) begin
-      \$120  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = \$52 ;
-    if (device_rst) begin
-      \$121  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = \$55 ;
     if (device_rst) begin
       \$122  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$60 ;
+    \$123  = \$40 ;
     if (device_rst) begin
-      \$123  = 1'h0;
+      \$123  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = \$75 ;
+    \$124  = \$42 ;
     if (device_rst) begin
-      \$124  = 1'h0;
+      \$124  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$125  = \$44 [1:0];
+    if (device_rst) begin
+      \$125  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$126  = 32'd0;
+    end else begin
+      \$126  = \$45 [31:0];
+    end
+    if (device_rst) begin
+      \$126  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$127  = 32'd0;
+    end else begin
+      \$127  = \$46 [31:0];
+    end
+    if (device_rst) begin
+      \$127  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = \$49 ;
+    if (device_rst) begin
+      \$128  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = \$52 ;
+    if (device_rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = \$55 ;
+    if (device_rst) begin
+      \$130  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131  = \$60 ;
+    if (device_rst) begin
+      \$131  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$132  = \$75 ;
+    if (device_rst) begin
+      \$132  = 1'h0;
     end
   end
   always @* begin
@@ -38642,7 +38887,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
-  assign key_filler_input__payload[65] = \flushing$40 ;
+  assign key_filler_input__payload[65] = \flushing$48 ;
   assign key_filler_input__payload[64] = \$94 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
   assign nonpopular_entry_input__payload[66] = m_axis_nonpopular__tlast;
