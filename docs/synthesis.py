@@ -170,7 +170,7 @@ def plot(lines: list[dict[str, Any]]) -> None:
                 axis.plot(*zip(*points, strict=True), marker="o", label=f"{name} on {target}")
         axis.set_title(title)
         axis.set_xticks(range(len(when)), when, fontsize=7)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * axis.dataLim.ymax)
         axis.grid(alpha=0.3)
     axes[1].legend(fontsize=8)
     figure.savefig(PICTURE, dpi=110)
