@@ -76,7 +76,7 @@ package hotline_pkg;
   localparam int unsigned HOT_ROWS = 'h048;  // Budget: the most rows that may be hot, 0 to entries / entries_per_hot_row. A write clears the tracker.
   localparam int unsigned HOT_ROWS_HOT_ROWS_LOW = 0;
   localparam int unsigned HOT_ROWS_HOT_ROWS_WIDTH = 32;
-  localparam int unsigned INDEX_BITS = 'h04C;  // log2 of the sets in use, all banks together.
+  localparam int unsigned INDEX_BITS = 'h04C;  // log2 of the sets in use, all banks together. After a write of HOT_ROWS, read it once STATUS.busy is 0.
   localparam int unsigned INDEX_BITS_INDEX_BITS_LOW = 0;
   localparam int unsigned INDEX_BITS_INDEX_BITS_WIDTH = 8;
   localparam int unsigned COMMAND = 'h050;  // Starts a command.

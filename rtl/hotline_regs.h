@@ -86,7 +86,7 @@
 #define HOTLINE_HOT_ROWS 0x048u /* Budget: the most rows that may be hot, 0 to entries / entries_per_hot_row. A write clears the tracker. */
 #define HOTLINE_HOT_ROWS_HOT_ROWS_SHIFT 0u
 #define HOTLINE_HOT_ROWS_HOT_ROWS_MASK 0xFFFFFFFFu
-#define HOTLINE_INDEX_BITS 0x04Cu /* log2 of the sets in use, all banks together. */
+#define HOTLINE_INDEX_BITS 0x04Cu /* log2 of the sets in use, all banks together. After a write of HOT_ROWS, read it once STATUS.busy is 0. */
 #define HOTLINE_INDEX_BITS_INDEX_BITS_SHIFT 0u
 #define HOTLINE_INDEX_BITS_INDEX_BITS_MASK 0x000000FFu
 #define HOTLINE_COMMAND 0x050u /* Starts a command. */

@@ -24,12 +24,12 @@ class TrackerControl(wiring.Component):
         hot_rows_write, write_data: A write of HOT_ROWS, likewise.
         hot_rows, index_bits: Register values.
         busy: A mini-batch is in the core, or starts.
-        running: A command is being carried out, or will be in the next cycle.
+        running: A command is being carried out. Low in the cycle of its write.
         hold: No mini-batch may start.
         done: Pulse. A command has ended.
         snapshot, clear_counters: Pulses to the counters.
         command_busy, command_code, hot_rows_range, restore_length, restore_entry: Error pulses.
-        budget: To the banks. It settles within six cycles of a HOT_ROWS write.
+        budget: To the banks. It settles within seven cycles of a HOT_ROWS write.
         row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `SampleAwareTracker`.
         row_write, slot_write: The same, one bit a bank.
         row_out, slot_out: From each bank.

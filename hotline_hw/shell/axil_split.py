@@ -20,6 +20,7 @@ class AxilSplit(wiring.Component):
         lower, upper: its halves.
         lower_busy: an access to the lower half is under way.
         lower_writing: a write to the lower half is under way. The half carries it out a cycle later at the earliest.
+            It is low for two cycles between two writes, so who waits for them to end gets a turn.
 
         hold: no access begins. Those that come wait. It is raised only when none is under way.
         busy: an access to a half is under way.
@@ -55,7 +56,9 @@ class AxilSplit(wiring.Component):
         data_sent = Signal()
         word = Signal(32)
         strobes = Signal(4)
-        m.d.comb += [bus.awready.eq(~has_address), bus.wready.eq(~has_data)]
+        rests = Signal()  # a cycle behind a write to the lower half
+        m.d.sync += rests.eq(self.lower_writing)
+        m.d.comb += [bus.awready.eq(~has_address & ~rests), bus.wready.eq(~has_data)]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [
                 address.eq(bus.awaddr), to_upper.eq(bus.awaddr[-1]), protection.eq(bus.awprot), has_address.eq(1),

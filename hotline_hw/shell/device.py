@@ -186,7 +186,7 @@ class HotlineDevice(wiring.Component):
         """Connects the stream core: its controls, its lists, and its streams with StreamPath."""
         g = self.geometry
         lists = sequencer.lists
-        was_written = Signal()  # `core_busy` is as late
+        was_written = Signal()  # `core_busy` is as late, and low in the cycle of a write
         m.d.sync += was_written.eq(split.lower_writing)
         m.d.comb += [
             core.phase.eq(sequencer.phase), core.command.eq(sequencer.command),

@@ -58,10 +58,10 @@ class GranulePacker(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
         size = self.geometry.granules
         if size == 1:
             return self._pass_on()
+        m = Module()
         piece, out = self.input.payload, self.output.payload
         places = range(size)
         hold = Signal(size * _BITS, reset_less=True)

@@ -247,7 +247,7 @@ _FIXED: tuple[Register, ...] = (
              "Budget: the most rows that may be hot, 0 to entries / entries_per_hot_row. A write clears the tracker.",
              (BitField("hot_rows", 0, 32, "number of rows; resets to the most"),), None, external=True),
     Register("INDEX_BITS", 0x04C, Access.RO,
-             "log2 of the sets in use, all banks together.",
+             "log2 of the sets in use, all banks together. After a write of HOT_ROWS, read it once STATUS.busy is 0.",
              (BitField("index_bits", 0, 8, "DUMP sends so many sets, ordered by set << log2_banks | bank"),), None),
     Register("COMMAND", 0x050, Access.WO, "Starts a command.",
              (BitField("code", 0, 8, "1 CLEAR, 2 DUMP, 3 RESTORE, 4 SNAPSHOT, 5 RESET_COUNTERS, 6 SELECT"),)),

@@ -28,8 +28,9 @@ def put_resets_on_globals(module: dict, buffer: GlobalBuffer) -> list[int]:
         The nets that got a buffer.
     """
     registers = [cell for cell in module["cells"].values() if cell["type"] == buffer.register]
-    resets = Counter(net for cell in registers for net in cell["connections"].get(buffer.reset, ()))
-    chosen = [net for net, count in resets.most_common(_MOST) if isinstance(net, int) and count >= _LEAST]
+    pins = (net for cell in registers for net in cell["connections"].get(buffer.reset, ()))
+    resets = Counter(net for net in pins if isinstance(net, int))  # others are constants
+    chosen = [net for net, count in resets.most_common(_MOST) if count >= _LEAST]
     used = (net for cell in module["cells"].values() for nets in cell["connections"].values() for net in nets)
     ports = (net for port in module["ports"].values() for net in port["bits"])
     free = 1 + max((net for net in (*used, *ports) if isinstance(net, int)), default=0)

@@ -1645,18 +1645,18 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire sent;
   wire sequencer_request__ready;
   wire sequencer_request__valid;
+  wire [11:0] split_address;
   wire split_busy;
-  wire [11:0] split_lower__araddr;
-  wire [2:0] split_lower__arprot;
-  wire [11:0] split_lower__awaddr;
-  wire [2:0] split_lower__awprot;
-  wire [31:0] split_lower__wdata;
-  wire [3:0] split_lower__wstrb;
+  wire [2:0] split_protection;
+  wire [11:0] split_read_address;
+  wire [2:0] split_read_protection;
+  wire [3:0] split_strobes;
   wire split_upper__arvalid;
   wire split_upper__awvalid;
   wire split_upper__bready;
   wire split_upper__rready;
   wire split_upper__wvalid;
+  wire [31:0] split_word;
   wire start;
   wire state_moved;
   wire [31:0] state_rows;
@@ -1947,12 +1947,12 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   hotline_edge_registers registers (
     .acknowledged(registers_acknowledged),
     .available(available),
-    .bus__araddr(split_lower__araddr),
-    .bus__arprot(split_lower__arprot),
+    .bus__araddr(split_read_address),
+    .bus__arprot(split_read_protection),
     .bus__arready(upper__arready),
     .bus__arvalid(split_upper__arvalid),
-    .bus__awaddr(split_lower__awaddr),
-    .bus__awprot(split_lower__awprot),
+    .bus__awaddr(split_address),
+    .bus__awprot(split_protection),
     .bus__awready(upper__awready),
     .bus__awvalid(split_upper__awvalid),
     .bus__bready(split_upper__bready),
@@ -1962,9 +1962,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .bus__rready(split_upper__rready),
     .bus__rresp(upper__rresp),
     .bus__rvalid(upper__rvalid),
-    .bus__wdata(split_lower__wdata),
+    .bus__wdata(split_word),
     .bus__wready(upper__wready),
-    .bus__wstrb(split_lower__wstrb),
+    .bus__wstrb(split_strobes),
     .bus__wvalid(split_upper__wvalid),
     .bytes_read(event_bytes_read),
     .bytes_written(event_bytes_written),
@@ -2181,6 +2181,7 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   (* enum_value_10 = "LIST" *)
   (* enum_value_11 = "ROW" *)
   hotline_edge_split split (
+    .address(split_address),
     .bus__araddr(s_axil_araddr),
     .bus__arprot(s_axil_arprot),
     .bus__arready(s_axil__arready),
@@ -2203,12 +2204,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .busy(split_busy),
     .clk(clk),
     .hold(hold),
-    .lower__araddr(split_lower__araddr),
-    .lower__arprot(split_lower__arprot),
     .lower__arready(lower__arready),
     .lower__arvalid(lower__arvalid),
-    .lower__awaddr(split_lower__awaddr),
-    .lower__awprot(split_lower__awprot),
     .lower__awready(lower__awready),
     .lower__awvalid(lower__awvalid),
     .lower__bready(lower__bready),
@@ -2218,13 +2215,15 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .lower__rready(lower__rready),
     .lower__rresp(lower__rresp),
     .lower__rvalid(lower__rvalid),
-    .lower__wdata(split_lower__wdata),
     .lower__wready(lower__wready),
-    .lower__wstrb(split_lower__wstrb),
     .lower__wvalid(lower__wvalid),
     .lower_busy(lower_busy),
     .lower_writing(lower_writing),
+    .protection(split_protection),
+    .read_address(split_read_address),
+    .read_protection(split_read_protection),
     .rst(rst),
+    .strobes(split_strobes),
     .upper__arready(upper__arready),
     .upper__arvalid(split_upper__arvalid),
     .upper__awready(upper__awready),
@@ -2237,7 +2236,8 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .upper__rresp(upper__rresp),
     .upper__rvalid(upper__rvalid),
     .upper__wready(upper__wready),
-    .upper__wvalid(split_upper__wvalid)
+    .upper__wvalid(split_upper__wvalid),
+    .word(split_word)
   );
   hotline_edge_streams streams (
     .\begin (\begin ),
@@ -2338,12 +2338,12 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .m_axis_state_tvalid(m_axis_state__tvalid),
     .phase(phase),
     .rst(gated_rst),
-    .s_axil_araddr(split_lower__araddr),
-    .s_axil_arprot(split_lower__arprot),
+    .s_axil_araddr(split_read_address),
+    .s_axil_arprot(split_read_protection),
     .s_axil_arready(u_core_s_axil_arready),
     .s_axil_arvalid(u_core_s_axil_arvalid),
-    .s_axil_awaddr(split_lower__awaddr),
-    .s_axil_awprot(split_lower__awprot),
+    .s_axil_awaddr(split_address),
+    .s_axil_awprot(split_protection),
     .s_axil_awready(u_core_s_axil_awready),
     .s_axil_awvalid(u_core_s_axil_awvalid),
     .s_axil_bready(u_core_s_axil_bready),
@@ -2353,9 +2353,9 @@ module hotline_edge_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .s_axil_rready(u_core_s_axil_rready),
     .s_axil_rresp(lower__rresp),
     .s_axil_rvalid(u_core_s_axil_rvalid),
-    .s_axil_wdata(split_lower__wdata),
+    .s_axil_wdata(split_word),
     .s_axil_wready(u_core_s_axil_wready),
-    .s_axil_wstrb(split_lower__wstrb),
+    .s_axil_wstrb(split_strobes),
     .s_axil_wvalid(u_core_s_axil_wvalid),
     .s_axis_lookup_tdata(\$142 [255:0]),
     .s_axis_lookup_tkeep({ \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259], \$142 [259:258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258], \$142 [258:257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257], \$142 [257:256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256], \$142 [256] }),
@@ -21601,8 +21601,8 @@ module hotline_edge_sequencer_writer(device_rst, channel_idle, completion, start
 endmodule
 
 module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arprot, bus__arvalid, bus__rready, clk, rst, lower__awready, lower__wready, lower__bvalid, lower__arready, lower__rvalid, hold, lower__bresp, lower__rdata, lower__rresp
-, bus__awready, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, busy, lower_writing, lower_busy, upper__awready, upper__wready, upper__arready, bus__bvalid, bus__bresp
-, bus__rvalid, bus__rdata, bus__rresp, lower__awaddr, lower__awprot, lower__wdata, lower__wstrb, lower__araddr, lower__arprot, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
+, bus__awready, bus__wready, lower__awvalid, lower__wvalid, lower__bready, upper__awvalid, upper__wvalid, upper__bready, bus__arready, lower__arvalid, lower__rready, upper__arvalid, upper__rready, busy, lower_writing, lower_busy, upper__awready, upper__wready, upper__arready, address, protection
+, word, strobes, read_address, read_protection, bus__bvalid, bus__bresp, bus__rvalid, bus__rdata, bus__rresp, upper__bvalid, upper__bresp, upper__rvalid, upper__rdata, upper__rresp, bus__awaddr);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [2:0] bus__awprot;
@@ -21685,6 +21685,18 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   wire upper__wready;
   input upper__arready;
   wire upper__arready;
+  output [11:0] address;
+  reg [11:0] address = 12'h000;
+  output [2:0] protection;
+  reg [2:0] protection = 3'h0;
+  output [31:0] word;
+  reg [31:0] word = 32'd0;
+  output [3:0] strobes;
+  reg [3:0] strobes = 4'h0;
+  output [11:0] read_address;
+  reg [11:0] read_address = 12'h000;
+  output [2:0] read_protection;
+  reg [2:0] read_protection = 3'h0;
   output bus__bvalid;
   reg bus__bvalid;
   output [1:0] bus__bresp;
@@ -21695,18 +21707,6 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   reg [31:0] bus__rdata;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp;
-  output [11:0] lower__awaddr;
-  reg [11:0] lower__awaddr = 12'h000;
-  output [2:0] lower__awprot;
-  reg [2:0] lower__awprot = 3'h0;
-  output [31:0] lower__wdata;
-  reg [31:0] lower__wdata = 32'd0;
-  output [3:0] lower__wstrb;
-  reg [3:0] lower__wstrb = 4'h0;
-  output [11:0] lower__araddr;
-  reg [11:0] lower__araddr = 12'h000;
-  output [2:0] lower__arprot;
-  reg [2:0] lower__arprot = 3'h0;
   input upper__bvalid;
   wire upper__bvalid;
   input [1:0] upper__bresp;
@@ -21740,166 +21740,152 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  reg [11:0] \$28 ;
-  reg \$29 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
-  reg [2:0] \$30 ;
-  reg \$31 ;
-  reg [31:0] \$32 ;
-  reg [3:0] \$33 ;
+  reg \$30 ;
+  reg [11:0] \$31 ;
+  reg \$32 ;
+  reg [2:0] \$33 ;
   reg \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg [11:0] \$37 ;
+  reg [31:0] \$35 ;
+  reg [3:0] \$36 ;
+  reg \$37 ;
   reg \$38 ;
-  reg [2:0] \$39 ;
+  reg \$39 ;
   wire \$4 ;
-  reg \$40 ;
+  reg [11:0] \$40 ;
   reg \$41 ;
+  reg [2:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg address_sent = 12'h000;
-  reg asked = 12'h000;
-  reg data_sent = 32'd0;
+  reg address_sent = 1'h0;
+  reg asked = 1'h0;
+  reg data_sent = 1'h0;
   reg has_address = 1'h0;
   reg has_data = 1'h0;
-  reg has_read = 12'h000;
+  reg has_read = 1'h0;
   wire read_0;
   wire read_1;
   reg read_upper = 1'h0;
+  (* init = 12'h000 *)
   wire reading;
+  reg rests = 1'h0;
   reg to_upper = 1'h0;
   wire write_0;
   wire write_1;
   wire writing;
   always @(posedge clk)
-    lower__awprot <= \$30 ;
+    to_upper <= \$32 ;
   always @(posedge clk)
-    has_address <= \$31 ;
+    protection <= \$33 ;
   always @(posedge clk)
-    lower__wdata <= \$32 ;
+    has_address <= \$34 ;
   always @(posedge clk)
-    lower__wstrb <= \$33 ;
+    word <= \$35 ;
   always @(posedge clk)
-    has_data <= \$34 ;
+    strobes <= \$36 ;
   always @(posedge clk)
-    address_sent <= \$35 ;
+    has_data <= \$37 ;
   always @(posedge clk)
-    data_sent <= \$36 ;
+    address_sent <= \$38 ;
   always @(posedge clk)
-    lower__araddr <= \$37 ;
+    data_sent <= \$39 ;
   always @(posedge clk)
-    read_upper <= \$38 ;
+    read_address <= \$40 ;
   always @(posedge clk)
-    lower__arprot <= \$39 ;
+    read_upper <= \$41 ;
   always @(posedge clk)
-    has_read <= \$40 ;
+    read_protection <= \$42 ;
   always @(posedge clk)
-    asked <= \$41 ;
-  assign bus__awready = ~ has_address;
+    has_read <= \$43 ;
+  always @(posedge clk)
+    asked <= \$44 ;
+  assign \$1  = bus__awvalid & bus__awready;
+  assign \$2  = bus__wvalid & bus__wready;
+  assign \$3  = address_sent | lower__awready;
+  assign \$4  = data_sent | lower__wready;
+  assign \$5  = address_sent | upper__awready;
+  assign \$6  = data_sent | upper__wready;
+  assign \$7  = bus__bvalid & bus__bready;
+  assign \$8  = bus__arvalid & bus__arready;
+  assign \$9  = asked | lower__arready;
+  assign \$10  = asked | upper__arready;
+  assign \$11  = bus__rvalid & bus__rready;
+  assign \$12  = ~ has_address;
+  assign \$13  = ~ rests;
+  assign bus__awready = \$12  & \$13 ;
   assign bus__wready = ~ has_data;
-  assign \$1  = has_address & has_data;
-  assign \$2  = ~ hold;
-  assign writing = \$1  & \$2 ;
-  assign \$3  = ! to_upper;
-  assign write_0 = writing & \$3 ;
-  assign \$4  = ~ address_sent;
-  assign lower__awvalid = write_0 & \$4 ;
-  assign \$5  = ~ data_sent;
-  assign lower__wvalid = write_0 & \$5 ;
+  assign \$14  = has_address & has_data;
+  assign \$15  = ~ hold;
+  assign writing = \$14  & \$15 ;
+  assign \$16  = ! to_upper;
+  assign write_0 = writing & \$16 ;
+  assign \$17  = ~ address_sent;
+  assign lower__awvalid = write_0 & \$17 ;
+  assign \$18  = ~ data_sent;
+  assign lower__wvalid = write_0 & \$18 ;
   assign lower__bready = write_0 & bus__bready;
-  assign write_1 = writing & \$6 ;
-  assign \$7  = ~ address_sent;
-  assign upper__awvalid = write_1 & \$7 ;
-  assign \$8  = ~ data_sent;
-  assign upper__wvalid = write_1 & \$8 ;
+  assign write_1 = writing & \$19 ;
+  assign \$20  = ~ address_sent;
+  assign upper__awvalid = write_1 & \$20 ;
+  assign \$21  = ~ data_sent;
+  assign upper__wvalid = write_1 & \$21 ;
   assign upper__bready = write_1 & bus__bready;
   assign bus__arready = ~ has_read;
-  assign \$9  = ~ hold;
-  assign reading = has_read & \$9 ;
-  assign \$10  = ! read_upper;
-  assign read_0 = reading & \$10 ;
-  assign \$11  = ~ asked;
-  assign lower__arvalid = read_0 & \$11 ;
+  assign \$22  = ~ hold;
+  assign reading = has_read & \$22 ;
+  assign \$23  = ! read_upper;
+  assign read_0 = reading & \$23 ;
+  assign \$24  = ~ asked;
+  assign lower__arvalid = read_0 & \$24 ;
   assign lower__rready = read_0 & bus__rready;
-  assign read_1 = reading & \$12 ;
-  assign \$13  = ~ asked;
-  assign upper__arvalid = read_1 & \$13 ;
+  assign read_1 = reading & \$25 ;
+  assign \$26  = ~ asked;
+  assign upper__arvalid = read_1 & \$26 ;
   assign upper__rready = read_1 & bus__rready;
   assign busy = writing | reading;
-  assign \$14  = ~ to_upper;
-  assign lower_writing = writing & \$14 ;
-  assign \$15  = ~ read_upper;
-  assign \$16  = reading & \$15 ;
-  assign lower_busy = lower_writing | \$16 ;
-  assign \$17  = bus__awvalid & bus__awready;
-  assign \$18  = bus__wvalid & bus__wready;
-  assign \$19  = address_sent | lower__awready;
-  assign \$20  = data_sent | lower__wready;
-  assign \$21  = address_sent | upper__awready;
-  assign \$22  = data_sent | upper__wready;
-  assign \$23  = bus__bvalid & bus__bready;
-  assign \$24  = bus__arvalid & bus__arready;
-  assign \$25  = asked | lower__arready;
-  assign \$26  = asked | upper__arready;
-  assign \$27  = bus__rvalid & bus__rready;
+  assign \$27  = ~ to_upper;
+  assign lower_writing = writing & \$27 ;
+  assign \$28  = ~ read_upper;
+  assign \$29  = reading & \$28 ;
+  assign lower_busy = lower_writing | \$29 ;
   always @(posedge clk)
-    lower__awaddr <= \$28 ;
+    rests <= \$30 ;
   always @(posedge clk)
-    to_upper <= \$29 ;
+    address <= \$31 ;
   always @* begin
     if (starts_blocks) begin end
-    \$30  = lower__awprot;
-    if (\$17 ) begin
-      \$30  = bus__awprot;
+    \$32  = to_upper;
+    if (\$1 ) begin
+      \$32  = bus__awaddr[12];
     end
     if (rst) begin
-      \$30  = 3'h0;
+      \$32  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = has_address;
-    if (\$17 ) begin
-      \$31  = 1'h1;
-    end
-    if (\$23 ) begin
-      \$31  = 1'h0;
+    \$33  = protection;
+    if (\$1 ) begin
+      \$33  = bus__awprot;
     end
     if (rst) begin
-      \$31  = 1'h0;
+      \$33  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = lower__wdata;
-    if (\$18 ) begin
-      \$32  = bus__wdata;
-    end
-    if (rst) begin
-      \$32  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$33  = lower__wstrb;
-    if (\$18 ) begin
-      \$33  = bus__wstrb;
-    end
-    if (rst) begin
-      \$33  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = has_data;
-    if (\$18 ) begin
+    \$34  = has_address;
+    if (\$1 ) begin
       \$34  = 1'h1;
     end
-    if (\$23 ) begin
+    if (\$7 ) begin
       \$34  = 1'h0;
     end
     if (rst) begin
@@ -21908,51 +21894,48 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   end
   always @* begin
     if (starts_blocks) begin end
-    \$35  = address_sent;
+    \$35  = word;
+    if (\$2 ) begin
+      \$35  = bus__wdata;
+    end
+    if (rst) begin
+      \$35  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$36  = strobes;
+    if (\$2 ) begin
+      \$36  = bus__wstrb;
+    end
+    if (rst) begin
+      \$36  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$37  = has_data;
+    if (\$2 ) begin
+      \$37  = 1'h1;
+    end
+    if (\$7 ) begin
+      \$37  = 1'h0;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$38  = address_sent;
     if (write_0) begin
-      \$35  = \$19 ;
+      \$38  = \$3 ;
     end
     if (write_1) begin
-      \$35  = \$21 ;
+      \$38  = \$5 ;
     end
-    if (\$23 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = data_sent;
-    if (write_0) begin
-      \$36  = \$20 ;
-    end
-    if (write_1) begin
-      \$36  = \$22 ;
-    end
-    if (\$23 ) begin
-      \$36  = 1'h0;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = lower__araddr;
-    if (\$24 ) begin
-      \$37  = bus__araddr[11:0];
-    end
-    if (rst) begin
-      \$37  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = read_upper;
-    if (\$24 ) begin
-      \$38  = bus__araddr[12];
+    if (\$7 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
       \$38  = 1'h0;
@@ -21960,41 +21943,77 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = lower__arprot;
-    if (\$24 ) begin
-      \$39  = bus__arprot;
+    \$39  = data_sent;
+    if (write_0) begin
+      \$39  = \$4 ;
+    end
+    if (write_1) begin
+      \$39  = \$6 ;
+    end
+    if (\$7 ) begin
+      \$39  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$39  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = has_read;
-    if (\$24 ) begin
-      \$40  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$40  = 1'h0;
+    \$40  = read_address;
+    if (\$8 ) begin
+      \$40  = bus__araddr[11:0];
     end
     if (rst) begin
-      \$40  = 1'h0;
+      \$40  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = asked;
+    \$41  = read_upper;
+    if (\$8 ) begin
+      \$41  = bus__araddr[12];
+    end
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = read_protection;
+    if (\$8 ) begin
+      \$42  = bus__arprot;
+    end
+    if (rst) begin
+      \$42  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$43  = has_read;
+    if (\$8 ) begin
+      \$43  = 1'h1;
+    end
+    if (\$11 ) begin
+      \$43  = 1'h0;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$44  = asked;
     if (read_0) begin
-      \$41  = \$25 ;
+      \$44  = \$9 ;
     end
     if (read_1) begin
-      \$41  = \$26 ;
+      \$44  = \$10 ;
     end
-    if (\$27 ) begin
-      \$41  = 1'h0;
+    if (\$11 ) begin
+      \$44  = 1'h0;
     end
     if (rst) begin
-      \$41  = 1'h0;
+      \$44  = 1'h0;
     end
   end
   always @* begin
@@ -22049,26 +22068,23 @@ module hotline_edge_split(bus__awprot, bus__awvalid, bus__wdata, bus__wstrb, bus
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = lower__awaddr;
-    if (\$17 ) begin
-      \$28  = bus__awaddr[11:0];
-    end
+    \$30  = lower_writing;
     if (rst) begin
-      \$28  = 12'h000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = to_upper;
-    if (\$17 ) begin
-      \$29  = bus__awaddr[12];
+    \$31  = address;
+    if (\$1 ) begin
+      \$31  = bus__awaddr[11:0];
     end
     if (rst) begin
-      \$29  = 1'h0;
+      \$31  = 12'h000;
     end
   end
-  assign \$6  = to_upper;
-  assign \$12  = read_upper;
+  assign \$19  = to_upper;
+  assign \$25  = read_upper;
 endmodule
 
 module hotline_edge_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, phase

@@ -82,6 +82,7 @@ AXIL_SPLIT: Mutants = {
     "reads do not count as access": (
         "self.lower_busy.eq(self.lower_writing | (reading & ~read_upper))", "self.lower_busy.eq(self.lower_writing)",
     ),
+    "no turn between writes": ("bus.awready.eq(~has_address & ~rests)", "bus.awready.eq(~has_address)"),
     "a write counts before its data": (
         "self.lower_writing.eq(writing & ~to_upper)", "self.lower_writing.eq(has_address & ~to_upper)",
     ),

@@ -114,8 +114,11 @@ class AccessesAreHandedOn(wiring.Component):
             ]  # fmt: skip
             writing.append(has_address & has_word & mine & ~held)
             busy.append(writing[-1] | (reading & read_mine & ~held))
+        lately = Signal(2)  # whether a write to the lower half was under way in the two cycles before
         m.d.sync += [
-            Assert(bus.awready == ~has_address, "the next write's address is taken as soon as can be"),
+            lately.eq(Cat(writing[0], lately)),
+            Assert(bus.awready == (~has_address & ~lately[0]), "the next write's address is taken as soon as can be"),
+            Assert(~(writing[0] & ~lately[0] & lately[1]), "two cycles without a write to the lower half between two"),
             Assert(bus.wready == ~has_word, "the next write's data is taken as soon as can be"),
             Assert(bus.arready == ~reading, "the next read is taken as soon as can be"),
             Assert(dut.lower_writing == writing[0], "writing as long as a write to the lower half is under way"),

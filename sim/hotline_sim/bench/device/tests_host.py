@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import cocotb
@@ -12,7 +13,7 @@ from hotline_device.host_memory import PAGE_BYTES
 from hotline_device.ring_entries import Descriptor
 from hotline_hw.spec.descriptors import Flag, Opcode, Status
 from hotline_hw.spec.regmap import Command, Error
-from hotline_sim.bench.simulator import cases
+from hotline_sim.bench.simulator import ICARUS, cases
 
 from .memory import CORNERS, DISORDER, FAST, Extent
 from .outputs import outputs
@@ -112,27 +113,52 @@ async def test_commands_in_every_cycle(dut: Any, register: str) -> None:
     values = [tb.geometry.hot_capacity] if register == "HOT_ROWS" else [Command.CLEAR, Command.DUMP]
     maker = Maker(tb)
     await tb.run(maker.dump())
-    for number, wait in enumerate(range(20, 90)):
-        maker = Maker(tb)
-        it = (maker.select, maker.dump, maker.restore)[number % 3]()
-        named = (await tb.submit(it))[0]
-        await tb.cycles(wait)
-        await tb.tell(register, values[number % len(values)])
-        await tb.until_complete(named.tag)
-        tb.ring_golden()
-        errors = Error(await tb.read("ERROR"))
-        assert not errors & ~(Error.COMMAND_BUSY | Error.COMMAND_CODE), f"after {wait} cycles: {errors!r}"
-        done = tb.completion(named.tag)
-        assert done.status in (Status.OK, Status.CORE) and (done.status == Status.OK) == (done.errors == 0)
-        await tb.settle([named], exact=done.status == Status.OK)
-        await tb.tell("ERROR", int(errors))
-        while await tb.read("STATUS") & 1:
-            pass
-        await tb.tell("IRQ_STATUS", 0xF)
+    pairs = list(product(("select", "dump", "restore"), values))
+    for wait in range(20, 90):
+        for what, value in [pairs[wait % len(pairs)]] if ICARUS else pairs:
+            await _write_meets(tb, getattr(Maker(tb), what)(), wait, register, value)
     await tb.write("HOT_ROWS", tb.geometry.hot_capacity)
     await tb.write("IRQ_STATUS", 0xF)
     await tb.reset_counters()
     await goes_on(tb)
+    await tb.finish()
+
+
+async def _write_meets(tb: DeviceTB, it: Descriptor, wait: int, register: str, value: int) -> None:
+    """The register is written so many cycles behind the descriptor's doorbell."""
+    named = (await tb.submit(it))[0]
+    await tb.cycles(wait)
+    await tb.tell(register, value)
+    await tb.until_complete(named.tag)
+    tb.ring_golden()
+    errors = Error(await tb.read("ERROR"))
+    assert not errors & ~(Error.COMMAND_BUSY | Error.COMMAND_CODE), f"after {wait} cycles: {errors!r}"
+    done = tb.completion(named.tag)
+    assert done.status in (Status.OK, Status.CORE) and (done.status == Status.OK) == (done.errors == 0)
+    await tb.settle([named], exact=done.status == Status.OK)
+    await tb.tell("ERROR", int(errors))
+    while await tb.read("STATUS") & 1:
+        pass
+    await tb.tell("IRQ_STATUS", 0xF)
+
+
+@cocotb.test()
+async def test_writes_without_a_pause(dut: Any) -> None:
+    """Registers of the core are written as fast as the bus takes them. Descriptors begin all the same."""
+    tb = DeviceTB(dut, timing=FAST)
+    await tb.start()
+    ended = False
+
+    async def write_on() -> None:
+        while not ended:
+            await tb.tell("IRQ_STATUS", 0)
+
+    writers = [cocotb.start_soon(write_on()) for _ in range(3)]
+    maker = Maker(tb)
+    await tb.run(maker.learn(24), maker.select(), maker.dump(), maker.classify(24), maker.gather())
+    ended = True
+    for writer in writers:
+        await writer
     await tb.finish()
 
 
