@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ class PooledEmbeddings:
             first += count
         self.planner = Planner(tables, shape)
         self._back: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places and keys, by mini-batch
+        self._bringing_back = Lock()
         self._latest: StepPlan | None = None  # of the mini-batch that began last
         self.hot_keys = np.full(hot_rows, -1, np.int64)
         self.link.synchronize()  # what was allocated is there, whatever stream uses it first
@@ -157,11 +159,12 @@ class PooledEmbeddings:
         Before the rows of the mini-batch after the next are gathered: it may need them, and it has the same half. Both
         mini-batches must have been planned, and the step of this one must have been launched.
         """
-        self.link.returned(number % 2)
-        due = self._back.pop(number, None)
-        if due is not None:
-            for pool in self.pools:
-                pool.write_back(number % 2, *due)
+        with self._bringing_back:  # whoever comes second finds them there
+            self.link.returned(number % 2)
+            due = self._back.pop(number, None)
+            if due is not None:
+                for pool in self.pools:
+                    pool.write_back(number % 2, *due)
 
     # The step
 
