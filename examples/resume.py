@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -47,8 +46,8 @@ def main(steps: int = 300, folder: Path | str = "runs/resume") -> None:
     model = Model(steps)
     optimizer = torch.optim.Adagrad(model.parameters(), lr=0.02)
     done = hotline.load(folder, model.emb, model=model, optimizer=optimizer)
-    batches = islice(clicks(steps), done, None)
-    for step, (features, label) in enumerate(hotline.prefetch(batches, model.emb), done + 1):
+    batches = hotline.prefetch(clicks(steps), model.emb, skip=done)
+    for step, (features, label) in enumerate(batches, done + 1):
         loss = nn.functional.binary_cross_entropy_with_logits(model(features), label)
         optimizer.zero_grad()
         loss.backward()

@@ -1,7 +1,7 @@
 """Keeps a model that trains with a collection, and goes on from what was kept.
 
     done = hotline.load("kept", emb, model=model, optimizer=optimizer)     # 0 if nothing was kept
-    for step, batch in enumerate(hotline.prefetch(islice(loader, done, None), emb), done + 1):
+    for step, batch in enumerate(hotline.prefetch(loader, emb, skip=done), done + 1):
         ...
         if step % 1000 == 0:
             hotline.save("kept", emb, model=model, optimizer=optimizer)
@@ -25,7 +25,7 @@ from hotline_host.training.checkpoint import Checkpoint, newest_checkpoint
 from hotline_host.training.optim import load_optimizer_state
 
 from .collection import EmbeddingBagCollection
-from .random_state import random_states, set_random_state
+from .random_state import random_states
 from .training_step import OrderError
 
 __all__ = ["load", "save"]
@@ -38,7 +38,8 @@ def save(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> Non
     batch from the loader then, and begins the checkpoint when the loop has used all that were taken before, at most
     `depth`, and asks for the next. So the loader, all generators and the accelerator are where the loop is. The loop
     goes on while rows are written. If it is left before, nothing is saved. Outside of a loop, this returns once the
-    checkpoint is on the disk; it comes before `emb.close()`.
+    checkpoint is on the disk; it comes before `emb.close()`. After a `break` a loader that has a state is ahead of the
+    loop, so it must not be among the objects.
 
     A checkpoint holds all rows with their optimizer's state, the accelerator's tracker, how many batches are done with,
     the states of Python's, NumPy's and torch's generators, and the objects. It is written a shard of rows at a time,
@@ -50,9 +51,12 @@ def save(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> Non
             `load_state_dict()`, and torch.Generators. The collection may be a part of a module.
 
     Raises:
-        SettingsError: an object cannot be kept. It is named.
-        OSError: the disk is full, or cannot be written; older checkpoints are whole. Inside of a loop, `prefetch`
-            raises it, before the next batch or at the end.
+        SettingsError: an object cannot be kept. It is named. Or the folder has a checkpoint of a later step, so it is
+            another run's.
+        OSError: the disk is full, or cannot be written; older checkpoints are whole.
+        RanksError: another rank raises one of these. No rank has a checkpoint of this step then.
+
+    Inside of a loop, `prefetch` raises them, before the next batch or at the end.
     """
     for name, value in objects.items():
         if not isinstance(value, torch.Generator) and not _has_state(value):
@@ -60,19 +64,20 @@ def save(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> Non
                 f"{name} is a {type(value).__name__}; what is saved must have state_dict() and load_state_dict(), or "
                 "be a torch.Generator"
             )
-    emb._loop.save(lambda: _save(Path(folder), emb, objects))
+    emb._loop.save(Path(folder), lambda: _save(Path(folder), emb, objects))
 
 
 def load(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> int:
     """Goes on from the newest checkpoint in a folder. The collection is new, and of the same tables and optimizer. It
-    may have another accelerator, and there may be another number of ranks.
+    may have another accelerator, and there may be another number of ranks. The random number generators are set when
+    the next loop over `prefetch` begins, after the batches that it skips, since a loader may draw from them.
 
     Args:
         objects: as they were given to `save`, by the same names.
 
     Returns:
-        The batches that are done with, to be left out of the loader; 0 if there is no checkpoint, and nothing has
-        changed.
+        The batches that are done with, of all loops together: `skip` of `prefetch`. 0 if there is no checkpoint, and
+        nothing has changed.
 
     Raises:
         DataError: the checkpoint is damaged, or of another collection or other objects. The message says in what.
@@ -92,7 +97,7 @@ def load(folder: Path | str, emb: EmbeddingBagCollection, **objects: Any) -> int
     for name, value in objects.items():
         with _apart(emb):
             _load_object(value, state["objects"][name])
-    set_random_state(state["random"], emb._ranks)
+    emb._loop.random = state["random"]
     return checkpoint.step
 
 
@@ -103,13 +108,10 @@ def _save(folder: Path, emb: EmbeddingBagCollection, objects: dict[str, Any]) ->
     rows, ranks, loop = emb._rows, emb._ranks, emb._loop
     try:
         loop.saver.save(
-            folder, loop.position, state, rows.shards, rows.row_bytes, beside=rows.saves_beside,
-            writes=ranks.number == 0,
-        )  # fmt: skip
+            folder, loop.position, state, rows.shards, rows.row_bytes, beside=rows.saves_beside, ranks=ranks
+        )
     except TypeError as error:
         raise SettingsError(str(error)) from None
-    if ranks.count > 1:
-        ranks.agree([0])  # none goes on, or looks for the checkpoint, before it is there
 
 
 def _check(checkpoint: Checkpoint, emb: EmbeddingBagCollection, objects: dict[str, Any]) -> None:
@@ -119,9 +121,7 @@ def _check(checkpoint: Checkpoint, emb: EmbeddingBagCollection, objects: dict[st
         was, here = was | {"seed": kept["undrawn_seed"]}, here | {"seed": emb._seed}
     for key in was:
         if was[key] != here[key]:
-            raise DataError(
-                f"{checkpoint.path} is of another collection: its {key} is {was[key]}, and here it is {here[key]}"
-            )
+            raise DataError(f"{checkpoint.path} is of another collection: {key} {was[key]} there, and {here[key]} here")
     saved = checkpoint.state["objects"]
     for name in saved | objects:
         if name not in saved or name not in objects:

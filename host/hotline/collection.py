@@ -217,11 +217,17 @@ class EmbeddingBagCollection(nn.Module):
         return figures
 
     def close(self) -> None:
-        """Ends the accelerator. What was trained can still be read."""
+        """Ends the accelerator. What was trained can still be read.
+
+        Raises:
+            OSError: a checkpoint that was being written cannot be written. All the same it is closed.
+        """
         self._loop.close()
         self._splitting.close()
-        self._loop.saver.wait()
-        self._rows.close()
+        try:
+            self._loop.saver.wait()
+        finally:
+            self._rows.close()
 
     # Within
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class Loop:
         begun: there has been one.
         figures: counts of the mini-batches so far.
         position: batches that prefetch yielded and that are done with: trained on, or left out.
+        random: states of the generators, to be set when the next loop has skipped what it skips.
         saver: writes checkpoints beside the loop.
     """
 
@@ -38,10 +40,11 @@ class Loop:
         self._number = -1  # of the batch that was yielded last, in its step
         self._unended: Callable[[], None] | None = None  # what is left to do for a loop that was left
         self._uncounted = 0  # batches of the step, until it is done
-        self._save: Callable[[], None] | None = None  # to be called once nothing is taken ahead
+        self._saves: dict[Path, Callable[[], None]] = {}  # by folder, to be called once nothing is taken ahead
         self.begun = False
         self.figures: Counter[str] = Counter()
         self.position = 0
+        self.random: list[dict[str, Any]] | None = None
         self.saver = Saver()
 
     @property
@@ -115,28 +118,31 @@ class Loop:
             raise OrderError("there is no batch to skip; prefetch yields one first")
         self._step.give_up()
 
-    def save(self, save: Callable[[], None]) -> None:
+    def save(self, folder: Path, save: Callable[[], None]) -> None:
         """Calls `save` once all that was taken ahead is trained on: at once, if there is no loop. Within a loop nothing
-        more is taken until then, and nothing is saved if the loop is left before."""
+        more is taken until then, and nothing is saved if the loop is left before. Of several calls for a folder, only
+        the last counts."""
         self._end_left()
         if self.active:
-            self._save = save
+            self._saves[folder] = save
         else:
             save()
             self.saver.wait()
 
     @property
-    def saves(self) -> bool:
+    def save_wanted(self) -> bool:
         """A checkpoint is wanted, so nothing more may be taken ahead."""
-        return self._save is not None
+        return bool(self._saves)
 
     def save_now(self) -> bool:
-        """Begins the checkpoint, if one is wanted. Nothing is taken ahead any more, and the loop's body has ended."""
-        if self._save is None:
+        """Begins the checkpoints that are wanted; False if none is. Nothing is taken ahead any more, and the loop's
+        body has ended."""
+        if not self._saves:
             return False
         self._count()
-        save, self._save = self._save, None
-        save()
+        saves, self._saves = self._saves, {}
+        for save in saves.values():
+            save()
         return True
 
     def rest(self) -> None:
@@ -201,7 +207,8 @@ class Loop:
         finally:
             ahead.rest()
             ahead.close()
-            self._ahead = self._step = self._save = None
+            self._ahead = self._step = None
+            self._saves = {}
             if not whole:
                 self.preparation.place_anew()
 

@@ -9,6 +9,7 @@ for batch in hotline.prefetch(loader, emb, key=lambda batch: batch.sparse):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from hotline_host.errors import DataError, RanksError, SettingsError
@@ -17,6 +18,7 @@ from hotline_host.pipelines.ahead import Ahead
 from .collection import EmbeddingBagCollection
 from .lookups import is_jagged, jagged
 from .preparation import Item
+from .random_state import set_random_state
 
 __all__ = ["prefetch"]
 
@@ -31,6 +33,7 @@ def prefetch(
     emb: EmbeddingBagCollection,
     *,
     depth: int = 4,
+    skip: int = 0,
     key: Callable[[Batch], Any] | None = None,
 ) -> Iterator[Batch]:
     """The batches of a loader, unchanged and in order, while the rows of those to come are split, moved and gathered.
@@ -43,12 +46,15 @@ def prefetch(
         loader: any iterable: a DataLoader, a generator, a stream without end.
         depth: mini-batches in preparation, at least 1. Where the accelerator gathers, two are enough, as it can gather
             only the rows of the one that it split last.
+        skip: batches at the loader's begin that are taken and left out, as they were trained on before a checkpoint.
+            The random number generators are then set as `hotline.load` found them.
         key: gives what the embeddings take of a batch: a KeyedJaggedTensor, or a dictionary as
             `KeyedJaggedTensor.from_dict` takes it. None: a batch is one of these, or is a tuple or list with one of
             them.
 
     Raises:
-        SettingsError: depth is below 1.
+        SettingsError: depth is below 1, or skip below 0; or, from the loop, what `hotline.save` was given cannot be
+            kept.
         OrderError: another prefetch of `emb` has not ended; or, from the loop, a batch was not trained on.
         DataError: from the loop, in place of a batch that lacks a feature or looks up a row that is not there.
 
@@ -60,17 +66,23 @@ def prefetch(
     """
     if depth < 1:
         raise SettingsError(f"depth is {depth}; it must be at least 1")
-    return _run(loader, emb, depth, key or _features_of)
+    if skip < 0:
+        raise SettingsError(f"skip is {skip}; it must be at least 0")
+    return _run(loader, emb, depth, skip, key or _features_of)
 
 
 def _run(
-    loader: Iterable[Batch], emb: EmbeddingBagCollection, depth: int, key: Callable[[Batch], Any]
+    loader: Iterable[Batch], emb: EmbeddingBagCollection, depth: int, skip: int, key: Callable[[Batch], Any]
 ) -> Iterator[Batch]:
     loop, feed = emb._loop, _Feed(loader, emb, key)
     ahead: Ahead[Item] = Ahead(loop.preparation.work, depth=depth)
     loop.begin(ahead)
     whole = left = False
     try:
+        feed.skip(skip)
+        if loop.random is not None:
+            set_random_state(loop.random, loop.preparation.ranks)
+            loop.random = None
         while True:
             loop.saver.look()
             ahead.fill(feed)
@@ -114,13 +126,18 @@ class _Feed(Iterator[Item]):
         self._ended = self._over = False
 
     def __next__(self) -> Item:
-        item = self._waits or (None if self._loop.saves else self._agreed())
+        item = self._waits or (None if self._loop.save_wanted else self._agreed())
         if item is None:
             raise StopIteration
         self._waits = None if self._preparation.has_room(*item.room) else item
         if self._waits:
             raise StopIteration
         return item
+
+    def skip(self, count: int) -> None:
+        """Takes so many batches, or all there are, and leaves them out."""
+        for _ in islice(self._batches, count):
+            pass
 
     def makes_room(self) -> bool:
         """Makes room for a mini-batch that waits for it. False if none does."""

@@ -163,6 +163,18 @@ def kept(folder: Path, steps: int) -> tuple[int, list[float], dict[str, Any]]:
     return done, losses, emb.weights()
 
 
+def cannot_save(folder: Path) -> tuple[str, int]:
+    """What a rank is told where the first one cannot write, and the steps that it goes on."""
+    emb = collection(ALL_KINDS)
+    folder.mkdir(exist_ok=True)
+    (folder / "file").touch()
+    try:
+        hotline.save(folder / "file" / "kept", emb)
+    except (OSError, hotline.RanksError) as error:
+        return type(error).__name__, len(train(emb, hotline.prefetch(islice(batches(ALL_KINDS, 99), 3), emb)))
+    return "", 0
+
+
 def fails_in_the_loop() -> None:
     """The loop's own code fails on rank 1."""
     emb, rank = collection(ONE_D), dist.get_rank()

@@ -94,7 +94,7 @@ class Keeper:
         """Writes a checkpoint, if any are kept. All mini-batches that were taken have been trained on."""
         if self._folder:
             more = {"run": self._run, "steps": _columns(done.steps), "losses": np.array(done.losses)}
-            pipeline.save(self._folder / name, len(done.steps), more, writes=self._ranks.number == 0)
+            pipeline.save(self._folder / name, len(done.steps), more, ranks=self._ranks)
             self._ranks.agree([0])  # of several ranks none goes on, or looks for the checkpoint, before it is there
 
 

@@ -174,7 +174,7 @@ class ReplayedAccelerator(Accelerator):
         if "splitter" not in state:
             return None
         self._splitter.resume(state["splitter"])
-        return self._splitter.hot()
+        return self._splitter.placed()
 
 
 class _PacedSplitter(ReplayedSplitter):

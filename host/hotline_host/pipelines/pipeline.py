@@ -160,7 +160,7 @@ class Pipeline(ABC):
         self.saved()
         self.trainer.load_state_dict(state)
 
-    def save(self, folder: Path, step: int, more: dict[str, Any], *, writes: bool = True) -> None:
+    def save(self, folder: Path, step: int, more: dict[str, Any], *, ranks: Ranks | None = None) -> None:
         """Begins to write a checkpoint, from which `resume` goes on exactly, and waits for the one before.
 
         Every mini-batch that was taken was trained on. Training may go on at once.
@@ -168,14 +168,16 @@ class Pipeline(ABC):
         Args:
             step: steps so far.
             more: kept beside it, as `save_checkpoint` allows.
-            writes: this rank writes it. The others give it their rows.
+            ranks: who trains. The first one writes it, and the others give it their rows.
 
         Raises:
+            SettingsError: the folder has a checkpoint of a later step.
             OSError: as `saved`.
+            RanksError: another rank raises one of these.
         """
         trainer, state = self.trainer, self.trainer.dense_state() | self.splitter_state() | more
         row_bytes = trainer.dimension * trainer.dtype.itemsize
-        self._saver.save(folder, step, state, trainer.shards, row_bytes, beside=trainer.saves_beside, writes=writes)
+        self._saver.save(folder, step, state, trainer.shards, row_bytes, beside=trainer.saves_beside, ranks=ranks)
 
     def saved(self, *, wait: bool = True) -> None:
         """Returns when the checkpoint is on the disk, if one is being written.

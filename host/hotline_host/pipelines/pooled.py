@@ -27,6 +27,7 @@ from hotline_host.splitters.splitter import Splitter
 from hotline_host.stopwatch import Parts, Stopwatch
 from hotline_host.training.inputs import StepSize
 from hotline_host.training.pool_trainer import PoolTrainer
+from hotline_host.training.ranks import Ranks
 
 from .ahead import Ahead, Work
 from .gatherers import Gatherer, HostGatherer
@@ -158,9 +159,9 @@ class PooledPipeline(Pipeline):
                 self.trainer.give_up(ready.plan.result())
         super().load_state_dict(state)
 
-    def save(self, folder: Path, step: int, more: dict[str, Any], *, writes: bool = True) -> None:
+    def save(self, folder: Path, step: int, more: dict[str, Any], *, ranks: Ranks | None = None) -> None:
         self._rest()
-        super().save(folder, step, more, writes=writes)
+        super().save(folder, step, more, ranks=ranks)
 
     def figures(self) -> PipelineFigures:
         link = self.trainer.link

@@ -67,14 +67,14 @@ class ReplayedSplitter(Splitter):
         self._cycles = Cycles(0, 0, 0, 0, 0)
 
     def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        tables, rows, slots = self._recording.placed
-        return tables, rows, slots
+        keys = np.flatnonzero(self._places.where >= 0)
+        return *self._places.names(keys), self._places.where[keys].astype(np.int64)
 
     def state(self) -> dict[str, Any]:
         return {"steps": self._next}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on with a later mini-batch. The rows that are hot before it are `hot`."""
+        """Goes on with a later mini-batch. The rows that are hot before it are `placed`."""
         self.restart()
         for number in range(min(state["steps"], len(self))):
             moves = self._moves(number)
@@ -82,11 +82,6 @@ class ReplayedSplitter(Splitter):
                 apply_moves(self._places, moves)
             self._order_at += max(0, int(self._recording.cold[number]))
         self._next = self._resumed = state["steps"]
-
-    def hot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The rows that are hot now: tables, rows and slots, int64 [m]."""
-        keys = np.flatnonzero(self._places.where >= 0)
-        return *self._places.names(keys), self._places.where[keys].astype(np.int64)
 
     def split(self, batch: Batch) -> Followed:
         """The recorded answer to the next mini-batch.

@@ -26,7 +26,7 @@ class Splitter(ABC):
 
     @abstractmethod
     def placed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The rows that are hot before the first mini-batch: tables, rows and slots, int64 [m]."""
+        """The rows that are hot before the next mini-batch: tables, rows and slots, int64 [m]."""
 
     @abstractmethod
     def split(self, batch: Batch) -> Followed:

@@ -28,15 +28,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hotline_host.errors import DataError
+from hotline_host.errors import DataError, SettingsError
 
-__all__ = ["Checkpoint", "Rows", "Saving", "StateCopy", "load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint", "Rows", "Saving", "StateCopy", "check_folder", "load_checkpoint", "newest_checkpoint",
+    "save_checkpoint",
+]  # fmt: skip
 
-_FORMAT = 2
+_FORMAT = 3
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL = ".partial-"
+_REPLACED = ".replaced-"
 _STATE = "state.safetensors"
 _TENSOR = "tensor"
+_ARRAY = "array"
 _TUPLE = "tuple"
 _FIRST = "first_key"
 _DTYPES = {
@@ -66,7 +71,7 @@ class Checkpoint:
     """One that is on the disk.
 
     Attributes:
-        step: optimizer steps that it has seen.
+        step: steps, or batches, that it has seen: the number that `save_checkpoint` was given.
         state: what `save_checkpoint` was given.
     """
 
@@ -85,6 +90,8 @@ class Checkpoint:
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rows: Iterable[Rows], *, keep: int = 2) -> Path:
     """Writes a checkpoint. One of the same step is replaced, and all but the newest `keep` are removed.
 
+    A folder is for one run. What it holds of later steps was left by another one, which would be resumed in its place.
+
     Memory beside the tensors: none but the shard that is being written.
 
     Args:
@@ -93,9 +100,21 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rows: Iterab
 
     Raises:
         TypeError: there is something else in the state. It is named.
+        SettingsError: the folder has a checkpoint of a later step.
         OSError: the disk is full, or cannot be written. What was there is there still.
     """
+    check_folder(folder, step)
     return Saving(folder, step, StateCopy(state), rows, keep=keep).result()
+
+
+def check_folder(folder: Path, step: int) -> None:
+    """Raises SettingsError if a run that is at `step` cannot save into this folder, as it is another run's."""
+    later = [path for path in _checkpoints(folder) if _step_of(path) > step]
+    if later:
+        raise SettingsError(
+            f"{later[-1]} is of a later step than {step}, so of another run; go on from it, remove it, or save into "
+            "another folder"
+        )
 
 
 class StateCopy:
@@ -153,6 +172,7 @@ def _write(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], keep
 
 def _write_all(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], keep: int, given_up: Event) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    _put_back(folder)
     for left in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left, ignore_errors=True)
     path, partial = folder / f"step-{step:08}", folder / f"{_PARTIAL}{step:08}"
@@ -172,9 +192,10 @@ def _write_all(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], 
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            _remove(path)
+            path.rename(folder / f"{_REPLACED}{path.name}")
         partial.rename(path)
         _flush_folder(folder)
+        _put_back(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -185,6 +206,7 @@ def _write_all(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint in a folder, None if there is none. Errors as `load_checkpoint`."""
+    _put_back(folder)
     found = _checkpoints(folder)
     return load_checkpoint(found[-1]) if found else None
 
@@ -219,7 +241,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name[5:]))
+    return sorted(found, key=_step_of)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name[5:])
 
 
 def _remove(path: Path) -> None:
@@ -227,6 +253,16 @@ def _remove(path: Path) -> None:
     going = path.parent / f"{_PARTIAL}old-{path.name}"
     path.rename(going)
     shutil.rmtree(going, ignore_errors=True)
+
+
+def _put_back(folder: Path) -> None:
+    """Removes checkpoints that were replaced. One whose process was killed before the new one was there comes back."""
+    for aside in folder.glob(f"{_REPLACED}*"):
+        path = folder / aside.name.removeprefix(_REPLACED)
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(path)
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> int:
@@ -269,18 +305,28 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """JSON with the name of a tensor in the place of each tensor or array, which goes to `tensors`."""
+    """JSON with a name in the place of each tensor or array, which goes to `tensors`."""
+    kind = _TENSOR
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        kind = _ARRAY
+        try:
+            value = torch.from_numpy(np.array(value, order="C"))
+        except TypeError:
+            raise TypeError(f"{name} is an array of {value.dtype}, which a checkpoint cannot hold") from None
     if isinstance(value, Tensor):
         if value.dtype not in _DTYPES or value.layout != torch.strided:
             raise TypeError(f"{name} is a {value.layout} tensor of {value.dtype}, which a checkpoint cannot hold")
         while name in tensors:  # a key may have a dot in it
             name += "'"
         tensors[name] = value.detach().cpu().clone()
-        return {_TENSOR: name}
+        return {kind: name}
     if isinstance(value, dict):
         # Keys of JSON are strings, those of an optimizer's state numbers.
+        for key in value:
+            if key is not None and not isinstance(key, (bool, int, float, str)):
+                raise TypeError(
+                    f"{name} has the key {key!r}; keys that a checkpoint holds are numbers, strings and None"
+                )
         return {
             "items": [
                 [key, _without_tensors(item, f"{name}.{key}".lstrip("."), tensors)] for key, item in value.items()
@@ -303,6 +349,8 @@ def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
         if _TENSOR in value:
             return tensors[value[_TENSOR]]
+        if _ARRAY in value:
+            return tensors[value[_ARRAY]].numpy()
         if _TUPLE in value:
             return tuple(_with_tensors(item, tensors) for item in value[_TUPLE])
         return {key: _with_tensors(item, tensors) for key, item in value["items"]}

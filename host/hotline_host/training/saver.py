@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Rows, Saving, StateCopy
+import numpy as np
+
+from hotline_host.errors import RanksError, SettingsError
+
+from .checkpoint import Rows, Saving, StateCopy, check_folder
+from .ranks import Alone, Ranks
 
 __all__ = ["Saver"]
 
@@ -21,7 +27,7 @@ class Saver:
 
     def save(
         self, folder: Path, step: int, state: dict[str, Any], shards: Callable[[int], Iterator[Rows]], row_bytes: int,
-        *, beside: bool = True, writes: bool = True,
+        *, beside: bool = True, ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
         """Begins to write a checkpoint, once the one before is on the disk. Arguments as `save_checkpoint`.
 
@@ -29,23 +35,37 @@ class Saver:
             shards: gives all rows, so many a shard.
             row_bytes: of the widest row.
             beside: training may go on while the rows are read. Else this returns at the end.
-            writes: this rank writes. The others give it their rows.
+            ranks: who trains. The first one writes, and the others give it their rows.
 
         Raises:
+            TypeError, SettingsError: as `save_checkpoint`.
             OSError: as `wait`.
+            RanksError: another rank raises one of these. No rank has a checkpoint of this step then.
         """
+        ranks = ranks or Alone()
         self.wait()
-        copy = StateCopy(state)
+        error: Exception | None = None
+        try:
+            if ranks.number == 0:
+                check_folder(folder, step)
+            copy = StateCopy(state)
+        except (SettingsError, TypeError) as found:
+            error = found
+        _agree(ranks, error)
         rows = shards(max(1, _SHARD_BYTES // row_bytes))
-        if writes:
-            self._saving = Saving(folder, step, copy, rows)
+        if ranks.number == 0:
+            # A chain is not closed if the writing fails: the other ranks give their part of every shard.
+            self._saving = Saving(folder, step, copy, rows if beside else chain(rows))
         if beside:
             return
-        if writes:
+        try:
             self.wait()
-        else:
+        except OSError as found:
+            error = found
+        if ranks.count > 1:
             for _ in rows:
                 pass
+        _agree(ranks, error)
 
     def wait(self) -> None:
         """Returns when the checkpoint is on the disk, if one is being written.
@@ -67,3 +87,12 @@ class Saver:
         saving, self._saving = self._saving, None
         if saving:
             saving.give_up()
+
+
+def _agree(ranks: Ranks, error: Exception | None) -> None:
+    """Raises the error, or RanksError if another rank has one."""
+    failed = np.flatnonzero(ranks.agree([error is not None]))
+    if error is not None:
+        raise error
+    if len(failed):
+        raise RanksError(f"rank {failed[0]} cannot save, so there is no checkpoint; see its message")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import hotline
 from hotline_device.registry import open_device
@@ -73,7 +74,7 @@ class Model(nn.Module):
 
 def run(model: Model, feed: Iterator[Jagged], folder: Path, done: int = 0, every: int = 5) -> list[float]:
     losses = []
-    for step, features in enumerate(hotline.prefetch(feed, model.emb), done + 1):
+    for step, features in enumerate(hotline.prefetch(feed, model.emb, skip=done), done + 1):
         losses.append(model.step(features))
         if step % every == 0:
             hotline.save(folder, model.emb, **model.objects)
@@ -102,7 +103,7 @@ def test_a_loop_that_goes_on_is_the_loop_that_nobody_stopped(
         np.random.random()  # noqa: NPY002
     again = Model(tables, accelerator=accelerator)
     assert hotline.load(tmp_path, again.emb, **again.objects) == done
-    assert run(again, islice(batches(tables, STEPS), done, None), tmp_path, done) == expected[done:]
+    assert run(again, batches(tables, STEPS), tmp_path, done) == expected[done:]
     assert again.emb.rate is again.optimizer.param_groups[0]["lr"] and float(again.rate) == float(whole.rate)
     for name, rows in whole.emb.weights().items():
         assert torch.equal(again.emb.weights()[name], rows), name
@@ -135,7 +136,7 @@ def test_any_accelerator_goes_on(earlier: str | None, later: str | None, lazy: b
     assert hotline.load(tmp_path, second) == 6
     assert train(second, hotline.prefetch(feed[6:], second)) == expected[6:]
     if lazy and earlier:
-        with pytest.raises(DataError, match="another collection: its seed is 3, and here it is 4"):
+        with pytest.raises(DataError, match="another collection: seed 3 there, and 4 here"):
             hotline.load(tmp_path, collection(tables, **options[1], seed=4))
 
 
@@ -314,10 +315,10 @@ def test_what_cannot_be_saved_or_loaded_is_named(tmp_path: Path) -> None:
         (
             {"tables": other},
             DataError,
-            "step-00000000 is of another collection: its tables is .*60.*, and here it is .*61",
+            "step-00000000 is of another collection: tables .*60.* there, and .*61.* here",
         ),
-        ({"optimizer": hotline.Adam(0.5)}, DataError, "its optimizer is SGD, and here it is Adam"),
-        ({"dtype": torch.float32}, DataError, "its dtype is torch.float64, and here it is torch.float32"),
+        ({"optimizer": hotline.Adam(0.5)}, DataError, "optimizer SGD there, and Adam here"),
+        ({"dtype": torch.float32}, DataError, "dtype torch.float64 there, and torch.float32 here"),
         ({"hot_rows": 12}, DriverError, "the checkpoint's tracker has 24 hot rows, and this one 12"),
         (
             {"preset": PRESETS["small"]},
@@ -354,3 +355,29 @@ def test_what_cannot_be_saved_or_loaded_is_named(tmp_path: Path) -> None:
         lambda: hotline.load(tmp_path, collection(ONE_D), layer=layer),
     )
     shutil.rmtree(tmp_path / "step-00000000")
+
+
+def test_a_loader_that_shuffles_by_the_global_generator_goes_on(tmp_path: Path) -> None:
+    def losses(folder: Path, stop: int) -> list[float]:
+        model = Model(ONE_D)
+        done = hotline.load(folder, model.emb, **model.objects)
+        feed = DataLoader(list(batches(ONE_D, 16)), batch_size=None, shuffle=True)
+        found = run(model, islice(feed, stop), folder, done, every=4)
+        model.emb.close()
+        return found
+
+    expected = losses(tmp_path / "whole", 16)
+    assert losses(tmp_path / "stopped", 9) == expected[:9]
+    (done,) = steps_in(tmp_path / "stopped")[-1:]
+    assert 8 <= done <= 9
+    assert losses(tmp_path / "stopped", 16) == expected[done:]
+
+
+def test_two_folders_at_one_step(tmp_path: Path) -> None:
+    model = Model(ONE_D)
+    for step, features in enumerate(hotline.prefetch(batches(ONE_D, 8), model.emb), 1):
+        model.step(features)
+        if step == 3:
+            for name in ("kept", "milestones"):
+                hotline.save(tmp_path / name, model.emb)
+    assert steps_in(tmp_path / "kept") == steps_in(tmp_path / "milestones") != []

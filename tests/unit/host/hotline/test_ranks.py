@@ -14,6 +14,7 @@ import torch
 from tests.support.collections_of_bags import EXACT
 from tests.support.rank_runs import (
     alone_with_a_break,
+    cannot_save,
     ended,
     fails_in_the_loop,
     kept,
@@ -123,3 +124,7 @@ def test_a_loop_of_ranks_is_kept_and_goes_on_with_any_number_of_them(tmp_path: P
     np.testing.assert_allclose(losses, whole[0][1][done:], **EXACT)
     for name, values in whole[0][2].items():
         torch.testing.assert_close(rows[name], values, **EXACT)
+
+
+def test_a_checkpoint_that_the_first_rank_cannot_write(tmp_path: Path) -> None:
+    assert run_ranks(cannot_save, 2, tmp_path) == [("NotADirectoryError", 3), ("RanksError", 3)]

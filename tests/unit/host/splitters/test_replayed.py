@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -87,7 +88,8 @@ def test_a_replay_equals_the_accelerator(path):
     with open_device("model", TINY) as device:
         live = AcceleratorSplitter(ready(device), OPTIONS)
         assert (replayed.hot_rows, replayed.most_moves) == (live.hot_rows, live.most_moves)
-        np.testing.assert_array_equal(replayed.placed(), live.placed())
+        by_slot = [sorted(zip(*each.placed(), strict=True), key=itemgetter(2)) for each in (replayed, live)]
+        assert by_slot[0] == by_slot[1]
         for batch in REST:
             followed = live.split(batch)
             assert_same(replayed.split(batch), followed)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from hotline_host.errors import DataError
+from hotline_host.errors import DataError, SettingsError
 from hotline_host.training import checkpoint
 from hotline_host.training.checkpoint import Rows, load_checkpoint, newest_checkpoint, save_checkpoint
 
@@ -42,7 +42,7 @@ def equal(a, b) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, np.ndarray):
-        return a.dtype == b.numpy().dtype and np.array_equal(a, b.numpy())
+        return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     return a == b
@@ -84,6 +84,34 @@ def test_old_ones_go_and_one_of_the_same_step_is_replaced(tmp_path: Path) -> Non
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000003"]
     loaded = newest_checkpoint(tmp_path)
     assert loaded is not None and next(loaded.rows()).tensors["rows"][1, 1] == 6
+
+
+def test_a_folder_of_a_run_that_is_further_is_refused(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 20, STATE, rows())
+    with pytest.raises(SettingsError, match="step-00000020 is of a later step than 5, so of another run"):
+        save_checkpoint(tmp_path, 5, STATE, rows())
+    assert newest_checkpoint(tmp_path).path == path
+
+
+def test_killed_between_the_old_one_and_the_new_one(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, STATE, rows())
+    path.rename(tmp_path / ".replaced-step-00000001")
+    assert newest_checkpoint(tmp_path).path == path
+    path.rename(tmp_path / ".replaced-step-00000001")
+    save_checkpoint(tmp_path, 1, STATE, rows(2.0))
+    assert [each.name for each in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_arrays_and_keys(tmp_path: Path) -> None:
+    state = {"none": np.array(3), "rows": np.arange(6, dtype=np.uint64).reshape(2, 3)[:, ::2], "of": {1: 2, None: 3}}
+    found = load_checkpoint(save_checkpoint(tmp_path, 1, state, rows())).state
+    for name in ("none", "rows"):
+        assert isinstance(found[name], np.ndarray) and found[name].dtype == state[name].dtype
+        np.testing.assert_array_equal(found[name], state[name], strict=True)
+    assert found["of"] == state["of"]
+    for wrong, message in (({(0, 1): 2}, "a has the key \\(0, 1\\)"), (np.array(["x"]), "a is an array of <U1")):
+        with pytest.raises(TypeError, match=message):
+            save_checkpoint(tmp_path, 2, {"a": wrong}, rows())
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +161,8 @@ def test_other_bytes_of_the_same_length(tmp_path: Path) -> None:
 
 def test_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_checkpoint(tmp_path, 1, STATE, rows())
-    monkeypatch.setattr(checkpoint, "_FORMAT", 3)
-    with pytest.raises(DataError, match="has format 2; this version reads format 3"):
+    monkeypatch.setattr(checkpoint, "_FORMAT", 4)
+    with pytest.raises(DataError, match="has format 3; this version reads format 4"):
         load_checkpoint(path)
 
 
