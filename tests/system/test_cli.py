@@ -326,6 +326,7 @@ def test_a_missing_package_says_how_to_get_it(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("hotline_host.") and name.count(".") == 1]:
         if name not in ("hotline_host.commands", "hotline_host.data", "hotline_host.files"):
+            monkeypatch.setattr(name, sys.modules[name])  # what is imported anew does not stay the package's
             monkeypatch.delitem(sys.modules, name)
     # `None` in sys.modules raises ModuleNotFoundError, like a package that is not installed.
     assert "needs the Python package torch. Install it: pip install 'hotline[train]'" in refused(
