@@ -19,6 +19,7 @@ from hotline_host.errors import DataError
 from hotline_host.experiments.cosim import cosim
 from hotline_host.experiments.cosim_settings import MODELS
 from hotline_host.experiments.record import record_log
+from hotline_host.experiments.summary import summary
 from hotline_host.training import checkpoint, saver
 from hotline_hw.spec.params import PRESETS
 from tests.support.killed_runs import example, hotline_command, start
@@ -123,6 +124,13 @@ def test_a_full_disk_ends_the_run_and_it_can_go_on(log, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "hotline").iterdir()] == ["step-00000004"]
     again = run(log, 14, pipelines=("hotline",), resume=tmp_path)
     assert again.first.losses == run(log, 14, pipelines=("hotline",)).first.losses
+
+
+def test_a_run_that_goes_on_from_its_end(log, tmp_path):
+    whole = run(log, 6, save=tmp_path)
+    again = run(log, 6, resume=tmp_path)
+    assert again.first.losses == whole.first.losses and again.first.auc == whole.first.auc
+    assert summary(again).row_count == summary(whole).row_count, "it can be shown"
 
 
 def test_another_run_is_refused(log, tmp_path):

@@ -141,6 +141,7 @@ def _train(name: str, setup: Setup, parts: _Parts, steps: int, keeper: Keeper, p
         if checkpoint:
             done = keeper.resume(checkpoint, pipeline)
         watch.lap("place")  # a pipeline that does more than this tells by itself
+        watch.lap("train")  # a run that goes on may have no steps left
         for segment in keeper.segments(len(done.steps)):
             feed = (parts.train[step % len(parts.train)] for step in segment)
             for step in segment:
