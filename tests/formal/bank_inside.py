@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.spec.params import Geometry
 from tests.formal.bank_parts import intake, pop_queue, queued
 from tests.formal.dma_parts import with_parts
-from tests.formal.inside import elaborated, keep_signals
+from tests.formal.inside import Claims, elaborated, keep_signals
 
 __all__ = ["Inside"]
 
 
-class Inside:
+class Inside(Claims):
     """Adds assertions to a module. A bank's lookups are counted from the oldest one: first those whose answers wait,
     then those in the echo, then those in the queue.
 
@@ -25,16 +25,14 @@ class Inside:
     """
 
     def __init__(self, m: Module, g: Geometry, bank: PopularityBank) -> None:
-        self.m, self.g, self.bank = m, g, bank
+        super().__init__(m)
+        self.g, self.bank = g, bank
         self.u = elaborated(bank, keep_signals(bank, "elaborate", of=PopularityBank))
 
     @staticmethod
     def block(echo: Callable) -> type[PopularityBank]:
         """A bank that can be looked into, with `echo` in place of its tracker."""
         return with_parts(PopularityBank, BankIntake=intake, MultiPopQueue=pop_queue, SampleAwareTracker=echo)
-
-    def hold(self, condition: Value, what: str) -> None:
-        self.m.d.sync += Assert(condition, what)
 
     def state(self, waiting: SimpleNamespace, inside: Value, wanted: Value, current: Value, watched: SimpleNamespace,
               roomless: Value, patience: Value, longest: int) -> None:  # fmt: skip

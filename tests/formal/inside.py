@@ -6,7 +6,34 @@ import sys
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-__all__ = ["elaborated", "keep_signals"]
+from amaranth.hdl import Array, Assert, Module, Signal, Value
+
+__all__ = ["Claims", "elaborated", "keep_signals"]
+
+
+class Claims:
+    """Adds assertions to a module, and names for what they are about: a trace shows them.
+
+    Args:
+        told: whether to assert anything. Without it, a mutant must be caught by what it does outside.
+    """
+
+    def __init__(self, m: Module, told: bool = True) -> None:
+        self.m, self.told = m, told
+
+    def hold(self, condition: Value, what: str) -> None:
+        if self.told:
+            self.m.d.sync += Assert(condition, what)
+
+    def named(self, name: str, value: Value) -> Signal:
+        signal = Signal(Value.cast(value).shape(), name=name)
+        self.m.d.comb += signal.eq(value)
+        return signal
+
+    def pick(self, name: str, rows: Array, index: Value) -> Signal:
+        signal = Signal(rows[0].shape(), name=name)
+        self.m.d.comb += signal.eq(rows[index])
+        return signal
 
 
 def keep_signals(component: Any, method: str, of: Any = None) -> SimpleNamespace:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Value
 from amaranth.lib import data
 
 from hotline_hw.shell.bus.read import ReadEngine
 from hotline_hw.spec.params import Geometry
 from tests.formal.dma_parts import with_parts
-from tests.formal.inside import keep_signals
+from tests.formal.inside import Claims, keep_signals
 from tests.formal.stores import Store
 
 __all__ = ["Inside"]
 
 
-class Inside:
+class Inside(Claims):
     """Adds the engine to a module, and assertions.
 
     Bursts that are under way are numbered by age, the oldest is 0. A beat is in the buffer until it leaves.
@@ -31,7 +31,8 @@ class Inside:
     """
 
     def __init__(self, m: Module, g: Geometry, block: type[ReadEngine], parts: dict, told: bool) -> None:
-        self.m, self.g, self.told = m, g, told
+        super().__init__(m, told)
+        self.g = g
         self.dut = with_parts(block, memory=SimpleNamespace(Memory=Store), **parts)(g, windows=1)
         self.dut._MustUse__used = True  # elaborated here, so that the proof can look inside
         self.u, address, faults, fill = [
@@ -43,20 +44,6 @@ class Inside:
         self.at, self.failed_id, self.bus_fault = address.at, faults.failed_id, faults.bus_fault
         names = ("order", "store", "rounds", "first_place", "next_place", "turns", "addresses")
         self.rows = SimpleNamespace(**{name: getattr(inside.submodules, name).rows for name in names})
-
-    def hold(self, condition: Value, what: str) -> None:
-        if self.told:
-            self.m.d.sync += Assert(condition, what)
-
-    def named(self, name: str, value: Value) -> Signal:
-        signal = Signal(Value.cast(value).shape(), name=name)
-        self.m.d.comb += signal.eq(value)
-        return signal
-
-    def pick(self, name: str, rows: Array, index: Value) -> Signal:
-        signal = Signal(rows[0].shape(), name=name)
-        self.m.d.comb += signal.eq(rows[index])
-        return signal
 
     def state(self, entries: Array, stale: Value) -> None:
         """All that does not depend on the watched burst.

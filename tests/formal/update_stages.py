@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from hotline_hw.core.bank.counter_update import is_due, rank_pairs, set_state
 from hotline_hw.core.layouts import select_one
 from hotline_hw.spec.params import Geometry
+from tests.formal.inside import Claims
 
 __all__ = ["Stages"]
 
 
-class Stages:
+class Stages(Claims):
     """Adds assertions to a module.
 
     Args:
@@ -29,7 +30,8 @@ class Stages:
         self, m: Module, g: Geometry, row: data.View, watched: int, below: Value, ways_in_use: tuple, age_period: Value,
         row_access: Value, updates: SimpleNamespace, lookups: SimpleNamespace,
     ) -> None:  # fmt: skip
-        self.m, self.g, self.row, self.watched = m, g, row, watched
+        super().__init__(m)
+        self.g, self.row, self.watched = g, row, watched
         self.usable = Mux(below, *ways_in_use)
         self.ways_in_use, self.age_period, self.u, self.l = ways_in_use, age_period, updates, lookups
         self.ways = range(g.ways)
@@ -60,9 +62,6 @@ class Stages:
             | ((view.valid[way] == row.valid[way]) & (view.counters[way] == row.counter[way]))
             for way in self.ways
         ).all()  # fmt: skip
-
-    def hold(self, condition: Value, what: str) -> None:
-        self.m.d.sync += Assert(condition, what)
 
     def same_flights(self, updates: list, held: Value, looking: Value, newest: data.View, set_mask: Value) -> None:
         """The reference follows the same updates and lookups. `newest` is the newest lookup."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.spec.params import Geometry
 from tests.formal.bank_parts import intake, queued
 from tests.formal.dma_parts import with_parts
-from tests.formal.inside import elaborated, keep_signals
+from tests.formal.inside import Claims, elaborated, keep_signals
 
 __all__ = ["BANK", "OnTheWay"]
 
@@ -20,7 +20,7 @@ BANK = with_parts(PopularityBank, BankIntake=intake)
 """A bank whose queues can be looked into. They are of registers (`Store`)."""
 
 
-class OnTheWay:
+class OnTheWay(Claims):
     """Adds assertions to a module. The updates of bank `home` that are on their way are counted from
     the one that goes next.
 
@@ -32,12 +32,10 @@ class OnTheWay:
     def __init__(
         self, m: Module, g: Geometry, home: Value, scatter: UpdateScatter, banks: list[PopularityBank]
     ) -> None:
-        self.m, self.g, self.home = m, g, home
+        super().__init__(m)
+        self.g, self.home = g, home
         self.scatter, self.s = scatter, elaborated(scatter, keep_signals(scatter, "elaborate"))
         self.banks = [elaborated(bank, keep_signals(bank, "_updates")) for bank in banks]
-
-    def hold(self, condition: Value, what: str) -> None:
-        self.m.d.sync += Assert(condition, what)
 
     def state(self, inside: Value, watching: Value, ahead: Value, tag: Value, weight: Value) -> None:
         """All of them.

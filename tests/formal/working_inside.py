@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from hotline_hw.core.bank.working import WorkingList
 from hotline_hw.spec.params import Geometry
-from tests.formal.inside import keep_signals
+from tests.formal.inside import Claims, keep_signals
 
 __all__ = ["Inside"]
 
 PLACED = 4  # the stage whose search is answered, and is written
 
 
-class Inside:
+class Inside(Claims):
     """Adds assertions to a module.
 
     Searches are in stages 0 (the entry) to 4 (placed). Those that have left are at positions 5 to 8, for four cycles.
@@ -26,7 +26,8 @@ class Inside:
     """
 
     def __init__(self, m: Module, g: Geometry, dut: WorkingList, block: type[WorkingList], stores: list) -> None:
-        self.m, self.g, self.dut, self.stores = m, g, dut, stores
+        super().__init__(m)
+        self.g, self.dut, self.stores = g, dut, stores
         self.u, self.tables, self.enter, self.look, self.decide, self.answer = [
             keep_signals(dut, name, of=block)
             for name in ("elaborate", "_tables", "_enter", "_look", "_decide", "_answer")
@@ -45,19 +46,6 @@ class Inside:
         self.stages = [*u.stages, *gone]
         self.wrote = [*u.wrote, older]  # wrote[n]: the search at position 4 + n has
         return module
-
-    def hold(self, condition: Value, what: str) -> None:
-        self.m.d.sync += Assert(condition, what)
-
-    def named(self, name: str, value: Value) -> Signal:
-        signal = Signal(Value.cast(value).shape(), name=name)
-        self.m.d.comb += signal.eq(value)
-        return signal
-
-    def pick(self, name: str, rows: Array, index: Value) -> Signal:
-        signal = Signal(rows[0].shape(), name=name)
-        self.m.d.comb += signal.eq(rows[index])
-        return signal
 
     def state(self, lookups: SimpleNamespace, enabled: Value, batch: SimpleNamespace, watch: Value, known: data.View,
               counts: Array, full: Value) -> None:  # fmt: skip

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 
 from hotline_hw.shell.bus.write import WriteEngine
 from hotline_hw.shell.layouts import Fault
 from tests.formal.dma_parts import with_parts
-from tests.formal.inside import elaborated, keep_signals
+from tests.formal.inside import Claims, elaborated, keep_signals
 from tests.formal.stores import Store
 
 __all__ = ["Inside"]
 
 
-class Inside:
+class Inside(Claims):
     """Builds an engine, and adds assertions to a module.
 
     A burst is in the judge, then in the queue, the oldest first, then sent or thrown away.
@@ -29,7 +29,7 @@ class Inside:
     """
 
     def __init__(self, m: Module, block: type[WriteEngine], parts: dict, told: bool, *how: object, **more: object):
-        self.m, self.told = m, told
+        super().__init__(m, told)
         self.dut = dut = with_parts(block, memory=SimpleNamespace(Memory=Store), **parts)(*how, **more)
         address, send, choose = (keep_signals(dut, name) for name in ("_address", "_send", "_choose"))
         self.u = elaborated(dut, keep_signals(dut, "elaborate", of=block))
@@ -44,10 +44,6 @@ class Inside:
         self.there = [age < self.u.queued for age in ages]
         self.begun = [send.number if age == 0 else Const(0, 1) for age in ages]  # beats that have left
         self._place()
-
-    def hold(self, condition: Value, what: str) -> None:
-        if self.told:
-            self.m.d.sync += Assert(condition, what)
 
     def _place(self) -> None:
         """Follows the watched burst, whose address is odd."""
