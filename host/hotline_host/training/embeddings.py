@@ -7,7 +7,7 @@ mini-batch is known, all but the step itself runs in threads beside the step bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from threading import Lock
@@ -30,6 +30,7 @@ from .optim import RowOptimizer
 from .part_of_pool import PartOfPool
 from .pool import EmbeddingPool
 from .resident_pool import ResidentPool
+from .snapshot import begun
 
 __all__ = ["PooledEmbeddings"]
 
@@ -332,9 +333,11 @@ class PooledEmbeddings:
         self.link.close()
 
 
-def _joined(parts: list[tuple[int, Iterator[Rows]]]) -> Iterator[Rows]:
+@begun
+def _joined(parts: list[tuple[int, Iterator[Rows]]]) -> Generator[Rows]:
     """The shards of several pools, each with the key of its first row."""
     try:
+        yield  # type: ignore[misc]
         for first, shards in parts:
             yield from map(partial(_moved, by=first), shards)  # a loop would hold a shard while the next is made
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from .checkpoint import Rows
 from .host_table import holed_zeros, host_table, host_zeros, region_tensor, shared_table
 from .initial_rows import InitialRows
 from .lazy_rows import LazyRows
-from .snapshot import Snapshot
+from .snapshot import Snapshot, begun
 
 __all__ = ["HostRows"]
 
@@ -97,16 +97,15 @@ class HostRows:
         drawn, block = (self._lazy.drawn(), self._lazy.block) if self._lazy else (None, 1)
         snapshot = self._snapshot = Snapshot(self.rows, self.state, hot, values, drawn=drawn, block=block)
 
-        def read() -> Iterator[Rows]:
+        @begun
+        def read() -> Generator[Rows]:
             try:
-                yield  # type: ignore[misc]  # once, so that closing it ends the snapshot even if no shard was read
+                yield  # type: ignore[misc]
                 yield from snapshot.shards(size)
             finally:
                 self._snapshot = None
 
-        shards = read()
-        next(shards)
-        return shards
+        return read()
 
     def load(self, shard: Rows) -> None:
         """Overwrites rows and states by those of a shard. Its keys are those of this object."""

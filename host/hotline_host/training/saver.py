@@ -55,7 +55,7 @@ class Saver:
         rows = shards(max(1, _SHARD_BYTES // row_bytes))
         if ranks.number == 0:
             # A chain is not closed if the writing fails: the other ranks give their part of every shard.
-            self._saving = Saving(folder, step, copy, rows if beside else chain(rows))
+            self._saving = Saving(folder, step, copy, chain(rows) if ranks.count > 1 and not beside else rows)
         if beside:
             return
         try:

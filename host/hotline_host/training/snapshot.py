@@ -8,8 +8,10 @@ A row is kept before it is written, so a shard may be copied while rows in it ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import wraps
 from threading import Lock
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +19,28 @@ from torch import Tensor
 
 from .checkpoint import Rows
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "begun"]
 
 _Values = tuple[Tensor, ...]
+_Item = TypeVar("_Item")
+_Parameters = ParamSpec("_Parameters")
+
+
+def begun(
+    function: Callable[_Parameters, Generator[_Item, None, None]],
+) -> Callable[_Parameters, Generator[_Item, None, None]]:
+    """Makes generators that have begun: closing one runs its `finally` even if nothing was read of it.
+
+    The function yields once, anything, before its first item.
+    """
+
+    @wraps(function)
+    def begin(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> Generator[_Item, None, None]:
+        generator = function(*arguments, **options)
+        next(generator)
+        return generator
+
+    return begin
 
 
 class Snapshot:
