@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import defaultdict
 
@@ -12,7 +11,6 @@ _MODULE = re.compile(r"^module .*?^endmodule", re.MULTILINE | re.DOTALL)
 _MEMORY = re.compile(r"^  reg \[(\d+):0\] ([a-z_]+?)(\d+) \[(\d+):0\];\n", re.MULTILINE)
 
 
-@functools.lru_cache(maxsize=4)  # a device is opened many times
 def interleave_memories(verilog: str) -> str:
     """Merges a module's memories `name0`, `name1`, ... of one shape into one two-dimensional memory, in Yosys' Verilog.
 

@@ -13,7 +13,6 @@ outside, but then checks that variable in every evaluation. So constants become 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import defaultdict
 
@@ -27,7 +26,6 @@ _ZERO = "always_zero"
 _DECLARATION = f"  reg {_ZERO};\n  always @(posedge clk) {_ZERO} <= {_ZERO} & rst;\n"
 
 
-@functools.lru_cache(maxsize=4)  # a device is opened many times
 def share_instances(verilog: str) -> tuple[str, str]:
     """Verilog of the same behaviour, and the Verilator configuration (.vlt) for it.
 

@@ -13,8 +13,7 @@ from hotline_device.device import DeviceError
 from hotline_hw.spec.params import Geometry
 from hotline_sim.build.cache import cached_build, digest, run_logged
 from hotline_sim.build.library import build_verilated, find_toolchain
-from hotline_sim.build.memories import interleave_memories
-from hotline_sim.build.sharing import share_instances
+from hotline_sim.build.rewriting import verilog_for_verilator
 from hotline_sim.build.sources import digest_sources, read_sources, write_sources
 from hotline_sim.build.tools import SAFE_OPTIMISATION, find_cocotb, find_icarus
 from hotline_sim.build.verilator import find_verilator
@@ -68,7 +67,7 @@ def _build_with_verilator(geometry: Geometry, simulator: str, waves: bool, top: 
     from cocotb_tools import config
 
     tools = find_toolchain()
-    verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top)))
+    verilog, sharing = verilog_for_verilator(core_verilog(geometry, top))
     ports = "".join(f'public_flat_rw -module "{top}" -var "{name}"\n' for name in PORT_NAMES[top])
     inputs = {"sharing.vlt": sharing, "ports.vlt": f"`verilator_config\n{ports}", f"{top}.v": verilog}
     main = Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"

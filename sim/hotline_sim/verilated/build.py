@@ -9,8 +9,7 @@ import hotline_sim
 from hotline_hw.spec.params import Geometry
 from hotline_sim.build.cache import cached_build, digest
 from hotline_sim.build.library import build_verilated, find_toolchain
-from hotline_sim.build.memories import interleave_memories
-from hotline_sim.build.sharing import share_instances
+from hotline_sim.build.rewriting import verilog_for_verilator
 from hotline_sim.build.sources import digest_sources, read_sources
 from hotline_sim.build.tools import SAFE_OPTIMISATION
 from hotline_sim.build.verilog import DEVICE_TOP, TOP, core_verilog
@@ -72,7 +71,7 @@ def build_library(geometry: Geometry, *, top: Top = CORE, trace: str | None = No
     """
     tools = find_toolchain()
     sources = read_sources(_PACKAGE, (*top.compiled, *top.included))
-    verilog, sharing = share_instances(interleave_memories(core_verilog(geometry, top.name)))
+    verilog, sharing = verilog_for_verilator(core_verilog(geometry, top.name))
     named = ("--top-module", top.name, "--prefix", f"V{top.name}")
     compiler_flags = [*_COMPILER_FLAGS, *([_FOR_THIS_PROCESSOR] if tools.native else [])]
     flags = [*_VERILATOR_FLAGS, *named, *([f"--trace-{trace}"] if trace else [])]
