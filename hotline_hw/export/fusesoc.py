@@ -28,6 +28,9 @@ filesets:
   bench:
     files: [@prefix@_tb.v]
     file_type: verilogSource
+  axil_crossing:
+    files: [@prefix@_axil_crossing.v]
+    file_type: verilogSource
   vivado:
     files: [@prefix@.xdc: {file_type: xdc}]
   quartus:
@@ -48,6 +51,10 @@ targets:
     <<: *lint
     filesets: [waivers, core]
     toplevel: @prefix@_core
+  lint_axil_crossing:
+    <<: *lint
+    filesets: [waivers, axil_crossing]
+    toplevel: @prefix@_axil_crossing
   sim:
     flow: sim
     flow_options:

@@ -11,6 +11,7 @@ from hotline_hw.spec.params import Geometry, GeometryError
 
 from .attributes import with_interfaces, with_prefix
 from .constraints import constraint_files
+from .crossing import crossing_files, crossing_names
 from .fusesoc import core_file
 from .generate import TOPS, generate_verilog, sidecar
 from .interfaces import Interface, Port, interfaces
@@ -51,6 +52,7 @@ def package_names(geometry: Geometry, prefix: str | None = None) -> list[str]:
         raise GeometryError(f"prefix {prefix!r} is no Verilog identifier: letters, digits and _, no digit first")
     verilog = [f"{_top(name, prefix)}.{suffix}" for name in _tops(geometry) for suffix in ("v", "json")]
     others = [f"{prefix}_tb.v", f"{prefix}.core", f"{prefix}.xdc", f"{prefix}.sdc", f"{prefix}.lpf"]
+    others += crossing_names(prefix)
     return [*verilog, *others, "component.xml", WAIVERS.name]
 
 
@@ -74,6 +76,7 @@ def package_files(
     # `description` and `top` are those of the whole accelerator, or of the core if there is nothing else.
     ports = description["ports"]
     texts |= constraint_files(prefix, top, [port["name"] for port in ports])
+    texts |= crossing_files(prefix, description["registers"]["bytes"])
     texts[f"{prefix}_tb.v"] = testbench(geometry, prefix)
     texts[f"{prefix}.core"] = core_file(prefix, top, geometry.name)
     texts["component.xml"] = component(

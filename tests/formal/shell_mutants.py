@@ -5,6 +5,7 @@ from __future__ import annotations
 
 __all__ = [
     "ACCOUNTS",
+    "AXIL_CROSSING",
     "AXIL_SPLIT",
     "DISPATCH",
     "GRANULES",
@@ -65,6 +66,23 @@ VERDICTS: Mutants = {
         "self.input.ready.eq(free & ~ending)", "self.input.ready.eq(free)",
     ),
     "verdicts of the last mini-batch stay": ("ending.eq(0), hold.eq(0), level.eq(0)", "ending.eq(0), level.eq(0)"),
+}  # fmt: skip
+
+AXIL_CROSSING: Mutants = {
+    "the answer of the request before": ("with m.Elif(~heard & ~finished)", "with m.Elif(~finished)"),
+    "a request is asked again": ("with m.Elif(~heard & ~finished)", "with m.Elif(~heard)"),
+    "an answer falls before its request": (
+        "answered.eq(asking & (answered | self.done))", "answered.eq(asking & self.done)",
+    ),
+    "carried out again while the request falls": ("self.asked.eq(asking & ~answered)", "self.asked.eq(asking)"),
+    "an address is sent twice": ("(address_sent | far.awready)", "far.awready"),
+    "data is sent twice": ("(data_sent | far.wready)", "far.wready"),
+    "a read is sent twice": ("(sent | far.arready)", "far.arready"),
+    "a write goes without its data": ("write.wants.eq(has_address & has_data)", "write.wants.eq(has_address)"),
+    "an address passes the register": ("far.awaddr.eq(address)", "far.awaddr.eq(near.awaddr)"),
+    "the next read overtakes": ("near.arready.eq(~has_address)", "near.arready.eq(1)"),
+    "the answer of the read before": ("near.rdata.eq(word)", "near.rdata.eq(near.rdata)"),
+    "a response that is not kept": ("near.bresp.eq(response)", "near.bresp.eq(far.bresp)"),
 }  # fmt: skip
 
 AXIL_SPLIT: Mutants = {

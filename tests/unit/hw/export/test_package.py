@@ -182,7 +182,7 @@ def fusesoc(folder: Path, target: str, prefix: str = "hotline_tiny") -> subproce
 
 
 @needs("verilator")
-@pytest.mark.parametrize("target", ["lint", "lint_core"])
+@pytest.mark.parametrize("target", ["lint", "lint_core", "lint_axil_crossing"])
 def test_fusesoc_lints(tiny, target):
     run = fusesoc(tiny, target)
     assert run.returncode == 0 and "%Warning" not in run.stdout + run.stderr, run.stdout + run.stderr
