@@ -159,9 +159,13 @@ def connect_lists(m: Module, core: HotlineCore, banks: list[PopularityBank]) -> 
     # stands, and no simulator has to look at it.
     start = Signal()
     enable = Signal()
-    m.d.sync += [start.eq(core.working_start), enable.eq(core.working_enable)]
+    all_ready = Signal()  # in the cycle before, and `start` was low
+    m.d.sync += [
+        start.eq(core.working_start), enable.eq(core.working_enable),
+        all_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
+    ]  # fmt: skip
     m.d.comb += [
-        core.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
+        core.working_ready.eq(~start & all_ready),
         core.working_full.eq(Cat(bank.working_full for bank in banks).any()),
     ]
     for bank in banks:

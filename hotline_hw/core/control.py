@@ -20,7 +20,8 @@ class TrackerControl(wiring.Component):
     """Keeps the budget, clears the tracker, dumps and restores it, and starts SELECT.
 
     Ports:
-        command_write, command: A command, a register write. It is carried out a cycle later.
+        command_write: A command, a register write. It is carried out a cycle later.
+        command_is: Which one: a bit for each `Command`, in its order. No bit is set if the code is unknown.
         hot_rows_write, write_data: A write of HOT_ROWS, likewise.
         hot_rows, index_bits: Register values.
         busy: A mini-batch is in the core, or starts.
@@ -52,7 +53,7 @@ class TrackerControl(wiring.Component):
         super().__init__(
             {
                 "command_write": In(1),
-                "command": In(32),
+                "command_is": In(len(Command)),
                 "hot_rows_write": In(1),
                 "write_data": In(32),
                 "hot_rows": Out(geometry.hot_rows_bits),
@@ -99,7 +100,7 @@ class TrackerControl(wiring.Component):
         too_many = Signal()
         m.d.sync += [
             commands.eq(self.command_write), resizes.eq(self.hot_rows_write),
-            *(flag.eq(self.command == code) for code, flag in is_.items()),
+            Cat(is_.values()).eq(self.command_is),
             asked_rows.eq(self.write_data), too_many.eq(self.write_data > g.hot_capacity),
         ]  # fmt: skip
         asked = commands | resizes

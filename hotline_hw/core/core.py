@@ -181,7 +181,9 @@ class HotlineCore(wiring.Component):
         fork(m, classifier.output, sinks)
         m.submodules.selector = selector = HotSetSelector(g)
         updating = connect_updates(m, updates, banks, csr)
+        occupied = Signal()  # `busy` or `unpacker.started`, a cycle ago
         m.d.comb += busy.eq(in_core | behind | updating)
+        m.d.sync += occupied.eq(busy | unpacker.started)
         connect_selector(m, selector, banks, control, csr)
         connect_front(m, front, gather, updates, control, selector)
 
@@ -225,10 +227,10 @@ class HotlineCore(wiring.Component):
         }
         counters = count(m, events, control)
         wiring.connect(m, wiring.flipped(self.s_axil), csr.bus)
-        status = Cat(busy | control.running, control.running, unpacker.newest_phase)
+        status = Cat(occupied | control.running, control.running, unpacker.newest_phase)
         connect_values(m, g, csr, control, selector, counters, status)
         errors = error_bits(unpacker, front, classifier, control)
-        connect_commands(m, self, csr, unpacker, control, errors, busy, finished)
+        connect_commands(m, self, csr, unpacker, control, errors, occupied, finished)
         m.submodules.interrupt = interrupt = InterruptLine()
         m.d.comb += [
             interrupt.causes.eq((csr.irq_status & csr.irq_enable).any()),

@@ -41,7 +41,7 @@ class RowPath(wiring.Component):
         rows: the answers: payload `read_beat`.
         keys: the names of the rows, if the descriptor wants them: payload `named_row`.
         output: the rows: payload `row_beat`.
-        row_came: high for a cycle when the last beat of a row leaves.
+        row_came: high for a cycle. The last beat of a row left in the cycle before.
         done: every row that was asked for has left, as of the cycle before. It is right three cycles after `start`.
         unknown_table, beyond_table: as in RowWalker.
     """
@@ -112,12 +112,13 @@ class RowPath(wiring.Component):
         wiring.connect(m, walker.keys, keys.input)
         wiring.connect(m, keys.output, wiring.flipped(self.keys))
 
-        # Requests. At most `limit` rows are due, those in the skid buffer too. Some of their reads are outstanding, and the others wait behind them.
+        # Requests. At most `limit` rows are due, those in the skid buffer too. Some of their reads are outstanding, and
+        # the others wait behind them.
         limit = 2 * g.read_tags
         due = Signal(range(limit + 1))
         room = Signal()
         asked = Signal()
-        came = Signal()
+        came = Signal()  # a row has left, in the cycle before
         m.d.comb += [
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
@@ -143,9 +144,9 @@ class RowPath(wiring.Component):
             row.payload.data.eq(aligned.data), row.payload.count.eq(aligned.count),
             row.payload.row_last.eq(aligned.end),
             row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
-            came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
         ]  # fmt: skip
+        m.d.sync += came.eq(self.output.valid & self.output.ready & self.output.payload.row_last)
         m.d.sync += self.done.eq(
             lists.done & in_memory.done & walker.idle & ~keys.output.valid & (due == 0) & ~aligner.busy
         )

@@ -57,7 +57,7 @@ class StreamPath(wiring.Component):
         completion_words: payload `single_word`.
         channels: to WriteEngine.
         done: all data of the descriptor has moved, as of the cycle before. It is right two cycles after `begin`.
-        state_moved: a beat of state moved.
+        state_moved: a beat of state moved, in the cycle before.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
     """
 
@@ -211,9 +211,10 @@ class StreamPath(wiring.Component):
             splitter.input.valid.eq(state.tvalid & ~selecting),
             state.tready.eq(Mux(selecting, packer.input.ready, splitter.input.ready)),
             moved.eq(state.tvalid & state.tready),
-            self.state_moved.eq(moved),
             last.eq(moved & state.tlast),
         ]  # fmt: skip
+
+        m.d.sync += self.state_moved.eq(moved)
 
         channel = self.channels[MAIN]
         packed = packer.output.payload
