@@ -176,6 +176,12 @@ class StreamPath(wiring.Component):
             m.d.sync += words.eq(words + more)
         return packer
 
+    def _channel(self, m: Module, number: int, name: str) -> stream.Interface:
+        """The input of a skid buffer in front of a channel. What a beat holds, and who may send, is chosen before it."""
+        m.submodules[f"{name}_slice"] = beats = SkidBuffer(write_beat(self.geometry))
+        wiring.connect(m, beats.output, wiring.flipped(self.channels[number]))
+        return beats.input
+
     def _main(self, m: Module, is_) -> Signal:
         """The channel MAIN: popular words, state, or data packed in granules.
 
@@ -216,7 +222,7 @@ class StreamPath(wiring.Component):
 
         m.d.sync += self.state_moved.eq(moved)
 
-        channel = self.channels[MAIN]
+        channel = self._channel(m, MAIN, "main")
         packed = packer.output.payload
         with m.If(is_[Opcode.DUMP]):
             forward(m, splitter.output, channel)
@@ -258,10 +264,11 @@ class StreamPath(wiring.Component):
             filler.input.payload.last.eq(flushing), filler.input.valid.eq(self.keys.valid | flushing),
             self.keys.ready.eq(filler.input.ready & ~flushing),
         ]  # fmt: skip
+        channel = self._channel(m, OTHER, "other")
         with m.If(is_[Opcode.GATHER]):
-            forward(m, filler.output, self.channels[OTHER])
+            forward(m, filler.output, channel)
         with m.Else():
-            forward(m, nonpopular.output, self.channels[OTHER])
+            forward(m, nonpopular.output, channel)
 
     def _small(self, m: Module) -> Signal:
         """The channel SMALL: verdicts, counts of lists, and completions, one at a time.
