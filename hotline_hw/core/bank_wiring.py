@@ -110,10 +110,10 @@ def connect_front(
         front.answer_valid.eq(gather.answer_valid),
         front.answer_front.eq(gather.answer_front),
         front.answer_slot.eq(gather.answer_slot),
-        front.clear.eq(control.clear | control.restore_start),
         front.forget.eq(selector.running),
     ]
-    m.d.sync += front.over.eq(updates.over)
+    # The table is emptied a cycle after the tracker. The control holds mini-batches back for as long.
+    m.d.sync += [front.over.eq(updates.over), front.clear.eq(control.clear | control.restore_start)]
 
 
 def connect_selector(

@@ -136,4 +136,4 @@ def connect_commands(
         control.command_is.eq(command_is),
         control.write_data.eq(csr.write_data),
     ]
-    m.d.sync += [csr.error_set.eq(error_set), csr.irq_status_set.eq(Cat(finished, control.done, error_set.any()))]
+    m.d.sync += [csr.error_set.eq(error_set), csr.irq_status_set.eq(Cat(finished, control.done, csr.error_set.any()))]

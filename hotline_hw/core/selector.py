@@ -153,14 +153,9 @@ class HotSetSelector(wiring.Component):
 
         with m.FSM(init="IDLE"):
             with m.State("IDLE"):
+                m.d.sync += [bit.eq(g.counter_bits - 1), base.eq(0), total.eq(0), *start_walk(False)]
                 with m.If(self.start):
-                    m.d.sync += [
-                        self.running.eq(1),
-                        bit.eq(g.counter_bits - 1),
-                        base.eq(0),
-                        total.eq(0),
-                        *start_walk(False),
-                    ]
+                    m.d.sync += self.running.eq(1)
                     m.next = "IDLE_COUNT"
             for name, entries, count, following in (
                 ("IDLE", Eligible.IDLE, idle, "RECENT_COUNT"),

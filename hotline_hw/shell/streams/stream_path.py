@@ -177,7 +177,7 @@ class StreamPath(wiring.Component):
         return packer
 
     def _channel(self, m: Module, number: int, name: str) -> stream.Interface:
-        """The input of a skid buffer in front of a channel. What a beat holds, and who may send, is chosen before it."""
+        """The input of a skid buffer in front of a channel. Whose beat it is was chosen before it."""
         m.submodules[f"{name}_slice"] = beats = SkidBuffer(write_beat(self.geometry))
         wiring.connect(m, beats.output, wiring.flipped(self.channels[number]))
         return beats.input
