@@ -82,6 +82,7 @@ class OnTheWay(Claims):
         hold(~mine | (level <= g.queue_depth), name + "no more than there is room for")
         free = g.queue_depth - level - chooses.freed
         hold(~mine | (chooses.spare == free - g.bank_ports), name + "places that are free")
+        hold(chooses.self.room == (~chooses.asks | (chooses.spare >= 0)), name + "whether there is room")
 
         # Those that were chosen.
         hold(
