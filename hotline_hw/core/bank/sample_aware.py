@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import Eligible, encode, entry_row, select_one
+from hotline_hw.lib.arithmetic import count_ones
 from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
@@ -351,7 +352,7 @@ class SampleAwareTracker(wiring.Component):
                 m.d.comb += eligible.eq(self.row_out.hot & ~self.row_out.referenced)
             with m.Case(Eligible.RECENT):
                 m.d.comb += eligible.eq(self.row_out.valid & ~self.row_out.hot & self.row_out.referenced)
-        m.d.sync += self.eligible.eq(sum((eligible[way] for way in range(g.ways)), Const(0)))
+        m.d.sync += self.eligible.eq(count_ones(eligible))
         with m.If(self.load):
             m.d.sync += [current.eq(eligible), current_hot.eq(self.row_out.hot)]
         with m.Else():
