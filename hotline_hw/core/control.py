@@ -31,7 +31,7 @@ class TrackerControl(wiring.Component):
         snapshot, clear_counters: Pulses to the counters.
         command_busy, command_code, hot_rows_range, restore_length, restore_entry: Error pulses.
         budget: To the banks. It settles within seven cycles of a HOT_ROWS write.
-        row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `SampleAwareTracker`.
+        row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `PopularityBank`.
         row_write, slot_write: The same, one bit a bank.
         row_out, slot_out: From each bank.
         dump, restore: Streams of `state_beat`.
@@ -40,7 +40,7 @@ class TrackerControl(wiring.Component):
         restore_start: Pulse. A RESTORE begins.
         restored: So many hot entries of a set were restored. It comes two cycles after the set's slots.
 
-    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 7 and RESTORE
+    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 9 and RESTORE
     `ways` + 4.
     """
 

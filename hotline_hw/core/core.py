@@ -33,7 +33,7 @@ from .bank_wiring import (
     place_banks,
 )
 from .control import TrackerControl
-from .layouts import axis_beat, fronted_beat, lookup_beat, pass_beat, state_beat, verdict_beat
+from .layouts import axis_beat, fronted_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -130,9 +130,7 @@ class HotlineCore(wiring.Component):
 
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
-        m.submodules.unpacked_slice = unpacked = SkidBuffer(lookup_beat(g))
-        wiring.connect(m, unpacker.output, unpacked.input)
-        wiring.connect(m, unpacked.output, hasher.input)
+        wiring.connect(m, unpacker.output, hasher.input)
         wiring.connect(m, hasher.output, front.input)
         wiring.connect(m, front.output, fronted.input)
         wiring.connect(m, fronted.output, scatter.input)

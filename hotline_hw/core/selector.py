@@ -24,7 +24,8 @@ class HotSetSelector(wiring.Component):
         demote      a walk until enough hot entries have fallen behind; their slots go into a FIFO.
         promote     a walk until the slots are used up; every row that becomes hot is an event.
 
-    All banks read the same set at a time. The walks that count take a cycle a set.
+    All banks read the same set at a time. The walks that count take a cycle a set. What goes to the banks counts there
+    a cycle later.
 
     Ports:
         start: Pulse. SELECT begins. The core must be idle.
@@ -41,7 +42,7 @@ class HotSetSelector(wiring.Component):
         eligible, any_left, pick_way, pick_tag, slot_out: From the ports of these names of each bank.
         event: Stream of `state_beat`, the answer.
 
-    Cost: (counter_bits + 3) * (sets + 8) cycles, and up to 4 for each set and 6 for each row that moves, twice.
+    Cost: (counter_bits + 3) * (sets + 9) cycles, and up to 5 for each set and 7 for each row that moves, twice.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -75,7 +76,7 @@ class HotSetSelector(wiring.Component):
         counting = Signal()
         total = Signal(g.entries_bits)
         counted, cycles = sum_tree(m, "counted", list(self.eligible))
-        under_way = Signal(2 + cycles)  # memory, bank, sum over the banks
+        under_way = Signal(3 + cycles)  # way to the bank, memory, bank, sum over the banks
         m.d.sync += under_way.eq(Cat(counting, under_way))
         with m.If(under_way[-1]):
             m.d.sync += total.eq(total + counted)
@@ -107,10 +108,11 @@ class HotSetSelector(wiring.Component):
         old_key = Signal(g.key_bits)
         old_valid = Signal()
 
-        # A slot is given up in the cycle after its entry has moved, when the banks' slots are registered.
+        # A slot is given up two cycles after its entry has moved, when the banks' slots are registered.
+        moved = Signal()
         gives_up = Signal()
         m.d.comb += [vacated.w_en.eq(gives_up), vacated.w_data.eq(Cat(Array(offered["slots"])[bank], mixed))]
-        m.d.sync += gives_up.eq(0)
+        m.d.sync += [gives_up.eq(moved), moved.eq(0)]
 
         def start_walk(from_start: bool = True) -> list:
             return [set_.eq(self.select_start & self.set_mask if from_start else 0), left.eq(self.set_mask)]
@@ -216,6 +218,8 @@ class HotSetSelector(wiring.Component):
                 m.d.comb += self.load.eq(1)
                 m.next = "OFFER"
             with m.State("OFFER"):
+                m.next = "OFFERED"
+            with m.State("OFFERED"):
                 m.next = "FIND"
             with m.State("FIND"):
                 m.d.sync += bank.eq(first)
@@ -254,7 +258,7 @@ class HotSetSelector(wiring.Component):
                     m.next = "SEND"
                 with m.Else():
                     m.d.comb += self.demoted.eq(1)
-                    m.d.sync += [gives_up.eq(1), to_demote.eq(to_demote - 1), to_promote.eq(to_promote + 1)]
+                    m.d.sync += [moved.eq(1), to_demote.eq(to_demote - 1), to_promote.eq(to_promote + 1)]
                     m.next = "OFFER"
             with m.State("SEND"):
                 m.d.comb += [

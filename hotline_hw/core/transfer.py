@@ -70,7 +70,7 @@ class Transfer:
     def __post_init__(self) -> None:
         g = self.control.geometry
         self.slots = [Signal(g.slot_bits, name=f"slot{way}") for way in range(g.ways)]
-        self.way = Signal(range(g.ways + 2), name="way")
+        self.way = Signal(range(g.ways + 3), name="way")
         self.sending_slots = Signal(name="sending_slots")
         self.beyond = Signal(g.ways, name="beyond")  # slots that no field of a slot holds
         self.judge = Signal(name="judge")
@@ -115,7 +115,9 @@ class Transfer:
     def dump_states(self, m: Module) -> None:
         """From DUMP_READ until the FSM is IDLE."""
         control, row = self.control, self.control.row_in
-        with m.State("DUMP_READ"):
+        with m.State("DUMP_READ"):  # the address is on its way to the banks
+            m.next = "DUMP_ARRIVE"
+        with m.State("DUMP_ARRIVE"):
             m.next = "DUMP_WAIT"
         with m.State("DUMP_WAIT"):
             m.next = "DUMP_LATCH"
@@ -133,11 +135,11 @@ class Transfer:
                 m.next = "DUMP_SLOT"
         with m.State("DUMP_SLOT"):
             m.d.sync += self.way.eq(self.way + 1)
-            with m.Switch(self.way):  # the slot read two cycles before
+            with m.Switch(self.way):  # the slot read three cycles before
                 for number, slot in enumerate(self.slots):
-                    with m.Case(number + 2):
+                    with m.Case(number + 3):
                         m.d.sync += slot.eq(Array(self.read_slots)[self.bank[_log2(_GROUP) :]])
-            with m.If(self.way == control.geometry.ways + 1):
+            with m.If(self.way == control.geometry.ways + 2):
                 m.d.sync += [self.way.eq(0), self.sending_slots.eq(1)]
                 m.next = "DUMP_SEND_SLOTS"
         with m.State("DUMP_SEND_SLOTS"):
