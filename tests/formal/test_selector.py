@@ -69,10 +69,8 @@ class SlotsAreUnique(wiring.Component):
             begins.eq(self.start & ~dut.running),
         ]
         takes_over, cleared, lasted = Signal(), Signal(), Signal()
-        demoted = Signal()  # the bank carries it out, and shows the slot
         m.d.comb += takes_over.eq(promotes & (vacant != 0))
         m.d.sync += [
-            demoted.eq(demotes),
             Assume(hot_rows <= g.hot_capacity, "a budget there is"),
             Assume(~(self.start | dut.running) | ~(self.clear | self.restored.any()), "one command at a time"),
             cleared.eq(self.clear),
@@ -85,7 +83,7 @@ class SlotsAreUnique(wiring.Component):
             ),
             Assume(~self.eligible[0][-1] | ~self.eligible[0][0], "no more entries than ways"),
             Assume(~self.eligible[1][-1] | ~self.eligible[1][0], "no more entries than ways"),
-            Assume(~demoted | used.bit_select(self.slot_out, 1), "what leaves has a slot"),
+            Assume(~demotes | used.bit_select(self.slot_out, 1), "what leaves has a slot"),
             Assume(~(dut.event.valid & event.last) | (vacant == 0), "as many rows want to become hot as were counted"),
             Assert(~promotes | ~used.bit_select(dut.slot_in, 1), "a slot is given to one row"),
             Assert(~promotes | (dut.slot_in < hot_rows), "a slot is in the budget"),
@@ -103,7 +101,7 @@ class SlotsAreUnique(wiring.Component):
             m.d.sync += used.eq(in_use)
         with m.Elif(promotes):
             m.d.sync += used.eq(used | (Const(1, g.hot_capacity) << dut.slot_in))
-        with m.Elif(demoted):
+        with m.Elif(demotes):
             m.d.sync += used.eq(used & ~(Const(1, g.hot_capacity) << self.slot_out))
         with m.If(begins):
             m.d.sync += [promotions.eq(0), demotions.eq(0), vacant.eq(0), free.eq(hot_rows - dut.hot_count)]

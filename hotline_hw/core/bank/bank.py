@@ -61,8 +61,7 @@ class PopularityBank(wiring.Component):
         age_period: Register AGE_PERIOD.
         budget: As in the tracker.
         row_access and the other ports of `row_ports`: As in the tracker, but inputs count a cycle later. `row_in` must
-            still be there then. `row_write`, `slot_write` and `pick_take` are this bank's own. The others go to all
-            banks.
+            still be there then. `row_write` and `entry_write` are this bank's own. The others go to all banks.
 
     Ports with a shell, where a `WorkingList` stands between tracker and MultiPopQueue:
         working_start, working_ready, working_enable, working_full: As `start`, `ready`, `enable` and `full` in
@@ -156,7 +155,7 @@ class PopularityBank(wiring.Component):
                 answers.push_valid.eq(tracker.answer_valid),
                 answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
             ]
-        # What reaches all banks at a time is registered in each. `row_in`, which is wide, stays as it is for two cycles.
+        # What reaches all banks at a time is registered in each. `row_in`, which is wide, stays for two cycles.
         for name, member in row_ports(g).items():
             here, there = getattr(self, name), getattr(tracker, name)
             if name == "row_in":
