@@ -211,7 +211,7 @@ class WriteEngine(wiring.Component):
         buffers = []
         for number, channel in enumerate(self.channels):
             # These may be unfinished: issued bursts, bursts in the queue to be thrown away, and those to be judged.
-            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1 + WindowCheck.LATENCY)
+            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1 + BurstJudge.HOLDS)
             m.submodules[f"buffer{number}"] = buffer
             m.d.comb += [buffer.target.eq(channel.target), buffer.load.eq(channel.load)]
             wiring.connect(m, wiring.flipped(channel.beats), buffer.beats)
