@@ -42,7 +42,7 @@ def count(m: Module, events: dict[str, Value], control: TrackerControl) -> Count
     m.submodules.counters = counters = CounterBank({name: len(event) for name, event in events.items()})
     for name, event in events.items():
         m.d.comb += getattr(counters, name).eq(event)
-    m.d.sync += [counters.snapshot.eq(control.snapshot), counters.clear.eq(control.clear_counters)]
+    m.d.comb += [counters.snapshot.eq(control.snapshot), counters.clear.eq(control.clear_counters)]
     return counters
 
 
