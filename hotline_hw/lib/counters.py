@@ -21,8 +21,8 @@ class CounterBank(wiring.Component):
     """64-bit counters, read through a snapshot, so that all values are of one instant.
 
     A counter has three parts. Each part adds in the cycle after the one below it, and takes the snapshot and
-    the clearing in that cycle too. So a value is as if it was taken at once. A reset clears counters as `clear` does: the
-    hundreds of bits then have no reset besides, which would be a late input of their clearing.
+    the clearing in that cycle too. So a value is as if it was taken at once. A reset clears counters as `clear` does,
+    a cycle later: the hundreds of bits then have no reset besides, which would be a late input of their clearing.
 
     Ports:
         `name`: added to that counter in every cycle. It is as wide as the largest increment.
