@@ -66,6 +66,7 @@ class Inside(Claims):
         asked = u.lookups.asked
         hold(~waiting.valid | (asked == sum(waiting.lanes)), "how many it asks for")
         hold(~waiting.valid | (lookups.asks == (asked != 0)), "whether it asks")
+        hold(lookups.self.room == (~lookups.asks | (lookups.spare >= 0)), "whether there is room")
         for lane, (rank, tag) in enumerate(zip(waiting.ranks, waiting.tags, strict=True)):
             here = waiting.valid & waiting.lanes[lane]
             hold(~here | (rank == sum(waiting.lanes[:lane], Const(0))), f"the rank of lane {lane}")

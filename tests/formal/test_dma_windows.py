@@ -90,8 +90,10 @@ def bit_check(bit: int) -> type[WindowCheck]:
                 with m.If(self.enable):
                     m.d.sync += held.eq(chosen)
                 chosen = held
-            right = Mux(self.write, window.write, window.read)
-            m.d.comb += self.inside.eq(right & window.pages.bit_select(chosen, 1))
+            m.d.comb += [
+                self.rights.eq(Mux(self.write, window.write, window.read)),
+                self.within.eq(window.pages.bit_select(chosen, 1)), self.inside.eq(self.within & self.rights),
+            ]  # fmt: skip
             return m
 
     return BitCheck
@@ -219,11 +221,13 @@ def test_an_engine_that_does_not_ask_is_caught(engine, axi, mutant, tmp_path):
 JUDGE_MUTANTS = {
     "another page is judged": ("at[len(at) - (64 - PAGE_BITS) :]", "at[len(at) - (64 - PAGE_BITS) + 1 :]"),
     "the verdict on another burst": ("check.enable.eq(move)", "check.enable.eq(1)"),
+    "the verdict on the burst behind": ("(out.within & check.rights)", "(check.within & check.rights)"),
+    "a window without the right": ("(out.within & check.rights)", "out.within"),
 }
 
 
 @pytest.mark.parametrize("mutant", JUDGE_MUTANTS)
 def test_a_broken_judge_is_caught(mutant, tmp_path):
-    dut = with_parts(WriteEngine, BurstJudge=mutated(BurstJudge, *JUDGE_MUTANTS[mutant]))
+    dut = with_parts(ReadEngine, BurstJudge=mutated(BurstJudge, *JUDGE_MUTANTS[mutant]))
     with pytest.raises(PropertyFailed):
-        check(allowed(dut, "aw", bit_check(0), by_bit(0)), tmp_path, cycles=18)
+        check(allowed(dut, "ar", bit_check(0), by_bit(0)), tmp_path, cycles=READY["ar"] + 16)

@@ -46,7 +46,7 @@ class OnTheWay(Claims):
         """
         s = self.s
         self.watched = (watching, ahead, tag, weight)
-        self.hold(~s.gains.stop, "no gain is handed out")
+        self.hold(~s.gains.stop & ~s.given.output.valid & s.given.input.ready, "no gain is handed out")
         self.hold(~(s.counted_valid & s.counted.learn & s.counted.end), "no mini-batch ends that is learned from")
         self.hold(~watching | (ahead < inside), "the watched update is on its way")
         for number, bank in enumerate(self.banks):
@@ -82,6 +82,7 @@ class OnTheWay(Claims):
         hold(~mine | (level <= g.queue_depth), name + "no more than there is room for")
         free = g.queue_depth - level - chooses.freed
         hold(~mine | (chooses.spare == free - g.bank_ports), name + "places that are free")
+        hold(chooses.self.room == (~chooses.asks | (chooses.spare >= 0)), name + "whether there is room")
 
         # Those that were chosen.
         hold(

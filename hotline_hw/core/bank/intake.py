@@ -26,7 +26,7 @@ class BankIntake(wiring.Component):
         items: The lanes' items.
         load: That pass becomes the current one.
         asked: How many items of the current pass are the bank's.
-        room: The bank can take them.
+        room: The bank can take them. It comes from a register.
         take: Every bank can take its own, and the pass goes in.
         freed: So many places are free again. They count from the next cycle but one.
         head, head_valid, pop: As in `MultiPushQueue`.
@@ -40,7 +40,7 @@ class BankIntake(wiring.Component):
             {
                 "lanes": In(geometry.lanes), "rank_is": In(geometry.lanes).array(geometry.bank_ports),
                 "items": In(width).array(geometry.lanes),
-                "load": In(1), "asked": Out(count), "room": Out(1), "take": In(1), "freed": In(count),
+                "load": In(1), "asked": Out(count), "room": Out(1, init=1), "take": In(1), "freed": In(count),
                 "head": Out(width), "head_valid": Out(1), "pop": In(1),
             }
         )  # fmt: skip
@@ -66,19 +66,25 @@ class BankIntake(wiring.Component):
             m.d.comb += queue.push[port].eq(chosen)
             some.append(choice.any())
         asks = Signal()
+        asks_next = Signal()
+        m.d.comb += asks_next.eq(Mux(self.load, some[0], asks))
+        m.d.sync += asks.eq(asks_next)
         with m.If(self.load):
-            m.d.sync += [asks.eq(some[0]), self.asked.eq(sum(some[1:], some[0]))]
+            m.d.sync += self.asked.eq(sum(some[1:], some[0]))
 
         # Places that are free when a pass of this bank's alone has gone in. The sign tells whether it may.
         spare = Signal(signed(g.queue_depth.bit_length() + 1), init=g.queue_depth - g.bank_ports)
+        more = Signal.like(spare)
+        less = Signal.like(spare)
         freed = Signal.like(self.freed)
         m.d.comb += [
-            self.room.eq(~asks | (spare >= 0)),
+            more.eq(spare + freed), less.eq(spare + freed - self.asked),
             queue.push_count.eq(self.asked), queue.push_valid.eq(self.take),
             self.head.eq(queue.head), self.head_valid.eq(queue.head_valid), queue.pop.eq(self.pop),
         ]  # fmt: skip
         m.d.sync += [
             freed.eq(self.freed),
-            spare.eq(Mux(self.take, spare + freed - self.asked, spare + freed)),
+            spare.eq(Mux(self.take, less, more)),
+            self.room.eq(~asks_next | ~Mux(self.take, less < 0, more < 0)),
         ]
         return m

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.bank.bank import answer_layout, bank_heads
 from hotline_hw.core.bank.working import place_layout
 from hotline_hw.core.layouts import pass_beat, result_beat, update_lane
+from hotline_hw.lib.muxes import choose
 from hotline_hw.spec.descriptors import COLD_BANK, COLD_HELD, NOT_LISTED, VALUE_FIELD
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD
@@ -101,12 +102,12 @@ class BankGather(wiring.Component):
             m.d.sync += [valids[3].eq(valids[2]), chosen.eq(fetched)]
             for lane in lanes:
                 source = fetched.lanes[lane]
-                m.d.sync += front_slots[lane].eq(Array(self.slots)[source.front])
+                m.d.sync += front_slots[lane].eq(choose(self.slots, source.front))
                 for first, answer in zip(groups, answers[lane], strict=True):
                     heads = [head.as_value() for bank in self.heads[first : first + _GROUP] for head in bank]
                     within = source.bank[: (min(g.banks, _GROUP) - 1).bit_length()]
                     at = Cat(source.rank[: (g.bank_ports - 1).bit_length()], within)
-                    m.d.sync += answer.eq(Array(heads)[at])
+                    m.d.sync += answer.as_value().eq(choose(heads, at))
 
         out = self.output.payload
         told = Signal(g.lanes)  # lanes of the output whose bank told of a row of the front table
@@ -120,7 +121,7 @@ class BankGather(wiring.Component):
                 answer = Signal(answer_layout(g), name=f"answer{lane}")
                 group = source.bank[(_GROUP - 1).bit_length() :]
                 of_groups = [of_group.as_value() for of_group in answers[lane]]
-                m.d.comb += answer.eq(Array(of_groups)[group] if len(group) else of_groups[0])
+                m.d.comb += answer.as_value().eq(choose(of_groups, group))
                 hit = Signal(name=f"hit{lane}")
                 m.d.comb += hit.eq(Mux(source.routed, answer.hit, source.fronted))
                 m.d.sync += [
