@@ -2610,11 +2610,11 @@ module hotline_edge_classifier_judged(rst, output__ready, output__payload, input
   end
 endmodule
 
-module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, row_out__2__valid
-, row_out__2__hot, row_out__2__referenced, row_out__2__age, row_out__2__counters, row_out__2__tags, slot_out__2, row_out__3__valid, row_out__3__hot, row_out__3__referenced, row_out__3__age, row_out__3__counters, row_out__3__tags, slot_out__3, row_out__4__valid, row_out__4__hot, row_out__4__referenced, row_out__4__age, row_out__4__counters, row_out__4__tags, slot_out__4, row_out__5__valid
-, row_out__5__hot, row_out__5__referenced, row_out__5__age, row_out__5__counters, row_out__5__tags, slot_out__5, row_out__6__valid, row_out__6__hot, row_out__6__referenced, row_out__6__age, row_out__6__counters, row_out__6__tags, slot_out__6, row_out__7__valid, row_out__7__hot, row_out__7__referenced, row_out__7__age, row_out__7__counters, row_out__7__tags, slot_out__7, dump__ready
-, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_is_2, command_is_3, command_is_4, command_is_5, index_bits, row_set, tag_in, make_hot, slot_in, running, row_out__0__valid, row_out__0__referenced, row_out__0__age, row_out__0__counters, hot_out__0, tag_out__0
+, slot_out__0, row_out__1__valid, row_out__1__referenced, row_out__1__age, row_out__1__counters, hot_out__1, tag_out__1, slot_out__1, row_out__2__valid, row_out__2__referenced, row_out__2__age, row_out__2__counters, hot_out__2, tag_out__2, slot_out__2, row_out__3__valid, row_out__3__referenced, row_out__3__age, row_out__3__counters, hot_out__3, tag_out__3
+, slot_out__3, row_out__4__valid, row_out__4__referenced, row_out__4__age, row_out__4__counters, hot_out__4, tag_out__4, slot_out__4, row_out__5__valid, row_out__5__referenced, row_out__5__age, row_out__5__counters, hot_out__5, tag_out__5, slot_out__5, row_out__6__valid, row_out__6__referenced, row_out__6__age, row_out__6__counters, hot_out__6, tag_out__6
+, slot_out__6, row_out__7__valid, row_out__7__referenced, row_out__7__age, row_out__7__counters, hot_out__7, tag_out__7, slot_out__7, dump__ready, restore__payload, write_data, command_write_etc, budget, restored, restore_entry, accessing, hot_rows, row_way, row_in__valid, row_in__referenced, row_in__age
+, row_in__counters, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, entry_write, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -2623,130 +2623,148 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire rst;
   input busy;
   wire busy;
+  input command_is_0;
+  wire command_is_0;
+  input command_is_1;
+  wire command_is_1;
+  input command_is_2;
+  wire command_is_2;
+  input command_is_3;
+  wire command_is_3;
+  input command_is_4;
+  wire command_is_4;
+  input command_is_5;
+  wire command_is_5;
   output [3:0] index_bits;
   wire [3:0] index_bits;
   output [8:0] row_set;
   wire [8:0] row_set;
+  output [32:0] tag_in;
+  reg [32:0] tag_in;
+  output make_hot;
+  reg make_hot;
+  output [12:0] slot_in;
+  reg [12:0] slot_in;
   output running;
   wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__hot;
-  wire [3:0] row_out__0__hot;
   input [3:0] row_out__0__referenced;
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
   input [31:0] row_out__0__counters;
   wire [31:0] row_out__0__counters;
-  input [131:0] row_out__0__tags;
-  wire [131:0] row_out__0__tags;
+  input [3:0] hot_out__0;
+  wire [3:0] hot_out__0;
+  input [32:0] tag_out__0;
+  wire [32:0] tag_out__0;
   input [12:0] slot_out__0;
   wire [12:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__hot;
-  wire [3:0] row_out__1__hot;
   input [3:0] row_out__1__referenced;
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
   input [31:0] row_out__1__counters;
   wire [31:0] row_out__1__counters;
-  input [131:0] row_out__1__tags;
-  wire [131:0] row_out__1__tags;
+  input [3:0] hot_out__1;
+  wire [3:0] hot_out__1;
+  input [32:0] tag_out__1;
+  wire [32:0] tag_out__1;
   input [12:0] slot_out__1;
   wire [12:0] slot_out__1;
   input [3:0] row_out__2__valid;
   wire [3:0] row_out__2__valid;
-  input [3:0] row_out__2__hot;
-  wire [3:0] row_out__2__hot;
   input [3:0] row_out__2__referenced;
   wire [3:0] row_out__2__referenced;
   input [7:0] row_out__2__age;
   wire [7:0] row_out__2__age;
   input [31:0] row_out__2__counters;
   wire [31:0] row_out__2__counters;
-  input [131:0] row_out__2__tags;
-  wire [131:0] row_out__2__tags;
+  input [3:0] hot_out__2;
+  wire [3:0] hot_out__2;
+  input [32:0] tag_out__2;
+  wire [32:0] tag_out__2;
   input [12:0] slot_out__2;
   wire [12:0] slot_out__2;
   input [3:0] row_out__3__valid;
   wire [3:0] row_out__3__valid;
-  input [3:0] row_out__3__hot;
-  wire [3:0] row_out__3__hot;
   input [3:0] row_out__3__referenced;
   wire [3:0] row_out__3__referenced;
   input [7:0] row_out__3__age;
   wire [7:0] row_out__3__age;
   input [31:0] row_out__3__counters;
   wire [31:0] row_out__3__counters;
-  input [131:0] row_out__3__tags;
-  wire [131:0] row_out__3__tags;
+  input [3:0] hot_out__3;
+  wire [3:0] hot_out__3;
+  input [32:0] tag_out__3;
+  wire [32:0] tag_out__3;
   input [12:0] slot_out__3;
   wire [12:0] slot_out__3;
   input [3:0] row_out__4__valid;
   wire [3:0] row_out__4__valid;
-  input [3:0] row_out__4__hot;
-  wire [3:0] row_out__4__hot;
   input [3:0] row_out__4__referenced;
   wire [3:0] row_out__4__referenced;
   input [7:0] row_out__4__age;
   wire [7:0] row_out__4__age;
   input [31:0] row_out__4__counters;
   wire [31:0] row_out__4__counters;
-  input [131:0] row_out__4__tags;
-  wire [131:0] row_out__4__tags;
+  input [3:0] hot_out__4;
+  wire [3:0] hot_out__4;
+  input [32:0] tag_out__4;
+  wire [32:0] tag_out__4;
   input [12:0] slot_out__4;
   wire [12:0] slot_out__4;
   input [3:0] row_out__5__valid;
   wire [3:0] row_out__5__valid;
-  input [3:0] row_out__5__hot;
-  wire [3:0] row_out__5__hot;
   input [3:0] row_out__5__referenced;
   wire [3:0] row_out__5__referenced;
   input [7:0] row_out__5__age;
   wire [7:0] row_out__5__age;
   input [31:0] row_out__5__counters;
   wire [31:0] row_out__5__counters;
-  input [131:0] row_out__5__tags;
-  wire [131:0] row_out__5__tags;
+  input [3:0] hot_out__5;
+  wire [3:0] hot_out__5;
+  input [32:0] tag_out__5;
+  wire [32:0] tag_out__5;
   input [12:0] slot_out__5;
   wire [12:0] slot_out__5;
   input [3:0] row_out__6__valid;
   wire [3:0] row_out__6__valid;
-  input [3:0] row_out__6__hot;
-  wire [3:0] row_out__6__hot;
   input [3:0] row_out__6__referenced;
   wire [3:0] row_out__6__referenced;
   input [7:0] row_out__6__age;
   wire [7:0] row_out__6__age;
   input [31:0] row_out__6__counters;
   wire [31:0] row_out__6__counters;
-  input [131:0] row_out__6__tags;
-  wire [131:0] row_out__6__tags;
+  input [3:0] hot_out__6;
+  wire [3:0] hot_out__6;
+  input [32:0] tag_out__6;
+  wire [32:0] tag_out__6;
   input [12:0] slot_out__6;
   wire [12:0] slot_out__6;
   input [3:0] row_out__7__valid;
   wire [3:0] row_out__7__valid;
-  input [3:0] row_out__7__hot;
-  wire [3:0] row_out__7__hot;
   input [3:0] row_out__7__referenced;
   wire [3:0] row_out__7__referenced;
   input [7:0] row_out__7__age;
   wire [7:0] row_out__7__age;
   input [31:0] row_out__7__counters;
   wire [31:0] row_out__7__counters;
-  input [131:0] row_out__7__tags;
-  wire [131:0] row_out__7__tags;
+  input [3:0] hot_out__7;
+  wire [3:0] hot_out__7;
+  input [32:0] tag_out__7;
+  wire [32:0] tag_out__7;
   input [12:0] slot_out__7;
   wire [12:0] slot_out__7;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] command;
-  wire [31:0] command;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input [1:0] command_write_etc;
   wire [1:0] command_write_etc;
   output [32:0] budget;
@@ -2755,12 +2773,12 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [2:0] restored = 3'h0;
   output restore_entry;
   reg restore_entry = 1'h0;
-  output [3:0] row_in__hot;
-  reg [3:0] row_in__hot = 4'h0;
   output accessing;
   reg accessing = 1'h1;
   output [13:0] hot_rows;
   reg [13:0] hot_rows = 14'h2000;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
   output [3:0] row_in__referenced;
@@ -2769,10 +2787,6 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [7:0] row_in__age = 8'h00;
   output [31:0] row_in__counters;
   reg [31:0] row_in__counters = 32'd0;
-  output [131:0] row_in__tags;
-  reg [131:0] row_in__tags = 132'h000000000000000000000000000000000;
-  output [1:0] row_way;
-  wire [1:0] row_way;
   output [7:0] row_write;
   reg [7:0] row_write;
   output clear;
@@ -2795,10 +2809,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg restore__ready;
   output restore_length;
   reg restore_length;
-  output [7:0] slot_write;
-  reg [7:0] slot_write;
-  output [12:0] slot_in;
-  reg [12:0] slot_in;
+  output [7:0] entry_write;
+  reg [7:0] entry_write;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output command_busy;
@@ -2814,32 +2826,32 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire [32:0] \$102 ;
+  wire \$102 ;
   wire \$103 ;
-  wire [7:0] \$104 ;
-  wire \$105 ;
+  wire \$104 ;
+  wire [32:0] \$105 ;
   wire \$106 ;
-  wire \$107 ;
+  wire [7:0] \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [1:0] \$11 ;
   wire \$110 ;
-  wire [32:0] \$111 ;
+  wire \$111 ;
   wire \$112 ;
-  wire [7:0] \$113 ;
-  wire \$114 ;
+  wire \$113 ;
+  wire [32:0] \$114 ;
   wire \$115 ;
-  wire \$116 ;
+  wire [7:0] \$116 ;
   wire \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire [2:0] \$12 ;
-  wire [32:0] \$120 ;
+  wire \$120 ;
   wire \$121 ;
-  wire [7:0] \$122 ;
-  wire \$123 ;
+  wire \$122 ;
+  wire [32:0] \$123 ;
   wire \$124 ;
-  wire \$125 ;
+  wire [7:0] \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
@@ -2849,20 +2861,20 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
-  wire [3:0] \$134 ;
+  wire \$134 ;
   wire \$135 ;
-  wire [12:0] \$136 ;
-  wire [12:0] \$137 ;
+  wire \$136 ;
+  wire [3:0] \$137 ;
   wire \$138 ;
-  wire \$139 ;
+  wire [12:0] \$139 ;
   wire [4:0] \$14 ;
-  wire [4:0] \$140 ;
+  wire [12:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire [7:0] \$143 ;
+  wire [4:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire \$146 ;
+  wire [7:0] \$146 ;
   wire \$147 ;
   wire \$148 ;
   wire \$149 ;
@@ -2873,23 +2885,23 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$153 ;
   wire \$154 ;
   wire \$155 ;
-  wire [14:0] \$156 ;
-  reg [12:0] \$157 ;
-  wire [14:0] \$158 ;
-  wire \$159 ;
+  wire \$156 ;
+  wire \$157 ;
+  wire \$158 ;
+  wire [14:0] \$159 ;
   wire [6:0] \$16 ;
-  wire [63:0] \$160 ;
-  wire [63:0] \$161 ;
+  wire [14:0] \$160 ;
+  wire \$161 ;
   wire [63:0] \$162 ;
   wire [63:0] \$163 ;
-  wire \$164 ;
-  wire [12:0] \$165 ;
-  wire [12:0] \$166 ;
+  wire [63:0] \$164 ;
+  wire [63:0] \$165 ;
+  wire \$166 ;
   wire [12:0] \$167 ;
   wire [12:0] \$168 ;
-  wire \$169 ;
+  wire [12:0] \$169 ;
   wire [7:0] \$17 ;
-  wire \$170 ;
+  wire [12:0] \$170 ;
   wire \$171 ;
   wire \$172 ;
   wire \$173 ;
@@ -2912,11 +2924,11 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$189 ;
   wire [9:0] \$19 ;
   wire \$190 ;
-  reg [14:0] \$191 ;
-  reg [8:0] \$192 ;
-  reg [32:0] \$193 ;
-  reg [2:0] \$194 ;
-  reg \$195 ;
+  wire \$191 ;
+  reg [14:0] \$192 ;
+  reg [8:0] \$193 ;
+  reg [32:0] \$194 ;
+  reg [2:0] \$195 ;
   reg \$196 ;
   reg \$197 ;
   reg \$198 ;
@@ -2926,50 +2938,54 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg \$200 ;
   reg \$201 ;
   reg \$202 ;
-  reg [13:0] \$203 ;
-  reg \$204 ;
-  reg [11:0] \$205 ;
-  reg \$206 ;
-  reg [3:0] \$207 ;
+  reg \$203 ;
+  reg [13:0] \$204 ;
+  reg \$205 ;
+  reg [11:0] \$206 ;
+  reg \$207 ;
   reg [3:0] \$208 ;
-  reg [3:0] \$209 ;
+  reg [32:0] \$209 ;
   wire [14:0] \$21 ;
-  reg [3:0] \$210 ;
-  reg [7:0] \$211 ;
-  reg [31:0] \$212 ;
-  reg [131:0] \$213 ;
-  reg [12:0] \$214 ;
-  reg [3:0] \$215 ;
-  reg \$216 ;
+  reg [12:0] \$210 ;
+  reg [3:0] \$211 ;
+  reg [3:0] \$212 ;
+  reg [3:0] \$213 ;
+  reg [7:0] \$214 ;
+  reg [31:0] \$215 ;
+  reg [3:0] \$216 ;
   reg \$217 ;
   reg \$218 ;
-  reg [2:0] \$219 ;
+  reg \$219 ;
   wire [14:0] \$22 ;
-  reg \$220 ;
+  reg [2:0] \$220 ;
   reg \$221 ;
-  reg [3:0] \$222 ;
-  reg \$223 ;
-  reg [8:0] \$224 ;
-  reg [11:0] \$225 ;
-  reg \$226 ;
+  reg \$222 ;
+  reg [3:0] \$223 ;
+  reg \$224 ;
+  reg [8:0] \$225 ;
+  reg [11:0] \$226 ;
   reg \$227 ;
-  reg [3:0] \$228 ;
-  reg [13:0] \$229 ;
+  reg \$228 ;
+  reg [3:0] \$229 ;
   wire [14:0] \$23 ;
-  reg [3:0] \$230 ;
-  reg [3:0] \$231 ;
-  reg [7:0] \$232 ;
-  reg [31:0] \$233 ;
-  reg [131:0] \$234 ;
-  reg [2:0] \$235 ;
-  reg [12:0] \$236 ;
+  reg [13:0] \$230 ;
+  reg [2:0] \$231 ;
+  reg [32:0] \$232 ;
+  reg [12:0] \$233 ;
+  reg [32:0] \$234 ;
+  reg [12:0] \$235 ;
+  reg [32:0] \$236 ;
   reg [12:0] \$237 ;
-  reg [12:0] \$238 ;
+  reg [32:0] \$238 ;
   reg [12:0] \$239 ;
   wire [14:0] \$24 ;
-  reg \$240 ;
+  reg [3:0] \$240 ;
   reg [3:0] \$241 ;
-  reg \$242 ;
+  reg [7:0] \$242 ;
+  reg [31:0] \$243 ;
+  reg \$244 ;
+  reg [3:0] \$245 ;
+  reg \$246 ;
   wire [14:0] \$25 ;
   wire [14:0] \$26 ;
   wire [14:0] \$27 ;
@@ -2989,68 +3005,68 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$4 ;
   wire \$40 ;
   wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
+  wire [27:0] \$42 ;
+  wire [28:0] \$43 ;
   wire \$44 ;
   wire \$45 ;
-  wire \$46 ;
-  wire \$47 ;
-  wire [27:0] \$48 ;
-  wire [28:0] \$49 ;
+  wire [3:0] \$46 ;
+  wire [3:0] \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
   wire \$50 ;
   wire \$51 ;
   wire [3:0] \$52 ;
-  wire [3:0] \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire [3:0] \$58 ;
-  wire \$59 ;
+  wire \$53 ;
+  wire [1:0] \$54 ;
+  wire [2:0] \$55 ;
+  wire [3:0] \$56 ;
+  wire [4:0] \$57 ;
+  wire [4:0] \$58 ;
+  wire [3:0] \$59 ;
   wire \$6 ;
-  wire [1:0] \$60 ;
-  wire [2:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire [4:0] \$63 ;
-  wire [4:0] \$64 ;
-  wire [3:0] \$65 ;
-  wire [3:0] \$66 ;
+  wire [3:0] \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire [9:0] \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [9:0] \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire [3:0] \$78 ;
-  wire [12:0] \$79 ;
+  wire [3:0] \$72 ;
+  wire [32:0] \$73 ;
+  wire [12:0] \$74 ;
+  wire [32:0] \$75 ;
+  wire [12:0] \$76 ;
+  wire [32:0] \$77 ;
+  wire [12:0] \$78 ;
+  wire [32:0] \$79 ;
   wire \$8 ;
   wire [12:0] \$80 ;
-  wire [12:0] \$81 ;
-  wire [12:0] \$82 ;
-  wire \$83 ;
-  wire [12:0] \$84 ;
-  wire [12:0] \$85 ;
-  wire [3:0] \$86 ;
-  wire [3:0] \$87 ;
-  wire \$88 ;
-  wire \$89 ;
+  wire \$81 ;
+  wire [3:0] \$82 ;
+  wire [3:0] \$83 ;
+  wire [3:0] \$84 ;
+  wire [7:0] \$85 ;
+  wire [31:0] \$86 ;
+  wire [12:0] \$87 ;
+  wire [12:0] \$88 ;
+  wire [3:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
+  wire [3:0] \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire [32:0] \$93 ;
+  wire \$93 ;
   wire \$94 ;
-  wire [7:0] \$95 ;
-  wire \$96 ;
+  wire \$95 ;
+  wire [32:0] \$96 ;
   wire \$97 ;
-  wire \$98 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
   reg [13:0] asked_rows = 14'h0000;
   reg [8:0] beyond = 9'h000;
@@ -3061,14 +3077,15 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [14:0] entries = 15'h0000;
   reg \final  = 1'h0;
   reg [3:0] fsm_state = 4'h1;
-  reg [3:0] group0_0 = 4'h0;
-  reg [3:0] group0_1 = 4'h0;
+  reg [32:0] group0_0 = 33'h000000000;
+  reg [12:0] group0_1 = 13'h0000;
   reg [3:0] group0_2 = 4'h0;
-  reg [7:0] group0_3 = 8'h00;
-  reg [31:0] group0_4 = 32'd0;
-  reg [131:0] group0_5 = 132'h000000000000000000000000000000000;
-  reg [12:0] group0_6 = 13'h0000;
+  reg [3:0] group0_3 = 4'h0;
+  reg [3:0] group0_4 = 4'h0;
+  reg [7:0] group0_5 = 8'h00;
+  reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
+  reg [3:0] \hot$103  = 4'h0;
   reg [11:0] index = 12'h000;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -3088,6 +3105,10 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [12:0] slot1 = 14'h2000;
   reg [12:0] slot2 = 13'h0000;
   reg [12:0] slot3 = 13'h0000;
+  reg [32:0] tag0 = 33'h000000000;
+  reg [32:0] tag1 = 33'h000000000;
+  reg [32:0] tag2 = 33'h000000000;
+  reg [32:0] tag3 = 33'h000000000;
   reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
@@ -3122,255 +3143,254 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$38  = quota >= 1'h1;
   assign \$39  = quota >= 2'h2;
   assign \$40  = quota >= 2'h3;
-  assign \$41  = command == 1'h1;
-  assign \$42  = command == 2'h2;
-  assign \$43  = command == 2'h3;
-  assign \$44  = command == 3'h4;
-  assign \$45  = command == 3'h5;
-  assign \$46  = command == 3'h6;
-  assign \$47  = command > 14'h2000;
-  assign \$48  = 1'h1 << \$140 [3:0];
-  assign \$49  = \$48  - 1'h1;
-  assign \$50  = index == last;
-  assign \$51  = index < budget[28:17];
-  assign \$52  = \$51  ? budget[16:13] : budget[12:9];
-  assign \$53  = ~ \beyond$90 ;
-  assign \$54  = slot0 < hot_rows;
-  assign \$55  = slot1 < hot_rows;
-  assign \$56  = slot2 < hot_rows;
-  assign \$57  = slot3 < hot_rows;
-  assign \$58  = \$53  & { \$57 , \$56 , \$55 , \$54  };
-  assign \$59  = counts & judge;
-  assign \$60  = 1'h0 + hot[0];
-  assign \$61  = \$60  + hot[1];
-  assign \$62  = \$61  + hot[2];
-  assign \$63  = \$62  + hot[3];
-  assign \$64  = counted ? \$63  : 5'h00;
-  assign \$65  = ~ \within ;
-  assign \$66  = row_in__hot & \$65 ;
-  assign \$67  = | \$66 ;
-  assign \$68  = judged & \$67 ;
-  assign \$69  = \$68  | unusable;
-  assign \$70  = ~ \$176 ;
-  assign \$71  = \$70  | leaves;
-  assign \$72  = walk + 1'h1;
-  assign \$73  = walk == 9'h1ff;
-  assign \$74  = ~ busy;
-  assign \$75  = resizes & \$74 ;
-  assign \$76  = ~ busy;
-  assign \$77  = commands & \$76 ;
-  assign \$78  = way + 1'h1;
-  assign \$83  = way == 3'h5;
-  assign \$84  = index + 1'h1;
-  assign \$85  = \final  ? 13'h0000 : \$84 ;
-  assign \$86  = ~ usable;
-  assign \$87  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$86 ;
-  assign \$88  = | \$87 ;
-  assign \$89  = ~ restore__payload[256];
-  assign \$90  = \$88  & \$89 ;
-  assign \$91  = restore__payload[63] & usable[0];
-  assign \$92  = restore__payload[63] & usable[0];
-  assign \$93  = \$92  ? restore__payload[32:0] : 33'h000000000;
+  assign \$41  = write_data > 14'h2000;
+  assign \$42  = 1'h1 << \$143 [3:0];
+  assign \$43  = \$42  - 1'h1;
+  assign \$44  = index == last;
+  assign \$45  = index < budget[28:17];
+  assign \$46  = \$45  ? budget[16:13] : budget[12:9];
+  assign \$47  = ~ \beyond$90 ;
+  assign \$48  = slot0 < hot_rows;
+  assign \$49  = slot1 < hot_rows;
+  assign \$50  = slot2 < hot_rows;
+  assign \$51  = slot3 < hot_rows;
+  assign \$52  = \$47  & { \$51 , \$50 , \$49 , \$48  };
+  assign \$53  = counts & judge;
+  assign \$54  = 1'h0 + hot[0];
+  assign \$55  = \$54  + hot[1];
+  assign \$56  = \$55  + hot[2];
+  assign \$57  = \$56  + hot[3];
+  assign \$58  = counted ? \$57  : 5'h00;
+  assign \$59  = ~ \within ;
+  assign \$60  = \hot$103  & \$59 ;
+  assign \$61  = | \$60 ;
+  assign \$62  = judged & \$61 ;
+  assign \$63  = \$62  | unusable;
+  assign \$64  = ~ \$178 ;
+  assign \$65  = \$64  | leaves;
+  assign \$66  = walk + 1'h1;
+  assign \$67  = walk == 9'h1ff;
+  assign \$68  = ~ busy;
+  assign \$69  = resizes & \$68 ;
+  assign \$70  = ~ busy;
+  assign \$71  = commands & \$70 ;
+  assign \$72  = way + 1'h1;
+  assign \$81  = way == 3'h6;
+  assign \$87  = index + 1'h1;
+  assign \$88  = \final  ? 13'h0000 : \$87 ;
+  assign \$89  = ~ usable;
+  assign \$90  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$89 ;
+  assign \$91  = | \$90 ;
+  assign \$92  = ~ restore__payload[256];
+  assign \$93  = \$91  & \$92 ;
   assign \$94  = restore__payload[63] & usable[0];
-  assign \$95  = \$94  ? restore__payload[55:48] : 8'h00;
-  assign \$96  = restore__payload[63] & usable[0];
-  assign \$97  = \$96  ? restore__payload[61] : 1'h0;
-  assign \$98  = restore__payload[63] & usable[0];
-  assign \$99  = \$98  ? restore__payload[62] : 1'h0;
-  assign \$100  = restore__payload[127] & usable[1];
-  assign \$101  = restore__payload[127] & usable[1];
-  assign \$102  = \$101  ? restore__payload[96:64] : 33'h000000000;
+  assign \$95  = restore__payload[63] & usable[0];
+  assign \$96  = \$95  ? restore__payload[32:0] : 33'h000000000;
+  assign \$97  = restore__payload[63] & usable[0];
+  assign \$98  = \$97  ? restore__payload[55:48] : 8'h00;
+  assign \$99  = restore__payload[63] & usable[0];
+  assign \$100  = \$99  ? restore__payload[61] : 1'h0;
+  assign \$101  = restore__payload[63] & usable[0];
+  assign \$102  = \$101  ? restore__payload[62] : 1'h0;
   assign \$103  = restore__payload[127] & usable[1];
-  assign \$104  = \$103  ? restore__payload[119:112] : 8'h00;
-  assign \$105  = restore__payload[127] & usable[1];
-  assign \$106  = \$105  ? restore__payload[125] : 1'h0;
-  assign \$107  = restore__payload[127] & usable[1];
-  assign \$108  = \$107  ? restore__payload[126] : 1'h0;
-  assign \$109  = restore__payload[191] & usable[2];
-  assign \$110  = restore__payload[191] & usable[2];
-  assign \$111  = \$110  ? restore__payload[160:128] : 33'h000000000;
+  assign \$104  = restore__payload[127] & usable[1];
+  assign \$105  = \$104  ? restore__payload[96:64] : 33'h000000000;
+  assign \$106  = restore__payload[127] & usable[1];
+  assign \$107  = \$106  ? restore__payload[119:112] : 8'h00;
+  assign \$108  = restore__payload[127] & usable[1];
+  assign \$109  = \$108  ? restore__payload[125] : 1'h0;
+  assign \$110  = restore__payload[127] & usable[1];
+  assign \$111  = \$110  ? restore__payload[126] : 1'h0;
   assign \$112  = restore__payload[191] & usable[2];
-  assign \$113  = \$112  ? restore__payload[183:176] : 8'h00;
-  assign \$114  = restore__payload[191] & usable[2];
-  assign \$115  = \$114  ? restore__payload[189] : 1'h0;
-  assign \$116  = restore__payload[191] & usable[2];
-  assign \$117  = \$116  ? restore__payload[190] : 1'h0;
-  assign \$118  = restore__payload[255] & usable[3];
-  assign \$119  = restore__payload[255] & usable[3];
-  assign \$120  = \$119  ? restore__payload[224:192] : 33'h000000000;
+  assign \$113  = restore__payload[191] & usable[2];
+  assign \$114  = \$113  ? restore__payload[160:128] : 33'h000000000;
+  assign \$115  = restore__payload[191] & usable[2];
+  assign \$116  = \$115  ? restore__payload[183:176] : 8'h00;
+  assign \$117  = restore__payload[191] & usable[2];
+  assign \$118  = \$117  ? restore__payload[189] : 1'h0;
+  assign \$119  = restore__payload[191] & usable[2];
+  assign \$120  = \$119  ? restore__payload[190] : 1'h0;
   assign \$121  = restore__payload[255] & usable[3];
-  assign \$122  = \$121  ? restore__payload[247:240] : 8'h00;
-  assign \$123  = restore__payload[255] & usable[3];
-  assign \$124  = \$123  ? restore__payload[253] : 1'h0;
-  assign \$125  = restore__payload[255] & usable[3];
-  assign \$126  = \$125  ? restore__payload[254] : 1'h0;
-  assign \$128  = | restore__payload[31:13];
-  assign \$129  = | restore__payload[95:77];
-  assign \$130  = | restore__payload[159:141];
-  assign \$131  = | restore__payload[223:205];
-  assign \$132  = restore__payload[256] == \final ;
-  assign \$133  = restore__payload[256] != \final ;
-  assign \$134  = way + 1'h1;
-  assign \$135  = way == 2'h3;
-  assign \$136  = index + 1'h1;
-  assign \$137  = \final  ? 13'h0000 : \$136 ;
-  assign \$138  = restore__valid & restore__payload[256];
-  assign \$139  = ~ selecting;
-  assign \$140  = 2'h3 + budget[32:29];
+  assign \$122  = restore__payload[255] & usable[3];
+  assign \$123  = \$122  ? restore__payload[224:192] : 33'h000000000;
+  assign \$124  = restore__payload[255] & usable[3];
+  assign \$125  = \$124  ? restore__payload[247:240] : 8'h00;
+  assign \$126  = restore__payload[255] & usable[3];
+  assign \$127  = \$126  ? restore__payload[253] : 1'h0;
+  assign \$128  = restore__payload[255] & usable[3];
+  assign \$129  = \$128  ? restore__payload[254] : 1'h0;
+  assign \$131  = | restore__payload[31:13];
+  assign \$132  = | restore__payload[95:77];
+  assign \$133  = | restore__payload[159:141];
+  assign \$134  = | restore__payload[223:205];
+  assign \$135  = restore__payload[256] == \final ;
+  assign \$136  = restore__payload[256] != \final ;
+  assign \$137  = way + 1'h1;
+  assign \$138  = way == 2'h3;
+  assign \$139  = index + 1'h1;
+  assign \$140  = \final  ? 13'h0000 : \$139 ;
+  assign \$141  = restore__valid & restore__payload[256];
+  assign \$142  = ~ selecting;
+  assign \$143  = 2'h3 + budget[32:29];
   assign row_set = walking ? walk : index[11:3];
-  assign hot = row_in__hot & \within ;
-  assign \$141  = ~ \$176 ;
-  assign \$142  = commands | resizes;
-  assign running = \$141  | \$142 ;
-  assign \$144  = walk == 9'h1ff;
+  assign hot = \hot$103  & \within ;
+  assign \$144  = ~ \$178 ;
   assign \$145  = commands | resizes;
-  assign \$146  = ~ busy;
-  assign \$147  = \$145  & \$146 ;
-  assign \$148  = ~ busy;
-  assign \$149  = resizes & \$148 ;
-  assign \$150  = ~ busy;
-  assign \$151  = commands & \$150 ;
-  assign \$152  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$153  = ~ \$152 ;
-  assign \$155  = restore__payload[256] != \final ;
-  assign \$156  = 1'h1 << index[2:0];
-  assign \$158  = 1'h1 << index[2:0];
-  assign \$159  = ~ selecting;
-  assign \$160  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, row_in__tags[32:0] } : 64'h0000000000000000;
-  assign \$161  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, row_in__tags[65:33] } : 64'h0000000000000000;
-  assign \$162  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, row_in__tags[98:66] } : 64'h0000000000000000;
-  assign \$163  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, row_in__tags[131:99] } : 64'h0000000000000000;
-  assign \$164  = sending_slots & \final ;
-  assign \$165  = row_in__hot[0] ? slot0 : 13'h0000;
-  assign \$166  = row_in__hot[1] ? slot1 : 13'h0000;
-  assign \$167  = row_in__hot[2] ? slot2 : 13'h0000;
-  assign \$168  = row_in__hot[3] ? slot3 : 13'h0000;
-  assign \$169  = commands | resizes;
-  assign \$170  = ~ \$176 ;
-  assign \$171  = busy | \$170 ;
-  assign \$172  = \$169  & \$171 ;
-  assign \$173  = commands & is_snapshot;
-  assign \$174  = ~ \$173 ;
+  assign running = \$144  | \$145 ;
+  assign \$147  = walk == 9'h1ff;
+  assign \$148  = commands | resizes;
+  assign \$149  = ~ busy;
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = ~ busy;
+  assign \$152  = resizes & \$151 ;
+  assign \$153  = ~ busy;
+  assign \$154  = commands & \$153 ;
+  assign \$155  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$156  = ~ \$155 ;
+  assign \$158  = restore__payload[256] != \final ;
+  assign \$159  = 1'h1 << index[2:0];
+  assign \$160  = 1'h1 << index[2:0];
+  assign \$161  = ~ selecting;
+  assign \$162  = row_in__valid[0] ? { 1'h1, \hot$103 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, tag0 } : 64'h0000000000000000;
+  assign \$163  = row_in__valid[1] ? { 1'h1, \hot$103 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, tag1 } : 64'h0000000000000000;
+  assign \$164  = row_in__valid[2] ? { 1'h1, \hot$103 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, tag2 } : 64'h0000000000000000;
+  assign \$165  = row_in__valid[3] ? { 1'h1, \hot$103 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, tag3 } : 64'h0000000000000000;
+  assign \$166  = sending_slots & \final ;
+  assign \$167  = \hot$103 [0] ? slot0 : 13'h0000;
+  assign \$168  = \hot$103 [1] ? slot1 : 13'h0000;
+  assign \$169  = \hot$103 [2] ? slot2 : 13'h0000;
+  assign \$170  = \hot$103 [3] ? slot3 : 13'h0000;
+  assign \$171  = commands | resizes;
+  assign \$172  = ~ \$178 ;
+  assign \$173  = busy | \$172 ;
+  assign \$174  = \$171  & \$173 ;
   assign \$175  = commands & is_snapshot;
-  assign \$176  = ! fsm_state;
-  assign \$177  = fsm_state == 1'h1;
-  assign \$178  = fsm_state == 2'h2;
-  assign \$179  = fsm_state == 2'h3;
-  assign \$180  = fsm_state == 3'h4;
-  assign \$181  = fsm_state == 3'h5;
-  assign \$182  = fsm_state == 3'h6;
-  assign \$183  = fsm_state == 3'h7;
-  assign \$184  = fsm_state == 4'h8;
-  assign \$185  = fsm_state == 4'h9;
-  assign \$186  = fsm_state == 4'ha;
-  assign \$187  = fsm_state == 4'hb;
-  assign \$188  = fsm_state == 4'hc;
-  assign \$189  = fsm_state == 4'hd;
-  assign \$190  = fsm_state == 4'he;
+  assign \$176  = ~ \$175 ;
+  assign \$177  = commands & is_snapshot;
+  assign \$178  = ! fsm_state;
+  assign \$179  = fsm_state == 1'h1;
+  assign \$180  = fsm_state == 2'h2;
+  assign \$181  = fsm_state == 2'h3;
+  assign \$182  = fsm_state == 3'h4;
+  assign \$183  = fsm_state == 3'h5;
+  assign \$184  = fsm_state == 3'h6;
+  assign \$185  = fsm_state == 3'h7;
+  assign \$186  = fsm_state == 4'h8;
+  assign \$187  = fsm_state == 4'h9;
+  assign \$188  = fsm_state == 4'ha;
+  assign \$189  = fsm_state == 4'hb;
+  assign \$190  = fsm_state == 4'hc;
+  assign \$191  = fsm_state == 4'hd;
   always @(posedge clk)
-    entries <= \$191 ;
+    entries <= \$192 ;
   always @(posedge clk)
-    beyond <= \$192 ;
+    beyond <= \$193 ;
   always @(posedge clk)
-    budget <= \$193 ;
+    budget <= \$194 ;
   always @(posedge clk)
-    quota <= \$194 ;
+    quota <= \$195 ;
   always @(posedge clk)
-    commands <= \$195 ;
+    commands <= \$196 ;
   always @(posedge clk)
-    resizes <= \$196 ;
+    resizes <= \$197 ;
   always @(posedge clk)
-    is_clear <= \$197 ;
+    is_clear <= \$198 ;
   always @(posedge clk)
-    is_dump <= \$198 ;
+    is_dump <= \$199 ;
   always @(posedge clk)
-    is_restore <= \$199 ;
+    is_restore <= \$200 ;
   always @(posedge clk)
-    is_snapshot <= \$200 ;
+    is_snapshot <= \$201 ;
   always @(posedge clk)
-    is_reset_counters <= \$201 ;
+    is_reset_counters <= \$202 ;
   always @(posedge clk)
-    is_select <= \$202 ;
+    is_select <= \$203 ;
   always @(posedge clk)
-    asked_rows <= \$203 ;
+    asked_rows <= \$204 ;
   always @(posedge clk)
-    too_many <= \$204 ;
+    too_many <= \$205 ;
   always @(posedge clk)
-    last <= \$205 ;
+    last <= \$206 ;
   always @(posedge clk)
-    \final  <= \$206 ;
+    \final  <= \$207 ;
   always @(posedge clk)
-    usable <= \$207 ;
+    usable <= \$208 ;
   always @(posedge clk)
-    group0_0 <= \$208 ;
+    group0_0 <= \$209 ;
   always @(posedge clk)
-    group0_1 <= \$209 ;
+    group0_1 <= \$210 ;
   always @(posedge clk)
-    group0_2 <= \$210 ;
+    group0_2 <= \$211 ;
   always @(posedge clk)
-    group0_3 <= \$211 ;
+    group0_3 <= \$212 ;
   always @(posedge clk)
-    group0_4 <= \$212 ;
+    group0_4 <= \$213 ;
   always @(posedge clk)
-    group0_5 <= \$213 ;
+    group0_5 <= \$214 ;
   always @(posedge clk)
-    group0_6 <= \$214 ;
+    group0_6 <= \$215 ;
   always @(posedge clk)
-    \within  <= \$215 ;
+    \within  <= \$216 ;
   always @(posedge clk)
-    judged <= \$216 ;
+    judged <= \$217 ;
   always @(posedge clk)
-    judge <= \$217 ;
+    judge <= \$218 ;
   always @(posedge clk)
-    counted <= \$218 ;
+    counted <= \$219 ;
   always @(posedge clk)
-    restored <= \$219 ;
+    restored <= \$220 ;
   always @(posedge clk)
-    restore_entry <= \$220 ;
+    restore_entry <= \$221 ;
   always @(posedge clk)
-    unusable <= \$221 ;
+    unusable <= \$222 ;
   always @(posedge clk)
-    row_in__hot <= \$222 ;
+    \hot$103  <= \$223 ;
   always @(posedge clk)
-    accessing <= \$223 ;
+    accessing <= \$224 ;
   always @(posedge clk)
-    walk <= \$224 ;
+    walk <= \$225 ;
   always @(posedge clk)
-    index <= \$225 ;
+    index <= \$226 ;
   always @(posedge clk)
-    walking <= \$226 ;
+    walking <= \$227 ;
   always @(posedge clk)
-    report <= \$227 ;
+    report <= \$228 ;
   always @(posedge clk)
-    fsm_state <= \$228 ;
+    fsm_state <= \$229 ;
   always @(posedge clk)
-    hot_rows <= \$229 ;
+    hot_rows <= \$230 ;
   always @(posedge clk)
-    row_in__valid <= \$230 ;
+    way <= \$231 ;
   always @(posedge clk)
-    row_in__referenced <= \$231 ;
+    tag0 <= \$232 ;
   always @(posedge clk)
-    row_in__age <= \$232 ;
+    slot0 <= \$233 ;
   always @(posedge clk)
-    row_in__counters <= \$233 ;
+    tag1 <= \$234 ;
   always @(posedge clk)
-    row_in__tags <= \$234 ;
+    slot1 <= \$235 ;
   always @(posedge clk)
-    way <= \$235 ;
+    tag2 <= \$236 ;
   always @(posedge clk)
-    slot0 <= \$236 ;
+    slot2 <= \$237 ;
   always @(posedge clk)
-    slot1 <= \$237 ;
-  always @(posedge clk)
-    slot2 <= \$238 ;
+    tag3 <= \$238 ;
   always @(posedge clk)
     slot3 <= \$239 ;
   always @(posedge clk)
-    sending_slots <= \$240 ;
+    row_in__valid <= \$240 ;
   always @(posedge clk)
-    \beyond$90  <= \$241 ;
+    row_in__referenced <= \$241 ;
   always @(posedge clk)
-    counts <= \$242 ;
+    row_in__age <= \$242 ;
+  always @(posedge clk)
+    row_in__counters <= \$243 ;
+  always @(posedge clk)
+    sending_slots <= \$244 ;
+  always @(posedge clk)
+    \beyond$90  <= \$245 ;
+  always @(posedge clk)
+    counts <= \$246 ;
   always @* begin
     if (starts_blocks) begin end
     \$20  = 9'h000;
@@ -3451,162 +3471,165 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = 13'h0000;
-    casez (way)
-      3'h0:
-          \$157  = slot0;
-      3'h1:
-          \$157  = slot1;
-      3'h2:
-          \$157  = slot2;
-      3'h3:
-          \$157  = slot3;
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          tag_in = tag0;
+      2'h1:
+          tag_in = tag1;
+      2'h2:
+          tag_in = tag2;
+      2'h3:
+          tag_in = tag3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$191  = \$1 [14:0];
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          make_hot = \hot$103 [0];
+      2'h1:
+          make_hot = \hot$103 [1];
+      2'h2:
+          make_hot = \hot$103 [2];
+      2'h3:
+          make_hot = \hot$103 [3];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          slot_in = slot0;
+      2'h1:
+          slot_in = slot1;
+      2'h2:
+          slot_in = slot2;
+      2'h3:
+          slot_in = slot3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$192  = \$1 [14:0];
     if (rst) begin
-      \$191  = 15'h0000;
+      \$192  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$192  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$193  = { \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$192  = 9'h000;
+      \$193  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$193 [32:29] = \$19 [3:0];
-    \$193 [8:0] = \$20 ;
-    \$193 [28:17] = \$32 ;
-    \$193 [12:9] = { \$36 , \$35 , \$34 , \$33  };
-    \$193 [16:13] = { \$40 , \$39 , \$38 , \$37  };
+    \$194 [32:29] = \$19 [3:0];
+    \$194 [8:0] = \$20 ;
+    \$194 [28:17] = \$32 ;
+    \$194 [12:9] = { \$36 , \$35 , \$34 , \$33  };
+    \$194 [16:13] = { \$40 , \$39 , \$38 , \$37  };
     if (rst) begin
-      \$193  = 33'h000000000;
+      \$194  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = \$31 [2:0];
+    \$195  = \$31 [2:0];
     if (rst) begin
-      \$194  = 3'h0;
+      \$195  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = command_write_etc[1];
-    if (rst) begin
-      \$195  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$196  = command_write_etc[0];
+    \$196  = command_write_etc[1];
     if (rst) begin
       \$196  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = \$41 ;
+    \$197  = command_write_etc[0];
     if (rst) begin
       \$197  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = \$42 ;
+    \$198  = command_is_0;
     if (rst) begin
       \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = \$43 ;
+    \$199  = command_is_1;
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$44 ;
+    \$200  = command_is_2;
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$45 ;
+    \$201  = command_is_3;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = \$46 ;
+    \$202  = command_is_4;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = command[13:0];
+    \$203  = command_is_5;
     if (rst) begin
-      \$203  = 14'h0000;
+      \$203  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$47 ;
+    \$204  = write_data[13:0];
     if (rst) begin
-      \$204  = 1'h0;
+      \$204  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = \$49 [11:0];
+    \$205  = \$41 ;
     if (rst) begin
-      \$205  = 12'h000;
+      \$205  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = \$50 ;
+    \$206  = \$43 [11:0];
     if (rst) begin
-      \$206  = 1'h0;
+      \$206  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$52 ;
+    \$207  = \$44 ;
     if (rst) begin
-      \$207  = 4'h0;
+      \$207  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$208  = row_out__0__valid;
-      3'h1:
-          \$208  = row_out__1__valid;
-      3'h2:
-          \$208  = row_out__2__valid;
-      3'h3:
-          \$208  = row_out__3__valid;
-      3'h4:
-          \$208  = row_out__4__valid;
-      3'h5:
-          \$208  = row_out__5__valid;
-      3'h6:
-          \$208  = row_out__6__valid;
-      3'h7:
-          \$208  = row_out__7__valid;
-    endcase
+    \$208  = \$46 ;
     if (rst) begin
       \$208  = 4'h0;
     end
@@ -3616,24 +3639,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$209  = row_out__0__hot;
+          \$209  = tag_out__0;
       3'h1:
-          \$209  = row_out__1__hot;
+          \$209  = tag_out__1;
       3'h2:
-          \$209  = row_out__2__hot;
+          \$209  = tag_out__2;
       3'h3:
-          \$209  = row_out__3__hot;
+          \$209  = tag_out__3;
       3'h4:
-          \$209  = row_out__4__hot;
+          \$209  = tag_out__4;
       3'h5:
-          \$209  = row_out__5__hot;
+          \$209  = tag_out__5;
       3'h6:
-          \$209  = row_out__6__hot;
+          \$209  = tag_out__6;
       3'h7:
-          \$209  = row_out__7__hot;
+          \$209  = tag_out__7;
     endcase
     if (rst) begin
-      \$209  = 4'h0;
+      \$209  = 33'h000000000;
     end
   end
   always @* begin
@@ -3641,24 +3664,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$210  = row_out__0__referenced;
+          \$210  = slot_out__0;
       3'h1:
-          \$210  = row_out__1__referenced;
+          \$210  = slot_out__1;
       3'h2:
-          \$210  = row_out__2__referenced;
+          \$210  = slot_out__2;
       3'h3:
-          \$210  = row_out__3__referenced;
+          \$210  = slot_out__3;
       3'h4:
-          \$210  = row_out__4__referenced;
+          \$210  = slot_out__4;
       3'h5:
-          \$210  = row_out__5__referenced;
+          \$210  = slot_out__5;
       3'h6:
-          \$210  = row_out__6__referenced;
+          \$210  = slot_out__6;
       3'h7:
-          \$210  = row_out__7__referenced;
+          \$210  = slot_out__7;
     endcase
     if (rst) begin
-      \$210  = 4'h0;
+      \$210  = 13'h0000;
     end
   end
   always @* begin
@@ -3666,24 +3689,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$211  = row_out__0__age;
+          \$211  = hot_out__0;
       3'h1:
-          \$211  = row_out__1__age;
+          \$211  = hot_out__1;
       3'h2:
-          \$211  = row_out__2__age;
+          \$211  = hot_out__2;
       3'h3:
-          \$211  = row_out__3__age;
+          \$211  = hot_out__3;
       3'h4:
-          \$211  = row_out__4__age;
+          \$211  = hot_out__4;
       3'h5:
-          \$211  = row_out__5__age;
+          \$211  = hot_out__5;
       3'h6:
-          \$211  = row_out__6__age;
+          \$211  = hot_out__6;
       3'h7:
-          \$211  = row_out__7__age;
+          \$211  = hot_out__7;
     endcase
     if (rst) begin
-      \$211  = 8'h00;
+      \$211  = 4'h0;
     end
   end
   always @* begin
@@ -3691,24 +3714,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$212  = row_out__0__counters;
+          \$212  = row_out__0__valid;
       3'h1:
-          \$212  = row_out__1__counters;
+          \$212  = row_out__1__valid;
       3'h2:
-          \$212  = row_out__2__counters;
+          \$212  = row_out__2__valid;
       3'h3:
-          \$212  = row_out__3__counters;
+          \$212  = row_out__3__valid;
       3'h4:
-          \$212  = row_out__4__counters;
+          \$212  = row_out__4__valid;
       3'h5:
-          \$212  = row_out__5__counters;
+          \$212  = row_out__5__valid;
       3'h6:
-          \$212  = row_out__6__counters;
+          \$212  = row_out__6__valid;
       3'h7:
-          \$212  = row_out__7__counters;
+          \$212  = row_out__7__valid;
     endcase
     if (rst) begin
-      \$212  = 32'd0;
+      \$212  = 4'h0;
     end
   end
   always @* begin
@@ -3716,24 +3739,24 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$213  = row_out__0__tags;
+          \$213  = row_out__0__referenced;
       3'h1:
-          \$213  = row_out__1__tags;
+          \$213  = row_out__1__referenced;
       3'h2:
-          \$213  = row_out__2__tags;
+          \$213  = row_out__2__referenced;
       3'h3:
-          \$213  = row_out__3__tags;
+          \$213  = row_out__3__referenced;
       3'h4:
-          \$213  = row_out__4__tags;
+          \$213  = row_out__4__referenced;
       3'h5:
-          \$213  = row_out__5__tags;
+          \$213  = row_out__5__referenced;
       3'h6:
-          \$213  = row_out__6__tags;
+          \$213  = row_out__6__referenced;
       3'h7:
-          \$213  = row_out__7__tags;
+          \$213  = row_out__7__referenced;
     endcase
     if (rst) begin
-      \$213  = 132'h000000000000000000000000000000000;
+      \$213  = 4'h0;
     end
   end
   always @* begin
@@ -3741,126 +3764,139 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$214  = slot_out__0;
+          \$214  = row_out__0__age;
       3'h1:
-          \$214  = slot_out__1;
+          \$214  = row_out__1__age;
       3'h2:
-          \$214  = slot_out__2;
+          \$214  = row_out__2__age;
       3'h3:
-          \$214  = slot_out__3;
+          \$214  = row_out__3__age;
       3'h4:
-          \$214  = slot_out__4;
+          \$214  = row_out__4__age;
       3'h5:
-          \$214  = slot_out__5;
+          \$214  = row_out__5__age;
       3'h6:
-          \$214  = slot_out__6;
+          \$214  = row_out__6__age;
       3'h7:
-          \$214  = slot_out__7;
+          \$214  = row_out__7__age;
     endcase
     if (rst) begin
-      \$214  = 13'h0000;
+      \$214  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = \$58 ;
-    if (rst) begin
-      \$215  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$216  = judge;
-    if (rst) begin
-      \$216  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$217  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$217  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$215  = row_out__0__counters;
+      3'h1:
+          \$215  = row_out__1__counters;
+      3'h2:
+          \$215  = row_out__2__counters;
+      3'h3:
+          \$215  = row_out__3__counters;
+      3'h4:
+          \$215  = row_out__4__counters;
+      3'h5:
+          \$215  = row_out__5__counters;
+      3'h6:
+          \$215  = row_out__6__counters;
+      3'h7:
+          \$215  = row_out__7__counters;
     endcase
+    if (rst) begin
+      \$215  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = \$52 ;
+    if (rst) begin
+      \$216  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = judge;
     if (rst) begin
       \$217  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = \$59 ;
+    \$218  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$218  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$218  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = \$64 [2:0];
+    \$219  = \$53 ;
     if (rst) begin
-      \$219  = 3'h0;
+      \$219  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = \$69 ;
+    \$220  = \$58 [2:0];
     if (rst) begin
-      \$220  = 1'h0;
+      \$220  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$221  = \$90 ;
-          end
-    endcase
+    \$221  = \$63 ;
     if (rst) begin
       \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = row_in__hot;
+    \$222  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$222  = \$93 ;
+          end
+    endcase
+    if (rst) begin
+      \$222  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$223  = \hot$103 ;
     if (judged) begin
-      \$222  = hot;
+      \$223  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -3868,53 +3904,49 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$81 ) begin
+            \$223  = \$82 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
-          \$222  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$222 [0] = \$99 ;
-            \$222 [1] = \$108 ;
-            \$222 [2] = \$117 ;
-            \$222 [3] = \$126 ;
+            \$223 [0] = \$102 ;
+            \$223 [1] = \$111 ;
+            \$223 [2] = \$120 ;
+            \$223 [3] = \$129 ;
           end
     endcase
     if (rst) begin
-      \$222  = 4'h0;
+      \$223  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = \$71 ;
+    \$224  = \$65 ;
     if (rst) begin
-      \$223  = 1'h1;
+      \$224  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = walk;
+    \$225  = walk;
     casez (fsm_state)
       4'h1:
-          \$224  = \$72 [8:0];
+          \$225  = \$66 [8:0];
     endcase
     if (rst) begin
-      \$224  = 9'h000;
+      \$225  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = index;
+    \$226  = index;
     casez (fsm_state)
       4'h1:
-          \$225  = 12'h000;
+          \$226  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -3922,107 +3954,42 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
-            \$225  = \$85 [11:0];
+            \$226  = \$88 [11:0];
           end
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$225  = \$137 [11:0];
-    endcase
-    if (rst) begin
-      \$225  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$226  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$73 ) begin
-            \$226  = 1'h0;
-          end
-      4'h0:
-          if (\$75 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$226  = 1'h1;
-            end
-          end else if (\$77 ) begin
-            if (is_clear) begin
-              \$226  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'h8:
-          /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$127 ) begin
-              if (restore__payload[256]) begin
-                \$226  = 1'h1;
-              end
-            end
-          end
       4'ha:
-          if (restore__valid) begin
-            if (\$133 ) begin
-              if (restore__payload[256]) begin
-                \$226  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
           /* empty */;
       4'hb:
-          if (\$138 ) begin
-            \$226  = 1'h1;
-          end
+          /* empty */;
+      4'hc:
+          \$226  = \$140 [11:0];
     endcase
     if (rst) begin
-      \$226  = 1'h1;
+      \$226  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = report;
+    \$227  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$73 ) begin
+          if (\$67 ) begin
             \$227  = 1'h0;
           end
       4'h0:
-          if (\$75 ) begin
+          if (\$69 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$227  = 1'h1;
             end
-          end else if (\$77 ) begin
+          end else if (\$71 ) begin
             if (is_clear) begin
               \$227  = 1'h1;
             end
@@ -4033,408 +4000,404 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$127 ) begin
-              \$227  = 1'h1;
+            if (\$130 ) begin
+              if (restore__payload[256]) begin
+                \$227  = 1'h1;
+              end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$133 ) begin
-              \$227  = 1'h1;
+            if (\$136 ) begin
+              if (restore__payload[256]) begin
+                \$227  = 1'h1;
+              end
             end
+          end
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$141 ) begin
+            \$227  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$227  = 1'h0;
+      \$227  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = fsm_state;
+    \$228  = report;
     casez (fsm_state)
       4'h1:
-          if (\$73 ) begin
-            \$228  = 4'h0;
+          if (\$67 ) begin
+            \$228  = 1'h0;
           end
       4'h0:
-          if (\$75 ) begin
+          if (\$69 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$228  = 4'h1;
+              \$228  = 1'h1;
             end
-          end else if (\$77 ) begin
+          end else if (\$71 ) begin
             if (is_clear) begin
-              \$228  = 4'h1;
+              \$228  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$130 ) begin
+              \$228  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$136 ) begin
+              \$228  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$228  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$67 ) begin
+            \$229  = 4'h0;
+          end
+      4'h0:
+          if (\$69 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$229  = 4'h1;
+            end
+          end else if (\$71 ) begin
+            if (is_clear) begin
+              \$229  = 4'h1;
             end
             if (is_dump) begin
-              \$228  = 4'h2;
+              \$229  = 4'h2;
             end
             if (is_restore) begin
-              \$228  = 4'h3;
+              \$229  = 4'h3;
             end
             if (is_select) begin
-              \$228  = 4'h4;
+              \$229  = 4'h4;
             end
           end
       4'h2:
-          \$228  = 4'h5;
+          if (\$81 ) begin
+            \$229  = 4'h5;
+          end
       4'h5:
-          \$228  = 4'h6;
+          if (dump__ready) begin
+            \$229  = 4'h6;
+          end
       4'h6:
-          \$228  = 4'h7;
-      4'h7:
           if (dump__ready) begin
-            \$228  = 4'h8;
-          end
-      4'h8:
-          if (\$83 ) begin
-            \$228  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$228  = 4'h2;
+            \$229  = 4'h2;
             if (\final ) begin
-              \$228  = 4'h0;
+              \$229  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$228  = 4'ha;
-            if (\$127 ) begin
-              \$228  = 4'hb;
+            \$229  = 4'h7;
+            if (\$130 ) begin
+              \$229  = 4'h8;
               if (restore__payload[256]) begin
-                \$228  = 4'h1;
+                \$229  = 4'h1;
               end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$228  = 4'hc;
-            if (\$133 ) begin
-              \$228  = 4'hb;
+            \$229  = 4'h9;
+            if (\$136 ) begin
+              \$229  = 4'h8;
               if (restore__payload[256]) begin
-                \$228  = 4'h1;
+                \$229  = 4'h1;
               end
             end
           end
-      4'hc:
-          if (\$135 ) begin
-            \$228  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$228  = 4'he;
-          if (\final ) begin
-            \$228  = 4'h0;
-          end
-        end
-      4'he:
-          \$228  = 4'h3;
+      4'h9:
+          \$229  = 4'ha;
+      4'ha:
+          \$229  = 4'hb;
       4'hb:
           if (\$138 ) begin
-            \$228  = 4'h1;
+            \$229  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$229  = 4'hd;
+          if (\final ) begin
+            \$229  = 4'h0;
+          end
+        end
+      4'hd:
+          \$229  = 4'h3;
+      4'h8:
+          if (\$141 ) begin
+            \$229  = 4'h1;
           end
       4'h4:
-          if (\$139 ) begin
-            \$228  = 4'h0;
+          if (\$142 ) begin
+            \$229  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$228  = 4'h1;
+      \$229  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = hot_rows;
+    \$230  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$75 ) begin
+          if (\$69 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$229  = asked_rows;
+              \$230  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$229  = 14'h2000;
+      \$230  = 14'h2000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = row_in__valid;
+    \$231  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$230  = group0_0;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$230 [0] = \$91 ;
-            \$230 [1] = \$100 ;
-            \$230 [2] = \$109 ;
-            \$230 [3] = \$118 ;
-          end
-    endcase
-    if (rst) begin
-      \$230  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$231  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$231  = group0_2;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$231 [0] = \$97 ;
-            \$231 [1] = \$106 ;
-            \$231 [2] = \$115 ;
-            \$231 [3] = \$124 ;
-          end
-    endcase
-    if (rst) begin
-      \$231  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$232  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$232  = group0_3;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$232  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$232  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$233  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$233  = group0_4;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$233 [7:0] = \$95 ;
-            \$233 [15:8] = \$104 ;
-            \$233 [23:16] = \$113 ;
-            \$233 [31:24] = \$122 ;
-          end
-    endcase
-    if (rst) begin
-      \$233  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$234  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$234  = group0_5;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$234 [32:0] = \$93 ;
-            \$234 [65:33] = \$102 ;
-            \$234 [98:66] = \$111 ;
-            \$234 [131:99] = \$120 ;
-          end
-    endcase
-    if (rst) begin
-      \$234  = 132'h000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$235  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
         begin
-          \$235  = \$78 [2:0];
-          if (\$83 ) begin
-            \$235  = 3'h0;
+          \$231  = \$72 [2:0];
+          if (\$81 ) begin
+            \$231  = 3'h0;
           end
         end
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
         begin
-          \$235  = \$134 [2:0];
-          if (\$135 ) begin
-            \$235  = 3'h0;
+          \$231  = \$137 [2:0];
+          if (\$138 ) begin
+            \$231  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$235  = 3'h0;
+      \$231  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = slot0;
+    \$232  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                \$236  = \$79 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$236  = restore__payload[12:0];
-          end
-    endcase
-    if (rst) begin
-      \$236  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$237  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
-                \$237  = \$80 ;
+                \$232  = \$73 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$232  = \$96 ;
+          end
+    endcase
+    if (rst) begin
+      \$232  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                \$233  = \$74 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$237  = restore__payload[76:64];
+            \$233  = restore__payload[12:0];
+          end
+    endcase
+    if (rst) begin
+      \$233  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$234  = tag1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$234  = \$75 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$234  = \$105 ;
+          end
+    endcase
+    if (rst) begin
+      \$234  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$235  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$235  = \$76 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$235  = restore__payload[76:64];
+          end
+    endcase
+    if (rst) begin
+      \$235  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = tag2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$236  = \$77 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$236  = \$114 ;
+          end
+    endcase
+    if (rst) begin
+      \$236  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$237  = \$78 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$237  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
@@ -4443,40 +4406,34 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = slot2;
+    \$238  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$238  = \$79 ;
+          endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
-            3'h3:
-                /* empty */;
-            3'h4:
-                \$238  = \$81 ;
-          endcase
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$238  = restore__payload[140:128];
+            \$238  = \$123 ;
           end
     endcase
     if (rst) begin
-      \$238  = 13'h0000;
+      \$238  = 33'h000000000;
     end
   end
   always @* begin
@@ -4488,29 +4445,23 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
                 /* empty */;
             3'h4:
                 /* empty */;
             3'h5:
-                \$239  = \$82 ;
+                /* empty */;
+            3'h6:
+                \$239  = \$80 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
             \$239  = restore__payload[204:192];
           end
@@ -4521,61 +4472,54 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = sending_slots;
+    \$240  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$81 ) begin
+            \$240  = \$83 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (\$83 ) begin
-            \$240  = 1'h1;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$240  = 1'h0;
+      4'h3:
+          if (restore__valid) begin
+            \$240 [0] = \$94 ;
+            \$240 [1] = \$103 ;
+            \$240 [2] = \$112 ;
+            \$240 [3] = \$121 ;
           end
     endcase
     if (rst) begin
-      \$240  = 1'h0;
+      \$240  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = \beyond$90 ;
+    \$241  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$81 ) begin
+            \$241  = \$84 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$241 [0] = \$128 ;
-            \$241 [1] = \$129 ;
-            \$241 [2] = \$130 ;
-            \$241 [3] = \$131 ;
+            \$241 [0] = \$100 ;
+            \$241 [1] = \$109 ;
+            \$241 [2] = \$118 ;
+            \$241 [3] = \$127 ;
           end
     endcase
     if (rst) begin
@@ -4584,7 +4528,85 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$242  = counts;
+    \$242  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$81 ) begin
+            \$242  = \$85 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$242  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$242  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$81 ) begin
+            \$243  = \$86 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$243 [7:0] = \$98 ;
+            \$243 [15:8] = \$107 ;
+            \$243 [23:16] = \$116 ;
+            \$243 [31:24] = \$125 ;
+          end
+    endcase
+    if (rst) begin
+      \$243  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$244  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          if (dump__ready) begin
+            \$244  = 1'h1;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$244  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$244  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$245  = \beyond$90 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4596,21 +4618,43 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$242  = \$132 ;
+            \$245 [0] = \$131 ;
+            \$245 [1] = \$132 ;
+            \$245 [2] = \$133 ;
+            \$245 [3] = \$134 ;
           end
     endcase
     if (rst) begin
-      \$242  = 1'h0;
+      \$245  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = counts;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$246  = \$135 ;
+          end
+    endcase
+    if (rst) begin
+      \$246  = 1'h0;
     end
   end
   always @* begin
@@ -4618,7 +4662,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
-          row_write = \$143 ;
+          row_write = \$146 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -4627,20 +4671,18 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
           /* empty */;
-      4'hd:
-          row_write = \$158 [7:0];
+      4'hc:
+          row_write = \$160 [7:0];
     endcase
   end
   always @* begin
@@ -4656,12 +4698,12 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$144 ) begin
+          if (\$147 ) begin
             done = report;
           end
       4'h0:
-          if (\$149 ) begin
-          end else if (\$151 ) begin
+          if (\$152 ) begin
+          end else if (\$154 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -4671,33 +4713,31 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
             done = \final ;
           end
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          done = \final ;
-      4'he:
           /* empty */;
       4'hb:
           /* empty */;
+      4'hc:
+          done = \final ;
+      4'hd:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h4:
-          if (\$159 ) begin
+          if (\$161 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$175 ) begin
+    if (\$177 ) begin
       done = 1'h1;
     end
   end
@@ -4708,7 +4748,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$147 ;
+          leaves = \$150 ;
     endcase
   end
   always @* begin
@@ -4718,7 +4758,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$149 ) begin
+          if (\$152 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -4732,8 +4772,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$149 ) begin
-          end else if (\$151 ) begin
+          if (\$152 ) begin
+          end else if (\$154 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -4747,8 +4787,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$149 ) begin
-          end else if (\$151 ) begin
+          if (\$152 ) begin
+          end else if (\$154 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -4762,8 +4802,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$149 ) begin
-          end else if (\$151 ) begin
+          if (\$152 ) begin
+          end else if (\$154 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -4777,9 +4817,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$149 ) begin
-          end else if (\$151 ) begin
-            command_code = \$153 ;
+          if (\$152 ) begin
+          end else if (\$154 ) begin
+            command_code = \$156 ;
           end
     endcase
   end
@@ -4794,14 +4834,8 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h2:
           /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
           dump__valid = 1'h1;
-      4'h8:
-          /* empty */;
-      4'h9:
+      4'h6:
           dump__valid = 1'h1;
     endcase
   end
@@ -4819,23 +4853,21 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           restore__ready = 1'h1;
-      4'ha:
+      4'h7:
           restore__ready = 1'h1;
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
           /* empty */;
       4'hd:
           /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
+      4'h8:
           restore__ready = 1'h1;
     endcase
   end
@@ -4853,21 +4885,15 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$154 ) begin
+            if (\$157 ) begin
               restore_length = 1'h1;
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$155 ) begin
+            if (\$158 ) begin
               restore_length = 1'h1;
             end
           end
@@ -4875,7 +4901,7 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_write = 8'h00;
+    entry_write = 8'h00;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4887,85 +4913,64 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
-          slot_write = \$156 [7:0];
+      4'hb:
+          entry_write = \$159 [7:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_in = 13'h0000;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          slot_in = \$157 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[63:0] = \$160 ;
-    dump__payload[127:64] = \$161 ;
-    dump__payload[191:128] = \$162 ;
-    dump__payload[255:192] = \$163 ;
+    dump__payload[63:0] = \$162 ;
+    dump__payload[127:64] = \$163 ;
+    dump__payload[191:128] = \$164 ;
+    dump__payload[255:192] = \$165 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$165  };
-      dump__payload[127:64] = { 51'h0000000000000, \$166  };
-      dump__payload[191:128] = { 51'h0000000000000, \$167  };
-      dump__payload[255:192] = { 51'h0000000000000, \$168  };
+      dump__payload[63:0] = { row_in__age, 43'h00000000000, \$167  };
+      dump__payload[127:64] = { 51'h0000000000000, \$168  };
+      dump__payload[191:128] = { 51'h0000000000000, \$169  };
+      dump__payload[255:192] = { 51'h0000000000000, \$170  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$172 ) begin
-      command_busy = \$174 ;
+    if (\$174 ) begin
+      command_busy = \$176 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$175 ) begin
+    if (\$177 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$140 [3:0];
+  assign index_bits = \$143 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$164 ;
+    dump__payload[256] = \$166 ;
   end
-  assign \$82  = group0_6;
-  assign \$81  = group0_6;
-  assign \$80  = group0_6;
-  assign \$79  = group0_6;
+  assign \$86  = group0_6;
+  assign \$85  = group0_5;
+  assign \$84  = group0_4;
+  assign \$83  = group0_3;
+  assign \$82  = group0_2;
+  assign \$80  = group0_1;
+  assign \$79  = group0_0;
+  assign \$78  = group0_1;
+  assign \$77  = group0_0;
+  assign \$76  = group0_1;
+  assign \$75  = group0_0;
+  assign \$74  = group0_1;
+  assign \$73  = group0_0;
   assign \$21  = { 3'h0, entries[14:3] };
   assign \$22  = { 4'h0, entries[14:4] };
   assign \$23  = { 5'h00, entries[14:5] };
@@ -4976,9 +4981,9 @@ module hotline_edge_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$28  = { 10'h000, entries[14:10] };
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
-  assign \$143  = 8'hff;
-  assign \$127  = restore__payload[256];
-  assign \$154  = restore__payload[256];
+  assign \$146  = 8'hff;
+  assign \$130  = restore__payload[256];
+  assign \$157  = restore__payload[256];
 endmodule
 
 module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -5132,55 +5137,63 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [11:0] s_axil_awaddr;
   wire \$1 ;
   wire \$10 ;
-  wire [1:0] \$100 ;
-  wire [2:0] \$101 ;
-  wire [3:0] \$102 ;
-  wire [1:0] \$103 ;
-  wire [2:0] \$104 ;
-  wire [3:0] \$105 ;
-  wire [4:0] \$106 ;
-  wire [5:0] \$107 ;
-  wire [6:0] \$108 ;
-  wire [5:0] \$109 ;
+  wire [2:0] \$100 ;
+  wire [3:0] \$101 ;
+  wire [1:0] \$102 ;
+  wire [2:0] \$103 ;
+  wire [3:0] \$104 ;
+  wire [4:0] \$105 ;
+  wire [1:0] \$106 ;
+  wire [2:0] \$107 ;
+  wire [3:0] \$108 ;
+  wire [1:0] \$109 ;
   wire \$11 ;
-  wire [6:0] \$110 ;
-  wire [16:0] \$111 ;
-  wire [17:0] \$112 ;
-  wire \$113 ;
-  wire \$114 ;
-  wire \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
-  reg [3:0] \$119 ;
+  wire [2:0] \$110 ;
+  wire [3:0] \$111 ;
+  wire [4:0] \$112 ;
+  wire [5:0] \$113 ;
+  wire [6:0] \$114 ;
+  wire [5:0] \$115 ;
+  wire [6:0] \$116 ;
+  wire [16:0] \$117 ;
+  wire [17:0] \$118 ;
+  wire \$119 ;
   wire \$12 ;
-  reg [3:0] \$120 ;
-  reg [4:0] \$121 ;
-  reg [3:0] \$122 ;
-  reg [3:0] \$123 ;
-  reg [4:0] \$124 ;
-  reg [3:0] \$125 ;
-  reg [3:0] \$126 ;
-  reg [4:0] \$127 ;
+  wire \$120 ;
+  wire \$121 ;
+  wire \$122 ;
+  wire \$123 ;
+  wire \$124 ;
+  wire \$125 ;
+  wire \$126 ;
+  reg [3:0] \$127 ;
   reg [3:0] \$128 ;
-  reg [3:0] \$129 ;
+  reg [4:0] \$129 ;
   wire \$13 ;
-  reg [4:0] \$130 ;
-  reg [4:0] \$131 ;
+  reg [3:0] \$130 ;
+  reg [3:0] \$131 ;
   reg [4:0] \$132 ;
-  reg \$133 ;
-  reg \$134 ;
-  reg [15:0] \$135 ;
-  reg \$136 ;
-  reg \$137 ;
-  reg \$138 ;
-  reg \$139 ;
+  reg [3:0] \$133 ;
+  reg [3:0] \$134 ;
+  reg [4:0] \$135 ;
+  reg [3:0] \$136 ;
+  reg [3:0] \$137 ;
+  reg [4:0] \$138 ;
+  reg [4:0] \$139 ;
   wire \$14 ;
-  reg \$140 ;
-  reg [10:0] \$141 ;
-  reg [2:0] \$142 ;
-  wire [1:0] \$143 ;
+  reg [4:0] \$140 ;
+  reg \$141 ;
+  reg \$142 ;
+  reg [15:0] \$143 ;
+  reg \$144 ;
+  reg \$145 ;
+  reg \$146 ;
+  reg \$147 ;
+  reg \$148 ;
+  reg [10:0] \$149 ;
   wire \$15 ;
+  reg [2:0] \$150 ;
+  wire [1:0] \$151 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -5249,30 +5262,30 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [31:0] \$78 ;
-  wire [1:0] \$79 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
-  wire [2:0] \$80 ;
-  wire [3:0] \$81 ;
-  wire [1:0] \$82 ;
-  wire [2:0] \$83 ;
-  wire [3:0] \$84 ;
-  wire [4:0] \$85 ;
-  wire [1:0] \$86 ;
-  wire [2:0] \$87 ;
-  wire [3:0] \$88 ;
-  wire [1:0] \$89 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire [31:0] \$84 ;
+  wire [1:0] \$85 ;
+  wire [2:0] \$86 ;
+  wire [3:0] \$87 ;
+  wire [1:0] \$88 ;
+  wire [2:0] \$89 ;
   wire \$9 ;
-  wire [2:0] \$90 ;
-  wire [3:0] \$91 ;
-  wire [4:0] \$92 ;
-  wire [1:0] \$93 ;
-  wire [2:0] \$94 ;
-  wire [3:0] \$95 ;
-  wire [1:0] \$96 ;
-  wire [2:0] \$97 ;
-  wire [3:0] \$98 ;
-  wire [4:0] \$99 ;
+  wire [3:0] \$90 ;
+  wire [4:0] \$91 ;
+  wire [1:0] \$92 ;
+  wire [2:0] \$93 ;
+  wire [3:0] \$94 ;
+  wire [1:0] \$95 ;
+  wire [2:0] \$96 ;
+  wire [3:0] \$97 ;
+  wire [4:0] \$98 ;
+  wire [1:0] \$99 ;
   wire acknowledged;
   wire advance;
   wire [7:0] age_period;
@@ -5295,8 +5308,10 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire bank0_room;
   wire bank0_updating;
   wire bank1_any_left;
+  wire bank1_entry_write;
   wire bank1_evicted;
   wire bank1_inserted;
+  wire bank1_make_hot;
   wire bank1_ready;
   wire bank1_returned;
   wire bank1_revived;
@@ -5305,11 +5320,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank1_row_set;
   wire [1:0] bank1_row_way;
   wire [12:0] bank1_slot_in;
+  wire [32:0] bank1_tag_in;
   wire bank1_update_room;
   wire bank1_updating;
   wire bank2_any_left;
+  wire bank2_entry_write;
   wire bank2_evicted;
   wire bank2_inserted;
+  wire bank2_make_hot;
   wire bank2_ready;
   wire bank2_returned;
   wire bank2_revived;
@@ -5318,11 +5336,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank2_row_set;
   wire [1:0] bank2_row_way;
   wire [12:0] bank2_slot_in;
+  wire [32:0] bank2_tag_in;
   wire bank2_update_room;
   wire bank2_updating;
   wire bank3_any_left;
+  wire bank3_entry_write;
   wire bank3_evicted;
   wire bank3_inserted;
+  wire bank3_make_hot;
   wire bank3_ready;
   wire bank3_returned;
   wire bank3_revived;
@@ -5331,11 +5352,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank3_row_set;
   wire [1:0] bank3_row_way;
   wire [12:0] bank3_slot_in;
+  wire [32:0] bank3_tag_in;
   wire bank3_update_room;
   wire bank3_updating;
   wire bank4_any_left;
+  wire bank4_entry_write;
   wire bank4_evicted;
   wire bank4_inserted;
+  wire bank4_make_hot;
   wire bank4_ready;
   wire bank4_returned;
   wire bank4_revived;
@@ -5344,11 +5368,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank4_row_set;
   wire [1:0] bank4_row_way;
   wire [12:0] bank4_slot_in;
+  wire [32:0] bank4_tag_in;
   wire bank4_update_room;
   wire bank4_updating;
   wire bank5_any_left;
+  wire bank5_entry_write;
   wire bank5_evicted;
   wire bank5_inserted;
+  wire bank5_make_hot;
   wire bank5_ready;
   wire bank5_returned;
   wire bank5_revived;
@@ -5357,11 +5384,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank5_row_set;
   wire [1:0] bank5_row_way;
   wire [12:0] bank5_slot_in;
+  wire [32:0] bank5_tag_in;
   wire bank5_update_room;
   wire bank5_updating;
   wire bank6_any_left;
+  wire bank6_entry_write;
   wire bank6_evicted;
   wire bank6_inserted;
+  wire bank6_make_hot;
   wire bank6_ready;
   wire bank6_returned;
   wire bank6_revived;
@@ -5370,11 +5400,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank6_row_set;
   wire [1:0] bank6_row_way;
   wire [12:0] bank6_slot_in;
+  wire [32:0] bank6_tag_in;
   wire bank6_update_room;
   wire bank6_updating;
   wire bank7_any_left;
+  wire bank7_entry_write;
   wire bank7_evicted;
   wire bank7_inserted;
+  wire bank7_make_hot;
   wire bank7_ready;
   wire bank7_returned;
   wire bank7_revived;
@@ -5383,6 +5416,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [8:0] bank7_row_set;
   wire [1:0] bank7_row_way;
   wire [12:0] bank7_slot_in;
+  wire [32:0] bank7_tag_in;
   wire bank7_update_room;
   wire bank7_updating;
   wire bank_stall;
@@ -5400,19 +5434,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$708  = 1'h0;
+  reg \busy$652  = 1'h0;
   reg came = 1'h0;
   wire causes;
   wire [391:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
-  wire clear_counters;
-  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
-  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [13:0] csr_hot_count_13_0;
   wire [31:0] csr_hysteresis;
@@ -5484,6 +5515,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__7;
   wire empty_batch;
+  wire entry_write;
   reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
@@ -5495,7 +5527,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [63:0] evictions_value;
   wire fetch;
   wire finished;
-  wire front_clear;
+  reg front_clear = 1'h0;
   wire [339:0] front_output__payload;
   wire front_output__ready;
   wire front_output__valid;
@@ -5513,11 +5545,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire gather_output__ready;
   wire gather_output__valid;
   reg gone = 1'h0;
-  wire hasher_enable;
-  wire [175:0] hasher_input__payload;
-  wire hasher_input__valid;
+  wire hasher_keys_output__ready;
   wire [319:0] hasher_output__payload;
-  wire hasher_output__ready;
   wire hasher_output__valid;
   wire [27:0] heads__0;
   wire [27:0] heads__1;
@@ -5529,6 +5558,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [27:0] heads__7;
   wire [3:0] hot;
   wire [31:0] hot_count;
+  wire [3:0] hot_out__0;
+  wire [3:0] hot_out__1;
+  wire [3:0] hot_out__2;
+  wire [3:0] hot_out__3;
+  wire [3:0] hot_out__4;
+  wire [3:0] hot_out__5;
+  wire [3:0] hot_out__6;
+  wire [3:0] hot_out__7;
   wire [13:0] hot_rows;
   wire hot_rows_range;
   wire [3:0] hysteresis;
@@ -5575,6 +5612,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   reg [4:0] nonpopular_ended = 5'h00;
   wire nonpopular_sent;
   wire [259:0] nonpopular_slice_output__payload;
+  reg occupied = 1'h0;
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
@@ -5584,15 +5622,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire passes_output__ready;
   wire passes_output__valid;
   wire [1:0] phase;
-  wire [32:0] pick_tag__0;
-  wire [32:0] pick_tag__1;
-  wire [32:0] pick_tag__2;
-  wire [32:0] pick_tag__3;
-  wire [32:0] pick_tag__4;
-  wire [32:0] pick_tag__5;
-  wire [32:0] pick_tag__6;
-  wire [32:0] pick_tag__7;
-  wire pick_take;
   wire [1:0] pick_way__0;
   wire [1:0] pick_way__1;
   wire [1:0] pick_way__2;
@@ -5633,57 +5662,39 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire row_access;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [131:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
   wire [31:0] row_out__0__counters;
-  wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [131:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
   wire [31:0] row_out__1__counters;
-  wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [131:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [7:0] row_out__2__age;
   wire [31:0] row_out__2__counters;
-  wire [3:0] row_out__2__hot;
   wire [3:0] row_out__2__referenced;
-  wire [131:0] row_out__2__tags;
   wire [3:0] row_out__2__valid;
   wire [7:0] row_out__3__age;
   wire [31:0] row_out__3__counters;
-  wire [3:0] row_out__3__hot;
   wire [3:0] row_out__3__referenced;
-  wire [131:0] row_out__3__tags;
   wire [3:0] row_out__3__valid;
   wire [7:0] row_out__4__age;
   wire [31:0] row_out__4__counters;
-  wire [3:0] row_out__4__hot;
   wire [3:0] row_out__4__referenced;
-  wire [131:0] row_out__4__tags;
   wire [3:0] row_out__4__valid;
   wire [7:0] row_out__5__age;
   wire [31:0] row_out__5__counters;
-  wire [3:0] row_out__5__hot;
   wire [3:0] row_out__5__referenced;
-  wire [131:0] row_out__5__tags;
   wire [3:0] row_out__5__valid;
   wire [7:0] row_out__6__age;
   wire [31:0] row_out__6__counters;
-  wire [3:0] row_out__6__hot;
   wire [3:0] row_out__6__referenced;
-  wire [131:0] row_out__6__tags;
   wire [3:0] row_out__6__valid;
   wire [7:0] row_out__7__age;
   wire [31:0] row_out__7__counters;
-  wire [3:0] row_out__7__hot;
   wire [3:0] row_out__7__referenced;
-  wire [131:0] row_out__7__tags;
   wire [3:0] row_out__7__valid;
   wire [8:0] row_set;
   wire [1:0] row_way;
@@ -5714,9 +5725,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
   wire selector_load;
+  wire selector_make_hot;
   wire [8:0] selector_row_set;
   wire [1:0] selector_row_way;
   wire [12:0] selector_slot_in;
+  wire [32:0] selector_tag_in;
   wire [7:0] selector_take;
   wire [8:0] set_mask;
   wire [12:0] slot_in;
@@ -5728,7 +5741,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [12:0] slot_out__5;
   wire [12:0] slot_out__6;
   wire [12:0] slot_out__7;
-  wire slot_write;
   wire [12:0] slots__0;
   wire [12:0] slots__1;
   wire [12:0] slots__2;
@@ -5737,7 +5749,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [12:0] slots__5;
   wire [12:0] slots__6;
   wire [12:0] slots__7;
-  reg snapshot = 1'h0;
+  wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -5746,6 +5758,15 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire state__ready;
   reg state__valid;
   wire [256:0] state_slice_output__payload;
+  wire [32:0] tag_in;
+  wire [32:0] tag_out__0;
+  wire [32:0] tag_out__1;
+  wire [32:0] tag_out__2;
+  wire [32:0] tag_out__3;
+  wire [32:0] tag_out__4;
+  wire [32:0] tag_out__5;
+  wire [32:0] tag_out__6;
+  wire [32:0] tag_out__7;
   wire [32:0] tags__0;
   wire [32:0] tags__1;
   wire [32:0] tags__2;
@@ -5755,12 +5776,14 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire too_many;
   wire u_control_accessing;
   wire u_control_busy;
+  wire u_control_clear_counters;
+  wire [7:0] u_control_entry_write;
+  wire u_control_make_hot;
   wire [8:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [7:0] u_control_row_write;
   wire [12:0] u_control_slot_in;
-  wire [7:0] u_control_slot_write;
-  wire u_control_snapshot;
+  wire [32:0] u_control_tag_in;
   wire [358:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
   wire u_scatter_output__valid;
@@ -5829,6 +5852,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
+  wire [31:0] write_data;
   assign \$1  = popular_slice_output__payload[258:256] > 1'h0;
   assign \$2  = popular_slice_output__payload[258:256] > 1'h0;
   assign \$3  = popular_slice_output__payload[258:256] > 1'h0;
@@ -5903,43 +5927,66 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$69  = \busy$708  | updates_input__valid;
+  assign \$69  = \busy$652  | updates_input__valid;
   assign \$70  = updating | updates_busy;
   assign busy = \$69  | \$70 ;
   assign selector_clear = clear | restore_start;
   assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
+  assign entry_write = selector_take[0] | u_control_entry_write[0];
+  assign tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank1_entry_write = selector_take[1] | u_control_entry_write[1];
+  assign bank1_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank1_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank2_row_access = selecting | u_control_accessing;
   assign bank2_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank2_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank2_entry_write = selector_take[2] | u_control_entry_write[2];
+  assign bank2_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank2_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank2_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank3_row_access = selecting | u_control_accessing;
   assign bank3_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank3_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank3_entry_write = selector_take[3] | u_control_entry_write[3];
+  assign bank3_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank3_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank3_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank4_row_access = selecting | u_control_accessing;
   assign bank4_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank4_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank4_entry_write = selector_take[4] | u_control_entry_write[4];
+  assign bank4_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank4_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank4_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank5_row_access = selecting | u_control_accessing;
   assign bank5_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank5_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank5_entry_write = selector_take[5] | u_control_entry_write[5];
+  assign bank5_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank5_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank5_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank6_row_access = selecting | u_control_accessing;
   assign bank6_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank6_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank6_entry_write = selector_take[6] | u_control_entry_write[6];
+  assign bank6_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank6_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank6_slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank7_row_access = selecting | u_control_accessing;
   assign bank7_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank7_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank7_entry_write = selector_take[7] | u_control_entry_write[7];
+  assign bank7_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank7_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank7_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign front_clear = clear | restore_start;
   assign \$71  = busy & s_axis_lookup__tready;
   assign \$72  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$71  & \$72 ;
@@ -5948,98 +5995,106 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign \$75  = ~ m_axis_nonpopular_tready;
   assign \$76  = m_axis_nonpopular__tvalid & \$75 ;
   assign output_stall = \$74  | \$76 ;
-  assign \$77  = busy | csr_status_1;
-  assign u_control_busy = busy | started;
-  assign \$78  = irq_status & irq_enable;
-  assign causes = | \$78 ;
-  assign \$79  = inserted + bank1_inserted;
-  assign \$80  = \$79  + bank2_inserted;
-  assign \$81  = \$80  + bank3_inserted;
-  assign \$82  = bank4_inserted + bank5_inserted;
-  assign \$83  = \$82  + bank6_inserted;
-  assign \$84  = \$83  + bank7_inserted;
-  assign \$85  = inserted_count0_0 + inserted_count0_1;
-  assign \$86  = evicted + bank1_evicted;
-  assign \$87  = \$86  + bank2_evicted;
-  assign \$88  = \$87  + bank3_evicted;
-  assign \$89  = bank4_evicted + bank5_evicted;
-  assign \$90  = \$89  + bank6_evicted;
-  assign \$91  = \$90  + bank7_evicted;
-  assign \$92  = evicted_count0_0 + evicted_count0_1;
-  assign \$93  = revived + bank1_revived;
-  assign \$94  = \$93  + bank2_revived;
-  assign \$95  = \$94  + bank3_revived;
-  assign \$96  = bank4_revived + bank5_revived;
-  assign \$97  = \$96  + bank6_revived;
-  assign \$98  = \$97  + bank7_revived;
-  assign \$99  = revived_count0_0 + revived_count0_1;
-  assign \$100  = returned + bank1_returned;
-  assign \$101  = \$100  + bank2_returned;
-  assign \$102  = \$101  + bank3_returned;
-  assign \$103  = bank4_returned + bank5_returned;
-  assign \$104  = \$103  + bank6_returned;
-  assign \$105  = \$104  + bank7_returned;
-  assign \$106  = returned_count0_0 + returned_count0_1;
-  assign \$107  = popular_ended + popular_sent;
-  assign \$108  = \$107  - finished;
-  assign \$109  = nonpopular_ended + nonpopular_sent;
-  assign \$110  = \$109  - finished;
-  assign \$111  = in_core + came;
-  assign \$112  = \$111  - gone;
-  assign \$113  = started | came;
-  assign \$114  = | in_core;
-  assign \$115  = \$113  | \$114 ;
-  assign \$116  = | { bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
-  assign \$117  = updates_busy | \$116 ;
-  assign \$118  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$77  = occupied | csr_status_1;
+  assign u_control_busy = occupied | started;
+  assign \$78  = write_data == 1'h1;
+  assign \$79  = write_data == 2'h2;
+  assign \$80  = write_data == 2'h3;
+  assign \$81  = write_data == 3'h4;
+  assign \$82  = write_data == 3'h5;
+  assign \$83  = write_data == 3'h6;
+  assign \$84  = irq_status & irq_enable;
+  assign causes = | \$84 ;
+  assign \$85  = inserted + bank1_inserted;
+  assign \$86  = \$85  + bank2_inserted;
+  assign \$87  = \$86  + bank3_inserted;
+  assign \$88  = bank4_inserted + bank5_inserted;
+  assign \$89  = \$88  + bank6_inserted;
+  assign \$90  = \$89  + bank7_inserted;
+  assign \$91  = inserted_count0_0 + inserted_count0_1;
+  assign \$92  = evicted + bank1_evicted;
+  assign \$93  = \$92  + bank2_evicted;
+  assign \$94  = \$93  + bank3_evicted;
+  assign \$95  = bank4_evicted + bank5_evicted;
+  assign \$96  = \$95  + bank6_evicted;
+  assign \$97  = \$96  + bank7_evicted;
+  assign \$98  = evicted_count0_0 + evicted_count0_1;
+  assign \$99  = revived + bank1_revived;
+  assign \$100  = \$99  + bank2_revived;
+  assign \$101  = \$100  + bank3_revived;
+  assign \$102  = bank4_revived + bank5_revived;
+  assign \$103  = \$102  + bank6_revived;
+  assign \$104  = \$103  + bank7_revived;
+  assign \$105  = revived_count0_0 + revived_count0_1;
+  assign \$106  = returned + bank1_returned;
+  assign \$107  = \$106  + bank2_returned;
+  assign \$108  = \$107  + bank3_returned;
+  assign \$109  = bank4_returned + bank5_returned;
+  assign \$110  = \$109  + bank6_returned;
+  assign \$111  = \$110  + bank7_returned;
+  assign \$112  = returned_count0_0 + returned_count0_1;
+  assign \$113  = popular_ended + popular_sent;
+  assign \$114  = \$113  - finished;
+  assign \$115  = nonpopular_ended + nonpopular_sent;
+  assign \$116  = \$115  - finished;
+  assign \$117  = in_core + came;
+  assign \$118  = \$117  - gone;
+  assign \$119  = started | came;
+  assign \$120  = | in_core;
+  assign \$121  = \$119  | \$120 ;
+  assign \$122  = | { bank7_updating, bank6_updating, bank5_updating, bank4_updating, bank3_updating, bank2_updating, bank1_updating, bank0_updating };
+  assign \$123  = updates_busy | \$122 ;
+  assign \$124  = busy | started;
+  assign \$125  = clear | restore_start;
+  assign \$126  = | error_set;
   always @(posedge clk)
-    inserted_count0_0 <= \$119 ;
+    inserted_count0_0 <= \$127 ;
   always @(posedge clk)
-    inserted_count0_1 <= \$120 ;
+    inserted_count0_1 <= \$128 ;
   always @(posedge clk)
-    inserts <= \$121 ;
+    inserts <= \$129 ;
   always @(posedge clk)
-    evicted_count0_0 <= \$122 ;
+    evicted_count0_0 <= \$130 ;
   always @(posedge clk)
-    evicted_count0_1 <= \$123 ;
+    evicted_count0_1 <= \$131 ;
   always @(posedge clk)
-    evictions <= \$124 ;
+    evictions <= \$132 ;
   always @(posedge clk)
-    revived_count0_0 <= \$125 ;
+    revived_count0_0 <= \$133 ;
   always @(posedge clk)
-    revived_count0_1 <= \$126 ;
+    revived_count0_1 <= \$134 ;
   always @(posedge clk)
-    revivals <= \$127 ;
+    revivals <= \$135 ;
   always @(posedge clk)
-    returned_count0_0 <= \$128 ;
+    returned_count0_0 <= \$136 ;
   always @(posedge clk)
-    returned_count0_1 <= \$129 ;
+    returned_count0_1 <= \$137 ;
   always @(posedge clk)
-    returns <= \$130 ;
+    returns <= \$138 ;
   always @(posedge clk)
-    popular_ended <= \$131 ;
+    popular_ended <= \$139 ;
   always @(posedge clk)
-    nonpopular_ended <= \$132 ;
+    nonpopular_ended <= \$140 ;
   always @(posedge clk)
-    came <= \$133 ;
+    came <= \$141 ;
   always @(posedge clk)
-    gone <= \$134 ;
+    gone <= \$142 ;
   always @(posedge clk)
-    in_core <= \$135 ;
+    in_core <= \$143 ;
   always @(posedge clk)
-    \busy$708  <= \$136 ;
+    \busy$652  <= \$144 ;
   always @(posedge clk)
-    updating <= \$137 ;
+    updating <= \$145 ;
   always @(posedge clk)
-    over <= \$138 ;
+    occupied <= \$146 ;
   always @(posedge clk)
-    snapshot <= \$139 ;
+    over <= \$147 ;
   always @(posedge clk)
-    counters_clear <= \$140 ;
+    front_clear <= \$148 ;
   always @(posedge clk)
-    error_set <= \$141 ;
+    error_set <= \$149 ;
   always @(posedge clk)
-    irq_status_set <= \$142 ;
+    irq_status_set <= \$150 ;
   hotline_edge_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -6051,16 +6106,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__0),
+    .entry_write(entry_write),
     .evicted(evicted),
     .fetch(fetch),
     .heads(heads__0),
+    .hot_out(hot_out__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__0),
-    .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6071,15 +6126,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
     .row_out_counters(row_out__0__counters),
-    .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -6088,7 +6139,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(u_control_slot_write[0]),
+    .tag_in(tag_in),
+    .tag_out(tag_out__0),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6126,16 +6178,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
+    .entry_write(bank1_entry_write),
     .evicted(bank1_evicted),
     .fetch(fetch),
     .heads(heads__1),
+    .hot_out(hot_out__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank1_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__1),
-    .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6146,15 +6198,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank1_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
     .row_out_counters(row_out__1__counters),
-    .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
     .row_set(bank1_row_set),
     .row_way(bank1_row_way),
@@ -6163,7 +6211,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__1),
     .slot_in(bank1_slot_in),
     .slot_out(slot_out__1),
-    .slot_write(u_control_slot_write[1]),
+    .tag_in(bank1_tag_in),
+    .tag_out(tag_out__1),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6201,16 +6250,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__2),
+    .entry_write(bank2_entry_write),
     .evicted(bank2_evicted),
     .fetch(fetch),
     .heads(heads__2),
+    .hot_out(hot_out__2),
     .inserted(bank2_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank2_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__2),
-    .pick_take(selector_take[2]),
     .pick_way(pick_way__2),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6221,15 +6270,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank2_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__2__age),
     .row_out_counters(row_out__2__counters),
-    .row_out_hot(row_out__2__hot),
     .row_out_referenced(row_out__2__referenced),
-    .row_out_tags(row_out__2__tags),
     .row_out_valid(row_out__2__valid),
     .row_set(bank2_row_set),
     .row_way(bank2_row_way),
@@ -6238,7 +6283,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__2),
     .slot_in(bank2_slot_in),
     .slot_out(slot_out__2),
-    .slot_write(u_control_slot_write[2]),
+    .tag_in(bank2_tag_in),
+    .tag_out(tag_out__2),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6276,16 +6322,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__3),
+    .entry_write(bank3_entry_write),
     .evicted(bank3_evicted),
     .fetch(fetch),
     .heads(heads__3),
+    .hot_out(hot_out__3),
     .inserted(bank3_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank3_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__3),
-    .pick_take(selector_take[3]),
     .pick_way(pick_way__3),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6296,15 +6342,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank3_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__3__age),
     .row_out_counters(row_out__3__counters),
-    .row_out_hot(row_out__3__hot),
     .row_out_referenced(row_out__3__referenced),
-    .row_out_tags(row_out__3__tags),
     .row_out_valid(row_out__3__valid),
     .row_set(bank3_row_set),
     .row_way(bank3_row_way),
@@ -6313,7 +6355,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__3),
     .slot_in(bank3_slot_in),
     .slot_out(slot_out__3),
-    .slot_write(u_control_slot_write[3]),
+    .tag_in(bank3_tag_in),
+    .tag_out(tag_out__3),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6351,16 +6394,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__4),
+    .entry_write(bank4_entry_write),
     .evicted(bank4_evicted),
     .fetch(fetch),
     .heads(heads__4),
+    .hot_out(hot_out__4),
     .inserted(bank4_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank4_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__4),
-    .pick_take(selector_take[4]),
     .pick_way(pick_way__4),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6371,15 +6414,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank4_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__4__age),
     .row_out_counters(row_out__4__counters),
-    .row_out_hot(row_out__4__hot),
     .row_out_referenced(row_out__4__referenced),
-    .row_out_tags(row_out__4__tags),
     .row_out_valid(row_out__4__valid),
     .row_set(bank4_row_set),
     .row_way(bank4_row_way),
@@ -6388,7 +6427,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__4),
     .slot_in(bank4_slot_in),
     .slot_out(slot_out__4),
-    .slot_write(u_control_slot_write[4]),
+    .tag_in(bank4_tag_in),
+    .tag_out(tag_out__4),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6426,16 +6466,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__5),
+    .entry_write(bank5_entry_write),
     .evicted(bank5_evicted),
     .fetch(fetch),
     .heads(heads__5),
+    .hot_out(hot_out__5),
     .inserted(bank5_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank5_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__5),
-    .pick_take(selector_take[5]),
     .pick_way(pick_way__5),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6446,15 +6486,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank5_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__5__age),
     .row_out_counters(row_out__5__counters),
-    .row_out_hot(row_out__5__hot),
     .row_out_referenced(row_out__5__referenced),
-    .row_out_tags(row_out__5__tags),
     .row_out_valid(row_out__5__valid),
     .row_set(bank5_row_set),
     .row_way(bank5_row_way),
@@ -6463,7 +6499,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__5),
     .slot_in(bank5_slot_in),
     .slot_out(slot_out__5),
-    .slot_write(u_control_slot_write[5]),
+    .tag_in(bank5_tag_in),
+    .tag_out(tag_out__5),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6501,16 +6538,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__6),
+    .entry_write(bank6_entry_write),
     .evicted(bank6_evicted),
     .fetch(fetch),
     .heads(heads__6),
+    .hot_out(hot_out__6),
     .inserted(bank6_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank6_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__6),
-    .pick_take(selector_take[6]),
     .pick_way(pick_way__6),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6521,15 +6558,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank6_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__6__age),
     .row_out_counters(row_out__6__counters),
-    .row_out_hot(row_out__6__hot),
     .row_out_referenced(row_out__6__referenced),
-    .row_out_tags(row_out__6__tags),
     .row_out_valid(row_out__6__valid),
     .row_set(bank6_row_set),
     .row_way(bank6_row_way),
@@ -6538,7 +6571,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__6),
     .slot_in(bank6_slot_in),
     .slot_out(slot_out__6),
-    .slot_write(u_control_slot_write[6]),
+    .tag_in(bank6_tag_in),
+    .tag_out(tag_out__6),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6576,16 +6610,16 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__7),
+    .entry_write(bank7_entry_write),
     .evicted(bank7_evicted),
     .fetch(fetch),
     .heads(heads__7),
+    .hot_out(hot_out__7),
     .inserted(bank7_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank7_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__7),
-    .pick_take(selector_take[7]),
     .pick_way(pick_way__7),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -6596,15 +6630,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank7_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__7__age),
     .row_out_counters(row_out__7__counters),
-    .row_out_hot(row_out__7__hot),
     .row_out_referenced(row_out__7__referenced),
-    .row_out_tags(row_out__7__tags),
     .row_out_valid(row_out__7__valid),
     .row_set(bank7_row_set),
     .row_way(bank7_row_way),
@@ -6613,7 +6643,8 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__7),
     .slot_in(bank7_slot_in),
     .slot_out(slot_out__7),
-    .slot_write(u_control_slot_write[7]),
+    .tag_in(bank7_tag_in),
+    .tag_out(tag_out__7),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .tags_2(tags__2),
@@ -6661,7 +6692,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(counters_clear),
+    .clear(u_control_clear_counters),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -6738,7 +6769,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
     .error_set(error_set),
-    .found_3_2(\$143 ),
+    .found_3_2(\$151 ),
     .hot_count_13_0(csr_hot_count_13_0),
     .hot_rows_13_0(hot_rows),
     .hysteresis(csr_hysteresis),
@@ -6758,7 +6789,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(command)
+    .write_data(write_data)
   );
   hotline_edge_dispatcher dispatcher (
     .clk(clk),
@@ -6781,7 +6812,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clk(clk),
     .forget(selecting),
     .input__payload(hasher_output__payload),
-    .input__ready(hasher_output__ready),
+    .input__ready(hasher_keys_output__ready),
     .input__valid(hasher_output__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
@@ -6858,11 +6889,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   );
   hotline_edge_hasher hasher (
     .clk(clk),
-    .enable(hasher_enable),
-    .input__payload(hasher_input__payload),
-    .input__valid(hasher_input__valid),
+    .input__payload(unpacker_output__payload),
+    .input__ready(unpacker_output__ready),
+    .input__valid(unpacker_output__valid),
+    .keys_output__ready(hasher_keys_output__ready),
     .output__payload(hasher_output__payload),
-    .output__ready(hasher_output__ready),
     .output__valid(hasher_output__valid),
     .rst(rst)
   );
@@ -6942,18 +6973,10 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .hot_count(csr_hot_count_13_0),
     .hot_rows(hot_rows),
     .hysteresis(csr_hysteresis[3:0]),
-    .\level$106 (level),
+    .\level$107 (level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(selector_make_hot),
     .move_limit(move_limit),
-    .pick_tag__0(pick_tag__0),
-    .pick_tag__1(pick_tag__1),
-    .pick_tag__2(pick_tag__2),
-    .pick_tag__3(pick_tag__3),
-    .pick_tag__4(pick_tag__4),
-    .pick_tag__5(pick_tag__5),
-    .pick_tag__6(pick_tag__6),
-    .pick_tag__7(pick_tag__7),
     .pick_way__0(pick_way__0),
     .pick_way__1(pick_way__1),
     .pick_way__2(pick_way__2),
@@ -6980,9 +7003,18 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
     .start(start),
+    .tag_in(selector_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
+    .tag_out__2(tag_out__2),
+    .tag_out__3(tag_out__3),
+    .tag_out__4(tag_out__4),
+    .tag_out__5(tag_out__5),
+    .tag_out__6(tag_out__6),
+    .tag_out__7(tag_out__7),
     .take(selector_take),
     .threshold(csr_threshold_8_0),
-    .\wanted$107 (wanted)
+    .\wanted$108 (wanted)
   );
   hotline_edge_state_slice state_slice (
     .clk(clk),
@@ -6999,19 +7031,34 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(clear_counters),
+    .clear_counters(u_control_clear_counters),
     .clk(clk),
-    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write_etc(\$143 ),
+    .command_is_0(\$78 ),
+    .command_is_1(\$79 ),
+    .command_is_2(\$80 ),
+    .command_is_3(\$81 ),
+    .command_is_4(\$82 ),
+    .command_is_5(\$83 ),
+    .command_write_etc(\$151 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
+    .entry_write(u_control_entry_write),
+    .hot_out__0(hot_out__0),
+    .hot_out__1(hot_out__1),
+    .hot_out__2(hot_out__2),
+    .hot_out__3(hot_out__3),
+    .hot_out__4(hot_out__4),
+    .hot_out__5(hot_out__5),
+    .hot_out__6(hot_out__6),
+    .hot_out__7(hot_out__7),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .index_bits(csr_index_bits_3_0),
+    .make_hot(u_control_make_hot),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -7021,57 +7068,39 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .restored(restored),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
-    .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
     .row_out__0__counters(row_out__0__counters),
-    .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
     .row_out__1__counters(row_out__1__counters),
-    .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_out__2__age(row_out__2__age),
     .row_out__2__counters(row_out__2__counters),
-    .row_out__2__hot(row_out__2__hot),
     .row_out__2__referenced(row_out__2__referenced),
-    .row_out__2__tags(row_out__2__tags),
     .row_out__2__valid(row_out__2__valid),
     .row_out__3__age(row_out__3__age),
     .row_out__3__counters(row_out__3__counters),
-    .row_out__3__hot(row_out__3__hot),
     .row_out__3__referenced(row_out__3__referenced),
-    .row_out__3__tags(row_out__3__tags),
     .row_out__3__valid(row_out__3__valid),
     .row_out__4__age(row_out__4__age),
     .row_out__4__counters(row_out__4__counters),
-    .row_out__4__hot(row_out__4__hot),
     .row_out__4__referenced(row_out__4__referenced),
-    .row_out__4__tags(row_out__4__tags),
     .row_out__4__valid(row_out__4__valid),
     .row_out__5__age(row_out__5__age),
     .row_out__5__counters(row_out__5__counters),
-    .row_out__5__hot(row_out__5__hot),
     .row_out__5__referenced(row_out__5__referenced),
-    .row_out__5__tags(row_out__5__tags),
     .row_out__5__valid(row_out__5__valid),
     .row_out__6__age(row_out__6__age),
     .row_out__6__counters(row_out__6__counters),
-    .row_out__6__hot(row_out__6__hot),
     .row_out__6__referenced(row_out__6__referenced),
-    .row_out__6__tags(row_out__6__tags),
     .row_out__6__valid(row_out__6__valid),
     .row_out__7__age(row_out__7__age),
     .row_out__7__counters(row_out__7__counters),
-    .row_out__7__hot(row_out__7__hot),
     .row_out__7__referenced(row_out__7__referenced),
-    .row_out__7__tags(row_out__7__tags),
     .row_out__7__valid(row_out__7__valid),
     .row_set(u_control_row_set),
     .row_way(u_control_row_way),
@@ -7089,8 +7118,17 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__5(slot_out__5),
     .slot_out__6(slot_out__6),
     .slot_out__7(slot_out__7),
-    .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot)
+    .snapshot(snapshot),
+    .tag_in(u_control_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
+    .tag_out__2(tag_out__2),
+    .tag_out__3(tag_out__3),
+    .tag_out__4(tag_out__4),
+    .tag_out__5(tag_out__5),
+    .tag_out__6(tag_out__6),
+    .tag_out__7(tag_out__7),
+    .write_data(write_data)
   );
   hotline_edge_scatter u_scatter (
     .asked__0(asked__0),
@@ -7129,16 +7167,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .to_bank__6(u_scatter_to_bank__6),
     .to_bank__7(u_scatter_to_bank__7)
   );
-  hotline_edge_unpacked_slice unpacked_slice (
-    .clk(clk),
-    .input__payload(unpacker_output__payload),
-    .input__ready(unpacker_output__ready),
-    .input__valid(unpacker_output__valid),
-    .output__payload(hasher_input__payload),
-    .output__ready(hasher_enable),
-    .output__valid(hasher_input__valid),
-    .rst(rst)
-  );
   hotline_edge_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
@@ -7162,9 +7190,9 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clk(clk),
     .fire(update_take),
     .hot(hot),
-    .input__payload(updates_input__payload),
+    .\input__payload$22 (updates_input__payload),
     .input__ready(updates_input__ready),
-    .input__valid(updates_input__valid),
+    .\input__valid$83 (updates_input__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
     .keys__2(keys__2),
@@ -7248,170 +7276,170 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = \$81 ;
+    \$127  = \$87 ;
     if (rst) begin
-      \$119  = 4'h0;
+      \$127  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = \$84 ;
-    if (rst) begin
-      \$120  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$121  = \$85 ;
-    if (rst) begin
-      \$121  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = \$88 ;
-    if (rst) begin
-      \$122  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = \$91 ;
-    if (rst) begin
-      \$123  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$124  = \$92 ;
-    if (rst) begin
-      \$124  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$125  = \$95 ;
-    if (rst) begin
-      \$125  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$126  = \$98 ;
-    if (rst) begin
-      \$126  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$127  = \$99 ;
-    if (rst) begin
-      \$127  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$128  = \$102 ;
+    \$128  = \$90 ;
     if (rst) begin
       \$128  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$105 ;
+    \$129  = \$91 ;
     if (rst) begin
-      \$129  = 4'h0;
+      \$129  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$106 ;
+    \$130  = \$94 ;
     if (rst) begin
-      \$130  = 5'h00;
+      \$130  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = \$108 [4:0];
+    \$131  = \$97 ;
     if (rst) begin
-      \$131  = 5'h00;
+      \$131  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = \$110 [4:0];
+    \$132  = \$98 ;
     if (rst) begin
       \$132  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = started;
+    \$133  = \$101 ;
     if (rst) begin
-      \$133  = 1'h0;
+      \$133  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = finished;
+    \$134  = \$104 ;
     if (rst) begin
-      \$134  = 1'h0;
+      \$134  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = \$112 [15:0];
+    \$135  = \$105 ;
     if (rst) begin
-      \$135  = 16'h0000;
+      \$135  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = \$115 ;
+    \$136  = \$108 ;
     if (rst) begin
-      \$136  = 1'h0;
+      \$136  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = \$117 ;
+    \$137  = \$111 ;
     if (rst) begin
-      \$137  = 1'h0;
+      \$137  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = updates_over;
+    \$138  = \$112 ;
     if (rst) begin
-      \$138  = 1'h0;
+      \$138  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = u_control_snapshot;
+    \$139  = \$114 [4:0];
     if (rst) begin
-      \$139  = 1'h0;
+      \$139  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = clear_counters;
+    \$140  = \$116 [4:0];
     if (rst) begin
-      \$140  = 1'h0;
+      \$140  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$141  = started;
     if (rst) begin
-      \$141  = 11'h000;
+      \$141  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = { \$118 , done, finished };
+    \$142  = finished;
     if (rst) begin
-      \$142  = 3'h0;
+      \$142  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$143  = \$118 [15:0];
+    if (rst) begin
+      \$143  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$144  = \$121 ;
+    if (rst) begin
+      \$144  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = \$123 ;
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = \$124 ;
+    if (rst) begin
+      \$146  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$147  = updates_over;
+    if (rst) begin
+      \$147  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = \$125 ;
+    if (rst) begin
+      \$148  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$149  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$149  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = { \$126 , done, finished };
+    if (rst) begin
+      \$150  = 3'h0;
     end
   end
   assign bank = 3'h0;
@@ -7436,8 +7464,6 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign set_mask = budget[8:0];
   assign hysteresis = csr_hysteresis[3:0];
   assign select_start = csr_select_start[8:0];
-  assign slot_write = u_control_slot_write[0];
-  assign pick_take = selector_take[0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -7512,7 +7538,7 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign lookup_slice_input__payload[255:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
+module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -7538,10 +7564,10 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire [4:0] revivals;
   input [4:0] returns;
   wire [4:0] returns;
-  input snapshot;
-  wire snapshot;
   input clear;
   wire clear;
+  input snapshot;
+  wire snapshot;
   input [2:0] samples;
   wire [2:0] samples;
   input [2:0] lookups;
@@ -7597,157 +7623,160 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   input clk;
   wire clk;
   reg \$1 ;
-  reg \$10 ;
+  reg [63:0] \$10 ;
   reg \$100 ;
-  reg \$101 ;
-  reg [21:0] \$102 ;
+  reg [20:0] \$101 ;
+  reg \$102 ;
   reg \$103 ;
-  reg [63:0] \$104 ;
-  reg [20:0] \$105 ;
-  reg \$106 ;
+  reg [21:0] \$104 ;
+  reg \$105 ;
+  reg [63:0] \$106 ;
   reg [20:0] \$107 ;
   reg \$108 ;
-  reg \$109 ;
+  reg [20:0] \$109 ;
   reg [20:0] \$11 ;
-  reg [21:0] \$110 ;
+  reg \$110 ;
   reg \$111 ;
-  reg [63:0] \$112 ;
-  reg [20:0] \$113 ;
-  reg \$114 ;
+  reg [21:0] \$112 ;
+  reg \$113 ;
+  reg [63:0] \$114 ;
   reg [20:0] \$115 ;
   reg \$116 ;
-  reg \$117 ;
-  reg [21:0] \$118 ;
+  reg [20:0] \$117 ;
+  reg \$118 ;
   reg \$119 ;
   reg \$12 ;
-  reg [63:0] \$120 ;
-  reg [20:0] \$121 ;
-  reg \$122 ;
+  reg [21:0] \$120 ;
+  reg \$121 ;
+  reg [63:0] \$122 ;
   reg [20:0] \$123 ;
   reg \$124 ;
-  reg \$125 ;
-  reg [21:0] \$126 ;
+  reg [20:0] \$125 ;
+  reg \$126 ;
   reg \$127 ;
-  reg [63:0] \$128 ;
-  reg [20:0] \$129 ;
-  reg [2:0] \$13 ;
-  reg \$130 ;
+  reg [21:0] \$128 ;
+  reg \$129 ;
+  reg [20:0] \$13 ;
+  reg [63:0] \$130 ;
   reg [20:0] \$131 ;
   reg \$132 ;
-  reg \$133 ;
-  reg [21:0] \$134 ;
+  reg [20:0] \$133 ;
+  reg \$134 ;
   reg \$135 ;
-  reg [63:0] \$136 ;
-  reg [20:0] \$137 ;
-  reg \$138 ;
+  reg [21:0] \$136 ;
+  reg \$137 ;
+  reg [63:0] \$138 ;
   reg [20:0] \$139 ;
-  reg [21:0] \$14 ;
+  reg \$14 ;
   reg \$140 ;
-  reg \$141 ;
-  reg [21:0] \$142 ;
+  reg [20:0] \$141 ;
+  reg \$142 ;
   reg \$143 ;
-  reg [63:0] \$144 ;
-  reg [20:0] \$145 ;
-  reg \$146 ;
+  reg [21:0] \$144 ;
+  reg \$145 ;
+  reg [63:0] \$146 ;
   reg [20:0] \$147 ;
   reg \$148 ;
-  reg \$15 ;
-  reg [63:0] \$16 ;
-  reg [20:0] \$17 ;
-  reg \$18 ;
+  reg [20:0] \$149 ;
+  reg [2:0] \$15 ;
+  reg \$150 ;
+  reg [21:0] \$16 ;
+  reg \$17 ;
+  reg [63:0] \$18 ;
   reg [20:0] \$19 ;
   reg \$2 ;
   reg \$20 ;
-  reg [2:0] \$21 ;
-  reg [21:0] \$22 ;
-  reg \$23 ;
-  reg [63:0] \$24 ;
-  reg [20:0] \$25 ;
-  reg \$26 ;
+  reg [20:0] \$21 ;
+  reg \$22 ;
+  reg [2:0] \$23 ;
+  reg [21:0] \$24 ;
+  reg \$25 ;
+  reg [63:0] \$26 ;
   reg [20:0] \$27 ;
   reg \$28 ;
-  reg [2:0] \$29 ;
+  reg [20:0] \$29 ;
   reg \$3 ;
-  reg [21:0] \$30 ;
-  reg \$31 ;
-  reg [63:0] \$32 ;
-  reg [20:0] \$33 ;
-  reg \$34 ;
+  reg \$30 ;
+  reg [2:0] \$31 ;
+  reg [21:0] \$32 ;
+  reg \$33 ;
+  reg [63:0] \$34 ;
   reg [20:0] \$35 ;
   reg \$36 ;
-  reg [2:0] \$37 ;
-  reg [21:0] \$38 ;
-  reg \$39 ;
+  reg [20:0] \$37 ;
+  reg \$38 ;
+  reg [2:0] \$39 ;
   reg \$4 ;
-  reg [63:0] \$40 ;
-  reg [20:0] \$41 ;
-  reg \$42 ;
+  reg [21:0] \$40 ;
+  reg \$41 ;
+  reg [63:0] \$42 ;
   reg [20:0] \$43 ;
   reg \$44 ;
-  reg [4:0] \$45 ;
-  reg [21:0] \$46 ;
-  reg \$47 ;
-  reg [63:0] \$48 ;
-  reg [20:0] \$49 ;
+  reg [20:0] \$45 ;
+  reg \$46 ;
+  reg [4:0] \$47 ;
+  reg [21:0] \$48 ;
+  reg \$49 ;
   reg \$5 ;
-  reg \$50 ;
+  reg [63:0] \$50 ;
   reg [20:0] \$51 ;
   reg \$52 ;
-  reg [4:0] \$53 ;
-  reg [21:0] \$54 ;
-  reg \$55 ;
-  reg [63:0] \$56 ;
-  reg [20:0] \$57 ;
-  reg \$58 ;
+  reg [20:0] \$53 ;
+  reg \$54 ;
+  reg [4:0] \$55 ;
+  reg [21:0] \$56 ;
+  reg \$57 ;
+  reg [63:0] \$58 ;
   reg [20:0] \$59 ;
-  reg [21:0] \$6 ;
+  reg \$6 ;
   reg \$60 ;
-  reg [4:0] \$61 ;
-  reg [21:0] \$62 ;
-  reg \$63 ;
-  reg [63:0] \$64 ;
-  reg [20:0] \$65 ;
-  reg \$66 ;
+  reg [20:0] \$61 ;
+  reg \$62 ;
+  reg [4:0] \$63 ;
+  reg [21:0] \$64 ;
+  reg \$65 ;
+  reg [63:0] \$66 ;
   reg [20:0] \$67 ;
   reg \$68 ;
-  reg [4:0] \$69 ;
+  reg [20:0] \$69 ;
   reg \$7 ;
-  reg [21:0] \$70 ;
-  reg \$71 ;
-  reg [63:0] \$72 ;
-  reg [20:0] \$73 ;
-  reg \$74 ;
+  reg \$70 ;
+  reg [4:0] \$71 ;
+  reg [21:0] \$72 ;
+  reg \$73 ;
+  reg [63:0] \$74 ;
   reg [20:0] \$75 ;
   reg \$76 ;
-  reg \$77 ;
-  reg [21:0] \$78 ;
+  reg [20:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
-  reg [63:0] \$8 ;
-  reg [63:0] \$80 ;
-  reg [20:0] \$81 ;
-  reg \$82 ;
+  reg [21:0] \$8 ;
+  reg [21:0] \$80 ;
+  reg \$81 ;
+  reg [63:0] \$82 ;
   reg [20:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [21:0] \$86 ;
+  reg [20:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg [63:0] \$88 ;
-  reg [20:0] \$89 ;
-  reg [20:0] \$9 ;
-  reg \$90 ;
+  reg [21:0] \$88 ;
+  reg \$89 ;
+  reg \$9 ;
+  reg [63:0] \$90 ;
   reg [20:0] \$91 ;
   reg \$92 ;
-  reg [2:0] \$93 ;
-  reg [21:0] \$94 ;
-  reg \$95 ;
-  reg [63:0] \$96 ;
-  reg [20:0] \$97 ;
-  reg \$98 ;
+  reg [20:0] \$93 ;
+  reg \$94 ;
+  reg [2:0] \$95 ;
+  reg [21:0] \$96 ;
+  reg \$97 ;
+  reg [63:0] \$98 ;
   reg [20:0] \$99 ;
   reg bank_stall_comes = 1'h0;
   reg batches_comes = 1'h0;
-  reg clear0 = 1'h0;
-  reg clear1 = 1'h0;
+  reg clear0 = 1'h1;
+  reg clear1 = 1'h1;
+  reg clear2 = 1'h1;
   reg cycles_comes = 1'h0;
   reg demotions_comes = 1'h0;
   reg [4:0] evictions_comes = 5'h00;
@@ -7873,6 +7902,7 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   reg select_cycles_comes = 1'h0;
   reg snapshot0 = 1'h0;
   reg snapshot1 = 1'h0;
+  reg snapshot2 = 1'h0;
   reg split_beats_comes = 1'h0;
   wire [22:0] total_bank_stall0;
   wire [21:0] total_bank_stall1;
@@ -7987,297 +8017,301 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   always @(posedge clk)
     snapshot1 <= \$2 ;
   always @(posedge clk)
-    clear0 <= \$3 ;
+    snapshot2 <= \$3 ;
   always @(posedge clk)
-    clear1 <= \$4 ;
+    clear0 <= \$4 ;
   always @(posedge clk)
-    batches_comes <= \$5 ;
+    clear1 <= \$5 ;
   always @(posedge clk)
-    live_batches0 <= \$6 ;
+    clear2 <= \$6 ;
   always @(posedge clk)
-    over_batches0 <= \$7 ;
+    batches_comes <= \$7 ;
   always @(posedge clk)
-    batches_value <= \$8 ;
+    live_batches0 <= \$8 ;
   always @(posedge clk)
-    live_batches1 <= \$9 ;
+    over_batches0 <= \$9 ;
   always @(posedge clk)
-    over_batches1 <= \$10 ;
+    batches_value <= \$10 ;
   always @(posedge clk)
-    live_batches2 <= \$11 ;
+    live_batches1 <= \$11 ;
   always @(posedge clk)
-    over_batches2 <= \$12 ;
+    over_batches1 <= \$12 ;
   always @(posedge clk)
-    samples_comes <= \$13 ;
+    live_batches2 <= \$13 ;
   always @(posedge clk)
-    live_samples0 <= \$14 ;
+    over_batches2 <= \$14 ;
   always @(posedge clk)
-    over_samples0 <= \$15 ;
+    samples_comes <= \$15 ;
   always @(posedge clk)
-    samples_value <= \$16 ;
+    live_samples0 <= \$16 ;
   always @(posedge clk)
-    live_samples1 <= \$17 ;
+    over_samples0 <= \$17 ;
   always @(posedge clk)
-    over_samples1 <= \$18 ;
+    samples_value <= \$18 ;
   always @(posedge clk)
-    live_samples2 <= \$19 ;
+    live_samples1 <= \$19 ;
   always @(posedge clk)
-    over_samples2 <= \$20 ;
+    over_samples1 <= \$20 ;
   always @(posedge clk)
-    popular_samples_comes <= \$21 ;
+    live_samples2 <= \$21 ;
   always @(posedge clk)
-    live_popular_samples0 <= \$22 ;
+    over_samples2 <= \$22 ;
   always @(posedge clk)
-    over_popular_samples0 <= \$23 ;
+    popular_samples_comes <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$24 ;
+    live_popular_samples0 <= \$24 ;
   always @(posedge clk)
-    live_popular_samples1 <= \$25 ;
+    over_popular_samples0 <= \$25 ;
   always @(posedge clk)
-    over_popular_samples1 <= \$26 ;
+    popular_samples_value <= \$26 ;
   always @(posedge clk)
-    live_popular_samples2 <= \$27 ;
+    live_popular_samples1 <= \$27 ;
   always @(posedge clk)
-    over_popular_samples2 <= \$28 ;
+    over_popular_samples1 <= \$28 ;
   always @(posedge clk)
-    lookups_comes <= \$29 ;
+    live_popular_samples2 <= \$29 ;
   always @(posedge clk)
-    live_lookups0 <= \$30 ;
+    over_popular_samples2 <= \$30 ;
   always @(posedge clk)
-    over_lookups0 <= \$31 ;
+    lookups_comes <= \$31 ;
   always @(posedge clk)
-    lookups_value <= \$32 ;
+    live_lookups0 <= \$32 ;
   always @(posedge clk)
-    live_lookups1 <= \$33 ;
+    over_lookups0 <= \$33 ;
   always @(posedge clk)
-    over_lookups1 <= \$34 ;
+    lookups_value <= \$34 ;
   always @(posedge clk)
-    live_lookups2 <= \$35 ;
+    live_lookups1 <= \$35 ;
   always @(posedge clk)
-    over_lookups2 <= \$36 ;
+    over_lookups1 <= \$36 ;
   always @(posedge clk)
-    lookup_hits_comes <= \$37 ;
+    live_lookups2 <= \$37 ;
   always @(posedge clk)
-    live_lookup_hits0 <= \$38 ;
+    over_lookups2 <= \$38 ;
   always @(posedge clk)
-    over_lookup_hits0 <= \$39 ;
+    lookup_hits_comes <= \$39 ;
   always @(posedge clk)
-    lookup_hits_value <= \$40 ;
+    live_lookup_hits0 <= \$40 ;
   always @(posedge clk)
-    live_lookup_hits1 <= \$41 ;
+    over_lookup_hits0 <= \$41 ;
   always @(posedge clk)
-    over_lookup_hits1 <= \$42 ;
+    lookup_hits_value <= \$42 ;
   always @(posedge clk)
-    live_lookup_hits2 <= \$43 ;
+    live_lookup_hits1 <= \$43 ;
   always @(posedge clk)
-    over_lookup_hits2 <= \$44 ;
+    over_lookup_hits1 <= \$44 ;
   always @(posedge clk)
-    inserts_comes <= \$45 ;
+    live_lookup_hits2 <= \$45 ;
   always @(posedge clk)
-    live_inserts0 <= \$46 ;
+    over_lookup_hits2 <= \$46 ;
   always @(posedge clk)
-    over_inserts0 <= \$47 ;
+    inserts_comes <= \$47 ;
   always @(posedge clk)
-    inserts_value <= \$48 ;
+    live_inserts0 <= \$48 ;
   always @(posedge clk)
-    live_inserts1 <= \$49 ;
+    over_inserts0 <= \$49 ;
   always @(posedge clk)
-    over_inserts1 <= \$50 ;
+    inserts_value <= \$50 ;
   always @(posedge clk)
-    live_inserts2 <= \$51 ;
+    live_inserts1 <= \$51 ;
   always @(posedge clk)
-    over_inserts2 <= \$52 ;
+    over_inserts1 <= \$52 ;
   always @(posedge clk)
-    evictions_comes <= \$53 ;
+    live_inserts2 <= \$53 ;
   always @(posedge clk)
-    live_evictions0 <= \$54 ;
+    over_inserts2 <= \$54 ;
   always @(posedge clk)
-    over_evictions0 <= \$55 ;
+    evictions_comes <= \$55 ;
   always @(posedge clk)
-    evictions_value <= \$56 ;
+    live_evictions0 <= \$56 ;
   always @(posedge clk)
-    live_evictions1 <= \$57 ;
+    over_evictions0 <= \$57 ;
   always @(posedge clk)
-    over_evictions1 <= \$58 ;
+    evictions_value <= \$58 ;
   always @(posedge clk)
-    live_evictions2 <= \$59 ;
+    live_evictions1 <= \$59 ;
   always @(posedge clk)
-    over_evictions2 <= \$60 ;
+    over_evictions1 <= \$60 ;
   always @(posedge clk)
-    revivals_comes <= \$61 ;
+    live_evictions2 <= \$61 ;
   always @(posedge clk)
-    live_revivals0 <= \$62 ;
+    over_evictions2 <= \$62 ;
   always @(posedge clk)
-    over_revivals0 <= \$63 ;
+    revivals_comes <= \$63 ;
   always @(posedge clk)
-    revivals_value <= \$64 ;
+    live_revivals0 <= \$64 ;
   always @(posedge clk)
-    live_revivals1 <= \$65 ;
+    over_revivals0 <= \$65 ;
   always @(posedge clk)
-    over_revivals1 <= \$66 ;
+    revivals_value <= \$66 ;
   always @(posedge clk)
-    live_revivals2 <= \$67 ;
+    live_revivals1 <= \$67 ;
   always @(posedge clk)
-    over_revivals2 <= \$68 ;
+    over_revivals1 <= \$68 ;
   always @(posedge clk)
-    returns_comes <= \$69 ;
+    live_revivals2 <= \$69 ;
   always @(posedge clk)
-    live_returns0 <= \$70 ;
+    over_revivals2 <= \$70 ;
   always @(posedge clk)
-    over_returns0 <= \$71 ;
+    returns_comes <= \$71 ;
   always @(posedge clk)
-    returns_value <= \$72 ;
+    live_returns0 <= \$72 ;
   always @(posedge clk)
-    live_returns1 <= \$73 ;
+    over_returns0 <= \$73 ;
   always @(posedge clk)
-    over_returns1 <= \$74 ;
+    returns_value <= \$74 ;
   always @(posedge clk)
-    live_returns2 <= \$75 ;
+    live_returns1 <= \$75 ;
   always @(posedge clk)
-    over_returns2 <= \$76 ;
+    over_returns1 <= \$76 ;
   always @(posedge clk)
-    promotions_comes <= \$77 ;
+    live_returns2 <= \$77 ;
   always @(posedge clk)
-    live_promotions0 <= \$78 ;
+    over_returns2 <= \$78 ;
   always @(posedge clk)
-    over_promotions0 <= \$79 ;
+    promotions_comes <= \$79 ;
   always @(posedge clk)
-    promotions_value <= \$80 ;
+    live_promotions0 <= \$80 ;
   always @(posedge clk)
-    live_promotions1 <= \$81 ;
+    over_promotions0 <= \$81 ;
   always @(posedge clk)
-    over_promotions1 <= \$82 ;
+    promotions_value <= \$82 ;
   always @(posedge clk)
-    live_promotions2 <= \$83 ;
+    live_promotions1 <= \$83 ;
   always @(posedge clk)
-    over_promotions2 <= \$84 ;
+    over_promotions1 <= \$84 ;
   always @(posedge clk)
-    demotions_comes <= \$85 ;
+    live_promotions2 <= \$85 ;
   always @(posedge clk)
-    live_demotions0 <= \$86 ;
+    over_promotions2 <= \$86 ;
   always @(posedge clk)
-    over_demotions0 <= \$87 ;
+    demotions_comes <= \$87 ;
   always @(posedge clk)
-    demotions_value <= \$88 ;
+    live_demotions0 <= \$88 ;
   always @(posedge clk)
-    live_demotions1 <= \$89 ;
+    over_demotions0 <= \$89 ;
   always @(posedge clk)
-    over_demotions1 <= \$90 ;
+    demotions_value <= \$90 ;
   always @(posedge clk)
-    live_demotions2 <= \$91 ;
+    live_demotions1 <= \$91 ;
   always @(posedge clk)
-    over_demotions2 <= \$92 ;
+    over_demotions1 <= \$92 ;
   always @(posedge clk)
-    index_errors_comes <= \$93 ;
+    live_demotions2 <= \$93 ;
   always @(posedge clk)
-    live_index_errors0 <= \$94 ;
+    over_demotions2 <= \$94 ;
   always @(posedge clk)
-    over_index_errors0 <= \$95 ;
+    index_errors_comes <= \$95 ;
   always @(posedge clk)
-    index_errors_value <= \$96 ;
+    live_index_errors0 <= \$96 ;
   always @(posedge clk)
-    live_index_errors1 <= \$97 ;
+    over_index_errors0 <= \$97 ;
   always @(posedge clk)
-    over_index_errors1 <= \$98 ;
+    index_errors_value <= \$98 ;
   always @(posedge clk)
-    live_index_errors2 <= \$99 ;
+    live_index_errors1 <= \$99 ;
   always @(posedge clk)
-    over_index_errors2 <= \$100 ;
+    over_index_errors1 <= \$100 ;
   always @(posedge clk)
-    cycles_comes <= \$101 ;
+    live_index_errors2 <= \$101 ;
   always @(posedge clk)
-    live_cycles0 <= \$102 ;
+    over_index_errors2 <= \$102 ;
   always @(posedge clk)
-    over_cycles0 <= \$103 ;
+    cycles_comes <= \$103 ;
   always @(posedge clk)
-    cycles_value <= \$104 ;
+    live_cycles0 <= \$104 ;
   always @(posedge clk)
-    live_cycles1 <= \$105 ;
+    over_cycles0 <= \$105 ;
   always @(posedge clk)
-    over_cycles1 <= \$106 ;
+    cycles_value <= \$106 ;
   always @(posedge clk)
-    live_cycles2 <= \$107 ;
+    live_cycles1 <= \$107 ;
   always @(posedge clk)
-    over_cycles2 <= \$108 ;
+    over_cycles1 <= \$108 ;
   always @(posedge clk)
-    select_cycles_comes <= \$109 ;
+    live_cycles2 <= \$109 ;
   always @(posedge clk)
-    live_select_cycles0 <= \$110 ;
+    over_cycles2 <= \$110 ;
   always @(posedge clk)
-    over_select_cycles0 <= \$111 ;
+    select_cycles_comes <= \$111 ;
   always @(posedge clk)
-    select_cycles_value <= \$112 ;
+    live_select_cycles0 <= \$112 ;
   always @(posedge clk)
-    live_select_cycles1 <= \$113 ;
+    over_select_cycles0 <= \$113 ;
   always @(posedge clk)
-    over_select_cycles1 <= \$114 ;
+    select_cycles_value <= \$114 ;
   always @(posedge clk)
-    live_select_cycles2 <= \$115 ;
+    live_select_cycles1 <= \$115 ;
   always @(posedge clk)
-    over_select_cycles2 <= \$116 ;
+    over_select_cycles1 <= \$116 ;
   always @(posedge clk)
-    input_idle_comes <= \$117 ;
+    live_select_cycles2 <= \$117 ;
   always @(posedge clk)
-    live_input_idle0 <= \$118 ;
+    over_select_cycles2 <= \$118 ;
   always @(posedge clk)
-    over_input_idle0 <= \$119 ;
+    input_idle_comes <= \$119 ;
   always @(posedge clk)
-    input_idle_value <= \$120 ;
+    live_input_idle0 <= \$120 ;
   always @(posedge clk)
-    live_input_idle1 <= \$121 ;
+    over_input_idle0 <= \$121 ;
   always @(posedge clk)
-    over_input_idle1 <= \$122 ;
+    input_idle_value <= \$122 ;
   always @(posedge clk)
-    live_input_idle2 <= \$123 ;
+    live_input_idle1 <= \$123 ;
   always @(posedge clk)
-    over_input_idle2 <= \$124 ;
+    over_input_idle1 <= \$124 ;
   always @(posedge clk)
-    bank_stall_comes <= \$125 ;
+    live_input_idle2 <= \$125 ;
   always @(posedge clk)
-    live_bank_stall0 <= \$126 ;
+    over_input_idle2 <= \$126 ;
   always @(posedge clk)
-    over_bank_stall0 <= \$127 ;
+    bank_stall_comes <= \$127 ;
   always @(posedge clk)
-    bank_stall_value <= \$128 ;
+    live_bank_stall0 <= \$128 ;
   always @(posedge clk)
-    live_bank_stall1 <= \$129 ;
+    over_bank_stall0 <= \$129 ;
   always @(posedge clk)
-    over_bank_stall1 <= \$130 ;
+    bank_stall_value <= \$130 ;
   always @(posedge clk)
-    live_bank_stall2 <= \$131 ;
+    live_bank_stall1 <= \$131 ;
   always @(posedge clk)
-    over_bank_stall2 <= \$132 ;
+    over_bank_stall1 <= \$132 ;
   always @(posedge clk)
-    split_beats_comes <= \$133 ;
+    live_bank_stall2 <= \$133 ;
   always @(posedge clk)
-    live_split_beats0 <= \$134 ;
+    over_bank_stall2 <= \$134 ;
   always @(posedge clk)
-    over_split_beats0 <= \$135 ;
+    split_beats_comes <= \$135 ;
   always @(posedge clk)
-    split_beats_value <= \$136 ;
+    live_split_beats0 <= \$136 ;
   always @(posedge clk)
-    live_split_beats1 <= \$137 ;
+    over_split_beats0 <= \$137 ;
   always @(posedge clk)
-    over_split_beats1 <= \$138 ;
+    split_beats_value <= \$138 ;
   always @(posedge clk)
-    live_split_beats2 <= \$139 ;
+    live_split_beats1 <= \$139 ;
   always @(posedge clk)
-    over_split_beats2 <= \$140 ;
+    over_split_beats1 <= \$140 ;
   always @(posedge clk)
-    output_stall_comes <= \$141 ;
+    live_split_beats2 <= \$141 ;
   always @(posedge clk)
-    live_output_stall0 <= \$142 ;
+    over_split_beats2 <= \$142 ;
   always @(posedge clk)
-    over_output_stall0 <= \$143 ;
+    output_stall_comes <= \$143 ;
   always @(posedge clk)
-    output_stall_value <= \$144 ;
+    live_output_stall0 <= \$144 ;
   always @(posedge clk)
-    live_output_stall1 <= \$145 ;
+    over_output_stall0 <= \$145 ;
   always @(posedge clk)
-    over_output_stall1 <= \$146 ;
+    output_stall_value <= \$146 ;
   always @(posedge clk)
-    live_output_stall2 <= \$147 ;
+    live_output_stall1 <= \$147 ;
   always @(posedge clk)
-    over_output_stall2 <= \$148 ;
+    over_output_stall1 <= \$148 ;
+  always @(posedge clk)
+    live_output_stall2 <= \$149 ;
+  always @(posedge clk)
+    over_output_stall2 <= \$150 ;
   always @* begin
     if (starts_blocks) begin end
     \$1  = snapshot;
@@ -8294,1348 +8328,1200 @@ module hotline_edge_counters(rst, batches, cycles, input_idle, output_stall, spl
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = clear;
+    \$3  = snapshot1;
     if (rst) begin
       \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = clear0;
+    \$4  = clear;
     if (rst) begin
-      \$4  = 1'h0;
+      \$4  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = batches;
+    \$5  = clear0;
     if (rst) begin
-      \$5  = 1'h0;
+      \$5  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = total_batches0[21:0];
-    if (clear) begin
-      \$6  = 22'h000000;
-    end
+    \$6  = clear1;
     if (rst) begin
-      \$6  = 22'h000000;
+      \$6  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = total_batches0[22];
+    \$7  = batches;
     if (rst) begin
       \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = batches_value;
-    if (snapshot) begin
-      \$8 [21:0] = live_batches0;
+    \$8  = total_batches0[21:0];
+    if (clear0) begin
+      \$8  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = total_batches0[22];
+    if (rst) begin
+      \$9  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = batches_value;
     if (snapshot0) begin
-      \$8 [42:22] = live_batches1;
+      \$10 [21:0] = live_batches0;
     end
     if (snapshot1) begin
-      \$8 [63:43] = live_batches2;
+      \$10 [42:22] = live_batches1;
+    end
+    if (snapshot2) begin
+      \$10 [63:43] = live_batches2;
     end
     if (rst) begin
-      \$8  = 64'h0000000000000000;
+      \$10  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = total_batches1[20:0];
-    if (clear0) begin
-      \$9  = 21'h000000;
-    end
-    if (rst) begin
-      \$9  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$10  = total_batches1[21];
-    if (rst) begin
-      \$10  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$11  = total_batches2[20:0];
+    \$11  = total_batches1[20:0];
     if (clear1) begin
       \$11  = 21'h000000;
     end
-    if (rst) begin
-      \$11  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = total_batches2[21];
+    \$12  = total_batches1[21];
     if (rst) begin
       \$12  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = samples;
-    if (rst) begin
-      \$13  = 3'h0;
+    \$13  = total_batches2[20:0];
+    if (clear2) begin
+      \$13  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = total_samples0[21:0];
-    if (clear) begin
-      \$14  = 22'h000000;
-    end
+    \$14  = total_batches2[21];
     if (rst) begin
-      \$14  = 22'h000000;
+      \$14  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = total_samples0[22];
+    \$15  = samples;
     if (rst) begin
-      \$15  = 1'h0;
+      \$15  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = samples_value;
-    if (snapshot) begin
-      \$16 [21:0] = live_samples0;
+    \$16  = total_samples0[21:0];
+    if (clear0) begin
+      \$16  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = total_samples0[22];
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = samples_value;
     if (snapshot0) begin
-      \$16 [42:22] = live_samples1;
+      \$18 [21:0] = live_samples0;
     end
     if (snapshot1) begin
-      \$16 [63:43] = live_samples2;
+      \$18 [42:22] = live_samples1;
+    end
+    if (snapshot2) begin
+      \$18 [63:43] = live_samples2;
     end
     if (rst) begin
-      \$16  = 64'h0000000000000000;
+      \$18  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = total_samples1[20:0];
-    if (clear0) begin
-      \$17  = 21'h000000;
-    end
-    if (rst) begin
-      \$17  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = total_samples1[21];
-    if (rst) begin
-      \$18  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = total_samples2[20:0];
+    \$19  = total_samples1[20:0];
     if (clear1) begin
       \$19  = 21'h000000;
     end
-    if (rst) begin
-      \$19  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = total_samples2[21];
+    \$20  = total_samples1[21];
     if (rst) begin
       \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = popular_samples;
-    if (rst) begin
-      \$21  = 3'h0;
+    \$21  = total_samples2[20:0];
+    if (clear2) begin
+      \$21  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = total_popular_samples0[21:0];
-    if (clear) begin
-      \$22  = 22'h000000;
-    end
+    \$22  = total_samples2[21];
     if (rst) begin
-      \$22  = 22'h000000;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = total_popular_samples0[22];
+    \$23  = popular_samples;
     if (rst) begin
-      \$23  = 1'h0;
+      \$23  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = popular_samples_value;
-    if (snapshot) begin
-      \$24 [21:0] = live_popular_samples0;
+    \$24  = total_popular_samples0[21:0];
+    if (clear0) begin
+      \$24  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = total_popular_samples0[22];
+    if (rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = popular_samples_value;
     if (snapshot0) begin
-      \$24 [42:22] = live_popular_samples1;
+      \$26 [21:0] = live_popular_samples0;
     end
     if (snapshot1) begin
-      \$24 [63:43] = live_popular_samples2;
+      \$26 [42:22] = live_popular_samples1;
+    end
+    if (snapshot2) begin
+      \$26 [63:43] = live_popular_samples2;
     end
     if (rst) begin
-      \$24  = 64'h0000000000000000;
+      \$26  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = total_popular_samples1[20:0];
-    if (clear0) begin
-      \$25  = 21'h000000;
-    end
-    if (rst) begin
-      \$25  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = total_popular_samples1[21];
-    if (rst) begin
-      \$26  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = total_popular_samples2[20:0];
+    \$27  = total_popular_samples1[20:0];
     if (clear1) begin
       \$27  = 21'h000000;
     end
-    if (rst) begin
-      \$27  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = total_popular_samples2[21];
+    \$28  = total_popular_samples1[21];
     if (rst) begin
       \$28  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = lookups;
-    if (rst) begin
-      \$29  = 3'h0;
+    \$29  = total_popular_samples2[20:0];
+    if (clear2) begin
+      \$29  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$30  = total_lookups0[21:0];
-    if (clear) begin
-      \$30  = 22'h000000;
-    end
+    \$30  = total_popular_samples2[21];
     if (rst) begin
-      \$30  = 22'h000000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = total_lookups0[22];
+    \$31  = lookups;
     if (rst) begin
-      \$31  = 1'h0;
+      \$31  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = lookups_value;
-    if (snapshot) begin
-      \$32 [21:0] = live_lookups0;
+    \$32  = total_lookups0[21:0];
+    if (clear0) begin
+      \$32  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = total_lookups0[22];
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = lookups_value;
     if (snapshot0) begin
-      \$32 [42:22] = live_lookups1;
+      \$34 [21:0] = live_lookups0;
     end
     if (snapshot1) begin
-      \$32 [63:43] = live_lookups2;
+      \$34 [42:22] = live_lookups1;
+    end
+    if (snapshot2) begin
+      \$34 [63:43] = live_lookups2;
     end
     if (rst) begin
-      \$32  = 64'h0000000000000000;
+      \$34  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = total_lookups1[20:0];
-    if (clear0) begin
-      \$33  = 21'h000000;
-    end
-    if (rst) begin
-      \$33  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = total_lookups1[21];
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = total_lookups2[20:0];
+    \$35  = total_lookups1[20:0];
     if (clear1) begin
       \$35  = 21'h000000;
     end
-    if (rst) begin
-      \$35  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$36  = total_lookups2[21];
+    \$36  = total_lookups1[21];
     if (rst) begin
       \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = lookup_hits;
-    if (rst) begin
-      \$37  = 3'h0;
+    \$37  = total_lookups2[20:0];
+    if (clear2) begin
+      \$37  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = total_lookup_hits0[21:0];
-    if (clear) begin
-      \$38  = 22'h000000;
-    end
+    \$38  = total_lookups2[21];
     if (rst) begin
-      \$38  = 22'h000000;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = total_lookup_hits0[22];
+    \$39  = lookup_hits;
     if (rst) begin
-      \$39  = 1'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = lookup_hits_value;
-    if (snapshot) begin
-      \$40 [21:0] = live_lookup_hits0;
+    \$40  = total_lookup_hits0[21:0];
+    if (clear0) begin
+      \$40  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = total_lookup_hits0[22];
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = lookup_hits_value;
     if (snapshot0) begin
-      \$40 [42:22] = live_lookup_hits1;
+      \$42 [21:0] = live_lookup_hits0;
     end
     if (snapshot1) begin
-      \$40 [63:43] = live_lookup_hits2;
+      \$42 [42:22] = live_lookup_hits1;
+    end
+    if (snapshot2) begin
+      \$42 [63:43] = live_lookup_hits2;
     end
     if (rst) begin
-      \$40  = 64'h0000000000000000;
+      \$42  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = total_lookup_hits1[20:0];
-    if (clear0) begin
-      \$41  = 21'h000000;
-    end
-    if (rst) begin
-      \$41  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = total_lookup_hits1[21];
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = total_lookup_hits2[20:0];
+    \$43  = total_lookup_hits1[20:0];
     if (clear1) begin
       \$43  = 21'h000000;
     end
-    if (rst) begin
-      \$43  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = total_lookup_hits2[21];
+    \$44  = total_lookup_hits1[21];
     if (rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = inserts;
-    if (rst) begin
-      \$45  = 5'h00;
+    \$45  = total_lookup_hits2[20:0];
+    if (clear2) begin
+      \$45  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = total_inserts0[21:0];
-    if (clear) begin
-      \$46  = 22'h000000;
-    end
+    \$46  = total_lookup_hits2[21];
     if (rst) begin
-      \$46  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = total_inserts0[22];
+    \$47  = inserts;
     if (rst) begin
-      \$47  = 1'h0;
+      \$47  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = inserts_value;
-    if (snapshot) begin
-      \$48 [21:0] = live_inserts0;
+    \$48  = total_inserts0[21:0];
+    if (clear0) begin
+      \$48  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = total_inserts0[22];
+    if (rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = inserts_value;
     if (snapshot0) begin
-      \$48 [42:22] = live_inserts1;
+      \$50 [21:0] = live_inserts0;
     end
     if (snapshot1) begin
-      \$48 [63:43] = live_inserts2;
+      \$50 [42:22] = live_inserts1;
+    end
+    if (snapshot2) begin
+      \$50 [63:43] = live_inserts2;
     end
     if (rst) begin
-      \$48  = 64'h0000000000000000;
+      \$50  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = total_inserts1[20:0];
-    if (clear0) begin
-      \$49  = 21'h000000;
-    end
-    if (rst) begin
-      \$49  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = total_inserts1[21];
-    if (rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = total_inserts2[20:0];
+    \$51  = total_inserts1[20:0];
     if (clear1) begin
       \$51  = 21'h000000;
     end
-    if (rst) begin
-      \$51  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = total_inserts2[21];
+    \$52  = total_inserts1[21];
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = evictions;
-    if (rst) begin
-      \$53  = 5'h00;
+    \$53  = total_inserts2[20:0];
+    if (clear2) begin
+      \$53  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = total_evictions0[21:0];
-    if (clear) begin
-      \$54  = 22'h000000;
-    end
+    \$54  = total_inserts2[21];
     if (rst) begin
-      \$54  = 22'h000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = total_evictions0[22];
+    \$55  = evictions;
     if (rst) begin
-      \$55  = 1'h0;
+      \$55  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = evictions_value;
-    if (snapshot) begin
-      \$56 [21:0] = live_evictions0;
+    \$56  = total_evictions0[21:0];
+    if (clear0) begin
+      \$56  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = total_evictions0[22];
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = evictions_value;
     if (snapshot0) begin
-      \$56 [42:22] = live_evictions1;
+      \$58 [21:0] = live_evictions0;
     end
     if (snapshot1) begin
-      \$56 [63:43] = live_evictions2;
+      \$58 [42:22] = live_evictions1;
+    end
+    if (snapshot2) begin
+      \$58 [63:43] = live_evictions2;
     end
     if (rst) begin
-      \$56  = 64'h0000000000000000;
+      \$58  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = total_evictions1[20:0];
-    if (clear0) begin
-      \$57  = 21'h000000;
-    end
-    if (rst) begin
-      \$57  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$58  = total_evictions1[21];
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$59  = total_evictions2[20:0];
+    \$59  = total_evictions1[20:0];
     if (clear1) begin
       \$59  = 21'h000000;
     end
-    if (rst) begin
-      \$59  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = total_evictions2[21];
+    \$60  = total_evictions1[21];
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = revivals;
-    if (rst) begin
-      \$61  = 5'h00;
+    \$61  = total_evictions2[20:0];
+    if (clear2) begin
+      \$61  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = total_revivals0[21:0];
-    if (clear) begin
-      \$62  = 22'h000000;
-    end
+    \$62  = total_evictions2[21];
     if (rst) begin
-      \$62  = 22'h000000;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = total_revivals0[22];
+    \$63  = revivals;
     if (rst) begin
-      \$63  = 1'h0;
+      \$63  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = revivals_value;
-    if (snapshot) begin
-      \$64 [21:0] = live_revivals0;
+    \$64  = total_revivals0[21:0];
+    if (clear0) begin
+      \$64  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = total_revivals0[22];
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = revivals_value;
     if (snapshot0) begin
-      \$64 [42:22] = live_revivals1;
+      \$66 [21:0] = live_revivals0;
     end
     if (snapshot1) begin
-      \$64 [63:43] = live_revivals2;
+      \$66 [42:22] = live_revivals1;
+    end
+    if (snapshot2) begin
+      \$66 [63:43] = live_revivals2;
     end
     if (rst) begin
-      \$64  = 64'h0000000000000000;
+      \$66  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = total_revivals1[20:0];
-    if (clear0) begin
-      \$65  = 21'h000000;
-    end
-    if (rst) begin
-      \$65  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = total_revivals1[21];
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = total_revivals2[20:0];
+    \$67  = total_revivals1[20:0];
     if (clear1) begin
       \$67  = 21'h000000;
     end
-    if (rst) begin
-      \$67  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = total_revivals2[21];
+    \$68  = total_revivals1[21];
     if (rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = returns;
-    if (rst) begin
-      \$69  = 5'h00;
+    \$69  = total_revivals2[20:0];
+    if (clear2) begin
+      \$69  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = total_returns0[21:0];
-    if (clear) begin
-      \$70  = 22'h000000;
-    end
+    \$70  = total_revivals2[21];
     if (rst) begin
-      \$70  = 22'h000000;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = total_returns0[22];
+    \$71  = returns;
     if (rst) begin
-      \$71  = 1'h0;
+      \$71  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = returns_value;
-    if (snapshot) begin
-      \$72 [21:0] = live_returns0;
+    \$72  = total_returns0[21:0];
+    if (clear0) begin
+      \$72  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = total_returns0[22];
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = returns_value;
     if (snapshot0) begin
-      \$72 [42:22] = live_returns1;
+      \$74 [21:0] = live_returns0;
     end
     if (snapshot1) begin
-      \$72 [63:43] = live_returns2;
+      \$74 [42:22] = live_returns1;
+    end
+    if (snapshot2) begin
+      \$74 [63:43] = live_returns2;
     end
     if (rst) begin
-      \$72  = 64'h0000000000000000;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = total_returns1[20:0];
-    if (clear0) begin
-      \$73  = 21'h000000;
-    end
-    if (rst) begin
-      \$73  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$74  = total_returns1[21];
-    if (rst) begin
-      \$74  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$75  = total_returns2[20:0];
+    \$75  = total_returns1[20:0];
     if (clear1) begin
       \$75  = 21'h000000;
     end
-    if (rst) begin
-      \$75  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = total_returns2[21];
+    \$76  = total_returns1[21];
     if (rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = promotions;
-    if (rst) begin
-      \$77  = 1'h0;
+    \$77  = total_returns2[20:0];
+    if (clear2) begin
+      \$77  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = total_promotions0[21:0];
-    if (clear) begin
-      \$78  = 22'h000000;
-    end
+    \$78  = total_returns2[21];
     if (rst) begin
-      \$78  = 22'h000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = total_promotions0[22];
+    \$79  = promotions;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = promotions_value;
-    if (snapshot) begin
-      \$80 [21:0] = live_promotions0;
+    \$80  = total_promotions0[21:0];
+    if (clear0) begin
+      \$80  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = total_promotions0[22];
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = promotions_value;
     if (snapshot0) begin
-      \$80 [42:22] = live_promotions1;
+      \$82 [21:0] = live_promotions0;
     end
     if (snapshot1) begin
-      \$80 [63:43] = live_promotions2;
+      \$82 [42:22] = live_promotions1;
+    end
+    if (snapshot2) begin
+      \$82 [63:43] = live_promotions2;
     end
     if (rst) begin
-      \$80  = 64'h0000000000000000;
+      \$82  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = total_promotions1[20:0];
-    if (clear0) begin
-      \$81  = 21'h000000;
-    end
-    if (rst) begin
-      \$81  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = total_promotions1[21];
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = total_promotions2[20:0];
+    \$83  = total_promotions1[20:0];
     if (clear1) begin
       \$83  = 21'h000000;
     end
-    if (rst) begin
-      \$83  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = total_promotions2[21];
+    \$84  = total_promotions1[21];
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = demotions;
-    if (rst) begin
-      \$85  = 1'h0;
+    \$85  = total_promotions2[20:0];
+    if (clear2) begin
+      \$85  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = total_demotions0[21:0];
-    if (clear) begin
-      \$86  = 22'h000000;
-    end
+    \$86  = total_promotions2[21];
     if (rst) begin
-      \$86  = 22'h000000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = total_demotions0[22];
+    \$87  = demotions;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = demotions_value;
-    if (snapshot) begin
-      \$88 [21:0] = live_demotions0;
+    \$88  = total_demotions0[21:0];
+    if (clear0) begin
+      \$88  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = total_demotions0[22];
+    if (rst) begin
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$90  = demotions_value;
     if (snapshot0) begin
-      \$88 [42:22] = live_demotions1;
+      \$90 [21:0] = live_demotions0;
     end
     if (snapshot1) begin
-      \$88 [63:43] = live_demotions2;
+      \$90 [42:22] = live_demotions1;
+    end
+    if (snapshot2) begin
+      \$90 [63:43] = live_demotions2;
     end
     if (rst) begin
-      \$88  = 64'h0000000000000000;
+      \$90  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total_demotions1[20:0];
-    if (clear0) begin
-      \$89  = 21'h000000;
-    end
-    if (rst) begin
-      \$89  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = total_demotions1[21];
-    if (rst) begin
-      \$90  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = total_demotions2[20:0];
+    \$91  = total_demotions1[20:0];
     if (clear1) begin
       \$91  = 21'h000000;
     end
-    if (rst) begin
-      \$91  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = total_demotions2[21];
+    \$92  = total_demotions1[21];
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = index_errors;
-    if (rst) begin
-      \$93  = 3'h0;
+    \$93  = total_demotions2[20:0];
+    if (clear2) begin
+      \$93  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = total_index_errors0[21:0];
-    if (clear) begin
-      \$94  = 22'h000000;
-    end
+    \$94  = total_demotions2[21];
     if (rst) begin
-      \$94  = 22'h000000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = total_index_errors0[22];
+    \$95  = index_errors;
     if (rst) begin
-      \$95  = 1'h0;
+      \$95  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = index_errors_value;
-    if (snapshot) begin
-      \$96 [21:0] = live_index_errors0;
+    \$96  = total_index_errors0[21:0];
+    if (clear0) begin
+      \$96  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = total_index_errors0[22];
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = index_errors_value;
     if (snapshot0) begin
-      \$96 [42:22] = live_index_errors1;
+      \$98 [21:0] = live_index_errors0;
     end
     if (snapshot1) begin
-      \$96 [63:43] = live_index_errors2;
+      \$98 [42:22] = live_index_errors1;
+    end
+    if (snapshot2) begin
+      \$98 [63:43] = live_index_errors2;
     end
     if (rst) begin
-      \$96  = 64'h0000000000000000;
+      \$98  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = total_index_errors1[20:0];
-    if (clear0) begin
-      \$97  = 21'h000000;
-    end
-    if (rst) begin
-      \$97  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = total_index_errors1[21];
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$99  = total_index_errors2[20:0];
+    \$99  = total_index_errors1[20:0];
     if (clear1) begin
       \$99  = 21'h000000;
     end
-    if (rst) begin
-      \$99  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = total_index_errors2[21];
+    \$100  = total_index_errors1[21];
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = cycles;
-    if (rst) begin
-      \$101  = 1'h0;
+    \$101  = total_index_errors2[20:0];
+    if (clear2) begin
+      \$101  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = total_cycles0[21:0];
-    if (clear) begin
-      \$102  = 22'h000000;
-    end
+    \$102  = total_index_errors2[21];
     if (rst) begin
-      \$102  = 22'h000000;
+      \$102  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = total_cycles0[22];
+    \$103  = cycles;
     if (rst) begin
       \$103  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = cycles_value;
-    if (snapshot) begin
-      \$104 [21:0] = live_cycles0;
+    \$104  = total_cycles0[21:0];
+    if (clear0) begin
+      \$104  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = total_cycles0[22];
+    if (rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = cycles_value;
     if (snapshot0) begin
-      \$104 [42:22] = live_cycles1;
+      \$106 [21:0] = live_cycles0;
     end
     if (snapshot1) begin
-      \$104 [63:43] = live_cycles2;
+      \$106 [42:22] = live_cycles1;
+    end
+    if (snapshot2) begin
+      \$106 [63:43] = live_cycles2;
     end
     if (rst) begin
-      \$104  = 64'h0000000000000000;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = total_cycles1[20:0];
-    if (clear0) begin
-      \$105  = 21'h000000;
-    end
-    if (rst) begin
-      \$105  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = total_cycles1[21];
-    if (rst) begin
-      \$106  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = total_cycles2[20:0];
+    \$107  = total_cycles1[20:0];
     if (clear1) begin
       \$107  = 21'h000000;
     end
-    if (rst) begin
-      \$107  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = total_cycles2[21];
+    \$108  = total_cycles1[21];
     if (rst) begin
       \$108  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = select_cycles;
-    if (rst) begin
-      \$109  = 1'h0;
+    \$109  = total_cycles2[20:0];
+    if (clear2) begin
+      \$109  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = total_select_cycles0[21:0];
-    if (clear) begin
-      \$110  = 22'h000000;
-    end
+    \$110  = total_cycles2[21];
     if (rst) begin
-      \$110  = 22'h000000;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = total_select_cycles0[22];
+    \$111  = select_cycles;
     if (rst) begin
       \$111  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = select_cycles_value;
-    if (snapshot) begin
-      \$112 [21:0] = live_select_cycles0;
+    \$112  = total_select_cycles0[21:0];
+    if (clear0) begin
+      \$112  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = total_select_cycles0[22];
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = select_cycles_value;
     if (snapshot0) begin
-      \$112 [42:22] = live_select_cycles1;
+      \$114 [21:0] = live_select_cycles0;
     end
     if (snapshot1) begin
-      \$112 [63:43] = live_select_cycles2;
+      \$114 [42:22] = live_select_cycles1;
+    end
+    if (snapshot2) begin
+      \$114 [63:43] = live_select_cycles2;
     end
     if (rst) begin
-      \$112  = 64'h0000000000000000;
+      \$114  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = total_select_cycles1[20:0];
-    if (clear0) begin
-      \$113  = 21'h000000;
-    end
-    if (rst) begin
-      \$113  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = total_select_cycles1[21];
-    if (rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = total_select_cycles2[20:0];
+    \$115  = total_select_cycles1[20:0];
     if (clear1) begin
       \$115  = 21'h000000;
     end
-    if (rst) begin
-      \$115  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = total_select_cycles2[21];
+    \$116  = total_select_cycles1[21];
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = input_idle;
-    if (rst) begin
-      \$117  = 1'h0;
+    \$117  = total_select_cycles2[20:0];
+    if (clear2) begin
+      \$117  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = total_input_idle0[21:0];
-    if (clear) begin
-      \$118  = 22'h000000;
-    end
+    \$118  = total_select_cycles2[21];
     if (rst) begin
-      \$118  = 22'h000000;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = total_input_idle0[22];
+    \$119  = input_idle;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = input_idle_value;
-    if (snapshot) begin
-      \$120 [21:0] = live_input_idle0;
+    \$120  = total_input_idle0[21:0];
+    if (clear0) begin
+      \$120  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = total_input_idle0[22];
+    if (rst) begin
+      \$121  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = input_idle_value;
     if (snapshot0) begin
-      \$120 [42:22] = live_input_idle1;
+      \$122 [21:0] = live_input_idle0;
     end
     if (snapshot1) begin
-      \$120 [63:43] = live_input_idle2;
+      \$122 [42:22] = live_input_idle1;
+    end
+    if (snapshot2) begin
+      \$122 [63:43] = live_input_idle2;
     end
     if (rst) begin
-      \$120  = 64'h0000000000000000;
+      \$122  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = total_input_idle1[20:0];
-    if (clear0) begin
-      \$121  = 21'h000000;
-    end
-    if (rst) begin
-      \$121  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = total_input_idle1[21];
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = total_input_idle2[20:0];
+    \$123  = total_input_idle1[20:0];
     if (clear1) begin
       \$123  = 21'h000000;
     end
-    if (rst) begin
-      \$123  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = total_input_idle2[21];
+    \$124  = total_input_idle1[21];
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = bank_stall;
-    if (rst) begin
-      \$125  = 1'h0;
+    \$125  = total_input_idle2[20:0];
+    if (clear2) begin
+      \$125  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total_bank_stall0[21:0];
-    if (clear) begin
-      \$126  = 22'h000000;
-    end
+    \$126  = total_input_idle2[21];
     if (rst) begin
-      \$126  = 22'h000000;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = total_bank_stall0[22];
+    \$127  = bank_stall;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = bank_stall_value;
-    if (snapshot) begin
-      \$128 [21:0] = live_bank_stall0;
+    \$128  = total_bank_stall0[21:0];
+    if (clear0) begin
+      \$128  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = total_bank_stall0[22];
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = bank_stall_value;
     if (snapshot0) begin
-      \$128 [42:22] = live_bank_stall1;
+      \$130 [21:0] = live_bank_stall0;
     end
     if (snapshot1) begin
-      \$128 [63:43] = live_bank_stall2;
+      \$130 [42:22] = live_bank_stall1;
+    end
+    if (snapshot2) begin
+      \$130 [63:43] = live_bank_stall2;
     end
     if (rst) begin
-      \$128  = 64'h0000000000000000;
+      \$130  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = total_bank_stall1[20:0];
-    if (clear0) begin
-      \$129  = 21'h000000;
-    end
-    if (rst) begin
-      \$129  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = total_bank_stall1[21];
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$131  = total_bank_stall2[20:0];
+    \$131  = total_bank_stall1[20:0];
     if (clear1) begin
       \$131  = 21'h000000;
     end
-    if (rst) begin
-      \$131  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = total_bank_stall2[21];
+    \$132  = total_bank_stall1[21];
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = split_beats;
-    if (rst) begin
-      \$133  = 1'h0;
+    \$133  = total_bank_stall2[20:0];
+    if (clear2) begin
+      \$133  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = total_split_beats0[21:0];
-    if (clear) begin
-      \$134  = 22'h000000;
-    end
+    \$134  = total_bank_stall2[21];
     if (rst) begin
-      \$134  = 22'h000000;
+      \$134  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = total_split_beats0[22];
+    \$135  = split_beats;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = split_beats_value;
-    if (snapshot) begin
-      \$136 [21:0] = live_split_beats0;
+    \$136  = total_split_beats0[21:0];
+    if (clear0) begin
+      \$136  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = total_split_beats0[22];
+    if (rst) begin
+      \$137  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = split_beats_value;
     if (snapshot0) begin
-      \$136 [42:22] = live_split_beats1;
+      \$138 [21:0] = live_split_beats0;
     end
     if (snapshot1) begin
-      \$136 [63:43] = live_split_beats2;
+      \$138 [42:22] = live_split_beats1;
+    end
+    if (snapshot2) begin
+      \$138 [63:43] = live_split_beats2;
     end
     if (rst) begin
-      \$136  = 64'h0000000000000000;
+      \$138  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = total_split_beats1[20:0];
-    if (clear0) begin
-      \$137  = 21'h000000;
-    end
-    if (rst) begin
-      \$137  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$138  = total_split_beats1[21];
-    if (rst) begin
-      \$138  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$139  = total_split_beats2[20:0];
+    \$139  = total_split_beats1[20:0];
     if (clear1) begin
       \$139  = 21'h000000;
     end
-    if (rst) begin
-      \$139  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = total_split_beats2[21];
+    \$140  = total_split_beats1[21];
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = output_stall;
-    if (rst) begin
-      \$141  = 1'h0;
+    \$141  = total_split_beats2[20:0];
+    if (clear2) begin
+      \$141  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = total_output_stall0[21:0];
-    if (clear) begin
-      \$142  = 22'h000000;
-    end
+    \$142  = total_split_beats2[21];
     if (rst) begin
-      \$142  = 22'h000000;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = total_output_stall0[22];
+    \$143  = output_stall;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = output_stall_value;
-    if (snapshot) begin
-      \$144 [21:0] = live_output_stall0;
+    \$144  = total_output_stall0[21:0];
+    if (clear0) begin
+      \$144  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = total_output_stall0[22];
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = output_stall_value;
     if (snapshot0) begin
-      \$144 [42:22] = live_output_stall1;
+      \$146 [21:0] = live_output_stall0;
     end
     if (snapshot1) begin
-      \$144 [63:43] = live_output_stall2;
+      \$146 [42:22] = live_output_stall1;
+    end
+    if (snapshot2) begin
+      \$146 [63:43] = live_output_stall2;
     end
     if (rst) begin
-      \$144  = 64'h0000000000000000;
+      \$146  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = total_output_stall1[20:0];
-    if (clear0) begin
-      \$145  = 21'h000000;
-    end
-    if (rst) begin
-      \$145  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$146  = total_output_stall1[21];
-    if (rst) begin
-      \$146  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$147  = total_output_stall2[20:0];
+    \$147  = total_output_stall1[20:0];
     if (clear1) begin
       \$147  = 21'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = total_output_stall1[21];
     if (rst) begin
-      \$147  = 21'h000000;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = total_output_stall2[21];
+    \$149  = total_output_stall2[20:0];
+    if (clear2) begin
+      \$149  = 21'h000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = total_output_stall2[21];
     if (rst) begin
-      \$148  = 1'h0;
+      \$150  = 1'h0;
     end
   end
 endmodule
@@ -11169,7 +11055,7 @@ module hotline_edge_dispatcher(rst, input__valid, input__ready, popular__payload
   assign popular_input_payload[63:0] = word0;
 endmodule
 
-module hotline_edge_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_edge_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -11182,95 +11068,97 @@ module hotline_edge_dispatcher_entry(rst, input__valid, output__ready, input__re
   wire input__ready;
   input [391:0] input__payload;
   wire [391:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [391:0] output__payload;
   reg [391:0] output__payload = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [391:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [391:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [391:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [391:0] \$9 ;
   wire free;
   reg [391:0] skid = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_edge_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
+module hotline_edge_front(rst, input__ready, output__ready, over, clear, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
 , slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input clear;
-  wire clear;
   output input__ready;
   wire input__ready;
   input output__ready;
   wire output__ready;
   input over;
   wire over;
+  input clear;
+  wire clear;
   input [319:0] input__payload;
   wire [319:0] input__payload;
   input input__valid;
@@ -13139,7 +13027,7 @@ module hotline_edge_front(rst, clear, input__ready, output__ready, over, input__
   end
 endmodule
 
-module hotline_edge_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__valid, output__payload, clk);
+module hotline_edge_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -13152,77 +13040,79 @@ module hotline_edge_front_slice(rst, input__ready, output__ready, input__valid, 
   wire input__valid;
   input [339:0] input__payload;
   wire [339:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [339:0] output__payload;
   reg [339:0] output__payload = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [339:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [339:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [339:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [339:0] \$9 ;
   wire free;
   reg [339:0] skid = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 340'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -13309,91 +13199,171 @@ module hotline_edge_gather(rst, input__payload, current_moves, next_moves, input
   wire clk;
   wire \$1 ;
   wire \$10 ;
+  wire [13:0] \$100 ;
+  wire [13:0] \$101 ;
+  wire [13:0] \$102 ;
+  wire [13:0] \$103 ;
+  wire [13:0] \$104 ;
+  wire [13:0] \$105 ;
+  wire [13:0] \$106 ;
+  wire [13:0] \$107 ;
+  wire [13:0] \$108 ;
+  wire [12:0] \$109 ;
   wire \$11 ;
+  wire [39:0] \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire [12:0] \$114 ;
+  wire [39:0] \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
+  wire [12:0] \$119 ;
   wire \$12 ;
+  wire [39:0] \$120 ;
+  wire \$121 ;
+  wire \$122 ;
+  wire \$123 ;
+  wire [12:0] \$124 ;
+  wire [39:0] \$125 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire \$128 ;
+  wire [3:0] \$129 ;
   wire [1:0] \$13 ;
+  wire [3:0] \$130 ;
+  wire [3:0] \$131 ;
+  wire [3:0] \$132 ;
+  wire \$133 ;
+  wire [3:0] \$134 ;
+  wire [3:0] \$135 ;
+  wire [3:0] \$136 ;
+  wire [3:0] \$137 ;
+  reg \$138 ;
+  reg [358:0] \$139 ;
   wire [1:0] \$14 ;
+  reg [1:0] \$140 ;
+  reg [1:0] \$141 ;
+  reg [1:0] \$142 ;
+  reg [1:0] \$143 ;
+  reg [1:0] \$144 ;
+  reg [1:0] \$145 ;
+  reg [1:0] \$146 ;
+  reg [1:0] \$147 ;
+  reg \$148 ;
+  reg [358:0] \$149 ;
   wire [1:0] \$15 ;
+  reg \$150 ;
+  reg [358:0] \$151 ;
+  reg \$152 ;
+  reg [358:0] \$153 ;
+  reg [12:0] \$154 ;
+  reg [13:0] \$155 ;
+  reg [12:0] \$156 ;
+  reg [13:0] \$157 ;
+  reg [12:0] \$158 ;
+  reg [13:0] \$159 ;
   wire [1:0] \$16 ;
+  reg [12:0] \$160 ;
+  reg [13:0] \$161 ;
+  reg \$162 ;
+  reg [346:0] \$163 ;
+  reg [3:0] \$164 ;
+  reg \$165 ;
+  reg [2:0] \$166 ;
+  reg [12:0] \$167 ;
   wire [1:0] \$17 ;
   wire [1:0] \$18 ;
   wire [1:0] \$19 ;
   wire \$2 ;
   wire [1:0] \$20 ;
-  reg [12:0] \$21 ;
-  reg [13:0] \$22 ;
-  reg [12:0] \$23 ;
-  reg [13:0] \$24 ;
-  reg [12:0] \$25 ;
-  reg [13:0] \$26 ;
-  reg [12:0] \$27 ;
-  reg [13:0] \$28 ;
-  wire [12:0] \$29 ;
+  wire [12:0] \$21 ;
+  wire [12:0] \$22 ;
+  wire [12:0] \$23 ;
+  wire [12:0] \$24 ;
+  wire [12:0] \$25 ;
+  wire [12:0] \$26 ;
+  wire [12:0] \$27 ;
+  wire [13:0] \$28 ;
+  wire [13:0] \$29 ;
   wire \$3 ;
-  wire [39:0] \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire [12:0] \$34 ;
-  wire [39:0] \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire [12:0] \$39 ;
+  wire [13:0] \$30 ;
+  wire [13:0] \$31 ;
+  wire [13:0] \$32 ;
+  wire [13:0] \$33 ;
+  wire [13:0] \$34 ;
+  wire [13:0] \$35 ;
+  wire [13:0] \$36 ;
+  wire [13:0] \$37 ;
+  wire [13:0] \$38 ;
+  wire [13:0] \$39 ;
   wire \$4 ;
-  wire [39:0] \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
+  wire [13:0] \$40 ;
+  wire [13:0] \$41 ;
+  wire [13:0] \$42 ;
+  wire [12:0] \$43 ;
   wire [12:0] \$44 ;
-  wire [39:0] \$45 ;
-  wire \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire [3:0] \$49 ;
+  wire [12:0] \$45 ;
+  wire [12:0] \$46 ;
+  wire [12:0] \$47 ;
+  wire [12:0] \$48 ;
+  wire [12:0] \$49 ;
   wire \$5 ;
-  wire [3:0] \$50 ;
-  wire [3:0] \$51 ;
-  wire [3:0] \$52 ;
-  wire \$53 ;
-  wire [3:0] \$54 ;
-  wire [3:0] \$55 ;
-  wire [3:0] \$56 ;
-  wire [3:0] \$57 ;
-  reg \$58 ;
-  reg [358:0] \$59 ;
+  wire [13:0] \$50 ;
+  wire [13:0] \$51 ;
+  wire [13:0] \$52 ;
+  wire [13:0] \$53 ;
+  wire [13:0] \$54 ;
+  wire [13:0] \$55 ;
+  wire [13:0] \$56 ;
+  wire [13:0] \$57 ;
+  wire [13:0] \$58 ;
+  wire [13:0] \$59 ;
   wire \$6 ;
-  reg [1:0] \$60 ;
-  reg [1:0] \$61 ;
-  reg [1:0] \$62 ;
-  reg [1:0] \$63 ;
-  reg [1:0] \$64 ;
-  reg [1:0] \$65 ;
-  reg [1:0] \$66 ;
-  reg [1:0] \$67 ;
-  reg \$68 ;
-  reg [358:0] \$69 ;
+  wire [13:0] \$60 ;
+  wire [13:0] \$61 ;
+  wire [13:0] \$62 ;
+  wire [13:0] \$63 ;
+  wire [13:0] \$64 ;
+  wire [12:0] \$65 ;
+  wire [12:0] \$66 ;
+  wire [12:0] \$67 ;
+  wire [12:0] \$68 ;
+  wire [12:0] \$69 ;
   wire \$7 ;
-  reg \$70 ;
-  reg [358:0] \$71 ;
-  reg \$72 ;
-  reg [358:0] \$73 ;
-  reg [12:0] \$74 ;
-  reg [13:0] \$75 ;
-  reg [12:0] \$76 ;
-  reg [13:0] \$77 ;
-  reg [12:0] \$78 ;
-  reg [13:0] \$79 ;
+  wire [12:0] \$70 ;
+  wire [12:0] \$71 ;
+  wire [13:0] \$72 ;
+  wire [13:0] \$73 ;
+  wire [13:0] \$74 ;
+  wire [13:0] \$75 ;
+  wire [13:0] \$76 ;
+  wire [13:0] \$77 ;
+  wire [13:0] \$78 ;
+  wire [13:0] \$79 ;
   wire \$8 ;
-  reg [12:0] \$80 ;
-  reg [13:0] \$81 ;
-  reg \$82 ;
-  reg [346:0] \$83 ;
-  reg [3:0] \$84 ;
-  reg \$85 ;
-  reg [2:0] \$86 ;
-  reg [12:0] \$87 ;
+  wire [13:0] \$80 ;
+  wire [13:0] \$81 ;
+  wire [13:0] \$82 ;
+  wire [13:0] \$83 ;
+  wire [13:0] \$84 ;
+  wire [13:0] \$85 ;
+  wire [13:0] \$86 ;
+  wire [12:0] \$87 ;
+  wire [12:0] \$88 ;
+  wire [12:0] \$89 ;
   wire \$9 ;
+  wire [12:0] \$90 ;
+  wire [12:0] \$91 ;
+  wire [12:0] \$92 ;
+  wire [12:0] \$93 ;
+  wire [13:0] \$94 ;
+  wire [13:0] \$95 ;
+  wire [13:0] \$96 ;
+  wire [13:0] \$97 ;
+  wire [13:0] \$98 ;
+  wire [13:0] \$99 ;
   reg [13:0] answer0;
   reg [13:0] answer0_0 = 14'h0000;
   reg [13:0] answer1;
@@ -13421,6 +13391,18 @@ module hotline_edge_gather(rst, input__payload, current_moves, next_moves, input
   reg [358:0] next = 1'h0;
   reg next_valid = 1'h0;
   reg [3:0] told = 4'h0;
+  assign \$1  = ~ output__valid;
+  assign chosen_moves = \$1  | output__ready;
+  assign \$2  = ~ chosen_valid;
+  assign fetched_moves = \$2  | chosen_moves;
+  assign \$3  = & ready;
+  assign \$4  = current_valid & \$3 ;
+  assign \$5  = ~ fetched_valid;
+  assign \$6  = \$5  | fetched_moves;
+  assign current_moves = \$4  & \$6 ;
+  assign \$7  = ~ current_valid;
+  assign next_moves = \$7  | current_moves;
+  assign \$8  = ~ next_valid;
   assign input__ready = \$8  | next_moves;
   assign \$9  = chosen[43] ? answer0[13] : chosen[81];
   assign \$10  = chosen[128] ? answer1[13] : chosen[166];
@@ -13434,347 +13416,183 @@ module hotline_edge_gather(rst, input__payload, current_moves, next_moves, input
   assign \$18  = input__valid ? input__payload[354:353] : 2'h0;
   assign \$19  = input__valid ? input__payload[356:355] : 2'h0;
   assign \$20  = input__valid ? input__payload[358:357] : 2'h0;
-  assign \$29  = chosen[43] ? answer0[12:0] : front_slot0;
-  assign \$30  = hit0 ? { chosen[39:32], 19'h00000, \$29  } : chosen[39:0];
-  assign \$31  = chosen[81] & hit0;
-  assign \$32  = chosen[43] & chosen[81];
-  assign \$33  = \$32  & answer0[13];
-  assign \$34  = chosen[128] ? answer1[12:0] : front_slot1;
-  assign \$35  = hit1 ? { chosen[124:117], 19'h00000, \$34  } : chosen[124:85];
-  assign \$36  = chosen[166] & hit1;
-  assign \$37  = chosen[128] & chosen[166];
-  assign \$38  = \$37  & answer1[13];
-  assign \$39  = chosen[213] ? answer2[12:0] : front_slot2;
-  assign \$40  = hit2 ? { chosen[209:202], 19'h00000, \$39  } : chosen[209:170];
-  assign \$41  = chosen[251] & hit2;
-  assign \$42  = chosen[213] & chosen[251];
-  assign \$43  = \$42  & answer2[13];
-  assign \$44  = chosen[298] ? answer3[12:0] : front_slot3;
-  assign \$45  = hit3 ? { chosen[294:287], 19'h00000, \$44  } : chosen[294:255];
-  assign \$46  = chosen[336] & hit3;
-  assign \$47  = chosen[298] & chosen[336];
-  assign \$48  = \$47  & answer3[13];
-  assign \$49  = output__valid ? told : 4'h0;
-  assign \$50  = output__valid ? told : 4'h0;
-  assign \$51  = output__valid ? told : 4'h0;
-  assign \$52  = output__valid ? told : 4'h0;
-  assign \$53  = | { \$52 [3], \$51 [2], \$50 [1], \$49 [0] };
-  assign \$54  = output__valid ? told : 4'h0;
-  assign \$55  = output__valid ? told : 4'h0;
-  assign \$56  = output__valid ? told : 4'h0;
-  assign \$57  = output__valid ? told : 4'h0;
+  assign \$21  = fetched[82] ? slots__7 : slots__6;
+  assign \$22  = fetched[82] ? slots__5 : slots__4;
+  assign \$23  = fetched[83] ? \$21  : \$22 ;
+  assign \$24  = fetched[82] ? slots__3 : slots__2;
+  assign \$25  = fetched[82] ? slots__1 : slots__0;
+  assign \$26  = fetched[83] ? \$24  : \$25 ;
+  assign \$27  = fetched[84] ? \$23  : \$26 ;
+  assign \$28  = fetched[47] ? heads__7[27:14] : heads__7[13:0];
+  assign \$29  = fetched[47] ? heads__6[27:14] : heads__6[13:0];
+  assign \$30  = fetched[44] ? \$28  : \$29 ;
+  assign \$31  = fetched[47] ? heads__5[27:14] : heads__5[13:0];
+  assign \$32  = fetched[47] ? heads__4[27:14] : heads__4[13:0];
+  assign \$33  = fetched[44] ? \$31  : \$32 ;
+  assign \$34  = fetched[45] ? \$30  : \$33 ;
+  assign \$35  = fetched[47] ? heads__3[27:14] : heads__3[13:0];
+  assign \$36  = fetched[47] ? heads__2[27:14] : heads__2[13:0];
+  assign \$37  = fetched[44] ? \$35  : \$36 ;
+  assign \$38  = fetched[47] ? heads__1[27:14] : heads__1[13:0];
+  assign \$39  = fetched[47] ? heads__0[27:14] : heads__0[13:0];
+  assign \$40  = fetched[44] ? \$38  : \$39 ;
+  assign \$41  = fetched[45] ? \$37  : \$40 ;
+  assign \$42  = fetched[46] ? \$34  : \$41 ;
+  assign \$43  = fetched[167] ? slots__7 : slots__6;
+  assign \$44  = fetched[167] ? slots__5 : slots__4;
+  assign \$45  = fetched[168] ? \$43  : \$44 ;
+  assign \$46  = fetched[167] ? slots__3 : slots__2;
+  assign \$47  = fetched[167] ? slots__1 : slots__0;
+  assign \$48  = fetched[168] ? \$46  : \$47 ;
+  assign \$49  = fetched[169] ? \$45  : \$48 ;
+  assign \$50  = fetched[132] ? heads__7[27:14] : heads__7[13:0];
+  assign \$51  = fetched[132] ? heads__6[27:14] : heads__6[13:0];
+  assign \$52  = fetched[129] ? \$50  : \$51 ;
+  assign \$53  = fetched[132] ? heads__5[27:14] : heads__5[13:0];
+  assign \$54  = fetched[132] ? heads__4[27:14] : heads__4[13:0];
+  assign \$55  = fetched[129] ? \$53  : \$54 ;
+  assign \$56  = fetched[130] ? \$52  : \$55 ;
+  assign \$57  = fetched[132] ? heads__3[27:14] : heads__3[13:0];
+  assign \$58  = fetched[132] ? heads__2[27:14] : heads__2[13:0];
+  assign \$59  = fetched[129] ? \$57  : \$58 ;
+  assign \$60  = fetched[132] ? heads__1[27:14] : heads__1[13:0];
+  assign \$61  = fetched[132] ? heads__0[27:14] : heads__0[13:0];
+  assign \$62  = fetched[129] ? \$60  : \$61 ;
+  assign \$63  = fetched[130] ? \$59  : \$62 ;
+  assign \$64  = fetched[131] ? \$56  : \$63 ;
+  assign \$65  = fetched[252] ? slots__7 : slots__6;
+  assign \$66  = fetched[252] ? slots__5 : slots__4;
+  assign \$67  = fetched[253] ? \$65  : \$66 ;
+  assign \$68  = fetched[252] ? slots__3 : slots__2;
+  assign \$69  = fetched[252] ? slots__1 : slots__0;
+  assign \$70  = fetched[253] ? \$68  : \$69 ;
+  assign \$71  = fetched[254] ? \$67  : \$70 ;
+  assign \$72  = fetched[217] ? heads__7[27:14] : heads__7[13:0];
+  assign \$73  = fetched[217] ? heads__6[27:14] : heads__6[13:0];
+  assign \$74  = fetched[214] ? \$72  : \$73 ;
+  assign \$75  = fetched[217] ? heads__5[27:14] : heads__5[13:0];
+  assign \$76  = fetched[217] ? heads__4[27:14] : heads__4[13:0];
+  assign \$77  = fetched[214] ? \$75  : \$76 ;
+  assign \$78  = fetched[215] ? \$74  : \$77 ;
+  assign \$79  = fetched[217] ? heads__3[27:14] : heads__3[13:0];
+  assign \$80  = fetched[217] ? heads__2[27:14] : heads__2[13:0];
+  assign \$81  = fetched[214] ? \$79  : \$80 ;
+  assign \$82  = fetched[217] ? heads__1[27:14] : heads__1[13:0];
+  assign \$83  = fetched[217] ? heads__0[27:14] : heads__0[13:0];
+  assign \$84  = fetched[214] ? \$82  : \$83 ;
+  assign \$85  = fetched[215] ? \$81  : \$84 ;
+  assign \$86  = fetched[216] ? \$78  : \$85 ;
+  assign \$87  = fetched[337] ? slots__7 : slots__6;
+  assign \$88  = fetched[337] ? slots__5 : slots__4;
+  assign \$89  = fetched[338] ? \$87  : \$88 ;
+  assign \$90  = fetched[337] ? slots__3 : slots__2;
+  assign \$91  = fetched[337] ? slots__1 : slots__0;
+  assign \$92  = fetched[338] ? \$90  : \$91 ;
+  assign \$93  = fetched[339] ? \$89  : \$92 ;
+  assign \$94  = fetched[302] ? heads__7[27:14] : heads__7[13:0];
+  assign \$95  = fetched[302] ? heads__6[27:14] : heads__6[13:0];
+  assign \$96  = fetched[299] ? \$94  : \$95 ;
+  assign \$97  = fetched[302] ? heads__5[27:14] : heads__5[13:0];
+  assign \$98  = fetched[302] ? heads__4[27:14] : heads__4[13:0];
+  assign \$99  = fetched[299] ? \$97  : \$98 ;
+  assign \$100  = fetched[300] ? \$96  : \$99 ;
+  assign \$101  = fetched[302] ? heads__3[27:14] : heads__3[13:0];
+  assign \$102  = fetched[302] ? heads__2[27:14] : heads__2[13:0];
+  assign \$103  = fetched[299] ? \$101  : \$102 ;
+  assign \$104  = fetched[302] ? heads__1[27:14] : heads__1[13:0];
+  assign \$105  = fetched[302] ? heads__0[27:14] : heads__0[13:0];
+  assign \$106  = fetched[299] ? \$104  : \$105 ;
+  assign \$107  = fetched[300] ? \$103  : \$106 ;
+  assign \$108  = fetched[301] ? \$100  : \$107 ;
+  assign \$109  = chosen[43] ? answer0[12:0] : front_slot0;
+  assign \$110  = hit0 ? { chosen[39:32], 19'h00000, \$109  } : chosen[39:0];
+  assign \$111  = chosen[81] & hit0;
+  assign \$112  = chosen[43] & chosen[81];
+  assign \$113  = \$112  & answer0[13];
+  assign \$114  = chosen[128] ? answer1[12:0] : front_slot1;
+  assign \$115  = hit1 ? { chosen[124:117], 19'h00000, \$114  } : chosen[124:85];
+  assign \$116  = chosen[166] & hit1;
+  assign \$117  = chosen[128] & chosen[166];
+  assign \$118  = \$117  & answer1[13];
+  assign \$119  = chosen[213] ? answer2[12:0] : front_slot2;
+  assign \$120  = hit2 ? { chosen[209:202], 19'h00000, \$119  } : chosen[209:170];
+  assign \$121  = chosen[251] & hit2;
+  assign \$122  = chosen[213] & chosen[251];
+  assign \$123  = \$122  & answer2[13];
+  assign \$124  = chosen[298] ? answer3[12:0] : front_slot3;
+  assign \$125  = hit3 ? { chosen[294:287], 19'h00000, \$124  } : chosen[294:255];
+  assign \$126  = chosen[336] & hit3;
+  assign \$127  = chosen[298] & chosen[336];
+  assign \$128  = \$127  & answer3[13];
+  assign \$129  = output__valid ? told : 4'h0;
+  assign \$130  = output__valid ? told : 4'h0;
+  assign \$131  = output__valid ? told : 4'h0;
+  assign \$132  = output__valid ? told : 4'h0;
+  assign \$133  = | { \$132 [3], \$131 [2], \$130 [1], \$129 [0] };
+  assign \$134  = output__valid ? told : 4'h0;
+  assign \$135  = output__valid ? told : 4'h0;
+  assign \$136  = output__valid ? told : 4'h0;
+  assign \$137  = output__valid ? told : 4'h0;
   always @(posedge clk)
-    next_valid <= \$58 ;
+    next_valid <= \$138 ;
   always @(posedge clk)
-    next <= \$59 ;
+    next <= \$139 ;
   always @(posedge clk)
-    awaited__0 <= \$60 ;
+    awaited__0 <= \$140 ;
   always @(posedge clk)
-    awaited__1 <= \$61 ;
+    awaited__1 <= \$141 ;
   always @(posedge clk)
-    awaited__2 <= \$62 ;
+    awaited__2 <= \$142 ;
   always @(posedge clk)
-    awaited__3 <= \$63 ;
+    awaited__3 <= \$143 ;
   always @(posedge clk)
-    awaited__4 <= \$64 ;
+    awaited__4 <= \$144 ;
   always @(posedge clk)
-    awaited__5 <= \$65 ;
+    awaited__5 <= \$145 ;
   always @(posedge clk)
-    awaited__6 <= \$66 ;
+    awaited__6 <= \$146 ;
   always @(posedge clk)
-    awaited__7 <= \$67 ;
+    awaited__7 <= \$147 ;
   always @(posedge clk)
-    current_valid <= \$68 ;
+    current_valid <= \$148 ;
   always @(posedge clk)
-    current <= \$69 ;
+    current <= \$149 ;
   always @(posedge clk)
-    fetched_valid <= \$70 ;
+    fetched_valid <= \$150 ;
   always @(posedge clk)
-    fetched <= \$71 ;
+    fetched <= \$151 ;
   always @(posedge clk)
-    chosen_valid <= \$72 ;
+    chosen_valid <= \$152 ;
   always @(posedge clk)
-    chosen <= \$73 ;
+    chosen <= \$153 ;
   always @(posedge clk)
-    front_slot0 <= \$74 ;
+    front_slot0 <= \$154 ;
   always @(posedge clk)
-    answer0_0 <= \$75 ;
+    answer0_0 <= \$155 ;
   always @(posedge clk)
-    front_slot1 <= \$76 ;
+    front_slot1 <= \$156 ;
   always @(posedge clk)
-    answer1_0 <= \$77 ;
+    answer1_0 <= \$157 ;
   always @(posedge clk)
-    front_slot2 <= \$78 ;
+    front_slot2 <= \$158 ;
   always @(posedge clk)
-    answer2_0 <= \$79 ;
+    answer2_0 <= \$159 ;
   always @(posedge clk)
-    front_slot3 <= \$80 ;
+    front_slot3 <= \$160 ;
   always @(posedge clk)
-    answer3_0 <= \$81 ;
+    answer3_0 <= \$161 ;
   always @(posedge clk)
-    output__valid <= \$82 ;
+    output__valid <= \$162 ;
   always @(posedge clk)
-    output__payload <= \$83 ;
+    output__payload <= \$163 ;
   always @(posedge clk)
-    told <= \$84 ;
+    told <= \$164 ;
   always @(posedge clk)
-    answer_valid <= \$85 ;
+    answer_valid <= \$165 ;
   always @(posedge clk)
-    answer_front <= \$86 ;
+    answer_front <= \$166 ;
   always @(posedge clk)
-    answer_slot <= \$87 ;
-  assign \$1  = ~ output__valid;
-  assign chosen_moves = \$1  | output__ready;
-  assign \$2  = ~ chosen_valid;
-  assign fetched_moves = \$2  | chosen_moves;
-  assign \$3  = & ready;
-  assign \$4  = current_valid & \$3 ;
-  assign \$5  = ~ fetched_valid;
-  assign \$6  = \$5  | fetched_moves;
-  assign current_moves = \$4  & \$6 ;
-  assign \$7  = ~ current_valid;
-  assign next_moves = \$7  | current_moves;
-  assign \$8  = ~ next_valid;
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[84:82])
-      3'h0:
-          \$21  = slots__0;
-      3'h1:
-          \$21  = slots__1;
-      3'h2:
-          \$21  = slots__2;
-      3'h3:
-          \$21  = slots__3;
-      3'h4:
-          \$21  = slots__4;
-      3'h5:
-          \$21  = slots__5;
-      3'h6:
-          \$21  = slots__6;
-      3'h7:
-          \$21  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[46:44], fetched[47] })
-      4'h0:
-          \$22  = heads__0[13:0];
-      4'h1:
-          \$22  = heads__0[27:14];
-      4'h2:
-          \$22  = heads__1[13:0];
-      4'h3:
-          \$22  = heads__1[27:14];
-      4'h4:
-          \$22  = heads__2[13:0];
-      4'h5:
-          \$22  = heads__2[27:14];
-      4'h6:
-          \$22  = heads__3[13:0];
-      4'h7:
-          \$22  = heads__3[27:14];
-      4'h8:
-          \$22  = heads__4[13:0];
-      4'h9:
-          \$22  = heads__4[27:14];
-      4'ha:
-          \$22  = heads__5[13:0];
-      4'hb:
-          \$22  = heads__5[27:14];
-      4'hc:
-          \$22  = heads__6[13:0];
-      4'hd:
-          \$22  = heads__6[27:14];
-      4'he:
-          \$22  = heads__7[13:0];
-      4'hf:
-          \$22  = heads__7[27:14];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[169:167])
-      3'h0:
-          \$23  = slots__0;
-      3'h1:
-          \$23  = slots__1;
-      3'h2:
-          \$23  = slots__2;
-      3'h3:
-          \$23  = slots__3;
-      3'h4:
-          \$23  = slots__4;
-      3'h5:
-          \$23  = slots__5;
-      3'h6:
-          \$23  = slots__6;
-      3'h7:
-          \$23  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[131:129], fetched[132] })
-      4'h0:
-          \$24  = heads__0[13:0];
-      4'h1:
-          \$24  = heads__0[27:14];
-      4'h2:
-          \$24  = heads__1[13:0];
-      4'h3:
-          \$24  = heads__1[27:14];
-      4'h4:
-          \$24  = heads__2[13:0];
-      4'h5:
-          \$24  = heads__2[27:14];
-      4'h6:
-          \$24  = heads__3[13:0];
-      4'h7:
-          \$24  = heads__3[27:14];
-      4'h8:
-          \$24  = heads__4[13:0];
-      4'h9:
-          \$24  = heads__4[27:14];
-      4'ha:
-          \$24  = heads__5[13:0];
-      4'hb:
-          \$24  = heads__5[27:14];
-      4'hc:
-          \$24  = heads__6[13:0];
-      4'hd:
-          \$24  = heads__6[27:14];
-      4'he:
-          \$24  = heads__7[13:0];
-      4'hf:
-          \$24  = heads__7[27:14];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[254:252])
-      3'h0:
-          \$25  = slots__0;
-      3'h1:
-          \$25  = slots__1;
-      3'h2:
-          \$25  = slots__2;
-      3'h3:
-          \$25  = slots__3;
-      3'h4:
-          \$25  = slots__4;
-      3'h5:
-          \$25  = slots__5;
-      3'h6:
-          \$25  = slots__6;
-      3'h7:
-          \$25  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[216:214], fetched[217] })
-      4'h0:
-          \$26  = heads__0[13:0];
-      4'h1:
-          \$26  = heads__0[27:14];
-      4'h2:
-          \$26  = heads__1[13:0];
-      4'h3:
-          \$26  = heads__1[27:14];
-      4'h4:
-          \$26  = heads__2[13:0];
-      4'h5:
-          \$26  = heads__2[27:14];
-      4'h6:
-          \$26  = heads__3[13:0];
-      4'h7:
-          \$26  = heads__3[27:14];
-      4'h8:
-          \$26  = heads__4[13:0];
-      4'h9:
-          \$26  = heads__4[27:14];
-      4'ha:
-          \$26  = heads__5[13:0];
-      4'hb:
-          \$26  = heads__5[27:14];
-      4'hc:
-          \$26  = heads__6[13:0];
-      4'hd:
-          \$26  = heads__6[27:14];
-      4'he:
-          \$26  = heads__7[13:0];
-      4'hf:
-          \$26  = heads__7[27:14];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[339:337])
-      3'h0:
-          \$27  = slots__0;
-      3'h1:
-          \$27  = slots__1;
-      3'h2:
-          \$27  = slots__2;
-      3'h3:
-          \$27  = slots__3;
-      3'h4:
-          \$27  = slots__4;
-      3'h5:
-          \$27  = slots__5;
-      3'h6:
-          \$27  = slots__6;
-      3'h7:
-          \$27  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[301:299], fetched[302] })
-      4'h0:
-          \$28  = heads__0[13:0];
-      4'h1:
-          \$28  = heads__0[27:14];
-      4'h2:
-          \$28  = heads__1[13:0];
-      4'h3:
-          \$28  = heads__1[27:14];
-      4'h4:
-          \$28  = heads__2[13:0];
-      4'h5:
-          \$28  = heads__2[27:14];
-      4'h6:
-          \$28  = heads__3[13:0];
-      4'h7:
-          \$28  = heads__3[27:14];
-      4'h8:
-          \$28  = heads__4[13:0];
-      4'h9:
-          \$28  = heads__4[27:14];
-      4'ha:
-          \$28  = heads__5[13:0];
-      4'hb:
-          \$28  = heads__5[27:14];
-      4'hc:
-          \$28  = heads__6[13:0];
-      4'hd:
-          \$28  = heads__6[27:14];
-      4'he:
-          \$28  = heads__7[13:0];
-      4'hf:
-          \$28  = heads__7[27:14];
-    endcase
-  end
+    answer_slot <= \$167 ;
   always @* begin
     if (starts_blocks) begin end
     answer0 = 14'h0000;
@@ -13833,615 +13651,758 @@ module hotline_edge_gather(rst, input__payload, current_moves, next_moves, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = next_valid;
+    \$138  = next_valid;
     if (input__ready) begin
-      \$58  = input__valid;
+      \$138  = input__valid;
     end
     if (rst) begin
-      \$58  = 1'h0;
+      \$138  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = next;
+    \$139  = next;
     if (input__ready) begin
-      \$59  = input__payload;
+      \$139  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = awaited__0;
+    \$140  = awaited__0;
     if (input__ready) begin
-      \$60  = \$13 ;
+      \$140  = \$13 ;
     end
     if (rst) begin
-      \$60  = 2'h0;
+      \$140  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = awaited__1;
+    \$141  = awaited__1;
     if (input__ready) begin
-      \$61  = \$14 ;
+      \$141  = \$14 ;
     end
     if (rst) begin
-      \$61  = 2'h0;
+      \$141  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = awaited__2;
+    \$142  = awaited__2;
     if (input__ready) begin
-      \$62  = \$15 ;
+      \$142  = \$15 ;
     end
     if (rst) begin
-      \$62  = 2'h0;
+      \$142  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = awaited__3;
+    \$143  = awaited__3;
     if (input__ready) begin
-      \$63  = \$16 ;
+      \$143  = \$16 ;
     end
     if (rst) begin
-      \$63  = 2'h0;
+      \$143  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = awaited__4;
+    \$144  = awaited__4;
     if (input__ready) begin
-      \$64  = \$17 ;
+      \$144  = \$17 ;
     end
     if (rst) begin
-      \$64  = 2'h0;
+      \$144  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = awaited__5;
+    \$145  = awaited__5;
     if (input__ready) begin
-      \$65  = \$18 ;
+      \$145  = \$18 ;
     end
     if (rst) begin
-      \$65  = 2'h0;
+      \$145  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = awaited__6;
+    \$146  = awaited__6;
     if (input__ready) begin
-      \$66  = \$19 ;
+      \$146  = \$19 ;
     end
     if (rst) begin
-      \$66  = 2'h0;
+      \$146  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = awaited__7;
+    \$147  = awaited__7;
     if (input__ready) begin
-      \$67  = \$20 ;
+      \$147  = \$20 ;
     end
     if (rst) begin
-      \$67  = 2'h0;
+      \$147  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = current_valid;
+    \$148  = current_valid;
     if (next_moves) begin
-      \$68  = next_valid;
+      \$148  = next_valid;
     end
     if (rst) begin
-      \$68  = 1'h0;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = current;
+    \$149  = current;
     if (next_moves) begin
-      \$69  = next;
+      \$149  = next;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = fetched_valid;
+    \$150  = fetched_valid;
     if (current_moves) begin
-      \$70  = 1'h1;
+      \$150  = 1'h1;
     end else if (fetched_moves) begin
-      \$70  = 1'h0;
+      \$150  = 1'h0;
     end
     if (rst) begin
-      \$70  = 1'h0;
+      \$150  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = fetched;
+    \$151  = fetched;
     if (current_moves) begin
-      \$71  = current;
+      \$151  = current;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = chosen_valid;
+    \$152  = chosen_valid;
     if (fetched_moves) begin
-      \$72  = fetched_valid;
+      \$152  = fetched_valid;
     end
     if (rst) begin
-      \$72  = 1'h0;
+      \$152  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = chosen;
+    \$153  = chosen;
     if (fetched_moves) begin
-      \$73  = fetched;
+      \$153  = fetched;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = front_slot0;
+    \$154  = front_slot0;
     if (fetched_moves) begin
-      \$74  = \$21 ;
+      \$154  = \$27 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = answer0_0;
+    \$155  = answer0_0;
     if (fetched_moves) begin
-      \$75  = \$22 ;
+      \$155  = \$42 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = front_slot1;
+    \$156  = front_slot1;
     if (fetched_moves) begin
-      \$76  = \$23 ;
+      \$156  = \$49 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = answer1_0;
+    \$157  = answer1_0;
     if (fetched_moves) begin
-      \$77  = \$24 ;
+      \$157  = \$64 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = front_slot2;
+    \$158  = front_slot2;
     if (fetched_moves) begin
-      \$78  = \$25 ;
+      \$158  = \$71 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = answer2_0;
+    \$159  = answer2_0;
     if (fetched_moves) begin
-      \$79  = \$26 ;
+      \$159  = \$86 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = front_slot3;
+    \$160  = front_slot3;
     if (fetched_moves) begin
-      \$80  = \$27 ;
+      \$160  = \$93 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = answer3_0;
+    \$161  = answer3_0;
     if (fetched_moves) begin
-      \$81  = \$28 ;
+      \$161  = \$108 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = output__valid;
+    \$162  = output__valid;
     if (chosen_moves) begin
-      \$82  = chosen_valid;
+      \$162  = chosen_valid;
     end
     if (rst) begin
-      \$82  = 1'h0;
+      \$162  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = output__payload;
+    \$163  = output__payload;
     if (chosen_moves) begin
-      \$83 [344] = chosen[340];
-      \$83 [345] = chosen[341];
-      \$83 [346] = chosen[342];
-      \$83 [39:0] = \$30 ;
-      \$83 [40] = chosen[40];
-      \$83 [41] = chosen[41];
-      \$83 [42] = chosen[42];
-      \$83 [43] = hit0;
-      \$83 [44] = chosen[43];
-      \$83 [47:45] = chosen[46:44];
-      \$83 [48] = chosen[47];
-      \$83 [81:49] = chosen[80:48];
-      \$83 [85:83] = chosen[84:82];
-      \$83 [82] = \$31 ;
-      \$83 [125:86] = \$35 ;
-      \$83 [126] = chosen[125];
-      \$83 [127] = chosen[126];
-      \$83 [128] = chosen[127];
-      \$83 [129] = hit1;
-      \$83 [130] = chosen[128];
-      \$83 [133:131] = chosen[131:129];
-      \$83 [134] = chosen[132];
-      \$83 [167:135] = chosen[165:133];
-      \$83 [171:169] = chosen[169:167];
-      \$83 [168] = \$36 ;
-      \$83 [211:172] = \$40 ;
-      \$83 [212] = chosen[210];
-      \$83 [213] = chosen[211];
-      \$83 [214] = chosen[212];
-      \$83 [215] = hit2;
-      \$83 [216] = chosen[213];
-      \$83 [219:217] = chosen[216:214];
-      \$83 [220] = chosen[217];
-      \$83 [253:221] = chosen[250:218];
-      \$83 [257:255] = chosen[254:252];
-      \$83 [254] = \$41 ;
-      \$83 [297:258] = \$45 ;
-      \$83 [298] = chosen[295];
-      \$83 [299] = chosen[296];
-      \$83 [300] = chosen[297];
-      \$83 [301] = hit3;
-      \$83 [302] = chosen[298];
-      \$83 [305:303] = chosen[301:299];
-      \$83 [306] = chosen[302];
-      \$83 [339:307] = chosen[335:303];
-      \$83 [343:341] = chosen[339:337];
-      \$83 [340] = \$46 ;
+      \$163 [344] = chosen[340];
+      \$163 [345] = chosen[341];
+      \$163 [346] = chosen[342];
+      \$163 [39:0] = \$110 ;
+      \$163 [40] = chosen[40];
+      \$163 [41] = chosen[41];
+      \$163 [42] = chosen[42];
+      \$163 [43] = hit0;
+      \$163 [44] = chosen[43];
+      \$163 [47:45] = chosen[46:44];
+      \$163 [48] = chosen[47];
+      \$163 [81:49] = chosen[80:48];
+      \$163 [85:83] = chosen[84:82];
+      \$163 [82] = \$111 ;
+      \$163 [125:86] = \$115 ;
+      \$163 [126] = chosen[125];
+      \$163 [127] = chosen[126];
+      \$163 [128] = chosen[127];
+      \$163 [129] = hit1;
+      \$163 [130] = chosen[128];
+      \$163 [133:131] = chosen[131:129];
+      \$163 [134] = chosen[132];
+      \$163 [167:135] = chosen[165:133];
+      \$163 [171:169] = chosen[169:167];
+      \$163 [168] = \$116 ;
+      \$163 [211:172] = \$120 ;
+      \$163 [212] = chosen[210];
+      \$163 [213] = chosen[211];
+      \$163 [214] = chosen[212];
+      \$163 [215] = hit2;
+      \$163 [216] = chosen[213];
+      \$163 [219:217] = chosen[216:214];
+      \$163 [220] = chosen[217];
+      \$163 [253:221] = chosen[250:218];
+      \$163 [257:255] = chosen[254:252];
+      \$163 [254] = \$121 ;
+      \$163 [297:258] = \$125 ;
+      \$163 [298] = chosen[295];
+      \$163 [299] = chosen[296];
+      \$163 [300] = chosen[297];
+      \$163 [301] = hit3;
+      \$163 [302] = chosen[298];
+      \$163 [305:303] = chosen[301:299];
+      \$163 [306] = chosen[302];
+      \$163 [339:307] = chosen[335:303];
+      \$163 [343:341] = chosen[339:337];
+      \$163 [340] = \$126 ;
     end
     if (rst) begin
-      \$83  = 347'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$163  = 347'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = told;
+    \$164  = told;
     if (chosen_moves) begin
-      \$84 [0] = \$33 ;
-      \$84 [1] = \$38 ;
-      \$84 [2] = \$43 ;
-      \$84 [3] = \$48 ;
+      \$164 [0] = \$113 ;
+      \$164 [1] = \$118 ;
+      \$164 [2] = \$123 ;
+      \$164 [3] = \$128 ;
     end
     if (rst) begin
-      \$84  = 4'h0;
+      \$164  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = \$53 ;
+    \$165  = \$133 ;
     if (rst) begin
-      \$85  = 1'h0;
+      \$165  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = answer_front;
-    if (\$54 [3]) begin
-      \$86  = output__payload[343:341];
+    \$166  = answer_front;
+    if (\$134 [3]) begin
+      \$166  = output__payload[343:341];
     end
-    if (\$55 [2]) begin
-      \$86  = output__payload[257:255];
+    if (\$135 [2]) begin
+      \$166  = output__payload[257:255];
     end
-    if (\$56 [1]) begin
-      \$86  = output__payload[171:169];
+    if (\$136 [1]) begin
+      \$166  = output__payload[171:169];
     end
-    if (\$57 [0]) begin
-      \$86  = output__payload[85:83];
+    if (\$137 [0]) begin
+      \$166  = output__payload[85:83];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = answer_slot;
-    if (\$54 [3]) begin
-      \$87  = output__payload[270:258];
+    \$167  = answer_slot;
+    if (\$134 [3]) begin
+      \$167  = output__payload[270:258];
     end
-    if (\$55 [2]) begin
-      \$87  = output__payload[184:172];
+    if (\$135 [2]) begin
+      \$167  = output__payload[184:172];
     end
-    if (\$56 [1]) begin
-      \$87  = output__payload[98:86];
+    if (\$136 [1]) begin
+      \$167  = output__payload[98:86];
     end
-    if (\$57 [0]) begin
-      \$87  = output__payload[12:0];
+    if (\$137 [0]) begin
+      \$167  = output__payload[12:0];
     end
   end
 endmodule
 
-module hotline_edge_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
+module hotline_edge_hasher(rst, input__ready, keys_output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  output enable;
-  wire enable;
-  input output__ready;
-  wire output__ready;
-  output [319:0] output__payload;
-  wire [319:0] output__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
+  output input__ready;
+  wire input__ready;
+  input keys_output__ready;
+  wire keys_output__ready;
   input input__valid;
   wire input__valid;
   input [175:0] input__payload;
   wire [175:0] input__payload;
+  output [319:0] output__payload;
+  wire [319:0] output__payload;
+  output output__valid;
+  wire output__valid;
   input clk;
   wire clk;
-  wire \$1 ;
-  reg \$10 ;
-  reg [175:0] \$11 ;
-  reg \$12 ;
-  reg [175:0] \$13 ;
-  reg \$14 ;
-  reg [175:0] \$15 ;
-  reg \$16 ;
-  reg [175:0] \$17 ;
-  reg \$18 ;
-  reg [175:0] \$19 ;
+  reg \$1 ;
   reg \$2 ;
-  reg [175:0] \$3 ;
+  reg \$3 ;
   reg \$4 ;
-  reg [175:0] \$5 ;
+  reg \$5 ;
   reg \$6 ;
-  reg [175:0] \$7 ;
+  reg \$7 ;
   reg \$8 ;
-  reg [175:0] \$9 ;
-  reg [175:0] beat0 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat1 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat2 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat3 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat4 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat5 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat6 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat7 = 176'h00000000000000000000000000000000000000000000;
-  reg [175:0] beat8 = 1'h0;
+  reg \$9 ;
+  (* init = 1'h0 *)
+  wire [175:0] beats_output__payload;
+  wire enable;
   wire [35:0] key;
+  reg keys_input__valid = 1'h0;
+  wire [143:0] keys_output__payload;
+  wire [143:0] keys_write__data;
   wire [35:0] lane1_mixed;
   wire [35:0] lane2_mixed;
   wire [35:0] lane3_mixed;
   wire [35:0] mixed;
-  reg valid0 = 1'h0;
-  reg valid1 = 1'h0;
-  reg valid2 = 1'h0;
-  reg valid3 = 1'h0;
-  reg valid4 = 1'h0;
-  reg valid5 = 1'h0;
-  reg valid6 = 1'h0;
-  reg valid7 = 1'h0;
-  assign \$1  = ~ output__valid;
-  assign enable = \$1  | output__ready;
+  wire output__ready;
+  wire taken;
+  reg taken0 = 1'h0;
+  reg taken1 = 1'h0;
+  reg taken2 = 1'h0;
+  reg taken3 = 1'h0;
+  reg taken4 = 1'h0;
+  reg taken5 = 1'h0;
+  reg taken6 = 1'h0;
+  reg taken7 = 1'h0;
+  assign taken = input__valid & input__ready;
+  assign output__ready = output__valid & keys_output__ready;
   always @(posedge clk)
-    valid0 <= \$2 ;
+    taken0 <= \$1 ;
   always @(posedge clk)
-    beat0 <= \$3 ;
+    taken1 <= \$2 ;
   always @(posedge clk)
-    valid1 <= \$4 ;
+    taken2 <= \$3 ;
   always @(posedge clk)
-    beat1 <= \$5 ;
+    taken3 <= \$4 ;
   always @(posedge clk)
-    valid2 <= \$6 ;
+    taken4 <= \$5 ;
   always @(posedge clk)
-    beat2 <= \$7 ;
+    taken5 <= \$6 ;
   always @(posedge clk)
-    valid3 <= \$8 ;
+    taken6 <= \$7 ;
   always @(posedge clk)
-    beat3 <= \$9 ;
+    taken7 <= \$8 ;
   always @(posedge clk)
-    valid4 <= \$10 ;
-  always @(posedge clk)
-    beat4 <= \$11 ;
-  always @(posedge clk)
-    valid5 <= \$12 ;
-  always @(posedge clk)
-    beat5 <= \$13 ;
-  always @(posedge clk)
-    valid6 <= \$14 ;
-  always @(posedge clk)
-    beat6 <= \$15 ;
-  always @(posedge clk)
-    valid7 <= \$16 ;
-  always @(posedge clk)
-    beat7 <= \$17 ;
-  always @(posedge clk)
-    output__valid <= \$18 ;
-  always @(posedge clk)
-    beat8 <= \$19 ;
+    keys_input__valid <= \$9 ;
+  hotline_edge_hasher_beats beats (
+    .clk(clk),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(output__ready),
+    .rst(rst),
+    .write__data(input__payload)
+  );
+  hotline_edge_hasher_keys keys (
+    .clk(clk),
+    .input__valid(keys_input__valid),
+    .output__payload(keys_output__payload),
+    .output__ready(keys_output__ready),
+    .output__valid(output__valid),
+    .rst(rst),
+    .write__data(keys_write__data)
+  );
   hotline_edge_key_hash lane0 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[39:32], input__payload[27:0] }),
     .mixed(mixed),
     .rst(rst)
   );
   hotline_edge_key_hash lane1 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[82:75], input__payload[70:43] }),
     .mixed(lane1_mixed),
     .rst(rst)
   );
   hotline_edge_key_hash lane2 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[125:118], input__payload[113:86] }),
     .mixed(lane2_mixed),
     .rst(rst)
   );
   hotline_edge_key_hash lane3 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[168:161], input__payload[156:129] }),
     .mixed(lane3_mixed),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$2  = valid0;
-    if (enable) begin
-      \$2  = input__valid;
+    \$1  = taken;
+    if (rst) begin
+      \$1  = 1'h0;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = taken0;
     if (rst) begin
       \$2  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = beat0;
-    if (enable) begin
-      \$3  = input__payload;
+    \$3  = taken1;
+    if (rst) begin
+      \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = valid1;
-    if (enable) begin
-      \$4  = valid0;
-    end
+    \$4  = taken2;
     if (rst) begin
       \$4  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = beat1;
-    if (enable) begin
-      \$5  = beat0;
+    \$5  = taken3;
+    if (rst) begin
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = valid2;
-    if (enable) begin
-      \$6  = valid1;
-    end
+    \$6  = taken4;
     if (rst) begin
       \$6  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = beat2;
-    if (enable) begin
-      \$7  = beat1;
+    \$7  = taken5;
+    if (rst) begin
+      \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = valid3;
-    if (enable) begin
-      \$8  = valid2;
-    end
+    \$8  = taken6;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = beat3;
-    if (enable) begin
-      \$9  = beat2;
+    \$9  = taken7;
+    if (rst) begin
+      \$9  = 1'h0;
     end
   end
+  assign enable = 1'h1;
+  assign key = { input__payload[39:32], input__payload[27:0] };
+  assign keys_write__data[143:108] = lane3_mixed;
+  assign keys_write__data[107:72] = lane2_mixed;
+  assign keys_write__data[71:36] = lane1_mixed;
+  assign keys_write__data[35:0] = mixed;
+  assign output__payload[319:176] = keys_output__payload;
+  assign output__payload[175:0] = beats_output__payload;
+endmodule
+
+module hotline_edge_hasher_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [175:0] output__payload;
+  wire [175:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [175:0] write__data;
+  wire [175:0] write__data;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg output__valid = 1'h0;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [175:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [175:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$10  = valid4;
-    if (enable) begin
-      \$10  = valid3;
-    end
+    \$10  = fetched;
     if (rst) begin
       \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = beat4;
-    if (enable) begin
-      \$11  = beat3;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = valid5;
-    if (enable) begin
-      \$12  = valid4;
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$12  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = beat5;
-    if (enable) begin
-      \$13  = beat4;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
+    end
+    if (rst) begin
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = valid6;
-    if (enable) begin
-      \$14  = valid5;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
     end
     if (rst) begin
       \$14  = 1'h0;
     end
   end
+endmodule
+
+module hotline_edge_hasher_keys(rst, output__payload, output__ready, write__data, input__valid, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  output [143:0] output__payload;
+  wire [143:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [143:0] write__data;
+  wire [143:0] write__data;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [143:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [143:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$15  = beat6;
-    if (enable) begin
-      \$15  = beat5;
+    \$10  = fetched;
+    if (rst) begin
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = valid7;
-    if (enable) begin
-      \$16  = valid6;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$16  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = beat7;
-    if (enable) begin
-      \$17  = beat6;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = output__valid;
-    if (enable) begin
-      \$18  = valid7;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
     end
     if (rst) begin
-      \$18  = 1'h0;
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = beat8;
-    if (enable) begin
-      \$19  = beat7;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
-  assign key = { input__payload[39:32], input__payload[27:0] };
-  assign output__payload[319:284] = lane3_mixed;
-  assign output__payload[283:248] = lane2_mixed;
-  assign output__payload[247:212] = lane1_mixed;
-  assign output__payload[211:176] = mixed;
-  assign output__payload[175:0] = beat8;
 endmodule
 
 module hotline_edge_interrupt(rst, causes, acknowledged, irq, clk);
@@ -14496,7 +14457,7 @@ module hotline_edge_interrupt(rst, causes, acknowledged, irq, clk);
   assign \$1  = { 1'h0, low[2:1] };
 endmodule
 
-module hotline_edge_judged(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_edge_judged(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -14509,77 +14470,79 @@ module hotline_edge_judged(rst, input__valid, output__ready, input__ready, input
   wire input__ready;
   input [391:0] input__payload;
   wire [391:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [391:0] output__payload;
   reg [391:0] output__payload = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [391:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [391:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [391:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [391:0] \$9 ;
   wire free;
   reg [391:0] skid = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -14948,7 +14911,7 @@ module hotline_edge_key_hash(key, clk, rst, mixed, enable);
   assign \$27  = { 9'h000, whole3_summed[17:9] };
 endmodule
 
-module hotline_edge_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
+module hotline_edge_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__payload, output__valid, input__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -14961,82 +14924,84 @@ module hotline_edge_lookup_slice(clk, rst, input__ready, output__ready, input__p
   wire output__ready;
   input [288:0] input__payload;
   wire [288:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [288:0] output__payload;
   reg [288:0] output__payload = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input input__valid;
   wire input__valid;
   wire \$1 ;
+  reg [288:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [288:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [288:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [288:0] \$9 ;
   wire free;
   reg [288:0] skid = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 289'h0000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_edge_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_edge_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -15049,77 +15014,79 @@ module hotline_edge_nonpopular_slice(clk, rst, input__payload, input__valid, inp
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [259:0] output__payload;
   reg [259:0] output__payload = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [259:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [259:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [259:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [259:0] \$9 ;
   wire free;
   reg [259:0] skid = 260'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -15246,7 +15213,7 @@ module hotline_edge_passes(rst, input__valid, input__ready, output__payload, out
   end
 endmodule
 
-module hotline_edge_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_edge_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -15259,85 +15226,87 @@ module hotline_edge_popular_slice(clk, rst, input__payload, input__valid, input_
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [259:0] output__payload;
   reg [259:0] output__payload = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [259:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [259:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [259:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [259:0] \$9 ;
   wire free;
   reg [259:0] skid = 260'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 260'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
 module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, tags_2, tags_3, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_tags_2, update_tags_3, update_weights_0
-, update_weights_1, update_weights_2, update_weights_3, update_hot_0, update_hot_1, update_hot_2, update_hot_3, update_load, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way
-, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot
-, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, bank);
+, update_weights_1, update_weights_2, update_weights_3, update_hot_0, update_hot_1, update_hot_2, update_hot_3, update_load, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_referenced, row_in_age, row_in_counters, row_way, entry_write, tag_in
+, make_hot, slot_in, level, wanted, load, clk, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_referenced, row_out_age, row_out_counters
+, hot_out, tag_out, slot_out, eligible, any_left, pick_way, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [3:0] scatter;
@@ -15412,20 +15381,20 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_hot;
-  wire [3:0] row_in_hot;
   input [3:0] row_in_referenced;
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
   input [31:0] row_in_counters;
   wire [31:0] row_in_counters;
-  input [131:0] row_in_tags;
-  wire [131:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
+  input entry_write;
+  wire entry_write;
+  input [32:0] tag_in;
+  wire [32:0] tag_in;
+  input make_hot;
+  wire make_hot;
   input [12:0] slot_in;
   wire [12:0] slot_in;
   input [8:0] level;
@@ -15440,10 +15409,6 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [2:0] wanted;
   input load;
   wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -15470,16 +15435,16 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_hot;
-  wire [3:0] row_out_hot;
   output [3:0] row_out_referenced;
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
   output [31:0] row_out_counters;
   wire [31:0] row_out_counters;
-  output [131:0] row_out_tags;
-  wire [131:0] row_out_tags;
+  output [3:0] hot_out;
+  wire [3:0] hot_out;
+  output [32:0] tag_out;
+  wire [32:0] tag_out;
   output [12:0] slot_out;
   wire [12:0] slot_out;
   output [2:0] eligible;
@@ -15488,29 +15453,39 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire any_left;
   output [1:0] pick_way;
   wire [1:0] pick_way;
-  output [32:0] pick_tag;
-  wire [32:0] pick_tag;
   input [2:0] bank;
   wire [2:0] bank;
   wire \$1 ;
-  reg [6:0] \$10 ;
-  reg [1:0] \$11 ;
-  reg [27:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [47:0] \$15 ;
-  wire [33:0] \$16 ;
-  wire [33:0] \$17 ;
-  wire [33:0] \$18 ;
-  wire [33:0] \$19 ;
+  reg \$10 ;
+  reg \$11 ;
+  reg [1:0] \$12 ;
+  reg \$13 ;
+  reg [32:0] \$14 ;
+  reg \$15 ;
+  reg [12:0] \$16 ;
+  reg [8:0] \$17 ;
+  reg [2:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg \$20 ;
+  reg [41:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [27:0] \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire [47:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
   wire [7:0] \$4 ;
   wire [8:0] \$5 ;
   wire [7:0] \$6 ;
   wire [8:0] \$7 ;
   reg \$8 ;
-  reg [41:0] \$9 ;
+  reg [8:0] \$9 ;
   wire answer_hit;
   wire [12:0] answer_slot;
   wire [1:0] freed;
@@ -15531,22 +15506,40 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [3:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [131:0] row_in__tags;
+  (* init = 1'h0 *)
   wire [3:0] row_in__valid;
   wire [32:0] tag;
-  wire tracker_updating;
-  wire update_ready;
-  (* init = 2'h0 *)
-  wire [41:0] updates_head;
-  wire updates_head_valid;
+  reg tracker_clear = 1'h0;
+  reg tracker_entry_write = 2'h0;
+  reg [8:0] tracker_level = 13'h0000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
+  reg tracker_load = 3'h0;
+  reg tracker_make_hot = 33'h000000000;
+  reg tracker_row_access = 1'h0;
+  reg [8:0] tracker_row_set = 1'h0;
+  reg [1:0] tracker_row_way = 2'h0;
+  reg tracker_row_write = 9'h000;
+  reg [12:0] tracker_slot_write__data = 1'h0;
+  reg [32:0] tracker_tag_in = 1'h0;
+  wire tracker_updating;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  reg [2:0] tracker_wanted = 9'h000;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [41:0] updates_head;
+  wire updates_head_valid;
+  (* init = 1'h0 *)
   wire updates_pop;
   wire valid;
   assign \$1  = ~ next_valid;
@@ -15561,15 +15554,39 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
   assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    next_valid <= \$8 ;
+    tracker_row_access <= \$8 ;
   always @(posedge clk)
-    next_update <= \$9 ;
+    tracker_row_set <= \$9 ;
   always @(posedge clk)
-    margin <= \$10 ;
+    tracker_row_write <= \$10 ;
   always @(posedge clk)
-    needed <= \$11 ;
+    tracker_clear <= \$11 ;
   always @(posedge clk)
-    heads <= \$12 ;
+    tracker_row_way <= \$12 ;
+  always @(posedge clk)
+    tracker_entry_write <= \$13 ;
+  always @(posedge clk)
+    tracker_tag_in <= \$14 ;
+  always @(posedge clk)
+    tracker_make_hot <= \$15 ;
+  always @(posedge clk)
+    tracker_slot_write__data <= \$16 ;
+  always @(posedge clk)
+    tracker_level <= \$17 ;
+  always @(posedge clk)
+    tracker_wanted <= \$18 ;
+  always @(posedge clk)
+    tracker_load <= \$19 ;
+  always @(posedge clk)
+    next_valid <= \$20 ;
+  always @(posedge clk)
+    next_update <= \$21 ;
+  always @(posedge clk)
+    margin <= \$22 ;
+  always @(posedge clk)
+    needed <= \$23 ;
+  always @(posedge clk)
+    heads <= \$24 ;
   hotline_edge_popularity_bank_answers answers (
     ._signature__data_12_0(answer_slot),
     ._signature__data_13(answer_hit),
@@ -15582,8 +15599,9 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_edge_popularity_bank_lookups lookups (
+    .asked(asked),
     .clk(clk),
-    .\freed$32 (freed),
+    .\freed$34 (freed),
     .head(tag),
     .head_valid(valid),
     .items__0(tags_0),
@@ -15592,7 +15610,6 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .items__3(tags_3),
     .lanes(scatter),
     .load(pass_load),
-    .push_count(asked),
     .push_valid(take),
     .rank_is__0(rank_is_0),
     .rank_is__1(rank_is_1),
@@ -15600,53 +15617,51 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_edge_popularity_bank_tracker tracker (
-    .\258_0_0 (\$13 ),
-    .\265_0_0 (\$14 ),
-    ._signature__data_33_0(\$16 ),
-    ._signature__data_33_0_(\$17 ),
-    ._signature__data_33_0__(\$18 ),
-    ._signature__data_33_0___(\$19 ),
+    .\251_0_0 (\$25 ),
+    .\258_0_0 (\$26 ),
+    ._signature__data_33_33(\$28 ),
+    ._signature__data_33_33_(\$29 ),
+    ._signature__data_33_33__(\$30 ),
+    ._signature__data_33_33___(\$31 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
     .any_left(any_left),
     .bank(bank),
     .budget(budget),
-    .clear(clear),
+    .clear(tracker_clear),
     .clk(clk),
     .eligible(eligible),
+    .entry_write(tracker_entry_write),
     .evicted(evicted),
     .inserted(inserted),
-    .level(level),
-    .load(load),
-    .make_hot(make_hot),
-    .pick_tag(pick_tag),
-    .pick_take(pick_take),
+    .level(tracker_level),
+    .load(tracker_load),
+    .make_hot(tracker_make_hot),
     .returned(returned),
     .revived(revived),
-    .row_access(row_access),
+    .row_access(tracker_row_access),
     .row_in__age(row_in_age),
     .row_in__counters(row_in_counters),
-    .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
-    .row_set(row_set),
-    .row_way(row_way),
-    .row_write(row_write),
+    .row_set(tracker_row_set),
+    .row_way(tracker_row_way),
+    .row_write(tracker_row_write),
     .rst(rst),
     .slot(answer_slot),
     .slot_out(slot_out),
-    .slot_write(slot_write),
-    .slot_write__data(slot_in),
-    .state_read__data(\$15 ),
+    .slot_write__data(tracker_slot_write__data),
+    .state_read__data(\$27 ),
     .tag(tag),
+    .tag_in(tracker_tag_in),
+    .tag_out(tag_out),
     .update_ready(update_ready),
     .update_valid(next_valid),
     .update_weight_etc(next_update),
     .updating(tracker_updating),
     .\valid$3 (valid),
-    .wanted(wanted)
+    .wanted(tracker_wanted)
   );
   hotline_edge_popularity_bank_updates updates (
     .clk(clk),
@@ -15676,50 +15691,134 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$8  = next_valid;
-    if (updates_pop) begin
-      \$8  = updates_head_valid;
-    end
+    \$8  = row_access;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = next_update;
+    \$9  = row_set;
+    if (rst) begin
+      \$9  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = row_write;
+    if (rst) begin
+      \$10  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = clear;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = row_way;
+    if (rst) begin
+      \$12  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = entry_write;
+    if (rst) begin
+      \$13  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = tag_in;
+    if (rst) begin
+      \$14  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = make_hot;
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = slot_in;
+    if (rst) begin
+      \$16  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = level;
+    if (rst) begin
+      \$17  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = wanted;
+    if (rst) begin
+      \$18  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = load;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = next_valid;
     if (updates_pop) begin
-      \$9  = updates_head;
+      \$20  = updates_head_valid;
     end
     if (rst) begin
-      \$9  = 42'h00000000000;
+      \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$10  = \$7 [6:0];
+    \$21  = next_update;
+    if (updates_pop) begin
+      \$21  = updates_head;
+    end
     if (rst) begin
-      \$10  = 7'h00;
+      \$21  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = needed;
+    \$22  = \$7 [6:0];
+    if (rst) begin
+      \$22  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$23  = needed;
     if (advance) begin
-      \$11  = awaited;
+      \$23  = awaited;
     end
     if (rst) begin
-      \$11  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = heads;
+    \$24  = heads;
     if (fetch) begin
-      \$12 [13:0] = heads__0;
-      \$12 [27:14] = heads__1;
+      \$24 [13:0] = heads__0;
+      \$24 [27:14] = heads__1;
     end
     if (rst) begin
-      \$12  = 28'h0000000;
+      \$24  = 28'h0000000;
     end
   end
   assign lanes = scatter;
@@ -15731,18 +15830,15 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign items__3 = tags_3;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
-  assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
-  assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$15 [3:0];
-  assign row_out_hot = { \$19 [33], \$18 [33], \$17 [33], \$16 [33] };
-  assign row_out_referenced = \$15 [7:4];
-  assign row_out_age = \$15 [15:8];
-  assign row_out_counters = \$15 [47:16];
-  assign row_out_tags = { \$19 [32:0], \$18 [32:0], \$17 [32:0], \$16 [32:0] };
-  assign pick_way = { \$14 , \$13  };
+  assign row_out_valid = \$27 [3:0];
+  assign row_out_referenced = \$27 [7:4];
+  assign row_out_age = \$27 [15:8];
+  assign row_out_counters = \$27 [47:16];
+  assign hot_out = { \$31 , \$30 , \$29 , \$28  };
+  assign pick_way = { \$26 , \$25  };
 endmodule
 
 module hotline_edge_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_13, _signature__data_12_0, pop);
@@ -15860,7 +15956,7 @@ module hotline_edge_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_co
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, items__2, items__3, load, push_valid, clk, rst, \freed$32 , room, head_valid, head, push_count, lanes);
+module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, items__2, items__3, load, push_valid, clk, rst, \freed$34 , head_valid, head, asked, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [3:0] rank_is__0;
@@ -15883,39 +15979,46 @@ module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   wire clk;
   input rst;
   wire rst;
-  input [1:0] \freed$32 ;
-  wire [1:0] \freed$32 ;
-  output room;
-  wire room;
+  input [1:0] \freed$34 ;
+  wire [1:0] \freed$34 ;
   output head_valid;
   wire head_valid;
   output [32:0] head;
   wire [32:0] head;
-  output [1:0] push_count;
-  reg [1:0] push_count = 2'h0;
+  output [1:0] asked;
+  reg [1:0] asked = 2'h0;
+  output room;
+  reg room = 1'h1;
   input [3:0] lanes;
   wire [3:0] lanes;
   wire \$1 ;
-  wire [1:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire [8:0] \$14 ;
-  reg [32:0] \$15 ;
-  reg [32:0] \$16 ;
-  reg \$17 ;
-  reg [1:0] \$18 ;
-  reg [1:0] \$19 ;
+  wire \$10 ;
+  wire [1:0] \$11 ;
+  wire [6:0] \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  reg [32:0] \$19 ;
   wire \$2 ;
-  reg [6:0] \$20 ;
+  reg [32:0] \$20 ;
+  reg \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [6:0] \$24 ;
+  reg \$25 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
+  wire [7:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [8:0] \$8 ;
   wire \$9 ;
-  reg asks = 33'h000000000;
+  reg asks = 1'h0;
+  (* init = 33'h000000000 *)
+  wire asks_next;
   wire [3:0] choice0;
   (* init = 33'h000000000 *)
   wire [3:0] choice1;
@@ -15924,6 +16027,8 @@ module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   reg [32:0] item1;
   reg [32:0] push__0 = 33'h000000000;
   reg [32:0] push__1 = 33'h000000000;
+  (* init = 2'h0 *)
+  wire [1:0] push_count;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign \$1  = | { choice0[3], choice0[1] };
@@ -15931,36 +16036,42 @@ module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   assign choice1 = lanes & rank_is__1;
   assign \$3  = | { choice1[3], choice1[1] };
   assign \$4  = | choice1[3:2];
-  assign \$5  = ~ asks;
-  assign \$6  = $signed(spare) >= $signed(1'h0);
-  assign room = \$5  | \$6 ;
-  assign \$7  = | choice0;
-  assign \$8  = | choice0;
-  assign \$9  = | choice1;
-  assign \$10  = \$8  + \$9 ;
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = $signed(\$11 ) - $signed({ 1'h0, push_count });
-  assign \$13  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$14  = push_valid ? \$12  : { \$13 [7], \$13  };
+  assign \$5  = | choice0;
+  assign asks_next = load ? \$5  : asks;
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$8  = $signed(\$7 ) - $signed({ 1'h0, asked });
+  assign \$9  = | choice0;
+  assign \$10  = | choice1;
+  assign \$11  = \$9  + \$10 ;
+  assign \$12  = push_valid ? \$8 [6:0] : \$6 [6:0];
+  assign \$13  = ~ asks_next;
+  assign \$14  = $signed(\$8 [6:0]) < $signed(1'h0);
+  assign \$15  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$16  = push_valid ? \$14  : \$15 ;
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$13  | \$17 ;
   always @(posedge clk)
-    push__0 <= \$15 ;
+    push__0 <= \$19 ;
   always @(posedge clk)
-    push__1 <= \$16 ;
+    push__1 <= \$20 ;
   always @(posedge clk)
-    asks <= \$17 ;
+    asks <= \$21 ;
   always @(posedge clk)
-    push_count <= \$18 ;
+    asked <= \$22 ;
   always @(posedge clk)
-    freed <= \$19 ;
+    freed <= \$23 ;
   always @(posedge clk)
-    spare <= \$20 ;
+    spare <= \$24 ;
+  always @(posedge clk)
+    room <= \$25 ;
   hotline_edge_popularity_bank_lookups_queue queue (
     .clk(clk),
     .head(head),
     .head_valid(head_valid),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -15994,52 +16105,57 @@ module hotline_edge_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = push__0;
+    \$19  = push__0;
     if (load) begin
-      \$15  = item0;
+      \$19  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push__1;
+    \$20  = push__1;
     if (load) begin
-      \$16  = item1;
+      \$20  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = asks;
+    \$21  = asks_next;
+    if (rst) begin
+      \$21  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$22  = asked;
     if (load) begin
-      \$17  = \$7 ;
+      \$22  = \$11 ;
     end
     if (rst) begin
-      \$17  = 1'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = push_count;
-    if (load) begin
-      \$18  = \$10 ;
-    end
+    \$23  = \freed$34 ;
     if (rst) begin
-      \$18  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = \freed$32 ;
+    \$24  = \$12 ;
     if (rst) begin
-      \$19  = 2'h0;
+      \$24  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$14 [6:0];
+    \$25  = \$18 ;
     if (rst) begin
-      \$20  = 7'h1e;
+      \$25  = 1'h1;
     end
   end
+  assign push_count = asked;
 endmodule
 
 module hotline_edge_popularity_bank_lookups_queue(clk, rst, head_valid, head, push__0, push__1, push_count, push_valid);
@@ -16170,57 +16286,23 @@ module hotline_edge_popularity_bank_lookups_queue(clk, rst, head_valid, head, pu
   assign \$10  = head_valid;
 endmodule
 
-module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \258_0_0 , \265_0_0 , state_read__data, slot_out, _signature__data_33_0, _signature__data_33_0_, _signature__data_33_0__, _signature__data_33_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
-, revived, returned, eligible, pick_tag, bank);
+module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \251_0_0 , \258_0_0 , state_read__data, slot_out, _signature__data_33_33, _signature__data_33_33_, _signature__data_33_33__, _signature__data_33_33___
+, row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
+, eligible, tag_out, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [32:0] budget;
   wire [32:0] budget;
   input [7:0] age_period;
   wire [7:0] age_period;
-  input row_access;
-  wire row_access;
-  input [8:0] row_set;
-  wire [8:0] row_set;
-  input row_write;
-  wire row_write;
-  input clear;
-  wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__hot;
-  wire [3:0] row_in__hot;
   input [3:0] row_in__referenced;
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
   input [31:0] row_in__counters;
   wire [31:0] row_in__counters;
-  input [131:0] row_in__tags;
-  wire [131:0] row_in__tags;
-  input [1:0] row_way;
-  wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
-  input [12:0] slot_write__data;
-  wire [12:0] slot_write__data;
-  input [8:0] level;
-  wire [8:0] level;
-  (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
-  (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
-  input [2:0] wanted;
-  wire [2:0] wanted;
-  input load;
-  wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -16235,22 +16317,52 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire updating;
   output any_left;
   wire any_left;
+  output \251_0_0 ;
+  wire \251_0_0 ;
   output \258_0_0 ;
   wire \258_0_0 ;
-  output \265_0_0 ;
-  wire \265_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [12:0] slot_out;
   wire [12:0] slot_out;
-  output [33:0] _signature__data_33_0;
-  wire [33:0] _signature__data_33_0;
-  output [33:0] _signature__data_33_0_;
-  wire [33:0] _signature__data_33_0_;
-  output [33:0] _signature__data_33_0__;
-  wire [33:0] _signature__data_33_0__;
-  output [33:0] _signature__data_33_0___;
-  wire [33:0] _signature__data_33_0___;
+  output _signature__data_33_33;
+  wire _signature__data_33_33;
+  output _signature__data_33_33_;
+  wire _signature__data_33_33_;
+  output _signature__data_33_33__;
+  wire _signature__data_33_33__;
+  output _signature__data_33_33___;
+  wire _signature__data_33_33___;
+  input row_access;
+  wire row_access;
+  input [8:0] row_set;
+  wire [8:0] row_set;
+  input row_write;
+  wire row_write;
+  input clear;
+  wire clear;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input entry_write;
+  wire entry_write;
+  input [32:0] tag_in;
+  wire [32:0] tag_in;
+  input make_hot;
+  wire make_hot;
+  input [12:0] slot_write__data;
+  wire [12:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
   input update_valid;
   wire update_valid;
   input [41:0] update_weight_etc;
@@ -16271,8 +16383,8 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg returned = 1'h0;
   output [2:0] eligible;
   reg [2:0] eligible = 3'h0;
-  output [32:0] pick_tag;
-  reg [32:0] pick_tag;
+  output [32:0] tag_out;
+  reg [32:0] tag_out;
   input [2:0] bank;
   wire [2:0] bank;
   wire [8:0] \$1 ;
@@ -16356,23 +16468,23 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  wire [1:0] \$172 ;
-  wire [2:0] \$173 ;
-  wire [3:0] \$174 ;
-  wire [4:0] \$175 ;
-  wire [3:0] \$176 ;
-  wire [3:0] \$177 ;
-  wire [3:0] \$178 ;
+  reg [2:0] \$172 ;
+  wire \$173 ;
+  wire \$174 ;
+  wire \$175 ;
+  wire \$176 ;
+  wire \$177 ;
+  wire \$178 ;
   wire \$179 ;
   wire [3:0] \$18 ;
-  wire \$180 ;
-  wire \$181 ;
+  wire [8:0] \$180 ;
+  wire [3:0] \$181 ;
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
-  wire [8:0] \$186 ;
-  wire [3:0] \$187 ;
+  wire \$186 ;
+  wire \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire \$19 ;
@@ -16388,63 +16500,63 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$199 ;
   wire \$2 ;
   wire \$20 ;
-  wire \$200 ;
-  wire \$201 ;
+  wire [8:0] \$200 ;
+  wire [9:0] \$201 ;
   wire \$202 ;
   wire \$203 ;
-  wire \$204 ;
-  wire \$205 ;
-  wire [8:0] \$206 ;
-  wire [9:0] \$207 ;
-  wire \$208 ;
-  wire \$209 ;
+  wire [8:0] \$204 ;
+  wire [9:0] \$205 ;
+  wire \$206 ;
+  wire [47:0] \$207 ;
+  wire [6:0] \$208 ;
+  wire [6:0] \$209 ;
   wire \$21 ;
-  wire [8:0] \$210 ;
-  wire [9:0] \$211 ;
+  wire \$210 ;
+  wire \$211 ;
   wire \$212 ;
-  wire [47:0] \$213 ;
+  wire \$213 ;
   wire \$214 ;
   wire \$215 ;
   wire \$216 ;
-  wire [33:0] \$217 ;
+  wire \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire [33:0] \$222 ;
+  wire \$222 ;
   wire \$223 ;
   wire \$224 ;
   wire \$225 ;
   wire \$226 ;
-  wire [33:0] \$227 ;
+  wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
   wire \$230 ;
   wire \$231 ;
-  wire [33:0] \$232 ;
+  wire \$232 ;
   wire \$233 ;
-  wire [6:0] \$234 ;
-  wire [6:0] \$235 ;
-  wire \$236 ;
-  wire \$237 ;
-  wire \$238 ;
-  wire \$239 ;
+  wire [3:0] \$234 ;
+  wire [3:0] \$235 ;
+  wire [3:0] \$236 ;
+  wire [3:0] \$237 ;
+  wire [3:0] \$238 ;
+  wire [3:0] \$239 ;
   wire \$24 ;
-  wire \$240 ;
+  wire [3:0] \$240 ;
   wire [3:0] \$241 ;
   wire [3:0] \$242 ;
   wire [3:0] \$243 ;
   wire [3:0] \$244 ;
   wire [3:0] \$245 ;
-  wire [3:0] \$246 ;
+  wire [4:0] \$246 ;
   wire [3:0] \$247 ;
   wire [3:0] \$248 ;
-  wire [3:0] \$249 ;
+  wire [4:0] \$249 ;
   wire \$25 ;
   wire [3:0] \$250 ;
-  wire [3:0] \$251 ;
+  wire \$251 ;
   wire [3:0] \$252 ;
   wire [4:0] \$253 ;
   wire [3:0] \$254 ;
@@ -16452,93 +16564,86 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [4:0] \$256 ;
   wire [3:0] \$257 ;
   wire \$258 ;
-  wire [3:0] \$259 ;
+  reg [5:0] \$259 ;
   wire \$26 ;
-  wire [4:0] \$260 ;
-  wire [3:0] \$261 ;
-  wire [3:0] \$262 ;
-  wire [4:0] \$263 ;
-  wire [3:0] \$264 ;
-  wire \$265 ;
-  reg [5:0] \$266 ;
-  reg [41:0] \$267 ;
-  reg [41:0] \$268 ;
-  reg [41:0] \$269 ;
+  reg [41:0] \$260 ;
+  reg [41:0] \$261 ;
+  reg [41:0] \$262 ;
+  reg [41:0] \$263 ;
+  reg [3:0] \$264 ;
+  reg [3:0] \$265 ;
+  reg [32:0] \$266 ;
+  reg [32:0] \$267 ;
+  reg [32:0] \$268 ;
+  reg [32:0] \$269 ;
   wire \$27 ;
-  reg [41:0] \$270 ;
-  reg [3:0] \$271 ;
-  reg [3:0] \$272 ;
-  reg [32:0] \$273 ;
-  reg [32:0] \$274 ;
-  reg [32:0] \$275 ;
-  reg [32:0] \$276 ;
-  reg [2:0] \$277 ;
-  reg [2:0] \$278 ;
-  reg [2:0] \$279 ;
+  reg [2:0] \$270 ;
+  reg [2:0] \$271 ;
+  reg [2:0] \$272 ;
+  reg [2:0] \$273 ;
+  reg [3:0] \$274 ;
+  reg \$275 ;
+  reg \$276 ;
+  reg [12:0] \$277 ;
+  reg [51:0] \$278 ;
+  reg [4:0] \$279 ;
   wire \$28 ;
-  reg [2:0] \$280 ;
-  reg [3:0] \$281 ;
-  reg \$282 ;
-  reg \$283 ;
-  reg [12:0] \$284 ;
-  reg [51:0] \$285 ;
-  reg [4:0] \$286 ;
-  reg [51:0] \$287 ;
-  reg [51:0] \$288 ;
-  reg [51:0] \$289 ;
+  reg [51:0] \$280 ;
+  reg [51:0] \$281 ;
+  reg [51:0] \$282 ;
+  reg [51:0] \$283 ;
+  reg [51:0] \$284 ;
+  reg [3:0] \$285 ;
+  reg [3:0] \$286 ;
+  reg [3:0] \$287 ;
+  reg [3:0] \$288 ;
+  reg [3:0] \$289 ;
   wire \$29 ;
-  reg [51:0] \$290 ;
-  reg [51:0] \$291 ;
+  reg [3:0] \$290 ;
+  reg [3:0] \$291 ;
   reg [3:0] \$292 ;
-  reg [3:0] \$293 ;
-  reg [3:0] \$294 ;
-  reg [3:0] \$295 ;
-  reg [3:0] \$296 ;
-  reg [3:0] \$297 ;
-  reg [3:0] \$298 ;
-  reg [3:0] \$299 ;
+  reg [32:0] \$293 ;
+  reg [32:0] \$294 ;
+  reg [32:0] \$295 ;
+  reg [32:0] \$296 ;
+  reg [2:0] \$297 ;
+  reg [2:0] \$298 ;
+  reg [2:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [32:0] \$300 ;
-  reg [32:0] \$301 ;
-  reg [32:0] \$302 ;
-  reg [32:0] \$303 ;
-  reg [2:0] \$304 ;
-  reg [2:0] \$305 ;
-  reg [2:0] \$306 ;
-  reg [2:0] \$307 ;
-  reg [47:0] \$308 ;
-  reg [3:0] \$309 ;
+  reg [2:0] \$300 ;
+  reg [47:0] \$301 ;
+  reg [3:0] \$302 ;
+  reg [3:0] \$303 ;
+  reg \$304 ;
+  reg [3:0] \$305 ;
+  reg [3:0] \$306 ;
+  reg [3:0] \$307 ;
+  reg [3:0] \$308 ;
+  reg [5:0] \$309 ;
   wire \$31 ;
-  reg [3:0] \$310 ;
-  reg \$311 ;
-  reg [3:0] \$312 ;
-  reg [3:0] \$313 ;
-  reg [3:0] \$314 ;
-  reg [3:0] \$315 ;
-  reg [5:0] \$316 ;
-  reg [48:0] \$317 ;
-  reg [48:0] \$318 ;
-  reg [48:0] \$319 ;
+  reg [48:0] \$310 ;
+  reg [48:0] \$311 ;
+  reg [48:0] \$312 ;
+  reg [4:0] \$313 ;
+  reg [4:0] \$314 ;
+  reg [4:0] \$315 ;
+  reg [3:0] \$316 ;
+  reg \$317 ;
+  reg \$318 ;
+  reg [3:0] \$319 ;
   wire \$32 ;
-  reg [4:0] \$320 ;
-  reg [4:0] \$321 ;
-  reg [4:0] \$322 ;
-  reg [3:0] \$323 ;
+  reg \$320 ;
+  reg [3:0] \$321 ;
+  reg [48:0] \$322 ;
+  reg \$323 ;
   reg \$324 ;
   reg \$325 ;
-  reg [3:0] \$326 ;
-  reg \$327 ;
-  reg [3:0] \$328 ;
-  reg [48:0] \$329 ;
+  reg \$326 ;
+  reg [1:0] \$327 ;
+  reg [2:0] \$328 ;
+  reg [3:0] \$329 ;
   wire \$33 ;
-  reg \$330 ;
-  reg \$331 ;
-  reg \$332 ;
-  reg \$333 ;
-  reg [2:0] \$334 ;
-  reg [3:0] \$335 ;
-  reg [3:0] \$336 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
@@ -16623,11 +16728,10 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] compared_follows = 4'h0;
   reg [3:0] compared_same = 4'h0;
   reg [3:0] current = 4'h0;
-  reg [3:0] current_hot = 4'h0;
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$101 ;
+  reg [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -16666,6 +16770,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [47:0] read_state = 48'h000000000000;
   wire returns;
   wire revives;
+  reg [1:0] shown_way = 2'h0;
   reg slot_hit = 1'h0;
   wire slot_write__en;
   wire [10:0] slots_addr;
@@ -16681,7 +16786,6 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [33:0] tags0_data;
   wire [33:0] tags0_data_;
   wire [33:0] tags0_data__;
-  (* init = 4'h0 *)
   wire tags0_en;
   wire [8:0] tags1_addr;
   wire [33:0] tags1_data;
@@ -16982,269 +17086,261 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
-  assign \$172  = 1'h0 + \eligible$101 [0];
-  assign \$173  = \$172  + \eligible$101 [1];
-  assign \$174  = \$173  + \eligible$101 [2];
-  assign \$175  = \$174  + \eligible$101 [3];
-  assign \$176  = ~ \$235 [3:0];
-  assign \$177  = current & \$176 ;
-  assign \$178  = current_hot ^ \$235 [3:0];
   assign tags0_addr = tag[8:0] & budget[8:0];
   assign tags1_addr = tag[8:0] & budget[8:0];
   assign tags2_addr = tag[8:0] & budget[8:0];
   assign tags3_addr = tag[8:0] & budget[8:0];
-  assign \$179  = | { hit_ways[3], hit_ways[1] };
-  assign \$180  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[8:0], \$180 , \$179  };
-  assign \$181  = | waits;
-  assign \$182  = ~ \$181 ;
-  assign \$183  = update_entry[0] & \$182 ;
-  assign \$184  = ~ inserts;
-  assign goes = \$183  & \$184 ;
-  assign \$185  = ~ update_entry[0];
-  assign update_ready = goes | \$185 ;
+  assign \$173  = | { hit_ways[3], hit_ways[1] };
+  assign \$174  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[8:0], \$174 , \$173  };
+  assign \$175  = | waits;
+  assign \$176  = ~ \$175 ;
+  assign \$177  = update_entry[0] & \$176 ;
+  assign \$178  = ~ inserts;
+  assign goes = \$177  & \$178 ;
+  assign \$179  = ~ update_entry[0];
+  assign update_ready = goes | \$179 ;
   assign came_set = update_weight_etc[8:0] & budget[8:0];
-  assign \$186  = row_access ? row_set : update_entry[43:35];
-  assign tag_address = inserts ? update_written[43:35] : \$186 ;
+  assign \$180  = row_access ? row_set : update_entry[43:35];
+  assign tag_address = inserts ? update_written[43:35] : \$180 ;
   assign state_address = row_access ? row_set : update_latched[43:35];
-  assign \$187  = hit | fill;
-  assign \$188  = ~ inserts;
-  assign \$189  = unknown & \$188 ;
-  assign \$190  = | chosen_follows;
-  assign \$191  = ~ \$190 ;
-  assign \$192  = update_chosen[0] & \$191 ;
-  assign \$193  = | known;
-  assign \$194  = ~ \$193 ;
-  assign chooses = \$192  & \$194 ;
-  assign \$195  = | chosen_follows;
-  assign \$196  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$197  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$198  = \$196  | \$197 ;
-  assign \$199  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$200  = \$198  | \$199 ;
-  assign \$201  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$202  = \$200  | \$201 ;
-  assign \$203  = | known;
-  assign \$204  = ~ \$203 ;
-  assign finds_none = \$195  ? \$202  : \$204 ;
+  assign \$181  = hit | fill;
+  assign \$182  = ~ inserts;
+  assign \$183  = unknown & \$182 ;
+  assign \$184  = | chosen_follows;
+  assign \$185  = ~ \$184 ;
+  assign \$186  = update_chosen[0] & \$185 ;
+  assign \$187  = | known;
+  assign \$188  = ~ \$187 ;
+  assign chooses = \$186  & \$188 ;
+  assign \$189  = | chosen_follows;
+  assign \$190  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$191  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$192  = \$190  | \$191 ;
+  assign \$193  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$194  = \$192  | \$193 ;
+  assign \$195  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$196  = \$194  | \$195 ;
+  assign \$197  = | known;
+  assign \$198  = ~ \$197 ;
+  assign finds_none = \$189  ? \$196  : \$198 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$205  = | age_period;
-  assign \$206  = written_state[15:8] + 1'h1;
-  assign \$207  = \$206  + 1'h1;
-  assign \$208  = \$207  >= age_period;
-  assign due_later = \$205  & \$208 ;
-  assign \$209  = | age_period;
-  assign \$212  = 10'h001 >= age_period;
-  assign due_anew = \$209  & \$212 ;
+  assign \$199  = | age_period;
+  assign \$200  = written_state[15:8] + 1'h1;
+  assign \$201  = \$200  + 1'h1;
+  assign \$202  = \$201  >= age_period;
+  assign due_later = \$199  & \$202 ;
+  assign \$203  = | age_period;
+  assign \$206  = 10'h001 >= age_period;
+  assign due_anew = \$203  & \$206 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[43:35];
-  assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$213  : now[47:0];
+  assign \$207  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$207  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$214  = ~ clear;
-  assign \$215  = row_in__hot[0] & \$214 ;
-  assign \$216  = ~ current_hot[0];
-  assign \$217  = row_write ? { \$215 , row_in__tags[32:0] } : { \$216 , tags0_data__[32:0] };
-  assign tags0_data = row_access ? \$217  : { 1'h0, update_written[34:2] };
-  assign \$218  = row_write | \$235 [0];
-  assign tags0_en = row_access ? \$218  : fill[0];
-  assign \$219  = ~ clear;
-  assign \$220  = row_in__hot[1] & \$219 ;
-  assign \$221  = ~ current_hot[1];
-  assign \$222  = row_write ? { \$220 , row_in__tags[65:33] } : { \$221 , tags1_data__[32:0] };
-  assign tags1_data = row_access ? \$222  : { 1'h0, update_written[34:2] };
-  assign \$223  = row_write | \$235 [1];
-  assign tags1_en = row_access ? \$223  : fill[1];
-  assign \$224  = ~ clear;
-  assign \$225  = row_in__hot[2] & \$224 ;
-  assign \$226  = ~ current_hot[2];
-  assign \$227  = row_write ? { \$225 , row_in__tags[98:66] } : { \$226 , tags2_data__[32:0] };
-  assign tags2_data = row_access ? \$227  : { 1'h0, update_written[34:2] };
-  assign \$228  = row_write | \$235 [2];
-  assign tags2_en = row_access ? \$228  : fill[2];
-  assign \$229  = ~ clear;
-  assign \$230  = row_in__hot[3] & \$229 ;
-  assign \$231  = ~ current_hot[3];
-  assign \$232  = row_write ? { \$230 , row_in__tags[131:99] } : { \$231 , tags3_data__[32:0] };
-  assign tags3_data = row_access ? \$232  : { 1'h0, update_written[34:2] };
-  assign \$233  = row_write | \$235 [3];
-  assign tags3_en = row_access ? \$233  : fill[3];
-  assign \$234  = 1'h1 << row_way;
-  assign \$235  = pick_take ? \$234  : 7'h00;
-  assign \$236  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$236 ;
-  assign \$237  = state_read__data[23:16] >= level;
-  assign \$238  = state_read__data[31:24] >= level;
-  assign \$239  = state_read__data[39:32] >= level;
-  assign \$240  = state_read__data[47:40] >= level;
-  assign \$241  = state_read__data[3:0] & { \$240 , \$239 , \$238 , \$237  };
+  assign \$208  = 1'h1 << row_way;
+  assign \$209  = entry_write ? \$208  : 7'h00;
+  assign \$210  = row_write & clear;
+  assign \$211  = ~ \$210 ;
+  assign \$212  = make_hot & \$211 ;
+  assign tags0_data = row_access ? { \$212 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$213  = row_write & clear;
+  assign \$214  = \$213  | \$209 [0];
+  assign tags0_en = row_access ? \$214  : fill[0];
+  assign \$215  = row_write & clear;
+  assign \$216  = ~ \$215 ;
+  assign \$217  = make_hot & \$216 ;
+  assign tags1_data = row_access ? { \$217 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$218  = row_write & clear;
+  assign \$219  = \$218  | \$209 [1];
+  assign tags1_en = row_access ? \$219  : fill[1];
+  assign \$220  = row_write & clear;
+  assign \$221  = ~ \$220 ;
+  assign \$222  = make_hot & \$221 ;
+  assign tags2_data = row_access ? { \$222 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$223  = row_write & clear;
+  assign \$224  = \$223  | \$209 [2];
+  assign tags2_en = row_access ? \$224  : fill[2];
+  assign \$225  = row_write & clear;
+  assign \$226  = ~ \$225 ;
+  assign \$227  = make_hot & \$226 ;
+  assign tags3_data = row_access ? { \$227 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$228  = row_write & clear;
+  assign \$229  = \$228  | \$209 [3];
+  assign tags3_en = row_access ? \$229  : fill[3];
+  assign slot_write__en = entry_write & make_hot;
+  assign \$230  = state_read__data[23:16] >= level;
+  assign \$231  = state_read__data[31:24] >= level;
+  assign \$232  = state_read__data[39:32] >= level;
+  assign \$233  = state_read__data[47:40] >= level;
+  assign \$234  = state_read__data[3:0] & { \$233 , \$232 , \$231 , \$230  };
+  assign \$235  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
+  assign \$236  = state_read__data[3:0] & \$235 ;
+  assign \$237  = \$236  & { \$233 , \$232 , \$231 , \$230  };
+  assign \$238  = ~ { \$233 , \$232 , \$231 , \$230  };
+  assign \$239  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$238 ;
+  assign \$240  = ~ state_read__data[7:4];
+  assign \$241  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$240 ;
   assign \$242  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
   assign \$243  = state_read__data[3:0] & \$242 ;
-  assign \$244  = \$243  & { \$240 , \$239 , \$238 , \$237  };
-  assign \$245  = ~ { \$240 , \$239 , \$238 , \$237  };
-  assign \$246  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$245 ;
-  assign \$247  = ~ state_read__data[7:4];
-  assign \$248  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$247 ;
-  assign \$249  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
-  assign \$250  = state_read__data[3:0] & \$249 ;
-  assign \$251  = \$250  & state_read__data[7:4];
+  assign \$244  = \$243  & state_read__data[7:4];
   assign any_left = | current;
+  assign \$245  = ~ current;
+  assign \$246  = \$245  + 1'h1;
+  assign \$247  = current & \$246 [3:0];
+  assign \$248  = ~ current;
+  assign \$249  = \$248  + 1'h1;
+  assign \$250  = current & \$249 [3:0];
+  assign \$251  = | { \$250 [3], \$247 [1] };
   assign \$252  = ~ current;
   assign \$253  = \$252  + 1'h1;
   assign \$254  = current & \$253 [3:0];
   assign \$255  = ~ current;
   assign \$256  = \$255  + 1'h1;
   assign \$257  = current & \$256 [3:0];
-  assign \$258  = | { \$257 [3], \$254 [1] };
-  assign \$259  = ~ current;
-  assign \$260  = \$259  + 1'h1;
-  assign \$261  = current & \$260 [3:0];
-  assign \$262  = ~ current;
-  assign \$263  = \$262  + 1'h1;
-  assign \$264  = current & \$263 [3:0];
-  assign \$265  = | { \$264 [3], \$261 [2] };
+  assign \$258  = | { \$257 [3], \$254 [2] };
   always @(posedge clk)
-    valid <= \$266 ;
+    valid <= \$259 ;
   always @(posedge clk)
-    lookup_latched <= \$267 ;
+    lookup_latched <= \$260 ;
   always @(posedge clk)
-    lookup_compared <= \$268 ;
+    lookup_compared <= \$261 ;
   always @(posedge clk)
-    lookup_matched <= \$269 ;
+    lookup_matched <= \$262 ;
   always @(posedge clk)
-    lookup_addressed <= \$270 ;
+    lookup_addressed <= \$263 ;
   always @(posedge clk)
-    hot_word <= \$271 ;
+    hot_word <= \$264 ;
   always @(posedge clk)
-    hot_ways <= \$272 ;
+    hot_ways <= \$265 ;
   always @(posedge clk)
-    lookup_word0 <= \$273 ;
+    lookup_word0 <= \$266 ;
   always @(posedge clk)
-    lookup_word1 <= \$274 ;
+    lookup_word1 <= \$267 ;
   always @(posedge clk)
-    lookup_word2 <= \$275 ;
+    lookup_word2 <= \$268 ;
   always @(posedge clk)
-    lookup_word3 <= \$276 ;
+    lookup_word3 <= \$269 ;
   always @(posedge clk)
-    lookup_equal0 <= \$277 ;
+    lookup_equal0 <= \$270 ;
   always @(posedge clk)
-    lookup_equal1 <= \$278 ;
+    lookup_equal1 <= \$271 ;
   always @(posedge clk)
-    lookup_equal2 <= \$279 ;
+    lookup_equal2 <= \$272 ;
   always @(posedge clk)
-    lookup_equal3 <= \$280 ;
+    lookup_equal3 <= \$273 ;
   always @(posedge clk)
-    hit_ways <= \$281 ;
+    hit_ways <= \$274 ;
   always @(posedge clk)
-    slot_hit <= \$282 ;
+    slot_hit <= \$275 ;
   always @(posedge clk)
-    answer_hit <= \$283 ;
+    answer_hit <= \$276 ;
   always @(posedge clk)
-    slot <= \$284 ;
+    slot <= \$277 ;
   always @(posedge clk)
-    update_entry <= \$285 ;
+    update_entry <= \$278 ;
   always @(posedge clk)
-    waits <= \$286 ;
+    waits <= \$279 ;
   always @(posedge clk)
-    update_latched <= \$287 ;
+    update_latched <= \$280 ;
   always @(posedge clk)
-    update_compared <= \$288 ;
+    update_compared <= \$281 ;
   always @(posedge clk)
-    update_ranked <= \$289 ;
+    update_ranked <= \$282 ;
   always @(posedge clk)
-    update_chosen <= \$290 ;
+    update_chosen <= \$283 ;
   always @(posedge clk)
-    update_written <= \$291 ;
+    update_written <= \$284 ;
   always @(posedge clk)
-    latched_same <= \$292 ;
+    latched_same <= \$285 ;
   always @(posedge clk)
-    latched_follows <= \$293 ;
+    latched_follows <= \$286 ;
   always @(posedge clk)
-    compared_same <= \$294 ;
+    compared_same <= \$287 ;
   always @(posedge clk)
-    ranked_same <= \$295 ;
+    ranked_same <= \$288 ;
   always @(posedge clk)
-    chosen_same <= \$296 ;
+    chosen_same <= \$289 ;
   always @(posedge clk)
-    compared_follows <= \$297 ;
+    compared_follows <= \$290 ;
   always @(posedge clk)
-    ranked_follows <= \$298 ;
+    ranked_follows <= \$291 ;
   always @(posedge clk)
-    chosen_follows <= \$299 ;
+    chosen_follows <= \$292 ;
   always @(posedge clk)
-    update_word0 <= \$300 ;
+    update_word0 <= \$293 ;
   always @(posedge clk)
-    update_word1 <= \$301 ;
+    update_word1 <= \$294 ;
   always @(posedge clk)
-    update_word2 <= \$302 ;
+    update_word2 <= \$295 ;
   always @(posedge clk)
-    update_word3 <= \$303 ;
+    update_word3 <= \$296 ;
   always @(posedge clk)
-    update_equal0 <= \$304 ;
+    update_equal0 <= \$297 ;
   always @(posedge clk)
-    update_equal1 <= \$305 ;
+    update_equal1 <= \$298 ;
   always @(posedge clk)
-    update_equal2 <= \$306 ;
+    update_equal2 <= \$299 ;
   always @(posedge clk)
-    update_equal3 <= \$307 ;
+    update_equal3 <= \$300 ;
   always @(posedge clk)
-    read_state <= \$308 ;
+    read_state <= \$301 ;
   always @(posedge clk)
-    \hot_word$65  <= \$309 ;
+    \hot_word$65  <= \$302 ;
   always @(posedge clk)
-    read_hot <= \$310 ;
+    read_hot <= \$303 ;
   always @(posedge clk)
-    below <= \$311 ;
+    below <= \$304 ;
   always @(posedge clk)
-    usable <= \$312 ;
+    usable <= \$305 ;
   always @(posedge clk)
-    known <= \$313 ;
+    known <= \$306 ;
   always @(posedge clk)
-    hot <= \$314 ;
+    hot <= \$307 ;
   always @(posedge clk)
-    candidates <= \$315 ;
+    candidates <= \$308 ;
   always @(posedge clk)
-    ranks <= \$316 ;
+    ranks <= \$309 ;
   always @(posedge clk)
-    written1 <= \$317 ;
+    written1 <= \$310 ;
   always @(posedge clk)
-    written2 <= \$318 ;
+    written2 <= \$311 ;
   always @(posedge clk)
-    chosen_state <= \$319 ;
+    chosen_state <= \$312 ;
   always @(posedge clk)
-    outcome1 <= \$320 ;
+    outcome1 <= \$313 ;
   always @(posedge clk)
-    outcome2 <= \$321 ;
+    outcome2 <= \$314 ;
   always @(posedge clk)
-    outcome3 <= \$322 ;
+    outcome3 <= \$315 ;
   always @(posedge clk)
-    hit <= \$323 ;
+    hit <= \$316 ;
   always @(posedge clk)
-    unknown <= \$324 ;
+    unknown <= \$317 ;
   always @(posedge clk)
-    ages <= \$325 ;
+    ages <= \$318 ;
   always @(posedge clk)
-    fill <= \$326 ;
+    fill <= \$319 ;
   always @(posedge clk)
-    inserts <= \$327 ;
+    inserts <= \$320 ;
   always @(posedge clk)
-    written_hot <= \$328 ;
+    written_hot <= \$321 ;
   always @(posedge clk)
-    written_state <= \$329 ;
+    written_state <= \$322 ;
   always @(posedge clk)
-    inserted <= \$330 ;
+    inserted <= \$323 ;
   always @(posedge clk)
-    evicted <= \$331 ;
+    evicted <= \$324 ;
   always @(posedge clk)
-    revived <= \$332 ;
+    revived <= \$325 ;
   always @(posedge clk)
-    returned <= \$333 ;
+    returned <= \$326 ;
   always @(posedge clk)
-    eligible <= \$334 ;
+    shown_way <= \$327 ;
   always @(posedge clk)
-    current <= \$335 ;
+    eligible <= \$328 ;
   always @(posedge clk)
-    current_hot <= \$336 ;
+    current <= \$329 ;
   hotline_edge_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -17263,581 +17359,624 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_access, row_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$266  = { valid[4:0], \valid$3  };
+    (* full_case = 32'd1 *)
+    casez (\eligible$103 )
+      4'h0:
+          \$172  = 3'h0;
+      4'h1:
+          \$172  = 3'h1;
+      4'h2:
+          \$172  = 3'h1;
+      4'h3:
+          \$172  = 3'h2;
+      4'h4:
+          \$172  = 3'h1;
+      4'h5:
+          \$172  = 3'h2;
+      4'h6:
+          \$172  = 3'h2;
+      4'h7:
+          \$172  = 3'h3;
+      4'h8:
+          \$172  = 3'h1;
+      4'h9:
+          \$172  = 3'h2;
+      4'ha:
+          \$172  = 3'h2;
+      4'hb:
+          \$172  = 3'h3;
+      4'hc:
+          \$172  = 3'h2;
+      4'hd:
+          \$172  = 3'h3;
+      4'he:
+          \$172  = 3'h3;
+      4'hf:
+          \$172  = 3'h4;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$259  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$266  = 6'h00;
+      \$259  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$267 [8:0] = \$1 ;
-    \$267 [41:9] = tag;
+    \$260 [8:0] = \$1 ;
+    \$260 [41:9] = tag;
     if (rst) begin
-      \$267  = 42'h00000000000;
+      \$260  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$268  = lookup_latched;
+    \$261  = lookup_latched;
     if (rst) begin
-      \$268  = 42'h00000000000;
+      \$261  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$269  = lookup_compared;
+    \$262  = lookup_compared;
     if (rst) begin
-      \$269  = 42'h00000000000;
+      \$262  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$270  = lookup_matched;
+    \$263  = lookup_matched;
     if (rst) begin
-      \$270  = 42'h00000000000;
+      \$263  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = { tags3_data_[33], tags2_data_[33], tags1_data_[33], tags0_data_[33] };
+    \$264  = { tags3_data_[33], tags2_data_[33], tags1_data_[33], tags0_data_[33] };
     if (rst) begin
-      \$271  = 4'h0;
+      \$264  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = hot_word;
+    \$265  = hot_word;
     if (rst) begin
-      \$272  = 4'h0;
+      \$265  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = tags0_data_[32:0];
+    \$266  = tags0_data_[32:0];
     if (rst) begin
-      \$273  = 33'h000000000;
+      \$266  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$274  = tags1_data_[32:0];
+    \$267  = tags1_data_[32:0];
     if (rst) begin
-      \$274  = 33'h000000000;
+      \$267  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275  = tags2_data_[32:0];
+    \$268  = tags2_data_[32:0];
     if (rst) begin
-      \$275  = 33'h000000000;
+      \$268  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = tags3_data_[32:0];
+    \$269  = tags3_data_[32:0];
     if (rst) begin
-      \$276  = 33'h000000000;
+      \$269  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = { \$4 , \$3 , \$2  };
+    \$270  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$277  = 3'h0;
+      \$270  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = { \$7 , \$6 , \$5  };
+    \$271  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$278  = 3'h0;
+      \$271  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = { \$10 , \$9 , \$8  };
+    \$272  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$279  = 3'h0;
+      \$272  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = { \$13 , \$12 , \$11  };
+    \$273  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$280  = 3'h0;
+      \$273  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = \$18 ;
+    \$274  = \$18 ;
     if (rst) begin
-      \$281  = 4'h0;
+      \$274  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = \$19 ;
+    \$275  = \$19 ;
     if (rst) begin
-      \$282  = 1'h0;
+      \$275  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = slot_hit;
+    \$276  = slot_hit;
     if (rst) begin
-      \$283  = 1'h0;
+      \$276  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = slots_data;
+    \$277  = slots_data;
     if (rst) begin
-      \$284  = 13'h0000;
+      \$277  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = update_entry;
+    \$278  = update_entry;
     if (update_ready) begin
-      \$285 [0] = \$21 ;
-      \$285 [1] = update_weight_etc[41];
-      \$285 [34:2] = update_weight_etc[32:0];
-      \$285 [43:35] = came_set;
-      \$285 [51:44] = update_weight_etc[40:33];
+      \$278 [0] = \$21 ;
+      \$278 [1] = update_weight_etc[41];
+      \$278 [34:2] = update_weight_etc[32:0];
+      \$278 [43:35] = came_set;
+      \$278 [51:44] = update_weight_etc[40:33];
     end
     if (rst) begin
-      \$285  = 52'h0000000000000;
+      \$278  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (update_ready) begin
-      \$286  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+      \$279  = { \$61 , \$53 , \$45 , \$37 , \$29  };
     end else begin
-      \$286  = \$62 [4:0];
+      \$279  = \$62 [4:0];
     end
     if (rst) begin
-      \$286  = 5'h00;
+      \$279  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287 [51:1] = update_entry[51:1];
-    \$287 [0] = goes;
+    \$280 [51:1] = update_entry[51:1];
+    \$280 [0] = goes;
     if (rst) begin
-      \$287  = 52'h0000000000000;
+      \$280  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = update_latched;
+    \$281  = update_latched;
     if (rst) begin
-      \$288  = 52'h0000000000000;
+      \$281  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = update_compared;
+    \$282  = update_compared;
     if (rst) begin
-      \$289  = 52'h0000000000000;
+      \$282  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = update_ranked;
+    \$283  = update_ranked;
     if (rst) begin
-      \$290  = 52'h0000000000000;
+      \$283  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = update_chosen;
+    \$284  = update_chosen;
     if (rst) begin
-      \$291  = 52'h0000000000000;
+      \$284  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = { \$70 , \$68 , \$66 , \$64  };
+    \$285  = { \$70 , \$68 , \$66 , \$64  };
+    if (rst) begin
+      \$285  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$286  = { \$94 , \$88 , \$82 , \$76  };
+    if (rst) begin
+      \$286  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$287  = latched_same;
+    if (rst) begin
+      \$287  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$288  = compared_same;
+    if (rst) begin
+      \$288  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$289  = ranked_same;
+    if (rst) begin
+      \$289  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$290  = latched_follows;
+    if (rst) begin
+      \$290  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$291  = compared_follows;
+    if (rst) begin
+      \$291  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$292  = ranked_follows;
     if (rst) begin
       \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = { \$94 , \$88 , \$82 , \$76  };
+    \$293  = tags0_data__[32:0];
     if (rst) begin
-      \$293  = 4'h0;
+      \$293  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = latched_same;
+    \$294  = tags1_data__[32:0];
     if (rst) begin
-      \$294  = 4'h0;
+      \$294  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = compared_same;
+    \$295  = tags2_data__[32:0];
     if (rst) begin
-      \$295  = 4'h0;
+      \$295  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = ranked_same;
+    \$296  = tags3_data__[32:0];
     if (rst) begin
-      \$296  = 4'h0;
+      \$296  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = latched_follows;
+    \$297  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$297  = 4'h0;
+      \$297  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = compared_follows;
+    \$298  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$298  = 4'h0;
+      \$298  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = ranked_follows;
+    \$299  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$299  = 4'h0;
+      \$299  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = tags0_data__[32:0];
+    \$300  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$300  = 33'h000000000;
+      \$300  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = tags1_data__[32:0];
+    \$301  = state_read__data;
     if (rst) begin
-      \$301  = 33'h000000000;
+      \$301  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = tags2_data__[32:0];
+    \$302  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
     if (rst) begin
-      \$302  = 33'h000000000;
+      \$302  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = tags3_data__[32:0];
+    \$303  = \hot_word$65 ;
     if (rst) begin
-      \$303  = 33'h000000000;
+      \$303  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = { \$97 , \$96 , \$95  };
+    \$304  = \$107 ;
     if (rst) begin
-      \$304  = 3'h0;
+      \$304  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = { \$100 , \$99 , \$98  };
+    \$305  = \$108 ;
     if (rst) begin
-      \$305  = 3'h0;
+      \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = { \$103 , \$102 , \$101  };
+    \$306  = \$113 ;
     if (rst) begin
-      \$306  = 3'h0;
+      \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = { \$106 , \$105 , \$104  };
+    \$307  = read_hot;
     if (rst) begin
-      \$307  = 3'h0;
+      \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = state_read__data;
+    \$308  = \$115 ;
     if (rst) begin
-      \$308  = 48'h000000000000;
+      \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
+    \$309  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
     if (rst) begin
-      \$309  = 4'h0;
+      \$309  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = \hot_word$65 ;
+    \$310  = now;
     if (rst) begin
-      \$310  = 4'h0;
+      \$310  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = \$107 ;
+    \$311  = written1;
     if (rst) begin
-      \$311  = 1'h0;
+      \$311  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = \$108 ;
-    if (rst) begin
-      \$312  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$313  = \$113 ;
-    if (rst) begin
-      \$313  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$314  = read_hot;
-    if (rst) begin
-      \$314  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$315  = \$115 ;
-    if (rst) begin
-      \$315  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$316  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
-    if (rst) begin
-      \$316  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$317  = now;
-    if (rst) begin
-      \$317  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$318  = written1;
-    if (rst) begin
-      \$318  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$319 [47:0] = read_state;
-    \$319 [48] = \$126 ;
+    \$312 [47:0] = read_state;
+    \$312 [48] = \$126 ;
     if (ranked_same[3]) begin
-      \$319  = written2;
+      \$312  = written2;
     end
     if (ranked_same[2]) begin
-      \$319  = written1;
+      \$312  = written1;
     end
     if (ranked_same[1]) begin
-      \$319  = now;
+      \$312  = now;
     end
     if (rst) begin
-      \$319  = 49'h0000000000000;
+      \$312  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = outcome;
+    \$313  = outcome;
     if (rst) begin
-      \$320  = 5'h00;
+      \$313  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = outcome1;
+    \$314  = outcome1;
     if (rst) begin
-      \$321  = 5'h00;
+      \$314  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = outcome2;
+    \$315  = outcome2;
     if (rst) begin
-      \$322  = 5'h00;
+      \$315  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = \$135 ;
+    \$316  = \$135 ;
     if (rst) begin
-      \$323  = 4'h0;
+      \$316  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = finds_none;
+    \$317  = finds_none;
+    if (rst) begin
+      \$317  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$318  = \$136 ;
+    if (rst) begin
+      \$318  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$319  = \$167 ;
+    if (rst) begin
+      \$319  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$320  = \$169 ;
+    if (rst) begin
+      \$320  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$321  = hot;
+    if (rst) begin
+      \$321  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$322  = state_now;
+    if (rst) begin
+      \$322  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$323  = inserts;
+    if (rst) begin
+      \$323  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = evict;
     if (rst) begin
       \$324  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = \$136 ;
+    \$325  = \$170 ;
     if (rst) begin
       \$325  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$326  = \$167 ;
+    \$326  = \$171 ;
     if (rst) begin
-      \$326  = 4'h0;
+      \$326  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = \$169 ;
+    \$327  = row_way;
     if (rst) begin
-      \$327  = 1'h0;
+      \$327  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = hot;
+    \$328  = \$172 ;
     if (rst) begin
-      \$328  = 4'h0;
+      \$328  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = state_now;
-    if (rst) begin
-      \$329  = 49'h0000000000000;
+    \$329  = current;
+    if (load) begin
+      \$329  = \eligible$103 ;
+    end else if (entry_write) begin
+      (* full_case = 32'd1 *)
+      casez (row_way)
+        2'h0:
+            \$329 [0] = 1'h0;
+        2'h1:
+            \$329 [1] = 1'h0;
+        2'h2:
+            \$329 [2] = 1'h0;
+        2'h3:
+            \$329 [3] = 1'h0;
+      endcase
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$330  = inserts;
     if (rst) begin
-      \$330  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$331  = evict;
-    if (rst) begin
-      \$331  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$332  = \$170 ;
-    if (rst) begin
-      \$332  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$333  = \$171 ;
-    if (rst) begin
-      \$333  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$334  = \$175 [2:0];
-    if (rst) begin
-      \$334  = 3'h0;
+      \$329  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (load) begin
-      \$335  = \eligible$101 ;
-    end else begin
-      \$335  = \$177 ;
-    end
-    if (rst) begin
-      \$335  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (load) begin
-      \$336  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
-    end else begin
-      \$336  = \$178 ;
-    end
-    if (rst) begin
-      \$336  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$101  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$101  = \$241 ;
-      3'h1:
-          \eligible$101  = \$244 ;
-      3'h2:
-          \eligible$101  = \$246 ;
-      3'h3:
-          \eligible$101  = \$248 ;
-      3'h4:
-          \eligible$101  = \$251 ;
+    casez (shown_way)
+      2'h0:
+          tag_out = tags0_data__[32:0];
+      2'h1:
+          tag_out = tags1_data__[32:0];
+      2'h2:
+          tag_out = tags2_data__[32:0];
+      2'h3:
+          tag_out = tags3_data__[32:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ \$265 , \$258  })
-      2'h0:
-          pick_tag = tags0_data__[32:0];
-      2'h1:
-          pick_tag = tags1_data__[32:0];
-      2'h2:
-          pick_tag = tags2_data__[32:0];
-      2'h3:
-          pick_tag = tags3_data__[32:0];
+    \eligible$103  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \eligible$103  = \$234 ;
+      3'h1:
+          \eligible$103  = \$237 ;
+      3'h2:
+          \eligible$103  = \$239 ;
+      3'h3:
+          \eligible$103  = \$241 ;
+      3'h4:
+          \eligible$103  = \$244 ;
     endcase
   end
   assign weight = update_written[51:44];
+  assign \251_0_0  = \$251 ;
   assign \258_0_0  = \$258 ;
-  assign \265_0_0  = \$265 ;
   assign slot_out = slots_data;
-  assign _signature__data_33_0 = tags0_data__;
-  assign _signature__data_33_0_ = tags1_data__;
-  assign _signature__data_33_0__ = tags2_data__;
-  assign _signature__data_33_0___ = tags3_data__;
+  assign _signature__data_33_33 = tags0_data__[33];
+  assign _signature__data_33_33_ = tags1_data__[33];
+  assign _signature__data_33_33__ = tags2_data__[33];
+  assign _signature__data_33_33___ = tags3_data__[33];
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$189 ;
-  assign outcome[3:0] = \$187 ;
+  assign outcome[4] = \$183 ;
+  assign outcome[3:0] = \$181 ;
   assign \$62  = { waits, 1'h0 };
-  assign \$210  = 9'h001;
-  assign \$211  = 10'h001;
+  assign \$204  = 9'h001;
+  assign \$205  = 10'h001;
 endmodule
 
 module hotline_edge_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -18042,8 +18181,8 @@ module hotline_edge_popularity_bank_tracker_update(due_anew, evict, revives, ret
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_0, items__1_32_0, items__2_32_0, items__3_32_0, items__0_40_33, items__1_40_33, items__2_40_33, items__3_40_33, items__0_41, items__1_41, items__2_41, items__3_41, load, push_valid, clk, rst, pop, freed_0, room
-, head_valid, head, lanes);
+module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_0, items__1_32_0, items__2_32_0, items__3_32_0, items__0_40_33, items__1_40_33, items__2_40_33, items__3_40_33, items__0_41, items__1_41, items__2_41, items__3_41, load, push_valid, clk, rst, pop, freed_0, head_valid
+, head, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [3:0] rank_is__0;
@@ -18086,35 +18225,44 @@ module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_
   wire pop;
   input freed_0;
   wire freed_0;
-  output room;
-  wire room;
   output head_valid;
   wire head_valid;
   output [41:0] head;
   wire [41:0] head;
+  output room;
+  reg room = 1'h1;
+  (* init = 2'h0 *)
   input [3:0] lanes;
   wire [3:0] lanes;
   wire \$1 ;
-  wire [1:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  wire [7:0] \$13 ;
-  wire [8:0] \$14 ;
-  reg [41:0] \$15 ;
-  reg [41:0] \$16 ;
-  reg \$17 ;
-  reg [1:0] \$18 ;
-  reg [1:0] \$19 ;
+  wire \$10 ;
+  wire [1:0] \$11 ;
+  wire [6:0] \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  reg [41:0] \$19 ;
   wire \$2 ;
-  reg [6:0] \$20 ;
+  reg [41:0] \$20 ;
+  reg \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [6:0] \$24 ;
+  reg \$25 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
+  wire [7:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [8:0] \$8 ;
   wire \$9 ;
-  reg asks = 42'h00000000000;
+  reg [1:0] asked = 2'h0;
+  reg asks = 1'h0;
+  (* init = 42'h00000000000 *)
+  wire asks_next;
   wire [3:0] choice0;
   (* init = 42'h00000000000 *)
   wire [3:0] choice1;
@@ -18123,7 +18271,6 @@ module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_
   reg [41:0] item1;
   reg [41:0] push__0 = 42'h00000000000;
   reg [41:0] push__1 = 42'h00000000000;
-  reg [1:0] push_count = 2'h0;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign \$1  = | { choice0[3], choice0[1] };
@@ -18131,29 +18278,35 @@ module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_
   assign choice1 = lanes & rank_is__1;
   assign \$3  = | { choice1[3], choice1[1] };
   assign \$4  = | choice1[3:2];
-  assign \$5  = ~ asks;
-  assign \$6  = $signed(spare) >= $signed(1'h0);
-  assign room = \$5  | \$6 ;
-  assign \$7  = | choice0;
-  assign \$8  = | choice0;
-  assign \$9  = | choice1;
-  assign \$10  = \$8  + \$9 ;
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = $signed(\$11 ) - $signed({ 1'h0, push_count });
-  assign \$13  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$14  = push_valid ? \$12  : { \$13 [7], \$13  };
+  assign \$5  = | choice0;
+  assign asks_next = load ? \$5  : asks;
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$8  = $signed(\$7 ) - $signed({ 1'h0, asked });
+  assign \$9  = | choice0;
+  assign \$10  = | choice1;
+  assign \$11  = \$9  + \$10 ;
+  assign \$12  = push_valid ? \$8 [6:0] : \$6 [6:0];
+  assign \$13  = ~ asks_next;
+  assign \$14  = $signed(\$8 [6:0]) < $signed(1'h0);
+  assign \$15  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$16  = push_valid ? \$14  : \$15 ;
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$13  | \$17 ;
   always @(posedge clk)
-    push__0 <= \$15 ;
+    push__0 <= \$19 ;
   always @(posedge clk)
-    push__1 <= \$16 ;
+    push__1 <= \$20 ;
   always @(posedge clk)
-    asks <= \$17 ;
+    asks <= \$21 ;
   always @(posedge clk)
-    push_count <= \$18 ;
+    asked <= \$22 ;
   always @(posedge clk)
-    freed <= \$19 ;
+    freed <= \$23 ;
   always @(posedge clk)
-    spare <= \$20 ;
+    spare <= \$24 ;
+  always @(posedge clk)
+    room <= \$25 ;
   hotline_edge_popularity_bank_updates_queue queue (
     .clk(clk),
     .head(head),
@@ -18161,7 +18314,7 @@ module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_
     .pop(pop),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -18195,50 +18348,54 @@ module hotline_edge_popularity_bank_updates(rank_is__0, rank_is__1, items__0_32_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = push__0;
+    \$19  = push__0;
     if (load) begin
-      \$15  = item0;
+      \$19  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push__1;
+    \$20  = push__1;
     if (load) begin
-      \$16  = item1;
+      \$20  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = asks;
+    \$21  = asks_next;
+    if (rst) begin
+      \$21  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$22  = asked;
     if (load) begin
-      \$17  = \$7 ;
+      \$22  = \$11 ;
     end
     if (rst) begin
-      \$17  = 1'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = push_count;
-    if (load) begin
-      \$18  = \$10 ;
-    end
+    \$23  = { 1'h0, freed_0 };
     if (rst) begin
-      \$18  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = { 1'h0, freed_0 };
+    \$24  = \$12 ;
     if (rst) begin
-      \$19  = 2'h0;
+      \$24  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$14 [6:0];
+    \$25  = \$18 ;
     if (rst) begin
-      \$20  = 7'h1e;
+      \$25  = 1'h1;
     end
   end
 endmodule
@@ -18373,7 +18530,7 @@ module hotline_edge_popularity_bank_updates_queue(clk, rst, pop, head_valid, hea
   end
 endmodule
 
-module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, asked__2, asked__3, asked__4, asked__5, asked__6, asked__7, room, input__valid, input__payload, to_bank__0, to_bank__1
+module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, asked__2, asked__3, asked__4, asked__5, asked__6, asked__7, room, input__payload, input__valid, to_bank__0, to_bank__1
 , to_bank__2, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, tags__0, tags__1, tags__2, tags__3, output__payload, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -18411,10 +18568,10 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire [1:0] asked__7;
   input [7:0] room;
   wire [7:0] room;
-  input input__valid;
-  wire input__valid;
   input [339:0] input__payload;
   wire [339:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [3:0] to_bank__0;
   reg [3:0] to_bank__0 = 4'h0;
   output [3:0] to_bank__1;
@@ -19742,79 +19899,79 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign \$254  = \$241 ;
 endmodule
 
-module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, slot_out__2, eligible__2, pick_way__2, pick_tag__2, slot_out__3, eligible__3, pick_way__3, pick_tag__3, slot_out__4, eligible__4, pick_way__4
-, pick_tag__4, slot_out__5, eligible__5, pick_way__5, pick_tag__5, slot_out__6, eligible__6, pick_way__6, pick_tag__6, slot_out__7, eligible__7, pick_way__7, pick_tag__7, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows
-, start, event__payload, load, take, make_hot, promoted, demoted, event__valid, \level$106 , \wanted$107 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
+module hotline_edge_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, tag_out__2, slot_out__2, eligible__2, pick_way__2, tag_out__3, slot_out__3, eligible__3, pick_way__3, tag_out__4, slot_out__4, eligible__4
+, pick_way__4, tag_out__5, slot_out__5, eligible__5, pick_way__5, tag_out__6, slot_out__6, eligible__6, pick_way__6, tag_out__7, slot_out__7, eligible__7, pick_way__7, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows
+, start, event__payload, load, take, make_hot, promoted, demoted, event__valid, \level$107 , \wanted$108 , hot_count, threshold, row_set, running, row_way, tag_in, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input clear;
   wire clear;
+  input [32:0] tag_out__0;
+  wire [32:0] tag_out__0;
   input [12:0] slot_out__0;
   wire [12:0] slot_out__0;
   input [2:0] eligible__0;
   wire [2:0] eligible__0;
   input [1:0] pick_way__0;
   wire [1:0] pick_way__0;
-  input [32:0] pick_tag__0;
-  wire [32:0] pick_tag__0;
+  input [32:0] tag_out__1;
+  wire [32:0] tag_out__1;
   input [12:0] slot_out__1;
   wire [12:0] slot_out__1;
   input [2:0] eligible__1;
   wire [2:0] eligible__1;
   input [1:0] pick_way__1;
   wire [1:0] pick_way__1;
-  input [32:0] pick_tag__1;
-  wire [32:0] pick_tag__1;
+  input [32:0] tag_out__2;
+  wire [32:0] tag_out__2;
   input [12:0] slot_out__2;
   wire [12:0] slot_out__2;
   input [2:0] eligible__2;
   wire [2:0] eligible__2;
   input [1:0] pick_way__2;
   wire [1:0] pick_way__2;
-  input [32:0] pick_tag__2;
-  wire [32:0] pick_tag__2;
+  input [32:0] tag_out__3;
+  wire [32:0] tag_out__3;
   input [12:0] slot_out__3;
   wire [12:0] slot_out__3;
   input [2:0] eligible__3;
   wire [2:0] eligible__3;
   input [1:0] pick_way__3;
   wire [1:0] pick_way__3;
-  input [32:0] pick_tag__3;
-  wire [32:0] pick_tag__3;
+  input [32:0] tag_out__4;
+  wire [32:0] tag_out__4;
   input [12:0] slot_out__4;
   wire [12:0] slot_out__4;
   input [2:0] eligible__4;
   wire [2:0] eligible__4;
   input [1:0] pick_way__4;
   wire [1:0] pick_way__4;
-  input [32:0] pick_tag__4;
-  wire [32:0] pick_tag__4;
+  input [32:0] tag_out__5;
+  wire [32:0] tag_out__5;
   input [12:0] slot_out__5;
   wire [12:0] slot_out__5;
   input [2:0] eligible__5;
   wire [2:0] eligible__5;
   input [1:0] pick_way__5;
   wire [1:0] pick_way__5;
-  input [32:0] pick_tag__5;
-  wire [32:0] pick_tag__5;
+  input [32:0] tag_out__6;
+  wire [32:0] tag_out__6;
   input [12:0] slot_out__6;
   wire [12:0] slot_out__6;
   input [2:0] eligible__6;
   wire [2:0] eligible__6;
   input [1:0] pick_way__6;
   wire [1:0] pick_way__6;
-  input [32:0] pick_tag__6;
-  wire [32:0] pick_tag__6;
+  input [32:0] tag_out__7;
+  wire [32:0] tag_out__7;
   input [12:0] slot_out__7;
   wire [12:0] slot_out__7;
   input [2:0] eligible__7;
   wire [2:0] eligible__7;
   input [1:0] pick_way__7;
   wire [1:0] pick_way__7;
-  input [32:0] pick_tag__7;
-  wire [32:0] pick_tag__7;
   input [7:0] any_left;
   wire [7:0] any_left;
   input event__ready;
@@ -19847,26 +20004,28 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg demoted;
   output event__valid;
   reg event__valid;
-  output [8:0] \level$106 ;
-  reg [8:0] \level$106  = 9'h000;
+  output [8:0] \level$107 ;
+  reg [8:0] \level$107  = 9'h000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  output [2:0] \wanted$107 ;
-  reg [2:0] \wanted$107  = 3'h0;
+  output [2:0] \wanted$108 ;
+  reg [2:0] \wanted$108  = 3'h0;
   output [13:0] hot_count;
   reg [13:0] hot_count = 14'h0000;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
-  output running;
-  reg running = 1'h0;
   output [8:0] row_set;
   reg [8:0] row_set = 9'h000;
+  output running;
+  reg running = 1'h0;
   output [1:0] row_way;
   reg [1:0] row_way = 2'h0;
+  output [32:0] tag_in;
+  wire [32:0] tag_in;
   output [12:0] slot_in;
   reg [12:0] slot_in = 13'h0000;
   input clk;
@@ -19878,58 +20037,62 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire [9:0] \$105 ;
-  wire [9:0] \$106 ;
+  wire \$105 ;
+  wire \$106 ;
   wire [9:0] \$107 ;
-  wire [8:0] \$108 ;
-  reg [1:0] \$109 ;
+  wire [9:0] \$108 ;
+  wire [9:0] \$109 ;
   wire \$11 ;
-  reg [32:0] \$110 ;
-  wire [13:0] \$111 ;
-  wire \$112 ;
-  wire \$113 ;
-  wire [14:0] \$114 ;
-  wire [10:0] \$115 ;
-  wire [10:0] \$116 ;
-  wire [10:0] \$117 ;
-  reg [5:0] \$118 ;
-  reg [5:0] \$119 ;
+  wire [8:0] \$110 ;
+  reg [1:0] \$111 ;
+  wire [3:0] \$112 ;
+  reg [32:0] \$113 ;
+  wire [13:0] \$114 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire [14:0] \$117 ;
+  wire [10:0] \$118 ;
+  wire [10:0] \$119 ;
   wire \$12 ;
-  reg [6:0] \$120 ;
-  reg [3:0] \$121 ;
-  reg [14:0] \$122 ;
-  reg [13:0] \$123 ;
-  reg \$124 ;
-  reg [8:0] \$125 ;
-  reg [8:0] \$126 ;
-  reg [8:0] \$127 ;
-  reg [2:0] \$128 ;
-  reg \$129 ;
+  wire [10:0] \$120 ;
+  reg [5:0] \$121 ;
+  reg [5:0] \$122 ;
+  reg [6:0] \$123 ;
+  reg [4:0] \$124 ;
+  reg [14:0] \$125 ;
+  reg [13:0] \$126 ;
+  reg \$127 ;
+  reg [8:0] \$128 ;
+  reg [8:0] \$129 ;
   wire \$13 ;
-  reg \$130 ;
-  reg \$131 ;
-  reg [13:0] \$132 ;
-  reg [8:0] \$133 ;
+  reg [8:0] \$130 ;
+  reg [2:0] \$131 ;
+  reg \$132 ;
+  reg \$133 ;
   reg \$134 ;
-  reg [2:0] \$135 ;
-  reg [7:0] \$136 ;
-  reg [8:0] \$137 ;
-  reg [8:0] \$138 ;
-  reg [4:0] \$139 ;
+  reg [13:0] \$135 ;
+  reg [8:0] \$136 ;
+  reg [2:0] \$137 ;
+  reg [7:0] \$138 ;
+  reg [8:0] \$139 ;
   wire \$14 ;
-  reg [14:0] \$140 ;
-  reg [14:0] \$141 ;
-  reg [9:0] \$142 ;
-  reg [9:0] \$143 ;
-  reg [9:0] \$144 ;
-  reg \$145 ;
-  reg [2:0] \$146 ;
-  reg [1:0] \$147 ;
-  reg [35:0] \$148 ;
-  reg [12:0] \$149 ;
+  reg [8:0] \$140 ;
+  reg \$141 ;
+  reg [4:0] \$142 ;
+  reg [14:0] \$143 ;
+  reg [14:0] \$144 ;
+  reg [9:0] \$145 ;
+  reg [9:0] \$146 ;
+  reg [9:0] \$147 ;
+  reg \$148 ;
+  reg [2:0] \$149 ;
   wire \$15 ;
-  reg [35:0] \$150 ;
-  reg \$151 ;
+  reg [1:0] \$150 ;
+  reg [2:0] \$151 ;
+  reg [35:0] \$152 ;
+  reg [12:0] \$153 ;
+  reg [35:0] \$154 ;
+  reg \$155 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -19943,57 +20106,57 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire [3:0] \$28 ;
-  wire [4:0] \$29 ;
+  wire \$28 ;
+  wire \$29 ;
   reg [12:0] \$3 ;
-  wire [5:0] \$30 ;
-  wire [3:0] \$31 ;
-  wire [4:0] \$32 ;
-  wire [5:0] \$33 ;
-  wire [6:0] \$34 ;
-  wire [15:0] \$35 ;
-  wire [14:0] \$36 ;
-  wire [8:0] \$37 ;
-  wire [9:0] \$38 ;
-  wire [9:0] \$39 ;
+  wire [3:0] \$30 ;
+  wire [4:0] \$31 ;
+  wire [5:0] \$32 ;
+  wire [3:0] \$33 ;
+  wire [4:0] \$34 ;
+  wire [5:0] \$35 ;
+  wire [6:0] \$36 ;
+  wire [15:0] \$37 ;
+  wire [14:0] \$38 ;
+  wire [8:0] \$39 ;
   wire [8:0] \$4 ;
-  wire \$40 ;
-  wire [14:0] \$41 ;
-  wire [9:0] \$42 ;
-  wire [9:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [9:0] \$46 ;
-  wire [9:0] \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [9:0] \$40 ;
+  wire [9:0] \$41 ;
+  wire \$42 ;
+  wire [14:0] \$43 ;
+  wire [9:0] \$44 ;
+  wire [9:0] \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire [9:0] \$48 ;
+  wire [9:0] \$49 ;
   wire [2:0] \$5 ;
-  wire [9:0] \$50 ;
-  wire [9:0] \$51 ;
-  wire \$52 ;
-  wire \$53 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire [9:0] \$52 ;
+  wire [9:0] \$53 ;
   wire \$54 ;
-  wire [3:0] \$55 ;
+  wire \$55 ;
   wire \$56 ;
-  wire [8:0] \$57 ;
-  wire [9:0] \$58 ;
-  wire [9:0] \$59 ;
+  wire [3:0] \$57 ;
+  wire \$58 ;
+  wire [8:0] \$59 ;
   wire [14:0] \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire [31:0] \$62 ;
+  wire [9:0] \$60 ;
+  wire [9:0] \$61 ;
+  wire \$62 ;
   wire \$63 ;
-  wire \$64 ;
-  wire [14:0] \$65 ;
+  wire [31:0] \$64 ;
+  wire \$65 ;
   wire \$66 ;
   wire [14:0] \$67 ;
-  wire [14:0] \$68 ;
-  wire \$69 ;
+  wire \$68 ;
+  wire [14:0] \$69 ;
   wire [63:0] \$7 ;
-  wire [13:0] \$70 ;
-  wire [8:0] \$71 ;
-  wire \$72 ;
-  wire \$73 ;
+  wire [14:0] \$70 ;
+  wire \$71 ;
+  wire [13:0] \$72 ;
+  wire [8:0] \$73 ;
   wire \$74 ;
   wire \$75 ;
   wire \$76 ;
@@ -20008,9 +20171,9 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
-  wire [1:0] \$87 ;
+  wire \$87 ;
   wire \$88 ;
-  wire \$89 ;
+  wire [1:0] \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
@@ -20075,10 +20238,11 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg r_en = 1'h0;
   wire r_rdy;
   reg [14:0] recent = 15'h0000;
+  reg [2:0] shows = 3'h0;
   reg [9:0] to_demote = 10'h000;
   reg [9:0] to_promote = 10'h000;
   reg [14:0] total = 15'h0000;
-  reg [3:0] under_way = 4'h0;
+  reg [4:0] under_way = 5'h00;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -20113,106 +20277,108 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   assign \$25  = fsm_state == 5'h11;
   assign \$26  = fsm_state == 5'h12;
   assign \$27  = fsm_state == 5'h13;
-  assign \$28  = eligible__0 + eligible__1;
-  assign \$29  = \$28  + eligible__2;
-  assign \$30  = \$29  + eligible__3;
-  assign \$31  = eligible__4 + eligible__5;
-  assign \$32  = \$31  + eligible__6;
-  assign \$33  = \$32  + eligible__7;
-  assign \$34  = counted0_0 + counted0_1;
-  assign \$35  = total + counted1_0;
-  assign \$36  = hot_rows - hot_count;
-  assign \$37  = threshold >> hysteresis;
-  assign \$38  = threshold - margin;
-  assign \$39  = promoting ? to_promote : to_demote;
-  assign \$40  = ! \$39 ;
-  assign \$41  = hot_count + restored;
-  assign \$42  = row_set + 1'h1;
-  assign \$43  = left - 1'h1;
-  assign \$44  = ! left;
-  assign \$45  = ! under_way;
-  assign \$46  = row_set + 1'h1;
-  assign \$47  = left - 1'h1;
-  assign \$48  = ! left;
-  assign \$49  = ! under_way;
-  assign \$50  = row_set + 1'h1;
-  assign \$51  = left - 1'h1;
-  assign \$52  = ! left;
-  assign \$53  = ! under_way;
-  assign \$54  = total > hot_rows;
-  assign \$55  = \bit  - 1'h1;
-  assign \$56  = ! \bit ;
-  assign \$57  = base + 1'h1;
-  assign \$58  = row_set + 1'h1;
-  assign \$59  = left - 1'h1;
-  assign \$60  = ! left;
-  assign \$61  = move_limit < 10'h200;
-  assign \$62  = \$61  ? move_limit : 32'd512;
-  assign \$63  = ! under_way;
-  assign \$64  = total < limit;
-  assign \$65  = \$64  ? total : { 5'h00, limit };
-  assign \$66  = to_promote > free;
-  assign \$67  = to_promote - free;
-  assign \$68  = \$66  ? \$67  : 15'h0000;
-  assign \$69  = to_promote > free;
-  assign \$70  = \$69  ? free : { 4'h0, to_promote };
-  assign \$71  = select_start & set_mask;
-  assign \$72  = | offered_any_left[1:0];
-  assign \$73  = | offered_any_left[3:2];
-  assign \$74  = \$72  | \$73 ;
-  assign \$75  = | offered_any_left[1:0];
-  assign \$76  = ~ offered_any_left[0];
-  assign \$77  = ~ offered_any_left[2];
-  assign \$78  = \$75  ? \$76  : \$77 ;
-  assign \$79  = | offered_any_left[1:0];
-  assign \$80  = ~ \$79 ;
-  assign \$81  = | offered_any_left[5:4];
-  assign \$82  = ~ offered_any_left[4];
-  assign \$83  = ~ offered_any_left[6];
-  assign \$84  = \$81  ? \$82  : \$83 ;
-  assign \$85  = | offered_any_left[5:4];
-  assign \$86  = ~ \$85 ;
-  assign \$87  = \$74  ? { \$80 , \$78  } : { \$86 , \$84  };
-  assign \$88  = | offered_any_left[1:0];
-  assign \$89  = | offered_any_left[3:2];
-  assign \$90  = \$88  | \$89 ;
-  assign \$91  = ~ \$90 ;
-  assign \$92  = ~ finished;
-  assign \$93  = | offered_any_left[1:0];
-  assign \$94  = | offered_any_left[3:2];
-  assign \$95  = \$93  | \$94 ;
-  assign \$96  = | offered_any_left[5:4];
-  assign \$97  = | offered_any_left[7:6];
-  assign \$98  = \$96  | \$97 ;
-  assign \$99  = \$95  | \$98 ;
-  assign \$100  = \$92  & \$99 ;
-  assign \$101  = ~ finished;
-  assign \$102  = | left;
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = ~ promoting;
-  assign \$105  = row_set + 1'h1;
-  assign \$106  = \$105  & { 1'h0, set_mask };
-  assign \$107  = left - 1'h1;
-  assign \$108  = select_start & set_mask;
-  assign \$111  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
-  assign \$112  = ~ r_rdy;
-  assign \$113  = promoting & \$112 ;
-  assign \$114  = hot_count + 1'h1;
-  assign \$115  = to_promote - 1'h1;
-  assign \$116  = to_demote - 1'h1;
-  assign \$117  = to_promote + 1'h1;
+  assign \$28  = fsm_state == 5'h14;
+  assign \$29  = fsm_state == 5'h15;
+  assign \$30  = eligible__0 + eligible__1;
+  assign \$31  = \$30  + eligible__2;
+  assign \$32  = \$31  + eligible__3;
+  assign \$33  = eligible__4 + eligible__5;
+  assign \$34  = \$33  + eligible__6;
+  assign \$35  = \$34  + eligible__7;
+  assign \$36  = counted0_0 + counted0_1;
+  assign \$37  = total + counted1_0;
+  assign \$38  = hot_rows - hot_count;
+  assign \$39  = threshold >> hysteresis;
+  assign \$40  = threshold - margin;
+  assign \$41  = promoting ? to_promote : to_demote;
+  assign \$42  = ! \$41 ;
+  assign \$43  = hot_count + restored;
+  assign \$44  = row_set + 1'h1;
+  assign \$45  = left - 1'h1;
+  assign \$46  = ! left;
+  assign \$47  = ! under_way;
+  assign \$48  = row_set + 1'h1;
+  assign \$49  = left - 1'h1;
+  assign \$50  = ! left;
+  assign \$51  = ! under_way;
+  assign \$52  = row_set + 1'h1;
+  assign \$53  = left - 1'h1;
+  assign \$54  = ! left;
+  assign \$55  = ! under_way;
+  assign \$56  = total > hot_rows;
+  assign \$57  = \bit  - 1'h1;
+  assign \$58  = ! \bit ;
+  assign \$59  = base + 1'h1;
+  assign \$60  = row_set + 1'h1;
+  assign \$61  = left - 1'h1;
+  assign \$62  = ! left;
+  assign \$63  = move_limit < 10'h200;
+  assign \$64  = \$63  ? move_limit : 32'd512;
+  assign \$65  = ! under_way;
+  assign \$66  = total < limit;
+  assign \$67  = \$66  ? total : { 5'h00, limit };
+  assign \$68  = to_promote > free;
+  assign \$69  = to_promote - free;
+  assign \$70  = \$68  ? \$69  : 15'h0000;
+  assign \$71  = to_promote > free;
+  assign \$72  = \$71  ? free : { 4'h0, to_promote };
+  assign \$73  = select_start & set_mask;
+  assign \$74  = | offered_any_left[1:0];
+  assign \$75  = | offered_any_left[3:2];
+  assign \$76  = \$74  | \$75 ;
+  assign \$77  = | offered_any_left[1:0];
+  assign \$78  = ~ offered_any_left[0];
+  assign \$79  = ~ offered_any_left[2];
+  assign \$80  = \$77  ? \$78  : \$79 ;
+  assign \$81  = | offered_any_left[1:0];
+  assign \$82  = ~ \$81 ;
+  assign \$83  = | offered_any_left[5:4];
+  assign \$84  = ~ offered_any_left[4];
+  assign \$85  = ~ offered_any_left[6];
+  assign \$86  = \$83  ? \$84  : \$85 ;
+  assign \$87  = | offered_any_left[5:4];
+  assign \$88  = ~ \$87 ;
+  assign \$89  = \$76  ? { \$82 , \$80  } : { \$88 , \$86  };
+  assign \$90  = | offered_any_left[1:0];
+  assign \$91  = | offered_any_left[3:2];
+  assign \$92  = \$90  | \$91 ;
+  assign \$93  = ~ \$92 ;
+  assign \$94  = ~ finished;
+  assign \$95  = | offered_any_left[1:0];
+  assign \$96  = | offered_any_left[3:2];
+  assign \$97  = \$95  | \$96 ;
+  assign \$98  = | offered_any_left[5:4];
+  assign \$99  = | offered_any_left[7:6];
+  assign \$100  = \$98  | \$99 ;
+  assign \$101  = \$97  | \$100 ;
+  assign \$102  = \$94  & \$101 ;
+  assign \$103  = ~ finished;
+  assign \$104  = | left;
+  assign \$105  = \$103  & \$104 ;
+  assign \$106  = ~ promoting;
+  assign \$107  = row_set + 1'h1;
+  assign \$108  = \$107  & { 1'h0, set_mask };
+  assign \$109  = left - 1'h1;
+  assign \$110  = select_start & set_mask;
+  assign \$114  = r_rdy ? { 1'h0, r_data[12:0] } : hot_count;
+  assign \$115  = ~ r_rdy;
+  assign \$116  = promoting & \$115 ;
+  assign \$117  = hot_count + 1'h1;
+  assign \$118  = to_promote - 1'h1;
+  assign \$119  = to_demote - 1'h1;
+  assign \$120  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$118 ;
+    counted0_0 <= \$121 ;
   always @(posedge clk)
-    counted0_1 <= \$119 ;
+    counted0_1 <= \$122 ;
   always @(posedge clk)
-    counted1_0 <= \$120 ;
+    counted1_0 <= \$123 ;
   always @(posedge clk)
-    under_way <= \$121 ;
+    under_way <= \$124 ;
   always @(posedge clk)
-    total <= \$122 ;
+    total <= \$125 ;
   always @(posedge clk)
-    free <= \$123 ;
+    free <= \$126 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -20232,21 +20398,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     offered_ways_7 <= pick_way__7;
   always @(posedge clk)
-    offered_tags_0 <= pick_tag__0;
+    offered_tags_0 <= tag_out__0;
   always @(posedge clk)
-    offered_tags_1 <= pick_tag__1;
+    offered_tags_1 <= tag_out__1;
   always @(posedge clk)
-    offered_tags_2 <= pick_tag__2;
+    offered_tags_2 <= tag_out__2;
   always @(posedge clk)
-    offered_tags_3 <= pick_tag__3;
+    offered_tags_3 <= tag_out__3;
   always @(posedge clk)
-    offered_tags_4 <= pick_tag__4;
+    offered_tags_4 <= tag_out__4;
   always @(posedge clk)
-    offered_tags_5 <= pick_tag__5;
+    offered_tags_5 <= tag_out__5;
   always @(posedge clk)
-    offered_tags_6 <= pick_tag__6;
+    offered_tags_6 <= tag_out__6;
   always @(posedge clk)
-    offered_tags_7 <= pick_tag__7;
+    offered_tags_7 <= tag_out__7;
   always @(posedge clk)
     offered_slots_0 <= slot_out__0;
   always @(posedge clk)
@@ -20264,61 +20430,63 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     offered_slots_7 <= slot_out__7;
   always @(posedge clk)
-    w_en <= \$124 ;
+    w_en <= \$127 ;
   always @(posedge clk)
-    margin <= \$125 ;
+    margin <= \$128 ;
   always @(posedge clk)
-    lowest <= \$126 ;
+    lowest <= \$129 ;
   always @(posedge clk)
-    \level$106  <= \$127 ;
+    \level$107  <= \$130 ;
   always @(posedge clk)
-    \wanted$107  <= \$128 ;
+    \wanted$108  <= \$131 ;
   always @(posedge clk)
-    finished <= \$129 ;
+    finished <= \$132 ;
   always @(posedge clk)
-    clears <= \$130 ;
+    clears <= \$133 ;
   always @(posedge clk)
-    r_en <= \$131 ;
+    r_en <= \$134 ;
   always @(posedge clk)
-    hot_count <= \$132 ;
+    hot_count <= \$135 ;
   always @(posedge clk)
-    threshold <= \$133 ;
+    threshold <= \$136 ;
   always @(posedge clk)
-    running <= \$134 ;
+    \bit  <= \$137 ;
   always @(posedge clk)
-    \bit  <= \$135 ;
+    base <= \$138 ;
   always @(posedge clk)
-    base <= \$136 ;
+    row_set <= \$139 ;
   always @(posedge clk)
-    row_set <= \$137 ;
+    left <= \$140 ;
   always @(posedge clk)
-    left <= \$138 ;
+    running <= \$141 ;
   always @(posedge clk)
-    fsm_state <= \$139 ;
+    fsm_state <= \$142 ;
   always @(posedge clk)
-    idle <= \$140 ;
+    idle <= \$143 ;
   always @(posedge clk)
-    recent <= \$141 ;
+    recent <= \$144 ;
   always @(posedge clk)
-    limit <= \$142 ;
+    limit <= \$145 ;
   always @(posedge clk)
-    to_promote <= \$143 ;
+    to_promote <= \$146 ;
   always @(posedge clk)
-    to_demote <= \$144 ;
+    to_demote <= \$147 ;
   always @(posedge clk)
-    promoting <= \$145 ;
+    promoting <= \$148 ;
   always @(posedge clk)
-    bank <= \$146 ;
+    bank <= \$149 ;
   always @(posedge clk)
-    row_way <= \$147 ;
+    row_way <= \$150 ;
   always @(posedge clk)
-    mixed <= \$148 ;
+    shows <= \$151 ;
   always @(posedge clk)
-    slot_in <= \$149 ;
+    mixed <= \$152 ;
   always @(posedge clk)
-    old_key <= \$150 ;
+    slot_in <= \$153 ;
   always @(posedge clk)
-    old_valid <= \$151 ;
+    old_key <= \$154 ;
+  always @(posedge clk)
+    old_valid <= \$155 ;
   hotline_edge_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -20356,21 +20524,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$109  = offered_ways_0;
+          \$111  = offered_ways_0;
       3'h1:
-          \$109  = offered_ways_1;
+          \$111  = offered_ways_1;
       3'h2:
-          \$109  = offered_ways_2;
+          \$111  = offered_ways_2;
       3'h3:
-          \$109  = offered_ways_3;
+          \$111  = offered_ways_3;
       3'h4:
-          \$109  = offered_ways_4;
+          \$111  = offered_ways_4;
       3'h5:
-          \$109  = offered_ways_5;
+          \$111  = offered_ways_5;
       3'h6:
-          \$109  = offered_ways_6;
+          \$111  = offered_ways_6;
       3'h7:
-          \$109  = offered_ways_7;
+          \$111  = offered_ways_7;
     endcase
   end
   always @* begin
@@ -20378,21 +20546,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       3'h0:
-          \$110  = offered_tags_0;
+          \$113  = offered_tags_0;
       3'h1:
-          \$110  = offered_tags_1;
+          \$113  = offered_tags_1;
       3'h2:
-          \$110  = offered_tags_2;
+          \$113  = offered_tags_2;
       3'h3:
-          \$110  = offered_tags_3;
+          \$113  = offered_tags_3;
       3'h4:
-          \$110  = offered_tags_4;
+          \$113  = offered_tags_4;
       3'h5:
-          \$110  = offered_tags_5;
+          \$113  = offered_tags_5;
       3'h6:
-          \$110  = offered_tags_6;
+          \$113  = offered_tags_6;
       3'h7:
-          \$110  = offered_tags_7;
+          \$113  = offered_tags_7;
     endcase
   end
   always @* begin
@@ -20431,13 +20599,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           event__payload[256] = 1'h1;
     endcase
   end
@@ -20585,9 +20757,13 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           take = \$6 [7:0];
     endcase
   end
@@ -20627,9 +20803,13 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           make_hot = promoting;
     endcase
   end
@@ -20669,9 +20849,13 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           if (promoting) begin
             promoted = 1'h1;
           end
@@ -20713,9 +20897,13 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
@@ -20759,13 +20947,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           event__valid = 1'h1;
-      5'h10:
+      5'h11:
           event__valid = 1'h1;
     endcase
   end
@@ -20805,13 +20997,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer0 = { 11'h400, slot_in, 4'h0, mixed };
-      5'h10:
+      5'h11:
           answer0 = { 17'h00000, idle, 18'h00000, hot_count };
     endcase
   end
@@ -20851,13 +21047,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer1 = \$7 ;
-      5'h10:
+      5'h11:
           answer1 = { 17'h00000, recent, 23'h000000, threshold };
     endcase
   end
@@ -20897,13 +21097,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
             done = 1'h1;
           end
@@ -20911,76 +21115,74 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = \$30 ;
+    \$121  = \$32 ;
     if (rst) begin
-      \$118  = 6'h00;
+      \$121  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = \$33 ;
+    \$122  = \$35 ;
     if (rst) begin
-      \$119  = 6'h00;
+      \$122  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = \$34 ;
+    \$123  = \$36 ;
     if (rst) begin
-      \$120  = 7'h00;
+      \$123  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = { under_way[2:0], counting };
+    \$124  = { under_way[3:0], counting };
     if (rst) begin
-      \$121  = 4'h0;
+      \$124  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = total;
-    if (under_way[3]) begin
-      \$122  = \$35 [14:0];
+    \$125  = total;
+    if (under_way[4]) begin
+      \$125  = \$37 [14:0];
     end
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$122  = 15'h0000;
-          end
+          \$125  = 15'h0000;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$45 ) begin
-            \$122  = 15'h0000;
+          if (\$47 ) begin
+            \$125  = 15'h0000;
           end
       5'h03:
           /* empty */;
       5'h04:
-          if (\$49 ) begin
-            \$122  = 15'h0000;
+          if (\$51 ) begin
+            \$125  = 15'h0000;
           end
       5'h05:
           /* empty */;
       5'h06:
-          if (\$53 ) begin
-            \$122  = 15'h0000;
+          if (\$55 ) begin
+            \$125  = 15'h0000;
           end
     endcase
     if (rst) begin
-      \$122  = 15'h0000;
+      \$125  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$36 [13:0];
+    \$126  = \$38 [13:0];
     if (rst) begin
-      \$123  = 14'h0000;
+      \$126  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = 1'h0;
+    \$127  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21014,227 +21216,106 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          /* empty */;
-      5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-          end else begin
-            \$124  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$124  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$125  = \$37 ;
-    if (rst) begin
-      \$125  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$126  = \$38 [8:0];
-    if (rst) begin
-      \$126  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$127  = level;
-    if (rst) begin
-      \$127  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$128  = wanted;
-    if (rst) begin
-      \$128  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$129  = \$40 ;
-    if (rst) begin
-      \$129  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = clear;
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$131  = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$131  = promoting;
-    endcase
-    if (rst) begin
-      \$131  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (clears) begin
-      \$132  = 14'h0000;
-    end else begin
-      \$132  = \$41 [13:0];
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          if (\$113 ) begin
-            \$132  = \$114 [13:0];
-          end
-    endcase
-    if (rst) begin
-      \$132  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$133  = threshold;
-    if (clears) begin
-      \$133  = 9'h000;
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          \$133  = \$57 ;
-    endcase
-    if (rst) begin
-      \$133  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$134  = running;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$134  = 1'h1;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$127  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$127  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$128  = \$39 ;
+    if (rst) begin
+      \$128  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = \$40 [8:0];
+    if (rst) begin
+      \$129  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = level;
+    if (rst) begin
+      \$130  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$131  = wanted;
+    if (rst) begin
+      \$131  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$132  = \$42 ;
+    if (rst) begin
+      \$132  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$133  = clear;
+    if (rst) begin
+      \$133  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$134  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
       5'h10:
-          if (event__ready) begin
-            \$134  = 1'h0;
+          /* empty */;
+      5'h12:
+          if (shows[2]) begin
+            \$134  = promoting;
           end
     endcase
     if (rst) begin
@@ -21243,39 +21324,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = \bit ;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$135  = 3'h7;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          if (\$53 ) begin
-            \$135  = \$55 [2:0];
-          end
-    endcase
-    if (rst) begin
-      \$135  = 3'h0;
+    (* full_case = 32'd1 *)
+    if (clears) begin
+      \$135  = 14'h0000;
+    end else begin
+      \$135  = \$43 [13:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$136  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$136  = 8'h00;
-          end
+          /* empty */;
       5'h01:
           /* empty */;
       5'h02:
@@ -21287,50 +21344,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h05:
           /* empty */;
       5'h06:
-          if (\$53 ) begin
-            if (\$54 ) begin
-              \$136  = \$2 [7:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$136  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$137  = row_set;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$137  = 9'h000;
-          end
-      5'h01:
-          \$137  = \$42 [8:0];
-      5'h02:
-          if (\$45 ) begin
-            \$137  = 9'h000;
-          end
-      5'h03:
-          \$137  = \$46 [8:0];
-      5'h04:
-          if (\$49 ) begin
-            \$137  = 9'h000;
-          end
-      5'h05:
-          \$137  = \$50 [8:0];
-      5'h06:
-          if (\$53 ) begin
-            \$137  = 9'h000;
-          end
+          /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$137  = \$58 [8:0];
+          /* empty */;
       5'h09:
           /* empty */;
       5'h0a:
-          \$137  = \$71 ;
+          /* empty */;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -21338,198 +21360,377 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$100 ) begin
-          end else if (\$103 ) begin
-            \$137  = \$106 [8:0];
-          end else if (\$104 ) begin
-            \$137  = \$108 ;
-          end
-    endcase
-    if (rst) begin
-      \$137  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$138  = left;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$138  = set_mask;
-          end
-      5'h01:
-          \$138  = \$43 [8:0];
-      5'h02:
-          if (\$45 ) begin
-            \$138  = set_mask;
-          end
-      5'h03:
-          \$138  = \$47 [8:0];
-      5'h04:
-          if (\$49 ) begin
-            \$138  = set_mask;
-          end
-      5'h05:
-          \$138  = \$51 [8:0];
-      5'h06:
-          if (\$53 ) begin
-            \$138  = set_mask;
-          end
-      5'h07:
           /* empty */;
-      5'h08:
-          \$138  = \$59 [8:0];
-      5'h09:
-          /* empty */;
-      5'h0a:
-          \$138  = set_mask;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          if (\$100 ) begin
-          end else if (\$103 ) begin
-            \$138  = \$107 [8:0];
-          end else if (\$104 ) begin
-            \$138  = set_mask;
-          end
-    endcase
-    if (rst) begin
-      \$138  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$139  = fsm_state;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$139  = 5'h01;
-          end
-      5'h01:
-          if (\$44 ) begin
-            \$139  = 5'h02;
-          end
-      5'h02:
-          if (\$45 ) begin
-            \$139  = 5'h03;
-          end
-      5'h03:
-          if (\$48 ) begin
-            \$139  = 5'h04;
-          end
-      5'h04:
-          if (\$49 ) begin
-            \$139  = 5'h05;
-          end
-      5'h05:
-          if (\$52 ) begin
-            \$139  = 5'h06;
-          end
-      5'h06:
-          if (\$53 ) begin
-            \$139  = 5'h05;
-            if (\$56 ) begin
-              \$139  = 5'h07;
-            end
-          end
-      5'h07:
-          \$139  = 5'h08;
-      5'h08:
-          if (\$60 ) begin
-            \$139  = 5'h09;
-          end
-      5'h09:
-          if (\$63 ) begin
-            \$139  = 5'h0a;
-          end
-      5'h0a:
-          \$139  = 5'h0b;
-      5'h0b:
-          \$139  = 5'h0c;
-      5'h0c:
-          \$139  = 5'h0d;
-      5'h0d:
-          \$139  = 5'h0e;
-      5'h0e:
-          (* full_case = 32'd1 *)
-          if (\$100 ) begin
-            \$139  = 5'h0f;
-          end else if (\$103 ) begin
-            \$139  = 5'h0b;
-          end else if (\$104 ) begin
-            \$139  = 5'h0b;
-          end else begin
-            \$139  = 5'h10;
-          end
       5'h0f:
-          \$139  = 5'h11;
-      5'h11:
-          \$139  = 5'h12;
+          /* empty */;
+      5'h10:
+          /* empty */;
       5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-            \$139  = 5'h13;
-          end else begin
-            \$139  = 5'h0d;
-          end
+          /* empty */;
       5'h13:
+          if (\$116 ) begin
+            \$135  = \$117 [13:0];
+          end
+    endcase
+    if (rst) begin
+      \$135  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$136  = threshold;
+    if (clears) begin
+      \$136  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$136  = \$59 ;
+    endcase
+    if (rst) begin
+      \$136  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          \$137  = 3'h7;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$55 ) begin
+            \$137  = \$57 [2:0];
+          end
+    endcase
+    if (rst) begin
+      \$137  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = base;
+    casez (fsm_state)
+      5'h00:
+          \$138  = 8'h00;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$55 ) begin
+            if (\$56 ) begin
+              \$138  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$138  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$139  = row_set;
+    casez (fsm_state)
+      5'h00:
+          \$139  = 9'h000;
+      5'h01:
+          \$139  = \$44 [8:0];
+      5'h02:
+          if (\$47 ) begin
+            \$139  = 9'h000;
+          end
+      5'h03:
+          \$139  = \$48 [8:0];
+      5'h04:
+          if (\$51 ) begin
+            \$139  = 9'h000;
+          end
+      5'h05:
+          \$139  = \$52 [8:0];
+      5'h06:
+          if (\$55 ) begin
+            \$139  = 9'h000;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$139  = \$60 [8:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$139  = \$73 ;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$102 ) begin
+          end else if (\$105 ) begin
+            \$139  = \$108 [8:0];
+          end else if (\$106 ) begin
+            \$139  = \$110 ;
+          end
+    endcase
+    if (rst) begin
+      \$139  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$140  = left;
+    casez (fsm_state)
+      5'h00:
+          \$140  = set_mask;
+      5'h01:
+          \$140  = \$45 [8:0];
+      5'h02:
+          if (\$47 ) begin
+            \$140  = set_mask;
+          end
+      5'h03:
+          \$140  = \$49 [8:0];
+      5'h04:
+          if (\$51 ) begin
+            \$140  = set_mask;
+          end
+      5'h05:
+          \$140  = \$53 [8:0];
+      5'h06:
+          if (\$55 ) begin
+            \$140  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$140  = \$61 [8:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$140  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$102 ) begin
+          end else if (\$105 ) begin
+            \$140  = \$109 [8:0];
+          end else if (\$106 ) begin
+            \$140  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$140  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$141  = running;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$141  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
-            \$139  = 5'h0d;
+            \$141  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$141  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$142  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$142  = 5'h01;
+          end
+      5'h01:
+          if (\$46 ) begin
+            \$142  = 5'h02;
+          end
+      5'h02:
+          if (\$47 ) begin
+            \$142  = 5'h03;
+          end
+      5'h03:
+          if (\$50 ) begin
+            \$142  = 5'h04;
+          end
+      5'h04:
+          if (\$51 ) begin
+            \$142  = 5'h05;
+          end
+      5'h05:
+          if (\$54 ) begin
+            \$142  = 5'h06;
+          end
+      5'h06:
+          if (\$55 ) begin
+            \$142  = 5'h05;
+            if (\$58 ) begin
+              \$142  = 5'h07;
+            end
+          end
+      5'h07:
+          \$142  = 5'h08;
+      5'h08:
+          if (\$62 ) begin
+            \$142  = 5'h09;
+          end
+      5'h09:
+          if (\$65 ) begin
+            \$142  = 5'h0a;
+          end
+      5'h0a:
+          \$142  = 5'h0b;
+      5'h0b:
+          \$142  = 5'h0c;
+      5'h0c:
+          \$142  = 5'h0d;
+      5'h0d:
+          \$142  = 5'h0e;
+      5'h0e:
+          \$142  = 5'h0f;
+      5'h0f:
+          (* full_case = 32'd1 *)
+          if (\$102 ) begin
+            \$142  = 5'h10;
+          end else if (\$105 ) begin
+            \$142  = 5'h0b;
+          end else if (\$106 ) begin
+            \$142  = 5'h0b;
+          end else begin
+            \$142  = 5'h11;
           end
       5'h10:
+          \$142  = 5'h12;
+      5'h12:
+          if (shows[2]) begin
+            \$142  = 5'h13;
+          end
+      5'h13:
+          \$142  = 5'h14;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$142  = 5'h15;
+          end else begin
+            \$142  = 5'h0d;
+          end
+      5'h15:
           if (event__ready) begin
-            \$139  = 5'h00;
+            \$142  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$142  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$139  = 5'h00;
+      \$142  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = idle;
+    \$143  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$45 ) begin
-            \$140  = total;
+          if (\$47 ) begin
+            \$143  = total;
           end
     endcase
     if (rst) begin
-      \$140  = 15'h0000;
+      \$143  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = recent;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          if (\$49 ) begin
-            \$141  = total;
-          end
-    endcase
-    if (rst) begin
-      \$141  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$142  = limit;
+    \$144  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21540,25 +21741,17 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h03:
           /* empty */;
       5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          \$142  = \$62 [9:0];
+          if (\$51 ) begin
+            \$144  = total;
+          end
     endcase
     if (rst) begin
-      \$142  = 10'h000;
+      \$144  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = to_promote;
+    \$145  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21579,11 +21772,40 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h08:
           /* empty */;
       5'h09:
-          if (\$63 ) begin
-            \$143  = \$65 [9:0];
+          \$145  = \$64 [9:0];
+    endcase
+    if (rst) begin
+      \$145  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$65 ) begin
+            \$146  = \$67 [9:0];
           end
       5'h0a:
-          \$143  = \$70 [9:0];
+          \$146  = \$72 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -21594,23 +21816,27 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$143  = \$115 [9:0];
+            \$146  = \$118 [9:0];
           end else begin
-            \$143  = \$117 [9:0];
+            \$146  = \$120 [9:0];
           end
     endcase
     if (rst) begin
-      \$143  = 10'h000;
+      \$146  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = to_demote;
+    \$147  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21633,7 +21859,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$144  = \$68 [9:0];
+          \$147  = \$70 [9:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -21644,22 +21870,26 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$144  = \$116 [9:0];
+            \$147  = \$119 [9:0];
           end
     endcase
     if (rst) begin
-      \$144  = 10'h000;
+      \$147  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = promoting;
+    \$148  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21682,7 +21912,7 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$145  = 1'h0;
+          \$148  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -21690,58 +21920,21 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$100 ) begin
-          end else if (\$103 ) begin
-          end else if (\$104 ) begin
-            \$145  = 1'h1;
+          /* empty */;
+      5'h0f:
+          if (\$102 ) begin
+          end else if (\$105 ) begin
+          end else if (\$106 ) begin
+            \$148  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$145  = 1'h0;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = bank;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          \$146  = { \$91 , \$87  };
-    endcase
-    if (rst) begin
-      \$146  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$147  = row_way;
+    \$149  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21774,56 +21967,15 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$147  = \$109 ;
+          \$149  = { \$93 , \$89  };
     endcase
     if (rst) begin
-      \$147  = 2'h0;
+      \$149  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = mixed;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$148  = { \$110 , bank };
-    endcase
-    if (rst) begin
-      \$148  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$149  = slot_in;
+    \$150  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21857,16 +22009,16 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$149  = \$111 [12:0];
+      5'h10:
+          \$150  = \$111 ;
     endcase
     if (rst) begin
-      \$149  = 13'h0000;
+      \$150  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$150  = old_key;
+    \$151  = shows;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21900,16 +22052,18 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$150  = r_data[48:13];
+      5'h10:
+          \$151  = 3'h1;
+      5'h12:
+          \$151  = \$112 [2:0];
     endcase
     if (rst) begin
-      \$150  = 36'h000000000;
+      \$151  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$151  = old_valid;
+    \$152  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -21943,17 +22097,164 @@ module hotline_edge_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$151  = r_rdy;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$152  = { \$113 , bank };
     endcase
     if (rst) begin
-      \$151  = 1'h0;
+      \$152  = 36'h000000000;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$153  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$153  = \$114 [12:0];
+    endcase
+    if (rst) begin
+      \$153  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$154  = old_key;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$154  = r_data[48:13];
+    endcase
+    if (rst) begin
+      \$154  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$155  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$155  = r_rdy;
+    endcase
+    if (rst) begin
+      \$155  = 1'h0;
+    end
+  end
+  assign tag_in = mixed[35:3];
   always @* begin
     if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
   end
+  assign \$112  = { shows, 1'h0 };
 endmodule
 
 module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, w_en, r_en, w_port__data_48_13, r_rdy, clk);
@@ -22119,7 +22420,7 @@ module hotline_edge_selector_vacated(rst, w_port__data_12_0, r_data, w_en, r_en,
   end
 endmodule
 
-module hotline_edge_state_slice(clk, rst, input__ready, input__payload, input__valid, output__valid, output__payload, output__ready);
+module hotline_edge_state_slice(clk, rst, input__ready, input__payload, input__valid, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -22132,170 +22433,84 @@ module hotline_edge_state_slice(clk, rst, input__ready, input__payload, input__v
   wire [256:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [256:0] output__payload;
   reg [256:0] output__payload = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [256:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [256:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [256:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [256:0] \$9 ;
   wire free;
   reg [256:0] skid = 257'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_edge_unpacked_slice(rst, output__ready, input__ready, input__valid, input__payload, output__valid, output__payload, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input output__ready;
-  wire output__ready;
-  output input__ready;
-  wire input__ready;
-  input input__valid;
-  wire input__valid;
-  input [175:0] input__payload;
-  wire [175:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
-  output [175:0] output__payload;
-  reg [175:0] output__payload = 176'h00000000000000000000000000000000000000000000;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$2 ;
-  wire \$3 ;
-  reg [175:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [175:0] \$7 ;
-  wire free;
-  reg [175:0] skid = 176'h00000000000000000000000000000000000000000000;
-  reg skid_valid = 1'h0;
-  assign free = output__ready | \$1 ;
-  assign \$2  = ~ skid_valid;
-  assign \$3  = input__valid | skid_valid;
-  always @(posedge clk)
-    skid <= \$4 ;
-  always @(posedge clk)
-    output__valid <= \$5 ;
-  always @(posedge clk)
-    skid_valid <= \$6 ;
-  always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = skid;
-    if (\$2 ) begin
-      \$4  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
-    if (free) begin
-      (* full_case = 32'd1 *)
-      if (skid_valid) begin
-        \$7  = skid;
-      end else begin
-        \$7  = input__payload;
-      end
-    end
-    if (rst) begin
-      \$7  = 176'h00000000000000000000000000000000000000000000;
-    end
-  end
-endmodule
-
-module hotline_edge_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_edge_unpacker(rst, input__ready, started, output__ready, phase, hold, input__payload, input__valid, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -22310,10 +22525,10 @@ module hotline_edge_unpacker(rst, input__ready, started, output__ready, phase, h
   wire [1:0] phase;
   input hold;
   wire hold;
-  input input__valid;
-  wire input__valid;
   input [288:0] input__payload;
   wire [288:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] newest_phase;
   reg [1:0] newest_phase = 2'h0;
   output output__valid;
@@ -23734,7 +23949,7 @@ endmodule
 
 module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
 , weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, tags__2, lane_weights__2, tags__3, lane_weights__3, to_bank__0, to_bank__1, to_bank__2
-, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
+, to_bank__3, to_bank__4, to_bank__5, to_bank__6, to_bank__7, rank_is__0, rank_is__1, over, \input__payload$22 , \input__valid$83 , clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -23837,14 +24052,14 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   reg [3:0] rank_is__1 = 4'h0;
   output over;
   wire over;
-  input input__valid;
-  wire input__valid;
-  input [391:0] input__payload;
-  wire [391:0] input__payload;
+  input [391:0] \input__payload$22 ;
+  wire [391:0] \input__payload$22 ;
+  input \input__valid$83 ;
+  wire \input__valid$83 ;
   input clk;
   wire clk;
   wire \$1 ;
-  wire [5:0] \$10 ;
+  wire \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
@@ -23856,25 +24071,25 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   wire \$108 ;
   wire \$109 ;
   wire \$11 ;
-  wire \$110 ;
+  reg \$110 ;
   reg \$111 ;
-  reg \$112 ;
-  reg [391:0] \$113 ;
+  reg [391:0] \$112 ;
+  reg [3:0] \$113 ;
   reg [3:0] \$114 ;
   reg [3:0] \$115 ;
   reg [3:0] \$116 ;
-  reg [3:0] \$117 ;
-  reg \$118 ;
-  reg [32:0] \$119 ;
+  reg \$117 ;
+  reg [32:0] \$118 ;
+  reg [7:0] \$119 ;
   wire [5:0] \$12 ;
-  reg [7:0] \$120 ;
-  reg [3:0] \$121 ;
-  reg [32:0] \$122 ;
-  reg [7:0] \$123 ;
-  reg [32:0] \$124 ;
-  reg [7:0] \$125 ;
-  reg [32:0] \$126 ;
-  reg [7:0] \$127 ;
+  reg [3:0] \$120 ;
+  reg [32:0] \$121 ;
+  reg [7:0] \$122 ;
+  reg [32:0] \$123 ;
+  reg [7:0] \$124 ;
+  reg [32:0] \$125 ;
+  reg [7:0] \$126 ;
+  reg [3:0] \$127 ;
   reg [3:0] \$128 ;
   reg [3:0] \$129 ;
   wire \$13 ;
@@ -23885,13 +24100,12 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   reg [3:0] \$134 ;
   reg [3:0] \$135 ;
   reg [3:0] \$136 ;
-  reg [3:0] \$137 ;
-  wire [35:0] \$138 ;
+  wire [35:0] \$137 ;
   wire [5:0] \$14 ;
   wire \$15 ;
   wire [5:0] \$16 ;
   wire \$17 ;
-  wire \$18 ;
+  wire [5:0] \$18 ;
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
@@ -23984,6 +24198,7 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   reg [391:0] counted = 392'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
   wire \end ;
+  wire free;
   wire [2:0] front__0;
   wire [2:0] front__1;
   wire [2:0] front__2;
@@ -23993,12 +24208,16 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   wire gains_busy;
   wire go;
   reg held = 1'h0;
+  wire [43:0] input__payload;
+  wire input__valid;
   wire learns;
   wire move;
   reg [3:0] others0 = 4'h0;
   reg [3:0] others1 = 4'h0;
   reg [3:0] others2 = 4'h0;
   reg [3:0] others3 = 4'h0;
+  wire [43:0] output__payload;
+  wire output__valid;
   wire stop;
   wire valid;
   reg waits = 1'h0;
@@ -24011,35 +24230,36 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   assign \$2  = ~ waits;
   assign load = \$2  | fire;
   assign \$3  = ~ held;
-  assign \$4  = \$3  | load;
-  assign \$5  = ~ stop;
-  assign move = \$4  & \$5 ;
-  assign \$6  = ~ counted_valid;
-  assign input__ready = \$6  | move;
-  assign \$7  = counted_valid | held;
-  assign \$8  = \$7  | waits;
-  assign busy = \$8  | gains_busy;
-  assign \$9  = ~ input__payload[42];
-  assign \$10  = input__payload[47:43] - \$9 ;
-  assign \$11  = ~ input__payload[134];
-  assign \$12  = input__payload[139:135] - \$11 ;
-  assign \$13  = ~ input__payload[226];
-  assign \$14  = input__payload[231:227] - \$13 ;
-  assign \$15  = ~ input__payload[318];
-  assign \$16  = input__payload[323:319] - \$15 ;
+  assign free = \$3  | load;
+  assign \$4  = ~ stop;
+  assign \$5  = free & \$4 ;
+  assign \$6  = ~ output__valid;
+  assign move = \$5  & \$6 ;
+  assign \$7  = ~ counted_valid;
+  assign input__ready = \$7  | move;
+  assign input__valid = | gain;
+  assign \$8  = counted_valid | held;
+  assign \$9  = \$8  | waits;
+  assign \$10  = \$9  | gains_busy;
+  assign busy = \$10  | output__valid;
+  assign \$11  = ~ \input__payload$22 [42];
+  assign \$12  = \input__payload$22 [47:43] - \$11 ;
+  assign \$13  = ~ \input__payload$22 [134];
+  assign \$14  = \input__payload$22 [139:135] - \$13 ;
+  assign \$15  = ~ \input__payload$22 [226];
+  assign \$16  = \input__payload$22 [231:227] - \$15 ;
+  assign \$17  = ~ \input__payload$22 [318];
+  assign \$18  = \input__payload$22 [323:319] - \$17 ;
   assign learns = counted_valid & counted[390];
   assign valid = learns & move;
-  assign \$17  = counted_valid & counted[391];
-  assign \end  = \$17  & move;
-  assign \$18  = ~ held;
-  assign \$19  = \$18  | load;
-  assign go = stop & \$19 ;
-  assign \$20  = input__payload[390] | input__payload[391];
-  assign \$21  = input__valid & \$20 ;
-  assign \$22  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$23  = \$12 [4] ? 4'hf : \$12 [3:0];
-  assign \$24  = \$14 [4] ? 4'hf : \$14 [3:0];
-  assign \$25  = \$16 [4] ? 4'hf : \$16 [3:0];
+  assign \$19  = counted_valid & counted[391];
+  assign \end  = \$19  & move;
+  assign \$20  = \input__payload$22 [390] | \input__payload$22 [391];
+  assign \$21  = \input__valid$83  & \$20 ;
+  assign \$22  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$23  = \$14 [4] ? 4'hf : \$14 [3:0];
+  assign \$24  = \$16 [4] ? 4'hf : \$16 [3:0];
+  assign \$25  = \$18 [4] ? 4'hf : \$18 [3:0];
   assign \$26  = counted[88] ? 5'h00 : weight0;
   assign \$27  = counted[180] ? 5'h00 : weight1;
   assign \$28  = counted[272] ? 5'h00 : weight2;
@@ -24112,71 +24332,70 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   assign \$95  = ! counted[146];
   assign \$96  = ! counted[238];
   assign \$97  = ! counted[330];
-  assign \$102  = | gain;
-  assign \$103  = ! \$138 [2:0];
-  assign \$104  = \$138 [2:0] == 1'h1;
-  assign \$105  = \$138 [2:0] == 2'h2;
-  assign \$106  = \$138 [2:0] == 2'h3;
-  assign \$107  = \$138 [2:0] == 3'h4;
-  assign \$108  = \$138 [2:0] == 3'h5;
-  assign \$109  = \$138 [2:0] == 3'h6;
-  assign \$110  = \$138 [2:0] == 3'h7;
+  assign \$102  = ! output__payload[10:8];
+  assign \$103  = output__payload[10:8] == 1'h1;
+  assign \$104  = output__payload[10:8] == 2'h2;
+  assign \$105  = output__payload[10:8] == 2'h3;
+  assign \$106  = output__payload[10:8] == 3'h4;
+  assign \$107  = output__payload[10:8] == 3'h5;
+  assign \$108  = output__payload[10:8] == 3'h6;
+  assign \$109  = output__payload[10:8] == 3'h7;
   always @(posedge clk)
-    waits <= \$111 ;
+    waits <= \$110 ;
   always @(posedge clk)
-    counted_valid <= \$112 ;
+    counted_valid <= \$111 ;
   always @(posedge clk)
-    counted <= \$113 ;
+    counted <= \$112 ;
   always @(posedge clk)
-    others0 <= \$114 ;
+    others0 <= \$113 ;
   always @(posedge clk)
-    others1 <= \$115 ;
+    others1 <= \$114 ;
   always @(posedge clk)
-    others2 <= \$116 ;
+    others2 <= \$115 ;
   always @(posedge clk)
-    others3 <= \$117 ;
+    others3 <= \$116 ;
   always @(posedge clk)
-    held <= \$118 ;
+    held <= \$117 ;
   always @(posedge clk)
-    tags__0 <= \$119 ;
+    tags__0 <= \$118 ;
   always @(posedge clk)
-    lane_weights__0 <= \$120 ;
+    lane_weights__0 <= \$119 ;
   always @(posedge clk)
-    hot <= \$121 ;
+    hot <= \$120 ;
   always @(posedge clk)
-    tags__1 <= \$122 ;
+    tags__1 <= \$121 ;
   always @(posedge clk)
-    lane_weights__1 <= \$123 ;
+    lane_weights__1 <= \$122 ;
   always @(posedge clk)
-    tags__2 <= \$124 ;
+    tags__2 <= \$123 ;
   always @(posedge clk)
-    lane_weights__2 <= \$125 ;
+    lane_weights__2 <= \$124 ;
   always @(posedge clk)
-    tags__3 <= \$126 ;
+    tags__3 <= \$125 ;
   always @(posedge clk)
-    lane_weights__3 <= \$127 ;
+    lane_weights__3 <= \$126 ;
   always @(posedge clk)
-    to_bank__0 <= \$128 ;
+    to_bank__0 <= \$127 ;
   always @(posedge clk)
-    to_bank__1 <= \$129 ;
+    to_bank__1 <= \$128 ;
   always @(posedge clk)
-    to_bank__2 <= \$130 ;
+    to_bank__2 <= \$129 ;
   always @(posedge clk)
-    to_bank__3 <= \$131 ;
+    to_bank__3 <= \$130 ;
   always @(posedge clk)
-    to_bank__4 <= \$132 ;
+    to_bank__4 <= \$131 ;
   always @(posedge clk)
-    to_bank__5 <= \$133 ;
+    to_bank__5 <= \$132 ;
   always @(posedge clk)
-    to_bank__6 <= \$134 ;
+    to_bank__6 <= \$133 ;
   always @(posedge clk)
-    to_bank__7 <= \$135 ;
+    to_bank__7 <= \$134 ;
   always @(posedge clk)
-    rank_is__0 <= \$136 ;
+    rank_is__0 <= \$135 ;
   always @(posedge clk)
-    rank_is__1 <= \$137 ;
+    rank_is__1 <= \$136 ;
   hotline_edge_updates_gains gains (
-    .\192_35_0 (\$138 ),
+    .\168_35_0 (\$137 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -24203,6 +24422,16 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
     .weights__1(weight1),
     .weights__2(weight2),
     .weights__3(weight3)
+  );
+  hotline_edge_updates_given given (
+    .clk(clk),
+    .input__payload(input__payload),
+    .input__ready(go),
+    .input__valid(input__valid),
+    .output__payload(output__payload),
+    .output__ready(free),
+    .output__valid(output__valid),
+    .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
@@ -24358,9 +24587,19 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = waits;
+    \$110  = waits;
     if (load) begin
-      \$111  = held;
+      \$110  = held;
+    end
+    if (rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$111  = counted_valid;
+    if (input__ready) begin
+      \$111  = \$21 ;
     end
     if (rst) begin
       \$111  = 1'h0;
@@ -24368,26 +24607,26 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = counted_valid;
+    \$112  = counted;
     if (input__ready) begin
-      \$112  = \$21 ;
+      \$112  = \input__payload$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = others0;
+    if (input__ready) begin
+      \$113  = \$22 ;
     end
     if (rst) begin
-      \$112  = 1'h0;
+      \$113  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = counted;
+    \$114  = others1;
     if (input__ready) begin
-      \$113  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = others0;
-    if (input__ready) begin
-      \$114  = \$22 ;
+      \$114  = \$23 ;
     end
     if (rst) begin
       \$114  = 4'h0;
@@ -24395,9 +24634,9 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = others1;
+    \$115  = others2;
     if (input__ready) begin
-      \$115  = \$23 ;
+      \$115  = \$24 ;
     end
     if (rst) begin
       \$115  = 4'h0;
@@ -24405,9 +24644,9 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = others2;
+    \$116  = others3;
     if (input__ready) begin
-      \$116  = \$24 ;
+      \$116  = \$25 ;
     end
     if (rst) begin
       \$116  = 4'h0;
@@ -24415,131 +24654,133 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = others3;
-    if (input__ready) begin
-      \$117  = \$25 ;
+    \$117  = held;
+    if (move) begin
+      \$117  = learns;
+    end else if (free) begin
+      \$117  = output__valid;
     end
     if (rst) begin
-      \$117  = 4'h0;
+      \$117  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = held;
+    \$118  = tags__0;
     if (move) begin
-      \$118  = learns;
-    end else if (go) begin
-      \$118  = \$102 ;
+      \$118  = counted[87:55];
+    end else if (free) begin
+      \$118  = output__payload[43:11];
     end
     if (rst) begin
-      \$118  = 1'h0;
+      \$118  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = tags__0;
+    \$119  = lane_weights__0;
     if (move) begin
-      \$119  = counted[87:55];
-    end else if (go) begin
-      \$119  = \$138 [35:3];
+      \$119  = { 3'h0, \$26  };
+    end else if (free) begin
+      \$119  = output__payload[7:0];
     end
     if (rst) begin
-      \$119  = 33'h000000000;
+      \$119  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = lane_weights__0;
+    \$120  = hot;
     if (move) begin
-      \$120  = { 3'h0, \$26  };
-    end else if (go) begin
-      \$120  = gain;
+      \$120 [0] = counted[42];
+      \$120 [1] = counted[134];
+      \$120 [2] = counted[226];
+      \$120 [3] = counted[318];
+    end else if (free) begin
+      \$120 [0] = 1'h1;
     end
     if (rst) begin
-      \$120  = 8'h00;
+      \$120  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = hot;
+    \$121  = tags__1;
     if (move) begin
-      \$121 [0] = counted[42];
-      \$121 [1] = counted[134];
-      \$121 [2] = counted[226];
-      \$121 [3] = counted[318];
-    end else if (go) begin
-      \$121 [0] = 1'h1;
+      \$121  = counted[179:147];
     end
     if (rst) begin
-      \$121  = 4'h0;
+      \$121  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = tags__1;
+    \$122  = lane_weights__1;
     if (move) begin
-      \$122  = counted[179:147];
+      \$122  = { 3'h0, \$27  };
     end
     if (rst) begin
-      \$122  = 33'h000000000;
+      \$122  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = lane_weights__1;
+    \$123  = tags__2;
     if (move) begin
-      \$123  = { 3'h0, \$27  };
+      \$123  = counted[271:239];
     end
     if (rst) begin
-      \$123  = 8'h00;
+      \$123  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = tags__2;
+    \$124  = lane_weights__2;
     if (move) begin
-      \$124  = counted[271:239];
+      \$124  = { 3'h0, \$28  };
     end
     if (rst) begin
-      \$124  = 33'h000000000;
+      \$124  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = lane_weights__2;
+    \$125  = tags__3;
     if (move) begin
-      \$125  = { 3'h0, \$28  };
+      \$125  = counted[363:331];
     end
     if (rst) begin
-      \$125  = 8'h00;
+      \$125  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = tags__3;
+    \$126  = lane_weights__3;
     if (move) begin
-      \$126  = counted[363:331];
+      \$126  = { 3'h0, \$29  };
     end
     if (rst) begin
-      \$126  = 33'h000000000;
+      \$126  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = lane_weights__3;
+    \$127  = to_bank__0;
     if (move) begin
-      \$127  = { 3'h0, \$29  };
+      \$127  = { \$37 , \$35 , \$33 , \$31  };
+    end else if (free) begin
+      \$127  = { 3'h0, \$102  };
     end
     if (rst) begin
-      \$127  = 8'h00;
+      \$127  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = to_bank__0;
+    \$128  = to_bank__1;
     if (move) begin
-      \$128  = { \$37 , \$35 , \$33 , \$31  };
-    end else if (go) begin
+      \$128  = { \$45 , \$43 , \$41 , \$39  };
+    end else if (free) begin
       \$128  = { 3'h0, \$103  };
     end
     if (rst) begin
@@ -24548,10 +24789,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = to_bank__1;
+    \$129  = to_bank__2;
     if (move) begin
-      \$129  = { \$45 , \$43 , \$41 , \$39  };
-    end else if (go) begin
+      \$129  = { \$53 , \$51 , \$49 , \$47  };
+    end else if (free) begin
       \$129  = { 3'h0, \$104  };
     end
     if (rst) begin
@@ -24560,10 +24801,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = to_bank__2;
+    \$130  = to_bank__3;
     if (move) begin
-      \$130  = { \$53 , \$51 , \$49 , \$47  };
-    end else if (go) begin
+      \$130  = { \$61 , \$59 , \$57 , \$55  };
+    end else if (free) begin
       \$130  = { 3'h0, \$105  };
     end
     if (rst) begin
@@ -24572,10 +24813,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = to_bank__3;
+    \$131  = to_bank__4;
     if (move) begin
-      \$131  = { \$61 , \$59 , \$57 , \$55  };
-    end else if (go) begin
+      \$131  = { \$69 , \$67 , \$65 , \$63  };
+    end else if (free) begin
       \$131  = { 3'h0, \$106  };
     end
     if (rst) begin
@@ -24584,10 +24825,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = to_bank__4;
+    \$132  = to_bank__5;
     if (move) begin
-      \$132  = { \$69 , \$67 , \$65 , \$63  };
-    end else if (go) begin
+      \$132  = { \$77 , \$75 , \$73 , \$71  };
+    end else if (free) begin
       \$132  = { 3'h0, \$107  };
     end
     if (rst) begin
@@ -24596,10 +24837,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = to_bank__5;
+    \$133  = to_bank__6;
     if (move) begin
-      \$133  = { \$77 , \$75 , \$73 , \$71  };
-    end else if (go) begin
+      \$133  = { \$85 , \$83 , \$81 , \$79  };
+    end else if (free) begin
       \$133  = { 3'h0, \$108  };
     end
     if (rst) begin
@@ -24608,10 +24849,10 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = to_bank__6;
+    \$134  = to_bank__7;
     if (move) begin
-      \$134  = { \$85 , \$83 , \$81 , \$79  };
-    end else if (go) begin
+      \$134  = { \$93 , \$91 , \$89 , \$87  };
+    end else if (free) begin
       \$134  = { 3'h0, \$109  };
     end
     if (rst) begin
@@ -24620,11 +24861,11 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = to_bank__7;
+    \$135  = rank_is__0;
     if (move) begin
-      \$135  = { \$93 , \$91 , \$89 , \$87  };
-    end else if (go) begin
-      \$135  = { 3'h0, \$110  };
+      \$135  = { \$97 , \$96 , \$95 , \$94  };
+    end else if (free) begin
+      \$135  = 4'h1;
     end
     if (rst) begin
       \$135  = 4'h0;
@@ -24632,26 +24873,14 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = rank_is__0;
+    \$136  = rank_is__1;
     if (move) begin
-      \$136  = { \$97 , \$96 , \$95 , \$94  };
-    end else if (go) begin
-      \$136  = 4'h1;
+      \$136  = { \$101 , \$100 , \$99 , \$98  };
+    end else if (free) begin
+      \$136  = 4'h0;
     end
     if (rst) begin
       \$136  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$137  = rank_is__1;
-    if (move) begin
-      \$137  = { \$101 , \$100 , \$99 , \$98  };
-    end else if (go) begin
-      \$137  = 4'h0;
-    end
-    if (rst) begin
-      \$137  = 4'h0;
     end
   end
   assign front__0 = counted[91:89];
@@ -24662,13 +24891,16 @@ module hotline_edge_updates(rst, fire, load, input__ready, busy, room, weights__
   assign fronted[2] = counted[272];
   assign fronted[1] = counted[180];
   assign fronted[0] = counted[88];
+  assign input__payload[43:11] = \$137 [35:3];
+  assign input__payload[10:8] = \$137 [2:0];
+  assign input__payload[7:0] = gain;
   assign \$98  = counted[54];
   assign \$99  = counted[146];
   assign \$100  = counted[238];
   assign \$101  = counted[330];
 endmodule
 
-module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1, weights__2, weights__3, gain, \192_35_0 , busy, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0
+module hotline_edge_updates_gains(rst, valid, \end , weights__0, weights__1, weights__2, weights__3, gain, \168_35_0 , busy, go, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0
 , front__1, front__2, front__3, stop, over, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -24678,8 +24910,6 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire valid;
   input \end ;
   wire \end ;
-  input go;
-  wire go;
   input [4:0] weights__0;
   wire [4:0] weights__0;
   input [4:0] weights__1;
@@ -24690,10 +24920,12 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire [4:0] weights__3;
   output [7:0] gain;
   wire [7:0] gain;
-  output [35:0] \192_35_0 ;
-  wire [35:0] \192_35_0 ;
+  output [35:0] \168_35_0 ;
+  wire [35:0] \168_35_0 ;
   output busy;
   wire busy;
+  input go;
+  wire go;
   input [35:0] keys__0;
   wire [35:0] keys__0;
   input [35:0] keys__1;
@@ -24727,30 +24959,30 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   input clk;
   wire clk;
   wire \$1 ;
-  wire \$10 ;
-  wire \$100 ;
+  wire [5:0] \$10 ;
+  wire [8:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire [4:0] \$105 ;
-  wire [5:0] \$106 ;
-  wire [4:0] \$107 ;
-  wire [6:0] \$108 ;
+  wire \$105 ;
+  wire \$106 ;
+  wire \$107 ;
+  wire \$108 ;
   wire [4:0] \$109 ;
-  wire \$11 ;
-  wire [7:0] \$110 ;
+  wire [4:0] \$11 ;
+  wire [5:0] \$110 ;
   wire [4:0] \$111 ;
-  wire [8:0] \$112 ;
-  wire [7:0] \$113 ;
-  wire \$114 ;
-  wire [8:0] \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
+  wire [6:0] \$112 ;
+  wire [4:0] \$113 ;
+  wire [7:0] \$114 ;
+  wire [4:0] \$115 ;
+  wire [8:0] \$116 ;
+  wire [7:0] \$117 ;
+  wire [7:0] \$118 ;
   wire \$119 ;
-  wire \$12 ;
-  wire \$120 ;
+  wire [6:0] \$12 ;
+  wire [8:0] \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
@@ -24758,21 +24990,21 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire \$125 ;
   wire \$126 ;
   wire \$127 ;
-  wire [4:0] \$128 ;
-  wire [5:0] \$129 ;
+  wire \$128 ;
+  wire [4:0] \$129 ;
   wire [4:0] \$13 ;
-  wire [4:0] \$130 ;
-  wire [6:0] \$131 ;
-  wire [4:0] \$132 ;
-  wire [7:0] \$133 ;
-  wire [4:0] \$134 ;
-  wire [8:0] \$135 ;
-  wire [7:0] \$136 ;
-  wire \$137 ;
-  wire [8:0] \$138 ;
+  wire [5:0] \$130 ;
+  wire [4:0] \$131 ;
+  wire [6:0] \$132 ;
+  wire [4:0] \$133 ;
+  wire [7:0] \$134 ;
+  wire [4:0] \$135 ;
+  wire [8:0] \$136 ;
+  wire [7:0] \$137 ;
+  wire [7:0] \$138 ;
   wire \$139 ;
-  wire [5:0] \$14 ;
-  wire \$140 ;
+  wire [7:0] \$14 ;
+  wire [8:0] \$140 ;
   wire \$141 ;
   wire \$142 ;
   wire \$143 ;
@@ -24781,189 +25013,165 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire \$146 ;
   wire \$147 ;
   wire \$148 ;
-  wire \$149 ;
+  wire [4:0] \$149 ;
   wire [4:0] \$15 ;
-  wire \$150 ;
+  wire [5:0] \$150 ;
   wire [4:0] \$151 ;
-  wire [5:0] \$152 ;
+  wire [6:0] \$152 ;
   wire [4:0] \$153 ;
-  wire [6:0] \$154 ;
+  wire [7:0] \$154 ;
   wire [4:0] \$155 ;
-  wire [7:0] \$156 ;
-  wire [4:0] \$157 ;
-  wire [8:0] \$158 ;
-  wire [7:0] \$159 ;
-  wire [6:0] \$16 ;
-  wire \$160 ;
-  wire [8:0] \$161 ;
+  wire [8:0] \$156 ;
+  wire [7:0] \$157 ;
+  wire [7:0] \$158 ;
+  wire \$159 ;
+  wire [8:0] \$16 ;
+  wire [8:0] \$160 ;
+  wire \$161 ;
   wire \$162 ;
   wire \$163 ;
-  wire \$164 ;
+  wire [3:0] \$164 ;
   wire \$165 ;
   wire \$166 ;
-  wire \$167 ;
-  wire \$168 ;
+  reg [7:0] \$167 ;
+  reg [35:0] \$168 ;
   wire \$169 ;
-  wire [4:0] \$17 ;
-  wire \$170 ;
-  wire \$171 ;
+  wire [7:0] \$17 ;
+  wire [14:0] \$170 ;
+  wire [14:0] \$171 ;
   wire \$172 ;
   wire \$173 ;
-  wire [4:0] \$174 ;
-  wire [5:0] \$175 ;
-  wire [4:0] \$176 ;
-  wire [6:0] \$177 ;
-  wire [4:0] \$178 ;
-  wire [7:0] \$179 ;
+  wire \$174 ;
+  wire \$175 ;
+  wire \$176 ;
+  reg [2:0] \$177 ;
+  reg [4:0] \$178 ;
+  reg [4:0] \$179 ;
   wire [7:0] \$18 ;
-  wire [4:0] \$180 ;
-  wire [8:0] \$181 ;
-  wire [7:0] \$182 ;
-  wire \$183 ;
-  wire [8:0] \$184 ;
-  wire \$185 ;
-  wire \$186 ;
-  wire \$187 ;
-  wire [3:0] \$188 ;
-  wire \$189 ;
-  wire [4:0] \$19 ;
-  wire \$190 ;
-  reg [7:0] \$191 ;
-  reg [35:0] \$192 ;
-  wire \$193 ;
-  wire [14:0] \$194 ;
-  wire [14:0] \$195 ;
-  wire \$196 ;
-  wire \$197 ;
-  wire \$198 ;
-  wire \$199 ;
+  reg [4:0] \$180 ;
+  reg [4:0] \$181 ;
+  reg [3:0] \$182 ;
+  reg [6:0] \$183 ;
+  reg [6:0] \$184 ;
+  reg [7:0] \$185 ;
+  reg [3:0] \$186 ;
+  reg [6:0] \$187 ;
+  reg [6:0] \$188 ;
+  reg [7:0] \$189 ;
+  wire \$19 ;
+  reg [3:0] \$190 ;
+  reg [6:0] \$191 ;
+  reg [6:0] \$192 ;
+  reg [7:0] \$193 ;
+  reg [3:0] \$194 ;
+  reg [6:0] \$195 ;
+  reg [6:0] \$196 ;
+  reg [7:0] \$197 ;
+  reg [3:0] \$198 ;
+  reg [6:0] \$199 ;
   wire \$2 ;
   wire [8:0] \$20 ;
-  wire \$200 ;
-  reg [2:0] \$201 ;
-  reg [4:0] \$202 ;
-  reg [4:0] \$203 ;
-  reg [4:0] \$204 ;
-  reg [4:0] \$205 ;
+  reg [6:0] \$200 ;
+  reg [7:0] \$201 ;
+  reg [3:0] \$202 ;
+  reg [6:0] \$203 ;
+  reg [6:0] \$204 ;
+  reg [7:0] \$205 ;
   reg [3:0] \$206 ;
   reg [6:0] \$207 ;
   reg [6:0] \$208 ;
   reg [7:0] \$209 ;
-  wire [7:0] \$21 ;
+  wire \$21 ;
   reg [3:0] \$210 ;
   reg [6:0] \$211 ;
   reg [6:0] \$212 ;
   reg [7:0] \$213 ;
-  reg [3:0] \$214 ;
-  reg [6:0] \$215 ;
-  reg [6:0] \$216 ;
-  reg [7:0] \$217 ;
-  reg [3:0] \$218 ;
-  reg [6:0] \$219 ;
+  reg \$214 ;
+  reg [2:0] \$215 ;
   wire \$22 ;
-  reg [6:0] \$220 ;
-  reg [7:0] \$221 ;
-  reg [3:0] \$222 ;
-  reg [6:0] \$223 ;
-  reg [6:0] \$224 ;
-  reg [7:0] \$225 ;
-  reg [3:0] \$226 ;
-  reg [6:0] \$227 ;
-  reg [6:0] \$228 ;
-  reg [7:0] \$229 ;
-  wire [8:0] \$23 ;
-  reg [3:0] \$230 ;
-  reg [6:0] \$231 ;
-  reg [6:0] \$232 ;
-  reg [7:0] \$233 ;
-  reg [3:0] \$234 ;
-  reg [6:0] \$235 ;
-  reg [6:0] \$236 ;
-  reg [7:0] \$237 ;
-  reg \$238 ;
-  reg [2:0] \$239 ;
+  wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [4:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire [4:0] \$36 ;
-  wire [5:0] \$37 ;
-  wire [4:0] \$38 ;
-  wire [6:0] \$39 ;
+  wire [5:0] \$30 ;
+  wire [4:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [4:0] \$33 ;
+  wire [7:0] \$34 ;
+  wire [4:0] \$35 ;
+  wire [8:0] \$36 ;
+  wire [7:0] \$37 ;
+  wire [7:0] \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  wire [4:0] \$40 ;
-  wire [7:0] \$41 ;
-  wire [4:0] \$42 ;
-  wire [8:0] \$43 ;
-  wire [7:0] \$44 ;
+  wire [8:0] \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
   wire \$45 ;
-  wire [8:0] \$46 ;
+  wire \$46 ;
   wire \$47 ;
   wire \$48 ;
-  wire \$49 ;
+  wire [4:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire [4:0] \$59 ;
+  wire [5:0] \$50 ;
+  wire [4:0] \$51 ;
+  wire [6:0] \$52 ;
+  wire [4:0] \$53 ;
+  wire [7:0] \$54 ;
+  wire [4:0] \$55 ;
+  wire [8:0] \$56 ;
+  wire [7:0] \$57 ;
+  wire [7:0] \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire [5:0] \$60 ;
-  wire [4:0] \$61 ;
-  wire [6:0] \$62 ;
-  wire [4:0] \$63 ;
-  wire [7:0] \$64 ;
-  wire [4:0] \$65 ;
-  wire [8:0] \$66 ;
-  wire [7:0] \$67 ;
+  wire [8:0] \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
   wire \$68 ;
-  wire [8:0] \$69 ;
+  wire [4:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire \$78 ;
+  wire [5:0] \$70 ;
+  wire [4:0] \$71 ;
+  wire [6:0] \$72 ;
+  wire [4:0] \$73 ;
+  wire [7:0] \$74 ;
+  wire [4:0] \$75 ;
+  wire [8:0] \$76 ;
+  wire [7:0] \$77 ;
+  wire [7:0] \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire \$80 ;
+  wire [8:0] \$80 ;
   wire \$81 ;
-  wire [4:0] \$82 ;
-  wire [5:0] \$83 ;
-  wire [4:0] \$84 ;
-  wire [6:0] \$85 ;
-  wire [4:0] \$86 ;
-  wire [7:0] \$87 ;
-  wire [4:0] \$88 ;
-  wire [8:0] \$89 ;
-  wire \$9 ;
-  wire [7:0] \$90 ;
-  wire \$91 ;
-  wire [8:0] \$92 ;
-  wire \$93 ;
-  wire \$94 ;
-  wire \$95 ;
-  wire \$96 ;
-  wire \$97 ;
-  wire \$98 ;
+  wire \$82 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire [4:0] \$89 ;
+  wire [4:0] \$9 ;
+  wire [5:0] \$90 ;
+  wire [4:0] \$91 ;
+  wire [6:0] \$92 ;
+  wire [4:0] \$93 ;
+  wire [7:0] \$94 ;
+  wire [4:0] \$95 ;
+  wire [8:0] \$96 ;
+  wire [7:0] \$97 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
   reg [2:0] at = 3'h0;
   reg [7:0] gain0 = 8'h00;
@@ -25012,195 +25220,171 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   reg [4:0] weight1 = 5'h00;
   reg [4:0] weight2 = 5'h00;
   reg [4:0] weight3 = 5'h00;
-  assign \$1  = valid & fronted[0];
-  assign \$2  = ! front__0;
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = valid & fronted[1];
-  assign \$5  = ! front__1;
-  assign \$6  = \$4  & \$5 ;
-  assign \$7  = valid & fronted[2];
-  assign \$8  = ! front__2;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = valid & fronted[3];
-  assign \$11  = ! front__3;
-  assign \$12  = \$10  & \$11 ;
-  assign \$13  = mine0[0] ? weight0 : 5'h00;
-  assign \$14  = 1'h0 + \$13 ;
-  assign \$15  = mine0[1] ? weight1 : 5'h00;
+  assign \$1  = ! front__0;
+  assign \$2  = fronted[0] & \$1 ;
+  assign \$3  = ! front__1;
+  assign \$4  = fronted[1] & \$3 ;
+  assign \$5  = ! front__2;
+  assign \$6  = fronted[2] & \$5 ;
+  assign \$7  = ! front__3;
+  assign \$8  = fronted[3] & \$7 ;
+  assign \$9  = mine0[0] ? weight0 : 5'h00;
+  assign \$10  = 1'h0 + \$9 ;
+  assign \$11  = mine0[1] ? weight1 : 5'h00;
+  assign \$12  = \$10  + \$11 ;
+  assign \$13  = mine0[2] ? weight2 : 5'h00;
+  assign \$14  = \$12  + \$13 ;
+  assign \$15  = mine0[3] ? weight3 : 5'h00;
   assign \$16  = \$14  + \$15 ;
-  assign \$17  = mine0[2] ? weight2 : 5'h00;
-  assign \$18  = \$16  + \$17 ;
-  assign \$19  = mine0[3] ? weight3 : 5'h00;
-  assign \$20  = \$18  + \$19 ;
-  assign \$21  = 1'h0 + part0_0;
-  assign \$22  = sum0 > 8'hff;
-  assign \$23  = \$22  ? 9'h0ff : sum0;
-  assign \$24  = valid & fronted[0];
-  assign \$25  = front__0 == 1'h1;
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = valid & fronted[1];
-  assign \$28  = front__1 == 1'h1;
-  assign \$29  = \$27  & \$28 ;
-  assign \$30  = valid & fronted[2];
-  assign \$31  = front__2 == 1'h1;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = valid & fronted[3];
-  assign \$34  = front__3 == 1'h1;
-  assign \$35  = \$33  & \$34 ;
-  assign \$36  = mine1[0] ? weight0 : 5'h00;
-  assign \$37  = 1'h0 + \$36 ;
-  assign \$38  = mine1[1] ? weight1 : 5'h00;
-  assign \$39  = \$37  + \$38 ;
-  assign \$40  = mine1[2] ? weight2 : 5'h00;
-  assign \$41  = \$39  + \$40 ;
-  assign \$42  = mine1[3] ? weight3 : 5'h00;
-  assign \$43  = \$41  + \$42 ;
-  assign \$44  = 1'h0 + part1_0;
-  assign \$45  = sum1 > 8'hff;
-  assign \$46  = \$45  ? 9'h0ff : sum1;
-  assign \$47  = valid & fronted[0];
-  assign \$48  = front__0 == 2'h2;
-  assign \$49  = \$47  & \$48 ;
-  assign \$50  = valid & fronted[1];
-  assign \$51  = front__1 == 2'h2;
-  assign \$52  = \$50  & \$51 ;
-  assign \$53  = valid & fronted[2];
-  assign \$54  = front__2 == 2'h2;
-  assign \$55  = \$53  & \$54 ;
-  assign \$56  = valid & fronted[3];
-  assign \$57  = front__3 == 2'h2;
-  assign \$58  = \$56  & \$57 ;
-  assign \$59  = mine2[0] ? weight0 : 5'h00;
-  assign \$60  = 1'h0 + \$59 ;
-  assign \$61  = mine2[1] ? weight1 : 5'h00;
-  assign \$62  = \$60  + \$61 ;
-  assign \$63  = mine2[2] ? weight2 : 5'h00;
-  assign \$64  = \$62  + \$63 ;
-  assign \$65  = mine2[3] ? weight3 : 5'h00;
-  assign \$66  = \$64  + \$65 ;
-  assign \$67  = 1'h0 + part2_0;
-  assign \$68  = sum2 > 8'hff;
-  assign \$69  = \$68  ? 9'h0ff : sum2;
-  assign \$70  = valid & fronted[0];
-  assign \$71  = front__0 == 2'h3;
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = valid & fronted[1];
-  assign \$74  = front__1 == 2'h3;
-  assign \$75  = \$73  & \$74 ;
-  assign \$76  = valid & fronted[2];
-  assign \$77  = front__2 == 2'h3;
-  assign \$78  = \$76  & \$77 ;
-  assign \$79  = valid & fronted[3];
-  assign \$80  = front__3 == 2'h3;
-  assign \$81  = \$79  & \$80 ;
-  assign \$82  = mine3[0] ? weight0 : 5'h00;
-  assign \$83  = 1'h0 + \$82 ;
-  assign \$84  = mine3[1] ? weight1 : 5'h00;
-  assign \$85  = \$83  + \$84 ;
-  assign \$86  = mine3[2] ? weight2 : 5'h00;
-  assign \$87  = \$85  + \$86 ;
-  assign \$88  = mine3[3] ? weight3 : 5'h00;
-  assign \$89  = \$87  + \$88 ;
-  assign \$90  = 1'h0 + part3_0;
-  assign \$91  = sum3 > 8'hff;
-  assign \$92  = \$91  ? 9'h0ff : sum3;
-  assign \$93  = valid & fronted[0];
-  assign \$94  = front__0 == 3'h4;
-  assign \$95  = \$93  & \$94 ;
-  assign \$96  = valid & fronted[1];
-  assign \$97  = front__1 == 3'h4;
-  assign \$98  = \$96  & \$97 ;
-  assign \$99  = valid & fronted[2];
-  assign \$100  = front__2 == 3'h4;
-  assign \$101  = \$99  & \$100 ;
-  assign \$102  = valid & fronted[3];
-  assign \$103  = front__3 == 3'h4;
-  assign \$104  = \$102  & \$103 ;
-  assign \$105  = mine4[0] ? weight0 : 5'h00;
-  assign \$106  = 1'h0 + \$105 ;
-  assign \$107  = mine4[1] ? weight1 : 5'h00;
-  assign \$108  = \$106  + \$107 ;
-  assign \$109  = mine4[2] ? weight2 : 5'h00;
-  assign \$110  = \$108  + \$109 ;
-  assign \$111  = mine4[3] ? weight3 : 5'h00;
+  assign \$17  = 1'h0 + part0_0;
+  assign \$18  = under_way[1] ? \$17  : 8'h00;
+  assign \$19  = sum0 > 8'hff;
+  assign \$20  = \$19  ? 9'h0ff : sum0;
+  assign \$21  = front__0 == 1'h1;
+  assign \$22  = fronted[0] & \$21 ;
+  assign \$23  = front__1 == 1'h1;
+  assign \$24  = fronted[1] & \$23 ;
+  assign \$25  = front__2 == 1'h1;
+  assign \$26  = fronted[2] & \$25 ;
+  assign \$27  = front__3 == 1'h1;
+  assign \$28  = fronted[3] & \$27 ;
+  assign \$29  = mine1[0] ? weight0 : 5'h00;
+  assign \$30  = 1'h0 + \$29 ;
+  assign \$31  = mine1[1] ? weight1 : 5'h00;
+  assign \$32  = \$30  + \$31 ;
+  assign \$33  = mine1[2] ? weight2 : 5'h00;
+  assign \$34  = \$32  + \$33 ;
+  assign \$35  = mine1[3] ? weight3 : 5'h00;
+  assign \$36  = \$34  + \$35 ;
+  assign \$37  = 1'h0 + part1_0;
+  assign \$38  = under_way[1] ? \$37  : 8'h00;
+  assign \$39  = sum1 > 8'hff;
+  assign \$40  = \$39  ? 9'h0ff : sum1;
+  assign \$41  = front__0 == 2'h2;
+  assign \$42  = fronted[0] & \$41 ;
+  assign \$43  = front__1 == 2'h2;
+  assign \$44  = fronted[1] & \$43 ;
+  assign \$45  = front__2 == 2'h2;
+  assign \$46  = fronted[2] & \$45 ;
+  assign \$47  = front__3 == 2'h2;
+  assign \$48  = fronted[3] & \$47 ;
+  assign \$49  = mine2[0] ? weight0 : 5'h00;
+  assign \$50  = 1'h0 + \$49 ;
+  assign \$51  = mine2[1] ? weight1 : 5'h00;
+  assign \$52  = \$50  + \$51 ;
+  assign \$53  = mine2[2] ? weight2 : 5'h00;
+  assign \$54  = \$52  + \$53 ;
+  assign \$55  = mine2[3] ? weight3 : 5'h00;
+  assign \$56  = \$54  + \$55 ;
+  assign \$57  = 1'h0 + part2_0;
+  assign \$58  = under_way[1] ? \$57  : 8'h00;
+  assign \$59  = sum2 > 8'hff;
+  assign \$60  = \$59  ? 9'h0ff : sum2;
+  assign \$61  = front__0 == 2'h3;
+  assign \$62  = fronted[0] & \$61 ;
+  assign \$63  = front__1 == 2'h3;
+  assign \$64  = fronted[1] & \$63 ;
+  assign \$65  = front__2 == 2'h3;
+  assign \$66  = fronted[2] & \$65 ;
+  assign \$67  = front__3 == 2'h3;
+  assign \$68  = fronted[3] & \$67 ;
+  assign \$69  = mine3[0] ? weight0 : 5'h00;
+  assign \$70  = 1'h0 + \$69 ;
+  assign \$71  = mine3[1] ? weight1 : 5'h00;
+  assign \$72  = \$70  + \$71 ;
+  assign \$73  = mine3[2] ? weight2 : 5'h00;
+  assign \$74  = \$72  + \$73 ;
+  assign \$75  = mine3[3] ? weight3 : 5'h00;
+  assign \$76  = \$74  + \$75 ;
+  assign \$77  = 1'h0 + part3_0;
+  assign \$78  = under_way[1] ? \$77  : 8'h00;
+  assign \$79  = sum3 > 8'hff;
+  assign \$80  = \$79  ? 9'h0ff : sum3;
+  assign \$81  = front__0 == 3'h4;
+  assign \$82  = fronted[0] & \$81 ;
+  assign \$83  = front__1 == 3'h4;
+  assign \$84  = fronted[1] & \$83 ;
+  assign \$85  = front__2 == 3'h4;
+  assign \$86  = fronted[2] & \$85 ;
+  assign \$87  = front__3 == 3'h4;
+  assign \$88  = fronted[3] & \$87 ;
+  assign \$89  = mine4[0] ? weight0 : 5'h00;
+  assign \$90  = 1'h0 + \$89 ;
+  assign \$91  = mine4[1] ? weight1 : 5'h00;
+  assign \$92  = \$90  + \$91 ;
+  assign \$93  = mine4[2] ? weight2 : 5'h00;
+  assign \$94  = \$92  + \$93 ;
+  assign \$95  = mine4[3] ? weight3 : 5'h00;
+  assign \$96  = \$94  + \$95 ;
+  assign \$97  = 1'h0 + part4_0;
+  assign \$98  = under_way[1] ? \$97  : 8'h00;
+  assign \$99  = sum4 > 8'hff;
+  assign \$100  = \$99  ? 9'h0ff : sum4;
+  assign \$101  = front__0 == 3'h5;
+  assign \$102  = fronted[0] & \$101 ;
+  assign \$103  = front__1 == 3'h5;
+  assign \$104  = fronted[1] & \$103 ;
+  assign \$105  = front__2 == 3'h5;
+  assign \$106  = fronted[2] & \$105 ;
+  assign \$107  = front__3 == 3'h5;
+  assign \$108  = fronted[3] & \$107 ;
+  assign \$109  = mine5[0] ? weight0 : 5'h00;
+  assign \$110  = 1'h0 + \$109 ;
+  assign \$111  = mine5[1] ? weight1 : 5'h00;
   assign \$112  = \$110  + \$111 ;
-  assign \$113  = 1'h0 + part4_0;
-  assign \$114  = sum4 > 8'hff;
-  assign \$115  = \$114  ? 9'h0ff : sum4;
-  assign \$116  = valid & fronted[0];
-  assign \$117  = front__0 == 3'h5;
-  assign \$118  = \$116  & \$117 ;
-  assign \$119  = valid & fronted[1];
-  assign \$120  = front__1 == 3'h5;
-  assign \$121  = \$119  & \$120 ;
-  assign \$122  = valid & fronted[2];
-  assign \$123  = front__2 == 3'h5;
-  assign \$124  = \$122  & \$123 ;
-  assign \$125  = valid & fronted[3];
-  assign \$126  = front__3 == 3'h5;
-  assign \$127  = \$125  & \$126 ;
-  assign \$128  = mine5[0] ? weight0 : 5'h00;
-  assign \$129  = 1'h0 + \$128 ;
-  assign \$130  = mine5[1] ? weight1 : 5'h00;
-  assign \$131  = \$129  + \$130 ;
-  assign \$132  = mine5[2] ? weight2 : 5'h00;
-  assign \$133  = \$131  + \$132 ;
-  assign \$134  = mine5[3] ? weight3 : 5'h00;
-  assign \$135  = \$133  + \$134 ;
-  assign \$136  = 1'h0 + part5_0;
-  assign \$137  = sum5 > 8'hff;
-  assign \$138  = \$137  ? 9'h0ff : sum5;
-  assign \$139  = valid & fronted[0];
-  assign \$140  = front__0 == 3'h6;
-  assign \$141  = \$139  & \$140 ;
-  assign \$142  = valid & fronted[1];
-  assign \$143  = front__1 == 3'h6;
-  assign \$144  = \$142  & \$143 ;
-  assign \$145  = valid & fronted[2];
-  assign \$146  = front__2 == 3'h6;
-  assign \$147  = \$145  & \$146 ;
-  assign \$148  = valid & fronted[3];
-  assign \$149  = front__3 == 3'h6;
-  assign \$150  = \$148  & \$149 ;
-  assign \$151  = mine6[0] ? weight0 : 5'h00;
-  assign \$152  = 1'h0 + \$151 ;
-  assign \$153  = mine6[1] ? weight1 : 5'h00;
+  assign \$113  = mine5[2] ? weight2 : 5'h00;
+  assign \$114  = \$112  + \$113 ;
+  assign \$115  = mine5[3] ? weight3 : 5'h00;
+  assign \$116  = \$114  + \$115 ;
+  assign \$117  = 1'h0 + part5_0;
+  assign \$118  = under_way[1] ? \$117  : 8'h00;
+  assign \$119  = sum5 > 8'hff;
+  assign \$120  = \$119  ? 9'h0ff : sum5;
+  assign \$121  = front__0 == 3'h6;
+  assign \$122  = fronted[0] & \$121 ;
+  assign \$123  = front__1 == 3'h6;
+  assign \$124  = fronted[1] & \$123 ;
+  assign \$125  = front__2 == 3'h6;
+  assign \$126  = fronted[2] & \$125 ;
+  assign \$127  = front__3 == 3'h6;
+  assign \$128  = fronted[3] & \$127 ;
+  assign \$129  = mine6[0] ? weight0 : 5'h00;
+  assign \$130  = 1'h0 + \$129 ;
+  assign \$131  = mine6[1] ? weight1 : 5'h00;
+  assign \$132  = \$130  + \$131 ;
+  assign \$133  = mine6[2] ? weight2 : 5'h00;
+  assign \$134  = \$132  + \$133 ;
+  assign \$135  = mine6[3] ? weight3 : 5'h00;
+  assign \$136  = \$134  + \$135 ;
+  assign \$137  = 1'h0 + part6_0;
+  assign \$138  = under_way[1] ? \$137  : 8'h00;
+  assign \$139  = sum6 > 8'hff;
+  assign \$140  = \$139  ? 9'h0ff : sum6;
+  assign \$141  = front__0 == 3'h7;
+  assign \$142  = fronted[0] & \$141 ;
+  assign \$143  = front__1 == 3'h7;
+  assign \$144  = fronted[1] & \$143 ;
+  assign \$145  = front__2 == 3'h7;
+  assign \$146  = fronted[2] & \$145 ;
+  assign \$147  = front__3 == 3'h7;
+  assign \$148  = fronted[3] & \$147 ;
+  assign \$149  = mine7[0] ? weight0 : 5'h00;
+  assign \$150  = 1'h0 + \$149 ;
+  assign \$151  = mine7[1] ? weight1 : 5'h00;
+  assign \$152  = \$150  + \$151 ;
+  assign \$153  = mine7[2] ? weight2 : 5'h00;
   assign \$154  = \$152  + \$153 ;
-  assign \$155  = mine6[2] ? weight2 : 5'h00;
+  assign \$155  = mine7[3] ? weight3 : 5'h00;
   assign \$156  = \$154  + \$155 ;
-  assign \$157  = mine6[3] ? weight3 : 5'h00;
-  assign \$158  = \$156  + \$157 ;
-  assign \$159  = 1'h0 + part6_0;
-  assign \$160  = sum6 > 8'hff;
-  assign \$161  = \$160  ? 9'h0ff : sum6;
-  assign \$162  = valid & fronted[0];
-  assign \$163  = front__0 == 3'h7;
-  assign \$164  = \$162  & \$163 ;
-  assign \$165  = valid & fronted[1];
-  assign \$166  = front__1 == 3'h7;
-  assign \$167  = \$165  & \$166 ;
-  assign \$168  = valid & fronted[2];
-  assign \$169  = front__2 == 3'h7;
-  assign \$170  = \$168  & \$169 ;
-  assign \$171  = valid & fronted[3];
-  assign \$172  = front__3 == 3'h7;
-  assign \$173  = \$171  & \$172 ;
-  assign \$174  = mine7[0] ? weight0 : 5'h00;
-  assign \$175  = 1'h0 + \$174 ;
-  assign \$176  = mine7[1] ? weight1 : 5'h00;
-  assign \$177  = \$175  + \$176 ;
-  assign \$178  = mine7[2] ? weight2 : 5'h00;
-  assign \$179  = \$177  + \$178 ;
-  assign \$180  = mine7[3] ? weight3 : 5'h00;
-  assign \$181  = \$179  + \$180 ;
-  assign \$182  = 1'h0 + part7_0;
-  assign \$183  = sum7 > 8'hff;
-  assign \$184  = \$183  ? 9'h0ff : sum7;
-  assign \$185  = ~ valid;
-  assign \$186  = \end  & \$185 ;
-  assign \$187  = ready & go;
-  assign \$188  = at + 1'h1;
-  assign \$189  = at == 3'h7;
+  assign \$157  = 1'h0 + part7_0;
+  assign \$158  = under_way[1] ? \$157  : 8'h00;
+  assign \$159  = sum7 > 8'hff;
+  assign \$160  = \$159  ? 9'h0ff : sum7;
+  assign \$161  = ~ valid;
+  assign \$162  = \end  & \$161 ;
+  assign \$163  = ready & go;
+  assign \$164  = at + 1'h1;
+  assign \$165  = at == 3'h7;
   assign sum0 = gain0 + total0;
   assign sum1 = gain1 + total1;
   assign sum2 = gain2 + total2;
@@ -25209,116 +25393,116 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   assign sum5 = gain5 + total5;
   assign sum6 = gain6 + total6;
   assign sum7 = gain7 + total7;
-  assign \$190  = ! under_way;
-  assign ready = stop & \$190 ;
-  assign gain = ready ? \$191  : 8'h00;
-  assign \$193  = ready & go;
-  assign \$194  = 1'h1 << at;
-  assign \$195  = \$193  ? \$194  : 15'h0000;
-  assign \$196  = | under_way;
-  assign busy = stop | \$196 ;
-  assign \$197  = ~ valid;
-  assign \$198  = \end  & \$197 ;
-  assign \$199  = ready & go;
-  assign \$200  = at == 3'h7;
+  assign \$166  = ! under_way;
+  assign ready = stop & \$166 ;
+  assign gain = ready ? \$167  : 8'h00;
+  assign \$169  = ready & go;
+  assign \$170  = 1'h1 << at;
+  assign \$171  = \$169  ? \$170  : 15'h0000;
+  assign \$172  = | under_way;
+  assign busy = stop | \$172 ;
+  assign \$173  = ~ valid;
+  assign \$174  = \end  & \$173 ;
+  assign \$175  = ready & go;
+  assign \$176  = at == 3'h7;
   always @(posedge clk)
-    under_way <= \$201 ;
+    under_way <= \$177 ;
   always @(posedge clk)
-    weight0 <= \$202 ;
+    weight0 <= \$178 ;
   always @(posedge clk)
-    weight1 <= \$203 ;
+    weight1 <= \$179 ;
   always @(posedge clk)
-    weight2 <= \$204 ;
+    weight2 <= \$180 ;
   always @(posedge clk)
-    weight3 <= \$205 ;
+    weight3 <= \$181 ;
   always @(posedge clk)
-    mine0 <= \$206 ;
+    mine0 <= \$182 ;
   always @(posedge clk)
-    part0_0 <= \$207 ;
+    part0_0 <= \$183 ;
   always @(posedge clk)
-    total0 <= \$208 ;
+    total0 <= \$184 ;
   always @(posedge clk)
-    gain0 <= \$209 ;
+    gain0 <= \$185 ;
   always @(posedge clk)
-    mine1 <= \$210 ;
+    mine1 <= \$186 ;
   always @(posedge clk)
-    part1_0 <= \$211 ;
+    part1_0 <= \$187 ;
   always @(posedge clk)
-    total1 <= \$212 ;
+    total1 <= \$188 ;
   always @(posedge clk)
-    gain1 <= \$213 ;
+    gain1 <= \$189 ;
   always @(posedge clk)
-    mine2 <= \$214 ;
+    mine2 <= \$190 ;
   always @(posedge clk)
-    part2_0 <= \$215 ;
+    part2_0 <= \$191 ;
   always @(posedge clk)
-    total2 <= \$216 ;
+    total2 <= \$192 ;
   always @(posedge clk)
-    gain2 <= \$217 ;
+    gain2 <= \$193 ;
   always @(posedge clk)
-    mine3 <= \$218 ;
+    mine3 <= \$194 ;
   always @(posedge clk)
-    part3_0 <= \$219 ;
+    part3_0 <= \$195 ;
   always @(posedge clk)
-    total3 <= \$220 ;
+    total3 <= \$196 ;
   always @(posedge clk)
-    gain3 <= \$221 ;
+    gain3 <= \$197 ;
   always @(posedge clk)
-    mine4 <= \$222 ;
+    mine4 <= \$198 ;
   always @(posedge clk)
-    part4_0 <= \$223 ;
+    part4_0 <= \$199 ;
   always @(posedge clk)
-    total4 <= \$224 ;
+    total4 <= \$200 ;
   always @(posedge clk)
-    gain4 <= \$225 ;
+    gain4 <= \$201 ;
   always @(posedge clk)
-    mine5 <= \$226 ;
+    mine5 <= \$202 ;
   always @(posedge clk)
-    part5_0 <= \$227 ;
+    part5_0 <= \$203 ;
   always @(posedge clk)
-    total5 <= \$228 ;
+    total5 <= \$204 ;
   always @(posedge clk)
-    gain5 <= \$229 ;
+    gain5 <= \$205 ;
   always @(posedge clk)
-    mine6 <= \$230 ;
+    mine6 <= \$206 ;
   always @(posedge clk)
-    part6_0 <= \$231 ;
+    part6_0 <= \$207 ;
   always @(posedge clk)
-    total6 <= \$232 ;
+    total6 <= \$208 ;
   always @(posedge clk)
-    gain6 <= \$233 ;
+    gain6 <= \$209 ;
   always @(posedge clk)
-    mine7 <= \$234 ;
+    mine7 <= \$210 ;
   always @(posedge clk)
-    part7_0 <= \$235 ;
+    part7_0 <= \$211 ;
   always @(posedge clk)
-    total7 <= \$236 ;
+    total7 <= \$212 ;
   always @(posedge clk)
-    gain7 <= \$237 ;
+    gain7 <= \$213 ;
   always @(posedge clk)
-    stop <= \$238 ;
+    stop <= \$214 ;
   always @(posedge clk)
-    at <= \$239 ;
+    at <= \$215 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     casez (at)
       3'h0:
-          \$191  = gain0;
+          \$167  = gain0;
       3'h1:
-          \$191  = gain1;
+          \$167  = gain1;
       3'h2:
-          \$191  = gain2;
+          \$167  = gain2;
       3'h3:
-          \$191  = gain3;
+          \$167  = gain3;
       3'h4:
-          \$191  = gain4;
+          \$167  = gain4;
       3'h5:
-          \$191  = gain5;
+          \$167  = gain5;
       3'h6:
-          \$191  = gain6;
+          \$167  = gain6;
       3'h7:
-          \$191  = gain7;
+          \$167  = gain7;
     endcase
   end
   always @* begin
@@ -25326,83 +25510,269 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
     (* full_case = 32'd1 *)
     casez (at)
       3'h0:
-          \$192  = keys__0;
+          \$168  = keys__0;
       3'h1:
-          \$192  = keys__1;
+          \$168  = keys__1;
       3'h2:
-          \$192  = keys__2;
+          \$168  = keys__2;
       3'h3:
-          \$192  = keys__3;
+          \$168  = keys__3;
       3'h4:
-          \$192  = keys__4;
+          \$168  = keys__4;
       3'h5:
-          \$192  = keys__5;
+          \$168  = keys__5;
       3'h6:
-          \$192  = keys__6;
+          \$168  = keys__6;
       3'h7:
-          \$192  = keys__7;
+          \$168  = keys__7;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = { under_way[1:0], valid };
+    \$177  = { under_way[1:0], valid };
     if (rst) begin
-      \$201  = 3'h0;
+      \$177  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = weights__0;
+    \$178  = weights__0;
     if (rst) begin
-      \$202  = 5'h00;
+      \$178  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = weights__1;
+    \$179  = weights__1;
     if (rst) begin
-      \$203  = 5'h00;
+      \$179  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = weights__2;
+    \$180  = weights__2;
     if (rst) begin
-      \$204  = 5'h00;
+      \$180  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = weights__3;
+    \$181  = weights__3;
     if (rst) begin
-      \$205  = 5'h00;
+      \$181  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = { \$12 , \$9 , \$6 , \$3  };
+    \$182  = { \$8 , \$6 , \$4 , \$2  };
+    if (rst) begin
+      \$182  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$183  = \$16 [6:0];
+    if (rst) begin
+      \$183  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$184  = \$18 [6:0];
+    if (rst) begin
+      \$184  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$185  = \$20 [7:0];
+    if (\$171 [0]) begin
+      \$185  = 8'h00;
+    end
+    if (rst) begin
+      \$185  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$186  = { \$28 , \$26 , \$24 , \$22  };
+    if (rst) begin
+      \$186  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$187  = \$36 [6:0];
+    if (rst) begin
+      \$187  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$188  = \$38 [6:0];
+    if (rst) begin
+      \$188  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$189  = \$40 [7:0];
+    if (\$171 [1]) begin
+      \$189  = 8'h00;
+    end
+    if (rst) begin
+      \$189  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$190  = { \$48 , \$46 , \$44 , \$42  };
+    if (rst) begin
+      \$190  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$191  = \$56 [6:0];
+    if (rst) begin
+      \$191  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$192  = \$58 [6:0];
+    if (rst) begin
+      \$192  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$193  = \$60 [7:0];
+    if (\$171 [2]) begin
+      \$193  = 8'h00;
+    end
+    if (rst) begin
+      \$193  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$194  = { \$68 , \$66 , \$64 , \$62  };
+    if (rst) begin
+      \$194  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$195  = \$76 [6:0];
+    if (rst) begin
+      \$195  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$196  = \$78 [6:0];
+    if (rst) begin
+      \$196  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = \$80 [7:0];
+    if (\$171 [3]) begin
+      \$197  = 8'h00;
+    end
+    if (rst) begin
+      \$197  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = { \$88 , \$86 , \$84 , \$82  };
+    if (rst) begin
+      \$198  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = \$96 [6:0];
+    if (rst) begin
+      \$199  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$200  = \$98 [6:0];
+    if (rst) begin
+      \$200  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$201  = \$100 [7:0];
+    if (\$171 [4]) begin
+      \$201  = 8'h00;
+    end
+    if (rst) begin
+      \$201  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$202  = { \$108 , \$106 , \$104 , \$102  };
+    if (rst) begin
+      \$202  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$203  = \$116 [6:0];
+    if (rst) begin
+      \$203  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \$118 [6:0];
+    if (rst) begin
+      \$204  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = \$120 [7:0];
+    if (\$171 [5]) begin
+      \$205  = 8'h00;
+    end
+    if (rst) begin
+      \$205  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = { \$128 , \$126 , \$124 , \$122  };
     if (rst) begin
       \$206  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$20 [6:0];
+    \$207  = \$136 [6:0];
     if (rst) begin
       \$207  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = \$21 [6:0];
+    \$208  = \$138 [6:0];
     if (rst) begin
       \$208  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = \$23 [7:0];
-    if (\$195 [0]) begin
+    \$209  = \$140 [7:0];
+    if (\$171 [6]) begin
       \$209  = 8'h00;
     end
     if (rst) begin
@@ -25411,29 +25781,29 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = { \$35 , \$32 , \$29 , \$26  };
+    \$210  = { \$148 , \$146 , \$144 , \$142  };
     if (rst) begin
       \$210  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = \$43 [6:0];
+    \$211  = \$156 [6:0];
     if (rst) begin
       \$211  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = \$44 [6:0];
+    \$212  = \$158 [6:0];
     if (rst) begin
       \$212  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = \$46 [7:0];
-    if (\$195 [1]) begin
+    \$213  = \$160 [7:0];
+    if (\$171 [7]) begin
       \$213  = 8'h00;
     end
     if (rst) begin
@@ -25442,227 +25812,131 @@ module hotline_edge_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = { \$58 , \$55 , \$52 , \$49  };
-    if (rst) begin
-      \$214  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$215  = \$66 [6:0];
-    if (rst) begin
-      \$215  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$216  = \$67 [6:0];
-    if (rst) begin
-      \$216  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$217  = \$69 [7:0];
-    if (\$195 [2]) begin
-      \$217  = 8'h00;
-    end
-    if (rst) begin
-      \$217  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$218  = { \$81 , \$78 , \$75 , \$72  };
-    if (rst) begin
-      \$218  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$219  = \$89 [6:0];
-    if (rst) begin
-      \$219  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$220  = \$90 [6:0];
-    if (rst) begin
-      \$220  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$221  = \$92 [7:0];
-    if (\$195 [3]) begin
-      \$221  = 8'h00;
-    end
-    if (rst) begin
-      \$221  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$222  = { \$104 , \$101 , \$98 , \$95  };
-    if (rst) begin
-      \$222  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$223  = \$112 [6:0];
-    if (rst) begin
-      \$223  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$224  = \$113 [6:0];
-    if (rst) begin
-      \$224  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$225  = \$115 [7:0];
-    if (\$195 [4]) begin
-      \$225  = 8'h00;
-    end
-    if (rst) begin
-      \$225  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$226  = { \$127 , \$124 , \$121 , \$118  };
-    if (rst) begin
-      \$226  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$227  = \$135 [6:0];
-    if (rst) begin
-      \$227  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$228  = \$136 [6:0];
-    if (rst) begin
-      \$228  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$229  = \$138 [7:0];
-    if (\$195 [5]) begin
-      \$229  = 8'h00;
-    end
-    if (rst) begin
-      \$229  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$230  = { \$150 , \$147 , \$144 , \$141  };
-    if (rst) begin
-      \$230  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$231  = \$158 [6:0];
-    if (rst) begin
-      \$231  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$232  = \$159 [6:0];
-    if (rst) begin
-      \$232  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$233  = \$161 [7:0];
-    if (\$195 [6]) begin
-      \$233  = 8'h00;
-    end
-    if (rst) begin
-      \$233  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$234  = { \$173 , \$170 , \$167 , \$164  };
-    if (rst) begin
-      \$234  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$235  = \$181 [6:0];
-    if (rst) begin
-      \$235  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$236  = \$182 [6:0];
-    if (rst) begin
-      \$236  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$237  = \$184 [7:0];
-    if (\$195 [7]) begin
-      \$237  = 8'h00;
-    end
-    if (rst) begin
-      \$237  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$238  = stop;
-    if (\$186 ) begin
+    \$214  = stop;
+    if (\$162 ) begin
     end else if (\end ) begin
-      \$238  = 1'h1;
+      \$214  = 1'h1;
     end
-    if (\$187 ) begin
-      if (\$189 ) begin
-        \$238  = 1'h0;
+    if (\$163 ) begin
+      if (\$165 ) begin
+        \$214  = 1'h0;
       end
     end
     if (rst) begin
-      \$238  = 1'h0;
+      \$214  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = at;
-    if (\$187 ) begin
-      \$239  = \$188 [2:0];
+    \$215  = at;
+    if (\$163 ) begin
+      \$215  = \$164 [2:0];
     end
     if (rst) begin
-      \$239  = 3'h0;
+      \$215  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     over = 1'h0;
-    if (\$198 ) begin
+    if (\$174 ) begin
       over = 1'h1;
     end
-    if (\$199 ) begin
-      if (\$200 ) begin
+    if (\$175 ) begin
+      if (\$176 ) begin
         over = 1'h1;
       end
     end
   end
-  assign \192_35_0  = \$192 ;
+  assign \168_35_0  = \$168 ;
+endmodule
+
+module hotline_edge_updates_given(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  input [43:0] input__payload;
+  wire [43:0] input__payload;
+  output [43:0] output__payload;
+  reg [43:0] output__payload = 44'h00000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg [43:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [43:0] \$9 ;
+  wire free;
+  reg [43:0] skid = 44'h00000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge clk)
+    skid <= \$9 ;
+  always @(posedge clk)
+    output__payload <= \$10 ;
+  always @(posedge clk)
+    output__valid <= \$11 ;
+  always @(posedge clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (rst) begin
+      \$10  = 44'h00000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
+    end
+  end
 endmodule

@@ -1824,9 +1824,9 @@ module hotline_small_classifier_judged(rst, output__ready, output__payload, inpu
   end
 endmodule
 
-module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
-, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command_is_2, command_is_3, command_is_4, command_is_5, index_bits, row_set, tag_in, make_hot, slot_in, running, row_out__0__valid, row_out__0__referenced, row_out__0__age, row_out__0__counters, hot_out__0, tag_out__0
+, slot_out__0, row_out__1__valid, row_out__1__referenced, row_out__1__age, row_out__1__counters, hot_out__1, tag_out__1, slot_out__1, dump__ready, restore__payload, write_data, command_write_etc, budget, restored, restore_entry, accessing, hot_rows, row_way, row_in__valid, row_in__referenced, row_in__age
+, row_in__counters, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, entry_write, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -1835,46 +1835,64 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire rst;
   input busy;
   wire busy;
+  input command_is_0;
+  wire command_is_0;
+  input command_is_1;
+  wire command_is_1;
+  input command_is_2;
+  wire command_is_2;
+  input command_is_3;
+  wire command_is_3;
+  input command_is_4;
+  wire command_is_4;
+  input command_is_5;
+  wire command_is_5;
   output [3:0] index_bits;
   wire [3:0] index_bits;
   output [9:0] row_set;
   wire [9:0] row_set;
+  output [34:0] tag_in;
+  reg [34:0] tag_in;
+  output make_hot;
+  reg make_hot;
+  output [11:0] slot_in;
+  reg [11:0] slot_in;
   output running;
   wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__hot;
-  wire [3:0] row_out__0__hot;
   input [3:0] row_out__0__referenced;
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
   input [31:0] row_out__0__counters;
   wire [31:0] row_out__0__counters;
-  input [139:0] row_out__0__tags;
-  wire [139:0] row_out__0__tags;
+  input [3:0] hot_out__0;
+  wire [3:0] hot_out__0;
+  input [34:0] tag_out__0;
+  wire [34:0] tag_out__0;
   input [11:0] slot_out__0;
   wire [11:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__hot;
-  wire [3:0] row_out__1__hot;
   input [3:0] row_out__1__referenced;
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
   input [31:0] row_out__1__counters;
   wire [31:0] row_out__1__counters;
-  input [139:0] row_out__1__tags;
-  wire [139:0] row_out__1__tags;
+  input [3:0] hot_out__1;
+  wire [3:0] hot_out__1;
+  input [34:0] tag_out__1;
+  wire [34:0] tag_out__1;
   input [11:0] slot_out__1;
   wire [11:0] slot_out__1;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] command;
-  wire [31:0] command;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input [1:0] command_write_etc;
   wire [1:0] command_write_etc;
   output [32:0] budget;
@@ -1883,12 +1901,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg [2:0] restored = 3'h0;
   output restore_entry;
   reg restore_entry = 1'h0;
-  output [3:0] row_in__hot;
-  reg [3:0] row_in__hot = 4'h0;
   output accessing;
   reg accessing = 1'h1;
   output [12:0] hot_rows;
   reg [12:0] hot_rows = 13'h1000;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
   output [3:0] row_in__referenced;
@@ -1897,10 +1915,6 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg [7:0] row_in__age = 8'h00;
   output [31:0] row_in__counters;
   reg [31:0] row_in__counters = 32'd0;
-  output [139:0] row_in__tags;
-  reg [139:0] row_in__tags = 140'h00000000000000000000000000000000000;
-  output [1:0] row_way;
-  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -1923,10 +1937,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg restore__ready;
   output restore_length;
   reg restore_length;
-  output [1:0] slot_write;
-  reg [1:0] slot_write;
-  output [11:0] slot_in;
-  reg [11:0] slot_in;
+  output [1:0] entry_write;
+  reg [1:0] entry_write;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output command_busy;
@@ -1941,36 +1953,36 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire [14:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
-  wire \$101 ;
+  wire [7:0] \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire [34:0] \$105 ;
+  wire \$105 ;
   wire \$106 ;
-  wire [7:0] \$107 ;
-  wire \$108 ;
+  wire \$107 ;
+  wire [34:0] \$108 ;
   wire \$109 ;
   wire \$11 ;
-  wire \$110 ;
+  wire [7:0] \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
-  wire [34:0] \$114 ;
+  wire \$114 ;
   wire \$115 ;
-  wire [7:0] \$116 ;
-  wire \$117 ;
+  wire \$116 ;
+  wire [34:0] \$117 ;
   wire \$118 ;
-  wire \$119 ;
+  wire [7:0] \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire [34:0] \$123 ;
+  wire \$123 ;
   wire \$124 ;
-  wire [7:0] \$125 ;
-  wire \$126 ;
+  wire \$125 ;
+  wire [34:0] \$126 ;
   wire \$127 ;
-  wire \$128 ;
+  wire [7:0] \$128 ;
   wire \$129 ;
   wire [2:0] \$13 ;
   wire \$130 ;
@@ -1980,20 +1992,20 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [3:0] \$137 ;
+  wire \$137 ;
   wire \$138 ;
-  wire [11:0] \$139 ;
+  wire \$139 ;
   wire [3:0] \$14 ;
-  wire [11:0] \$140 ;
+  wire [3:0] \$140 ;
   wire \$141 ;
-  wire \$142 ;
-  wire [4:0] \$143 ;
+  wire [11:0] \$142 ;
+  wire [11:0] \$143 ;
   wire \$144 ;
   wire \$145 ;
-  wire [1:0] \$146 ;
+  wire [4:0] \$146 ;
   wire \$147 ;
   wire \$148 ;
-  wire \$149 ;
+  wire [1:0] \$149 ;
   wire [4:0] \$15 ;
   wire \$150 ;
   wire \$151 ;
@@ -2004,23 +2016,23 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$156 ;
   wire \$157 ;
   wire \$158 ;
-  wire [2:0] \$159 ;
+  wire \$159 ;
   wire [5:0] \$16 ;
-  reg [11:0] \$160 ;
-  wire [2:0] \$161 ;
-  wire \$162 ;
-  wire [63:0] \$163 ;
-  wire [63:0] \$164 ;
+  wire \$160 ;
+  wire \$161 ;
+  wire [2:0] \$162 ;
+  wire [2:0] \$163 ;
+  wire \$164 ;
   wire [63:0] \$165 ;
   wire [63:0] \$166 ;
-  wire \$167 ;
-  wire [11:0] \$168 ;
-  wire [11:0] \$169 ;
+  wire [63:0] \$167 ;
+  wire [63:0] \$168 ;
+  wire \$169 ;
   wire [6:0] \$17 ;
   wire [11:0] \$170 ;
   wire [11:0] \$171 ;
-  wire \$172 ;
-  wire \$173 ;
+  wire [11:0] \$172 ;
+  wire [11:0] \$173 ;
   wire \$174 ;
   wire \$175 ;
   wire \$176 ;
@@ -2043,11 +2055,11 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
-  reg [13:0] \$194 ;
-  reg [9:0] \$195 ;
-  reg [32:0] \$196 ;
-  reg [2:0] \$197 ;
-  reg \$198 ;
+  wire \$194 ;
+  reg [13:0] \$195 ;
+  reg [9:0] \$196 ;
+  reg [32:0] \$197 ;
+  reg [2:0] \$198 ;
   reg \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
@@ -2057,50 +2069,54 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg \$203 ;
   reg \$204 ;
   reg \$205 ;
-  reg [12:0] \$206 ;
-  reg \$207 ;
-  reg [10:0] \$208 ;
-  reg \$209 ;
+  reg \$206 ;
+  reg [12:0] \$207 ;
+  reg \$208 ;
+  reg [10:0] \$209 ;
   wire [10:0] \$21 ;
-  reg [3:0] \$210 ;
+  reg \$210 ;
   reg [3:0] \$211 ;
-  reg [3:0] \$212 ;
-  reg [3:0] \$213 ;
-  reg [7:0] \$214 ;
-  reg [31:0] \$215 ;
-  reg [139:0] \$216 ;
-  reg [11:0] \$217 ;
-  reg [3:0] \$218 ;
-  reg \$219 ;
+  reg [34:0] \$212 ;
+  reg [11:0] \$213 ;
+  reg [3:0] \$214 ;
+  reg [3:0] \$215 ;
+  reg [3:0] \$216 ;
+  reg [7:0] \$217 ;
+  reg [31:0] \$218 ;
+  reg [3:0] \$219 ;
   reg [9:0] \$22 ;
   reg \$220 ;
   reg \$221 ;
-  reg [2:0] \$222 ;
-  reg \$223 ;
+  reg \$222 ;
+  reg [2:0] \$223 ;
   reg \$224 ;
-  reg [3:0] \$225 ;
-  reg \$226 ;
-  reg [9:0] \$227 ;
-  reg [10:0] \$228 ;
-  reg \$229 ;
+  reg \$225 ;
+  reg [3:0] \$226 ;
+  reg \$227 ;
+  reg [9:0] \$228 ;
+  reg [10:0] \$229 ;
   wire [13:0] \$23 ;
   reg \$230 ;
-  reg [3:0] \$231 ;
-  reg [12:0] \$232 ;
-  reg [3:0] \$233 ;
-  reg [3:0] \$234 ;
-  reg [7:0] \$235 ;
-  reg [31:0] \$236 ;
-  reg [139:0] \$237 ;
-  reg [2:0] \$238 ;
-  reg [11:0] \$239 ;
+  reg \$231 ;
+  reg [3:0] \$232 ;
+  reg [12:0] \$233 ;
+  reg [2:0] \$234 ;
+  reg [34:0] \$235 ;
+  reg [11:0] \$236 ;
+  reg [34:0] \$237 ;
+  reg [11:0] \$238 ;
+  reg [34:0] \$239 ;
   wire [13:0] \$24 ;
   reg [11:0] \$240 ;
-  reg [11:0] \$241 ;
+  reg [34:0] \$241 ;
   reg [11:0] \$242 ;
-  reg \$243 ;
+  reg [3:0] \$243 ;
   reg [3:0] \$244 ;
-  reg \$245 ;
+  reg [7:0] \$245 ;
+  reg [31:0] \$246 ;
+  reg \$247 ;
+  reg [3:0] \$248 ;
+  reg \$249 ;
   wire [13:0] \$25 ;
   wire [13:0] \$26 ;
   wire [13:0] \$27 ;
@@ -2123,66 +2139,66 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire \$45 ;
-  wire \$46 ;
+  wire [26:0] \$45 ;
+  wire [27:0] \$46 ;
   wire \$47 ;
   wire \$48 ;
-  wire \$49 ;
+  wire [3:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire [26:0] \$51 ;
-  wire [27:0] \$52 ;
+  wire [3:0] \$50 ;
+  wire \$51 ;
+  wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire [3:0] \$55 ;
-  wire [3:0] \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire \$56 ;
+  wire [1:0] \$57 ;
+  wire [2:0] \$58 ;
+  wire [3:0] \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [3:0] \$61 ;
-  wire \$62 ;
-  wire [1:0] \$63 ;
-  wire [2:0] \$64 ;
-  wire [3:0] \$65 ;
-  wire [4:0] \$66 ;
-  wire [4:0] \$67 ;
-  wire [3:0] \$68 ;
-  wire [3:0] \$69 ;
+  wire [4:0] \$60 ;
+  wire [4:0] \$61 ;
+  wire [3:0] \$62 ;
+  wire [3:0] \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire [10:0] \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [10:0] \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire [3:0] \$75 ;
+  wire [34:0] \$76 ;
+  wire [11:0] \$77 ;
+  wire [34:0] \$78 ;
+  wire [11:0] \$79 ;
   wire \$8 ;
-  wire \$80 ;
-  wire [3:0] \$81 ;
-  wire [11:0] \$82 ;
+  wire [34:0] \$80 ;
+  wire [11:0] \$81 ;
+  wire [34:0] \$82 ;
   wire [11:0] \$83 ;
-  wire [11:0] \$84 ;
-  wire [11:0] \$85 ;
-  wire \$86 ;
-  wire [11:0] \$87 ;
-  wire [11:0] \$88 ;
-  wire [3:0] \$89 ;
+  wire \$84 ;
+  wire [3:0] \$85 ;
+  wire [3:0] \$86 ;
+  wire [3:0] \$87 ;
+  wire [7:0] \$88 ;
+  wire [31:0] \$89 ;
   wire \$9 ;
-  wire [3:0] \$90 ;
-  wire \$91 ;
-  wire \$92 ;
-  wire \$93 ;
+  wire [11:0] \$90 ;
+  wire [11:0] \$91 ;
+  wire [3:0] \$92 ;
+  wire [3:0] \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire [34:0] \$96 ;
+  wire \$96 ;
   wire \$97 ;
-  wire [7:0] \$98 ;
-  wire \$99 ;
+  wire \$98 ;
+  wire [34:0] \$99 ;
   reg [12:0] asked_rows = 13'h0000;
   reg [9:0] beyond = 10'h000;
   reg [3:0] \beyond$48  = 4'h0;
@@ -2192,14 +2208,15 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg [13:0] entries = 14'h0000;
   reg \final  = 1'h0;
   reg [3:0] fsm_state = 4'h1;
-  reg [3:0] group0_0 = 4'h0;
-  reg [3:0] group0_1 = 4'h0;
+  reg [34:0] group0_0 = 35'h000000000;
+  reg [11:0] group0_1 = 12'h000;
   reg [3:0] group0_2 = 4'h0;
-  reg [7:0] group0_3 = 8'h00;
-  reg [31:0] group0_4 = 32'd0;
-  reg [139:0] group0_5 = 140'h00000000000000000000000000000000000;
-  reg [11:0] group0_6 = 12'h000;
+  reg [3:0] group0_3 = 4'h0;
+  reg [3:0] group0_4 = 4'h0;
+  reg [7:0] group0_5 = 8'h00;
+  reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
+  reg [3:0] \hot$61  = 4'h0;
   reg [10:0] index = 11'h000;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -2219,6 +2236,10 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   reg [11:0] slot1 = 13'h1000;
   reg [11:0] slot2 = 12'h000;
   reg [11:0] slot3 = 12'h000;
+  reg [34:0] tag0 = 35'h000000000;
+  reg [34:0] tag1 = 35'h000000000;
+  reg [34:0] tag2 = 35'h000000000;
+  reg [34:0] tag3 = 35'h000000000;
   reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
@@ -2255,255 +2276,254 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = command == 1'h1;
-  assign \$45  = command == 2'h2;
-  assign \$46  = command == 2'h3;
-  assign \$47  = command == 3'h4;
-  assign \$48  = command == 3'h5;
-  assign \$49  = command == 3'h6;
-  assign \$50  = command > 13'h1000;
-  assign \$51  = 1'h1 << \$143 [3:0];
-  assign \$52  = \$51  - 1'h1;
-  assign \$53  = index == last;
-  assign \$54  = index < budget[28:18];
-  assign \$55  = \$54  ? budget[17:14] : budget[13:10];
-  assign \$56  = ~ \beyond$48 ;
-  assign \$57  = slot0 < hot_rows;
-  assign \$58  = slot1 < hot_rows;
-  assign \$59  = slot2 < hot_rows;
-  assign \$60  = slot3 < hot_rows;
-  assign \$61  = \$56  & { \$60 , \$59 , \$58 , \$57  };
-  assign \$62  = counts & judge;
-  assign \$63  = 1'h0 + hot[0];
-  assign \$64  = \$63  + hot[1];
-  assign \$65  = \$64  + hot[2];
-  assign \$66  = \$65  + hot[3];
-  assign \$67  = counted ? \$66  : 5'h00;
-  assign \$68  = ~ \within ;
-  assign \$69  = row_in__hot & \$68 ;
-  assign \$70  = | \$69 ;
-  assign \$71  = judged & \$70 ;
-  assign \$72  = \$71  | unusable;
-  assign \$73  = ~ \$179 ;
-  assign \$74  = \$73  | leaves;
-  assign \$75  = walk + 1'h1;
-  assign \$76  = walk == 10'h3ff;
-  assign \$77  = ~ busy;
-  assign \$78  = resizes & \$77 ;
-  assign \$79  = ~ busy;
-  assign \$80  = commands & \$79 ;
-  assign \$81  = way + 1'h1;
-  assign \$86  = way == 3'h5;
-  assign \$87  = index + 1'h1;
-  assign \$88  = \final  ? 12'h000 : \$87 ;
-  assign \$89  = ~ usable;
-  assign \$90  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$89 ;
-  assign \$91  = | \$90 ;
-  assign \$92  = ~ restore__payload[256];
-  assign \$93  = \$91  & \$92 ;
-  assign \$94  = restore__payload[63] & usable[0];
-  assign \$95  = restore__payload[63] & usable[0];
-  assign \$96  = \$95  ? restore__payload[34:0] : 35'h000000000;
+  assign \$44  = write_data > 13'h1000;
+  assign \$45  = 1'h1 << \$146 [3:0];
+  assign \$46  = \$45  - 1'h1;
+  assign \$47  = index == last;
+  assign \$48  = index < budget[28:18];
+  assign \$49  = \$48  ? budget[17:14] : budget[13:10];
+  assign \$50  = ~ \beyond$48 ;
+  assign \$51  = slot0 < hot_rows;
+  assign \$52  = slot1 < hot_rows;
+  assign \$53  = slot2 < hot_rows;
+  assign \$54  = slot3 < hot_rows;
+  assign \$55  = \$50  & { \$54 , \$53 , \$52 , \$51  };
+  assign \$56  = counts & judge;
+  assign \$57  = 1'h0 + hot[0];
+  assign \$58  = \$57  + hot[1];
+  assign \$59  = \$58  + hot[2];
+  assign \$60  = \$59  + hot[3];
+  assign \$61  = counted ? \$60  : 5'h00;
+  assign \$62  = ~ \within ;
+  assign \$63  = \hot$61  & \$62 ;
+  assign \$64  = | \$63 ;
+  assign \$65  = judged & \$64 ;
+  assign \$66  = \$65  | unusable;
+  assign \$67  = ~ \$181 ;
+  assign \$68  = \$67  | leaves;
+  assign \$69  = walk + 1'h1;
+  assign \$70  = walk == 10'h3ff;
+  assign \$71  = ~ busy;
+  assign \$72  = resizes & \$71 ;
+  assign \$73  = ~ busy;
+  assign \$74  = commands & \$73 ;
+  assign \$75  = way + 1'h1;
+  assign \$84  = way == 3'h6;
+  assign \$90  = index + 1'h1;
+  assign \$91  = \final  ? 12'h000 : \$90 ;
+  assign \$92  = ~ usable;
+  assign \$93  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$92 ;
+  assign \$94  = | \$93 ;
+  assign \$95  = ~ restore__payload[256];
+  assign \$96  = \$94  & \$95 ;
   assign \$97  = restore__payload[63] & usable[0];
-  assign \$98  = \$97  ? restore__payload[55:48] : 8'h00;
-  assign \$99  = restore__payload[63] & usable[0];
-  assign \$100  = \$99  ? restore__payload[61] : 1'h0;
-  assign \$101  = restore__payload[63] & usable[0];
-  assign \$102  = \$101  ? restore__payload[62] : 1'h0;
-  assign \$103  = restore__payload[127] & usable[1];
-  assign \$104  = restore__payload[127] & usable[1];
-  assign \$105  = \$104  ? restore__payload[98:64] : 35'h000000000;
+  assign \$98  = restore__payload[63] & usable[0];
+  assign \$99  = \$98  ? restore__payload[34:0] : 35'h000000000;
+  assign \$100  = restore__payload[63] & usable[0];
+  assign \$101  = \$100  ? restore__payload[55:48] : 8'h00;
+  assign \$102  = restore__payload[63] & usable[0];
+  assign \$103  = \$102  ? restore__payload[61] : 1'h0;
+  assign \$104  = restore__payload[63] & usable[0];
+  assign \$105  = \$104  ? restore__payload[62] : 1'h0;
   assign \$106  = restore__payload[127] & usable[1];
-  assign \$107  = \$106  ? restore__payload[119:112] : 8'h00;
-  assign \$108  = restore__payload[127] & usable[1];
-  assign \$109  = \$108  ? restore__payload[125] : 1'h0;
-  assign \$110  = restore__payload[127] & usable[1];
-  assign \$111  = \$110  ? restore__payload[126] : 1'h0;
-  assign \$112  = restore__payload[191] & usable[2];
-  assign \$113  = restore__payload[191] & usable[2];
-  assign \$114  = \$113  ? restore__payload[162:128] : 35'h000000000;
+  assign \$107  = restore__payload[127] & usable[1];
+  assign \$108  = \$107  ? restore__payload[98:64] : 35'h000000000;
+  assign \$109  = restore__payload[127] & usable[1];
+  assign \$110  = \$109  ? restore__payload[119:112] : 8'h00;
+  assign \$111  = restore__payload[127] & usable[1];
+  assign \$112  = \$111  ? restore__payload[125] : 1'h0;
+  assign \$113  = restore__payload[127] & usable[1];
+  assign \$114  = \$113  ? restore__payload[126] : 1'h0;
   assign \$115  = restore__payload[191] & usable[2];
-  assign \$116  = \$115  ? restore__payload[183:176] : 8'h00;
-  assign \$117  = restore__payload[191] & usable[2];
-  assign \$118  = \$117  ? restore__payload[189] : 1'h0;
-  assign \$119  = restore__payload[191] & usable[2];
-  assign \$120  = \$119  ? restore__payload[190] : 1'h0;
-  assign \$121  = restore__payload[255] & usable[3];
-  assign \$122  = restore__payload[255] & usable[3];
-  assign \$123  = \$122  ? restore__payload[226:192] : 35'h000000000;
+  assign \$116  = restore__payload[191] & usable[2];
+  assign \$117  = \$116  ? restore__payload[162:128] : 35'h000000000;
+  assign \$118  = restore__payload[191] & usable[2];
+  assign \$119  = \$118  ? restore__payload[183:176] : 8'h00;
+  assign \$120  = restore__payload[191] & usable[2];
+  assign \$121  = \$120  ? restore__payload[189] : 1'h0;
+  assign \$122  = restore__payload[191] & usable[2];
+  assign \$123  = \$122  ? restore__payload[190] : 1'h0;
   assign \$124  = restore__payload[255] & usable[3];
-  assign \$125  = \$124  ? restore__payload[247:240] : 8'h00;
-  assign \$126  = restore__payload[255] & usable[3];
-  assign \$127  = \$126  ? restore__payload[253] : 1'h0;
-  assign \$128  = restore__payload[255] & usable[3];
-  assign \$129  = \$128  ? restore__payload[254] : 1'h0;
-  assign \$131  = | restore__payload[31:12];
-  assign \$132  = | restore__payload[95:76];
-  assign \$133  = | restore__payload[159:140];
-  assign \$134  = | restore__payload[223:204];
-  assign \$135  = restore__payload[256] == \final ;
-  assign \$136  = restore__payload[256] != \final ;
-  assign \$137  = way + 1'h1;
-  assign \$138  = way == 2'h3;
-  assign \$139  = index + 1'h1;
-  assign \$140  = \final  ? 12'h000 : \$139 ;
-  assign \$141  = restore__valid & restore__payload[256];
-  assign \$142  = ~ selecting;
-  assign \$143  = 1'h1 + budget[32:29];
+  assign \$125  = restore__payload[255] & usable[3];
+  assign \$126  = \$125  ? restore__payload[226:192] : 35'h000000000;
+  assign \$127  = restore__payload[255] & usable[3];
+  assign \$128  = \$127  ? restore__payload[247:240] : 8'h00;
+  assign \$129  = restore__payload[255] & usable[3];
+  assign \$130  = \$129  ? restore__payload[253] : 1'h0;
+  assign \$131  = restore__payload[255] & usable[3];
+  assign \$132  = \$131  ? restore__payload[254] : 1'h0;
+  assign \$134  = | restore__payload[31:12];
+  assign \$135  = | restore__payload[95:76];
+  assign \$136  = | restore__payload[159:140];
+  assign \$137  = | restore__payload[223:204];
+  assign \$138  = restore__payload[256] == \final ;
+  assign \$139  = restore__payload[256] != \final ;
+  assign \$140  = way + 1'h1;
+  assign \$141  = way == 2'h3;
+  assign \$142  = index + 1'h1;
+  assign \$143  = \final  ? 12'h000 : \$142 ;
+  assign \$144  = restore__valid & restore__payload[256];
+  assign \$145  = ~ selecting;
+  assign \$146  = 1'h1 + budget[32:29];
   assign row_set = walking ? walk : index[10:1];
-  assign hot = row_in__hot & \within ;
-  assign \$144  = ~ \$179 ;
-  assign \$145  = commands | resizes;
-  assign running = \$144  | \$145 ;
-  assign \$147  = walk == 10'h3ff;
+  assign hot = \hot$61  & \within ;
+  assign \$147  = ~ \$181 ;
   assign \$148  = commands | resizes;
-  assign \$149  = ~ busy;
-  assign \$150  = \$148  & \$149 ;
-  assign \$151  = ~ busy;
-  assign \$152  = resizes & \$151 ;
-  assign \$153  = ~ busy;
-  assign \$154  = commands & \$153 ;
-  assign \$155  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$156  = ~ \$155 ;
-  assign \$158  = restore__payload[256] != \final ;
-  assign \$159  = 1'h1 << index[0];
-  assign \$161  = 1'h1 << index[0];
-  assign \$162  = ~ selecting;
-  assign \$163  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, row_in__tags[34:0] } : 64'h0000000000000000;
-  assign \$164  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, row_in__tags[69:35] } : 64'h0000000000000000;
-  assign \$165  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, row_in__tags[104:70] } : 64'h0000000000000000;
-  assign \$166  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, row_in__tags[139:105] } : 64'h0000000000000000;
-  assign \$167  = sending_slots & \final ;
-  assign \$168  = row_in__hot[0] ? slot0 : 12'h000;
-  assign \$169  = row_in__hot[1] ? slot1 : 12'h000;
-  assign \$170  = row_in__hot[2] ? slot2 : 12'h000;
-  assign \$171  = row_in__hot[3] ? slot3 : 12'h000;
-  assign \$172  = commands | resizes;
-  assign \$173  = ~ \$179 ;
-  assign \$174  = busy | \$173 ;
-  assign \$175  = \$172  & \$174 ;
-  assign \$176  = commands & is_snapshot;
-  assign \$177  = ~ \$176 ;
+  assign running = \$147  | \$148 ;
+  assign \$150  = walk == 10'h3ff;
+  assign \$151  = commands | resizes;
+  assign \$152  = ~ busy;
+  assign \$153  = \$151  & \$152 ;
+  assign \$154  = ~ busy;
+  assign \$155  = resizes & \$154 ;
+  assign \$156  = ~ busy;
+  assign \$157  = commands & \$156 ;
+  assign \$158  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$159  = ~ \$158 ;
+  assign \$161  = restore__payload[256] != \final ;
+  assign \$162  = 1'h1 << index[0];
+  assign \$163  = 1'h1 << index[0];
+  assign \$164  = ~ selecting;
+  assign \$165  = row_in__valid[0] ? { 1'h1, \hot$61 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, tag0 } : 64'h0000000000000000;
+  assign \$166  = row_in__valid[1] ? { 1'h1, \hot$61 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, tag1 } : 64'h0000000000000000;
+  assign \$167  = row_in__valid[2] ? { 1'h1, \hot$61 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, tag2 } : 64'h0000000000000000;
+  assign \$168  = row_in__valid[3] ? { 1'h1, \hot$61 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, tag3 } : 64'h0000000000000000;
+  assign \$169  = sending_slots & \final ;
+  assign \$170  = \hot$61 [0] ? slot0 : 12'h000;
+  assign \$171  = \hot$61 [1] ? slot1 : 12'h000;
+  assign \$172  = \hot$61 [2] ? slot2 : 12'h000;
+  assign \$173  = \hot$61 [3] ? slot3 : 12'h000;
+  assign \$174  = commands | resizes;
+  assign \$175  = ~ \$181 ;
+  assign \$176  = busy | \$175 ;
+  assign \$177  = \$174  & \$176 ;
   assign \$178  = commands & is_snapshot;
-  assign \$179  = ! fsm_state;
-  assign \$180  = fsm_state == 1'h1;
-  assign \$181  = fsm_state == 2'h2;
-  assign \$182  = fsm_state == 2'h3;
-  assign \$183  = fsm_state == 3'h4;
-  assign \$184  = fsm_state == 3'h5;
-  assign \$185  = fsm_state == 3'h6;
-  assign \$186  = fsm_state == 3'h7;
-  assign \$187  = fsm_state == 4'h8;
-  assign \$188  = fsm_state == 4'h9;
-  assign \$189  = fsm_state == 4'ha;
-  assign \$190  = fsm_state == 4'hb;
-  assign \$191  = fsm_state == 4'hc;
-  assign \$192  = fsm_state == 4'hd;
-  assign \$193  = fsm_state == 4'he;
+  assign \$179  = ~ \$178 ;
+  assign \$180  = commands & is_snapshot;
+  assign \$181  = ! fsm_state;
+  assign \$182  = fsm_state == 1'h1;
+  assign \$183  = fsm_state == 2'h2;
+  assign \$184  = fsm_state == 2'h3;
+  assign \$185  = fsm_state == 3'h4;
+  assign \$186  = fsm_state == 3'h5;
+  assign \$187  = fsm_state == 3'h6;
+  assign \$188  = fsm_state == 3'h7;
+  assign \$189  = fsm_state == 4'h8;
+  assign \$190  = fsm_state == 4'h9;
+  assign \$191  = fsm_state == 4'ha;
+  assign \$192  = fsm_state == 4'hb;
+  assign \$193  = fsm_state == 4'hc;
+  assign \$194  = fsm_state == 4'hd;
   always @(posedge clk)
-    entries <= \$194 ;
+    entries <= \$195 ;
   always @(posedge clk)
-    beyond <= \$195 ;
+    beyond <= \$196 ;
   always @(posedge clk)
-    budget <= \$196 ;
+    budget <= \$197 ;
   always @(posedge clk)
-    quota <= \$197 ;
+    quota <= \$198 ;
   always @(posedge clk)
-    commands <= \$198 ;
+    commands <= \$199 ;
   always @(posedge clk)
-    resizes <= \$199 ;
+    resizes <= \$200 ;
   always @(posedge clk)
-    is_clear <= \$200 ;
+    is_clear <= \$201 ;
   always @(posedge clk)
-    is_dump <= \$201 ;
+    is_dump <= \$202 ;
   always @(posedge clk)
-    is_restore <= \$202 ;
+    is_restore <= \$203 ;
   always @(posedge clk)
-    is_snapshot <= \$203 ;
+    is_snapshot <= \$204 ;
   always @(posedge clk)
-    is_reset_counters <= \$204 ;
+    is_reset_counters <= \$205 ;
   always @(posedge clk)
-    is_select <= \$205 ;
+    is_select <= \$206 ;
   always @(posedge clk)
-    asked_rows <= \$206 ;
+    asked_rows <= \$207 ;
   always @(posedge clk)
-    too_many <= \$207 ;
+    too_many <= \$208 ;
   always @(posedge clk)
-    last <= \$208 ;
+    last <= \$209 ;
   always @(posedge clk)
-    \final  <= \$209 ;
+    \final  <= \$210 ;
   always @(posedge clk)
-    usable <= \$210 ;
+    usable <= \$211 ;
   always @(posedge clk)
-    group0_0 <= \$211 ;
+    group0_0 <= \$212 ;
   always @(posedge clk)
-    group0_1 <= \$212 ;
+    group0_1 <= \$213 ;
   always @(posedge clk)
-    group0_2 <= \$213 ;
+    group0_2 <= \$214 ;
   always @(posedge clk)
-    group0_3 <= \$214 ;
+    group0_3 <= \$215 ;
   always @(posedge clk)
-    group0_4 <= \$215 ;
+    group0_4 <= \$216 ;
   always @(posedge clk)
-    group0_5 <= \$216 ;
+    group0_5 <= \$217 ;
   always @(posedge clk)
-    group0_6 <= \$217 ;
+    group0_6 <= \$218 ;
   always @(posedge clk)
-    \within  <= \$218 ;
+    \within  <= \$219 ;
   always @(posedge clk)
-    judged <= \$219 ;
+    judged <= \$220 ;
   always @(posedge clk)
-    judge <= \$220 ;
+    judge <= \$221 ;
   always @(posedge clk)
-    counted <= \$221 ;
+    counted <= \$222 ;
   always @(posedge clk)
-    restored <= \$222 ;
+    restored <= \$223 ;
   always @(posedge clk)
-    restore_entry <= \$223 ;
+    restore_entry <= \$224 ;
   always @(posedge clk)
-    unusable <= \$224 ;
+    unusable <= \$225 ;
   always @(posedge clk)
-    row_in__hot <= \$225 ;
+    \hot$61  <= \$226 ;
   always @(posedge clk)
-    accessing <= \$226 ;
+    accessing <= \$227 ;
   always @(posedge clk)
-    walk <= \$227 ;
+    walk <= \$228 ;
   always @(posedge clk)
-    index <= \$228 ;
+    index <= \$229 ;
   always @(posedge clk)
-    walking <= \$229 ;
+    walking <= \$230 ;
   always @(posedge clk)
-    report <= \$230 ;
+    report <= \$231 ;
   always @(posedge clk)
-    fsm_state <= \$231 ;
+    fsm_state <= \$232 ;
   always @(posedge clk)
-    hot_rows <= \$232 ;
+    hot_rows <= \$233 ;
   always @(posedge clk)
-    row_in__valid <= \$233 ;
+    way <= \$234 ;
   always @(posedge clk)
-    row_in__referenced <= \$234 ;
+    tag0 <= \$235 ;
   always @(posedge clk)
-    row_in__age <= \$235 ;
+    slot0 <= \$236 ;
   always @(posedge clk)
-    row_in__counters <= \$236 ;
+    tag1 <= \$237 ;
   always @(posedge clk)
-    row_in__tags <= \$237 ;
+    slot1 <= \$238 ;
   always @(posedge clk)
-    way <= \$238 ;
+    tag2 <= \$239 ;
   always @(posedge clk)
-    slot0 <= \$239 ;
+    slot2 <= \$240 ;
   always @(posedge clk)
-    slot1 <= \$240 ;
-  always @(posedge clk)
-    slot2 <= \$241 ;
+    tag3 <= \$241 ;
   always @(posedge clk)
     slot3 <= \$242 ;
   always @(posedge clk)
-    sending_slots <= \$243 ;
+    row_in__valid <= \$243 ;
   always @(posedge clk)
-    \beyond$48  <= \$244 ;
+    row_in__referenced <= \$244 ;
   always @(posedge clk)
-    counts <= \$245 ;
+    row_in__age <= \$245 ;
+  always @(posedge clk)
+    row_in__counters <= \$246 ;
+  always @(posedge clk)
+    sending_slots <= \$247 ;
+  always @(posedge clk)
+    \beyond$48  <= \$248 ;
+  always @(posedge clk)
+    counts <= \$249 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -2590,150 +2610,165 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    \$160  = 12'h000;
-    casez (way)
-      3'h0:
-          \$160  = slot0;
-      3'h1:
-          \$160  = slot1;
-      3'h2:
-          \$160  = slot2;
-      3'h3:
-          \$160  = slot3;
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          tag_in = tag0;
+      2'h1:
+          tag_in = tag1;
+      2'h2:
+          tag_in = tag2;
+      2'h3:
+          tag_in = tag3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$194  = \$1 [13:0];
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          make_hot = \hot$61 [0];
+      2'h1:
+          make_hot = \hot$61 [1];
+      2'h2:
+          make_hot = \hot$61 [2];
+      2'h3:
+          make_hot = \hot$61 [3];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          slot_in = slot0;
+      2'h1:
+          slot_in = slot1;
+      2'h2:
+          slot_in = slot2;
+      2'h3:
+          slot_in = slot3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$195  = \$1 [13:0];
     if (rst) begin
-      \$194  = 14'h0000;
+      \$195  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$195  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
+    \$196  = { \$11 , \$10 , \$9 , \$8 , \$7 , \$6 , \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
-      \$195  = 10'h000;
+      \$196  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196 [32:29] = \$21 [3:0];
-    \$196 [9:0] = \$22 ;
-    \$196 [28:18] = \$35 ;
-    \$196 [13:10] = { \$39 , \$38 , \$37 , \$36  };
-    \$196 [17:14] = { \$43 , \$42 , \$41 , \$40  };
+    \$197 [32:29] = \$21 [3:0];
+    \$197 [9:0] = \$22 ;
+    \$197 [28:18] = \$35 ;
+    \$197 [13:10] = { \$39 , \$38 , \$37 , \$36  };
+    \$197 [17:14] = { \$43 , \$42 , \$41 , \$40  };
     if (rst) begin
-      \$196  = 33'h000000000;
+      \$197  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = \$34 [2:0];
+    \$198  = \$34 [2:0];
     if (rst) begin
-      \$197  = 3'h0;
+      \$198  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$198  = command_write_etc[1];
-    if (rst) begin
-      \$198  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = command_write_etc[0];
+    \$199  = command_write_etc[1];
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$44 ;
+    \$200  = command_write_etc[0];
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$45 ;
+    \$201  = command_is_0;
     if (rst) begin
       \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = \$46 ;
+    \$202  = command_is_1;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = \$47 ;
+    \$203  = command_is_2;
     if (rst) begin
       \$203  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$48 ;
+    \$204  = command_is_3;
     if (rst) begin
       \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = \$49 ;
+    \$205  = command_is_4;
     if (rst) begin
       \$205  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = command[12:0];
+    \$206  = command_is_5;
     if (rst) begin
-      \$206  = 13'h0000;
+      \$206  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$50 ;
+    \$207  = write_data[12:0];
     if (rst) begin
-      \$207  = 1'h0;
+      \$207  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = \$52 [10:0];
+    \$208  = \$44 ;
     if (rst) begin
-      \$208  = 11'h000;
+      \$208  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = \$53 ;
+    \$209  = \$46 [10:0];
     if (rst) begin
-      \$209  = 1'h0;
+      \$209  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = \$55 ;
+    \$210  = \$47 ;
     if (rst) begin
-      \$210  = 4'h0;
+      \$210  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$211  = row_out__0__valid;
-      1'h1:
-          \$211  = row_out__1__valid;
-    endcase
+    \$211  = \$49 ;
     if (rst) begin
       \$211  = 4'h0;
     end
@@ -2743,12 +2778,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$212  = row_out__0__hot;
+          \$212  = tag_out__0;
       1'h1:
-          \$212  = row_out__1__hot;
+          \$212  = tag_out__1;
     endcase
     if (rst) begin
-      \$212  = 4'h0;
+      \$212  = 35'h000000000;
     end
   end
   always @* begin
@@ -2756,12 +2791,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$213  = row_out__0__referenced;
+          \$213  = slot_out__0;
       1'h1:
-          \$213  = row_out__1__referenced;
+          \$213  = slot_out__1;
     endcase
     if (rst) begin
-      \$213  = 4'h0;
+      \$213  = 12'h000;
     end
   end
   always @* begin
@@ -2769,12 +2804,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$214  = row_out__0__age;
+          \$214  = hot_out__0;
       1'h1:
-          \$214  = row_out__1__age;
+          \$214  = hot_out__1;
     endcase
     if (rst) begin
-      \$214  = 8'h00;
+      \$214  = 4'h0;
     end
   end
   always @* begin
@@ -2782,12 +2817,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$215  = row_out__0__counters;
+          \$215  = row_out__0__valid;
       1'h1:
-          \$215  = row_out__1__counters;
+          \$215  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$215  = 32'd0;
+      \$215  = 4'h0;
     end
   end
   always @* begin
@@ -2795,12 +2830,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$216  = row_out__0__tags;
+          \$216  = row_out__0__referenced;
       1'h1:
-          \$216  = row_out__1__tags;
+          \$216  = row_out__1__referenced;
     endcase
     if (rst) begin
-      \$216  = 140'h00000000000000000000000000000000000;
+      \$216  = 4'h0;
     end
   end
   always @* begin
@@ -2808,114 +2843,115 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$217  = slot_out__0;
+          \$217  = row_out__0__age;
       1'h1:
-          \$217  = slot_out__1;
+          \$217  = row_out__1__age;
     endcase
     if (rst) begin
-      \$217  = 12'h000;
+      \$217  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = \$61 ;
-    if (rst) begin
-      \$218  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$219  = judge;
-    if (rst) begin
-      \$219  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$220  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$220  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$218  = row_out__0__counters;
+      1'h1:
+          \$218  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$218  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$219  = \$55 ;
+    if (rst) begin
+      \$219  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = judge;
     if (rst) begin
       \$220  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = \$62 ;
+    \$221  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$221  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \$67 [2:0];
+    \$222  = \$56 ;
     if (rst) begin
-      \$222  = 3'h0;
+      \$222  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = \$72 ;
+    \$223  = \$61 [2:0];
     if (rst) begin
-      \$223  = 1'h0;
+      \$223  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$224  = \$93 ;
-          end
-    endcase
+    \$224  = \$66 ;
     if (rst) begin
       \$224  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = row_in__hot;
+    \$225  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$225  = \$96 ;
+          end
+    endcase
+    if (rst) begin
+      \$225  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = \hot$61 ;
     if (judged) begin
-      \$225  = hot;
+      \$226  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2923,53 +2959,49 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$84 ) begin
+            \$226  = \$85 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
-          \$225  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$225 [0] = \$102 ;
-            \$225 [1] = \$111 ;
-            \$225 [2] = \$120 ;
-            \$225 [3] = \$129 ;
+            \$226 [0] = \$105 ;
+            \$226 [1] = \$114 ;
+            \$226 [2] = \$123 ;
+            \$226 [3] = \$132 ;
           end
     endcase
     if (rst) begin
-      \$225  = 4'h0;
+      \$226  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = \$74 ;
+    \$227  = \$68 ;
     if (rst) begin
-      \$226  = 1'h1;
+      \$227  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = walk;
+    \$228  = walk;
     casez (fsm_state)
       4'h1:
-          \$227  = \$75 [9:0];
+          \$228  = \$69 [9:0];
     endcase
     if (rst) begin
-      \$227  = 10'h000;
+      \$228  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = index;
+    \$229  = index;
     casez (fsm_state)
       4'h1:
-          \$228  = 11'h000;
+          \$229  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -2977,107 +3009,42 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
-            \$228  = \$88 [10:0];
+            \$229  = \$91 [10:0];
           end
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$228  = \$140 [10:0];
-    endcase
-    if (rst) begin
-      \$228  = 11'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$229  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$76 ) begin
-            \$229  = 1'h0;
-          end
-      4'h0:
-          if (\$78 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$229  = 1'h1;
-            end
-          end else if (\$80 ) begin
-            if (is_clear) begin
-              \$229  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'h8:
-          /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$130 ) begin
-              if (restore__payload[256]) begin
-                \$229  = 1'h1;
-              end
-            end
-          end
       4'ha:
-          if (restore__valid) begin
-            if (\$136 ) begin
-              if (restore__payload[256]) begin
-                \$229  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
           /* empty */;
       4'hb:
-          if (\$141 ) begin
-            \$229  = 1'h1;
-          end
+          /* empty */;
+      4'hc:
+          \$229  = \$143 [10:0];
     endcase
     if (rst) begin
-      \$229  = 1'h1;
+      \$229  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = report;
+    \$230  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$76 ) begin
+          if (\$70 ) begin
             \$230  = 1'h0;
           end
       4'h0:
-          if (\$78 ) begin
+          if (\$72 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$230  = 1'h1;
             end
-          end else if (\$80 ) begin
+          end else if (\$74 ) begin
             if (is_clear) begin
               \$230  = 1'h1;
             end
@@ -3088,408 +3055,404 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$130 ) begin
-              \$230  = 1'h1;
+            if (\$133 ) begin
+              if (restore__payload[256]) begin
+                \$230  = 1'h1;
+              end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$136 ) begin
-              \$230  = 1'h1;
+            if (\$139 ) begin
+              if (restore__payload[256]) begin
+                \$230  = 1'h1;
+              end
             end
+          end
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$144 ) begin
+            \$230  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$230  = 1'h0;
+      \$230  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = fsm_state;
+    \$231  = report;
     casez (fsm_state)
       4'h1:
-          if (\$76 ) begin
-            \$231  = 4'h0;
+          if (\$70 ) begin
+            \$231  = 1'h0;
           end
       4'h0:
-          if (\$78 ) begin
+          if (\$72 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$231  = 4'h1;
+              \$231  = 1'h1;
             end
-          end else if (\$80 ) begin
+          end else if (\$74 ) begin
             if (is_clear) begin
-              \$231  = 4'h1;
+              \$231  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$133 ) begin
+              \$231  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$139 ) begin
+              \$231  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$231  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$70 ) begin
+            \$232  = 4'h0;
+          end
+      4'h0:
+          if (\$72 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$232  = 4'h1;
+            end
+          end else if (\$74 ) begin
+            if (is_clear) begin
+              \$232  = 4'h1;
             end
             if (is_dump) begin
-              \$231  = 4'h2;
+              \$232  = 4'h2;
             end
             if (is_restore) begin
-              \$231  = 4'h3;
+              \$232  = 4'h3;
             end
             if (is_select) begin
-              \$231  = 4'h4;
+              \$232  = 4'h4;
             end
           end
       4'h2:
-          \$231  = 4'h5;
+          if (\$84 ) begin
+            \$232  = 4'h5;
+          end
       4'h5:
-          \$231  = 4'h6;
+          if (dump__ready) begin
+            \$232  = 4'h6;
+          end
       4'h6:
-          \$231  = 4'h7;
-      4'h7:
           if (dump__ready) begin
-            \$231  = 4'h8;
-          end
-      4'h8:
-          if (\$86 ) begin
-            \$231  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$231  = 4'h2;
+            \$232  = 4'h2;
             if (\final ) begin
-              \$231  = 4'h0;
+              \$232  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$231  = 4'ha;
-            if (\$130 ) begin
-              \$231  = 4'hb;
+            \$232  = 4'h7;
+            if (\$133 ) begin
+              \$232  = 4'h8;
               if (restore__payload[256]) begin
-                \$231  = 4'h1;
+                \$232  = 4'h1;
               end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$231  = 4'hc;
-            if (\$136 ) begin
-              \$231  = 4'hb;
+            \$232  = 4'h9;
+            if (\$139 ) begin
+              \$232  = 4'h8;
               if (restore__payload[256]) begin
-                \$231  = 4'h1;
+                \$232  = 4'h1;
               end
             end
           end
-      4'hc:
-          if (\$138 ) begin
-            \$231  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$231  = 4'he;
-          if (\final ) begin
-            \$231  = 4'h0;
-          end
-        end
-      4'he:
-          \$231  = 4'h3;
+      4'h9:
+          \$232  = 4'ha;
+      4'ha:
+          \$232  = 4'hb;
       4'hb:
           if (\$141 ) begin
-            \$231  = 4'h1;
+            \$232  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$232  = 4'hd;
+          if (\final ) begin
+            \$232  = 4'h0;
+          end
+        end
+      4'hd:
+          \$232  = 4'h3;
+      4'h8:
+          if (\$144 ) begin
+            \$232  = 4'h1;
           end
       4'h4:
-          if (\$142 ) begin
-            \$231  = 4'h0;
+          if (\$145 ) begin
+            \$232  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$231  = 4'h1;
+      \$232  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = hot_rows;
+    \$233  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$78 ) begin
+          if (\$72 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$232  = asked_rows;
+              \$233  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$232  = 13'h1000;
+      \$233  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = row_in__valid;
+    \$234  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$233  = group0_0;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$233 [0] = \$94 ;
-            \$233 [1] = \$103 ;
-            \$233 [2] = \$112 ;
-            \$233 [3] = \$121 ;
-          end
-    endcase
-    if (rst) begin
-      \$233  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$234  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$234  = group0_2;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$234 [0] = \$100 ;
-            \$234 [1] = \$109 ;
-            \$234 [2] = \$118 ;
-            \$234 [3] = \$127 ;
-          end
-    endcase
-    if (rst) begin
-      \$234  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$235  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$235  = group0_3;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$235  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$235  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$236  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$236  = group0_4;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$236 [7:0] = \$98 ;
-            \$236 [15:8] = \$107 ;
-            \$236 [23:16] = \$116 ;
-            \$236 [31:24] = \$125 ;
-          end
-    endcase
-    if (rst) begin
-      \$236  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$237  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$237  = group0_5;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$237 [34:0] = \$96 ;
-            \$237 [69:35] = \$105 ;
-            \$237 [104:70] = \$114 ;
-            \$237 [139:105] = \$123 ;
-          end
-    endcase
-    if (rst) begin
-      \$237  = 140'h00000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$238  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
         begin
-          \$238  = \$81 [2:0];
-          if (\$86 ) begin
-            \$238  = 3'h0;
+          \$234  = \$75 [2:0];
+          if (\$84 ) begin
+            \$234  = 3'h0;
           end
         end
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
         begin
-          \$238  = \$137 [2:0];
-          if (\$138 ) begin
-            \$238  = 3'h0;
+          \$234  = \$140 [2:0];
+          if (\$141 ) begin
+            \$234  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$238  = 3'h0;
+      \$234  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = slot0;
+    \$235  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                \$239  = \$82 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$239  = restore__payload[11:0];
-          end
-    endcase
-    if (rst) begin
-      \$239  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$240  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
-                \$240  = \$83 ;
+                \$235  = \$76 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$235  = \$99 ;
+          end
+    endcase
+    if (rst) begin
+      \$235  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$236  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                \$236  = \$77 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$240  = restore__payload[75:64];
+            \$236  = restore__payload[11:0];
+          end
+    endcase
+    if (rst) begin
+      \$236  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$237  = tag1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$237  = \$78 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$237  = \$108 ;
+          end
+    endcase
+    if (rst) begin
+      \$237  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$238  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$238  = \$79 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$238  = restore__payload[75:64];
+          end
+    endcase
+    if (rst) begin
+      \$238  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$239  = tag2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$239  = \$80 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$239  = \$117 ;
+          end
+    endcase
+    if (rst) begin
+      \$239  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$240  = \$81 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$240  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
@@ -3498,40 +3461,34 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = slot2;
+    \$241  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$241  = \$82 ;
+          endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
-            3'h3:
-                /* empty */;
-            3'h4:
-                \$241  = \$84 ;
-          endcase
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$241  = restore__payload[139:128];
+            \$241  = \$126 ;
           end
     endcase
     if (rst) begin
-      \$241  = 12'h000;
+      \$241  = 35'h000000000;
     end
   end
   always @* begin
@@ -3543,29 +3500,23 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
                 /* empty */;
             3'h4:
                 /* empty */;
             3'h5:
-                \$242  = \$85 ;
+                /* empty */;
+            3'h6:
+                \$242  = \$83 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
             \$242  = restore__payload[203:192];
           end
@@ -3576,61 +3527,54 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    \$243  = sending_slots;
+    \$243  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$84 ) begin
+            \$243  = \$86 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (\$86 ) begin
-            \$243  = 1'h1;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$243  = 1'h0;
+      4'h3:
+          if (restore__valid) begin
+            \$243 [0] = \$97 ;
+            \$243 [1] = \$106 ;
+            \$243 [2] = \$115 ;
+            \$243 [3] = \$124 ;
           end
     endcase
     if (rst) begin
-      \$243  = 1'h0;
+      \$243  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$244  = \beyond$48 ;
+    \$244  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$84 ) begin
+            \$244  = \$87 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$244 [0] = \$131 ;
-            \$244 [1] = \$132 ;
-            \$244 [2] = \$133 ;
-            \$244 [3] = \$134 ;
+            \$244 [0] = \$103 ;
+            \$244 [1] = \$112 ;
+            \$244 [2] = \$121 ;
+            \$244 [3] = \$130 ;
           end
     endcase
     if (rst) begin
@@ -3639,7 +3583,85 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    \$245  = counts;
+    \$245  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$84 ) begin
+            \$245  = \$88 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$245  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$245  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$84 ) begin
+            \$246  = \$89 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$246 [7:0] = \$101 ;
+            \$246 [15:8] = \$110 ;
+            \$246 [23:16] = \$119 ;
+            \$246 [31:24] = \$128 ;
+          end
+    endcase
+    if (rst) begin
+      \$246  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$247  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          if (dump__ready) begin
+            \$247  = 1'h1;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$247  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$247  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$248  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3651,21 +3673,43 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$245  = \$135 ;
+            \$248 [0] = \$134 ;
+            \$248 [1] = \$135 ;
+            \$248 [2] = \$136 ;
+            \$248 [3] = \$137 ;
           end
     endcase
     if (rst) begin
-      \$245  = 1'h0;
+      \$248  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$249  = counts;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$249  = \$138 ;
+          end
+    endcase
+    if (rst) begin
+      \$249  = 1'h0;
     end
   end
   always @* begin
@@ -3673,7 +3717,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$146 ;
+          row_write = \$149 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3682,20 +3726,18 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
           /* empty */;
-      4'hd:
-          row_write = \$161 [1:0];
+      4'hc:
+          row_write = \$163 [1:0];
     endcase
   end
   always @* begin
@@ -3711,12 +3753,12 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$147 ) begin
+          if (\$150 ) begin
             done = report;
           end
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$155 ) begin
+          end else if (\$157 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -3726,33 +3768,31 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
             done = \final ;
           end
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          done = \final ;
-      4'he:
           /* empty */;
       4'hb:
           /* empty */;
+      4'hc:
+          done = \final ;
+      4'hd:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h4:
-          if (\$162 ) begin
+          if (\$164 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$178 ) begin
+    if (\$180 ) begin
       done = 1'h1;
     end
   end
@@ -3763,7 +3803,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$150 ;
+          leaves = \$153 ;
     endcase
   end
   always @* begin
@@ -3773,7 +3813,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
+          if (\$155 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -3787,8 +3827,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$155 ) begin
+          end else if (\$157 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -3802,8 +3842,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$155 ) begin
+          end else if (\$157 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -3817,8 +3857,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$155 ) begin
+          end else if (\$157 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -3832,9 +3872,9 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
-            command_code = \$156 ;
+          if (\$155 ) begin
+          end else if (\$157 ) begin
+            command_code = \$159 ;
           end
     endcase
   end
@@ -3849,14 +3889,8 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
       4'h2:
           /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
           dump__valid = 1'h1;
-      4'h8:
-          /* empty */;
-      4'h9:
+      4'h6:
           dump__valid = 1'h1;
     endcase
   end
@@ -3874,23 +3908,21 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           restore__ready = 1'h1;
-      4'ha:
+      4'h7:
           restore__ready = 1'h1;
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
           /* empty */;
       4'hd:
           /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
+      4'h8:
           restore__ready = 1'h1;
     endcase
   end
@@ -3908,21 +3940,15 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$157 ) begin
+            if (\$160 ) begin
               restore_length = 1'h1;
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$158 ) begin
+            if (\$161 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3930,7 +3956,7 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_write = 2'h0;
+    entry_write = 2'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3942,85 +3968,64 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
-          slot_write = \$159 [1:0];
+      4'hb:
+          entry_write = \$162 [1:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_in = 12'h000;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          slot_in = \$160 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[63:0] = \$163 ;
-    dump__payload[127:64] = \$164 ;
-    dump__payload[191:128] = \$165 ;
-    dump__payload[255:192] = \$166 ;
+    dump__payload[63:0] = \$165 ;
+    dump__payload[127:64] = \$166 ;
+    dump__payload[191:128] = \$167 ;
+    dump__payload[255:192] = \$168 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$168  };
-      dump__payload[127:64] = { 52'h0000000000000, \$169  };
-      dump__payload[191:128] = { 52'h0000000000000, \$170  };
-      dump__payload[255:192] = { 52'h0000000000000, \$171  };
+      dump__payload[63:0] = { row_in__age, 44'h00000000000, \$170  };
+      dump__payload[127:64] = { 52'h0000000000000, \$171  };
+      dump__payload[191:128] = { 52'h0000000000000, \$172  };
+      dump__payload[255:192] = { 52'h0000000000000, \$173  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$175 ) begin
-      command_busy = \$177 ;
+    if (\$177 ) begin
+      command_busy = \$179 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$178 ) begin
+    if (\$180 ) begin
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$143 [3:0];
+  assign index_bits = \$146 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$167 ;
+    dump__payload[256] = \$169 ;
   end
-  assign \$85  = group0_6;
-  assign \$84  = group0_6;
-  assign \$83  = group0_6;
-  assign \$82  = group0_6;
+  assign \$89  = group0_6;
+  assign \$88  = group0_5;
+  assign \$87  = group0_4;
+  assign \$86  = group0_3;
+  assign \$85  = group0_2;
+  assign \$83  = group0_1;
+  assign \$82  = group0_0;
+  assign \$81  = group0_1;
+  assign \$80  = group0_0;
+  assign \$79  = group0_1;
+  assign \$78  = group0_0;
+  assign \$77  = group0_1;
+  assign \$76  = group0_0;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -4032,9 +4037,9 @@ module hotline_small_control(clk, rst, busy, index_bits, row_set, running, row_o
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$146  = 2'h3;
-  assign \$130  = restore__payload[256];
-  assign \$157  = restore__payload[256];
+  assign \$149  = 2'h3;
+  assign \$133  = restore__payload[256];
+  assign \$160  = restore__payload[256];
 endmodule
 
 module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4226,44 +4231,52 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
-  wire [31:0] \$46 ;
-  wire [1:0] \$47 ;
-  wire [1:0] \$48 ;
-  wire [1:0] \$49 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [1:0] \$50 ;
-  wire [5:0] \$51 ;
-  wire [6:0] \$52 ;
-  wire [5:0] \$53 ;
-  wire [6:0] \$54 ;
-  wire [16:0] \$55 ;
-  wire [17:0] \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire [31:0] \$52 ;
+  wire [1:0] \$53 ;
+  wire [1:0] \$54 ;
+  wire [1:0] \$55 ;
+  wire [1:0] \$56 ;
+  wire [5:0] \$57 ;
+  wire [6:0] \$58 ;
+  wire [5:0] \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  reg [1:0] \$63 ;
-  reg [1:0] \$64 ;
-  reg [1:0] \$65 ;
-  reg [1:0] \$66 ;
-  reg [4:0] \$67 ;
-  reg [4:0] \$68 ;
-  reg \$69 ;
+  wire [6:0] \$60 ;
+  wire [16:0] \$61 ;
+  wire [17:0] \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  reg \$70 ;
-  reg [15:0] \$71 ;
-  reg \$72 ;
-  reg \$73 ;
-  reg \$74 ;
-  reg \$75 ;
-  reg \$76 ;
-  reg [10:0] \$77 ;
-  reg [2:0] \$78 ;
-  wire [1:0] \$79 ;
+  wire \$70 ;
+  reg [1:0] \$71 ;
+  reg [1:0] \$72 ;
+  reg [1:0] \$73 ;
+  reg [1:0] \$74 ;
+  reg [4:0] \$75 ;
+  reg [4:0] \$76 ;
+  reg \$77 ;
+  reg \$78 ;
+  reg [15:0] \$79 ;
   wire \$8 ;
+  reg \$80 ;
+  reg \$81 ;
+  reg \$82 ;
+  reg \$83 ;
+  reg \$84 ;
+  reg [10:0] \$85 ;
+  reg [2:0] \$86 ;
+  wire [1:0] \$87 ;
   wire \$9 ;
   wire acknowledged;
   wire advance;
@@ -4281,8 +4294,10 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire bank0_room;
   wire bank0_updating;
   wire bank1_any_left;
+  wire bank1_entry_write;
   wire bank1_evicted;
   wire bank1_inserted;
+  wire bank1_make_hot;
   wire bank1_ready;
   wire bank1_returned;
   wire bank1_revived;
@@ -4291,6 +4306,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [9:0] bank1_row_set;
   wire [1:0] bank1_row_way;
   wire [11:0] bank1_slot_in;
+  wire [34:0] bank1_tag_in;
   wire bank1_update_room;
   wire bank1_updating;
   wire bank_stall;
@@ -4308,19 +4324,16 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$314  = 1'h0;
+  reg \busy$294  = 1'h0;
   reg came = 1'h0;
   wire causes;
   wire [205:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
-  wire clear_counters;
-  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
-  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [12:0] csr_hot_count_12_0;
   wire [31:0] csr_hysteresis;
@@ -4350,6 +4363,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  wire entry_write;
   reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
@@ -4359,7 +4373,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [63:0] evictions_value;
   wire fetch;
   wire finished;
-  wire front_clear;
+  reg front_clear = 1'h0;
   wire [171:0] front_output__payload;
   wire front_output__ready;
   wire front_output__valid;
@@ -4371,16 +4385,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire gather_output__ready;
   wire gather_output__valid;
   reg gone = 1'h0;
-  wire hasher_enable;
-  wire [89:0] hasher_input__payload;
-  wire hasher_input__valid;
+  wire hasher_keys_output__ready;
   wire [161:0] hasher_output__payload;
-  wire hasher_output__ready;
   wire hasher_output__valid;
   wire [25:0] heads__0;
   wire [25:0] heads__1;
   wire [1:0] hot;
   wire [31:0] hot_count;
+  wire [3:0] hot_out__0;
+  wire [3:0] hot_out__1;
   wire [12:0] hot_rows;
   wire hot_rows_range;
   wire [3:0] hysteresis;
@@ -4425,6 +4438,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   reg [4:0] nonpopular_ended = 5'h00;
   wire nonpopular_sent;
   wire [130:0] nonpopular_slice_output__payload;
+  reg occupied = 1'h0;
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
@@ -4434,9 +4448,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire passes_output__ready;
   wire passes_output__valid;
   wire [1:0] phase;
-  wire [34:0] pick_tag__0;
-  wire [34:0] pick_tag__1;
-  wire pick_take;
   wire [1:0] pick_way__0;
   wire [1:0] pick_way__1;
   wire popular__ready;
@@ -4467,21 +4478,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire row_access;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [139:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
   wire [31:0] row_out__0__counters;
-  wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [139:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
   wire [31:0] row_out__1__counters;
-  wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [139:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [9:0] row_set;
   wire [1:0] row_way;
@@ -4512,15 +4517,16 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
   wire selector_load;
+  wire selector_make_hot;
   wire [9:0] selector_row_set;
   wire [1:0] selector_row_way;
   wire [11:0] selector_slot_in;
+  wire [34:0] selector_tag_in;
   wire [1:0] selector_take;
   wire [9:0] set_mask;
   wire [11:0] slot_in;
   wire [11:0] slot_out__0;
   wire [11:0] slot_out__1;
-  wire slot_write;
   wire [11:0] slots__0;
   wire [11:0] slots__1;
   wire [11:0] slots__2;
@@ -4529,7 +4535,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [11:0] slots__5;
   wire [11:0] slots__6;
   wire [11:0] slots__7;
-  reg snapshot = 1'h0;
+  wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -4538,6 +4544,9 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire state__ready;
   reg state__valid;
   wire [256:0] state_slice_output__payload;
+  wire [34:0] tag_in;
+  wire [34:0] tag_out__0;
+  wire [34:0] tag_out__1;
   wire [34:0] tags__0;
   wire [34:0] tags__1;
   wire take;
@@ -4545,12 +4554,14 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire too_many;
   wire u_control_accessing;
   wire u_control_busy;
+  wire u_control_clear_counters;
+  wire [1:0] u_control_entry_write;
+  wire u_control_make_hot;
   wire [9:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [1:0] u_control_row_write;
   wire [11:0] u_control_slot_in;
-  wire [1:0] u_control_slot_write;
-  wire u_control_snapshot;
+  wire [34:0] u_control_tag_in;
   wire [176:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
   wire u_scatter_output__valid;
@@ -4603,6 +4614,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
+  wire [31:0] write_data;
+  assign \$13  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$14  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$15  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$16  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$17  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
@@ -4625,19 +4645,24 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$37  = \busy$314  | updates_input__valid;
+  assign \$37  = \busy$294  | updates_input__valid;
   assign \$38  = updating | updates_busy;
   assign busy = \$37  | \$38 ;
   assign selector_clear = clear | restore_start;
   assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
+  assign entry_write = selector_take[0] | u_control_entry_write[0];
+  assign tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank1_entry_write = selector_take[1] | u_control_entry_write[1];
+  assign bank1_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank1_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign front_clear = clear | restore_start;
   assign \$39  = busy & s_axis_lookup__tready;
   assign \$40  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$39  & \$40 ;
@@ -4646,58 +4671,66 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign \$43  = ~ m_axis_nonpopular_tready;
   assign \$44  = m_axis_nonpopular__tvalid & \$43 ;
   assign output_stall = \$42  | \$44 ;
-  assign \$45  = busy | csr_status_1;
-  assign u_control_busy = busy | started;
-  assign \$46  = irq_status & irq_enable;
-  assign causes = | \$46 ;
-  assign \$47  = inserted + bank1_inserted;
-  assign \$48  = evicted + bank1_evicted;
-  assign \$49  = revived + bank1_revived;
-  assign \$50  = returned + bank1_returned;
-  assign \$51  = popular_ended + popular_sent;
-  assign \$52  = \$51  - finished;
-  assign \$53  = nonpopular_ended + nonpopular_sent;
-  assign \$54  = \$53  - finished;
-  assign \$55  = in_core + came;
-  assign \$56  = \$55  - gone;
-  assign \$57  = started | came;
-  assign \$58  = | in_core;
-  assign \$59  = \$57  | \$58 ;
-  assign \$60  = | { bank1_updating, bank0_updating };
-  assign \$61  = updates_busy | \$60 ;
-  assign \$62  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$45  = occupied | csr_status_1;
+  assign u_control_busy = occupied | started;
+  assign \$46  = write_data == 1'h1;
+  assign \$47  = write_data == 2'h2;
+  assign \$48  = write_data == 2'h3;
+  assign \$49  = write_data == 3'h4;
+  assign \$50  = write_data == 3'h5;
+  assign \$51  = write_data == 3'h6;
+  assign \$52  = irq_status & irq_enable;
+  assign causes = | \$52 ;
+  assign \$53  = inserted + bank1_inserted;
+  assign \$54  = evicted + bank1_evicted;
+  assign \$55  = revived + bank1_revived;
+  assign \$56  = returned + bank1_returned;
+  assign \$57  = popular_ended + popular_sent;
+  assign \$58  = \$57  - finished;
+  assign \$59  = nonpopular_ended + nonpopular_sent;
+  assign \$60  = \$59  - finished;
+  assign \$61  = in_core + came;
+  assign \$62  = \$61  - gone;
+  assign \$63  = started | came;
+  assign \$64  = | in_core;
+  assign \$65  = \$63  | \$64 ;
+  assign \$66  = | { bank1_updating, bank0_updating };
+  assign \$67  = updates_busy | \$66 ;
+  assign \$68  = busy | started;
+  assign \$69  = clear | restore_start;
+  assign \$70  = | error_set;
   always @(posedge clk)
-    inserts <= \$63 ;
+    inserts <= \$71 ;
   always @(posedge clk)
-    evictions <= \$64 ;
+    evictions <= \$72 ;
   always @(posedge clk)
-    revivals <= \$65 ;
+    revivals <= \$73 ;
   always @(posedge clk)
-    returns <= \$66 ;
+    returns <= \$74 ;
   always @(posedge clk)
-    popular_ended <= \$67 ;
+    popular_ended <= \$75 ;
   always @(posedge clk)
-    nonpopular_ended <= \$68 ;
+    nonpopular_ended <= \$76 ;
   always @(posedge clk)
-    came <= \$69 ;
+    came <= \$77 ;
   always @(posedge clk)
-    gone <= \$70 ;
+    gone <= \$78 ;
   always @(posedge clk)
-    in_core <= \$71 ;
+    in_core <= \$79 ;
   always @(posedge clk)
-    \busy$314  <= \$72 ;
+    \busy$294  <= \$80 ;
   always @(posedge clk)
-    updating <= \$73 ;
+    updating <= \$81 ;
   always @(posedge clk)
-    over <= \$74 ;
+    occupied <= \$82 ;
   always @(posedge clk)
-    snapshot <= \$75 ;
+    over <= \$83 ;
   always @(posedge clk)
-    counters_clear <= \$76 ;
+    front_clear <= \$84 ;
   always @(posedge clk)
-    error_set <= \$77 ;
+    error_set <= \$85 ;
   always @(posedge clk)
-    irq_status_set <= \$78 ;
+    irq_status_set <= \$86 ;
   assign \$1  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$2  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$3  = popular_slice_output__payload[129:128] > 1'h0;
@@ -4710,14 +4743,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign \$10  = popular_slice_output__payload[129:128] > 1'h1;
   assign \$11  = popular_slice_output__payload[129:128] > 1'h1;
   assign \$12  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$13  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$14  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$15  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$16  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$17  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
   hotline_small_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -4729,16 +4754,16 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .clear(clear),
     .clk(clk),
     .eligible(eligible__0),
+    .entry_write(entry_write),
     .evicted(evicted),
     .fetch(fetch),
     .heads(heads__0),
+    .hot_out(hot_out__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__0),
-    .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -4749,15 +4774,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
     .row_out_counters(row_out__0__counters),
-    .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -4766,7 +4787,8 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(u_control_slot_write[0]),
+    .tag_in(tag_in),
+    .tag_out(tag_out__0),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -4796,16 +4818,16 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
+    .entry_write(bank1_entry_write),
     .evicted(bank1_evicted),
     .fetch(fetch),
     .heads(heads__1),
+    .hot_out(hot_out__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank1_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__1),
-    .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -4816,15 +4838,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .row_access(bank1_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
     .row_out_counters(row_out__1__counters),
-    .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
     .row_set(bank1_row_set),
     .row_way(bank1_row_way),
@@ -4833,7 +4851,8 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .scatter(u_scatter_to_bank__1),
     .slot_in(bank1_slot_in),
     .slot_out(slot_out__1),
-    .slot_write(u_control_slot_write[1]),
+    .tag_in(bank1_tag_in),
+    .tag_out(tag_out__1),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -4873,7 +4892,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(counters_clear),
+    .clear(u_control_clear_counters),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -4950,7 +4969,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
     .error_set(error_set),
-    .found_3_2(\$79 ),
+    .found_3_2(\$87 ),
     .hot_count_12_0(csr_hot_count_12_0),
     .hot_rows_12_0(hot_rows),
     .hysteresis(csr_hysteresis),
@@ -4970,7 +4989,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(command)
+    .write_data(write_data)
   );
   hotline_small_dispatcher dispatcher (
     .clk(clk),
@@ -4993,7 +5012,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .clk(clk),
     .forget(selecting),
     .input__payload(hasher_output__payload),
-    .input__ready(hasher_output__ready),
+    .input__ready(hasher_keys_output__ready),
     .input__valid(hasher_output__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
@@ -5058,11 +5077,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   );
   hotline_small_hasher hasher (
     .clk(clk),
-    .enable(hasher_enable),
-    .input__payload(hasher_input__payload),
-    .input__valid(hasher_input__valid),
+    .input__payload(unpacker_output__payload),
+    .input__ready(unpacker_output__ready),
+    .input__valid(unpacker_output__valid),
+    .keys_output__ready(hasher_keys_output__ready),
     .output__payload(hasher_output__payload),
-    .output__ready(hasher_output__ready),
     .output__valid(hasher_output__valid),
     .rst(rst)
   );
@@ -5136,12 +5155,10 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .hot_count(csr_hot_count_12_0),
     .hot_rows(hot_rows),
     .hysteresis(csr_hysteresis[3:0]),
-    .\level$62 (level),
+    .\level$63 (level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(selector_make_hot),
     .move_limit(move_limit),
-    .pick_tag__0(pick_tag__0),
-    .pick_tag__1(pick_tag__1),
     .pick_way__0(pick_way__0),
     .pick_way__1(pick_way__1),
     .promoted(promotions),
@@ -5156,9 +5173,12 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .start(start),
+    .tag_in(selector_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
     .take(selector_take),
     .threshold(csr_threshold_8_0),
-    .\wanted$63 (wanted)
+    .\wanted$64 (wanted)
   );
   hotline_small_state_slice state_slice (
     .clk(clk),
@@ -5175,19 +5195,28 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(clear_counters),
+    .clear_counters(u_control_clear_counters),
     .clk(clk),
-    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write_etc(\$79 ),
+    .command_is_0(\$46 ),
+    .command_is_1(\$47 ),
+    .command_is_2(\$48 ),
+    .command_is_3(\$49 ),
+    .command_is_4(\$50 ),
+    .command_is_5(\$51 ),
+    .command_write_etc(\$87 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
+    .entry_write(u_control_entry_write),
+    .hot_out__0(hot_out__0),
+    .hot_out__1(hot_out__1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .index_bits(csr_index_bits_3_0),
+    .make_hot(u_control_make_hot),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -5197,21 +5226,15 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .restored(restored),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
-    .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
     .row_out__0__counters(row_out__0__counters),
-    .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
     .row_out__1__counters(row_out__1__counters),
-    .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_set(u_control_row_set),
     .row_way(u_control_row_way),
@@ -5223,8 +5246,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .slot_in(u_control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
-    .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot)
+    .snapshot(snapshot),
+    .tag_in(u_control_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
+    .write_data(write_data)
   );
   hotline_small_scatter u_scatter (
     .asked__0(asked__0),
@@ -5249,16 +5275,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .to_bank__0(scatter),
     .to_bank__1(u_scatter_to_bank__1)
   );
-  hotline_small_unpacked_slice unpacked_slice (
-    .clk(clk),
-    .input__payload(unpacker_output__payload),
-    .input__ready(unpacker_output__ready),
-    .input__valid(unpacker_output__valid),
-    .output__payload(hasher_input__payload),
-    .output__ready(hasher_enable),
-    .output__valid(hasher_input__valid),
-    .rst(rst)
-  );
   hotline_small_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
@@ -5282,9 +5298,9 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
     .clk(clk),
     .fire(update_take),
     .hot(hot),
-    .input__payload(updates_input__payload),
+    .\input__payload$22 (updates_input__payload),
     .input__ready(updates_input__ready),
-    .input__valid(updates_input__valid),
+    .\input__valid$73 (updates_input__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
     .keys__2(keys__2),
@@ -5358,114 +5374,114 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = \$47 ;
+    \$71  = \$53 ;
     if (rst) begin
-      \$63  = 2'h0;
+      \$71  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = \$48 ;
+    \$72  = \$54 ;
     if (rst) begin
-      \$64  = 2'h0;
+      \$72  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = \$49 ;
+    \$73  = \$55 ;
     if (rst) begin
-      \$65  = 2'h0;
+      \$73  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = \$50 ;
+    \$74  = \$56 ;
     if (rst) begin
-      \$66  = 2'h0;
+      \$74  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = \$52 [4:0];
+    \$75  = \$58 [4:0];
     if (rst) begin
-      \$67  = 5'h00;
+      \$75  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = \$54 [4:0];
+    \$76  = \$60 [4:0];
     if (rst) begin
-      \$68  = 5'h00;
+      \$76  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = started;
+    \$77  = started;
     if (rst) begin
-      \$69  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = finished;
+    \$78  = finished;
     if (rst) begin
-      \$70  = 1'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = \$56 [15:0];
+    \$79  = \$62 [15:0];
     if (rst) begin
-      \$71  = 16'h0000;
+      \$79  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = \$59 ;
+    \$80  = \$65 ;
     if (rst) begin
-      \$72  = 1'h0;
+      \$80  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = \$61 ;
+    \$81  = \$67 ;
     if (rst) begin
-      \$73  = 1'h0;
+      \$81  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = updates_over;
+    \$82  = \$68 ;
     if (rst) begin
-      \$74  = 1'h0;
+      \$82  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = u_control_snapshot;
+    \$83  = updates_over;
     if (rst) begin
-      \$75  = 1'h0;
+      \$83  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = clear_counters;
+    \$84  = \$69 ;
     if (rst) begin
-      \$76  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$85  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
-      \$77  = 11'h000;
+      \$85  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = { \$62 , done, finished };
+    \$86  = { \$70 , done, finished };
     if (rst) begin
-      \$78  = 3'h0;
+      \$86  = 3'h0;
     end
   end
   assign bank = 1'h0;
@@ -5490,8 +5506,6 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign set_mask = budget[9:0];
   assign hysteresis = csr_hysteresis[3:0];
   assign select_start = csr_select_start[9:0];
-  assign slot_write = u_control_slot_write[0];
-  assign pick_take = selector_take[0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -5542,7 +5556,7 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   assign lookup_slice_input__payload[127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
+module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -5568,10 +5582,10 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input snapshot;
-  wire snapshot;
   input clear;
   wire clear;
+  input snapshot;
+  wire snapshot;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -5627,157 +5641,160 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   input clk;
   wire clk;
   reg \$1 ;
-  reg \$10 ;
+  reg [63:0] \$10 ;
   reg \$100 ;
-  reg \$101 ;
-  reg [21:0] \$102 ;
+  reg [20:0] \$101 ;
+  reg \$102 ;
   reg \$103 ;
-  reg [63:0] \$104 ;
-  reg [20:0] \$105 ;
-  reg \$106 ;
+  reg [21:0] \$104 ;
+  reg \$105 ;
+  reg [63:0] \$106 ;
   reg [20:0] \$107 ;
   reg \$108 ;
-  reg \$109 ;
+  reg [20:0] \$109 ;
   reg [20:0] \$11 ;
-  reg [21:0] \$110 ;
+  reg \$110 ;
   reg \$111 ;
-  reg [63:0] \$112 ;
-  reg [20:0] \$113 ;
-  reg \$114 ;
+  reg [21:0] \$112 ;
+  reg \$113 ;
+  reg [63:0] \$114 ;
   reg [20:0] \$115 ;
   reg \$116 ;
-  reg \$117 ;
-  reg [21:0] \$118 ;
+  reg [20:0] \$117 ;
+  reg \$118 ;
   reg \$119 ;
   reg \$12 ;
-  reg [63:0] \$120 ;
-  reg [20:0] \$121 ;
-  reg \$122 ;
+  reg [21:0] \$120 ;
+  reg \$121 ;
+  reg [63:0] \$122 ;
   reg [20:0] \$123 ;
   reg \$124 ;
-  reg \$125 ;
-  reg [21:0] \$126 ;
+  reg [20:0] \$125 ;
+  reg \$126 ;
   reg \$127 ;
-  reg [63:0] \$128 ;
-  reg [20:0] \$129 ;
-  reg [1:0] \$13 ;
-  reg \$130 ;
+  reg [21:0] \$128 ;
+  reg \$129 ;
+  reg [20:0] \$13 ;
+  reg [63:0] \$130 ;
   reg [20:0] \$131 ;
   reg \$132 ;
-  reg \$133 ;
-  reg [21:0] \$134 ;
+  reg [20:0] \$133 ;
+  reg \$134 ;
   reg \$135 ;
-  reg [63:0] \$136 ;
-  reg [20:0] \$137 ;
-  reg \$138 ;
+  reg [21:0] \$136 ;
+  reg \$137 ;
+  reg [63:0] \$138 ;
   reg [20:0] \$139 ;
-  reg [21:0] \$14 ;
+  reg \$14 ;
   reg \$140 ;
-  reg \$141 ;
-  reg [21:0] \$142 ;
+  reg [20:0] \$141 ;
+  reg \$142 ;
   reg \$143 ;
-  reg [63:0] \$144 ;
-  reg [20:0] \$145 ;
-  reg \$146 ;
+  reg [21:0] \$144 ;
+  reg \$145 ;
+  reg [63:0] \$146 ;
   reg [20:0] \$147 ;
   reg \$148 ;
-  reg \$15 ;
-  reg [63:0] \$16 ;
-  reg [20:0] \$17 ;
-  reg \$18 ;
+  reg [20:0] \$149 ;
+  reg [1:0] \$15 ;
+  reg \$150 ;
+  reg [21:0] \$16 ;
+  reg \$17 ;
+  reg [63:0] \$18 ;
   reg [20:0] \$19 ;
   reg \$2 ;
   reg \$20 ;
-  reg [1:0] \$21 ;
-  reg [21:0] \$22 ;
-  reg \$23 ;
-  reg [63:0] \$24 ;
-  reg [20:0] \$25 ;
-  reg \$26 ;
+  reg [20:0] \$21 ;
+  reg \$22 ;
+  reg [1:0] \$23 ;
+  reg [21:0] \$24 ;
+  reg \$25 ;
+  reg [63:0] \$26 ;
   reg [20:0] \$27 ;
   reg \$28 ;
-  reg [1:0] \$29 ;
+  reg [20:0] \$29 ;
   reg \$3 ;
-  reg [21:0] \$30 ;
-  reg \$31 ;
-  reg [63:0] \$32 ;
-  reg [20:0] \$33 ;
-  reg \$34 ;
+  reg \$30 ;
+  reg [1:0] \$31 ;
+  reg [21:0] \$32 ;
+  reg \$33 ;
+  reg [63:0] \$34 ;
   reg [20:0] \$35 ;
   reg \$36 ;
-  reg [1:0] \$37 ;
-  reg [21:0] \$38 ;
-  reg \$39 ;
+  reg [20:0] \$37 ;
+  reg \$38 ;
+  reg [1:0] \$39 ;
   reg \$4 ;
-  reg [63:0] \$40 ;
-  reg [20:0] \$41 ;
-  reg \$42 ;
+  reg [21:0] \$40 ;
+  reg \$41 ;
+  reg [63:0] \$42 ;
   reg [20:0] \$43 ;
   reg \$44 ;
-  reg [1:0] \$45 ;
-  reg [21:0] \$46 ;
-  reg \$47 ;
-  reg [63:0] \$48 ;
-  reg [20:0] \$49 ;
+  reg [20:0] \$45 ;
+  reg \$46 ;
+  reg [1:0] \$47 ;
+  reg [21:0] \$48 ;
+  reg \$49 ;
   reg \$5 ;
-  reg \$50 ;
+  reg [63:0] \$50 ;
   reg [20:0] \$51 ;
   reg \$52 ;
-  reg [1:0] \$53 ;
-  reg [21:0] \$54 ;
-  reg \$55 ;
-  reg [63:0] \$56 ;
-  reg [20:0] \$57 ;
-  reg \$58 ;
+  reg [20:0] \$53 ;
+  reg \$54 ;
+  reg [1:0] \$55 ;
+  reg [21:0] \$56 ;
+  reg \$57 ;
+  reg [63:0] \$58 ;
   reg [20:0] \$59 ;
-  reg [21:0] \$6 ;
+  reg \$6 ;
   reg \$60 ;
-  reg [1:0] \$61 ;
-  reg [21:0] \$62 ;
-  reg \$63 ;
-  reg [63:0] \$64 ;
-  reg [20:0] \$65 ;
-  reg \$66 ;
+  reg [20:0] \$61 ;
+  reg \$62 ;
+  reg [1:0] \$63 ;
+  reg [21:0] \$64 ;
+  reg \$65 ;
+  reg [63:0] \$66 ;
   reg [20:0] \$67 ;
   reg \$68 ;
-  reg [1:0] \$69 ;
+  reg [20:0] \$69 ;
   reg \$7 ;
-  reg [21:0] \$70 ;
-  reg \$71 ;
-  reg [63:0] \$72 ;
-  reg [20:0] \$73 ;
-  reg \$74 ;
+  reg \$70 ;
+  reg [1:0] \$71 ;
+  reg [21:0] \$72 ;
+  reg \$73 ;
+  reg [63:0] \$74 ;
   reg [20:0] \$75 ;
   reg \$76 ;
-  reg \$77 ;
-  reg [21:0] \$78 ;
+  reg [20:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
-  reg [63:0] \$8 ;
-  reg [63:0] \$80 ;
-  reg [20:0] \$81 ;
-  reg \$82 ;
+  reg [21:0] \$8 ;
+  reg [21:0] \$80 ;
+  reg \$81 ;
+  reg [63:0] \$82 ;
   reg [20:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [21:0] \$86 ;
+  reg [20:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg [63:0] \$88 ;
-  reg [20:0] \$89 ;
-  reg [20:0] \$9 ;
-  reg \$90 ;
+  reg [21:0] \$88 ;
+  reg \$89 ;
+  reg \$9 ;
+  reg [63:0] \$90 ;
   reg [20:0] \$91 ;
   reg \$92 ;
-  reg [1:0] \$93 ;
-  reg [21:0] \$94 ;
-  reg \$95 ;
-  reg [63:0] \$96 ;
-  reg [20:0] \$97 ;
-  reg \$98 ;
+  reg [20:0] \$93 ;
+  reg \$94 ;
+  reg [1:0] \$95 ;
+  reg [21:0] \$96 ;
+  reg \$97 ;
+  reg [63:0] \$98 ;
   reg [20:0] \$99 ;
   reg bank_stall_comes = 1'h0;
   reg batches_comes = 1'h0;
-  reg clear0 = 1'h0;
-  reg clear1 = 1'h0;
+  reg clear0 = 1'h1;
+  reg clear1 = 1'h1;
+  reg clear2 = 1'h1;
   reg cycles_comes = 1'h0;
   reg demotions_comes = 1'h0;
   reg [1:0] evictions_comes = 2'h0;
@@ -5903,6 +5920,7 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   reg select_cycles_comes = 1'h0;
   reg snapshot0 = 1'h0;
   reg snapshot1 = 1'h0;
+  reg snapshot2 = 1'h0;
   reg split_beats_comes = 1'h0;
   wire [22:0] total_bank_stall0;
   wire [21:0] total_bank_stall1;
@@ -6017,297 +6035,301 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   always @(posedge clk)
     snapshot1 <= \$2 ;
   always @(posedge clk)
-    clear0 <= \$3 ;
+    snapshot2 <= \$3 ;
   always @(posedge clk)
-    clear1 <= \$4 ;
+    clear0 <= \$4 ;
   always @(posedge clk)
-    batches_comes <= \$5 ;
+    clear1 <= \$5 ;
   always @(posedge clk)
-    live_batches0 <= \$6 ;
+    clear2 <= \$6 ;
   always @(posedge clk)
-    over_batches0 <= \$7 ;
+    batches_comes <= \$7 ;
   always @(posedge clk)
-    batches_value <= \$8 ;
+    live_batches0 <= \$8 ;
   always @(posedge clk)
-    live_batches1 <= \$9 ;
+    over_batches0 <= \$9 ;
   always @(posedge clk)
-    over_batches1 <= \$10 ;
+    batches_value <= \$10 ;
   always @(posedge clk)
-    live_batches2 <= \$11 ;
+    live_batches1 <= \$11 ;
   always @(posedge clk)
-    over_batches2 <= \$12 ;
+    over_batches1 <= \$12 ;
   always @(posedge clk)
-    samples_comes <= \$13 ;
+    live_batches2 <= \$13 ;
   always @(posedge clk)
-    live_samples0 <= \$14 ;
+    over_batches2 <= \$14 ;
   always @(posedge clk)
-    over_samples0 <= \$15 ;
+    samples_comes <= \$15 ;
   always @(posedge clk)
-    samples_value <= \$16 ;
+    live_samples0 <= \$16 ;
   always @(posedge clk)
-    live_samples1 <= \$17 ;
+    over_samples0 <= \$17 ;
   always @(posedge clk)
-    over_samples1 <= \$18 ;
+    samples_value <= \$18 ;
   always @(posedge clk)
-    live_samples2 <= \$19 ;
+    live_samples1 <= \$19 ;
   always @(posedge clk)
-    over_samples2 <= \$20 ;
+    over_samples1 <= \$20 ;
   always @(posedge clk)
-    popular_samples_comes <= \$21 ;
+    live_samples2 <= \$21 ;
   always @(posedge clk)
-    live_popular_samples0 <= \$22 ;
+    over_samples2 <= \$22 ;
   always @(posedge clk)
-    over_popular_samples0 <= \$23 ;
+    popular_samples_comes <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$24 ;
+    live_popular_samples0 <= \$24 ;
   always @(posedge clk)
-    live_popular_samples1 <= \$25 ;
+    over_popular_samples0 <= \$25 ;
   always @(posedge clk)
-    over_popular_samples1 <= \$26 ;
+    popular_samples_value <= \$26 ;
   always @(posedge clk)
-    live_popular_samples2 <= \$27 ;
+    live_popular_samples1 <= \$27 ;
   always @(posedge clk)
-    over_popular_samples2 <= \$28 ;
+    over_popular_samples1 <= \$28 ;
   always @(posedge clk)
-    lookups_comes <= \$29 ;
+    live_popular_samples2 <= \$29 ;
   always @(posedge clk)
-    live_lookups0 <= \$30 ;
+    over_popular_samples2 <= \$30 ;
   always @(posedge clk)
-    over_lookups0 <= \$31 ;
+    lookups_comes <= \$31 ;
   always @(posedge clk)
-    lookups_value <= \$32 ;
+    live_lookups0 <= \$32 ;
   always @(posedge clk)
-    live_lookups1 <= \$33 ;
+    over_lookups0 <= \$33 ;
   always @(posedge clk)
-    over_lookups1 <= \$34 ;
+    lookups_value <= \$34 ;
   always @(posedge clk)
-    live_lookups2 <= \$35 ;
+    live_lookups1 <= \$35 ;
   always @(posedge clk)
-    over_lookups2 <= \$36 ;
+    over_lookups1 <= \$36 ;
   always @(posedge clk)
-    lookup_hits_comes <= \$37 ;
+    live_lookups2 <= \$37 ;
   always @(posedge clk)
-    live_lookup_hits0 <= \$38 ;
+    over_lookups2 <= \$38 ;
   always @(posedge clk)
-    over_lookup_hits0 <= \$39 ;
+    lookup_hits_comes <= \$39 ;
   always @(posedge clk)
-    lookup_hits_value <= \$40 ;
+    live_lookup_hits0 <= \$40 ;
   always @(posedge clk)
-    live_lookup_hits1 <= \$41 ;
+    over_lookup_hits0 <= \$41 ;
   always @(posedge clk)
-    over_lookup_hits1 <= \$42 ;
+    lookup_hits_value <= \$42 ;
   always @(posedge clk)
-    live_lookup_hits2 <= \$43 ;
+    live_lookup_hits1 <= \$43 ;
   always @(posedge clk)
-    over_lookup_hits2 <= \$44 ;
+    over_lookup_hits1 <= \$44 ;
   always @(posedge clk)
-    inserts_comes <= \$45 ;
+    live_lookup_hits2 <= \$45 ;
   always @(posedge clk)
-    live_inserts0 <= \$46 ;
+    over_lookup_hits2 <= \$46 ;
   always @(posedge clk)
-    over_inserts0 <= \$47 ;
+    inserts_comes <= \$47 ;
   always @(posedge clk)
-    inserts_value <= \$48 ;
+    live_inserts0 <= \$48 ;
   always @(posedge clk)
-    live_inserts1 <= \$49 ;
+    over_inserts0 <= \$49 ;
   always @(posedge clk)
-    over_inserts1 <= \$50 ;
+    inserts_value <= \$50 ;
   always @(posedge clk)
-    live_inserts2 <= \$51 ;
+    live_inserts1 <= \$51 ;
   always @(posedge clk)
-    over_inserts2 <= \$52 ;
+    over_inserts1 <= \$52 ;
   always @(posedge clk)
-    evictions_comes <= \$53 ;
+    live_inserts2 <= \$53 ;
   always @(posedge clk)
-    live_evictions0 <= \$54 ;
+    over_inserts2 <= \$54 ;
   always @(posedge clk)
-    over_evictions0 <= \$55 ;
+    evictions_comes <= \$55 ;
   always @(posedge clk)
-    evictions_value <= \$56 ;
+    live_evictions0 <= \$56 ;
   always @(posedge clk)
-    live_evictions1 <= \$57 ;
+    over_evictions0 <= \$57 ;
   always @(posedge clk)
-    over_evictions1 <= \$58 ;
+    evictions_value <= \$58 ;
   always @(posedge clk)
-    live_evictions2 <= \$59 ;
+    live_evictions1 <= \$59 ;
   always @(posedge clk)
-    over_evictions2 <= \$60 ;
+    over_evictions1 <= \$60 ;
   always @(posedge clk)
-    revivals_comes <= \$61 ;
+    live_evictions2 <= \$61 ;
   always @(posedge clk)
-    live_revivals0 <= \$62 ;
+    over_evictions2 <= \$62 ;
   always @(posedge clk)
-    over_revivals0 <= \$63 ;
+    revivals_comes <= \$63 ;
   always @(posedge clk)
-    revivals_value <= \$64 ;
+    live_revivals0 <= \$64 ;
   always @(posedge clk)
-    live_revivals1 <= \$65 ;
+    over_revivals0 <= \$65 ;
   always @(posedge clk)
-    over_revivals1 <= \$66 ;
+    revivals_value <= \$66 ;
   always @(posedge clk)
-    live_revivals2 <= \$67 ;
+    live_revivals1 <= \$67 ;
   always @(posedge clk)
-    over_revivals2 <= \$68 ;
+    over_revivals1 <= \$68 ;
   always @(posedge clk)
-    returns_comes <= \$69 ;
+    live_revivals2 <= \$69 ;
   always @(posedge clk)
-    live_returns0 <= \$70 ;
+    over_revivals2 <= \$70 ;
   always @(posedge clk)
-    over_returns0 <= \$71 ;
+    returns_comes <= \$71 ;
   always @(posedge clk)
-    returns_value <= \$72 ;
+    live_returns0 <= \$72 ;
   always @(posedge clk)
-    live_returns1 <= \$73 ;
+    over_returns0 <= \$73 ;
   always @(posedge clk)
-    over_returns1 <= \$74 ;
+    returns_value <= \$74 ;
   always @(posedge clk)
-    live_returns2 <= \$75 ;
+    live_returns1 <= \$75 ;
   always @(posedge clk)
-    over_returns2 <= \$76 ;
+    over_returns1 <= \$76 ;
   always @(posedge clk)
-    promotions_comes <= \$77 ;
+    live_returns2 <= \$77 ;
   always @(posedge clk)
-    live_promotions0 <= \$78 ;
+    over_returns2 <= \$78 ;
   always @(posedge clk)
-    over_promotions0 <= \$79 ;
+    promotions_comes <= \$79 ;
   always @(posedge clk)
-    promotions_value <= \$80 ;
+    live_promotions0 <= \$80 ;
   always @(posedge clk)
-    live_promotions1 <= \$81 ;
+    over_promotions0 <= \$81 ;
   always @(posedge clk)
-    over_promotions1 <= \$82 ;
+    promotions_value <= \$82 ;
   always @(posedge clk)
-    live_promotions2 <= \$83 ;
+    live_promotions1 <= \$83 ;
   always @(posedge clk)
-    over_promotions2 <= \$84 ;
+    over_promotions1 <= \$84 ;
   always @(posedge clk)
-    demotions_comes <= \$85 ;
+    live_promotions2 <= \$85 ;
   always @(posedge clk)
-    live_demotions0 <= \$86 ;
+    over_promotions2 <= \$86 ;
   always @(posedge clk)
-    over_demotions0 <= \$87 ;
+    demotions_comes <= \$87 ;
   always @(posedge clk)
-    demotions_value <= \$88 ;
+    live_demotions0 <= \$88 ;
   always @(posedge clk)
-    live_demotions1 <= \$89 ;
+    over_demotions0 <= \$89 ;
   always @(posedge clk)
-    over_demotions1 <= \$90 ;
+    demotions_value <= \$90 ;
   always @(posedge clk)
-    live_demotions2 <= \$91 ;
+    live_demotions1 <= \$91 ;
   always @(posedge clk)
-    over_demotions2 <= \$92 ;
+    over_demotions1 <= \$92 ;
   always @(posedge clk)
-    index_errors_comes <= \$93 ;
+    live_demotions2 <= \$93 ;
   always @(posedge clk)
-    live_index_errors0 <= \$94 ;
+    over_demotions2 <= \$94 ;
   always @(posedge clk)
-    over_index_errors0 <= \$95 ;
+    index_errors_comes <= \$95 ;
   always @(posedge clk)
-    index_errors_value <= \$96 ;
+    live_index_errors0 <= \$96 ;
   always @(posedge clk)
-    live_index_errors1 <= \$97 ;
+    over_index_errors0 <= \$97 ;
   always @(posedge clk)
-    over_index_errors1 <= \$98 ;
+    index_errors_value <= \$98 ;
   always @(posedge clk)
-    live_index_errors2 <= \$99 ;
+    live_index_errors1 <= \$99 ;
   always @(posedge clk)
-    over_index_errors2 <= \$100 ;
+    over_index_errors1 <= \$100 ;
   always @(posedge clk)
-    cycles_comes <= \$101 ;
+    live_index_errors2 <= \$101 ;
   always @(posedge clk)
-    live_cycles0 <= \$102 ;
+    over_index_errors2 <= \$102 ;
   always @(posedge clk)
-    over_cycles0 <= \$103 ;
+    cycles_comes <= \$103 ;
   always @(posedge clk)
-    cycles_value <= \$104 ;
+    live_cycles0 <= \$104 ;
   always @(posedge clk)
-    live_cycles1 <= \$105 ;
+    over_cycles0 <= \$105 ;
   always @(posedge clk)
-    over_cycles1 <= \$106 ;
+    cycles_value <= \$106 ;
   always @(posedge clk)
-    live_cycles2 <= \$107 ;
+    live_cycles1 <= \$107 ;
   always @(posedge clk)
-    over_cycles2 <= \$108 ;
+    over_cycles1 <= \$108 ;
   always @(posedge clk)
-    select_cycles_comes <= \$109 ;
+    live_cycles2 <= \$109 ;
   always @(posedge clk)
-    live_select_cycles0 <= \$110 ;
+    over_cycles2 <= \$110 ;
   always @(posedge clk)
-    over_select_cycles0 <= \$111 ;
+    select_cycles_comes <= \$111 ;
   always @(posedge clk)
-    select_cycles_value <= \$112 ;
+    live_select_cycles0 <= \$112 ;
   always @(posedge clk)
-    live_select_cycles1 <= \$113 ;
+    over_select_cycles0 <= \$113 ;
   always @(posedge clk)
-    over_select_cycles1 <= \$114 ;
+    select_cycles_value <= \$114 ;
   always @(posedge clk)
-    live_select_cycles2 <= \$115 ;
+    live_select_cycles1 <= \$115 ;
   always @(posedge clk)
-    over_select_cycles2 <= \$116 ;
+    over_select_cycles1 <= \$116 ;
   always @(posedge clk)
-    input_idle_comes <= \$117 ;
+    live_select_cycles2 <= \$117 ;
   always @(posedge clk)
-    live_input_idle0 <= \$118 ;
+    over_select_cycles2 <= \$118 ;
   always @(posedge clk)
-    over_input_idle0 <= \$119 ;
+    input_idle_comes <= \$119 ;
   always @(posedge clk)
-    input_idle_value <= \$120 ;
+    live_input_idle0 <= \$120 ;
   always @(posedge clk)
-    live_input_idle1 <= \$121 ;
+    over_input_idle0 <= \$121 ;
   always @(posedge clk)
-    over_input_idle1 <= \$122 ;
+    input_idle_value <= \$122 ;
   always @(posedge clk)
-    live_input_idle2 <= \$123 ;
+    live_input_idle1 <= \$123 ;
   always @(posedge clk)
-    over_input_idle2 <= \$124 ;
+    over_input_idle1 <= \$124 ;
   always @(posedge clk)
-    bank_stall_comes <= \$125 ;
+    live_input_idle2 <= \$125 ;
   always @(posedge clk)
-    live_bank_stall0 <= \$126 ;
+    over_input_idle2 <= \$126 ;
   always @(posedge clk)
-    over_bank_stall0 <= \$127 ;
+    bank_stall_comes <= \$127 ;
   always @(posedge clk)
-    bank_stall_value <= \$128 ;
+    live_bank_stall0 <= \$128 ;
   always @(posedge clk)
-    live_bank_stall1 <= \$129 ;
+    over_bank_stall0 <= \$129 ;
   always @(posedge clk)
-    over_bank_stall1 <= \$130 ;
+    bank_stall_value <= \$130 ;
   always @(posedge clk)
-    live_bank_stall2 <= \$131 ;
+    live_bank_stall1 <= \$131 ;
   always @(posedge clk)
-    over_bank_stall2 <= \$132 ;
+    over_bank_stall1 <= \$132 ;
   always @(posedge clk)
-    split_beats_comes <= \$133 ;
+    live_bank_stall2 <= \$133 ;
   always @(posedge clk)
-    live_split_beats0 <= \$134 ;
+    over_bank_stall2 <= \$134 ;
   always @(posedge clk)
-    over_split_beats0 <= \$135 ;
+    split_beats_comes <= \$135 ;
   always @(posedge clk)
-    split_beats_value <= \$136 ;
+    live_split_beats0 <= \$136 ;
   always @(posedge clk)
-    live_split_beats1 <= \$137 ;
+    over_split_beats0 <= \$137 ;
   always @(posedge clk)
-    over_split_beats1 <= \$138 ;
+    split_beats_value <= \$138 ;
   always @(posedge clk)
-    live_split_beats2 <= \$139 ;
+    live_split_beats1 <= \$139 ;
   always @(posedge clk)
-    over_split_beats2 <= \$140 ;
+    over_split_beats1 <= \$140 ;
   always @(posedge clk)
-    output_stall_comes <= \$141 ;
+    live_split_beats2 <= \$141 ;
   always @(posedge clk)
-    live_output_stall0 <= \$142 ;
+    over_split_beats2 <= \$142 ;
   always @(posedge clk)
-    over_output_stall0 <= \$143 ;
+    output_stall_comes <= \$143 ;
   always @(posedge clk)
-    output_stall_value <= \$144 ;
+    live_output_stall0 <= \$144 ;
   always @(posedge clk)
-    live_output_stall1 <= \$145 ;
+    over_output_stall0 <= \$145 ;
   always @(posedge clk)
-    over_output_stall1 <= \$146 ;
+    output_stall_value <= \$146 ;
   always @(posedge clk)
-    live_output_stall2 <= \$147 ;
+    live_output_stall1 <= \$147 ;
   always @(posedge clk)
-    over_output_stall2 <= \$148 ;
+    over_output_stall1 <= \$148 ;
+  always @(posedge clk)
+    live_output_stall2 <= \$149 ;
+  always @(posedge clk)
+    over_output_stall2 <= \$150 ;
   always @* begin
     if (starts_blocks) begin end
     \$1  = snapshot;
@@ -6324,1348 +6346,1200 @@ module hotline_small_counters(rst, batches, cycles, input_idle, output_stall, sp
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = clear;
+    \$3  = snapshot1;
     if (rst) begin
       \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = clear0;
+    \$4  = clear;
     if (rst) begin
-      \$4  = 1'h0;
+      \$4  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = batches;
+    \$5  = clear0;
     if (rst) begin
-      \$5  = 1'h0;
+      \$5  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = total_batches0[21:0];
-    if (clear) begin
-      \$6  = 22'h000000;
-    end
+    \$6  = clear1;
     if (rst) begin
-      \$6  = 22'h000000;
+      \$6  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = total_batches0[22];
+    \$7  = batches;
     if (rst) begin
       \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = batches_value;
-    if (snapshot) begin
-      \$8 [21:0] = live_batches0;
+    \$8  = total_batches0[21:0];
+    if (clear0) begin
+      \$8  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = total_batches0[22];
+    if (rst) begin
+      \$9  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = batches_value;
     if (snapshot0) begin
-      \$8 [42:22] = live_batches1;
+      \$10 [21:0] = live_batches0;
     end
     if (snapshot1) begin
-      \$8 [63:43] = live_batches2;
+      \$10 [42:22] = live_batches1;
+    end
+    if (snapshot2) begin
+      \$10 [63:43] = live_batches2;
     end
     if (rst) begin
-      \$8  = 64'h0000000000000000;
+      \$10  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = total_batches1[20:0];
-    if (clear0) begin
-      \$9  = 21'h000000;
-    end
-    if (rst) begin
-      \$9  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$10  = total_batches1[21];
-    if (rst) begin
-      \$10  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$11  = total_batches2[20:0];
+    \$11  = total_batches1[20:0];
     if (clear1) begin
       \$11  = 21'h000000;
     end
-    if (rst) begin
-      \$11  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = total_batches2[21];
+    \$12  = total_batches1[21];
     if (rst) begin
       \$12  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = samples;
-    if (rst) begin
-      \$13  = 2'h0;
+    \$13  = total_batches2[20:0];
+    if (clear2) begin
+      \$13  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = total_samples0[21:0];
-    if (clear) begin
-      \$14  = 22'h000000;
-    end
+    \$14  = total_batches2[21];
     if (rst) begin
-      \$14  = 22'h000000;
+      \$14  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = total_samples0[22];
+    \$15  = samples;
     if (rst) begin
-      \$15  = 1'h0;
+      \$15  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = samples_value;
-    if (snapshot) begin
-      \$16 [21:0] = live_samples0;
+    \$16  = total_samples0[21:0];
+    if (clear0) begin
+      \$16  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = total_samples0[22];
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = samples_value;
     if (snapshot0) begin
-      \$16 [42:22] = live_samples1;
+      \$18 [21:0] = live_samples0;
     end
     if (snapshot1) begin
-      \$16 [63:43] = live_samples2;
+      \$18 [42:22] = live_samples1;
+    end
+    if (snapshot2) begin
+      \$18 [63:43] = live_samples2;
     end
     if (rst) begin
-      \$16  = 64'h0000000000000000;
+      \$18  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = total_samples1[20:0];
-    if (clear0) begin
-      \$17  = 21'h000000;
-    end
-    if (rst) begin
-      \$17  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = total_samples1[21];
-    if (rst) begin
-      \$18  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = total_samples2[20:0];
+    \$19  = total_samples1[20:0];
     if (clear1) begin
       \$19  = 21'h000000;
     end
-    if (rst) begin
-      \$19  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = total_samples2[21];
+    \$20  = total_samples1[21];
     if (rst) begin
       \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = popular_samples;
-    if (rst) begin
-      \$21  = 2'h0;
+    \$21  = total_samples2[20:0];
+    if (clear2) begin
+      \$21  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = total_popular_samples0[21:0];
-    if (clear) begin
-      \$22  = 22'h000000;
-    end
+    \$22  = total_samples2[21];
     if (rst) begin
-      \$22  = 22'h000000;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = total_popular_samples0[22];
+    \$23  = popular_samples;
     if (rst) begin
-      \$23  = 1'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = popular_samples_value;
-    if (snapshot) begin
-      \$24 [21:0] = live_popular_samples0;
+    \$24  = total_popular_samples0[21:0];
+    if (clear0) begin
+      \$24  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = total_popular_samples0[22];
+    if (rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = popular_samples_value;
     if (snapshot0) begin
-      \$24 [42:22] = live_popular_samples1;
+      \$26 [21:0] = live_popular_samples0;
     end
     if (snapshot1) begin
-      \$24 [63:43] = live_popular_samples2;
+      \$26 [42:22] = live_popular_samples1;
+    end
+    if (snapshot2) begin
+      \$26 [63:43] = live_popular_samples2;
     end
     if (rst) begin
-      \$24  = 64'h0000000000000000;
+      \$26  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = total_popular_samples1[20:0];
-    if (clear0) begin
-      \$25  = 21'h000000;
-    end
-    if (rst) begin
-      \$25  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = total_popular_samples1[21];
-    if (rst) begin
-      \$26  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = total_popular_samples2[20:0];
+    \$27  = total_popular_samples1[20:0];
     if (clear1) begin
       \$27  = 21'h000000;
     end
-    if (rst) begin
-      \$27  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = total_popular_samples2[21];
+    \$28  = total_popular_samples1[21];
     if (rst) begin
       \$28  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = lookups;
-    if (rst) begin
-      \$29  = 2'h0;
+    \$29  = total_popular_samples2[20:0];
+    if (clear2) begin
+      \$29  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$30  = total_lookups0[21:0];
-    if (clear) begin
-      \$30  = 22'h000000;
-    end
+    \$30  = total_popular_samples2[21];
     if (rst) begin
-      \$30  = 22'h000000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = total_lookups0[22];
+    \$31  = lookups;
     if (rst) begin
-      \$31  = 1'h0;
+      \$31  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = lookups_value;
-    if (snapshot) begin
-      \$32 [21:0] = live_lookups0;
+    \$32  = total_lookups0[21:0];
+    if (clear0) begin
+      \$32  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = total_lookups0[22];
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = lookups_value;
     if (snapshot0) begin
-      \$32 [42:22] = live_lookups1;
+      \$34 [21:0] = live_lookups0;
     end
     if (snapshot1) begin
-      \$32 [63:43] = live_lookups2;
+      \$34 [42:22] = live_lookups1;
+    end
+    if (snapshot2) begin
+      \$34 [63:43] = live_lookups2;
     end
     if (rst) begin
-      \$32  = 64'h0000000000000000;
+      \$34  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = total_lookups1[20:0];
-    if (clear0) begin
-      \$33  = 21'h000000;
-    end
-    if (rst) begin
-      \$33  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = total_lookups1[21];
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = total_lookups2[20:0];
+    \$35  = total_lookups1[20:0];
     if (clear1) begin
       \$35  = 21'h000000;
     end
-    if (rst) begin
-      \$35  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$36  = total_lookups2[21];
+    \$36  = total_lookups1[21];
     if (rst) begin
       \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = lookup_hits;
-    if (rst) begin
-      \$37  = 2'h0;
+    \$37  = total_lookups2[20:0];
+    if (clear2) begin
+      \$37  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = total_lookup_hits0[21:0];
-    if (clear) begin
-      \$38  = 22'h000000;
-    end
+    \$38  = total_lookups2[21];
     if (rst) begin
-      \$38  = 22'h000000;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = total_lookup_hits0[22];
+    \$39  = lookup_hits;
     if (rst) begin
-      \$39  = 1'h0;
+      \$39  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = lookup_hits_value;
-    if (snapshot) begin
-      \$40 [21:0] = live_lookup_hits0;
+    \$40  = total_lookup_hits0[21:0];
+    if (clear0) begin
+      \$40  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = total_lookup_hits0[22];
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = lookup_hits_value;
     if (snapshot0) begin
-      \$40 [42:22] = live_lookup_hits1;
+      \$42 [21:0] = live_lookup_hits0;
     end
     if (snapshot1) begin
-      \$40 [63:43] = live_lookup_hits2;
+      \$42 [42:22] = live_lookup_hits1;
+    end
+    if (snapshot2) begin
+      \$42 [63:43] = live_lookup_hits2;
     end
     if (rst) begin
-      \$40  = 64'h0000000000000000;
+      \$42  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = total_lookup_hits1[20:0];
-    if (clear0) begin
-      \$41  = 21'h000000;
-    end
-    if (rst) begin
-      \$41  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = total_lookup_hits1[21];
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = total_lookup_hits2[20:0];
+    \$43  = total_lookup_hits1[20:0];
     if (clear1) begin
       \$43  = 21'h000000;
     end
-    if (rst) begin
-      \$43  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = total_lookup_hits2[21];
+    \$44  = total_lookup_hits1[21];
     if (rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = inserts;
-    if (rst) begin
-      \$45  = 2'h0;
+    \$45  = total_lookup_hits2[20:0];
+    if (clear2) begin
+      \$45  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = total_inserts0[21:0];
-    if (clear) begin
-      \$46  = 22'h000000;
-    end
+    \$46  = total_lookup_hits2[21];
     if (rst) begin
-      \$46  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = total_inserts0[22];
+    \$47  = inserts;
     if (rst) begin
-      \$47  = 1'h0;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = inserts_value;
-    if (snapshot) begin
-      \$48 [21:0] = live_inserts0;
+    \$48  = total_inserts0[21:0];
+    if (clear0) begin
+      \$48  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = total_inserts0[22];
+    if (rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = inserts_value;
     if (snapshot0) begin
-      \$48 [42:22] = live_inserts1;
+      \$50 [21:0] = live_inserts0;
     end
     if (snapshot1) begin
-      \$48 [63:43] = live_inserts2;
+      \$50 [42:22] = live_inserts1;
+    end
+    if (snapshot2) begin
+      \$50 [63:43] = live_inserts2;
     end
     if (rst) begin
-      \$48  = 64'h0000000000000000;
+      \$50  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = total_inserts1[20:0];
-    if (clear0) begin
-      \$49  = 21'h000000;
-    end
-    if (rst) begin
-      \$49  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = total_inserts1[21];
-    if (rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = total_inserts2[20:0];
+    \$51  = total_inserts1[20:0];
     if (clear1) begin
       \$51  = 21'h000000;
     end
-    if (rst) begin
-      \$51  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = total_inserts2[21];
+    \$52  = total_inserts1[21];
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = evictions;
-    if (rst) begin
-      \$53  = 2'h0;
+    \$53  = total_inserts2[20:0];
+    if (clear2) begin
+      \$53  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = total_evictions0[21:0];
-    if (clear) begin
-      \$54  = 22'h000000;
-    end
+    \$54  = total_inserts2[21];
     if (rst) begin
-      \$54  = 22'h000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = total_evictions0[22];
+    \$55  = evictions;
     if (rst) begin
-      \$55  = 1'h0;
+      \$55  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = evictions_value;
-    if (snapshot) begin
-      \$56 [21:0] = live_evictions0;
+    \$56  = total_evictions0[21:0];
+    if (clear0) begin
+      \$56  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = total_evictions0[22];
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = evictions_value;
     if (snapshot0) begin
-      \$56 [42:22] = live_evictions1;
+      \$58 [21:0] = live_evictions0;
     end
     if (snapshot1) begin
-      \$56 [63:43] = live_evictions2;
+      \$58 [42:22] = live_evictions1;
+    end
+    if (snapshot2) begin
+      \$58 [63:43] = live_evictions2;
     end
     if (rst) begin
-      \$56  = 64'h0000000000000000;
+      \$58  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = total_evictions1[20:0];
-    if (clear0) begin
-      \$57  = 21'h000000;
-    end
-    if (rst) begin
-      \$57  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$58  = total_evictions1[21];
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$59  = total_evictions2[20:0];
+    \$59  = total_evictions1[20:0];
     if (clear1) begin
       \$59  = 21'h000000;
     end
-    if (rst) begin
-      \$59  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = total_evictions2[21];
+    \$60  = total_evictions1[21];
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = revivals;
-    if (rst) begin
-      \$61  = 2'h0;
+    \$61  = total_evictions2[20:0];
+    if (clear2) begin
+      \$61  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = total_revivals0[21:0];
-    if (clear) begin
-      \$62  = 22'h000000;
-    end
+    \$62  = total_evictions2[21];
     if (rst) begin
-      \$62  = 22'h000000;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = total_revivals0[22];
+    \$63  = revivals;
     if (rst) begin
-      \$63  = 1'h0;
+      \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = revivals_value;
-    if (snapshot) begin
-      \$64 [21:0] = live_revivals0;
+    \$64  = total_revivals0[21:0];
+    if (clear0) begin
+      \$64  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = total_revivals0[22];
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = revivals_value;
     if (snapshot0) begin
-      \$64 [42:22] = live_revivals1;
+      \$66 [21:0] = live_revivals0;
     end
     if (snapshot1) begin
-      \$64 [63:43] = live_revivals2;
+      \$66 [42:22] = live_revivals1;
+    end
+    if (snapshot2) begin
+      \$66 [63:43] = live_revivals2;
     end
     if (rst) begin
-      \$64  = 64'h0000000000000000;
+      \$66  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = total_revivals1[20:0];
-    if (clear0) begin
-      \$65  = 21'h000000;
-    end
-    if (rst) begin
-      \$65  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = total_revivals1[21];
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = total_revivals2[20:0];
+    \$67  = total_revivals1[20:0];
     if (clear1) begin
       \$67  = 21'h000000;
     end
-    if (rst) begin
-      \$67  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = total_revivals2[21];
+    \$68  = total_revivals1[21];
     if (rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = returns;
-    if (rst) begin
-      \$69  = 2'h0;
+    \$69  = total_revivals2[20:0];
+    if (clear2) begin
+      \$69  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = total_returns0[21:0];
-    if (clear) begin
-      \$70  = 22'h000000;
-    end
+    \$70  = total_revivals2[21];
     if (rst) begin
-      \$70  = 22'h000000;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = total_returns0[22];
+    \$71  = returns;
     if (rst) begin
-      \$71  = 1'h0;
+      \$71  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = returns_value;
-    if (snapshot) begin
-      \$72 [21:0] = live_returns0;
+    \$72  = total_returns0[21:0];
+    if (clear0) begin
+      \$72  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = total_returns0[22];
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = returns_value;
     if (snapshot0) begin
-      \$72 [42:22] = live_returns1;
+      \$74 [21:0] = live_returns0;
     end
     if (snapshot1) begin
-      \$72 [63:43] = live_returns2;
+      \$74 [42:22] = live_returns1;
+    end
+    if (snapshot2) begin
+      \$74 [63:43] = live_returns2;
     end
     if (rst) begin
-      \$72  = 64'h0000000000000000;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = total_returns1[20:0];
-    if (clear0) begin
-      \$73  = 21'h000000;
-    end
-    if (rst) begin
-      \$73  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$74  = total_returns1[21];
-    if (rst) begin
-      \$74  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$75  = total_returns2[20:0];
+    \$75  = total_returns1[20:0];
     if (clear1) begin
       \$75  = 21'h000000;
     end
-    if (rst) begin
-      \$75  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = total_returns2[21];
+    \$76  = total_returns1[21];
     if (rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = promotions;
-    if (rst) begin
-      \$77  = 1'h0;
+    \$77  = total_returns2[20:0];
+    if (clear2) begin
+      \$77  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = total_promotions0[21:0];
-    if (clear) begin
-      \$78  = 22'h000000;
-    end
+    \$78  = total_returns2[21];
     if (rst) begin
-      \$78  = 22'h000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = total_promotions0[22];
+    \$79  = promotions;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = promotions_value;
-    if (snapshot) begin
-      \$80 [21:0] = live_promotions0;
+    \$80  = total_promotions0[21:0];
+    if (clear0) begin
+      \$80  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = total_promotions0[22];
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = promotions_value;
     if (snapshot0) begin
-      \$80 [42:22] = live_promotions1;
+      \$82 [21:0] = live_promotions0;
     end
     if (snapshot1) begin
-      \$80 [63:43] = live_promotions2;
+      \$82 [42:22] = live_promotions1;
+    end
+    if (snapshot2) begin
+      \$82 [63:43] = live_promotions2;
     end
     if (rst) begin
-      \$80  = 64'h0000000000000000;
+      \$82  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = total_promotions1[20:0];
-    if (clear0) begin
-      \$81  = 21'h000000;
-    end
-    if (rst) begin
-      \$81  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = total_promotions1[21];
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = total_promotions2[20:0];
+    \$83  = total_promotions1[20:0];
     if (clear1) begin
       \$83  = 21'h000000;
     end
-    if (rst) begin
-      \$83  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = total_promotions2[21];
+    \$84  = total_promotions1[21];
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = demotions;
-    if (rst) begin
-      \$85  = 1'h0;
+    \$85  = total_promotions2[20:0];
+    if (clear2) begin
+      \$85  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = total_demotions0[21:0];
-    if (clear) begin
-      \$86  = 22'h000000;
-    end
+    \$86  = total_promotions2[21];
     if (rst) begin
-      \$86  = 22'h000000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = total_demotions0[22];
+    \$87  = demotions;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = demotions_value;
-    if (snapshot) begin
-      \$88 [21:0] = live_demotions0;
+    \$88  = total_demotions0[21:0];
+    if (clear0) begin
+      \$88  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = total_demotions0[22];
+    if (rst) begin
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$90  = demotions_value;
     if (snapshot0) begin
-      \$88 [42:22] = live_demotions1;
+      \$90 [21:0] = live_demotions0;
     end
     if (snapshot1) begin
-      \$88 [63:43] = live_demotions2;
+      \$90 [42:22] = live_demotions1;
+    end
+    if (snapshot2) begin
+      \$90 [63:43] = live_demotions2;
     end
     if (rst) begin
-      \$88  = 64'h0000000000000000;
+      \$90  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total_demotions1[20:0];
-    if (clear0) begin
-      \$89  = 21'h000000;
-    end
-    if (rst) begin
-      \$89  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = total_demotions1[21];
-    if (rst) begin
-      \$90  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = total_demotions2[20:0];
+    \$91  = total_demotions1[20:0];
     if (clear1) begin
       \$91  = 21'h000000;
     end
-    if (rst) begin
-      \$91  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = total_demotions2[21];
+    \$92  = total_demotions1[21];
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = index_errors;
-    if (rst) begin
-      \$93  = 2'h0;
+    \$93  = total_demotions2[20:0];
+    if (clear2) begin
+      \$93  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = total_index_errors0[21:0];
-    if (clear) begin
-      \$94  = 22'h000000;
-    end
+    \$94  = total_demotions2[21];
     if (rst) begin
-      \$94  = 22'h000000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = total_index_errors0[22];
+    \$95  = index_errors;
     if (rst) begin
-      \$95  = 1'h0;
+      \$95  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = index_errors_value;
-    if (snapshot) begin
-      \$96 [21:0] = live_index_errors0;
+    \$96  = total_index_errors0[21:0];
+    if (clear0) begin
+      \$96  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = total_index_errors0[22];
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = index_errors_value;
     if (snapshot0) begin
-      \$96 [42:22] = live_index_errors1;
+      \$98 [21:0] = live_index_errors0;
     end
     if (snapshot1) begin
-      \$96 [63:43] = live_index_errors2;
+      \$98 [42:22] = live_index_errors1;
+    end
+    if (snapshot2) begin
+      \$98 [63:43] = live_index_errors2;
     end
     if (rst) begin
-      \$96  = 64'h0000000000000000;
+      \$98  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = total_index_errors1[20:0];
-    if (clear0) begin
-      \$97  = 21'h000000;
-    end
-    if (rst) begin
-      \$97  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = total_index_errors1[21];
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$99  = total_index_errors2[20:0];
+    \$99  = total_index_errors1[20:0];
     if (clear1) begin
       \$99  = 21'h000000;
     end
-    if (rst) begin
-      \$99  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = total_index_errors2[21];
+    \$100  = total_index_errors1[21];
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = cycles;
-    if (rst) begin
-      \$101  = 1'h0;
+    \$101  = total_index_errors2[20:0];
+    if (clear2) begin
+      \$101  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = total_cycles0[21:0];
-    if (clear) begin
-      \$102  = 22'h000000;
-    end
+    \$102  = total_index_errors2[21];
     if (rst) begin
-      \$102  = 22'h000000;
+      \$102  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = total_cycles0[22];
+    \$103  = cycles;
     if (rst) begin
       \$103  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = cycles_value;
-    if (snapshot) begin
-      \$104 [21:0] = live_cycles0;
+    \$104  = total_cycles0[21:0];
+    if (clear0) begin
+      \$104  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = total_cycles0[22];
+    if (rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = cycles_value;
     if (snapshot0) begin
-      \$104 [42:22] = live_cycles1;
+      \$106 [21:0] = live_cycles0;
     end
     if (snapshot1) begin
-      \$104 [63:43] = live_cycles2;
+      \$106 [42:22] = live_cycles1;
+    end
+    if (snapshot2) begin
+      \$106 [63:43] = live_cycles2;
     end
     if (rst) begin
-      \$104  = 64'h0000000000000000;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = total_cycles1[20:0];
-    if (clear0) begin
-      \$105  = 21'h000000;
-    end
-    if (rst) begin
-      \$105  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = total_cycles1[21];
-    if (rst) begin
-      \$106  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = total_cycles2[20:0];
+    \$107  = total_cycles1[20:0];
     if (clear1) begin
       \$107  = 21'h000000;
     end
-    if (rst) begin
-      \$107  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = total_cycles2[21];
+    \$108  = total_cycles1[21];
     if (rst) begin
       \$108  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = select_cycles;
-    if (rst) begin
-      \$109  = 1'h0;
+    \$109  = total_cycles2[20:0];
+    if (clear2) begin
+      \$109  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = total_select_cycles0[21:0];
-    if (clear) begin
-      \$110  = 22'h000000;
-    end
+    \$110  = total_cycles2[21];
     if (rst) begin
-      \$110  = 22'h000000;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = total_select_cycles0[22];
+    \$111  = select_cycles;
     if (rst) begin
       \$111  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = select_cycles_value;
-    if (snapshot) begin
-      \$112 [21:0] = live_select_cycles0;
+    \$112  = total_select_cycles0[21:0];
+    if (clear0) begin
+      \$112  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = total_select_cycles0[22];
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = select_cycles_value;
     if (snapshot0) begin
-      \$112 [42:22] = live_select_cycles1;
+      \$114 [21:0] = live_select_cycles0;
     end
     if (snapshot1) begin
-      \$112 [63:43] = live_select_cycles2;
+      \$114 [42:22] = live_select_cycles1;
+    end
+    if (snapshot2) begin
+      \$114 [63:43] = live_select_cycles2;
     end
     if (rst) begin
-      \$112  = 64'h0000000000000000;
+      \$114  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = total_select_cycles1[20:0];
-    if (clear0) begin
-      \$113  = 21'h000000;
-    end
-    if (rst) begin
-      \$113  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = total_select_cycles1[21];
-    if (rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = total_select_cycles2[20:0];
+    \$115  = total_select_cycles1[20:0];
     if (clear1) begin
       \$115  = 21'h000000;
     end
-    if (rst) begin
-      \$115  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = total_select_cycles2[21];
+    \$116  = total_select_cycles1[21];
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = input_idle;
-    if (rst) begin
-      \$117  = 1'h0;
+    \$117  = total_select_cycles2[20:0];
+    if (clear2) begin
+      \$117  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = total_input_idle0[21:0];
-    if (clear) begin
-      \$118  = 22'h000000;
-    end
+    \$118  = total_select_cycles2[21];
     if (rst) begin
-      \$118  = 22'h000000;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = total_input_idle0[22];
+    \$119  = input_idle;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = input_idle_value;
-    if (snapshot) begin
-      \$120 [21:0] = live_input_idle0;
+    \$120  = total_input_idle0[21:0];
+    if (clear0) begin
+      \$120  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = total_input_idle0[22];
+    if (rst) begin
+      \$121  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = input_idle_value;
     if (snapshot0) begin
-      \$120 [42:22] = live_input_idle1;
+      \$122 [21:0] = live_input_idle0;
     end
     if (snapshot1) begin
-      \$120 [63:43] = live_input_idle2;
+      \$122 [42:22] = live_input_idle1;
+    end
+    if (snapshot2) begin
+      \$122 [63:43] = live_input_idle2;
     end
     if (rst) begin
-      \$120  = 64'h0000000000000000;
+      \$122  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = total_input_idle1[20:0];
-    if (clear0) begin
-      \$121  = 21'h000000;
-    end
-    if (rst) begin
-      \$121  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = total_input_idle1[21];
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = total_input_idle2[20:0];
+    \$123  = total_input_idle1[20:0];
     if (clear1) begin
       \$123  = 21'h000000;
     end
-    if (rst) begin
-      \$123  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = total_input_idle2[21];
+    \$124  = total_input_idle1[21];
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = bank_stall;
-    if (rst) begin
-      \$125  = 1'h0;
+    \$125  = total_input_idle2[20:0];
+    if (clear2) begin
+      \$125  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total_bank_stall0[21:0];
-    if (clear) begin
-      \$126  = 22'h000000;
-    end
+    \$126  = total_input_idle2[21];
     if (rst) begin
-      \$126  = 22'h000000;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = total_bank_stall0[22];
+    \$127  = bank_stall;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = bank_stall_value;
-    if (snapshot) begin
-      \$128 [21:0] = live_bank_stall0;
+    \$128  = total_bank_stall0[21:0];
+    if (clear0) begin
+      \$128  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = total_bank_stall0[22];
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = bank_stall_value;
     if (snapshot0) begin
-      \$128 [42:22] = live_bank_stall1;
+      \$130 [21:0] = live_bank_stall0;
     end
     if (snapshot1) begin
-      \$128 [63:43] = live_bank_stall2;
+      \$130 [42:22] = live_bank_stall1;
+    end
+    if (snapshot2) begin
+      \$130 [63:43] = live_bank_stall2;
     end
     if (rst) begin
-      \$128  = 64'h0000000000000000;
+      \$130  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = total_bank_stall1[20:0];
-    if (clear0) begin
-      \$129  = 21'h000000;
-    end
-    if (rst) begin
-      \$129  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = total_bank_stall1[21];
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$131  = total_bank_stall2[20:0];
+    \$131  = total_bank_stall1[20:0];
     if (clear1) begin
       \$131  = 21'h000000;
     end
-    if (rst) begin
-      \$131  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = total_bank_stall2[21];
+    \$132  = total_bank_stall1[21];
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = split_beats;
-    if (rst) begin
-      \$133  = 1'h0;
+    \$133  = total_bank_stall2[20:0];
+    if (clear2) begin
+      \$133  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = total_split_beats0[21:0];
-    if (clear) begin
-      \$134  = 22'h000000;
-    end
+    \$134  = total_bank_stall2[21];
     if (rst) begin
-      \$134  = 22'h000000;
+      \$134  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = total_split_beats0[22];
+    \$135  = split_beats;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = split_beats_value;
-    if (snapshot) begin
-      \$136 [21:0] = live_split_beats0;
+    \$136  = total_split_beats0[21:0];
+    if (clear0) begin
+      \$136  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = total_split_beats0[22];
+    if (rst) begin
+      \$137  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = split_beats_value;
     if (snapshot0) begin
-      \$136 [42:22] = live_split_beats1;
+      \$138 [21:0] = live_split_beats0;
     end
     if (snapshot1) begin
-      \$136 [63:43] = live_split_beats2;
+      \$138 [42:22] = live_split_beats1;
+    end
+    if (snapshot2) begin
+      \$138 [63:43] = live_split_beats2;
     end
     if (rst) begin
-      \$136  = 64'h0000000000000000;
+      \$138  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = total_split_beats1[20:0];
-    if (clear0) begin
-      \$137  = 21'h000000;
-    end
-    if (rst) begin
-      \$137  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$138  = total_split_beats1[21];
-    if (rst) begin
-      \$138  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$139  = total_split_beats2[20:0];
+    \$139  = total_split_beats1[20:0];
     if (clear1) begin
       \$139  = 21'h000000;
     end
-    if (rst) begin
-      \$139  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = total_split_beats2[21];
+    \$140  = total_split_beats1[21];
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = output_stall;
-    if (rst) begin
-      \$141  = 1'h0;
+    \$141  = total_split_beats2[20:0];
+    if (clear2) begin
+      \$141  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = total_output_stall0[21:0];
-    if (clear) begin
-      \$142  = 22'h000000;
-    end
+    \$142  = total_split_beats2[21];
     if (rst) begin
-      \$142  = 22'h000000;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = total_output_stall0[22];
+    \$143  = output_stall;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = output_stall_value;
-    if (snapshot) begin
-      \$144 [21:0] = live_output_stall0;
+    \$144  = total_output_stall0[21:0];
+    if (clear0) begin
+      \$144  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = total_output_stall0[22];
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = output_stall_value;
     if (snapshot0) begin
-      \$144 [42:22] = live_output_stall1;
+      \$146 [21:0] = live_output_stall0;
     end
     if (snapshot1) begin
-      \$144 [63:43] = live_output_stall2;
+      \$146 [42:22] = live_output_stall1;
+    end
+    if (snapshot2) begin
+      \$146 [63:43] = live_output_stall2;
     end
     if (rst) begin
-      \$144  = 64'h0000000000000000;
+      \$146  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = total_output_stall1[20:0];
-    if (clear0) begin
-      \$145  = 21'h000000;
-    end
-    if (rst) begin
-      \$145  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$146  = total_output_stall1[21];
-    if (rst) begin
-      \$146  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$147  = total_output_stall2[20:0];
+    \$147  = total_output_stall1[20:0];
     if (clear1) begin
       \$147  = 21'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = total_output_stall1[21];
     if (rst) begin
-      \$147  = 21'h000000;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = total_output_stall2[21];
+    \$149  = total_output_stall2[20:0];
+    if (clear2) begin
+      \$149  = 21'h000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = total_output_stall2[21];
     if (rst) begin
-      \$148  = 1'h0;
+      \$150  = 1'h0;
     end
   end
 endmodule
@@ -9149,7 +9023,7 @@ module hotline_small_dispatcher(rst, input__valid, input__ready, popular__payloa
   assign popular_input_payload[63:0] = word0;
 endmodule
 
-module hotline_small_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_small_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -9162,95 +9036,97 @@ module hotline_small_dispatcher_entry(rst, input__valid, output__ready, input__r
   wire input__ready;
   input [205:0] input__payload;
   wire [205:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [205:0] output__payload;
   reg [205:0] output__payload = 206'h0000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [205:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [205:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [205:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [205:0] \$9 ;
   wire free;
   reg [205:0] skid = 206'h0000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 206'h0000000000000000000000000000000000000000000000000000;
+      \$10  = 206'h0000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_small_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
+module hotline_small_front(rst, input__ready, output__ready, over, clear, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, slots__0, slots__1, slots__2, slots__3, slots__4
 , slots__5, slots__6, slots__7, output__valid, output__payload, answer_valid, answer_front, answer_slot, forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input clear;
-  wire clear;
   output input__ready;
   wire input__ready;
   input output__ready;
   wire output__ready;
   input over;
   wire over;
+  input clear;
+  wire clear;
   input [161:0] input__payload;
   wire [161:0] input__payload;
   input input__valid;
@@ -10599,7 +10475,7 @@ module hotline_small_front(rst, clear, input__ready, output__ready, over, input_
   end
 endmodule
 
-module hotline_small_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__valid, output__payload, clk);
+module hotline_small_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -10612,77 +10488,79 @@ module hotline_small_front_slice(rst, input__ready, output__ready, input__valid,
   wire input__valid;
   input [171:0] input__payload;
   wire [171:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [171:0] output__payload;
   reg [171:0] output__payload = 172'h0000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [171:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [171:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [171:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [171:0] \$9 ;
   wire free;
   reg [171:0] skid = 172'h0000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 172'h0000000000000000000000000000000000000000000;
+      \$10  = 172'h0000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -10747,50 +10625,66 @@ module hotline_small_gather(rst, input__payload, current_moves, next_moves, inpu
   wire \$10 ;
   wire [1:0] \$11 ;
   wire [1:0] \$12 ;
-  reg [11:0] \$13 ;
-  reg [12:0] \$14 ;
-  reg [11:0] \$15 ;
-  reg [12:0] \$16 ;
+  wire [11:0] \$13 ;
+  wire [11:0] \$14 ;
+  wire [11:0] \$15 ;
+  wire [11:0] \$16 ;
   wire [11:0] \$17 ;
-  wire [39:0] \$18 ;
-  wire \$19 ;
+  wire [11:0] \$18 ;
+  wire [11:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire [11:0] \$22 ;
-  wire [39:0] \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [1:0] \$27 ;
-  wire [1:0] \$28 ;
-  wire \$29 ;
+  wire [12:0] \$20 ;
+  wire [12:0] \$21 ;
+  wire [12:0] \$22 ;
+  wire [11:0] \$23 ;
+  wire [11:0] \$24 ;
+  wire [11:0] \$25 ;
+  wire [11:0] \$26 ;
+  wire [11:0] \$27 ;
+  wire [11:0] \$28 ;
+  wire [11:0] \$29 ;
   wire \$3 ;
-  wire [1:0] \$30 ;
-  wire [1:0] \$31 ;
-  reg \$32 ;
-  reg [176:0] \$33 ;
-  reg [1:0] \$34 ;
-  reg [1:0] \$35 ;
-  reg \$36 ;
-  reg [176:0] \$37 ;
-  reg \$38 ;
-  reg [176:0] \$39 ;
+  wire [12:0] \$30 ;
+  wire [12:0] \$31 ;
+  wire [12:0] \$32 ;
+  wire [11:0] \$33 ;
+  wire [39:0] \$34 ;
+  wire \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire [11:0] \$38 ;
+  wire [39:0] \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [176:0] \$41 ;
-  reg [11:0] \$42 ;
-  reg [12:0] \$43 ;
-  reg [11:0] \$44 ;
-  reg [12:0] \$45 ;
-  reg \$46 ;
-  reg [174:0] \$47 ;
-  reg [1:0] \$48 ;
-  reg \$49 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire [1:0] \$43 ;
+  wire [1:0] \$44 ;
+  wire \$45 ;
+  wire [1:0] \$46 ;
+  wire [1:0] \$47 ;
+  reg \$48 ;
+  reg [176:0] \$49 ;
   wire \$5 ;
-  reg [2:0] \$50 ;
-  reg [11:0] \$51 ;
+  reg [1:0] \$50 ;
+  reg [1:0] \$51 ;
+  reg \$52 ;
+  reg [176:0] \$53 ;
+  reg \$54 ;
+  reg [176:0] \$55 ;
+  reg \$56 ;
+  reg [176:0] \$57 ;
+  reg [11:0] \$58 ;
+  reg [12:0] \$59 ;
   wire \$6 ;
+  reg [11:0] \$60 ;
+  reg [12:0] \$61 ;
+  reg \$62 ;
+  reg [174:0] \$63 ;
+  reg [1:0] \$64 ;
+  reg \$65 ;
+  reg [2:0] \$66 ;
+  reg [11:0] \$67 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
@@ -10813,38 +10707,66 @@ module hotline_small_gather(rst, input__payload, current_moves, next_moves, inpu
   reg [176:0] next = 1'h0;
   reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
+  assign \$28  = fetched[168] ? \$26  : \$27 ;
+  assign \$29  = fetched[169] ? \$25  : \$28 ;
+  assign \$30  = fetched[130] ? heads__1[25:13] : heads__1[12:0];
+  assign \$31  = fetched[130] ? heads__0[25:13] : heads__0[12:0];
+  assign \$32  = fetched[129] ? \$30  : \$31 ;
+  assign \$33  = chosen[43] ? answer0[11:0] : front_slot0;
+  assign \$34  = hit0 ? { chosen[39:32], 20'h00000, \$33  } : chosen[39:0];
+  assign \$35  = chosen[81] & hit0;
+  assign \$36  = chosen[43] & chosen[81];
+  assign \$37  = \$36  & answer0[12];
+  assign \$38  = chosen[128] ? answer1[11:0] : front_slot1;
+  assign \$39  = hit1 ? { chosen[124:117], 20'h00000, \$38  } : chosen[124:85];
+  assign \$40  = chosen[166] & hit1;
+  assign \$41  = chosen[128] & chosen[166];
+  assign \$42  = \$41  & answer1[12];
+  assign \$43  = output__valid ? told : 2'h0;
+  assign \$44  = output__valid ? told : 2'h0;
+  assign \$45  = | { \$44 [1], \$43 [0] };
+  assign \$46  = output__valid ? told : 2'h0;
+  assign \$47  = output__valid ? told : 2'h0;
   always @(posedge clk)
-    current_valid <= \$36 ;
+    next_valid <= \$48 ;
   always @(posedge clk)
-    current <= \$37 ;
+    next <= \$49 ;
   always @(posedge clk)
-    fetched_valid <= \$38 ;
+    awaited__0 <= \$50 ;
   always @(posedge clk)
-    fetched <= \$39 ;
+    awaited__1 <= \$51 ;
   always @(posedge clk)
-    chosen_valid <= \$40 ;
+    current_valid <= \$52 ;
   always @(posedge clk)
-    chosen <= \$41 ;
+    current <= \$53 ;
   always @(posedge clk)
-    front_slot0 <= \$42 ;
+    fetched_valid <= \$54 ;
   always @(posedge clk)
-    answer0_0 <= \$43 ;
+    fetched <= \$55 ;
   always @(posedge clk)
-    front_slot1 <= \$44 ;
+    chosen_valid <= \$56 ;
   always @(posedge clk)
-    answer1_0 <= \$45 ;
+    chosen <= \$57 ;
   always @(posedge clk)
-    output__valid <= \$46 ;
+    front_slot0 <= \$58 ;
   always @(posedge clk)
-    output__payload <= \$47 ;
+    answer0_0 <= \$59 ;
   always @(posedge clk)
-    told <= \$48 ;
+    front_slot1 <= \$60 ;
   always @(posedge clk)
-    answer_valid <= \$49 ;
+    answer1_0 <= \$61 ;
   always @(posedge clk)
-    answer_front <= \$50 ;
+    output__valid <= \$62 ;
   always @(posedge clk)
-    answer_slot <= \$51 ;
+    output__payload <= \$63 ;
+  always @(posedge clk)
+    told <= \$64 ;
+  always @(posedge clk)
+    answer_valid <= \$65 ;
+  always @(posedge clk)
+    answer_front <= \$66 ;
+  always @(posedge clk)
+    answer_slot <= \$67 ;
   assign \$1  = ~ output__valid;
   assign chosen_moves = \$1  | output__ready;
   assign \$2  = ~ chosen_valid;
@@ -10862,264 +10784,21 @@ module hotline_small_gather(rst, input__payload, current_moves, next_moves, inpu
   assign \$10  = chosen[128] ? answer1[12] : chosen[166];
   assign \$11  = input__valid ? input__payload[174:173] : 2'h0;
   assign \$12  = input__valid ? input__payload[176:175] : 2'h0;
-  assign \$17  = chosen[43] ? answer0[11:0] : front_slot0;
-  assign \$18  = hit0 ? { chosen[39:32], 20'h00000, \$17  } : chosen[39:0];
-  assign \$19  = chosen[81] & hit0;
-  assign \$20  = chosen[43] & chosen[81];
-  assign \$21  = \$20  & answer0[12];
-  assign \$22  = chosen[128] ? answer1[11:0] : front_slot1;
-  assign \$23  = hit1 ? { chosen[124:117], 20'h00000, \$22  } : chosen[124:85];
-  assign \$24  = chosen[166] & hit1;
-  assign \$25  = chosen[128] & chosen[166];
-  assign \$26  = \$25  & answer1[12];
-  assign \$27  = output__valid ? told : 2'h0;
-  assign \$28  = output__valid ? told : 2'h0;
-  assign \$29  = | { \$28 [1], \$27 [0] };
-  assign \$30  = output__valid ? told : 2'h0;
-  assign \$31  = output__valid ? told : 2'h0;
-  always @(posedge clk)
-    next_valid <= \$32 ;
-  always @(posedge clk)
-    next <= \$33 ;
-  always @(posedge clk)
-    awaited__0 <= \$34 ;
-  always @(posedge clk)
-    awaited__1 <= \$35 ;
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = current_valid;
-    if (next_moves) begin
-      \$36  = next_valid;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = current;
-    if (next_moves) begin
-      \$37  = next;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = fetched_valid;
-    if (current_moves) begin
-      \$38  = 1'h1;
-    end else if (fetched_moves) begin
-      \$38  = 1'h0;
-    end
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = fetched;
-    if (current_moves) begin
-      \$39  = current;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = chosen_valid;
-    if (fetched_moves) begin
-      \$40  = fetched_valid;
-    end
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$41  = chosen;
-    if (fetched_moves) begin
-      \$41  = fetched;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = front_slot0;
-    if (fetched_moves) begin
-      \$42  = \$13 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = answer0_0;
-    if (fetched_moves) begin
-      \$43  = \$14 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$44  = front_slot1;
-    if (fetched_moves) begin
-      \$44  = \$15 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$45  = answer1_0;
-    if (fetched_moves) begin
-      \$45  = \$16 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = output__valid;
-    if (chosen_moves) begin
-      \$46  = chosen_valid;
-    end
-    if (rst) begin
-      \$46  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$47  = output__payload;
-    if (chosen_moves) begin
-      \$47 [172] = chosen[170];
-      \$47 [173] = chosen[171];
-      \$47 [174] = chosen[172];
-      \$47 [39:0] = \$18 ;
-      \$47 [40] = chosen[40];
-      \$47 [41] = chosen[41];
-      \$47 [42] = chosen[42];
-      \$47 [43] = hit0;
-      \$47 [44] = chosen[43];
-      \$47 [45] = chosen[44];
-      \$47 [46] = chosen[45];
-      \$47 [81:47] = chosen[80:46];
-      \$47 [85:83] = chosen[84:82];
-      \$47 [82] = \$19 ;
-      \$47 [125:86] = \$23 ;
-      \$47 [126] = chosen[125];
-      \$47 [127] = chosen[126];
-      \$47 [128] = chosen[127];
-      \$47 [129] = hit1;
-      \$47 [130] = chosen[128];
-      \$47 [131] = chosen[129];
-      \$47 [132] = chosen[130];
-      \$47 [167:133] = chosen[165:131];
-      \$47 [171:169] = chosen[169:167];
-      \$47 [168] = \$24 ;
-    end
-    if (rst) begin
-      \$47  = 175'h00000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$48  = told;
-    if (chosen_moves) begin
-      \$48 [0] = \$21 ;
-      \$48 [1] = \$26 ;
-    end
-    if (rst) begin
-      \$48  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$49  = \$29 ;
-    if (rst) begin
-      \$49  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = answer_front;
-    if (\$30 [1]) begin
-      \$50  = output__payload[171:169];
-    end
-    if (\$31 [0]) begin
-      \$50  = output__payload[85:83];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = answer_slot;
-    if (\$30 [1]) begin
-      \$51  = output__payload[97:86];
-    end
-    if (\$31 [0]) begin
-      \$51  = output__payload[11:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[84:82])
-      3'h0:
-          \$13  = slots__0;
-      3'h1:
-          \$13  = slots__1;
-      3'h2:
-          \$13  = slots__2;
-      3'h3:
-          \$13  = slots__3;
-      3'h4:
-          \$13  = slots__4;
-      3'h5:
-          \$13  = slots__5;
-      3'h6:
-          \$13  = slots__6;
-      3'h7:
-          \$13  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[44], fetched[45] })
-      2'h0:
-          \$14  = heads__0[12:0];
-      2'h1:
-          \$14  = heads__0[25:13];
-      2'h2:
-          \$14  = heads__1[12:0];
-      2'h3:
-          \$14  = heads__1[25:13];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[169:167])
-      3'h0:
-          \$15  = slots__0;
-      3'h1:
-          \$15  = slots__1;
-      3'h2:
-          \$15  = slots__2;
-      3'h3:
-          \$15  = slots__3;
-      3'h4:
-          \$15  = slots__4;
-      3'h5:
-          \$15  = slots__5;
-      3'h6:
-          \$15  = slots__6;
-      3'h7:
-          \$15  = slots__7;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[129], fetched[130] })
-      2'h0:
-          \$16  = heads__0[12:0];
-      2'h1:
-          \$16  = heads__0[25:13];
-      2'h2:
-          \$16  = heads__1[12:0];
-      2'h3:
-          \$16  = heads__1[25:13];
-    endcase
-  end
+  assign \$13  = fetched[82] ? slots__7 : slots__6;
+  assign \$14  = fetched[82] ? slots__5 : slots__4;
+  assign \$15  = fetched[83] ? \$13  : \$14 ;
+  assign \$16  = fetched[82] ? slots__3 : slots__2;
+  assign \$17  = fetched[82] ? slots__1 : slots__0;
+  assign \$18  = fetched[83] ? \$16  : \$17 ;
+  assign \$19  = fetched[84] ? \$15  : \$18 ;
+  assign \$20  = fetched[45] ? heads__1[25:13] : heads__1[12:0];
+  assign \$21  = fetched[45] ? heads__0[25:13] : heads__0[12:0];
+  assign \$22  = fetched[44] ? \$20  : \$21 ;
+  assign \$23  = fetched[167] ? slots__7 : slots__6;
+  assign \$24  = fetched[167] ? slots__5 : slots__4;
+  assign \$25  = fetched[168] ? \$23  : \$24 ;
+  assign \$26  = fetched[167] ? slots__3 : slots__2;
+  assign \$27  = fetched[167] ? slots__1 : slots__0;
   always @* begin
     if (starts_blocks) begin end
     answer0 = 13'h0000;
@@ -11150,310 +10829,616 @@ module hotline_small_gather(rst, input__payload, current_moves, next_moves, inpu
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = next_valid;
+    \$48  = next_valid;
     if (input__ready) begin
-      \$32  = input__valid;
+      \$48  = input__valid;
     end
     if (rst) begin
-      \$32  = 1'h0;
+      \$48  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = next;
+    \$49  = next;
     if (input__ready) begin
-      \$33  = input__payload;
+      \$49  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = awaited__0;
+    \$50  = awaited__0;
     if (input__ready) begin
-      \$34  = \$11 ;
+      \$50  = \$11 ;
     end
     if (rst) begin
-      \$34  = 2'h0;
+      \$50  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$35  = awaited__1;
+    \$51  = awaited__1;
     if (input__ready) begin
-      \$35  = \$12 ;
+      \$51  = \$12 ;
     end
     if (rst) begin
-      \$35  = 2'h0;
+      \$51  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$52  = current_valid;
+    if (next_moves) begin
+      \$52  = next_valid;
+    end
+    if (rst) begin
+      \$52  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$53  = current;
+    if (next_moves) begin
+      \$53  = next;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$54  = fetched_valid;
+    if (current_moves) begin
+      \$54  = 1'h1;
+    end else if (fetched_moves) begin
+      \$54  = 1'h0;
+    end
+    if (rst) begin
+      \$54  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$55  = fetched;
+    if (current_moves) begin
+      \$55  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = chosen_valid;
+    if (fetched_moves) begin
+      \$56  = fetched_valid;
+    end
+    if (rst) begin
+      \$56  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = chosen;
+    if (fetched_moves) begin
+      \$57  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = front_slot0;
+    if (fetched_moves) begin
+      \$58  = \$19 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = answer0_0;
+    if (fetched_moves) begin
+      \$59  = \$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = front_slot1;
+    if (fetched_moves) begin
+      \$60  = \$29 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$61  = answer1_0;
+    if (fetched_moves) begin
+      \$61  = \$32 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$62  = output__valid;
+    if (chosen_moves) begin
+      \$62  = chosen_valid;
+    end
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$63  = output__payload;
+    if (chosen_moves) begin
+      \$63 [172] = chosen[170];
+      \$63 [173] = chosen[171];
+      \$63 [174] = chosen[172];
+      \$63 [39:0] = \$34 ;
+      \$63 [40] = chosen[40];
+      \$63 [41] = chosen[41];
+      \$63 [42] = chosen[42];
+      \$63 [43] = hit0;
+      \$63 [44] = chosen[43];
+      \$63 [45] = chosen[44];
+      \$63 [46] = chosen[45];
+      \$63 [81:47] = chosen[80:46];
+      \$63 [85:83] = chosen[84:82];
+      \$63 [82] = \$35 ;
+      \$63 [125:86] = \$39 ;
+      \$63 [126] = chosen[125];
+      \$63 [127] = chosen[126];
+      \$63 [128] = chosen[127];
+      \$63 [129] = hit1;
+      \$63 [130] = chosen[128];
+      \$63 [131] = chosen[129];
+      \$63 [132] = chosen[130];
+      \$63 [167:133] = chosen[165:131];
+      \$63 [171:169] = chosen[169:167];
+      \$63 [168] = \$40 ;
+    end
+    if (rst) begin
+      \$63  = 175'h00000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$64  = told;
+    if (chosen_moves) begin
+      \$64 [0] = \$37 ;
+      \$64 [1] = \$42 ;
+    end
+    if (rst) begin
+      \$64  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = \$45 ;
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = answer_front;
+    if (\$46 [1]) begin
+      \$66  = output__payload[171:169];
+    end
+    if (\$47 [0]) begin
+      \$66  = output__payload[85:83];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$67  = answer_slot;
+    if (\$46 [1]) begin
+      \$67  = output__payload[97:86];
+    end
+    if (\$47 [0]) begin
+      \$67  = output__payload[11:0];
     end
   end
 endmodule
 
-module hotline_small_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
+module hotline_small_hasher(rst, input__ready, keys_output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  output enable;
-  wire enable;
-  input output__ready;
-  wire output__ready;
-  output [161:0] output__payload;
-  wire [161:0] output__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
+  output input__ready;
+  wire input__ready;
+  input keys_output__ready;
+  wire keys_output__ready;
   input input__valid;
   wire input__valid;
   input [89:0] input__payload;
   wire [89:0] input__payload;
+  output [161:0] output__payload;
+  wire [161:0] output__payload;
+  output output__valid;
+  wire output__valid;
   input clk;
   wire clk;
-  wire \$1 ;
-  reg \$10 ;
-  reg [89:0] \$11 ;
-  reg \$12 ;
-  reg [89:0] \$13 ;
-  reg \$14 ;
-  reg [89:0] \$15 ;
-  reg \$16 ;
-  reg [89:0] \$17 ;
-  reg \$18 ;
-  reg [89:0] \$19 ;
+  reg \$1 ;
   reg \$2 ;
-  reg [89:0] \$3 ;
+  reg \$3 ;
   reg \$4 ;
-  reg [89:0] \$5 ;
+  reg \$5 ;
   reg \$6 ;
-  reg [89:0] \$7 ;
+  reg \$7 ;
   reg \$8 ;
-  reg [89:0] \$9 ;
-  reg [89:0] beat0 = 90'h00000000000000000000000;
-  reg [89:0] beat1 = 90'h00000000000000000000000;
-  reg [89:0] beat2 = 90'h00000000000000000000000;
-  reg [89:0] beat3 = 90'h00000000000000000000000;
-  reg [89:0] beat4 = 90'h00000000000000000000000;
-  reg [89:0] beat5 = 90'h00000000000000000000000;
-  reg [89:0] beat6 = 90'h00000000000000000000000;
-  reg [89:0] beat7 = 90'h00000000000000000000000;
-  reg [89:0] beat8 = 1'h0;
+  reg \$9 ;
+  (* init = 1'h0 *)
+  wire [89:0] beats_output__payload;
+  wire enable;
   wire [35:0] key;
+  reg keys_input__valid = 1'h0;
+  wire [71:0] keys_output__payload;
+  wire [71:0] keys_write__data;
   wire [35:0] lane1_mixed;
   wire [35:0] mixed;
-  reg valid0 = 1'h0;
-  reg valid1 = 1'h0;
-  reg valid2 = 1'h0;
-  reg valid3 = 1'h0;
-  reg valid4 = 1'h0;
-  reg valid5 = 1'h0;
-  reg valid6 = 1'h0;
-  reg valid7 = 1'h0;
-  assign \$1  = ~ output__valid;
-  assign enable = \$1  | output__ready;
+  wire output__ready;
+  wire taken;
+  reg taken0 = 1'h0;
+  reg taken1 = 1'h0;
+  reg taken2 = 1'h0;
+  reg taken3 = 1'h0;
+  reg taken4 = 1'h0;
+  reg taken5 = 1'h0;
+  reg taken6 = 1'h0;
+  reg taken7 = 1'h0;
+  assign taken = input__valid & input__ready;
+  assign output__ready = output__valid & keys_output__ready;
   always @(posedge clk)
-    valid0 <= \$2 ;
+    taken0 <= \$1 ;
   always @(posedge clk)
-    beat0 <= \$3 ;
+    taken1 <= \$2 ;
   always @(posedge clk)
-    valid1 <= \$4 ;
+    taken2 <= \$3 ;
   always @(posedge clk)
-    beat1 <= \$5 ;
+    taken3 <= \$4 ;
   always @(posedge clk)
-    valid2 <= \$6 ;
+    taken4 <= \$5 ;
   always @(posedge clk)
-    beat2 <= \$7 ;
+    taken5 <= \$6 ;
   always @(posedge clk)
-    valid3 <= \$8 ;
+    taken6 <= \$7 ;
   always @(posedge clk)
-    beat3 <= \$9 ;
+    taken7 <= \$8 ;
   always @(posedge clk)
-    valid4 <= \$10 ;
-  always @(posedge clk)
-    beat4 <= \$11 ;
-  always @(posedge clk)
-    valid5 <= \$12 ;
-  always @(posedge clk)
-    beat5 <= \$13 ;
-  always @(posedge clk)
-    valid6 <= \$14 ;
-  always @(posedge clk)
-    beat6 <= \$15 ;
-  always @(posedge clk)
-    valid7 <= \$16 ;
-  always @(posedge clk)
-    beat7 <= \$17 ;
-  always @(posedge clk)
-    output__valid <= \$18 ;
-  always @(posedge clk)
-    beat8 <= \$19 ;
+    keys_input__valid <= \$9 ;
+  hotline_small_hasher_beats beats (
+    .clk(clk),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(output__ready),
+    .rst(rst),
+    .write__data(input__payload)
+  );
+  hotline_small_hasher_keys keys (
+    .clk(clk),
+    .input__valid(keys_input__valid),
+    .output__payload(keys_output__payload),
+    .output__ready(keys_output__ready),
+    .output__valid(output__valid),
+    .rst(rst),
+    .write__data(keys_write__data)
+  );
   hotline_small_key_hash lane0 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[39:32], input__payload[27:0] }),
     .mixed(mixed),
     .rst(rst)
   );
   hotline_small_key_hash lane1 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key({ input__payload[82:75], input__payload[70:43] }),
     .mixed(lane1_mixed),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$2  = valid0;
-    if (enable) begin
-      \$2  = input__valid;
+    \$1  = taken;
+    if (rst) begin
+      \$1  = 1'h0;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = taken0;
     if (rst) begin
       \$2  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = beat0;
-    if (enable) begin
-      \$3  = input__payload;
+    \$3  = taken1;
+    if (rst) begin
+      \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = valid1;
-    if (enable) begin
-      \$4  = valid0;
-    end
+    \$4  = taken2;
     if (rst) begin
       \$4  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = beat1;
-    if (enable) begin
-      \$5  = beat0;
+    \$5  = taken3;
+    if (rst) begin
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = valid2;
-    if (enable) begin
-      \$6  = valid1;
-    end
+    \$6  = taken4;
     if (rst) begin
       \$6  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = beat2;
-    if (enable) begin
-      \$7  = beat1;
+    \$7  = taken5;
+    if (rst) begin
+      \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = valid3;
-    if (enable) begin
-      \$8  = valid2;
-    end
+    \$8  = taken6;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = beat3;
-    if (enable) begin
-      \$9  = beat2;
+    \$9  = taken7;
+    if (rst) begin
+      \$9  = 1'h0;
     end
   end
+  assign enable = 1'h1;
+  assign key = { input__payload[39:32], input__payload[27:0] };
+  assign keys_write__data[71:36] = lane1_mixed;
+  assign keys_write__data[35:0] = mixed;
+  assign output__payload[161:90] = keys_output__payload;
+  assign output__payload[89:0] = beats_output__payload;
+endmodule
+
+module hotline_small_hasher_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [89:0] output__payload;
+  wire [89:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [89:0] write__data;
+  wire [89:0] write__data;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg output__valid = 1'h0;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [89:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [89:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$10  = valid4;
-    if (enable) begin
-      \$10  = valid3;
-    end
+    \$10  = fetched;
     if (rst) begin
       \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = beat4;
-    if (enable) begin
-      \$11  = beat3;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = valid5;
-    if (enable) begin
-      \$12  = valid4;
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$12  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = beat5;
-    if (enable) begin
-      \$13  = beat4;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
+    end
+    if (rst) begin
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = valid6;
-    if (enable) begin
-      \$14  = valid5;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
     end
     if (rst) begin
       \$14  = 1'h0;
     end
   end
+endmodule
+
+module hotline_small_hasher_keys(rst, output__payload, output__ready, write__data, input__valid, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  output [71:0] output__payload;
+  wire [71:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [71:0] write__data;
+  wire [71:0] write__data;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [71:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [71:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$15  = beat6;
-    if (enable) begin
-      \$15  = beat5;
+    \$10  = fetched;
+    if (rst) begin
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = valid7;
-    if (enable) begin
-      \$16  = valid6;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$16  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = beat7;
-    if (enable) begin
-      \$17  = beat6;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = output__valid;
-    if (enable) begin
-      \$18  = valid7;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
     end
     if (rst) begin
-      \$18  = 1'h0;
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = beat8;
-    if (enable) begin
-      \$19  = beat7;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
-  assign key = { input__payload[39:32], input__payload[27:0] };
-  assign output__payload[161:126] = lane1_mixed;
-  assign output__payload[125:90] = mixed;
-  assign output__payload[89:0] = beat8;
 endmodule
 
 module hotline_small_interrupt(rst, causes, acknowledged, irq, clk);
@@ -11508,7 +11493,7 @@ module hotline_small_interrupt(rst, causes, acknowledged, irq, clk);
   assign \$1  = { 1'h0, low[2:1] };
 endmodule
 
-module hotline_small_judged(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_small_judged(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -11521,77 +11506,79 @@ module hotline_small_judged(rst, input__valid, output__ready, input__ready, inpu
   wire input__ready;
   input [205:0] input__payload;
   wire [205:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [205:0] output__payload;
   reg [205:0] output__payload = 206'h0000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [205:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [205:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [205:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [205:0] \$9 ;
   wire free;
   reg [205:0] skid = 206'h0000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 206'h0000000000000000000000000000000000000000000000000000;
+      \$10  = 206'h0000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -11960,7 +11947,7 @@ module hotline_small_key_hash(key, clk, rst, mixed, enable);
   assign \$27  = { 9'h000, whole3_summed[17:9] };
 endmodule
 
-module hotline_small_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
+module hotline_small_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__payload, output__valid, input__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -11973,82 +11960,84 @@ module hotline_small_lookup_slice(clk, rst, input__ready, output__ready, input__
   wire output__ready;
   input [144:0] input__payload;
   wire [144:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [144:0] output__payload;
   reg [144:0] output__payload = 145'h0000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input input__valid;
   wire input__valid;
   wire \$1 ;
+  reg [144:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [144:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [144:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [144:0] \$9 ;
   wire free;
   reg [144:0] skid = 145'h0000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 145'h0000000000000000000000000000000000000;
+      \$10  = 145'h0000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_small_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_small_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -12061,77 +12050,79 @@ module hotline_small_nonpopular_slice(clk, rst, input__payload, input__valid, in
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -12258,7 +12249,7 @@ module hotline_small_passes(rst, input__valid, input__ready, output__payload, ou
   end
 endmodule
 
-module hotline_small_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_small_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -12271,85 +12262,86 @@ module hotline_small_popular_slice(clk, rst, input__payload, input__valid, input
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
 module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
-, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk
-, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way
-, pick_tag, bank);
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_referenced, row_in_age, row_in_counters, row_way, entry_write, tag_in, make_hot, slot_in, level, wanted, load, clk, rst, asked
+, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_referenced, row_out_age, row_out_counters, hot_out, tag_out, slot_out, eligible, any_left, pick_way, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -12408,20 +12400,20 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_hot;
-  wire [3:0] row_in_hot;
   input [3:0] row_in_referenced;
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
   input [31:0] row_in_counters;
   wire [31:0] row_in_counters;
-  input [139:0] row_in_tags;
-  wire [139:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
+  input entry_write;
+  wire entry_write;
+  input [34:0] tag_in;
+  wire [34:0] tag_in;
+  input make_hot;
+  wire make_hot;
   input [11:0] slot_in;
   wire [11:0] slot_in;
   input [8:0] level;
@@ -12436,10 +12428,6 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [2:0] wanted;
   input load;
   wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -12466,16 +12454,16 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_hot;
-  wire [3:0] row_out_hot;
   output [3:0] row_out_referenced;
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
   output [31:0] row_out_counters;
   wire [31:0] row_out_counters;
-  output [139:0] row_out_tags;
-  wire [139:0] row_out_tags;
+  output [3:0] hot_out;
+  wire [3:0] hot_out;
+  output [34:0] tag_out;
+  wire [34:0] tag_out;
   output [11:0] slot_out;
   wire [11:0] slot_out;
   output [2:0] eligible;
@@ -12484,29 +12472,39 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire any_left;
   output [1:0] pick_way;
   wire [1:0] pick_way;
-  output [34:0] pick_tag;
-  wire [34:0] pick_tag;
   input bank;
   wire bank;
   wire \$1 ;
-  reg [6:0] \$10 ;
-  reg [1:0] \$11 ;
-  reg [25:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [47:0] \$15 ;
-  wire [35:0] \$16 ;
-  wire [35:0] \$17 ;
-  wire [35:0] \$18 ;
-  wire [35:0] \$19 ;
+  reg \$10 ;
+  reg \$11 ;
+  reg [1:0] \$12 ;
+  reg \$13 ;
+  reg [34:0] \$14 ;
+  reg \$15 ;
+  reg [11:0] \$16 ;
+  reg [8:0] \$17 ;
+  reg [2:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg \$20 ;
+  reg [43:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [25:0] \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire [47:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
   wire [7:0] \$4 ;
   wire [8:0] \$5 ;
   wire [7:0] \$6 ;
   wire [8:0] \$7 ;
   reg \$8 ;
-  reg [43:0] \$9 ;
+  reg [9:0] \$9 ;
   wire answer_hit;
   wire [11:0] answer_slot;
   wire [1:0] freed;
@@ -12525,22 +12523,40 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [139:0] row_in__tags;
+  (* init = 1'h0 *)
   wire [3:0] row_in__valid;
   wire [34:0] tag;
-  wire tracker_updating;
-  wire update_ready;
-  (* init = 2'h0 *)
-  wire [43:0] updates_head;
-  wire updates_head_valid;
+  reg tracker_clear = 1'h0;
+  reg tracker_entry_write = 2'h0;
+  reg [8:0] tracker_level = 12'h000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
+  reg tracker_load = 3'h0;
+  reg tracker_make_hot = 35'h000000000;
+  reg tracker_row_access = 1'h0;
+  reg [9:0] tracker_row_set = 1'h0;
+  reg [1:0] tracker_row_way = 2'h0;
+  reg tracker_row_write = 10'h000;
+  reg [11:0] tracker_slot_write__data = 1'h0;
+  reg [34:0] tracker_tag_in = 1'h0;
+  wire tracker_updating;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  reg [2:0] tracker_wanted = 9'h000;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [43:0] updates_head;
+  wire updates_head_valid;
+  (* init = 1'h0 *)
   wire updates_pop;
   wire valid;
   assign \$1  = ~ next_valid;
@@ -12555,15 +12571,39 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
   assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    next_valid <= \$8 ;
+    tracker_row_access <= \$8 ;
   always @(posedge clk)
-    next_update <= \$9 ;
+    tracker_row_set <= \$9 ;
   always @(posedge clk)
-    margin <= \$10 ;
+    tracker_row_write <= \$10 ;
   always @(posedge clk)
-    needed <= \$11 ;
+    tracker_clear <= \$11 ;
   always @(posedge clk)
-    heads <= \$12 ;
+    tracker_row_way <= \$12 ;
+  always @(posedge clk)
+    tracker_entry_write <= \$13 ;
+  always @(posedge clk)
+    tracker_tag_in <= \$14 ;
+  always @(posedge clk)
+    tracker_make_hot <= \$15 ;
+  always @(posedge clk)
+    tracker_slot_write__data <= \$16 ;
+  always @(posedge clk)
+    tracker_level <= \$17 ;
+  always @(posedge clk)
+    tracker_wanted <= \$18 ;
+  always @(posedge clk)
+    tracker_load <= \$19 ;
+  always @(posedge clk)
+    next_valid <= \$20 ;
+  always @(posedge clk)
+    next_update <= \$21 ;
+  always @(posedge clk)
+    margin <= \$22 ;
+  always @(posedge clk)
+    needed <= \$23 ;
+  always @(posedge clk)
+    heads <= \$24 ;
   hotline_small_popularity_bank_answers answers (
     ._signature__data_11_0(answer_slot),
     ._signature__data_12(answer_hit),
@@ -12576,15 +12616,15 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .rst(rst)
   );
   hotline_small_popularity_bank_lookups lookups (
+    .asked(asked),
     .clk(clk),
-    .\freed$30 (freed),
+    .\freed$32 (freed),
     .head(tag),
     .head_valid(valid),
     .items__0(tags_0),
     .items__1(tags_1),
     .lanes(scatter),
     .load(pass_load),
-    .push_count(asked),
     .push_valid(take),
     .rank_is__0(rank_is_0),
     .rank_is__1(rank_is_1),
@@ -12592,53 +12632,51 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .rst(rst)
   );
   hotline_small_popularity_bank_tracker tracker (
-    .\258_0_0 (\$13 ),
-    .\265_0_0 (\$14 ),
-    ._signature__data_35_0(\$16 ),
-    ._signature__data_35_0_(\$17 ),
-    ._signature__data_35_0__(\$18 ),
-    ._signature__data_35_0___(\$19 ),
+    .\251_0_0 (\$25 ),
+    .\258_0_0 (\$26 ),
+    ._signature__data_35_35(\$28 ),
+    ._signature__data_35_35_(\$29 ),
+    ._signature__data_35_35__(\$30 ),
+    ._signature__data_35_35___(\$31 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
     .any_left(any_left),
     .bank(bank),
     .budget(budget),
-    .clear(clear),
+    .clear(tracker_clear),
     .clk(clk),
     .eligible(eligible),
+    .entry_write(tracker_entry_write),
     .evicted(evicted),
     .inserted(inserted),
-    .level(level),
-    .load(load),
-    .make_hot(make_hot),
-    .pick_tag(pick_tag),
-    .pick_take(pick_take),
+    .level(tracker_level),
+    .load(tracker_load),
+    .make_hot(tracker_make_hot),
     .returned(returned),
     .revived(revived),
-    .row_access(row_access),
+    .row_access(tracker_row_access),
     .row_in__age(row_in_age),
     .row_in__counters(row_in_counters),
-    .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
-    .row_set(row_set),
-    .row_way(row_way),
-    .row_write(row_write),
+    .row_set(tracker_row_set),
+    .row_way(tracker_row_way),
+    .row_write(tracker_row_write),
     .rst(rst),
     .slot(answer_slot),
     .slot_out(slot_out),
-    .slot_write(slot_write),
-    .slot_write__data(slot_in),
-    .state_read__data(\$15 ),
+    .slot_write__data(tracker_slot_write__data),
+    .state_read__data(\$27 ),
     .tag(tag),
+    .tag_in(tracker_tag_in),
+    .tag_out(tag_out),
     .update_ready(update_ready),
     .update_valid(next_valid),
     .update_weight_etc(next_update),
     .updating(tracker_updating),
     .\valid$3 (valid),
-    .wanted(wanted)
+    .wanted(tracker_wanted)
   );
   hotline_small_popularity_bank_updates updates (
     .clk(clk),
@@ -12662,50 +12700,134 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   );
   always @* begin
     if (starts_blocks) begin end
-    \$8  = next_valid;
-    if (updates_pop) begin
-      \$8  = updates_head_valid;
-    end
+    \$8  = row_access;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = next_update;
+    \$9  = row_set;
+    if (rst) begin
+      \$9  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = row_write;
+    if (rst) begin
+      \$10  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = clear;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = row_way;
+    if (rst) begin
+      \$12  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = entry_write;
+    if (rst) begin
+      \$13  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = tag_in;
+    if (rst) begin
+      \$14  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = make_hot;
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = slot_in;
+    if (rst) begin
+      \$16  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = level;
+    if (rst) begin
+      \$17  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = wanted;
+    if (rst) begin
+      \$18  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = load;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = next_valid;
     if (updates_pop) begin
-      \$9  = updates_head;
+      \$20  = updates_head_valid;
     end
     if (rst) begin
-      \$9  = 44'h00000000000;
+      \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$10  = \$7 [6:0];
+    \$21  = next_update;
+    if (updates_pop) begin
+      \$21  = updates_head;
+    end
     if (rst) begin
-      \$10  = 7'h00;
+      \$21  = 44'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = needed;
+    \$22  = \$7 [6:0];
+    if (rst) begin
+      \$22  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$23  = needed;
     if (advance) begin
-      \$11  = awaited;
+      \$23  = awaited;
     end
     if (rst) begin
-      \$11  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = heads;
+    \$24  = heads;
     if (fetch) begin
-      \$12 [12:0] = heads__0;
-      \$12 [25:13] = heads__1;
+      \$24 [12:0] = heads__0;
+      \$24 [25:13] = heads__1;
     end
     if (rst) begin
-      \$12  = 26'h0000000;
+      \$24  = 26'h0000000;
     end
   end
   assign lanes = scatter;
@@ -12715,18 +12837,15 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   assign items__1 = tags_1;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
-  assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
-  assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$15 [3:0];
-  assign row_out_hot = { \$19 [35], \$18 [35], \$17 [35], \$16 [35] };
-  assign row_out_referenced = \$15 [7:4];
-  assign row_out_age = \$15 [15:8];
-  assign row_out_counters = \$15 [47:16];
-  assign row_out_tags = { \$19 [34:0], \$18 [34:0], \$17 [34:0], \$16 [34:0] };
-  assign pick_way = { \$14 , \$13  };
+  assign row_out_valid = \$27 [3:0];
+  assign row_out_referenced = \$27 [7:4];
+  assign row_out_age = \$27 [15:8];
+  assign row_out_counters = \$27 [47:16];
+  assign hot_out = { \$31 , \$30 , \$29 , \$28  };
+  assign pick_way = { \$26 , \$25  };
 endmodule
 
 module hotline_small_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_12, _signature__data_11_0, pop);
@@ -12844,7 +12963,7 @@ module hotline_small_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_c
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
+module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$32 , head_valid, head, asked, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -12863,37 +12982,44 @@ module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, i
   wire clk;
   input rst;
   wire rst;
-  input [1:0] \freed$30 ;
-  wire [1:0] \freed$30 ;
-  output room;
-  wire room;
+  input [1:0] \freed$32 ;
+  wire [1:0] \freed$32 ;
   output head_valid;
   wire head_valid;
   output [34:0] head;
   wire [34:0] head;
-  output [1:0] push_count;
-  reg [1:0] push_count = 2'h0;
+  output [1:0] asked;
+  reg [1:0] asked = 2'h0;
+  output room;
+  reg room = 1'h1;
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [34:0] \$13 ;
-  reg [34:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [34:0] \$17 ;
+  reg [34:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 35'h000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg asks = 1'h0;
+  (* init = 35'h000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 35'h000000000 *)
   wire [1:0] choice1;
@@ -12902,39 +13028,47 @@ module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, i
   reg [34:0] item1;
   reg [34:0] push__0 = 35'h000000000;
   reg [34:0] push__1 = 35'h000000000;
+  (* init = 2'h0 *)
+  wire [1:0] push_count;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_small_popularity_bank_lookups_queue queue (
     .clk(clk),
     .head(head),
     .head_valid(head_valid),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -12960,52 +13094,57 @@ module hotline_small_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, i
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = \freed$32 ;
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = \freed$30 ;
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
+  assign push_count = asked;
   assign \$1  = choice0[1];
   assign \$2  = choice1[1];
 endmodule
@@ -13138,57 +13277,23 @@ module hotline_small_popularity_bank_lookups_queue(clk, rst, head_valid, head, p
   assign \$10  = head_valid;
 endmodule
 
-module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \258_0_0 , \265_0_0 , state_read__data, slot_out, _signature__data_35_0, _signature__data_35_0_, _signature__data_35_0__, _signature__data_35_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
-, revived, returned, eligible, pick_tag, bank);
+module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \251_0_0 , \258_0_0 , state_read__data, slot_out, _signature__data_35_35, _signature__data_35_35_, _signature__data_35_35__, _signature__data_35_35___
+, row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
+, eligible, tag_out, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [32:0] budget;
   wire [32:0] budget;
   input [7:0] age_period;
   wire [7:0] age_period;
-  input row_access;
-  wire row_access;
-  input [9:0] row_set;
-  wire [9:0] row_set;
-  input row_write;
-  wire row_write;
-  input clear;
-  wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__hot;
-  wire [3:0] row_in__hot;
   input [3:0] row_in__referenced;
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
   input [31:0] row_in__counters;
   wire [31:0] row_in__counters;
-  input [139:0] row_in__tags;
-  wire [139:0] row_in__tags;
-  input [1:0] row_way;
-  wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
-  input [11:0] slot_write__data;
-  wire [11:0] slot_write__data;
-  input [8:0] level;
-  wire [8:0] level;
-  (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
-  (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
-  input [2:0] wanted;
-  wire [2:0] wanted;
-  input load;
-  wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -13203,22 +13308,52 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire updating;
   output any_left;
   wire any_left;
+  output \251_0_0 ;
+  wire \251_0_0 ;
   output \258_0_0 ;
   wire \258_0_0 ;
-  output \265_0_0 ;
-  wire \265_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [11:0] slot_out;
   wire [11:0] slot_out;
-  output [35:0] _signature__data_35_0;
-  wire [35:0] _signature__data_35_0;
-  output [35:0] _signature__data_35_0_;
-  wire [35:0] _signature__data_35_0_;
-  output [35:0] _signature__data_35_0__;
-  wire [35:0] _signature__data_35_0__;
-  output [35:0] _signature__data_35_0___;
-  wire [35:0] _signature__data_35_0___;
+  output _signature__data_35_35;
+  wire _signature__data_35_35;
+  output _signature__data_35_35_;
+  wire _signature__data_35_35_;
+  output _signature__data_35_35__;
+  wire _signature__data_35_35__;
+  output _signature__data_35_35___;
+  wire _signature__data_35_35___;
+  input row_access;
+  wire row_access;
+  input [9:0] row_set;
+  wire [9:0] row_set;
+  input row_write;
+  wire row_write;
+  input clear;
+  wire clear;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input entry_write;
+  wire entry_write;
+  input [34:0] tag_in;
+  wire [34:0] tag_in;
+  input make_hot;
+  wire make_hot;
+  input [11:0] slot_write__data;
+  wire [11:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
   input update_valid;
   wire update_valid;
   input [43:0] update_weight_etc;
@@ -13239,8 +13374,8 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg returned = 1'h0;
   output [2:0] eligible;
   reg [2:0] eligible = 3'h0;
-  output [34:0] pick_tag;
-  reg [34:0] pick_tag;
+  output [34:0] tag_out;
+  reg [34:0] tag_out;
   input bank;
   wire bank;
   wire [9:0] \$1 ;
@@ -13324,23 +13459,23 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  wire [1:0] \$172 ;
-  wire [2:0] \$173 ;
-  wire [3:0] \$174 ;
-  wire [4:0] \$175 ;
-  wire [3:0] \$176 ;
-  wire [3:0] \$177 ;
-  wire [3:0] \$178 ;
+  reg [2:0] \$172 ;
+  wire \$173 ;
+  wire \$174 ;
+  wire \$175 ;
+  wire \$176 ;
+  wire \$177 ;
+  wire \$178 ;
   wire \$179 ;
   wire [3:0] \$18 ;
-  wire \$180 ;
-  wire \$181 ;
+  wire [9:0] \$180 ;
+  wire [3:0] \$181 ;
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
   wire \$185 ;
-  wire [9:0] \$186 ;
-  wire [3:0] \$187 ;
+  wire \$186 ;
+  wire \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire \$19 ;
@@ -13356,63 +13491,63 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire \$199 ;
   wire \$2 ;
   wire \$20 ;
-  wire \$200 ;
-  wire \$201 ;
+  wire [8:0] \$200 ;
+  wire [9:0] \$201 ;
   wire \$202 ;
   wire \$203 ;
-  wire \$204 ;
-  wire \$205 ;
-  wire [8:0] \$206 ;
-  wire [9:0] \$207 ;
-  wire \$208 ;
-  wire \$209 ;
+  wire [8:0] \$204 ;
+  wire [9:0] \$205 ;
+  wire \$206 ;
+  wire [47:0] \$207 ;
+  wire [6:0] \$208 ;
+  wire [6:0] \$209 ;
   wire \$21 ;
-  wire [8:0] \$210 ;
-  wire [9:0] \$211 ;
+  wire \$210 ;
+  wire \$211 ;
   wire \$212 ;
-  wire [47:0] \$213 ;
+  wire \$213 ;
   wire \$214 ;
   wire \$215 ;
   wire \$216 ;
-  wire [35:0] \$217 ;
+  wire \$217 ;
   wire \$218 ;
   wire \$219 ;
   wire \$22 ;
   wire \$220 ;
   wire \$221 ;
-  wire [35:0] \$222 ;
+  wire \$222 ;
   wire \$223 ;
   wire \$224 ;
   wire \$225 ;
   wire \$226 ;
-  wire [35:0] \$227 ;
+  wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
   wire \$230 ;
   wire \$231 ;
-  wire [35:0] \$232 ;
+  wire \$232 ;
   wire \$233 ;
-  wire [6:0] \$234 ;
-  wire [6:0] \$235 ;
-  wire \$236 ;
-  wire \$237 ;
-  wire \$238 ;
-  wire \$239 ;
+  wire [3:0] \$234 ;
+  wire [3:0] \$235 ;
+  wire [3:0] \$236 ;
+  wire [3:0] \$237 ;
+  wire [3:0] \$238 ;
+  wire [3:0] \$239 ;
   wire \$24 ;
-  wire \$240 ;
+  wire [3:0] \$240 ;
   wire [3:0] \$241 ;
   wire [3:0] \$242 ;
   wire [3:0] \$243 ;
   wire [3:0] \$244 ;
   wire [3:0] \$245 ;
-  wire [3:0] \$246 ;
+  wire [4:0] \$246 ;
   wire [3:0] \$247 ;
   wire [3:0] \$248 ;
-  wire [3:0] \$249 ;
+  wire [4:0] \$249 ;
   wire \$25 ;
   wire [3:0] \$250 ;
-  wire [3:0] \$251 ;
+  wire \$251 ;
   wire [3:0] \$252 ;
   wire [4:0] \$253 ;
   wire [3:0] \$254 ;
@@ -13420,93 +13555,86 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire [4:0] \$256 ;
   wire [3:0] \$257 ;
   wire \$258 ;
-  wire [3:0] \$259 ;
+  reg [5:0] \$259 ;
   wire \$26 ;
-  wire [4:0] \$260 ;
-  wire [3:0] \$261 ;
-  wire [3:0] \$262 ;
-  wire [4:0] \$263 ;
-  wire [3:0] \$264 ;
-  wire \$265 ;
-  reg [5:0] \$266 ;
-  reg [44:0] \$267 ;
-  reg [44:0] \$268 ;
-  reg [44:0] \$269 ;
+  reg [44:0] \$260 ;
+  reg [44:0] \$261 ;
+  reg [44:0] \$262 ;
+  reg [44:0] \$263 ;
+  reg [3:0] \$264 ;
+  reg [3:0] \$265 ;
+  reg [34:0] \$266 ;
+  reg [34:0] \$267 ;
+  reg [34:0] \$268 ;
+  reg [34:0] \$269 ;
   wire \$27 ;
-  reg [44:0] \$270 ;
-  reg [3:0] \$271 ;
-  reg [3:0] \$272 ;
-  reg [34:0] \$273 ;
-  reg [34:0] \$274 ;
-  reg [34:0] \$275 ;
-  reg [34:0] \$276 ;
-  reg [2:0] \$277 ;
-  reg [2:0] \$278 ;
-  reg [2:0] \$279 ;
+  reg [2:0] \$270 ;
+  reg [2:0] \$271 ;
+  reg [2:0] \$272 ;
+  reg [2:0] \$273 ;
+  reg [3:0] \$274 ;
+  reg \$275 ;
+  reg \$276 ;
+  reg [11:0] \$277 ;
+  reg [54:0] \$278 ;
+  reg [4:0] \$279 ;
   wire \$28 ;
-  reg [2:0] \$280 ;
-  reg [3:0] \$281 ;
-  reg \$282 ;
-  reg \$283 ;
-  reg [11:0] \$284 ;
-  reg [54:0] \$285 ;
-  reg [4:0] \$286 ;
-  reg [54:0] \$287 ;
-  reg [54:0] \$288 ;
-  reg [54:0] \$289 ;
+  reg [54:0] \$280 ;
+  reg [54:0] \$281 ;
+  reg [54:0] \$282 ;
+  reg [54:0] \$283 ;
+  reg [54:0] \$284 ;
+  reg [3:0] \$285 ;
+  reg [3:0] \$286 ;
+  reg [3:0] \$287 ;
+  reg [3:0] \$288 ;
+  reg [3:0] \$289 ;
   wire \$29 ;
-  reg [54:0] \$290 ;
-  reg [54:0] \$291 ;
+  reg [3:0] \$290 ;
+  reg [3:0] \$291 ;
   reg [3:0] \$292 ;
-  reg [3:0] \$293 ;
-  reg [3:0] \$294 ;
-  reg [3:0] \$295 ;
-  reg [3:0] \$296 ;
-  reg [3:0] \$297 ;
-  reg [3:0] \$298 ;
-  reg [3:0] \$299 ;
+  reg [34:0] \$293 ;
+  reg [34:0] \$294 ;
+  reg [34:0] \$295 ;
+  reg [34:0] \$296 ;
+  reg [2:0] \$297 ;
+  reg [2:0] \$298 ;
+  reg [2:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [34:0] \$300 ;
-  reg [34:0] \$301 ;
-  reg [34:0] \$302 ;
-  reg [34:0] \$303 ;
-  reg [2:0] \$304 ;
-  reg [2:0] \$305 ;
-  reg [2:0] \$306 ;
-  reg [2:0] \$307 ;
-  reg [47:0] \$308 ;
-  reg [3:0] \$309 ;
+  reg [2:0] \$300 ;
+  reg [47:0] \$301 ;
+  reg [3:0] \$302 ;
+  reg [3:0] \$303 ;
+  reg \$304 ;
+  reg [3:0] \$305 ;
+  reg [3:0] \$306 ;
+  reg [3:0] \$307 ;
+  reg [3:0] \$308 ;
+  reg [5:0] \$309 ;
   wire \$31 ;
-  reg [3:0] \$310 ;
-  reg \$311 ;
-  reg [3:0] \$312 ;
-  reg [3:0] \$313 ;
-  reg [3:0] \$314 ;
-  reg [3:0] \$315 ;
-  reg [5:0] \$316 ;
-  reg [48:0] \$317 ;
-  reg [48:0] \$318 ;
-  reg [48:0] \$319 ;
+  reg [48:0] \$310 ;
+  reg [48:0] \$311 ;
+  reg [48:0] \$312 ;
+  reg [4:0] \$313 ;
+  reg [4:0] \$314 ;
+  reg [4:0] \$315 ;
+  reg [3:0] \$316 ;
+  reg \$317 ;
+  reg \$318 ;
+  reg [3:0] \$319 ;
   wire \$32 ;
-  reg [4:0] \$320 ;
-  reg [4:0] \$321 ;
-  reg [4:0] \$322 ;
-  reg [3:0] \$323 ;
+  reg \$320 ;
+  reg [3:0] \$321 ;
+  reg [48:0] \$322 ;
+  reg \$323 ;
   reg \$324 ;
   reg \$325 ;
-  reg [3:0] \$326 ;
-  reg \$327 ;
-  reg [3:0] \$328 ;
-  reg [48:0] \$329 ;
+  reg \$326 ;
+  reg [1:0] \$327 ;
+  reg [2:0] \$328 ;
+  reg [3:0] \$329 ;
   wire \$33 ;
-  reg \$330 ;
-  reg \$331 ;
-  reg \$332 ;
-  reg \$333 ;
-  reg [2:0] \$334 ;
-  reg [3:0] \$335 ;
-  reg [3:0] \$336 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
@@ -13591,11 +13719,10 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [3:0] compared_follows = 4'h0;
   reg [3:0] compared_same = 4'h0;
   reg [3:0] current = 4'h0;
-  reg [3:0] current_hot = 4'h0;
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$101 ;
+  reg [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -13634,6 +13761,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   reg [47:0] read_state = 48'h000000000000;
   wire returns;
   wire revives;
+  reg [1:0] shown_way = 2'h0;
   reg slot_hit = 1'h0;
   wire slot_write__en;
   wire [11:0] slots_addr;
@@ -13649,7 +13777,6 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   wire [35:0] tags0_data;
   wire [35:0] tags0_data_;
   wire [35:0] tags0_data__;
-  (* init = 4'h0 *)
   wire tags0_en;
   wire [9:0] tags1_addr;
   wire [35:0] tags1_data;
@@ -13950,269 +14077,261 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
-  assign \$172  = 1'h0 + \eligible$101 [0];
-  assign \$173  = \$172  + \eligible$101 [1];
-  assign \$174  = \$173  + \eligible$101 [2];
-  assign \$175  = \$174  + \eligible$101 [3];
-  assign \$176  = ~ \$235 [3:0];
-  assign \$177  = current & \$176 ;
-  assign \$178  = current_hot ^ \$235 [3:0];
   assign tags0_addr = tag[9:0] & budget[9:0];
   assign tags1_addr = tag[9:0] & budget[9:0];
   assign tags2_addr = tag[9:0] & budget[9:0];
   assign tags3_addr = tag[9:0] & budget[9:0];
-  assign \$179  = | { hit_ways[3], hit_ways[1] };
-  assign \$180  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[9:0], \$180 , \$179  };
-  assign \$181  = | waits;
-  assign \$182  = ~ \$181 ;
-  assign \$183  = update_entry[0] & \$182 ;
-  assign \$184  = ~ inserts;
-  assign goes = \$183  & \$184 ;
-  assign \$185  = ~ update_entry[0];
-  assign update_ready = goes | \$185 ;
+  assign \$173  = | { hit_ways[3], hit_ways[1] };
+  assign \$174  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[9:0], \$174 , \$173  };
+  assign \$175  = | waits;
+  assign \$176  = ~ \$175 ;
+  assign \$177  = update_entry[0] & \$176 ;
+  assign \$178  = ~ inserts;
+  assign goes = \$177  & \$178 ;
+  assign \$179  = ~ update_entry[0];
+  assign update_ready = goes | \$179 ;
   assign came_set = update_weight_etc[9:0] & budget[9:0];
-  assign \$186  = row_access ? row_set : update_entry[46:37];
-  assign tag_address = inserts ? update_written[46:37] : \$186 ;
+  assign \$180  = row_access ? row_set : update_entry[46:37];
+  assign tag_address = inserts ? update_written[46:37] : \$180 ;
   assign state_address = row_access ? row_set : update_latched[46:37];
-  assign \$187  = hit | fill;
-  assign \$188  = ~ inserts;
-  assign \$189  = unknown & \$188 ;
-  assign \$190  = | chosen_follows;
-  assign \$191  = ~ \$190 ;
-  assign \$192  = update_chosen[0] & \$191 ;
-  assign \$193  = | known;
-  assign \$194  = ~ \$193 ;
-  assign chooses = \$192  & \$194 ;
-  assign \$195  = | chosen_follows;
-  assign \$196  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$197  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$198  = \$196  | \$197 ;
-  assign \$199  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$200  = \$198  | \$199 ;
-  assign \$201  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$202  = \$200  | \$201 ;
-  assign \$203  = | known;
-  assign \$204  = ~ \$203 ;
-  assign finds_none = \$195  ? \$202  : \$204 ;
+  assign \$181  = hit | fill;
+  assign \$182  = ~ inserts;
+  assign \$183  = unknown & \$182 ;
+  assign \$184  = | chosen_follows;
+  assign \$185  = ~ \$184 ;
+  assign \$186  = update_chosen[0] & \$185 ;
+  assign \$187  = | known;
+  assign \$188  = ~ \$187 ;
+  assign chooses = \$186  & \$188 ;
+  assign \$189  = | chosen_follows;
+  assign \$190  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$191  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$192  = \$190  | \$191 ;
+  assign \$193  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$194  = \$192  | \$193 ;
+  assign \$195  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$196  = \$194  | \$195 ;
+  assign \$197  = | known;
+  assign \$198  = ~ \$197 ;
+  assign finds_none = \$189  ? \$196  : \$198 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$205  = | age_period;
-  assign \$206  = written_state[15:8] + 1'h1;
-  assign \$207  = \$206  + 1'h1;
-  assign \$208  = \$207  >= age_period;
-  assign due_later = \$205  & \$208 ;
-  assign \$209  = | age_period;
-  assign \$212  = 10'h001 >= age_period;
-  assign due_anew = \$209  & \$212 ;
+  assign \$199  = | age_period;
+  assign \$200  = written_state[15:8] + 1'h1;
+  assign \$201  = \$200  + 1'h1;
+  assign \$202  = \$201  >= age_period;
+  assign due_later = \$199  & \$202 ;
+  assign \$203  = | age_period;
+  assign \$206  = 10'h001 >= age_period;
+  assign due_anew = \$203  & \$206 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[46:37];
-  assign \$213  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$213  : now[47:0];
+  assign \$207  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$207  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$214  = ~ clear;
-  assign \$215  = row_in__hot[0] & \$214 ;
-  assign \$216  = ~ current_hot[0];
-  assign \$217  = row_write ? { \$215 , row_in__tags[34:0] } : { \$216 , tags0_data__[34:0] };
-  assign tags0_data = row_access ? \$217  : { 1'h0, update_written[36:2] };
-  assign \$218  = row_write | \$235 [0];
-  assign tags0_en = row_access ? \$218  : fill[0];
-  assign \$219  = ~ clear;
-  assign \$220  = row_in__hot[1] & \$219 ;
-  assign \$221  = ~ current_hot[1];
-  assign \$222  = row_write ? { \$220 , row_in__tags[69:35] } : { \$221 , tags1_data__[34:0] };
-  assign tags1_data = row_access ? \$222  : { 1'h0, update_written[36:2] };
-  assign \$223  = row_write | \$235 [1];
-  assign tags1_en = row_access ? \$223  : fill[1];
-  assign \$224  = ~ clear;
-  assign \$225  = row_in__hot[2] & \$224 ;
-  assign \$226  = ~ current_hot[2];
-  assign \$227  = row_write ? { \$225 , row_in__tags[104:70] } : { \$226 , tags2_data__[34:0] };
-  assign tags2_data = row_access ? \$227  : { 1'h0, update_written[36:2] };
-  assign \$228  = row_write | \$235 [2];
-  assign tags2_en = row_access ? \$228  : fill[2];
-  assign \$229  = ~ clear;
-  assign \$230  = row_in__hot[3] & \$229 ;
-  assign \$231  = ~ current_hot[3];
-  assign \$232  = row_write ? { \$230 , row_in__tags[139:105] } : { \$231 , tags3_data__[34:0] };
-  assign tags3_data = row_access ? \$232  : { 1'h0, update_written[36:2] };
-  assign \$233  = row_write | \$235 [3];
-  assign tags3_en = row_access ? \$233  : fill[3];
-  assign \$234  = 1'h1 << row_way;
-  assign \$235  = pick_take ? \$234  : 7'h00;
-  assign \$236  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$236 ;
-  assign \$237  = state_read__data[23:16] >= level;
-  assign \$238  = state_read__data[31:24] >= level;
-  assign \$239  = state_read__data[39:32] >= level;
-  assign \$240  = state_read__data[47:40] >= level;
-  assign \$241  = state_read__data[3:0] & { \$240 , \$239 , \$238 , \$237  };
+  assign \$208  = 1'h1 << row_way;
+  assign \$209  = entry_write ? \$208  : 7'h00;
+  assign \$210  = row_write & clear;
+  assign \$211  = ~ \$210 ;
+  assign \$212  = make_hot & \$211 ;
+  assign tags0_data = row_access ? { \$212 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$213  = row_write & clear;
+  assign \$214  = \$213  | \$209 [0];
+  assign tags0_en = row_access ? \$214  : fill[0];
+  assign \$215  = row_write & clear;
+  assign \$216  = ~ \$215 ;
+  assign \$217  = make_hot & \$216 ;
+  assign tags1_data = row_access ? { \$217 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$218  = row_write & clear;
+  assign \$219  = \$218  | \$209 [1];
+  assign tags1_en = row_access ? \$219  : fill[1];
+  assign \$220  = row_write & clear;
+  assign \$221  = ~ \$220 ;
+  assign \$222  = make_hot & \$221 ;
+  assign tags2_data = row_access ? { \$222 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$223  = row_write & clear;
+  assign \$224  = \$223  | \$209 [2];
+  assign tags2_en = row_access ? \$224  : fill[2];
+  assign \$225  = row_write & clear;
+  assign \$226  = ~ \$225 ;
+  assign \$227  = make_hot & \$226 ;
+  assign tags3_data = row_access ? { \$227 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$228  = row_write & clear;
+  assign \$229  = \$228  | \$209 [3];
+  assign tags3_en = row_access ? \$229  : fill[3];
+  assign slot_write__en = entry_write & make_hot;
+  assign \$230  = state_read__data[23:16] >= level;
+  assign \$231  = state_read__data[31:24] >= level;
+  assign \$232  = state_read__data[39:32] >= level;
+  assign \$233  = state_read__data[47:40] >= level;
+  assign \$234  = state_read__data[3:0] & { \$233 , \$232 , \$231 , \$230  };
+  assign \$235  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+  assign \$236  = state_read__data[3:0] & \$235 ;
+  assign \$237  = \$236  & { \$233 , \$232 , \$231 , \$230  };
+  assign \$238  = ~ { \$233 , \$232 , \$231 , \$230  };
+  assign \$239  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$238 ;
+  assign \$240  = ~ state_read__data[7:4];
+  assign \$241  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$240 ;
   assign \$242  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
   assign \$243  = state_read__data[3:0] & \$242 ;
-  assign \$244  = \$243  & { \$240 , \$239 , \$238 , \$237  };
-  assign \$245  = ~ { \$240 , \$239 , \$238 , \$237  };
-  assign \$246  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$245 ;
-  assign \$247  = ~ state_read__data[7:4];
-  assign \$248  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$247 ;
-  assign \$249  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-  assign \$250  = state_read__data[3:0] & \$249 ;
-  assign \$251  = \$250  & state_read__data[7:4];
+  assign \$244  = \$243  & state_read__data[7:4];
   assign any_left = | current;
+  assign \$245  = ~ current;
+  assign \$246  = \$245  + 1'h1;
+  assign \$247  = current & \$246 [3:0];
+  assign \$248  = ~ current;
+  assign \$249  = \$248  + 1'h1;
+  assign \$250  = current & \$249 [3:0];
+  assign \$251  = | { \$250 [3], \$247 [1] };
   assign \$252  = ~ current;
   assign \$253  = \$252  + 1'h1;
   assign \$254  = current & \$253 [3:0];
   assign \$255  = ~ current;
   assign \$256  = \$255  + 1'h1;
   assign \$257  = current & \$256 [3:0];
-  assign \$258  = | { \$257 [3], \$254 [1] };
-  assign \$259  = ~ current;
-  assign \$260  = \$259  + 1'h1;
-  assign \$261  = current & \$260 [3:0];
-  assign \$262  = ~ current;
-  assign \$263  = \$262  + 1'h1;
-  assign \$264  = current & \$263 [3:0];
-  assign \$265  = | { \$264 [3], \$261 [2] };
+  assign \$258  = | { \$257 [3], \$254 [2] };
   always @(posedge clk)
-    valid <= \$266 ;
+    valid <= \$259 ;
   always @(posedge clk)
-    lookup_latched <= \$267 ;
+    lookup_latched <= \$260 ;
   always @(posedge clk)
-    lookup_compared <= \$268 ;
+    lookup_compared <= \$261 ;
   always @(posedge clk)
-    lookup_matched <= \$269 ;
+    lookup_matched <= \$262 ;
   always @(posedge clk)
-    lookup_addressed <= \$270 ;
+    lookup_addressed <= \$263 ;
   always @(posedge clk)
-    hot_word <= \$271 ;
+    hot_word <= \$264 ;
   always @(posedge clk)
-    hot_ways <= \$272 ;
+    hot_ways <= \$265 ;
   always @(posedge clk)
-    lookup_word0 <= \$273 ;
+    lookup_word0 <= \$266 ;
   always @(posedge clk)
-    lookup_word1 <= \$274 ;
+    lookup_word1 <= \$267 ;
   always @(posedge clk)
-    lookup_word2 <= \$275 ;
+    lookup_word2 <= \$268 ;
   always @(posedge clk)
-    lookup_word3 <= \$276 ;
+    lookup_word3 <= \$269 ;
   always @(posedge clk)
-    lookup_equal0 <= \$277 ;
+    lookup_equal0 <= \$270 ;
   always @(posedge clk)
-    lookup_equal1 <= \$278 ;
+    lookup_equal1 <= \$271 ;
   always @(posedge clk)
-    lookup_equal2 <= \$279 ;
+    lookup_equal2 <= \$272 ;
   always @(posedge clk)
-    lookup_equal3 <= \$280 ;
+    lookup_equal3 <= \$273 ;
   always @(posedge clk)
-    hit_ways <= \$281 ;
+    hit_ways <= \$274 ;
   always @(posedge clk)
-    slot_hit <= \$282 ;
+    slot_hit <= \$275 ;
   always @(posedge clk)
-    answer_hit <= \$283 ;
+    answer_hit <= \$276 ;
   always @(posedge clk)
-    slot <= \$284 ;
+    slot <= \$277 ;
   always @(posedge clk)
-    update_entry <= \$285 ;
+    update_entry <= \$278 ;
   always @(posedge clk)
-    waits <= \$286 ;
+    waits <= \$279 ;
   always @(posedge clk)
-    update_latched <= \$287 ;
+    update_latched <= \$280 ;
   always @(posedge clk)
-    update_compared <= \$288 ;
+    update_compared <= \$281 ;
   always @(posedge clk)
-    update_ranked <= \$289 ;
+    update_ranked <= \$282 ;
   always @(posedge clk)
-    update_chosen <= \$290 ;
+    update_chosen <= \$283 ;
   always @(posedge clk)
-    update_written <= \$291 ;
+    update_written <= \$284 ;
   always @(posedge clk)
-    latched_same <= \$292 ;
+    latched_same <= \$285 ;
   always @(posedge clk)
-    latched_follows <= \$293 ;
+    latched_follows <= \$286 ;
   always @(posedge clk)
-    compared_same <= \$294 ;
+    compared_same <= \$287 ;
   always @(posedge clk)
-    ranked_same <= \$295 ;
+    ranked_same <= \$288 ;
   always @(posedge clk)
-    chosen_same <= \$296 ;
+    chosen_same <= \$289 ;
   always @(posedge clk)
-    compared_follows <= \$297 ;
+    compared_follows <= \$290 ;
   always @(posedge clk)
-    ranked_follows <= \$298 ;
+    ranked_follows <= \$291 ;
   always @(posedge clk)
-    chosen_follows <= \$299 ;
+    chosen_follows <= \$292 ;
   always @(posedge clk)
-    update_word0 <= \$300 ;
+    update_word0 <= \$293 ;
   always @(posedge clk)
-    update_word1 <= \$301 ;
+    update_word1 <= \$294 ;
   always @(posedge clk)
-    update_word2 <= \$302 ;
+    update_word2 <= \$295 ;
   always @(posedge clk)
-    update_word3 <= \$303 ;
+    update_word3 <= \$296 ;
   always @(posedge clk)
-    update_equal0 <= \$304 ;
+    update_equal0 <= \$297 ;
   always @(posedge clk)
-    update_equal1 <= \$305 ;
+    update_equal1 <= \$298 ;
   always @(posedge clk)
-    update_equal2 <= \$306 ;
+    update_equal2 <= \$299 ;
   always @(posedge clk)
-    update_equal3 <= \$307 ;
+    update_equal3 <= \$300 ;
   always @(posedge clk)
-    read_state <= \$308 ;
+    read_state <= \$301 ;
   always @(posedge clk)
-    \hot_word$65  <= \$309 ;
+    \hot_word$65  <= \$302 ;
   always @(posedge clk)
-    read_hot <= \$310 ;
+    read_hot <= \$303 ;
   always @(posedge clk)
-    below <= \$311 ;
+    below <= \$304 ;
   always @(posedge clk)
-    usable <= \$312 ;
+    usable <= \$305 ;
   always @(posedge clk)
-    known <= \$313 ;
+    known <= \$306 ;
   always @(posedge clk)
-    hot <= \$314 ;
+    hot <= \$307 ;
   always @(posedge clk)
-    candidates <= \$315 ;
+    candidates <= \$308 ;
   always @(posedge clk)
-    ranks <= \$316 ;
+    ranks <= \$309 ;
   always @(posedge clk)
-    written1 <= \$317 ;
+    written1 <= \$310 ;
   always @(posedge clk)
-    written2 <= \$318 ;
+    written2 <= \$311 ;
   always @(posedge clk)
-    chosen_state <= \$319 ;
+    chosen_state <= \$312 ;
   always @(posedge clk)
-    outcome1 <= \$320 ;
+    outcome1 <= \$313 ;
   always @(posedge clk)
-    outcome2 <= \$321 ;
+    outcome2 <= \$314 ;
   always @(posedge clk)
-    outcome3 <= \$322 ;
+    outcome3 <= \$315 ;
   always @(posedge clk)
-    hit <= \$323 ;
+    hit <= \$316 ;
   always @(posedge clk)
-    unknown <= \$324 ;
+    unknown <= \$317 ;
   always @(posedge clk)
-    ages <= \$325 ;
+    ages <= \$318 ;
   always @(posedge clk)
-    fill <= \$326 ;
+    fill <= \$319 ;
   always @(posedge clk)
-    inserts <= \$327 ;
+    inserts <= \$320 ;
   always @(posedge clk)
-    written_hot <= \$328 ;
+    written_hot <= \$321 ;
   always @(posedge clk)
-    written_state <= \$329 ;
+    written_state <= \$322 ;
   always @(posedge clk)
-    inserted <= \$330 ;
+    inserted <= \$323 ;
   always @(posedge clk)
-    evicted <= \$331 ;
+    evicted <= \$324 ;
   always @(posedge clk)
-    revived <= \$332 ;
+    revived <= \$325 ;
   always @(posedge clk)
-    returned <= \$333 ;
+    returned <= \$326 ;
   always @(posedge clk)
-    eligible <= \$334 ;
+    shown_way <= \$327 ;
   always @(posedge clk)
-    current <= \$335 ;
+    eligible <= \$328 ;
   always @(posedge clk)
-    current_hot <= \$336 ;
+    current <= \$329 ;
   hotline_small_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -14231,581 +14350,624 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_access, row
   );
   always @* begin
     if (starts_blocks) begin end
-    \$266  = { valid[4:0], \valid$3  };
+    (* full_case = 32'd1 *)
+    casez (\eligible$103 )
+      4'h0:
+          \$172  = 3'h0;
+      4'h1:
+          \$172  = 3'h1;
+      4'h2:
+          \$172  = 3'h1;
+      4'h3:
+          \$172  = 3'h2;
+      4'h4:
+          \$172  = 3'h1;
+      4'h5:
+          \$172  = 3'h2;
+      4'h6:
+          \$172  = 3'h2;
+      4'h7:
+          \$172  = 3'h3;
+      4'h8:
+          \$172  = 3'h1;
+      4'h9:
+          \$172  = 3'h2;
+      4'ha:
+          \$172  = 3'h2;
+      4'hb:
+          \$172  = 3'h3;
+      4'hc:
+          \$172  = 3'h2;
+      4'hd:
+          \$172  = 3'h3;
+      4'he:
+          \$172  = 3'h3;
+      4'hf:
+          \$172  = 3'h4;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$259  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$266  = 6'h00;
+      \$259  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$267 [9:0] = \$1 ;
-    \$267 [44:10] = tag;
+    \$260 [9:0] = \$1 ;
+    \$260 [44:10] = tag;
     if (rst) begin
-      \$267  = 45'h000000000000;
+      \$260  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$268  = lookup_latched;
+    \$261  = lookup_latched;
     if (rst) begin
-      \$268  = 45'h000000000000;
+      \$261  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$269  = lookup_compared;
+    \$262  = lookup_compared;
     if (rst) begin
-      \$269  = 45'h000000000000;
+      \$262  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$270  = lookup_matched;
+    \$263  = lookup_matched;
     if (rst) begin
-      \$270  = 45'h000000000000;
+      \$263  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
+    \$264  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
     if (rst) begin
-      \$271  = 4'h0;
+      \$264  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = hot_word;
+    \$265  = hot_word;
     if (rst) begin
-      \$272  = 4'h0;
+      \$265  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = tags0_data_[34:0];
+    \$266  = tags0_data_[34:0];
     if (rst) begin
-      \$273  = 35'h000000000;
+      \$266  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$274  = tags1_data_[34:0];
+    \$267  = tags1_data_[34:0];
     if (rst) begin
-      \$274  = 35'h000000000;
+      \$267  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275  = tags2_data_[34:0];
+    \$268  = tags2_data_[34:0];
     if (rst) begin
-      \$275  = 35'h000000000;
+      \$268  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = tags3_data_[34:0];
+    \$269  = tags3_data_[34:0];
     if (rst) begin
-      \$276  = 35'h000000000;
+      \$269  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = { \$4 , \$3 , \$2  };
+    \$270  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$277  = 3'h0;
+      \$270  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = { \$7 , \$6 , \$5  };
+    \$271  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$278  = 3'h0;
+      \$271  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = { \$10 , \$9 , \$8  };
+    \$272  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$279  = 3'h0;
+      \$272  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = { \$13 , \$12 , \$11  };
+    \$273  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$280  = 3'h0;
+      \$273  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = \$18 ;
+    \$274  = \$18 ;
     if (rst) begin
-      \$281  = 4'h0;
+      \$274  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = \$19 ;
+    \$275  = \$19 ;
     if (rst) begin
-      \$282  = 1'h0;
+      \$275  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = slot_hit;
+    \$276  = slot_hit;
     if (rst) begin
-      \$283  = 1'h0;
+      \$276  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = slots_data;
+    \$277  = slots_data;
     if (rst) begin
-      \$284  = 12'h000;
+      \$277  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = update_entry;
+    \$278  = update_entry;
     if (update_ready) begin
-      \$285 [0] = \$21 ;
-      \$285 [1] = update_weight_etc[43];
-      \$285 [36:2] = update_weight_etc[34:0];
-      \$285 [46:37] = came_set;
-      \$285 [54:47] = update_weight_etc[42:35];
+      \$278 [0] = \$21 ;
+      \$278 [1] = update_weight_etc[43];
+      \$278 [36:2] = update_weight_etc[34:0];
+      \$278 [46:37] = came_set;
+      \$278 [54:47] = update_weight_etc[42:35];
     end
     if (rst) begin
-      \$285  = 55'h00000000000000;
+      \$278  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (update_ready) begin
-      \$286  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+      \$279  = { \$61 , \$53 , \$45 , \$37 , \$29  };
     end else begin
-      \$286  = \$62 [4:0];
+      \$279  = \$62 [4:0];
     end
     if (rst) begin
-      \$286  = 5'h00;
+      \$279  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287 [54:1] = update_entry[54:1];
-    \$287 [0] = goes;
+    \$280 [54:1] = update_entry[54:1];
+    \$280 [0] = goes;
     if (rst) begin
-      \$287  = 55'h00000000000000;
+      \$280  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = update_latched;
+    \$281  = update_latched;
     if (rst) begin
-      \$288  = 55'h00000000000000;
+      \$281  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = update_compared;
+    \$282  = update_compared;
     if (rst) begin
-      \$289  = 55'h00000000000000;
+      \$282  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = update_ranked;
+    \$283  = update_ranked;
     if (rst) begin
-      \$290  = 55'h00000000000000;
+      \$283  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = update_chosen;
+    \$284  = update_chosen;
     if (rst) begin
-      \$291  = 55'h00000000000000;
+      \$284  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = { \$70 , \$68 , \$66 , \$64  };
+    \$285  = { \$70 , \$68 , \$66 , \$64  };
+    if (rst) begin
+      \$285  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$286  = { \$94 , \$88 , \$82 , \$76  };
+    if (rst) begin
+      \$286  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$287  = latched_same;
+    if (rst) begin
+      \$287  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$288  = compared_same;
+    if (rst) begin
+      \$288  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$289  = ranked_same;
+    if (rst) begin
+      \$289  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$290  = latched_follows;
+    if (rst) begin
+      \$290  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$291  = compared_follows;
+    if (rst) begin
+      \$291  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$292  = ranked_follows;
     if (rst) begin
       \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = { \$94 , \$88 , \$82 , \$76  };
+    \$293  = tags0_data__[34:0];
     if (rst) begin
-      \$293  = 4'h0;
+      \$293  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = latched_same;
+    \$294  = tags1_data__[34:0];
     if (rst) begin
-      \$294  = 4'h0;
+      \$294  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = compared_same;
+    \$295  = tags2_data__[34:0];
     if (rst) begin
-      \$295  = 4'h0;
+      \$295  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = ranked_same;
+    \$296  = tags3_data__[34:0];
     if (rst) begin
-      \$296  = 4'h0;
+      \$296  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = latched_follows;
+    \$297  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$297  = 4'h0;
+      \$297  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = compared_follows;
+    \$298  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$298  = 4'h0;
+      \$298  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = ranked_follows;
+    \$299  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$299  = 4'h0;
+      \$299  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = tags0_data__[34:0];
+    \$300  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$300  = 35'h000000000;
+      \$300  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = tags1_data__[34:0];
+    \$301  = state_read__data;
     if (rst) begin
-      \$301  = 35'h000000000;
+      \$301  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = tags2_data__[34:0];
+    \$302  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     if (rst) begin
-      \$302  = 35'h000000000;
+      \$302  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = tags3_data__[34:0];
+    \$303  = \hot_word$65 ;
     if (rst) begin
-      \$303  = 35'h000000000;
+      \$303  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = { \$97 , \$96 , \$95  };
+    \$304  = \$107 ;
     if (rst) begin
-      \$304  = 3'h0;
+      \$304  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = { \$100 , \$99 , \$98  };
+    \$305  = \$108 ;
     if (rst) begin
-      \$305  = 3'h0;
+      \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = { \$103 , \$102 , \$101  };
+    \$306  = \$113 ;
     if (rst) begin
-      \$306  = 3'h0;
+      \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = { \$106 , \$105 , \$104  };
+    \$307  = read_hot;
     if (rst) begin
-      \$307  = 3'h0;
+      \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = state_read__data;
+    \$308  = \$115 ;
     if (rst) begin
-      \$308  = 48'h000000000000;
+      \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+    \$309  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
     if (rst) begin
-      \$309  = 4'h0;
+      \$309  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = \hot_word$65 ;
+    \$310  = now;
     if (rst) begin
-      \$310  = 4'h0;
+      \$310  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = \$107 ;
+    \$311  = written1;
     if (rst) begin
-      \$311  = 1'h0;
+      \$311  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = \$108 ;
-    if (rst) begin
-      \$312  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$313  = \$113 ;
-    if (rst) begin
-      \$313  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$314  = read_hot;
-    if (rst) begin
-      \$314  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$315  = \$115 ;
-    if (rst) begin
-      \$315  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$316  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
-    if (rst) begin
-      \$316  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$317  = now;
-    if (rst) begin
-      \$317  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$318  = written1;
-    if (rst) begin
-      \$318  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$319 [47:0] = read_state;
-    \$319 [48] = \$126 ;
+    \$312 [47:0] = read_state;
+    \$312 [48] = \$126 ;
     if (ranked_same[3]) begin
-      \$319  = written2;
+      \$312  = written2;
     end
     if (ranked_same[2]) begin
-      \$319  = written1;
+      \$312  = written1;
     end
     if (ranked_same[1]) begin
-      \$319  = now;
+      \$312  = now;
     end
     if (rst) begin
-      \$319  = 49'h0000000000000;
+      \$312  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = outcome;
+    \$313  = outcome;
     if (rst) begin
-      \$320  = 5'h00;
+      \$313  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = outcome1;
+    \$314  = outcome1;
     if (rst) begin
-      \$321  = 5'h00;
+      \$314  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = outcome2;
+    \$315  = outcome2;
     if (rst) begin
-      \$322  = 5'h00;
+      \$315  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = \$135 ;
+    \$316  = \$135 ;
     if (rst) begin
-      \$323  = 4'h0;
+      \$316  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = finds_none;
+    \$317  = finds_none;
+    if (rst) begin
+      \$317  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$318  = \$136 ;
+    if (rst) begin
+      \$318  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$319  = \$167 ;
+    if (rst) begin
+      \$319  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$320  = \$169 ;
+    if (rst) begin
+      \$320  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$321  = hot;
+    if (rst) begin
+      \$321  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$322  = state_now;
+    if (rst) begin
+      \$322  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$323  = inserts;
+    if (rst) begin
+      \$323  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$324  = evict;
     if (rst) begin
       \$324  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = \$136 ;
+    \$325  = \$170 ;
     if (rst) begin
       \$325  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$326  = \$167 ;
+    \$326  = \$171 ;
     if (rst) begin
-      \$326  = 4'h0;
+      \$326  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = \$169 ;
+    \$327  = row_way;
     if (rst) begin
-      \$327  = 1'h0;
+      \$327  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = hot;
+    \$328  = \$172 ;
     if (rst) begin
-      \$328  = 4'h0;
+      \$328  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = state_now;
-    if (rst) begin
-      \$329  = 49'h0000000000000;
+    \$329  = current;
+    if (load) begin
+      \$329  = \eligible$103 ;
+    end else if (entry_write) begin
+      (* full_case = 32'd1 *)
+      casez (row_way)
+        2'h0:
+            \$329 [0] = 1'h0;
+        2'h1:
+            \$329 [1] = 1'h0;
+        2'h2:
+            \$329 [2] = 1'h0;
+        2'h3:
+            \$329 [3] = 1'h0;
+      endcase
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$330  = inserts;
     if (rst) begin
-      \$330  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$331  = evict;
-    if (rst) begin
-      \$331  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$332  = \$170 ;
-    if (rst) begin
-      \$332  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$333  = \$171 ;
-    if (rst) begin
-      \$333  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$334  = \$175 [2:0];
-    if (rst) begin
-      \$334  = 3'h0;
+      \$329  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (load) begin
-      \$335  = \eligible$101 ;
-    end else begin
-      \$335  = \$177 ;
-    end
-    if (rst) begin
-      \$335  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (load) begin
-      \$336  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-    end else begin
-      \$336  = \$178 ;
-    end
-    if (rst) begin
-      \$336  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$101  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$101  = \$241 ;
-      3'h1:
-          \eligible$101  = \$244 ;
-      3'h2:
-          \eligible$101  = \$246 ;
-      3'h3:
-          \eligible$101  = \$248 ;
-      3'h4:
-          \eligible$101  = \$251 ;
+    casez (shown_way)
+      2'h0:
+          tag_out = tags0_data__[34:0];
+      2'h1:
+          tag_out = tags1_data__[34:0];
+      2'h2:
+          tag_out = tags2_data__[34:0];
+      2'h3:
+          tag_out = tags3_data__[34:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ \$265 , \$258  })
-      2'h0:
-          pick_tag = tags0_data__[34:0];
-      2'h1:
-          pick_tag = tags1_data__[34:0];
-      2'h2:
-          pick_tag = tags2_data__[34:0];
-      2'h3:
-          pick_tag = tags3_data__[34:0];
+    \eligible$103  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \eligible$103  = \$234 ;
+      3'h1:
+          \eligible$103  = \$237 ;
+      3'h2:
+          \eligible$103  = \$239 ;
+      3'h3:
+          \eligible$103  = \$241 ;
+      3'h4:
+          \eligible$103  = \$244 ;
     endcase
   end
   assign weight = update_written[54:47];
+  assign \251_0_0  = \$251 ;
   assign \258_0_0  = \$258 ;
-  assign \265_0_0  = \$265 ;
   assign slot_out = slots_data;
-  assign _signature__data_35_0 = tags0_data__;
-  assign _signature__data_35_0_ = tags1_data__;
-  assign _signature__data_35_0__ = tags2_data__;
-  assign _signature__data_35_0___ = tags3_data__;
+  assign _signature__data_35_35 = tags0_data__[35];
+  assign _signature__data_35_35_ = tags1_data__[35];
+  assign _signature__data_35_35__ = tags2_data__[35];
+  assign _signature__data_35_35___ = tags3_data__[35];
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$189 ;
-  assign outcome[3:0] = \$187 ;
+  assign outcome[4] = \$183 ;
+  assign outcome[3:0] = \$181 ;
   assign \$62  = { waits, 1'h0 };
-  assign \$210  = 9'h001;
-  assign \$211  = 10'h001;
+  assign \$204  = 9'h001;
+  assign \$205  = 10'h001;
 endmodule
 
 module hotline_small_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -15010,7 +15172,7 @@ module hotline_small_popularity_bank_tracker_update(due_anew, evict, revives, re
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34_0, items__1_34_0, items__0_42_35, items__1_42_35, items__0_43, items__1_43, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
+module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34_0, items__1_34_0, items__0_42_35, items__1_42_35, items__0_43, items__1_43, load, push_valid, clk, rst, pop, freed_0, head_valid, head, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -15041,33 +15203,42 @@ module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34
   wire pop;
   input freed_0;
   wire freed_0;
-  output room;
-  wire room;
   output head_valid;
   wire head_valid;
   output [43:0] head;
   wire [43:0] head;
+  output room;
+  reg room = 1'h1;
+  (* init = 2'h0 *)
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [43:0] \$13 ;
-  reg [43:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [43:0] \$17 ;
+  reg [43:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 44'h00000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg [1:0] asked = 2'h0;
+  reg asks = 1'h0;
+  (* init = 44'h00000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 44'h00000000000 *)
   wire [1:0] choice1;
@@ -15076,33 +15247,38 @@ module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34
   reg [43:0] item1;
   reg [43:0] push__0 = 44'h00000000000;
   reg [43:0] push__1 = 44'h00000000000;
-  reg [1:0] push_count = 2'h0;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_small_popularity_bank_updates_queue queue (
     .clk(clk),
     .head(head),
@@ -15110,7 +15286,7 @@ module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34
     .pop(pop),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -15136,50 +15312,54 @@ module hotline_small_popularity_bank_updates(rank_is__0, rank_is__1, items__0_34
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = { 1'h0, freed_0 };
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = { 1'h0, freed_0 };
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
   assign \$1  = choice0[1];
@@ -15316,7 +15496,7 @@ module hotline_small_popularity_bank_updates_queue(clk, rst, pop, head_valid, he
   end
 endmodule
 
-module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__payload, input__valid, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
 );
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -15342,10 +15522,10 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
-  input input__valid;
-  wire input__valid;
   input [171:0] input__payload;
   wire [171:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] to_bank__0;
   reg [1:0] to_bank__0 = 2'h0;
   output [1:0] to_bank__1;
@@ -15954,30 +16134,30 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   assign \$73  = \$62 ;
 endmodule
 
-module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
-, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
+module hotline_small_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$63 , \wanted$64 , hot_count, threshold, row_set, running, row_way, tag_in, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input clear;
   wire clear;
+  input [34:0] tag_out__0;
+  wire [34:0] tag_out__0;
   input [11:0] slot_out__0;
   wire [11:0] slot_out__0;
   input [2:0] eligible__0;
   wire [2:0] eligible__0;
   input [1:0] pick_way__0;
   wire [1:0] pick_way__0;
-  input [34:0] pick_tag__0;
-  wire [34:0] pick_tag__0;
+  input [34:0] tag_out__1;
+  wire [34:0] tag_out__1;
   input [11:0] slot_out__1;
   wire [11:0] slot_out__1;
   input [2:0] eligible__1;
   wire [2:0] eligible__1;
   input [1:0] pick_way__1;
   wire [1:0] pick_way__1;
-  input [34:0] pick_tag__1;
-  wire [34:0] pick_tag__1;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -16010,53 +16190,59 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg demoted;
   output event__valid;
   reg event__valid;
-  output [8:0] \level$62 ;
-  reg [8:0] \level$62  = 9'h000;
+  output [8:0] \level$63 ;
+  reg [8:0] \level$63  = 9'h000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  output [2:0] \wanted$63 ;
-  reg [2:0] \wanted$63  = 3'h0;
+  output [2:0] \wanted$64 ;
+  reg [2:0] \wanted$64  = 3'h0;
   output [12:0] hot_count;
   reg [12:0] hot_count = 13'h0000;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
-  output running;
-  reg running = 1'h0;
   output [9:0] row_set;
   reg [9:0] row_set = 10'h000;
+  output running;
+  reg running = 1'h0;
   output [1:0] row_way;
   reg [1:0] row_way = 2'h0;
+  output [34:0] tag_in;
+  wire [34:0] tag_in;
   output [11:0] slot_in;
   reg [11:0] slot_in = 12'h000;
   input clk;
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [8:0] \$100 ;
+  reg \$100 ;
   reg \$101 ;
-  reg [2:0] \$102 ;
-  reg [7:0] \$103 ;
-  reg [9:0] \$104 ;
-  reg [9:0] \$105 ;
-  reg [4:0] \$106 ;
-  reg [13:0] \$107 ;
-  reg [13:0] \$108 ;
-  reg [8:0] \$109 ;
+  reg [12:0] \$102 ;
+  reg [8:0] \$103 ;
+  reg [2:0] \$104 ;
+  reg [7:0] \$105 ;
+  reg [9:0] \$106 ;
+  reg [9:0] \$107 ;
+  reg \$108 ;
+  reg [4:0] \$109 ;
   wire \$11 ;
-  reg [8:0] \$110 ;
-  reg [8:0] \$111 ;
-  reg \$112 ;
-  reg \$113 ;
-  reg [1:0] \$114 ;
-  reg [35:0] \$115 ;
-  reg [11:0] \$116 ;
-  reg [35:0] \$117 ;
-  reg \$118 ;
+  reg [13:0] \$110 ;
+  reg [13:0] \$111 ;
+  reg [8:0] \$112 ;
+  reg [8:0] \$113 ;
+  reg [8:0] \$114 ;
+  reg \$115 ;
+  reg \$116 ;
+  reg [1:0] \$117 ;
+  reg [2:0] \$118 ;
+  reg [35:0] \$119 ;
   wire \$12 ;
+  reg [11:0] \$120 ;
+  reg [35:0] \$121 ;
+  reg \$122 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
@@ -16073,50 +16259,50 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire [3:0] \$28 ;
-  wire [14:0] \$29 ;
+  wire \$28 ;
+  wire \$29 ;
   reg [11:0] \$3 ;
-  wire [13:0] \$30 ;
-  wire [8:0] \$31 ;
-  wire [9:0] \$32 ;
+  wire [3:0] \$30 ;
+  wire [14:0] \$31 ;
+  wire [13:0] \$32 ;
   wire [8:0] \$33 ;
-  wire \$34 ;
-  wire [13:0] \$35 ;
-  wire [10:0] \$36 ;
-  wire [10:0] \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire [9:0] \$34 ;
+  wire [8:0] \$35 ;
+  wire \$36 ;
+  wire [13:0] \$37 ;
+  wire [10:0] \$38 ;
+  wire [10:0] \$39 ;
   wire [8:0] \$4 ;
-  wire [10:0] \$40 ;
-  wire [10:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire [10:0] \$44 ;
-  wire [10:0] \$45 ;
-  wire \$46 ;
-  wire \$47 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire [10:0] \$42 ;
+  wire [10:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [10:0] \$46 ;
+  wire [10:0] \$47 ;
   wire \$48 ;
-  wire [3:0] \$49 ;
+  wire \$49 ;
   wire [2:0] \$5 ;
   wire \$50 ;
-  wire [8:0] \$51 ;
-  wire [10:0] \$52 ;
-  wire [10:0] \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire [31:0] \$56 ;
+  wire [3:0] \$51 ;
+  wire \$52 ;
+  wire [8:0] \$53 ;
+  wire [10:0] \$54 ;
+  wire [10:0] \$55 ;
+  wire \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  wire [13:0] \$59 ;
+  wire [31:0] \$58 ;
+  wire \$59 ;
   wire [2:0] \$6 ;
   wire \$60 ;
   wire [13:0] \$61 ;
-  wire [13:0] \$62 ;
-  wire \$63 ;
-  wire [12:0] \$64 ;
-  wire [9:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire \$62 ;
+  wire [13:0] \$63 ;
+  wire [13:0] \$64 ;
+  wire \$65 ;
+  wire [12:0] \$66 ;
+  wire [9:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire [63:0] \$7 ;
@@ -16124,34 +16310,34 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [10:0] \$74 ;
-  wire [10:0] \$75 ;
+  wire \$74 ;
+  wire \$75 ;
   wire [10:0] \$76 ;
-  wire [9:0] \$77 ;
-  reg [1:0] \$78 ;
-  reg [34:0] \$79 ;
+  wire [10:0] \$77 ;
+  wire [10:0] \$78 ;
+  wire [9:0] \$79 ;
   wire \$8 ;
-  wire [12:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
-  wire [13:0] \$83 ;
-  wire [9:0] \$84 ;
-  wire [9:0] \$85 ;
-  wire [9:0] \$86 ;
-  reg [3:0] \$87 ;
-  reg [2:0] \$88 ;
-  reg [13:0] \$89 ;
+  reg [1:0] \$80 ;
+  wire [3:0] \$81 ;
+  reg [34:0] \$82 ;
+  wire [12:0] \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire [13:0] \$86 ;
+  wire [9:0] \$87 ;
+  wire [9:0] \$88 ;
+  wire [9:0] \$89 ;
   wire \$9 ;
-  reg [12:0] \$90 ;
-  reg \$91 ;
-  reg [8:0] \$92 ;
-  reg [8:0] \$93 ;
-  reg [8:0] \$94 ;
-  reg [2:0] \$95 ;
-  reg \$96 ;
-  reg \$97 ;
-  reg \$98 ;
-  reg [12:0] \$99 ;
+  reg [3:0] \$90 ;
+  reg [3:0] \$91 ;
+  reg [13:0] \$92 ;
+  reg [12:0] \$93 ;
+  reg \$94 ;
+  reg [8:0] \$95 ;
+  reg [8:0] \$96 ;
+  reg [8:0] \$97 ;
+  reg [2:0] \$98 ;
+  reg \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
@@ -16185,10 +16371,11 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   reg r_en = 1'h0;
   wire r_rdy;
   reg [13:0] recent = 14'h0000;
+  reg [2:0] shows = 3'h0;
   reg [8:0] to_demote = 9'h000;
   reg [8:0] to_promote = 9'h000;
   reg [13:0] total = 14'h0000;
-  reg [2:0] under_way = 3'h0;
+  reg [3:0] under_way = 4'h0;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -16223,71 +16410,73 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   assign \$25  = fsm_state == 5'h11;
   assign \$26  = fsm_state == 5'h12;
   assign \$27  = fsm_state == 5'h13;
-  assign \$28  = eligible__0 + eligible__1;
-  assign \$29  = total + counted0_0;
-  assign \$30  = hot_rows - hot_count;
-  assign \$31  = threshold >> hysteresis;
-  assign \$32  = threshold - margin;
-  assign \$33  = promoting ? to_promote : to_demote;
-  assign \$34  = ! \$33 ;
-  assign \$35  = hot_count + restored;
-  assign \$36  = row_set + 1'h1;
-  assign \$37  = left - 1'h1;
-  assign \$38  = ! left;
-  assign \$39  = ! under_way;
-  assign \$40  = row_set + 1'h1;
-  assign \$41  = left - 1'h1;
-  assign \$42  = ! left;
-  assign \$43  = ! under_way;
-  assign \$44  = row_set + 1'h1;
-  assign \$45  = left - 1'h1;
-  assign \$46  = ! left;
-  assign \$47  = ! under_way;
-  assign \$48  = total > hot_rows;
-  assign \$49  = \bit  - 1'h1;
-  assign \$50  = ! \bit ;
-  assign \$51  = base + 1'h1;
-  assign \$52  = row_set + 1'h1;
-  assign \$53  = left - 1'h1;
-  assign \$54  = ! left;
-  assign \$55  = move_limit < 9'h100;
-  assign \$56  = \$55  ? move_limit : 32'd256;
-  assign \$57  = ! under_way;
-  assign \$58  = total < limit;
-  assign \$59  = \$58  ? total : { 5'h00, limit };
-  assign \$60  = to_promote > free;
-  assign \$61  = to_promote - free;
-  assign \$62  = \$60  ? \$61  : 14'h0000;
-  assign \$63  = to_promote > free;
-  assign \$64  = \$63  ? free : { 4'h0, to_promote };
-  assign \$65  = select_start & set_mask;
-  assign \$66  = ~ offered_any_left[0];
-  assign \$67  = ~ finished;
-  assign \$68  = | offered_any_left;
-  assign \$69  = \$67  & \$68 ;
-  assign \$70  = ~ finished;
-  assign \$71  = | left;
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = ~ promoting;
-  assign \$74  = row_set + 1'h1;
-  assign \$75  = \$74  & { 1'h0, set_mask };
-  assign \$76  = left - 1'h1;
-  assign \$77  = select_start & set_mask;
-  assign \$80  = r_rdy ? { 1'h0, r_data[11:0] } : hot_count;
-  assign \$81  = ~ r_rdy;
-  assign \$82  = promoting & \$81 ;
-  assign \$83  = hot_count + 1'h1;
-  assign \$84  = to_promote - 1'h1;
-  assign \$85  = to_demote - 1'h1;
-  assign \$86  = to_promote + 1'h1;
+  assign \$28  = fsm_state == 5'h14;
+  assign \$29  = fsm_state == 5'h15;
+  assign \$30  = eligible__0 + eligible__1;
+  assign \$31  = total + counted0_0;
+  assign \$32  = hot_rows - hot_count;
+  assign \$33  = threshold >> hysteresis;
+  assign \$34  = threshold - margin;
+  assign \$35  = promoting ? to_promote : to_demote;
+  assign \$36  = ! \$35 ;
+  assign \$37  = hot_count + restored;
+  assign \$38  = row_set + 1'h1;
+  assign \$39  = left - 1'h1;
+  assign \$40  = ! left;
+  assign \$41  = ! under_way;
+  assign \$42  = row_set + 1'h1;
+  assign \$43  = left - 1'h1;
+  assign \$44  = ! left;
+  assign \$45  = ! under_way;
+  assign \$46  = row_set + 1'h1;
+  assign \$47  = left - 1'h1;
+  assign \$48  = ! left;
+  assign \$49  = ! under_way;
+  assign \$50  = total > hot_rows;
+  assign \$51  = \bit  - 1'h1;
+  assign \$52  = ! \bit ;
+  assign \$53  = base + 1'h1;
+  assign \$54  = row_set + 1'h1;
+  assign \$55  = left - 1'h1;
+  assign \$56  = ! left;
+  assign \$57  = move_limit < 9'h100;
+  assign \$58  = \$57  ? move_limit : 32'd256;
+  assign \$59  = ! under_way;
+  assign \$60  = total < limit;
+  assign \$61  = \$60  ? total : { 5'h00, limit };
+  assign \$62  = to_promote > free;
+  assign \$63  = to_promote - free;
+  assign \$64  = \$62  ? \$63  : 14'h0000;
+  assign \$65  = to_promote > free;
+  assign \$66  = \$65  ? free : { 4'h0, to_promote };
+  assign \$67  = select_start & set_mask;
+  assign \$68  = ~ offered_any_left[0];
+  assign \$69  = ~ finished;
+  assign \$70  = | offered_any_left;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = ~ finished;
+  assign \$73  = | left;
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = ~ promoting;
+  assign \$76  = row_set + 1'h1;
+  assign \$77  = \$76  & { 1'h0, set_mask };
+  assign \$78  = left - 1'h1;
+  assign \$79  = select_start & set_mask;
+  assign \$83  = r_rdy ? { 1'h0, r_data[11:0] } : hot_count;
+  assign \$84  = ~ r_rdy;
+  assign \$85  = promoting & \$84 ;
+  assign \$86  = hot_count + 1'h1;
+  assign \$87  = to_promote - 1'h1;
+  assign \$88  = to_demote - 1'h1;
+  assign \$89  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$87 ;
+    counted0_0 <= \$90 ;
   always @(posedge clk)
-    under_way <= \$88 ;
+    under_way <= \$91 ;
   always @(posedge clk)
-    total <= \$89 ;
+    total <= \$92 ;
   always @(posedge clk)
-    free <= \$90 ;
+    free <= \$93 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -16295,69 +16484,71 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   always @(posedge clk)
     offered_ways_1 <= pick_way__1;
   always @(posedge clk)
-    offered_tags_0 <= pick_tag__0;
+    offered_tags_0 <= tag_out__0;
   always @(posedge clk)
-    offered_tags_1 <= pick_tag__1;
+    offered_tags_1 <= tag_out__1;
   always @(posedge clk)
     offered_slots_0 <= slot_out__0;
   always @(posedge clk)
     offered_slots_1 <= slot_out__1;
   always @(posedge clk)
-    w_en <= \$91 ;
+    w_en <= \$94 ;
   always @(posedge clk)
-    margin <= \$92 ;
+    margin <= \$95 ;
   always @(posedge clk)
-    lowest <= \$93 ;
+    lowest <= \$96 ;
   always @(posedge clk)
-    \level$62  <= \$94 ;
+    \level$63  <= \$97 ;
   always @(posedge clk)
-    \wanted$63  <= \$95 ;
+    \wanted$64  <= \$98 ;
   always @(posedge clk)
-    finished <= \$96 ;
+    finished <= \$99 ;
   always @(posedge clk)
-    clears <= \$97 ;
+    clears <= \$100 ;
   always @(posedge clk)
-    r_en <= \$98 ;
+    r_en <= \$101 ;
   always @(posedge clk)
-    hot_count <= \$99 ;
+    hot_count <= \$102 ;
   always @(posedge clk)
-    threshold <= \$100 ;
+    threshold <= \$103 ;
   always @(posedge clk)
-    running <= \$101 ;
+    \bit  <= \$104 ;
   always @(posedge clk)
-    \bit  <= \$102 ;
+    base <= \$105 ;
   always @(posedge clk)
-    base <= \$103 ;
+    row_set <= \$106 ;
   always @(posedge clk)
-    row_set <= \$104 ;
+    left <= \$107 ;
   always @(posedge clk)
-    left <= \$105 ;
+    running <= \$108 ;
   always @(posedge clk)
-    fsm_state <= \$106 ;
+    fsm_state <= \$109 ;
   always @(posedge clk)
-    idle <= \$107 ;
+    idle <= \$110 ;
   always @(posedge clk)
-    recent <= \$108 ;
+    recent <= \$111 ;
   always @(posedge clk)
-    limit <= \$109 ;
+    limit <= \$112 ;
   always @(posedge clk)
-    to_promote <= \$110 ;
+    to_promote <= \$113 ;
   always @(posedge clk)
-    to_demote <= \$111 ;
+    to_demote <= \$114 ;
   always @(posedge clk)
-    promoting <= \$112 ;
+    promoting <= \$115 ;
   always @(posedge clk)
-    bank <= \$113 ;
+    bank <= \$116 ;
   always @(posedge clk)
-    row_way <= \$114 ;
+    row_way <= \$117 ;
   always @(posedge clk)
-    mixed <= \$115 ;
+    shows <= \$118 ;
   always @(posedge clk)
-    slot_in <= \$116 ;
+    mixed <= \$119 ;
   always @(posedge clk)
-    old_key <= \$117 ;
+    slot_in <= \$120 ;
   always @(posedge clk)
-    old_valid <= \$118 ;
+    old_key <= \$121 ;
+  always @(posedge clk)
+    old_valid <= \$122 ;
   hotline_small_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -16383,9 +16574,9 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$78  = offered_ways_0;
+          \$80  = offered_ways_0;
       1'h1:
-          \$78  = offered_ways_1;
+          \$80  = offered_ways_1;
     endcase
   end
   always @* begin
@@ -16393,9 +16584,9 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$79  = offered_tags_0;
+          \$82  = offered_tags_0;
       1'h1:
-          \$79  = offered_tags_1;
+          \$82  = offered_tags_1;
     endcase
   end
   always @* begin
@@ -16434,13 +16625,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           event__payload[256] = 1'h1;
     endcase
   end
@@ -16588,9 +16783,13 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           take = \$6 [1:0];
     endcase
   end
@@ -16630,9 +16829,13 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           make_hot = promoting;
     endcase
   end
@@ -16672,9 +16875,13 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           if (promoting) begin
             promoted = 1'h1;
           end
@@ -16716,9 +16923,13 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
@@ -16762,13 +16973,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           event__valid = 1'h1;
-      5'h10:
+      5'h11:
           event__valid = 1'h1;
     endcase
   end
@@ -16808,13 +17023,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer0 = { 12'h800, slot_in, 4'h0, mixed };
-      5'h10:
+      5'h11:
           answer0 = { 18'h00000, idle, 19'h00000, hot_count };
     endcase
   end
@@ -16854,13 +17073,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer1 = \$7 ;
-      5'h10:
+      5'h11:
           answer1 = { 18'h00000, recent, 23'h000000, threshold };
     endcase
   end
@@ -16900,13 +17123,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
             done = 1'h1;
           end
@@ -16914,62 +17141,60 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$28 ;
+    \$90  = \$30 ;
     if (rst) begin
-      \$87  = 4'h0;
+      \$90  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = { under_way[1:0], counting };
+    \$91  = { under_way[2:0], counting };
     if (rst) begin
-      \$88  = 3'h0;
+      \$91  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total;
-    if (under_way[2]) begin
-      \$89  = \$29 [13:0];
+    \$92  = total;
+    if (under_way[3]) begin
+      \$92  = \$31 [13:0];
     end
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$89  = 14'h0000;
-          end
+          \$92  = 14'h0000;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$89  = 14'h0000;
+          if (\$41 ) begin
+            \$92  = 14'h0000;
           end
       5'h03:
           /* empty */;
       5'h04:
-          if (\$43 ) begin
-            \$89  = 14'h0000;
+          if (\$45 ) begin
+            \$92  = 14'h0000;
           end
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            \$89  = 14'h0000;
+          if (\$49 ) begin
+            \$92  = 14'h0000;
           end
     endcase
     if (rst) begin
-      \$89  = 14'h0000;
+      \$92  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$30 [12:0];
+    \$93  = \$32 [12:0];
     if (rst) begin
-      \$90  = 13'h0000;
+      \$93  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = 1'h0;
+    \$94  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17003,227 +17228,106 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          /* empty */;
-      5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-          end else begin
-            \$91  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$31 ;
-    if (rst) begin
-      \$92  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$32 [8:0];
-    if (rst) begin
-      \$93  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = level;
-    if (rst) begin
-      \$94  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = wanted;
-    if (rst) begin
-      \$95  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$96  = \$34 ;
-    if (rst) begin
-      \$96  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$97  = clear;
-    if (rst) begin
-      \$97  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$98  = promoting;
-    endcase
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (clears) begin
-      \$99  = 13'h0000;
-    end else begin
-      \$99  = \$35 [12:0];
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          if (\$82 ) begin
-            \$99  = \$83 [12:0];
-          end
-    endcase
-    if (rst) begin
-      \$99  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$100  = threshold;
-    if (clears) begin
-      \$100  = 9'h000;
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          \$100  = \$51 ;
-    endcase
-    if (rst) begin
-      \$100  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$101  = running;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$101  = 1'h1;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$94  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = \$33 ;
+    if (rst) begin
+      \$95  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$96  = \$34 [8:0];
+    if (rst) begin
+      \$96  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = level;
+    if (rst) begin
+      \$97  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = wanted;
+    if (rst) begin
+      \$98  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = \$36 ;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = clear;
+    if (rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
       5'h10:
-          if (event__ready) begin
-            \$101  = 1'h0;
+          /* empty */;
+      5'h12:
+          if (shows[2]) begin
+            \$101  = promoting;
           end
     endcase
     if (rst) begin
@@ -17232,39 +17336,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \bit ;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$102  = 3'h7;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          if (\$47 ) begin
-            \$102  = \$49 [2:0];
-          end
-    endcase
-    if (rst) begin
-      \$102  = 3'h0;
+    (* full_case = 32'd1 *)
+    if (clears) begin
+      \$102  = 13'h0000;
+    end else begin
+      \$102  = \$37 [12:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$103  = 8'h00;
-          end
+          /* empty */;
       5'h01:
           /* empty */;
       5'h02:
@@ -17276,50 +17356,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            if (\$48 ) begin
-              \$103  = \$2 [7:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$103  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$104  = row_set;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$104  = 10'h000;
-          end
-      5'h01:
-          \$104  = \$36 [9:0];
-      5'h02:
-          if (\$39 ) begin
-            \$104  = 10'h000;
-          end
-      5'h03:
-          \$104  = \$40 [9:0];
-      5'h04:
-          if (\$43 ) begin
-            \$104  = 10'h000;
-          end
-      5'h05:
-          \$104  = \$44 [9:0];
-      5'h06:
-          if (\$47 ) begin
-            \$104  = 10'h000;
-          end
+          /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$104  = \$52 [9:0];
+          /* empty */;
       5'h09:
           /* empty */;
       5'h0a:
-          \$104  = \$65 ;
+          /* empty */;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17327,198 +17372,377 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$104  = \$75 [9:0];
-          end else if (\$73 ) begin
-            \$104  = \$77 ;
-          end
-    endcase
-    if (rst) begin
-      \$104  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$105  = left;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$105  = set_mask;
-          end
-      5'h01:
-          \$105  = \$37 [9:0];
-      5'h02:
-          if (\$39 ) begin
-            \$105  = set_mask;
-          end
-      5'h03:
-          \$105  = \$41 [9:0];
-      5'h04:
-          if (\$43 ) begin
-            \$105  = set_mask;
-          end
-      5'h05:
-          \$105  = \$45 [9:0];
-      5'h06:
-          if (\$47 ) begin
-            \$105  = set_mask;
-          end
-      5'h07:
           /* empty */;
-      5'h08:
-          \$105  = \$53 [9:0];
-      5'h09:
-          /* empty */;
-      5'h0a:
-          \$105  = set_mask;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$105  = \$76 [9:0];
-          end else if (\$73 ) begin
-            \$105  = set_mask;
-          end
-    endcase
-    if (rst) begin
-      \$105  = 10'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = fsm_state;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$106  = 5'h01;
-          end
-      5'h01:
-          if (\$38 ) begin
-            \$106  = 5'h02;
-          end
-      5'h02:
-          if (\$39 ) begin
-            \$106  = 5'h03;
-          end
-      5'h03:
-          if (\$42 ) begin
-            \$106  = 5'h04;
-          end
-      5'h04:
-          if (\$43 ) begin
-            \$106  = 5'h05;
-          end
-      5'h05:
-          if (\$46 ) begin
-            \$106  = 5'h06;
-          end
-      5'h06:
-          if (\$47 ) begin
-            \$106  = 5'h05;
-            if (\$50 ) begin
-              \$106  = 5'h07;
-            end
-          end
-      5'h07:
-          \$106  = 5'h08;
-      5'h08:
-          if (\$54 ) begin
-            \$106  = 5'h09;
-          end
-      5'h09:
-          if (\$57 ) begin
-            \$106  = 5'h0a;
-          end
-      5'h0a:
-          \$106  = 5'h0b;
-      5'h0b:
-          \$106  = 5'h0c;
-      5'h0c:
-          \$106  = 5'h0d;
-      5'h0d:
-          \$106  = 5'h0e;
-      5'h0e:
-          (* full_case = 32'd1 *)
-          if (\$69 ) begin
-            \$106  = 5'h0f;
-          end else if (\$72 ) begin
-            \$106  = 5'h0b;
-          end else if (\$73 ) begin
-            \$106  = 5'h0b;
-          end else begin
-            \$106  = 5'h10;
-          end
       5'h0f:
-          \$106  = 5'h11;
-      5'h11:
-          \$106  = 5'h12;
+          /* empty */;
+      5'h10:
+          /* empty */;
       5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-            \$106  = 5'h13;
-          end else begin
-            \$106  = 5'h0d;
-          end
+          /* empty */;
       5'h13:
+          if (\$85 ) begin
+            \$102  = \$86 [12:0];
+          end
+    endcase
+    if (rst) begin
+      \$102  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = threshold;
+    if (clears) begin
+      \$103  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$103  = \$53 ;
+    endcase
+    if (rst) begin
+      \$103  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          \$104  = 3'h7;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            \$104  = \$51 [2:0];
+          end
+    endcase
+    if (rst) begin
+      \$104  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = base;
+    casez (fsm_state)
+      5'h00:
+          \$105  = 8'h00;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            if (\$50 ) begin
+              \$105  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$105  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = row_set;
+    casez (fsm_state)
+      5'h00:
+          \$106  = 10'h000;
+      5'h01:
+          \$106  = \$38 [9:0];
+      5'h02:
+          if (\$41 ) begin
+            \$106  = 10'h000;
+          end
+      5'h03:
+          \$106  = \$42 [9:0];
+      5'h04:
+          if (\$45 ) begin
+            \$106  = 10'h000;
+          end
+      5'h05:
+          \$106  = \$46 [9:0];
+      5'h06:
+          if (\$49 ) begin
+            \$106  = 10'h000;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$106  = \$54 [9:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$106  = \$67 ;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$106  = \$77 [9:0];
+          end else if (\$75 ) begin
+            \$106  = \$79 ;
+          end
+    endcase
+    if (rst) begin
+      \$106  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = left;
+    casez (fsm_state)
+      5'h00:
+          \$107  = set_mask;
+      5'h01:
+          \$107  = \$39 [9:0];
+      5'h02:
+          if (\$41 ) begin
+            \$107  = set_mask;
+          end
+      5'h03:
+          \$107  = \$43 [9:0];
+      5'h04:
+          if (\$45 ) begin
+            \$107  = set_mask;
+          end
+      5'h05:
+          \$107  = \$47 [9:0];
+      5'h06:
+          if (\$49 ) begin
+            \$107  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$107  = \$55 [9:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$107  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$107  = \$78 [9:0];
+          end else if (\$75 ) begin
+            \$107  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$107  = 10'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = running;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$108  = 1'h1;
+          end
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
-            \$106  = 5'h0d;
+            \$108  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$109  = 5'h01;
+          end
+      5'h01:
+          if (\$40 ) begin
+            \$109  = 5'h02;
+          end
+      5'h02:
+          if (\$41 ) begin
+            \$109  = 5'h03;
+          end
+      5'h03:
+          if (\$44 ) begin
+            \$109  = 5'h04;
+          end
+      5'h04:
+          if (\$45 ) begin
+            \$109  = 5'h05;
+          end
+      5'h05:
+          if (\$48 ) begin
+            \$109  = 5'h06;
+          end
+      5'h06:
+          if (\$49 ) begin
+            \$109  = 5'h05;
+            if (\$52 ) begin
+              \$109  = 5'h07;
+            end
+          end
+      5'h07:
+          \$109  = 5'h08;
+      5'h08:
+          if (\$56 ) begin
+            \$109  = 5'h09;
+          end
+      5'h09:
+          if (\$59 ) begin
+            \$109  = 5'h0a;
+          end
+      5'h0a:
+          \$109  = 5'h0b;
+      5'h0b:
+          \$109  = 5'h0c;
+      5'h0c:
+          \$109  = 5'h0d;
+      5'h0d:
+          \$109  = 5'h0e;
+      5'h0e:
+          \$109  = 5'h0f;
+      5'h0f:
+          (* full_case = 32'd1 *)
+          if (\$71 ) begin
+            \$109  = 5'h10;
+          end else if (\$74 ) begin
+            \$109  = 5'h0b;
+          end else if (\$75 ) begin
+            \$109  = 5'h0b;
+          end else begin
+            \$109  = 5'h11;
           end
       5'h10:
+          \$109  = 5'h12;
+      5'h12:
+          if (shows[2]) begin
+            \$109  = 5'h13;
+          end
+      5'h13:
+          \$109  = 5'h14;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$109  = 5'h15;
+          end else begin
+            \$109  = 5'h0d;
+          end
+      5'h15:
           if (event__ready) begin
-            \$106  = 5'h00;
+            \$109  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$109  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$106  = 5'h00;
+      \$109  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = idle;
+    \$110  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$107  = total;
+          if (\$41 ) begin
+            \$110  = total;
           end
     endcase
     if (rst) begin
-      \$107  = 14'h0000;
+      \$110  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = recent;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          if (\$43 ) begin
-            \$108  = total;
-          end
-    endcase
-    if (rst) begin
-      \$108  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$109  = limit;
+    \$111  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17529,25 +17753,17 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h03:
           /* empty */;
       5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          \$109  = \$56 [8:0];
+          if (\$45 ) begin
+            \$111  = total;
+          end
     endcase
     if (rst) begin
-      \$109  = 9'h000;
+      \$111  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = to_promote;
+    \$112  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17568,11 +17784,40 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h08:
           /* empty */;
       5'h09:
-          if (\$57 ) begin
-            \$110  = \$59 [8:0];
+          \$112  = \$58 [8:0];
+    endcase
+    if (rst) begin
+      \$112  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$59 ) begin
+            \$113  = \$61 [8:0];
           end
       5'h0a:
-          \$110  = \$64 [8:0];
+          \$113  = \$66 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17583,23 +17828,27 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$110  = \$84 [8:0];
+            \$113  = \$87 [8:0];
           end else begin
-            \$110  = \$86 [8:0];
+            \$113  = \$89 [8:0];
           end
     endcase
     if (rst) begin
-      \$110  = 9'h000;
+      \$113  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = to_demote;
+    \$114  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17622,7 +17871,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$111  = \$62 [8:0];
+          \$114  = \$64 [8:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17633,22 +17882,26 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$111  = \$85 [8:0];
+            \$114  = \$88 [8:0];
           end
     endcase
     if (rst) begin
-      \$111  = 9'h000;
+      \$114  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = promoting;
+    \$115  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17671,7 +17924,7 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h09:
           /* empty */;
       5'h0a:
-          \$112  = 1'h0;
+          \$115  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17679,58 +17932,21 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-          end else if (\$73 ) begin
-            \$112  = 1'h1;
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+          end else if (\$75 ) begin
+            \$115  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$112  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = bank;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          \$113  = \$66 ;
-    endcase
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = row_way;
+    \$116  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17763,56 +17979,15 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
       5'h0e:
           /* empty */;
       5'h0f:
-          \$114  = \$78 ;
+          \$116  = \$68 ;
     endcase
     if (rst) begin
-      \$114  = 2'h0;
+      \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = mixed;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$115  = { \$79 , bank };
-    endcase
-    if (rst) begin
-      \$115  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$116  = slot_in;
+    \$117  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17846,16 +18021,16 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$116  = \$80 [11:0];
+      5'h10:
+          \$117  = \$80 ;
     endcase
     if (rst) begin
-      \$116  = 12'h000;
+      \$117  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = old_key;
+    \$118  = shows;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17889,16 +18064,18 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$117  = r_data[47:12];
+      5'h10:
+          \$118  = 3'h1;
+      5'h12:
+          \$118  = \$81 [2:0];
     endcase
     if (rst) begin
-      \$117  = 36'h000000000;
+      \$118  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = old_valid;
+    \$119  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17932,17 +18109,164 @@ module hotline_small_selector(rst, clear, slot_out__0, eligible__0, pick_way__0,
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$118  = r_rdy;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$119  = { \$82 , bank };
     endcase
     if (rst) begin
-      \$118  = 1'h0;
+      \$119  = 36'h000000000;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$120  = \$83 [11:0];
+    endcase
+    if (rst) begin
+      \$120  = 12'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = old_key;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$121  = r_data[47:12];
+    endcase
+    if (rst) begin
+      \$121  = 36'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$122  = r_rdy;
+    endcase
+    if (rst) begin
+      \$122  = 1'h0;
+    end
+  end
+  assign tag_in = mixed[35:1];
   always @* begin
     if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
   end
+  assign \$81  = { shows, 1'h0 };
 endmodule
 
 module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, w_en, r_en, w_port__data_47_12, r_rdy, clk);
@@ -18108,7 +18432,7 @@ module hotline_small_selector_vacated(rst, w_port__data_11_0, r_data, w_en, r_en
   end
 endmodule
 
-module hotline_small_state_slice(clk, rst, input__ready, input__payload, input__valid, output__valid, output__payload, output__ready);
+module hotline_small_state_slice(clk, rst, input__ready, input__payload, input__valid, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -18121,170 +18445,84 @@ module hotline_small_state_slice(clk, rst, input__ready, input__payload, input__
   wire [256:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [256:0] output__payload;
   reg [256:0] output__payload = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [256:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [256:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [256:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [256:0] \$9 ;
   wire free;
   reg [256:0] skid = 257'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_small_unpacked_slice(rst, output__ready, input__ready, input__valid, input__payload, output__valid, output__payload, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input output__ready;
-  wire output__ready;
-  output input__ready;
-  wire input__ready;
-  input input__valid;
-  wire input__valid;
-  input [89:0] input__payload;
-  wire [89:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
-  output [89:0] output__payload;
-  reg [89:0] output__payload = 90'h00000000000000000000000;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$2 ;
-  wire \$3 ;
-  reg [89:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [89:0] \$7 ;
-  wire free;
-  reg [89:0] skid = 90'h00000000000000000000000;
-  reg skid_valid = 1'h0;
-  assign free = output__ready | \$1 ;
-  assign \$2  = ~ skid_valid;
-  assign \$3  = input__valid | skid_valid;
-  always @(posedge clk)
-    skid <= \$4 ;
-  always @(posedge clk)
-    output__valid <= \$5 ;
-  always @(posedge clk)
-    skid_valid <= \$6 ;
-  always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = skid;
-    if (\$2 ) begin
-      \$4  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
-    if (free) begin
-      (* full_case = 32'd1 *)
-      if (skid_valid) begin
-        \$7  = skid;
-      end else begin
-        \$7  = input__payload;
-      end
-    end
-    if (rst) begin
-      \$7  = 90'h00000000000000000000000;
-    end
-  end
-endmodule
-
-module hotline_small_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_small_unpacker(rst, input__ready, started, output__ready, phase, hold, input__payload, input__valid, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -18299,10 +18537,10 @@ module hotline_small_unpacker(rst, input__ready, started, output__ready, phase, 
   wire [1:0] phase;
   input hold;
   wire hold;
-  input input__valid;
-  wire input__valid;
   input [144:0] input__payload;
   wire [144:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] newest_phase;
   reg [1:0] newest_phase = 2'h0;
   output output__valid;
@@ -19318,7 +19556,7 @@ module hotline_small_unpacker(rst, input__ready, started, output__ready, phase, 
 endmodule
 
 module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
-, weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload
+, weights__15, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, \input__payload$22 , \input__valid$73 
 , clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -19402,18 +19640,18 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   reg [1:0] rank_is__1 = 2'h0;
   output over;
   wire over;
-  input input__valid;
-  wire input__valid;
-  input [205:0] input__payload;
-  wire [205:0] input__payload;
+  input [205:0] \input__payload$22 ;
+  wire [205:0] \input__payload$22 ;
+  input \input__valid$73 ;
+  wire \input__valid$73 ;
   input clk;
   wire clk;
   wire \$1 ;
-  wire [5:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire [5:0] \$12 ;
   wire \$13 ;
-  wire \$14 ;
+  wire [5:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -19437,25 +19675,24 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
-  wire \$36 ;
+  reg \$36 ;
   reg \$37 ;
-  reg \$38 ;
-  reg [205:0] \$39 ;
+  reg [205:0] \$38 ;
+  reg [3:0] \$39 ;
   wire \$4 ;
   reg [3:0] \$40 ;
-  reg [3:0] \$41 ;
-  reg \$42 ;
-  reg [34:0] \$43 ;
-  reg [7:0] \$44 ;
-  reg [1:0] \$45 ;
-  reg [34:0] \$46 ;
-  reg [7:0] \$47 ;
+  reg \$41 ;
+  reg [34:0] \$42 ;
+  reg [7:0] \$43 ;
+  reg [1:0] \$44 ;
+  reg [34:0] \$45 ;
+  reg [7:0] \$46 ;
+  reg [1:0] \$47 ;
   reg [1:0] \$48 ;
   reg [1:0] \$49 ;
   wire \$5 ;
   reg [1:0] \$50 ;
-  reg [1:0] \$51 ;
-  wire [35:0] \$52 ;
+  wire [35:0] \$51 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -19463,6 +19700,7 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   reg [205:0] counted = 206'h0000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
   wire \end ;
+  wire free;
   wire [2:0] front__0;
   wire [2:0] front__1;
   wire [1:0] fronted;
@@ -19470,73 +19708,78 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   wire gains_busy;
   wire go;
   reg held = 1'h0;
+  wire [43:0] input__payload;
+  wire input__valid;
   wire learns;
   wire move;
   reg [3:0] others0 = 4'h0;
   reg [3:0] others1 = 4'h0;
+  wire [43:0] output__payload;
+  wire output__valid;
   wire stop;
   wire valid;
   reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    waits <= \$37 ;
+    waits <= \$36 ;
   always @(posedge clk)
-    counted_valid <= \$38 ;
+    counted_valid <= \$37 ;
   always @(posedge clk)
-    counted <= \$39 ;
+    counted <= \$38 ;
   always @(posedge clk)
-    others0 <= \$40 ;
+    others0 <= \$39 ;
   always @(posedge clk)
-    others1 <= \$41 ;
+    others1 <= \$40 ;
   always @(posedge clk)
-    held <= \$42 ;
+    held <= \$41 ;
   always @(posedge clk)
-    tags__0 <= \$43 ;
+    tags__0 <= \$42 ;
   always @(posedge clk)
-    lane_weights__0 <= \$44 ;
+    lane_weights__0 <= \$43 ;
   always @(posedge clk)
-    hot <= \$45 ;
+    hot <= \$44 ;
   always @(posedge clk)
-    tags__1 <= \$46 ;
+    tags__1 <= \$45 ;
   always @(posedge clk)
-    lane_weights__1 <= \$47 ;
+    lane_weights__1 <= \$46 ;
   always @(posedge clk)
-    to_bank__0 <= \$48 ;
+    to_bank__0 <= \$47 ;
   always @(posedge clk)
-    to_bank__1 <= \$49 ;
+    to_bank__1 <= \$48 ;
   always @(posedge clk)
-    rank_is__0 <= \$50 ;
+    rank_is__0 <= \$49 ;
   always @(posedge clk)
-    rank_is__1 <= \$51 ;
+    rank_is__1 <= \$50 ;
   assign \$1  = & room;
   assign fire = waits & \$1 ;
   assign \$2  = ~ waits;
   assign load = \$2  | fire;
   assign \$3  = ~ held;
-  assign \$4  = \$3  | load;
-  assign \$5  = ~ stop;
-  assign move = \$4  & \$5 ;
-  assign \$6  = ~ counted_valid;
-  assign input__ready = \$6  | move;
-  assign \$7  = counted_valid | held;
-  assign \$8  = \$7  | waits;
-  assign busy = \$8  | gains_busy;
-  assign \$9  = ~ input__payload[42];
-  assign \$10  = input__payload[47:43] - \$9 ;
-  assign \$11  = ~ input__payload[133];
-  assign \$12  = input__payload[138:134] - \$11 ;
+  assign free = \$3  | load;
+  assign \$4  = ~ stop;
+  assign \$5  = free & \$4 ;
+  assign \$6  = ~ output__valid;
+  assign move = \$5  & \$6 ;
+  assign \$7  = ~ counted_valid;
+  assign input__ready = \$7  | move;
+  assign input__valid = | gain;
+  assign \$8  = counted_valid | held;
+  assign \$9  = \$8  | waits;
+  assign \$10  = \$9  | gains_busy;
+  assign busy = \$10  | output__valid;
+  assign \$11  = ~ \input__payload$22 [42];
+  assign \$12  = \input__payload$22 [47:43] - \$11 ;
+  assign \$13  = ~ \input__payload$22 [133];
+  assign \$14  = \input__payload$22 [138:134] - \$13 ;
   assign learns = counted_valid & counted[204];
   assign valid = learns & move;
-  assign \$13  = counted_valid & counted[205];
-  assign \end  = \$13  & move;
-  assign \$14  = ~ held;
-  assign \$15  = \$14  | load;
-  assign go = stop & \$15 ;
-  assign \$16  = input__payload[204] | input__payload[205];
-  assign \$17  = input__valid & \$16 ;
-  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$15  = counted_valid & counted[205];
+  assign \end  = \$15  & move;
+  assign \$16  = \input__payload$22 [204] | \input__payload$22 [205];
+  assign \$17  = \input__valid$73  & \$16 ;
+  assign \$18  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$19  = \$14 [4] ? 4'hf : \$14 [3:0];
   assign \$20  = counted[87] ? 5'h00 : weight0;
   assign \$21  = counted[178] ? 5'h00 : weight1;
   assign \$22  = ! counted[50];
@@ -19547,10 +19790,9 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   assign \$29  = counted[140] & \$28 ;
   assign \$30  = ! counted[51];
   assign \$31  = ! counted[142];
-  assign \$34  = | gain;
-  assign \$35  = ! \$52 [0];
+  assign \$34  = ! output__payload[8];
   hotline_small_updates_gains gains (
-    .\112_35_0 (\$52 ),
+    .\104_35_0 (\$51 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -19574,11 +19816,31 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
     .weights__0(weight0),
     .weights__1(weight1)
   );
+  hotline_small_updates_given given (
+    .clk(clk),
+    .input__payload(input__payload),
+    .input__ready(go),
+    .input__valid(input__valid),
+    .output__payload(output__payload),
+    .output__ready(free),
+    .output__valid(output__valid),
+    .rst(rst)
+  );
   always @* begin
     if (starts_blocks) begin end
-    \$37  = waits;
+    \$36  = waits;
     if (load) begin
-      \$37  = held;
+      \$36  = held;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$37  = counted_valid;
+    if (input__ready) begin
+      \$37  = \$17 ;
     end
     if (rst) begin
       \$37  = 1'h0;
@@ -19586,26 +19848,26 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = counted_valid;
+    \$38  = counted;
     if (input__ready) begin
-      \$38  = \$17 ;
+      \$38  = \input__payload$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$39  = others0;
+    if (input__ready) begin
+      \$39  = \$18 ;
     end
     if (rst) begin
-      \$38  = 1'h0;
+      \$39  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = counted;
+    \$40  = others1;
     if (input__ready) begin
-      \$39  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = others0;
-    if (input__ready) begin
-      \$40  = \$18 ;
+      \$40  = \$19 ;
     end
     if (rst) begin
       \$40  = 4'h0;
@@ -19613,89 +19875,91 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = others1;
-    if (input__ready) begin
-      \$41  = \$19 ;
+    \$41  = held;
+    if (move) begin
+      \$41  = learns;
+    end else if (free) begin
+      \$41  = output__valid;
     end
     if (rst) begin
-      \$41  = 4'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = held;
+    \$42  = tags__0;
     if (move) begin
-      \$42  = learns;
-    end else if (go) begin
-      \$42  = \$34 ;
+      \$42  = counted[86:52];
+    end else if (free) begin
+      \$42  = output__payload[43:9];
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$42  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = tags__0;
+    \$43  = lane_weights__0;
     if (move) begin
-      \$43  = counted[86:52];
-    end else if (go) begin
-      \$43  = \$52 [35:1];
+      \$43  = { 3'h0, \$20  };
+    end else if (free) begin
+      \$43  = output__payload[7:0];
     end
     if (rst) begin
-      \$43  = 35'h000000000;
+      \$43  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__0;
+    \$44  = hot;
     if (move) begin
-      \$44  = { 3'h0, \$20  };
-    end else if (go) begin
-      \$44  = gain;
+      \$44 [0] = counted[42];
+      \$44 [1] = counted[133];
+    end else if (free) begin
+      \$44 [0] = 1'h1;
     end
     if (rst) begin
-      \$44  = 8'h00;
+      \$44  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = hot;
+    \$45  = tags__1;
     if (move) begin
-      \$45 [0] = counted[42];
-      \$45 [1] = counted[133];
-    end else if (go) begin
-      \$45 [0] = 1'h1;
+      \$45  = counted[177:143];
     end
     if (rst) begin
-      \$45  = 2'h0;
+      \$45  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = tags__1;
+    \$46  = lane_weights__1;
     if (move) begin
-      \$46  = counted[177:143];
+      \$46  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$46  = 35'h000000000;
+      \$46  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = lane_weights__1;
+    \$47  = to_bank__0;
     if (move) begin
-      \$47  = { 3'h0, \$21  };
+      \$47  = { \$25 , \$23  };
+    end else if (free) begin
+      \$47  = { 1'h0, \$34  };
     end
     if (rst) begin
-      \$47  = 8'h00;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = to_bank__0;
+    \$48  = to_bank__1;
     if (move) begin
-      \$48  = { \$25 , \$23  };
-    end else if (go) begin
+      \$48  = { \$29 , \$27  };
+    end else if (free) begin
       \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
@@ -19704,11 +19968,11 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = to_bank__1;
+    \$49  = rank_is__0;
     if (move) begin
-      \$49  = { \$29 , \$27  };
-    end else if (go) begin
-      \$49  = { 1'h0, \$36  };
+      \$49  = { \$31 , \$30  };
+    end else if (free) begin
+      \$49  = 2'h1;
     end
     if (rst) begin
       \$49  = 2'h0;
@@ -19716,26 +19980,14 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$50  = rank_is__0;
+    \$50  = rank_is__1;
     if (move) begin
-      \$50  = { \$31 , \$30  };
-    end else if (go) begin
-      \$50  = 2'h1;
+      \$50  = { \$33 , \$32  };
+    end else if (free) begin
+      \$50  = 2'h0;
     end
     if (rst) begin
       \$50  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = rank_is__1;
-    if (move) begin
-      \$51  = { \$33 , \$32  };
-    end else if (go) begin
-      \$51  = 2'h0;
-    end
-    if (rst) begin
-      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -19818,14 +20070,17 @@ module hotline_small_updates(rst, fire, load, input__ready, busy, room, weights_
   assign front__1 = counted[181:179];
   assign fronted[1] = counted[178];
   assign fronted[0] = counted[87];
+  assign input__payload[43:9] = \$51 [35:1];
+  assign input__payload[8] = \$51 [0];
+  assign input__payload[7:0] = gain;
   assign \$26  = counted[50];
   assign \$28  = counted[141];
   assign \$32  = counted[51];
   assign \$33  = counted[142];
-  assign \$36  = \$52 [0];
+  assign \$35  = output__payload[8];
 endmodule
 
-module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \112_35_0 , busy, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0, front__1, stop
+module hotline_small_updates_gains(rst, valid, \end , weights__0, weights__1, gain, \104_35_0 , busy, go, keys__0, keys__1, keys__2, keys__3, keys__4, keys__5, keys__6, keys__7, fronted, front__0, front__1, stop
 , over, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -19835,18 +20090,18 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   wire valid;
   input \end ;
   wire \end ;
-  input go;
-  wire go;
   input [4:0] weights__0;
   wire [4:0] weights__0;
   input [4:0] weights__1;
   wire [4:0] weights__1;
   output [7:0] gain;
   wire [7:0] gain;
-  output [35:0] \112_35_0 ;
-  wire [35:0] \112_35_0 ;
+  output [35:0] \104_35_0 ;
+  wire [35:0] \104_35_0 ;
   output busy;
   wire busy;
+  input go;
+  wire go;
   input [35:0] keys__0;
   wire [35:0] keys__0;
   input [35:0] keys__1;
@@ -19877,39 +20132,39 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   wire clk;
   wire \$1 ;
   wire [6:0] \$10 ;
-  wire [4:0] \$100 ;
-  wire [6:0] \$101 ;
-  wire [6:0] \$102 ;
-  wire \$103 ;
-  wire [8:0] \$104 ;
+  wire [3:0] \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  reg [7:0] \$103 ;
+  reg [35:0] \$104 ;
   wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  wire [3:0] \$108 ;
+  wire [14:0] \$106 ;
+  wire [14:0] \$107 ;
+  wire \$108 ;
   wire \$109 ;
-  wire [6:0] \$11 ;
+  wire \$11 ;
   wire \$110 ;
-  reg [7:0] \$111 ;
-  reg [35:0] \$112 ;
-  wire \$113 ;
-  wire [14:0] \$114 ;
-  wire [14:0] \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
-  wire \$119 ;
-  wire \$12 ;
-  wire \$120 ;
-  reg [2:0] \$121 ;
-  reg [4:0] \$122 ;
-  reg [4:0] \$123 ;
+  wire \$111 ;
+  wire \$112 ;
+  reg [2:0] \$113 ;
+  reg [4:0] \$114 ;
+  reg [4:0] \$115 ;
+  reg [1:0] \$116 ;
+  reg [5:0] \$117 ;
+  reg [5:0] \$118 ;
+  reg [7:0] \$119 ;
+  wire [8:0] \$12 ;
+  reg [1:0] \$120 ;
+  reg [5:0] \$121 ;
+  reg [5:0] \$122 ;
+  reg [7:0] \$123 ;
   reg [1:0] \$124 ;
   reg [5:0] \$125 ;
   reg [5:0] \$126 ;
   reg [7:0] \$127 ;
   reg [1:0] \$128 ;
   reg [5:0] \$129 ;
-  wire [8:0] \$13 ;
+  wire \$13 ;
   reg [5:0] \$130 ;
   reg [7:0] \$131 ;
   reg [1:0] \$132 ;
@@ -19929,109 +20184,101 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   reg [5:0] \$145 ;
   reg [5:0] \$146 ;
   reg [7:0] \$147 ;
-  reg [1:0] \$148 ;
-  reg [5:0] \$149 ;
+  reg \$148 ;
+  reg [2:0] \$149 ;
   wire \$15 ;
-  reg [5:0] \$150 ;
-  reg [7:0] \$151 ;
-  reg [1:0] \$152 ;
-  reg [5:0] \$153 ;
-  reg [5:0] \$154 ;
-  reg [7:0] \$155 ;
-  reg \$156 ;
-  reg [2:0] \$157 ;
   wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire [4:0] \$17 ;
+  wire [5:0] \$18 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
-  wire [4:0] \$20 ;
-  wire [5:0] \$21 ;
-  wire [4:0] \$22 ;
-  wire [6:0] \$23 ;
-  wire [6:0] \$24 ;
+  wire [6:0] \$20 ;
+  wire [6:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire \$23 ;
+  wire [8:0] \$24 ;
   wire \$25 ;
-  wire [8:0] \$26 ;
+  wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [4:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire [4:0] \$33 ;
-  wire [5:0] \$34 ;
-  wire [4:0] \$35 ;
-  wire [6:0] \$36 ;
-  wire [6:0] \$37 ;
+  wire [5:0] \$30 ;
+  wire [4:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [6:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire \$35 ;
+  wire [8:0] \$36 ;
+  wire \$37 ;
   wire \$38 ;
-  wire [8:0] \$39 ;
+  wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [4:0] \$46 ;
-  wire [5:0] \$47 ;
-  wire [4:0] \$48 ;
-  wire [6:0] \$49 ;
-  wire \$5 ;
-  wire [6:0] \$50 ;
+  wire [4:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [4:0] \$43 ;
+  wire [6:0] \$44 ;
+  wire [6:0] \$45 ;
+  wire [6:0] \$46 ;
+  wire \$47 ;
+  wire [8:0] \$48 ;
+  wire \$49 ;
+  wire [4:0] \$5 ;
+  wire \$50 ;
   wire \$51 ;
-  wire [8:0] \$52 ;
-  wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire [4:0] \$59 ;
-  wire \$6 ;
-  wire [5:0] \$60 ;
-  wire [4:0] \$61 ;
-  wire [6:0] \$62 ;
-  wire [6:0] \$63 ;
+  wire \$52 ;
+  wire [4:0] \$53 ;
+  wire [5:0] \$54 ;
+  wire [4:0] \$55 ;
+  wire [6:0] \$56 ;
+  wire [6:0] \$57 ;
+  wire [6:0] \$58 ;
+  wire \$59 ;
+  wire [5:0] \$6 ;
+  wire [8:0] \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
   wire \$64 ;
-  wire [8:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire [4:0] \$65 ;
+  wire [5:0] \$66 ;
+  wire [4:0] \$67 ;
+  wire [6:0] \$68 ;
+  wire [6:0] \$69 ;
   wire [4:0] \$7 ;
-  wire \$70 ;
+  wire [6:0] \$70 ;
   wire \$71 ;
-  wire [4:0] \$72 ;
-  wire [5:0] \$73 ;
-  wire [4:0] \$74 ;
-  wire [6:0] \$75 ;
-  wire [6:0] \$76 ;
-  wire \$77 ;
-  wire [8:0] \$78 ;
-  wire \$79 ;
-  wire [5:0] \$8 ;
-  wire \$80 ;
-  wire \$81 ;
-  wire \$82 ;
+  wire [8:0] \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire [4:0] \$77 ;
+  wire [5:0] \$78 ;
+  wire [4:0] \$79 ;
+  wire [6:0] \$8 ;
+  wire [6:0] \$80 ;
+  wire [6:0] \$81 ;
+  wire [6:0] \$82 ;
   wire \$83 ;
-  wire \$84 ;
-  wire [4:0] \$85 ;
-  wire [5:0] \$86 ;
-  wire [4:0] \$87 ;
-  wire [6:0] \$88 ;
-  wire [6:0] \$89 ;
-  wire [4:0] \$9 ;
-  wire \$90 ;
-  wire [8:0] \$91 ;
-  wire \$92 ;
-  wire \$93 ;
-  wire \$94 ;
+  wire [8:0] \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire [4:0] \$89 ;
+  wire [6:0] \$9 ;
+  wire [5:0] \$90 ;
+  wire [4:0] \$91 ;
+  wire [6:0] \$92 ;
+  wire [6:0] \$93 ;
+  wire [6:0] \$94 ;
   wire \$95 ;
-  wire \$96 ;
+  wire [8:0] \$96 ;
   wire \$97 ;
-  wire [4:0] \$98 ;
-  wire [5:0] \$99 ;
+  wire \$98 ;
+  wire \$99 ;
   reg [2:0] at = 3'h0;
   reg [7:0] gain0 = 8'h00;
   reg [7:0] gain1 = 8'h00;
@@ -20077,115 +20324,107 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   reg [2:0] under_way = 3'h0;
   reg [4:0] weight0 = 5'h00;
   reg [4:0] weight1 = 5'h00;
-  assign \$1  = valid & fronted[0];
-  assign \$2  = ! front__0;
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = valid & fronted[1];
-  assign \$5  = ! front__1;
-  assign \$6  = \$4  & \$5 ;
-  assign \$7  = mine0[0] ? weight0 : 5'h00;
-  assign \$8  = 1'h0 + \$7 ;
-  assign \$9  = mine0[1] ? weight1 : 5'h00;
-  assign \$10  = \$8  + \$9 ;
-  assign \$11  = 1'h0 + part0_0;
-  assign \$12  = sum0 > 8'hff;
-  assign \$13  = \$12  ? 9'h0ff : sum0;
-  assign \$14  = valid & fronted[0];
-  assign \$15  = front__0 == 1'h1;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = valid & fronted[1];
-  assign \$18  = front__1 == 1'h1;
-  assign \$19  = \$17  & \$18 ;
-  assign \$20  = mine1[0] ? weight0 : 5'h00;
-  assign \$21  = 1'h0 + \$20 ;
-  assign \$22  = mine1[1] ? weight1 : 5'h00;
-  assign \$23  = \$21  + \$22 ;
-  assign \$24  = 1'h0 + part1_0;
-  assign \$25  = sum1 > 8'hff;
-  assign \$26  = \$25  ? 9'h0ff : sum1;
-  assign \$27  = valid & fronted[0];
-  assign \$28  = front__0 == 2'h2;
-  assign \$29  = \$27  & \$28 ;
-  assign \$30  = valid & fronted[1];
-  assign \$31  = front__1 == 2'h2;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = mine2[0] ? weight0 : 5'h00;
-  assign \$34  = 1'h0 + \$33 ;
-  assign \$35  = mine2[1] ? weight1 : 5'h00;
-  assign \$36  = \$34  + \$35 ;
-  assign \$37  = 1'h0 + part2_0;
-  assign \$38  = sum2 > 8'hff;
-  assign \$39  = \$38  ? 9'h0ff : sum2;
-  assign \$40  = valid & fronted[0];
-  assign \$41  = front__0 == 2'h3;
-  assign \$42  = \$40  & \$41 ;
-  assign \$43  = valid & fronted[1];
-  assign \$44  = front__1 == 2'h3;
-  assign \$45  = \$43  & \$44 ;
-  assign \$46  = mine3[0] ? weight0 : 5'h00;
-  assign \$47  = 1'h0 + \$46 ;
-  assign \$48  = mine3[1] ? weight1 : 5'h00;
-  assign \$49  = \$47  + \$48 ;
-  assign \$50  = 1'h0 + part3_0;
-  assign \$51  = sum3 > 8'hff;
-  assign \$52  = \$51  ? 9'h0ff : sum3;
-  assign \$53  = valid & fronted[0];
-  assign \$54  = front__0 == 3'h4;
-  assign \$55  = \$53  & \$54 ;
-  assign \$56  = valid & fronted[1];
-  assign \$57  = front__1 == 3'h4;
-  assign \$58  = \$56  & \$57 ;
-  assign \$59  = mine4[0] ? weight0 : 5'h00;
-  assign \$60  = 1'h0 + \$59 ;
-  assign \$61  = mine4[1] ? weight1 : 5'h00;
-  assign \$62  = \$60  + \$61 ;
-  assign \$63  = 1'h0 + part4_0;
-  assign \$64  = sum4 > 8'hff;
-  assign \$65  = \$64  ? 9'h0ff : sum4;
-  assign \$66  = valid & fronted[0];
-  assign \$67  = front__0 == 3'h5;
-  assign \$68  = \$66  & \$67 ;
-  assign \$69  = valid & fronted[1];
-  assign \$70  = front__1 == 3'h5;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = mine5[0] ? weight0 : 5'h00;
-  assign \$73  = 1'h0 + \$72 ;
-  assign \$74  = mine5[1] ? weight1 : 5'h00;
-  assign \$75  = \$73  + \$74 ;
-  assign \$76  = 1'h0 + part5_0;
-  assign \$77  = sum5 > 8'hff;
-  assign \$78  = \$77  ? 9'h0ff : sum5;
-  assign \$79  = valid & fronted[0];
-  assign \$80  = front__0 == 3'h6;
-  assign \$81  = \$79  & \$80 ;
-  assign \$82  = valid & fronted[1];
-  assign \$83  = front__1 == 3'h6;
-  assign \$84  = \$82  & \$83 ;
-  assign \$85  = mine6[0] ? weight0 : 5'h00;
-  assign \$86  = 1'h0 + \$85 ;
-  assign \$87  = mine6[1] ? weight1 : 5'h00;
-  assign \$88  = \$86  + \$87 ;
-  assign \$89  = 1'h0 + part6_0;
-  assign \$90  = sum6 > 8'hff;
-  assign \$91  = \$90  ? 9'h0ff : sum6;
-  assign \$92  = valid & fronted[0];
-  assign \$93  = front__0 == 3'h7;
-  assign \$94  = \$92  & \$93 ;
-  assign \$95  = valid & fronted[1];
-  assign \$96  = front__1 == 3'h7;
-  assign \$97  = \$95  & \$96 ;
-  assign \$98  = mine7[0] ? weight0 : 5'h00;
-  assign \$99  = 1'h0 + \$98 ;
-  assign \$100  = mine7[1] ? weight1 : 5'h00;
-  assign \$101  = \$99  + \$100 ;
-  assign \$102  = 1'h0 + part7_0;
-  assign \$103  = sum7 > 8'hff;
-  assign \$104  = \$103  ? 9'h0ff : sum7;
-  assign \$105  = ~ valid;
-  assign \$106  = \end  & \$105 ;
-  assign \$107  = ready & go;
-  assign \$108  = at + 1'h1;
-  assign \$109  = at == 3'h7;
+  assign \$1  = ! front__0;
+  assign \$2  = fronted[0] & \$1 ;
+  assign \$3  = ! front__1;
+  assign \$4  = fronted[1] & \$3 ;
+  assign \$5  = mine0[0] ? weight0 : 5'h00;
+  assign \$6  = 1'h0 + \$5 ;
+  assign \$7  = mine0[1] ? weight1 : 5'h00;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = 1'h0 + part0_0;
+  assign \$10  = under_way[1] ? \$9  : 7'h00;
+  assign \$11  = sum0 > 8'hff;
+  assign \$12  = \$11  ? 9'h0ff : sum0;
+  assign \$13  = front__0 == 1'h1;
+  assign \$14  = fronted[0] & \$13 ;
+  assign \$15  = front__1 == 1'h1;
+  assign \$16  = fronted[1] & \$15 ;
+  assign \$17  = mine1[0] ? weight0 : 5'h00;
+  assign \$18  = 1'h0 + \$17 ;
+  assign \$19  = mine1[1] ? weight1 : 5'h00;
+  assign \$20  = \$18  + \$19 ;
+  assign \$21  = 1'h0 + part1_0;
+  assign \$22  = under_way[1] ? \$21  : 7'h00;
+  assign \$23  = sum1 > 8'hff;
+  assign \$24  = \$23  ? 9'h0ff : sum1;
+  assign \$25  = front__0 == 2'h2;
+  assign \$26  = fronted[0] & \$25 ;
+  assign \$27  = front__1 == 2'h2;
+  assign \$28  = fronted[1] & \$27 ;
+  assign \$29  = mine2[0] ? weight0 : 5'h00;
+  assign \$30  = 1'h0 + \$29 ;
+  assign \$31  = mine2[1] ? weight1 : 5'h00;
+  assign \$32  = \$30  + \$31 ;
+  assign \$33  = 1'h0 + part2_0;
+  assign \$34  = under_way[1] ? \$33  : 7'h00;
+  assign \$35  = sum2 > 8'hff;
+  assign \$36  = \$35  ? 9'h0ff : sum2;
+  assign \$37  = front__0 == 2'h3;
+  assign \$38  = fronted[0] & \$37 ;
+  assign \$39  = front__1 == 2'h3;
+  assign \$40  = fronted[1] & \$39 ;
+  assign \$41  = mine3[0] ? weight0 : 5'h00;
+  assign \$42  = 1'h0 + \$41 ;
+  assign \$43  = mine3[1] ? weight1 : 5'h00;
+  assign \$44  = \$42  + \$43 ;
+  assign \$45  = 1'h0 + part3_0;
+  assign \$46  = under_way[1] ? \$45  : 7'h00;
+  assign \$47  = sum3 > 8'hff;
+  assign \$48  = \$47  ? 9'h0ff : sum3;
+  assign \$49  = front__0 == 3'h4;
+  assign \$50  = fronted[0] & \$49 ;
+  assign \$51  = front__1 == 3'h4;
+  assign \$52  = fronted[1] & \$51 ;
+  assign \$53  = mine4[0] ? weight0 : 5'h00;
+  assign \$54  = 1'h0 + \$53 ;
+  assign \$55  = mine4[1] ? weight1 : 5'h00;
+  assign \$56  = \$54  + \$55 ;
+  assign \$57  = 1'h0 + part4_0;
+  assign \$58  = under_way[1] ? \$57  : 7'h00;
+  assign \$59  = sum4 > 8'hff;
+  assign \$60  = \$59  ? 9'h0ff : sum4;
+  assign \$61  = front__0 == 3'h5;
+  assign \$62  = fronted[0] & \$61 ;
+  assign \$63  = front__1 == 3'h5;
+  assign \$64  = fronted[1] & \$63 ;
+  assign \$65  = mine5[0] ? weight0 : 5'h00;
+  assign \$66  = 1'h0 + \$65 ;
+  assign \$67  = mine5[1] ? weight1 : 5'h00;
+  assign \$68  = \$66  + \$67 ;
+  assign \$69  = 1'h0 + part5_0;
+  assign \$70  = under_way[1] ? \$69  : 7'h00;
+  assign \$71  = sum5 > 8'hff;
+  assign \$72  = \$71  ? 9'h0ff : sum5;
+  assign \$73  = front__0 == 3'h6;
+  assign \$74  = fronted[0] & \$73 ;
+  assign \$75  = front__1 == 3'h6;
+  assign \$76  = fronted[1] & \$75 ;
+  assign \$77  = mine6[0] ? weight0 : 5'h00;
+  assign \$78  = 1'h0 + \$77 ;
+  assign \$79  = mine6[1] ? weight1 : 5'h00;
+  assign \$80  = \$78  + \$79 ;
+  assign \$81  = 1'h0 + part6_0;
+  assign \$82  = under_way[1] ? \$81  : 7'h00;
+  assign \$83  = sum6 > 8'hff;
+  assign \$84  = \$83  ? 9'h0ff : sum6;
+  assign \$85  = front__0 == 3'h7;
+  assign \$86  = fronted[0] & \$85 ;
+  assign \$87  = front__1 == 3'h7;
+  assign \$88  = fronted[1] & \$87 ;
+  assign \$89  = mine7[0] ? weight0 : 5'h00;
+  assign \$90  = 1'h0 + \$89 ;
+  assign \$91  = mine7[1] ? weight1 : 5'h00;
+  assign \$92  = \$90  + \$91 ;
+  assign \$93  = 1'h0 + part7_0;
+  assign \$94  = under_way[1] ? \$93  : 7'h00;
+  assign \$95  = sum7 > 8'hff;
+  assign \$96  = \$95  ? 9'h0ff : sum7;
+  assign \$97  = ~ valid;
+  assign \$98  = \end  & \$97 ;
+  assign \$99  = ready & go;
+  assign \$100  = at + 1'h1;
+  assign \$101  = at == 3'h7;
   assign sum0 = gain0 + total0;
   assign sum1 = gain1 + total1;
   assign sum2 = gain2 + total2;
@@ -20194,112 +20433,112 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   assign sum5 = gain5 + total5;
   assign sum6 = gain6 + total6;
   assign sum7 = gain7 + total7;
-  assign \$110  = ! under_way;
-  assign ready = stop & \$110 ;
-  assign gain = ready ? \$111  : 8'h00;
-  assign \$113  = ready & go;
-  assign \$114  = 1'h1 << at;
-  assign \$115  = \$113  ? \$114  : 15'h0000;
-  assign \$116  = | under_way;
-  assign busy = stop | \$116 ;
-  assign \$117  = ~ valid;
-  assign \$118  = \end  & \$117 ;
-  assign \$119  = ready & go;
-  assign \$120  = at == 3'h7;
+  assign \$102  = ! under_way;
+  assign ready = stop & \$102 ;
+  assign gain = ready ? \$103  : 8'h00;
+  assign \$105  = ready & go;
+  assign \$106  = 1'h1 << at;
+  assign \$107  = \$105  ? \$106  : 15'h0000;
+  assign \$108  = | under_way;
+  assign busy = stop | \$108 ;
+  assign \$109  = ~ valid;
+  assign \$110  = \end  & \$109 ;
+  assign \$111  = ready & go;
+  assign \$112  = at == 3'h7;
   always @(posedge clk)
-    under_way <= \$121 ;
+    under_way <= \$113 ;
   always @(posedge clk)
-    weight0 <= \$122 ;
+    weight0 <= \$114 ;
   always @(posedge clk)
-    weight1 <= \$123 ;
+    weight1 <= \$115 ;
   always @(posedge clk)
-    mine0 <= \$124 ;
+    mine0 <= \$116 ;
   always @(posedge clk)
-    part0_0 <= \$125 ;
+    part0_0 <= \$117 ;
   always @(posedge clk)
-    total0 <= \$126 ;
+    total0 <= \$118 ;
   always @(posedge clk)
-    gain0 <= \$127 ;
+    gain0 <= \$119 ;
   always @(posedge clk)
-    mine1 <= \$128 ;
+    mine1 <= \$120 ;
   always @(posedge clk)
-    part1_0 <= \$129 ;
+    part1_0 <= \$121 ;
   always @(posedge clk)
-    total1 <= \$130 ;
+    total1 <= \$122 ;
   always @(posedge clk)
-    gain1 <= \$131 ;
+    gain1 <= \$123 ;
   always @(posedge clk)
-    mine2 <= \$132 ;
+    mine2 <= \$124 ;
   always @(posedge clk)
-    part2_0 <= \$133 ;
+    part2_0 <= \$125 ;
   always @(posedge clk)
-    total2 <= \$134 ;
+    total2 <= \$126 ;
   always @(posedge clk)
-    gain2 <= \$135 ;
+    gain2 <= \$127 ;
   always @(posedge clk)
-    mine3 <= \$136 ;
+    mine3 <= \$128 ;
   always @(posedge clk)
-    part3_0 <= \$137 ;
+    part3_0 <= \$129 ;
   always @(posedge clk)
-    total3 <= \$138 ;
+    total3 <= \$130 ;
   always @(posedge clk)
-    gain3 <= \$139 ;
+    gain3 <= \$131 ;
   always @(posedge clk)
-    mine4 <= \$140 ;
+    mine4 <= \$132 ;
   always @(posedge clk)
-    part4_0 <= \$141 ;
+    part4_0 <= \$133 ;
   always @(posedge clk)
-    total4 <= \$142 ;
+    total4 <= \$134 ;
   always @(posedge clk)
-    gain4 <= \$143 ;
+    gain4 <= \$135 ;
   always @(posedge clk)
-    mine5 <= \$144 ;
+    mine5 <= \$136 ;
   always @(posedge clk)
-    part5_0 <= \$145 ;
+    part5_0 <= \$137 ;
   always @(posedge clk)
-    total5 <= \$146 ;
+    total5 <= \$138 ;
   always @(posedge clk)
-    gain5 <= \$147 ;
+    gain5 <= \$139 ;
   always @(posedge clk)
-    mine6 <= \$148 ;
+    mine6 <= \$140 ;
   always @(posedge clk)
-    part6_0 <= \$149 ;
+    part6_0 <= \$141 ;
   always @(posedge clk)
-    total6 <= \$150 ;
+    total6 <= \$142 ;
   always @(posedge clk)
-    gain6 <= \$151 ;
+    gain6 <= \$143 ;
   always @(posedge clk)
-    mine7 <= \$152 ;
+    mine7 <= \$144 ;
   always @(posedge clk)
-    part7_0 <= \$153 ;
+    part7_0 <= \$145 ;
   always @(posedge clk)
-    total7 <= \$154 ;
+    total7 <= \$146 ;
   always @(posedge clk)
-    gain7 <= \$155 ;
+    gain7 <= \$147 ;
   always @(posedge clk)
-    stop <= \$156 ;
+    stop <= \$148 ;
   always @(posedge clk)
-    at <= \$157 ;
+    at <= \$149 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     casez (at)
       3'h0:
-          \$111  = gain0;
+          \$103  = gain0;
       3'h1:
-          \$111  = gain1;
+          \$103  = gain1;
       3'h2:
-          \$111  = gain2;
+          \$103  = gain2;
       3'h3:
-          \$111  = gain3;
+          \$103  = gain3;
       3'h4:
-          \$111  = gain4;
+          \$103  = gain4;
       3'h5:
-          \$111  = gain5;
+          \$103  = gain5;
       3'h6:
-          \$111  = gain6;
+          \$103  = gain6;
       3'h7:
-          \$111  = gain7;
+          \$103  = gain7;
     endcase
   end
   always @* begin
@@ -20307,69 +20546,131 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
     (* full_case = 32'd1 *)
     casez (at)
       3'h0:
-          \$112  = keys__0;
+          \$104  = keys__0;
       3'h1:
-          \$112  = keys__1;
+          \$104  = keys__1;
       3'h2:
-          \$112  = keys__2;
+          \$104  = keys__2;
       3'h3:
-          \$112  = keys__3;
+          \$104  = keys__3;
       3'h4:
-          \$112  = keys__4;
+          \$104  = keys__4;
       3'h5:
-          \$112  = keys__5;
+          \$104  = keys__5;
       3'h6:
-          \$112  = keys__6;
+          \$104  = keys__6;
       3'h7:
-          \$112  = keys__7;
+          \$104  = keys__7;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = { under_way[1:0], valid };
+    \$113  = { under_way[1:0], valid };
     if (rst) begin
-      \$121  = 3'h0;
+      \$113  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = weights__0;
+    \$114  = weights__0;
     if (rst) begin
-      \$122  = 5'h00;
+      \$114  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = weights__1;
+    \$115  = weights__1;
     if (rst) begin
-      \$123  = 5'h00;
+      \$115  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = { \$6 , \$3  };
+    \$116  = { \$4 , \$2  };
+    if (rst) begin
+      \$116  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$117  = \$8 [5:0];
+    if (rst) begin
+      \$117  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$118  = \$10 [5:0];
+    if (rst) begin
+      \$118  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$119  = \$12 [7:0];
+    if (\$107 [0]) begin
+      \$119  = 8'h00;
+    end
+    if (rst) begin
+      \$119  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = { \$16 , \$14  };
+    if (rst) begin
+      \$120  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = \$20 [5:0];
+    if (rst) begin
+      \$121  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = \$22 [5:0];
+    if (rst) begin
+      \$122  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$123  = \$24 [7:0];
+    if (\$107 [1]) begin
+      \$123  = 8'h00;
+    end
+    if (rst) begin
+      \$123  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$124  = { \$28 , \$26  };
     if (rst) begin
       \$124  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = \$10 [5:0];
+    \$125  = \$32 [5:0];
     if (rst) begin
       \$125  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = \$11 [5:0];
+    \$126  = \$34 [5:0];
     if (rst) begin
       \$126  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = \$13 [7:0];
-    if (\$115 [0]) begin
+    \$127  = \$36 [7:0];
+    if (\$107 [2]) begin
       \$127  = 8'h00;
     end
     if (rst) begin
@@ -20378,29 +20679,29 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = { \$19 , \$16  };
+    \$128  = { \$40 , \$38  };
     if (rst) begin
       \$128  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$23 [5:0];
+    \$129  = \$44 [5:0];
     if (rst) begin
       \$129  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$24 [5:0];
+    \$130  = \$46 [5:0];
     if (rst) begin
       \$130  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = \$26 [7:0];
-    if (\$115 [1]) begin
+    \$131  = \$48 [7:0];
+    if (\$107 [3]) begin
       \$131  = 8'h00;
     end
     if (rst) begin
@@ -20409,29 +20710,29 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = { \$32 , \$29  };
+    \$132  = { \$52 , \$50  };
     if (rst) begin
       \$132  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = \$36 [5:0];
+    \$133  = \$56 [5:0];
     if (rst) begin
       \$133  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = \$37 [5:0];
+    \$134  = \$58 [5:0];
     if (rst) begin
       \$134  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = \$39 [7:0];
-    if (\$115 [2]) begin
+    \$135  = \$60 [7:0];
+    if (\$107 [4]) begin
       \$135  = 8'h00;
     end
     if (rst) begin
@@ -20440,29 +20741,29 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = { \$45 , \$42  };
+    \$136  = { \$64 , \$62  };
     if (rst) begin
       \$136  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = \$49 [5:0];
+    \$137  = \$68 [5:0];
     if (rst) begin
       \$137  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = \$50 [5:0];
+    \$138  = \$70 [5:0];
     if (rst) begin
       \$138  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$139  = \$52 [7:0];
-    if (\$115 [3]) begin
+    \$139  = \$72 [7:0];
+    if (\$107 [5]) begin
       \$139  = 8'h00;
     end
     if (rst) begin
@@ -20471,29 +20772,29 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = { \$58 , \$55  };
+    \$140  = { \$76 , \$74  };
     if (rst) begin
       \$140  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = \$62 [5:0];
+    \$141  = \$80 [5:0];
     if (rst) begin
       \$141  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = \$63 [5:0];
+    \$142  = \$82 [5:0];
     if (rst) begin
       \$142  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = \$65 [7:0];
-    if (\$115 [4]) begin
+    \$143  = \$84 [7:0];
+    if (\$107 [6]) begin
       \$143  = 8'h00;
     end
     if (rst) begin
@@ -20502,29 +20803,29 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = { \$71 , \$68  };
+    \$144  = { \$88 , \$86  };
     if (rst) begin
       \$144  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = \$75 [5:0];
+    \$145  = \$92 [5:0];
     if (rst) begin
       \$145  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$146  = \$76 [5:0];
+    \$146  = \$94 [5:0];
     if (rst) begin
       \$146  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$147  = \$78 [7:0];
-    if (\$115 [5]) begin
+    \$147  = \$96 [7:0];
+    if (\$107 [7]) begin
       \$147  = 8'h00;
     end
     if (rst) begin
@@ -20533,103 +20834,131 @@ module hotline_small_updates_gains(rst, valid, \end , go, weights__0, weights__1
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = { \$84 , \$81  };
-    if (rst) begin
-      \$148  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$149  = \$88 [5:0];
-    if (rst) begin
-      \$149  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$150  = \$89 [5:0];
-    if (rst) begin
-      \$150  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$151  = \$91 [7:0];
-    if (\$115 [6]) begin
-      \$151  = 8'h00;
-    end
-    if (rst) begin
-      \$151  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$152  = { \$97 , \$94  };
-    if (rst) begin
-      \$152  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$153  = \$101 [5:0];
-    if (rst) begin
-      \$153  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$154  = \$102 [5:0];
-    if (rst) begin
-      \$154  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$155  = \$104 [7:0];
-    if (\$115 [7]) begin
-      \$155  = 8'h00;
-    end
-    if (rst) begin
-      \$155  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$156  = stop;
-    if (\$106 ) begin
+    \$148  = stop;
+    if (\$98 ) begin
     end else if (\end ) begin
-      \$156  = 1'h1;
+      \$148  = 1'h1;
     end
-    if (\$107 ) begin
-      if (\$109 ) begin
-        \$156  = 1'h0;
+    if (\$99 ) begin
+      if (\$101 ) begin
+        \$148  = 1'h0;
       end
     end
     if (rst) begin
-      \$156  = 1'h0;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$157  = at;
-    if (\$107 ) begin
-      \$157  = \$108 [2:0];
+    \$149  = at;
+    if (\$99 ) begin
+      \$149  = \$100 [2:0];
     end
     if (rst) begin
-      \$157  = 3'h0;
+      \$149  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     over = 1'h0;
-    if (\$118 ) begin
+    if (\$110 ) begin
       over = 1'h1;
     end
-    if (\$119 ) begin
-      if (\$120 ) begin
+    if (\$111 ) begin
+      if (\$112 ) begin
         over = 1'h1;
       end
     end
   end
-  assign \112_35_0  = \$112 ;
+  assign \104_35_0  = \$104 ;
+endmodule
+
+module hotline_small_updates_given(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  input [43:0] input__payload;
+  wire [43:0] input__payload;
+  output [43:0] output__payload;
+  reg [43:0] output__payload = 44'h00000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg [43:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [43:0] \$9 ;
+  wire free;
+  reg [43:0] skid = 44'h00000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge clk)
+    skid <= \$9 ;
+  always @(posedge clk)
+    output__payload <= \$10 ;
+  always @(posedge clk)
+    output__valid <= \$11 ;
+  always @(posedge clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (rst) begin
+      \$10  = 44'h00000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
+    end
+  end
 endmodule

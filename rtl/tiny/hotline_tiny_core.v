@@ -1824,9 +1824,9 @@ module hotline_tiny_classifier_judged(rst, output__ready, output__payload, input
   end
 endmodule
 
-module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags, slot_out__1, dump__ready
-, restore__payload, command, command_write_etc, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range, restore_start, select
-, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_is_2, command_is_3, command_is_4, command_is_5, index_bits, row_set, tag_in, make_hot, slot_in, running, row_out__0__valid, row_out__0__referenced, row_out__0__age, row_out__0__counters, hot_out__0, tag_out__0
+, slot_out__0, row_out__1__valid, row_out__1__referenced, row_out__1__age, row_out__1__counters, hot_out__1, tag_out__1, slot_out__1, dump__ready, restore__payload, write_data, command_write_etc, budget, restored, restore_entry, accessing, hot_rows, row_way, row_in__valid, row_in__referenced, row_in__age
+, row_in__counters, row_write, clear, done, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, entry_write, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -1835,46 +1835,64 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire rst;
   input busy;
   wire busy;
+  input command_is_0;
+  wire command_is_0;
+  input command_is_1;
+  wire command_is_1;
+  input command_is_2;
+  wire command_is_2;
+  input command_is_3;
+  wire command_is_3;
+  input command_is_4;
+  wire command_is_4;
+  input command_is_5;
+  wire command_is_5;
   output [2:0] index_bits;
   wire [2:0] index_bits;
   output [2:0] row_set;
   wire [2:0] row_set;
+  output [38:0] tag_in;
+  reg [38:0] tag_in;
+  output make_hot;
+  reg make_hot;
+  output [4:0] slot_in;
+  reg [4:0] slot_in;
   output running;
   wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__hot;
-  wire [3:0] row_out__0__hot;
   input [3:0] row_out__0__referenced;
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
   input [31:0] row_out__0__counters;
   wire [31:0] row_out__0__counters;
-  input [155:0] row_out__0__tags;
-  wire [155:0] row_out__0__tags;
+  input [3:0] hot_out__0;
+  wire [3:0] hot_out__0;
+  input [38:0] tag_out__0;
+  wire [38:0] tag_out__0;
   input [4:0] slot_out__0;
   wire [4:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__hot;
-  wire [3:0] row_out__1__hot;
   input [3:0] row_out__1__referenced;
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
   input [31:0] row_out__1__counters;
   wire [31:0] row_out__1__counters;
-  input [155:0] row_out__1__tags;
-  wire [155:0] row_out__1__tags;
+  input [3:0] hot_out__1;
+  wire [3:0] hot_out__1;
+  input [38:0] tag_out__1;
+  wire [38:0] tag_out__1;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
   input dump__ready;
   wire dump__ready;
   input [256:0] restore__payload;
   wire [256:0] restore__payload;
-  input [31:0] command;
-  wire [31:0] command;
+  input [31:0] write_data;
+  wire [31:0] write_data;
   input [1:0] command_write_etc;
   wire [1:0] command_write_etc;
   output [16:0] budget;
@@ -1883,12 +1901,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [2:0] restored = 3'h0;
   output restore_entry;
   reg restore_entry = 1'h0;
-  output [3:0] row_in__hot;
-  reg [3:0] row_in__hot = 4'h0;
   output accessing;
   reg accessing = 1'h1;
   output [5:0] hot_rows;
   reg [5:0] hot_rows = 6'h20;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
   output [3:0] row_in__referenced;
@@ -1897,10 +1915,6 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [7:0] row_in__age = 8'h00;
   output [31:0] row_in__counters;
   reg [31:0] row_in__counters = 32'd0;
-  output [155:0] row_in__tags;
-  reg [155:0] row_in__tags = 156'h000000000000000000000000000000000000000;
-  output [1:0] row_way;
-  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -1923,10 +1937,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg restore__ready;
   output restore_length;
   reg restore_length;
-  output [1:0] slot_write;
-  reg [1:0] slot_write;
-  output [4:0] slot_in;
-  reg [4:0] slot_in;
+  output [1:0] entry_write;
+  reg [1:0] entry_write;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output command_busy;
@@ -1942,12 +1954,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire [6:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire [38:0] \$102 ;
+  wire \$102 ;
   wire \$103 ;
-  wire [7:0] \$104 ;
-  wire \$105 ;
+  wire \$104 ;
+  wire [38:0] \$105 ;
   wire \$106 ;
-  wire \$107 ;
+  wire [7:0] \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [6:0] \$11 ;
@@ -1957,19 +1969,19 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
-  wire [3:0] \$116 ;
+  wire \$116 ;
   wire \$117 ;
-  wire [4:0] \$118 ;
-  wire [4:0] \$119 ;
+  wire \$118 ;
+  wire [3:0] \$119 ;
   wire [6:0] \$12 ;
   wire \$120 ;
-  wire \$121 ;
-  wire \$122 ;
+  wire [4:0] \$121 ;
+  wire [4:0] \$122 ;
   wire \$123 ;
-  wire [1:0] \$124 ;
+  wire \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire \$127 ;
+  wire [1:0] \$127 ;
   wire \$128 ;
   wire \$129 ;
   reg [6:0] \$13 ;
@@ -1980,23 +1992,23 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [2:0] \$137 ;
-  reg [4:0] \$138 ;
-  wire [2:0] \$139 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
   reg [3:0] \$14 ;
-  wire \$140 ;
-  wire [63:0] \$141 ;
-  wire [63:0] \$142 ;
+  wire [2:0] \$140 ;
+  wire [2:0] \$141 ;
+  wire \$142 ;
   wire [63:0] \$143 ;
   wire [63:0] \$144 ;
-  wire \$145 ;
-  wire [4:0] \$146 ;
-  wire [4:0] \$147 ;
+  wire [63:0] \$145 ;
+  wire [63:0] \$146 ;
+  wire \$147 ;
   wire [4:0] \$148 ;
   wire [4:0] \$149 ;
   wire \$15 ;
-  wire \$150 ;
-  wire \$151 ;
+  wire [4:0] \$150 ;
+  wire [4:0] \$151 ;
   wire \$152 ;
   wire \$153 ;
   wire \$154 ;
@@ -2019,11 +2031,11 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  reg [6:0] \$172 ;
-  reg [2:0] \$173 ;
-  reg [16:0] \$174 ;
-  reg [2:0] \$175 ;
-  reg \$176 ;
+  wire \$172 ;
+  reg [6:0] \$173 ;
+  reg [2:0] \$174 ;
+  reg [16:0] \$175 ;
+  reg [2:0] \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
@@ -2032,78 +2044,82 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg \$181 ;
   reg \$182 ;
   reg \$183 ;
-  reg [5:0] \$184 ;
-  reg \$185 ;
-  reg [3:0] \$186 ;
-  reg \$187 ;
-  reg [3:0] \$188 ;
+  reg \$184 ;
+  reg [5:0] \$185 ;
+  reg \$186 ;
+  reg [3:0] \$187 ;
+  reg \$188 ;
   reg [3:0] \$189 ;
   wire \$19 ;
-  reg [3:0] \$190 ;
-  reg [3:0] \$191 ;
-  reg [7:0] \$192 ;
-  reg [31:0] \$193 ;
-  reg [155:0] \$194 ;
-  reg [4:0] \$195 ;
-  reg [3:0] \$196 ;
-  reg \$197 ;
+  reg [38:0] \$190 ;
+  reg [4:0] \$191 ;
+  reg [3:0] \$192 ;
+  reg [3:0] \$193 ;
+  reg [3:0] \$194 ;
+  reg [7:0] \$195 ;
+  reg [31:0] \$196 ;
+  reg [3:0] \$197 ;
   reg \$198 ;
   reg \$199 ;
   wire \$2 ;
   wire \$20 ;
-  reg [2:0] \$200 ;
-  reg \$201 ;
+  reg \$200 ;
+  reg [2:0] \$201 ;
   reg \$202 ;
-  reg [3:0] \$203 ;
-  reg \$204 ;
-  reg [2:0] \$205 ;
-  reg [3:0] \$206 ;
-  reg \$207 ;
+  reg \$203 ;
+  reg [3:0] \$204 ;
+  reg \$205 ;
+  reg [2:0] \$206 ;
+  reg [3:0] \$207 ;
   reg \$208 ;
-  reg [3:0] \$209 ;
+  reg \$209 ;
   wire \$21 ;
-  reg [5:0] \$210 ;
-  reg [3:0] \$211 ;
-  reg [3:0] \$212 ;
-  reg [7:0] \$213 ;
-  reg [31:0] \$214 ;
-  reg [155:0] \$215 ;
-  reg [2:0] \$216 ;
-  reg [4:0] \$217 ;
+  reg [3:0] \$210 ;
+  reg [5:0] \$211 ;
+  reg [2:0] \$212 ;
+  reg [38:0] \$213 ;
+  reg [4:0] \$214 ;
+  reg [38:0] \$215 ;
+  reg [4:0] \$216 ;
+  reg [38:0] \$217 ;
   reg [4:0] \$218 ;
-  reg [4:0] \$219 ;
+  reg [38:0] \$219 ;
   wire \$22 ;
   reg [4:0] \$220 ;
-  reg \$221 ;
+  reg [3:0] \$221 ;
   reg [3:0] \$222 ;
-  reg \$223 ;
+  reg [7:0] \$223 ;
+  reg [31:0] \$224 ;
+  reg \$225 ;
+  reg [3:0] \$226 ;
+  reg \$227 ;
   wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
+  wire [11:0] \$24 ;
+  wire [12:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [3:0] \$28 ;
+  wire [3:0] \$29 ;
   wire \$3 ;
-  wire [11:0] \$30 ;
-  wire [12:0] \$31 ;
+  wire \$30 ;
+  wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire [3:0] \$34 ;
-  wire [3:0] \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire \$35 ;
+  wire [1:0] \$36 ;
+  wire [2:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [4:0] \$39 ;
   wire \$4 ;
-  wire [3:0] \$40 ;
-  wire \$41 ;
-  wire [1:0] \$42 ;
-  wire [2:0] \$43 ;
-  wire [3:0] \$44 ;
-  wire [4:0] \$45 ;
-  wire [4:0] \$46 ;
-  wire [3:0] \$47 ;
+  wire [4:0] \$40 ;
+  wire [3:0] \$41 ;
+  wire [3:0] \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
   wire [3:0] \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
@@ -2112,54 +2128,54 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   wire \$52 ;
   wire \$53 ;
   wire [3:0] \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire [38:0] \$55 ;
+  wire [4:0] \$56 ;
+  wire [38:0] \$57 ;
+  wire [4:0] \$58 ;
+  wire [38:0] \$59 ;
   wire [2:0] \$6 ;
-  wire [3:0] \$60 ;
-  wire [4:0] \$61 ;
+  wire [4:0] \$60 ;
+  wire [38:0] \$61 ;
   wire [4:0] \$62 ;
-  wire [4:0] \$63 ;
-  wire [4:0] \$64 ;
-  wire \$65 ;
-  wire [4:0] \$66 ;
-  wire [4:0] \$67 ;
-  wire [3:0] \$68 ;
-  wire [3:0] \$69 ;
+  wire \$63 ;
+  wire [3:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [3:0] \$66 ;
+  wire [7:0] \$67 ;
+  wire [31:0] \$68 ;
+  wire [4:0] \$69 ;
   wire [3:0] \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
+  wire [4:0] \$70 ;
+  wire [3:0] \$71 ;
+  wire [3:0] \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [38:0] \$75 ;
+  wire \$75 ;
   wire \$76 ;
-  wire [7:0] \$77 ;
-  wire \$78 ;
+  wire \$77 ;
+  wire [38:0] \$78 ;
   wire \$79 ;
   reg [2:0] \$8 ;
-  wire \$80 ;
+  wire [7:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [38:0] \$84 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [7:0] \$86 ;
-  wire \$87 ;
+  wire \$86 ;
+  wire [38:0] \$87 ;
   wire \$88 ;
-  wire \$89 ;
+  wire [7:0] \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire [38:0] \$93 ;
+  wire \$93 ;
   wire \$94 ;
-  wire [7:0] \$95 ;
-  wire \$96 ;
+  wire \$95 ;
+  wire [38:0] \$96 ;
   wire \$97 ;
-  wire \$98 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
   reg [5:0] asked_rows = 6'h00;
   reg [2:0] beyond = 3'h0;
@@ -2170,14 +2186,15 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [6:0] entries = 7'h00;
   reg \final  = 1'h0;
   reg [3:0] fsm_state = 4'h1;
-  reg [3:0] group0_0 = 4'h0;
-  reg [3:0] group0_1 = 4'h0;
+  reg [38:0] group0_0 = 39'h0000000000;
+  reg [4:0] group0_1 = 5'h00;
   reg [3:0] group0_2 = 4'h0;
-  reg [7:0] group0_3 = 8'h00;
-  reg [31:0] group0_4 = 32'd0;
-  reg [155:0] group0_5 = 156'h000000000000000000000000000000000000000;
-  reg [4:0] group0_6 = 5'h00;
+  reg [3:0] group0_3 = 4'h0;
+  reg [3:0] group0_4 = 4'h0;
+  reg [7:0] group0_5 = 8'h00;
+  reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
+  reg [3:0] \hot$61  = 4'h0;
   reg [3:0] index = 4'h0;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -2197,6 +2214,10 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   reg [4:0] slot1 = 6'h20;
   reg [4:0] slot2 = 5'h00;
   reg [4:0] slot3 = 5'h00;
+  reg [38:0] tag0 = 39'h0000000000;
+  reg [38:0] tag1 = 39'h0000000000;
+  reg [38:0] tag2 = 39'h0000000000;
+  reg [38:0] tag3 = 39'h0000000000;
   reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
@@ -2219,255 +2240,254 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   assign \$20  = quota >= 1'h1;
   assign \$21  = quota >= 2'h2;
   assign \$22  = quota >= 2'h3;
-  assign \$23  = command == 1'h1;
-  assign \$24  = command == 2'h2;
-  assign \$25  = command == 2'h3;
-  assign \$26  = command == 3'h4;
-  assign \$27  = command == 3'h5;
-  assign \$28  = command == 3'h6;
-  assign \$29  = command > 6'h20;
-  assign \$30  = 1'h1 << index_bits;
-  assign \$31  = \$30  - 1'h1;
-  assign \$32  = index == last;
-  assign \$33  = index < budget[14:11];
-  assign \$34  = \$33  ? budget[10:7] : budget[6:3];
-  assign \$35  = ~ \beyond$48 ;
-  assign \$36  = slot0 < hot_rows;
-  assign \$37  = slot1 < hot_rows;
-  assign \$38  = slot2 < hot_rows;
-  assign \$39  = slot3 < hot_rows;
-  assign \$40  = \$35  & { \$39 , \$38 , \$37 , \$36  };
-  assign \$41  = counts & judge;
-  assign \$42  = 1'h0 + hot[0];
-  assign \$43  = \$42  + hot[1];
-  assign \$44  = \$43  + hot[2];
-  assign \$45  = \$44  + hot[3];
-  assign \$46  = counted ? \$45  : 5'h00;
-  assign \$47  = ~ \within ;
-  assign \$48  = row_in__hot & \$47 ;
-  assign \$49  = | \$48 ;
-  assign \$50  = judged & \$49 ;
-  assign \$51  = \$50  | unusable;
-  assign \$52  = ~ \$157 ;
-  assign \$53  = \$52  | leaves;
-  assign \$54  = walk + 1'h1;
-  assign \$55  = walk == 3'h7;
-  assign \$56  = ~ busy;
-  assign \$57  = resizes & \$56 ;
-  assign \$58  = ~ busy;
-  assign \$59  = commands & \$58 ;
-  assign \$60  = way + 1'h1;
-  assign \$65  = way == 3'h5;
-  assign \$66  = index + 1'h1;
-  assign \$67  = \final  ? 5'h00 : \$66 ;
-  assign \$68  = ~ usable;
-  assign \$69  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$68 ;
-  assign \$70  = | \$69 ;
-  assign \$71  = ~ restore__payload[256];
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = restore__payload[63] & usable[0];
-  assign \$74  = restore__payload[63] & usable[0];
-  assign \$75  = \$74  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$23  = write_data > 6'h20;
+  assign \$24  = 1'h1 << index_bits;
+  assign \$25  = \$24  - 1'h1;
+  assign \$26  = index == last;
+  assign \$27  = index < budget[14:11];
+  assign \$28  = \$27  ? budget[10:7] : budget[6:3];
+  assign \$29  = ~ \beyond$48 ;
+  assign \$30  = slot0 < hot_rows;
+  assign \$31  = slot1 < hot_rows;
+  assign \$32  = slot2 < hot_rows;
+  assign \$33  = slot3 < hot_rows;
+  assign \$34  = \$29  & { \$33 , \$32 , \$31 , \$30  };
+  assign \$35  = counts & judge;
+  assign \$36  = 1'h0 + hot[0];
+  assign \$37  = \$36  + hot[1];
+  assign \$38  = \$37  + hot[2];
+  assign \$39  = \$38  + hot[3];
+  assign \$40  = counted ? \$39  : 5'h00;
+  assign \$41  = ~ \within ;
+  assign \$42  = \hot$61  & \$41 ;
+  assign \$43  = | \$42 ;
+  assign \$44  = judged & \$43 ;
+  assign \$45  = \$44  | unusable;
+  assign \$46  = ~ \$159 ;
+  assign \$47  = \$46  | leaves;
+  assign \$48  = walk + 1'h1;
+  assign \$49  = walk == 3'h7;
+  assign \$50  = ~ busy;
+  assign \$51  = resizes & \$50 ;
+  assign \$52  = ~ busy;
+  assign \$53  = commands & \$52 ;
+  assign \$54  = way + 1'h1;
+  assign \$63  = way == 3'h6;
+  assign \$69  = index + 1'h1;
+  assign \$70  = \final  ? 5'h00 : \$69 ;
+  assign \$71  = ~ usable;
+  assign \$72  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$71 ;
+  assign \$73  = | \$72 ;
+  assign \$74  = ~ restore__payload[256];
+  assign \$75  = \$73  & \$74 ;
   assign \$76  = restore__payload[63] & usable[0];
-  assign \$77  = \$76  ? restore__payload[55:48] : 8'h00;
-  assign \$78  = restore__payload[63] & usable[0];
-  assign \$79  = \$78  ? restore__payload[61] : 1'h0;
-  assign \$80  = restore__payload[63] & usable[0];
-  assign \$81  = \$80  ? restore__payload[62] : 1'h0;
-  assign \$82  = restore__payload[127] & usable[1];
-  assign \$83  = restore__payload[127] & usable[1];
-  assign \$84  = \$83  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$77  = restore__payload[63] & usable[0];
+  assign \$78  = \$77  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$79  = restore__payload[63] & usable[0];
+  assign \$80  = \$79  ? restore__payload[55:48] : 8'h00;
+  assign \$81  = restore__payload[63] & usable[0];
+  assign \$82  = \$81  ? restore__payload[61] : 1'h0;
+  assign \$83  = restore__payload[63] & usable[0];
+  assign \$84  = \$83  ? restore__payload[62] : 1'h0;
   assign \$85  = restore__payload[127] & usable[1];
-  assign \$86  = \$85  ? restore__payload[119:112] : 8'h00;
-  assign \$87  = restore__payload[127] & usable[1];
-  assign \$88  = \$87  ? restore__payload[125] : 1'h0;
-  assign \$89  = restore__payload[127] & usable[1];
-  assign \$90  = \$89  ? restore__payload[126] : 1'h0;
-  assign \$91  = restore__payload[191] & usable[2];
-  assign \$92  = restore__payload[191] & usable[2];
-  assign \$93  = \$92  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$86  = restore__payload[127] & usable[1];
+  assign \$87  = \$86  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$88  = restore__payload[127] & usable[1];
+  assign \$89  = \$88  ? restore__payload[119:112] : 8'h00;
+  assign \$90  = restore__payload[127] & usable[1];
+  assign \$91  = \$90  ? restore__payload[125] : 1'h0;
+  assign \$92  = restore__payload[127] & usable[1];
+  assign \$93  = \$92  ? restore__payload[126] : 1'h0;
   assign \$94  = restore__payload[191] & usable[2];
-  assign \$95  = \$94  ? restore__payload[183:176] : 8'h00;
-  assign \$96  = restore__payload[191] & usable[2];
-  assign \$97  = \$96  ? restore__payload[189] : 1'h0;
-  assign \$98  = restore__payload[191] & usable[2];
-  assign \$99  = \$98  ? restore__payload[190] : 1'h0;
-  assign \$100  = restore__payload[255] & usable[3];
-  assign \$101  = restore__payload[255] & usable[3];
-  assign \$102  = \$101  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$95  = restore__payload[191] & usable[2];
+  assign \$96  = \$95  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$97  = restore__payload[191] & usable[2];
+  assign \$98  = \$97  ? restore__payload[183:176] : 8'h00;
+  assign \$99  = restore__payload[191] & usable[2];
+  assign \$100  = \$99  ? restore__payload[189] : 1'h0;
+  assign \$101  = restore__payload[191] & usable[2];
+  assign \$102  = \$101  ? restore__payload[190] : 1'h0;
   assign \$103  = restore__payload[255] & usable[3];
-  assign \$104  = \$103  ? restore__payload[247:240] : 8'h00;
-  assign \$105  = restore__payload[255] & usable[3];
-  assign \$106  = \$105  ? restore__payload[253] : 1'h0;
-  assign \$107  = restore__payload[255] & usable[3];
-  assign \$108  = \$107  ? restore__payload[254] : 1'h0;
-  assign \$110  = | restore__payload[31:5];
-  assign \$111  = | restore__payload[95:69];
-  assign \$112  = | restore__payload[159:133];
-  assign \$113  = | restore__payload[223:197];
-  assign \$114  = restore__payload[256] == \final ;
-  assign \$115  = restore__payload[256] != \final ;
-  assign \$116  = way + 1'h1;
-  assign \$117  = way == 2'h3;
-  assign \$118  = index + 1'h1;
-  assign \$119  = \final  ? 5'h00 : \$118 ;
-  assign \$120  = restore__valid & restore__payload[256];
-  assign \$121  = ~ selecting;
+  assign \$104  = restore__payload[255] & usable[3];
+  assign \$105  = \$104  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$106  = restore__payload[255] & usable[3];
+  assign \$107  = \$106  ? restore__payload[247:240] : 8'h00;
+  assign \$108  = restore__payload[255] & usable[3];
+  assign \$109  = \$108  ? restore__payload[253] : 1'h0;
+  assign \$110  = restore__payload[255] & usable[3];
+  assign \$111  = \$110  ? restore__payload[254] : 1'h0;
+  assign \$113  = | restore__payload[31:5];
+  assign \$114  = | restore__payload[95:69];
+  assign \$115  = | restore__payload[159:133];
+  assign \$116  = | restore__payload[223:197];
+  assign \$117  = restore__payload[256] == \final ;
+  assign \$118  = restore__payload[256] != \final ;
+  assign \$119  = way + 1'h1;
+  assign \$120  = way == 2'h3;
+  assign \$121  = index + 1'h1;
+  assign \$122  = \final  ? 5'h00 : \$121 ;
+  assign \$123  = restore__valid & restore__payload[256];
+  assign \$124  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign row_set = walking ? walk : index[3:1];
-  assign hot = row_in__hot & \within ;
-  assign \$122  = ~ \$157 ;
-  assign \$123  = commands | resizes;
-  assign running = \$122  | \$123 ;
-  assign \$125  = walk == 3'h7;
+  assign hot = \hot$61  & \within ;
+  assign \$125  = ~ \$159 ;
   assign \$126  = commands | resizes;
-  assign \$127  = ~ busy;
-  assign \$128  = \$126  & \$127 ;
-  assign \$129  = ~ busy;
-  assign \$130  = resizes & \$129 ;
-  assign \$131  = ~ busy;
-  assign \$132  = commands & \$131 ;
-  assign \$133  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$134  = ~ \$133 ;
-  assign \$136  = restore__payload[256] != \final ;
-  assign \$137  = 1'h1 << index[0];
-  assign \$139  = 1'h1 << index[0];
-  assign \$140  = ~ selecting;
-  assign \$141  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$142  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$143  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$144  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$145  = sending_slots & \final ;
-  assign \$146  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$147  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$148  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$149  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$150  = commands | resizes;
-  assign \$151  = ~ \$157 ;
-  assign \$152  = busy | \$151 ;
-  assign \$153  = \$150  & \$152 ;
-  assign \$154  = commands & is_snapshot;
-  assign \$155  = ~ \$154 ;
+  assign running = \$125  | \$126 ;
+  assign \$128  = walk == 3'h7;
+  assign \$129  = commands | resizes;
+  assign \$130  = ~ busy;
+  assign \$131  = \$129  & \$130 ;
+  assign \$132  = ~ busy;
+  assign \$133  = resizes & \$132 ;
+  assign \$134  = ~ busy;
+  assign \$135  = commands & \$134 ;
+  assign \$136  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$137  = ~ \$136 ;
+  assign \$139  = restore__payload[256] != \final ;
+  assign \$140  = 1'h1 << index[0];
+  assign \$141  = 1'h1 << index[0];
+  assign \$142  = ~ selecting;
+  assign \$143  = row_in__valid[0] ? { 1'h1, \hot$61 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, tag0 } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[1] ? { 1'h1, \hot$61 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, tag1 } : 64'h0000000000000000;
+  assign \$145  = row_in__valid[2] ? { 1'h1, \hot$61 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, tag2 } : 64'h0000000000000000;
+  assign \$146  = row_in__valid[3] ? { 1'h1, \hot$61 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, tag3 } : 64'h0000000000000000;
+  assign \$147  = sending_slots & \final ;
+  assign \$148  = \hot$61 [0] ? slot0 : 5'h00;
+  assign \$149  = \hot$61 [1] ? slot1 : 5'h00;
+  assign \$150  = \hot$61 [2] ? slot2 : 5'h00;
+  assign \$151  = \hot$61 [3] ? slot3 : 5'h00;
+  assign \$152  = commands | resizes;
+  assign \$153  = ~ \$159 ;
+  assign \$154  = busy | \$153 ;
+  assign \$155  = \$152  & \$154 ;
   assign \$156  = commands & is_snapshot;
-  assign \$157  = ! fsm_state;
-  assign \$158  = fsm_state == 1'h1;
-  assign \$159  = fsm_state == 2'h2;
-  assign \$160  = fsm_state == 2'h3;
-  assign \$161  = fsm_state == 3'h4;
-  assign \$162  = fsm_state == 3'h5;
-  assign \$163  = fsm_state == 3'h6;
-  assign \$164  = fsm_state == 3'h7;
-  assign \$165  = fsm_state == 4'h8;
-  assign \$166  = fsm_state == 4'h9;
-  assign \$167  = fsm_state == 4'ha;
-  assign \$168  = fsm_state == 4'hb;
-  assign \$169  = fsm_state == 4'hc;
-  assign \$170  = fsm_state == 4'hd;
-  assign \$171  = fsm_state == 4'he;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = commands & is_snapshot;
+  assign \$159  = ! fsm_state;
+  assign \$160  = fsm_state == 1'h1;
+  assign \$161  = fsm_state == 2'h2;
+  assign \$162  = fsm_state == 2'h3;
+  assign \$163  = fsm_state == 3'h4;
+  assign \$164  = fsm_state == 3'h5;
+  assign \$165  = fsm_state == 3'h6;
+  assign \$166  = fsm_state == 3'h7;
+  assign \$167  = fsm_state == 4'h8;
+  assign \$168  = fsm_state == 4'h9;
+  assign \$169  = fsm_state == 4'ha;
+  assign \$170  = fsm_state == 4'hb;
+  assign \$171  = fsm_state == 4'hc;
+  assign \$172  = fsm_state == 4'hd;
   always @(posedge clk)
-    entries <= \$172 ;
+    entries <= \$173 ;
   always @(posedge clk)
-    beyond <= \$173 ;
+    beyond <= \$174 ;
   always @(posedge clk)
-    budget <= \$174 ;
+    budget <= \$175 ;
   always @(posedge clk)
-    quota <= \$175 ;
+    quota <= \$176 ;
   always @(posedge clk)
-    commands <= \$176 ;
+    commands <= \$177 ;
   always @(posedge clk)
-    resizes <= \$177 ;
+    resizes <= \$178 ;
   always @(posedge clk)
-    is_clear <= \$178 ;
+    is_clear <= \$179 ;
   always @(posedge clk)
-    is_dump <= \$179 ;
+    is_dump <= \$180 ;
   always @(posedge clk)
-    is_restore <= \$180 ;
+    is_restore <= \$181 ;
   always @(posedge clk)
-    is_snapshot <= \$181 ;
+    is_snapshot <= \$182 ;
   always @(posedge clk)
-    is_reset_counters <= \$182 ;
+    is_reset_counters <= \$183 ;
   always @(posedge clk)
-    is_select <= \$183 ;
+    is_select <= \$184 ;
   always @(posedge clk)
-    asked_rows <= \$184 ;
+    asked_rows <= \$185 ;
   always @(posedge clk)
-    too_many <= \$185 ;
+    too_many <= \$186 ;
   always @(posedge clk)
-    last <= \$186 ;
+    last <= \$187 ;
   always @(posedge clk)
-    \final  <= \$187 ;
+    \final  <= \$188 ;
   always @(posedge clk)
-    usable <= \$188 ;
+    usable <= \$189 ;
   always @(posedge clk)
-    group0_0 <= \$189 ;
+    group0_0 <= \$190 ;
   always @(posedge clk)
-    group0_1 <= \$190 ;
+    group0_1 <= \$191 ;
   always @(posedge clk)
-    group0_2 <= \$191 ;
+    group0_2 <= \$192 ;
   always @(posedge clk)
-    group0_3 <= \$192 ;
+    group0_3 <= \$193 ;
   always @(posedge clk)
-    group0_4 <= \$193 ;
+    group0_4 <= \$194 ;
   always @(posedge clk)
-    group0_5 <= \$194 ;
+    group0_5 <= \$195 ;
   always @(posedge clk)
-    group0_6 <= \$195 ;
+    group0_6 <= \$196 ;
   always @(posedge clk)
-    \within  <= \$196 ;
+    \within  <= \$197 ;
   always @(posedge clk)
-    judged <= \$197 ;
+    judged <= \$198 ;
   always @(posedge clk)
-    judge <= \$198 ;
+    judge <= \$199 ;
   always @(posedge clk)
-    counted <= \$199 ;
+    counted <= \$200 ;
   always @(posedge clk)
-    restored <= \$200 ;
+    restored <= \$201 ;
   always @(posedge clk)
-    restore_entry <= \$201 ;
+    restore_entry <= \$202 ;
   always @(posedge clk)
-    unusable <= \$202 ;
+    unusable <= \$203 ;
   always @(posedge clk)
-    row_in__hot <= \$203 ;
+    \hot$61  <= \$204 ;
   always @(posedge clk)
-    accessing <= \$204 ;
+    accessing <= \$205 ;
   always @(posedge clk)
-    walk <= \$205 ;
+    walk <= \$206 ;
   always @(posedge clk)
-    index <= \$206 ;
+    index <= \$207 ;
   always @(posedge clk)
-    walking <= \$207 ;
+    walking <= \$208 ;
   always @(posedge clk)
-    report <= \$208 ;
+    report <= \$209 ;
   always @(posedge clk)
-    fsm_state <= \$209 ;
+    fsm_state <= \$210 ;
   always @(posedge clk)
-    hot_rows <= \$210 ;
+    hot_rows <= \$211 ;
   always @(posedge clk)
-    row_in__valid <= \$211 ;
+    way <= \$212 ;
   always @(posedge clk)
-    row_in__referenced <= \$212 ;
+    tag0 <= \$213 ;
   always @(posedge clk)
-    row_in__age <= \$213 ;
+    slot0 <= \$214 ;
   always @(posedge clk)
-    row_in__counters <= \$214 ;
+    tag1 <= \$215 ;
   always @(posedge clk)
-    row_in__tags <= \$215 ;
+    slot1 <= \$216 ;
   always @(posedge clk)
-    way <= \$216 ;
+    tag2 <= \$217 ;
   always @(posedge clk)
-    slot0 <= \$217 ;
+    slot2 <= \$218 ;
   always @(posedge clk)
-    slot1 <= \$218 ;
-  always @(posedge clk)
-    slot2 <= \$219 ;
+    tag3 <= \$219 ;
   always @(posedge clk)
     slot3 <= \$220 ;
   always @(posedge clk)
-    sending_slots <= \$221 ;
+    row_in__valid <= \$221 ;
   always @(posedge clk)
-    \beyond$48  <= \$222 ;
+    row_in__referenced <= \$222 ;
   always @(posedge clk)
-    counts <= \$223 ;
+    row_in__age <= \$223 ;
+  always @(posedge clk)
+    row_in__counters <= \$224 ;
+  always @(posedge clk)
+    sending_slots <= \$225 ;
+  always @(posedge clk)
+    \beyond$48  <= \$226 ;
+  always @(posedge clk)
+    counts <= \$227 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -2512,150 +2532,165 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = 5'h00;
-    casez (way)
-      3'h0:
-          \$138  = slot0;
-      3'h1:
-          \$138  = slot1;
-      3'h2:
-          \$138  = slot2;
-      3'h3:
-          \$138  = slot3;
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          tag_in = tag0;
+      2'h1:
+          tag_in = tag1;
+      2'h2:
+          tag_in = tag2;
+      2'h3:
+          tag_in = tag3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = \$1 [6:0];
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          make_hot = \hot$61 [0];
+      2'h1:
+          make_hot = \hot$61 [1];
+      2'h2:
+          make_hot = \hot$61 [2];
+      2'h3:
+          make_hot = \hot$61 [3];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          slot_in = slot0;
+      2'h1:
+          slot_in = slot1;
+      2'h2:
+          slot_in = slot2;
+      2'h3:
+          slot_in = slot3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$173  = \$1 [6:0];
     if (rst) begin
-      \$172  = 7'h00;
+      \$173  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = { \$4 , \$3 , \$2  };
+    \$174  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$173  = 3'h0;
+      \$174  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174 [16:15] = \$7 [1:0];
-    \$174 [2:0] = \$8 ;
-    \$174 [14:11] = \$14 ;
-    \$174 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$174 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$175 [16:15] = \$7 [1:0];
+    \$175 [2:0] = \$8 ;
+    \$175 [14:11] = \$14 ;
+    \$175 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$175 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$174  = 17'h00000;
+      \$175  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$175  = \$13 [2:0];
+    \$176  = \$13 [2:0];
     if (rst) begin
-      \$175  = 3'h0;
+      \$176  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$176  = command_write_etc[1];
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = command_write_etc[0];
+    \$177  = command_write_etc[1];
     if (rst) begin
       \$177  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$178  = \$23 ;
+    \$178  = command_write_etc[0];
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = \$24 ;
+    \$179  = command_is_0;
     if (rst) begin
       \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$25 ;
+    \$180  = command_is_1;
     if (rst) begin
       \$180  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = \$26 ;
+    \$181  = command_is_2;
     if (rst) begin
       \$181  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$27 ;
+    \$182  = command_is_3;
     if (rst) begin
       \$182  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = \$28 ;
+    \$183  = command_is_4;
     if (rst) begin
       \$183  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = command[5:0];
+    \$184  = command_is_5;
     if (rst) begin
-      \$184  = 6'h00;
+      \$184  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$29 ;
+    \$185  = write_data[5:0];
     if (rst) begin
-      \$185  = 1'h0;
+      \$185  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$31 [3:0];
+    \$186  = \$23 ;
     if (rst) begin
-      \$186  = 4'h0;
+      \$186  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = \$32 ;
+    \$187  = \$25 [3:0];
     if (rst) begin
-      \$187  = 1'h0;
+      \$187  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$34 ;
+    \$188  = \$26 ;
     if (rst) begin
-      \$188  = 4'h0;
+      \$188  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$189  = row_out__0__valid;
-      1'h1:
-          \$189  = row_out__1__valid;
-    endcase
+    \$189  = \$28 ;
     if (rst) begin
       \$189  = 4'h0;
     end
@@ -2665,12 +2700,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$190  = row_out__0__hot;
+          \$190  = tag_out__0;
       1'h1:
-          \$190  = row_out__1__hot;
+          \$190  = tag_out__1;
     endcase
     if (rst) begin
-      \$190  = 4'h0;
+      \$190  = 39'h0000000000;
     end
   end
   always @* begin
@@ -2678,12 +2713,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$191  = row_out__0__referenced;
+          \$191  = slot_out__0;
       1'h1:
-          \$191  = row_out__1__referenced;
+          \$191  = slot_out__1;
     endcase
     if (rst) begin
-      \$191  = 4'h0;
+      \$191  = 5'h00;
     end
   end
   always @* begin
@@ -2691,12 +2726,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$192  = row_out__0__age;
+          \$192  = hot_out__0;
       1'h1:
-          \$192  = row_out__1__age;
+          \$192  = hot_out__1;
     endcase
     if (rst) begin
-      \$192  = 8'h00;
+      \$192  = 4'h0;
     end
   end
   always @* begin
@@ -2704,12 +2739,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$193  = row_out__0__counters;
+          \$193  = row_out__0__valid;
       1'h1:
-          \$193  = row_out__1__counters;
+          \$193  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$193  = 32'd0;
+      \$193  = 4'h0;
     end
   end
   always @* begin
@@ -2717,12 +2752,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$194  = row_out__0__tags;
+          \$194  = row_out__0__referenced;
       1'h1:
-          \$194  = row_out__1__tags;
+          \$194  = row_out__1__referenced;
     endcase
     if (rst) begin
-      \$194  = 156'h000000000000000000000000000000000000000;
+      \$194  = 4'h0;
     end
   end
   always @* begin
@@ -2730,114 +2765,115 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$195  = slot_out__0;
+          \$195  = row_out__0__age;
       1'h1:
-          \$195  = slot_out__1;
+          \$195  = row_out__1__age;
     endcase
     if (rst) begin
-      \$195  = 5'h00;
+      \$195  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196  = \$40 ;
-    if (rst) begin
-      \$196  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$197  = judge;
-    if (rst) begin
-      \$197  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$198  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$198  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$196  = row_out__0__counters;
+      1'h1:
+          \$196  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$196  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = \$34 ;
+    if (rst) begin
+      \$197  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = judge;
     if (rst) begin
       \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = \$41 ;
+    \$199  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$199  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$46 [2:0];
+    \$200  = \$35 ;
     if (rst) begin
-      \$200  = 3'h0;
+      \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$51 ;
+    \$201  = \$40 [2:0];
     if (rst) begin
-      \$201  = 1'h0;
+      \$201  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$202  = \$72 ;
-          end
-    endcase
+    \$202  = \$45 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = row_in__hot;
+    \$203  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$203  = \$75 ;
+          end
+    endcase
+    if (rst) begin
+      \$203  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \hot$61 ;
     if (judged) begin
-      \$203  = hot;
+      \$204  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2845,53 +2881,49 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$204  = \$64 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
-          \$203  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$203 [0] = \$81 ;
-            \$203 [1] = \$90 ;
-            \$203 [2] = \$99 ;
-            \$203 [3] = \$108 ;
+            \$204 [0] = \$84 ;
+            \$204 [1] = \$93 ;
+            \$204 [2] = \$102 ;
+            \$204 [3] = \$111 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$204  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$53 ;
+    \$205  = \$47 ;
     if (rst) begin
-      \$204  = 1'h1;
+      \$205  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = walk;
+    \$206  = walk;
     casez (fsm_state)
       4'h1:
-          \$205  = \$54 [2:0];
+          \$206  = \$48 [2:0];
     endcase
     if (rst) begin
-      \$205  = 3'h0;
+      \$206  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = index;
+    \$207  = index;
     casez (fsm_state)
       4'h1:
-          \$206  = 4'h0;
+          \$207  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -2899,107 +2931,42 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
-            \$206  = \$67 [3:0];
+            \$207  = \$70 [3:0];
           end
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$206  = \$119 [3:0];
-    endcase
-    if (rst) begin
-      \$206  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$207  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$55 ) begin
-            \$207  = 1'h0;
-          end
-      4'h0:
-          if (\$57 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$207  = 1'h1;
-            end
-          end else if (\$59 ) begin
-            if (is_clear) begin
-              \$207  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'h8:
-          /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$109 ) begin
-              if (restore__payload[256]) begin
-                \$207  = 1'h1;
-              end
-            end
-          end
       4'ha:
-          if (restore__valid) begin
-            if (\$115 ) begin
-              if (restore__payload[256]) begin
-                \$207  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
           /* empty */;
       4'hb:
-          if (\$120 ) begin
-            \$207  = 1'h1;
-          end
+          /* empty */;
+      4'hc:
+          \$207  = \$122 [3:0];
     endcase
     if (rst) begin
-      \$207  = 1'h1;
+      \$207  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = report;
+    \$208  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$55 ) begin
+          if (\$49 ) begin
             \$208  = 1'h0;
           end
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$208  = 1'h1;
             end
-          end else if (\$59 ) begin
+          end else if (\$53 ) begin
             if (is_clear) begin
               \$208  = 1'h1;
             end
@@ -3010,408 +2977,404 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$109 ) begin
-              \$208  = 1'h1;
+            if (\$112 ) begin
+              if (restore__payload[256]) begin
+                \$208  = 1'h1;
+              end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$115 ) begin
-              \$208  = 1'h1;
+            if (\$118 ) begin
+              if (restore__payload[256]) begin
+                \$208  = 1'h1;
+              end
             end
+          end
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$123 ) begin
+            \$208  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$208  = 1'h0;
+      \$208  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = fsm_state;
+    \$209  = report;
     casez (fsm_state)
       4'h1:
-          if (\$55 ) begin
-            \$209  = 4'h0;
+          if (\$49 ) begin
+            \$209  = 1'h0;
           end
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$209  = 4'h1;
+              \$209  = 1'h1;
             end
-          end else if (\$59 ) begin
+          end else if (\$53 ) begin
             if (is_clear) begin
-              \$209  = 4'h1;
+              \$209  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$112 ) begin
+              \$209  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$118 ) begin
+              \$209  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$49 ) begin
+            \$210  = 4'h0;
+          end
+      4'h0:
+          if (\$51 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$210  = 4'h1;
+            end
+          end else if (\$53 ) begin
+            if (is_clear) begin
+              \$210  = 4'h1;
             end
             if (is_dump) begin
-              \$209  = 4'h2;
+              \$210  = 4'h2;
             end
             if (is_restore) begin
-              \$209  = 4'h3;
+              \$210  = 4'h3;
             end
             if (is_select) begin
-              \$209  = 4'h4;
+              \$210  = 4'h4;
             end
           end
       4'h2:
-          \$209  = 4'h5;
+          if (\$63 ) begin
+            \$210  = 4'h5;
+          end
       4'h5:
-          \$209  = 4'h6;
+          if (dump__ready) begin
+            \$210  = 4'h6;
+          end
       4'h6:
-          \$209  = 4'h7;
-      4'h7:
           if (dump__ready) begin
-            \$209  = 4'h8;
-          end
-      4'h8:
-          if (\$65 ) begin
-            \$209  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$209  = 4'h2;
+            \$210  = 4'h2;
             if (\final ) begin
-              \$209  = 4'h0;
+              \$210  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$209  = 4'ha;
-            if (\$109 ) begin
-              \$209  = 4'hb;
+            \$210  = 4'h7;
+            if (\$112 ) begin
+              \$210  = 4'h8;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$210  = 4'h1;
               end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$209  = 4'hc;
-            if (\$115 ) begin
-              \$209  = 4'hb;
+            \$210  = 4'h9;
+            if (\$118 ) begin
+              \$210  = 4'h8;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$210  = 4'h1;
               end
             end
           end
-      4'hc:
-          if (\$117 ) begin
-            \$209  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$209  = 4'he;
-          if (\final ) begin
-            \$209  = 4'h0;
-          end
-        end
-      4'he:
-          \$209  = 4'h3;
+      4'h9:
+          \$210  = 4'ha;
+      4'ha:
+          \$210  = 4'hb;
       4'hb:
           if (\$120 ) begin
-            \$209  = 4'h1;
+            \$210  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$210  = 4'hd;
+          if (\final ) begin
+            \$210  = 4'h0;
+          end
+        end
+      4'hd:
+          \$210  = 4'h3;
+      4'h8:
+          if (\$123 ) begin
+            \$210  = 4'h1;
           end
       4'h4:
-          if (\$121 ) begin
-            \$209  = 4'h0;
+          if (\$124 ) begin
+            \$210  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$209  = 4'h1;
+      \$210  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = hot_rows;
+    \$211  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$210  = asked_rows;
+              \$211  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$210  = 6'h20;
+      \$211  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__valid;
+    \$212  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$211  = group0_0;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$211 [0] = \$73 ;
-            \$211 [1] = \$82 ;
-            \$211 [2] = \$91 ;
-            \$211 [3] = \$100 ;
-          end
-    endcase
-    if (rst) begin
-      \$211  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$212  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$212  = group0_2;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$212 [0] = \$79 ;
-            \$212 [1] = \$88 ;
-            \$212 [2] = \$97 ;
-            \$212 [3] = \$106 ;
-          end
-    endcase
-    if (rst) begin
-      \$212  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$213  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$213  = group0_3;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$213  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$213  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$214  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$214  = group0_4;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$214 [7:0] = \$77 ;
-            \$214 [15:8] = \$86 ;
-            \$214 [23:16] = \$95 ;
-            \$214 [31:24] = \$104 ;
-          end
-    endcase
-    if (rst) begin
-      \$214  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$215  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$215  = group0_5;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$215 [38:0] = \$75 ;
-            \$215 [77:39] = \$84 ;
-            \$215 [116:78] = \$93 ;
-            \$215 [155:117] = \$102 ;
-          end
-    endcase
-    if (rst) begin
-      \$215  = 156'h000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$216  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
         begin
-          \$216  = \$60 [2:0];
-          if (\$65 ) begin
-            \$216  = 3'h0;
+          \$212  = \$54 [2:0];
+          if (\$63 ) begin
+            \$212  = 3'h0;
           end
         end
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
         begin
-          \$216  = \$116 [2:0];
-          if (\$117 ) begin
-            \$216  = 3'h0;
+          \$212  = \$119 [2:0];
+          if (\$120 ) begin
+            \$212  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$216  = 3'h0;
+      \$212  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = slot0;
+    \$213  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                \$217  = \$61 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$217  = restore__payload[4:0];
-          end
-    endcase
-    if (rst) begin
-      \$217  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$218  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
-                \$218  = \$62 ;
+                \$213  = \$55 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$213  = \$78 ;
+          end
+    endcase
+    if (rst) begin
+      \$213  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                \$214  = \$56 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$218  = restore__payload[68:64];
+            \$214  = restore__payload[4:0];
+          end
+    endcase
+    if (rst) begin
+      \$214  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = tag1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$215  = \$57 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$215  = \$87 ;
+          end
+    endcase
+    if (rst) begin
+      \$215  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$216  = \$58 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$216  = restore__payload[68:64];
+          end
+    endcase
+    if (rst) begin
+      \$216  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = tag2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$217  = \$59 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$217  = \$96 ;
+          end
+    endcase
+    if (rst) begin
+      \$217  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$218  = \$60 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$218  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
@@ -3420,40 +3383,34 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = slot2;
+    \$219  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$219  = \$61 ;
+          endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
-            3'h3:
-                /* empty */;
-            3'h4:
-                \$219  = \$63 ;
-          endcase
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$219  = restore__payload[132:128];
+            \$219  = \$105 ;
           end
     endcase
     if (rst) begin
-      \$219  = 5'h00;
+      \$219  = 39'h0000000000;
     end
   end
   always @* begin
@@ -3465,29 +3422,23 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
                 /* empty */;
             3'h4:
                 /* empty */;
             3'h5:
-                \$220  = \$64 ;
+                /* empty */;
+            3'h6:
+                \$220  = \$62 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
             \$220  = restore__payload[196:192];
           end
@@ -3498,61 +3449,54 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = sending_slots;
+    \$221  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$221  = \$65 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (\$65 ) begin
-            \$221  = 1'h1;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$221  = 1'h0;
+      4'h3:
+          if (restore__valid) begin
+            \$221 [0] = \$76 ;
+            \$221 [1] = \$85 ;
+            \$221 [2] = \$94 ;
+            \$221 [3] = \$103 ;
           end
     endcase
     if (rst) begin
-      \$221  = 1'h0;
+      \$221  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \beyond$48 ;
+    \$222  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$222  = \$66 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$222 [0] = \$110 ;
-            \$222 [1] = \$111 ;
-            \$222 [2] = \$112 ;
-            \$222 [3] = \$113 ;
+            \$222 [0] = \$82 ;
+            \$222 [1] = \$91 ;
+            \$222 [2] = \$100 ;
+            \$222 [3] = \$109 ;
           end
     endcase
     if (rst) begin
@@ -3561,7 +3505,85 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = counts;
+    \$223  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$63 ) begin
+            \$223  = \$67 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$223  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$223  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$63 ) begin
+            \$224  = \$68 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$224 [7:0] = \$80 ;
+            \$224 [15:8] = \$89 ;
+            \$224 [23:16] = \$98 ;
+            \$224 [31:24] = \$107 ;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          if (dump__ready) begin
+            \$225  = 1'h1;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$225  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$225  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3573,21 +3595,43 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$223  = \$114 ;
+            \$226 [0] = \$113 ;
+            \$226 [1] = \$114 ;
+            \$226 [2] = \$115 ;
+            \$226 [3] = \$116 ;
           end
     endcase
     if (rst) begin
-      \$223  = 1'h0;
+      \$226  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = counts;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$227  = \$117 ;
+          end
+    endcase
+    if (rst) begin
+      \$227  = 1'h0;
     end
   end
   always @* begin
@@ -3595,7 +3639,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$124 ;
+          row_write = \$127 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3604,20 +3648,18 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
           /* empty */;
-      4'hd:
-          row_write = \$139 [1:0];
+      4'hc:
+          row_write = \$141 [1:0];
     endcase
   end
   always @* begin
@@ -3633,12 +3675,12 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$125 ) begin
+          if (\$128 ) begin
             done = report;
           end
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -3648,33 +3690,31 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
             done = \final ;
           end
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          done = \final ;
-      4'he:
           /* empty */;
       4'hb:
           /* empty */;
+      4'hc:
+          done = \final ;
+      4'hd:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h4:
-          if (\$140 ) begin
+          if (\$142 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$156 ) begin
+    if (\$158 ) begin
       done = 1'h1;
     end
   end
@@ -3685,7 +3725,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$128 ;
+          leaves = \$131 ;
     endcase
   end
   always @* begin
@@ -3695,7 +3735,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
+          if (\$133 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -3709,8 +3749,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -3724,8 +3764,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -3739,8 +3779,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -3754,9 +3794,9 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
-            command_code = \$134 ;
+          if (\$133 ) begin
+          end else if (\$135 ) begin
+            command_code = \$137 ;
           end
     endcase
   end
@@ -3771,14 +3811,8 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
       4'h2:
           /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
           dump__valid = 1'h1;
-      4'h8:
-          /* empty */;
-      4'h9:
+      4'h6:
           dump__valid = 1'h1;
     endcase
   end
@@ -3796,23 +3830,21 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           restore__ready = 1'h1;
-      4'ha:
+      4'h7:
           restore__ready = 1'h1;
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
           /* empty */;
       4'hd:
           /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
+      4'h8:
           restore__ready = 1'h1;
     endcase
   end
@@ -3830,21 +3862,15 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$135 ) begin
+            if (\$138 ) begin
               restore_length = 1'h1;
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$136 ) begin
+            if (\$139 ) begin
               restore_length = 1'h1;
             end
           end
@@ -3852,7 +3878,7 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_write = 2'h0;
+    entry_write = 2'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3864,91 +3890,70 @@ module hotline_tiny_control(clk, rst, busy, index_bits, row_set, running, row_ou
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
-          slot_write = \$137 [1:0];
+      4'hb:
+          entry_write = \$140 [1:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_in = 5'h00;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          slot_in = \$138 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[63:0] = \$141 ;
-    dump__payload[127:64] = \$142 ;
-    dump__payload[191:128] = \$143 ;
-    dump__payload[255:192] = \$144 ;
+    dump__payload[63:0] = \$143 ;
+    dump__payload[127:64] = \$144 ;
+    dump__payload[191:128] = \$145 ;
+    dump__payload[255:192] = \$146 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$146  };
-      dump__payload[127:64] = { 59'h000000000000000, \$147  };
-      dump__payload[191:128] = { 59'h000000000000000, \$148  };
-      dump__payload[255:192] = { 59'h000000000000000, \$149  };
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$148  };
+      dump__payload[127:64] = { 59'h000000000000000, \$149  };
+      dump__payload[191:128] = { 59'h000000000000000, \$150  };
+      dump__payload[255:192] = { 59'h000000000000000, \$151  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$153 ) begin
-      command_busy = \$155 ;
+    if (\$155 ) begin
+      command_busy = \$157 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$156 ) begin
+    if (\$158 ) begin
       snapshot = 1'h1;
     end
   end
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$145 ;
+    dump__payload[256] = \$147 ;
   end
-  assign \$64  = group0_6;
-  assign \$63  = group0_6;
-  assign \$62  = group0_6;
-  assign \$61  = group0_6;
+  assign \$68  = group0_6;
+  assign \$67  = group0_5;
+  assign \$66  = group0_4;
+  assign \$65  = group0_3;
+  assign \$64  = group0_2;
+  assign \$62  = group0_1;
+  assign \$61  = group0_0;
+  assign \$60  = group0_1;
+  assign \$59  = group0_0;
+  assign \$58  = group0_1;
+  assign \$57  = group0_0;
+  assign \$56  = group0_1;
+  assign \$55  = group0_0;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$124  = 2'h3;
-  assign \$109  = restore__payload[256];
-  assign \$135  = restore__payload[256];
+  assign \$127  = 2'h3;
+  assign \$112  = restore__payload[256];
+  assign \$138  = restore__payload[256];
 endmodule
 
 module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wstrb, s_axil_wvalid, s_axil_bready, s_axil_araddr, s_axil_arprot, s_axil_arvalid, s_axil_rready, s_axis_lookup_tdata, s_axis_lookup_tlast, s_axis_lookup_tvalid, s_axis_lookup_tkeep, m_axis_popular_tready, m_axis_nonpopular_tready, s_axis_state_tdata, s_axis_state_tlast, s_axis_state_tvalid, m_axis_state_tready, clk
@@ -4140,44 +4145,52 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire \$43 ;
   wire \$44 ;
   wire \$45 ;
-  wire [31:0] \$46 ;
-  wire [1:0] \$47 ;
-  wire [1:0] \$48 ;
-  wire [1:0] \$49 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [1:0] \$50 ;
-  wire [5:0] \$51 ;
-  wire [6:0] \$52 ;
-  wire [5:0] \$53 ;
-  wire [6:0] \$54 ;
-  wire [16:0] \$55 ;
-  wire [17:0] \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire [31:0] \$52 ;
+  wire [1:0] \$53 ;
+  wire [1:0] \$54 ;
+  wire [1:0] \$55 ;
+  wire [1:0] \$56 ;
+  wire [5:0] \$57 ;
+  wire [6:0] \$58 ;
+  wire [5:0] \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  reg [1:0] \$63 ;
-  reg [1:0] \$64 ;
-  reg [1:0] \$65 ;
-  reg [1:0] \$66 ;
-  reg [4:0] \$67 ;
-  reg [4:0] \$68 ;
-  reg \$69 ;
+  wire [6:0] \$60 ;
+  wire [16:0] \$61 ;
+  wire [17:0] \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  reg \$70 ;
-  reg [15:0] \$71 ;
-  reg \$72 ;
-  reg \$73 ;
-  reg \$74 ;
-  reg \$75 ;
-  reg \$76 ;
-  reg [10:0] \$77 ;
-  reg [2:0] \$78 ;
-  wire [1:0] \$79 ;
+  wire \$70 ;
+  reg [1:0] \$71 ;
+  reg [1:0] \$72 ;
+  reg [1:0] \$73 ;
+  reg [1:0] \$74 ;
+  reg [4:0] \$75 ;
+  reg [4:0] \$76 ;
+  reg \$77 ;
+  reg \$78 ;
+  reg [15:0] \$79 ;
   wire \$8 ;
+  reg \$80 ;
+  reg \$81 ;
+  reg \$82 ;
+  reg \$83 ;
+  reg \$84 ;
+  reg [10:0] \$85 ;
+  reg [2:0] \$86 ;
+  wire [1:0] \$87 ;
   wire \$9 ;
   wire acknowledged;
   wire advance;
@@ -4195,8 +4208,10 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire bank0_room;
   wire bank0_updating;
   wire bank1_any_left;
+  wire bank1_entry_write;
   wire bank1_evicted;
   wire bank1_inserted;
+  wire bank1_make_hot;
   wire bank1_ready;
   wire bank1_returned;
   wire bank1_revived;
@@ -4205,6 +4220,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [2:0] bank1_row_set;
   wire [1:0] bank1_row_way;
   wire [4:0] bank1_slot_in;
+  wire [38:0] bank1_tag_in;
   wire bank1_update_room;
   wire bank1_updating;
   wire bank_stall;
@@ -4222,19 +4238,16 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
   wire busy;
-  reg \busy$314  = 1'h0;
+  reg \busy$294  = 1'h0;
   reg came = 1'h0;
   wire causes;
   wire [211:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
-  wire clear_counters;
-  wire [31:0] command;
   wire command_busy;
   wire command_code;
   wire [31:0] control;
-  reg counters_clear = 1'h0;
   wire [31:0] csr_age_period;
   wire [5:0] csr_hot_count_5_0;
   wire [31:0] csr_hysteresis;
@@ -4264,6 +4277,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  wire entry_write;
   reg [10:0] error_set = 11'h000;
   wire [256:0] event__payload;
   reg event__ready;
@@ -4273,7 +4287,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [63:0] evictions_value;
   wire fetch;
   wire finished;
-  wire front_clear;
+  reg front_clear = 1'h0;
   wire [177:0] front_output__payload;
   wire front_output__ready;
   wire front_output__valid;
@@ -4285,16 +4299,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire gather_output__ready;
   wire gather_output__valid;
   reg gone = 1'h0;
-  wire hasher_enable;
-  wire [89:0] hasher_input__payload;
-  wire hasher_input__valid;
+  wire hasher_keys_output__ready;
   wire [169:0] hasher_output__payload;
-  wire hasher_output__ready;
   wire hasher_output__valid;
   wire [11:0] heads__0;
   wire [11:0] heads__1;
   wire [1:0] hot;
   wire [31:0] hot_count;
+  wire [3:0] hot_out__0;
+  wire [3:0] hot_out__1;
   wire [5:0] hot_rows;
   wire hot_rows_range;
   wire [3:0] hysteresis;
@@ -4335,6 +4348,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   reg [4:0] nonpopular_ended = 5'h00;
   wire nonpopular_sent;
   wire [130:0] nonpopular_slice_output__payload;
+  reg occupied = 1'h0;
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
@@ -4344,9 +4358,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire passes_output__ready;
   wire passes_output__valid;
   wire [1:0] phase;
-  wire [38:0] pick_tag__0;
-  wire [38:0] pick_tag__1;
-  wire pick_take;
   wire [1:0] pick_way__0;
   wire [1:0] pick_way__1;
   wire popular__ready;
@@ -4377,21 +4388,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire row_access;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [155:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
   wire [31:0] row_out__0__counters;
-  wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [155:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
   wire [31:0] row_out__1__counters;
-  wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [155:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [2:0] row_set;
   wire [1:0] row_way;
@@ -4422,20 +4427,21 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
   wire selector_load;
+  wire selector_make_hot;
   wire [2:0] selector_row_set;
   wire [1:0] selector_row_way;
   wire [4:0] selector_slot_in;
+  wire [38:0] selector_tag_in;
   wire [1:0] selector_take;
   wire [2:0] set_mask;
   wire [4:0] slot_in;
   wire [4:0] slot_out__0;
   wire [4:0] slot_out__1;
-  wire slot_write;
   wire [4:0] slots__0;
   wire [4:0] slots__1;
   wire [4:0] slots__2;
   wire [4:0] slots__3;
-  reg snapshot = 1'h0;
+  wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
   wire start;
@@ -4444,6 +4450,9 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire state__ready;
   reg state__valid;
   wire [256:0] state_slice_output__payload;
+  wire [38:0] tag_in;
+  wire [38:0] tag_out__0;
+  wire [38:0] tag_out__1;
   wire [38:0] tags__0;
   wire [38:0] tags__1;
   wire take;
@@ -4451,12 +4460,14 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire too_many;
   wire u_control_accessing;
   wire u_control_busy;
+  wire u_control_clear_counters;
+  wire [1:0] u_control_entry_write;
+  wire u_control_make_hot;
   wire [2:0] u_control_row_set;
   wire [1:0] u_control_row_way;
   wire [1:0] u_control_row_write;
   wire [4:0] u_control_slot_in;
-  wire [1:0] u_control_slot_write;
-  wire u_control_snapshot;
+  wire [38:0] u_control_tag_in;
   wire [182:0] u_scatter_output__payload;
   wire u_scatter_output__ready;
   wire u_scatter_output__valid;
@@ -4509,6 +4520,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [4:0] weights__7;
   wire [4:0] weights__8;
   wire [4:0] weights__9;
+  wire [31:0] write_data;
+  assign \$13  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$14  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$15  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$16  = popular_slice_output__payload[129:128] > 1'h1;
+  assign \$17  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
+  assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$21  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$22  = nonpopular_slice_output__payload[129:128] > 1'h0;
   assign \$23  = nonpopular_slice_output__payload[129:128] > 1'h0;
@@ -4531,19 +4551,24 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign dispatcher_input__valid = classifier_output__valid & judged_input__ready;
   assign judged_input__valid = classifier_output__valid & dispatcher_input__ready;
   assign classifier_output__ready = judged_input__ready & dispatcher_input__ready;
-  assign \$37  = \busy$314  | updates_input__valid;
+  assign \$37  = \busy$294  | updates_input__valid;
   assign \$38  = updating | updates_busy;
   assign busy = \$37  | \$38 ;
   assign selector_clear = clear | restore_start;
   assign row_access = selecting | u_control_accessing;
   assign row_set = selecting ? selector_row_set : u_control_row_set;
   assign row_way = selecting ? selector_row_way : u_control_row_way;
+  assign entry_write = selector_take[0] | u_control_entry_write[0];
+  assign tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign slot_in = selecting ? selector_slot_in : u_control_slot_in;
   assign bank1_row_access = selecting | u_control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : u_control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : u_control_row_way;
+  assign bank1_entry_write = selector_take[1] | u_control_entry_write[1];
+  assign bank1_tag_in = selecting ? selector_tag_in : u_control_tag_in;
+  assign bank1_make_hot = selecting ? selector_make_hot : u_control_make_hot;
   assign bank1_slot_in = selecting ? selector_slot_in : u_control_slot_in;
-  assign front_clear = clear | restore_start;
   assign \$39  = busy & s_axis_lookup__tready;
   assign \$40  = ~ s_axis_lookup_tvalid;
   assign input_idle = \$39  & \$40 ;
@@ -4552,58 +4577,66 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign \$43  = ~ m_axis_nonpopular_tready;
   assign \$44  = m_axis_nonpopular__tvalid & \$43 ;
   assign output_stall = \$42  | \$44 ;
-  assign \$45  = busy | csr_status_1;
-  assign u_control_busy = busy | started;
-  assign \$46  = irq_status & irq_enable;
-  assign causes = | \$46 ;
-  assign \$47  = inserted + bank1_inserted;
-  assign \$48  = evicted + bank1_evicted;
-  assign \$49  = revived + bank1_revived;
-  assign \$50  = returned + bank1_returned;
-  assign \$51  = popular_ended + popular_sent;
-  assign \$52  = \$51  - finished;
-  assign \$53  = nonpopular_ended + nonpopular_sent;
-  assign \$54  = \$53  - finished;
-  assign \$55  = in_core + came;
-  assign \$56  = \$55  - gone;
-  assign \$57  = started | came;
-  assign \$58  = | in_core;
-  assign \$59  = \$57  | \$58 ;
-  assign \$60  = | { bank1_updating, bank0_updating };
-  assign \$61  = updates_busy | \$60 ;
-  assign \$62  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+  assign \$45  = occupied | csr_status_1;
+  assign u_control_busy = occupied | started;
+  assign \$46  = write_data == 1'h1;
+  assign \$47  = write_data == 2'h2;
+  assign \$48  = write_data == 2'h3;
+  assign \$49  = write_data == 3'h4;
+  assign \$50  = write_data == 3'h5;
+  assign \$51  = write_data == 3'h6;
+  assign \$52  = irq_status & irq_enable;
+  assign causes = | \$52 ;
+  assign \$53  = inserted + bank1_inserted;
+  assign \$54  = evicted + bank1_evicted;
+  assign \$55  = revived + bank1_revived;
+  assign \$56  = returned + bank1_returned;
+  assign \$57  = popular_ended + popular_sent;
+  assign \$58  = \$57  - finished;
+  assign \$59  = nonpopular_ended + nonpopular_sent;
+  assign \$60  = \$59  - finished;
+  assign \$61  = in_core + came;
+  assign \$62  = \$61  - gone;
+  assign \$63  = started | came;
+  assign \$64  = | in_core;
+  assign \$65  = \$63  | \$64 ;
+  assign \$66  = | { bank1_updating, bank0_updating };
+  assign \$67  = updates_busy | \$66 ;
+  assign \$68  = busy | started;
+  assign \$69  = clear | restore_start;
+  assign \$70  = | error_set;
   always @(posedge clk)
-    inserts <= \$63 ;
+    inserts <= \$71 ;
   always @(posedge clk)
-    evictions <= \$64 ;
+    evictions <= \$72 ;
   always @(posedge clk)
-    revivals <= \$65 ;
+    revivals <= \$73 ;
   always @(posedge clk)
-    returns <= \$66 ;
+    returns <= \$74 ;
   always @(posedge clk)
-    popular_ended <= \$67 ;
+    popular_ended <= \$75 ;
   always @(posedge clk)
-    nonpopular_ended <= \$68 ;
+    nonpopular_ended <= \$76 ;
   always @(posedge clk)
-    came <= \$69 ;
+    came <= \$77 ;
   always @(posedge clk)
-    gone <= \$70 ;
+    gone <= \$78 ;
   always @(posedge clk)
-    in_core <= \$71 ;
+    in_core <= \$79 ;
   always @(posedge clk)
-    \busy$314  <= \$72 ;
+    \busy$294  <= \$80 ;
   always @(posedge clk)
-    updating <= \$73 ;
+    updating <= \$81 ;
   always @(posedge clk)
-    over <= \$74 ;
+    occupied <= \$82 ;
   always @(posedge clk)
-    snapshot <= \$75 ;
+    over <= \$83 ;
   always @(posedge clk)
-    counters_clear <= \$76 ;
+    front_clear <= \$84 ;
   always @(posedge clk)
-    error_set <= \$77 ;
+    error_set <= \$85 ;
   always @(posedge clk)
-    irq_status_set <= \$78 ;
+    irq_status_set <= \$86 ;
   assign \$1  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$2  = popular_slice_output__payload[129:128] > 1'h0;
   assign \$3  = popular_slice_output__payload[129:128] > 1'h0;
@@ -4616,14 +4649,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign \$10  = popular_slice_output__payload[129:128] > 1'h1;
   assign \$11  = popular_slice_output__payload[129:128] > 1'h1;
   assign \$12  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$13  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$14  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$15  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$16  = popular_slice_output__payload[129:128] > 1'h1;
-  assign \$17  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$18  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$19  = nonpopular_slice_output__payload[129:128] > 1'h0;
-  assign \$20  = nonpopular_slice_output__payload[129:128] > 1'h0;
   hotline_tiny_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -4635,16 +4660,16 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__0),
+    .entry_write(entry_write),
     .evicted(evicted),
     .fetch(fetch),
     .heads(heads__0),
+    .hot_out(hot_out__0),
     .inserted(inserted),
     .level(level),
     .load(selector_load),
     .make_hot(make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__0),
-    .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -4655,15 +4680,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
     .row_out_counters(row_out__0__counters),
-    .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -4672,7 +4693,8 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(scatter),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(u_control_slot_write[0]),
+    .tag_in(tag_in),
+    .tag_out(tag_out__0),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -4702,16 +4724,16 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clear(clear),
     .clk(clk),
     .eligible(eligible__1),
+    .entry_write(bank1_entry_write),
     .evicted(bank1_evicted),
     .fetch(fetch),
     .heads(heads__1),
+    .hot_out(hot_out__1),
     .inserted(bank1_inserted),
     .level(level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank1_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__1),
-    .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -4722,15 +4744,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .row_access(bank1_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
     .row_out_counters(row_out__1__counters),
-    .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
     .row_set(bank1_row_set),
     .row_way(bank1_row_way),
@@ -4739,7 +4757,8 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .scatter(u_scatter_to_bank__1),
     .slot_in(bank1_slot_in),
     .slot_out(slot_out__1),
-    .slot_write(u_control_slot_write[1]),
+    .tag_in(bank1_tag_in),
+    .tag_out(tag_out__1),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -4779,7 +4798,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(counters_clear),
+    .clear(u_control_clear_counters),
     .clk(clk),
     .cycles(busy),
     .cycles_value(cycles_value),
@@ -4856,7 +4875,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
     .error_set(error_set),
-    .found_3_2(\$79 ),
+    .found_3_2(\$87 ),
     .hot_count_5_0(csr_hot_count_5_0),
     .hot_rows_5_0(hot_rows),
     .hysteresis(csr_hysteresis),
@@ -4876,7 +4895,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .weights_1(weights_1),
     .weights_2(weights_2),
     .weights_3(weights_3),
-    .write_data(command)
+    .write_data(write_data)
   );
   hotline_tiny_dispatcher dispatcher (
     .clk(clk),
@@ -4899,7 +4918,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clk(clk),
     .forget(selecting),
     .input__payload(hasher_output__payload),
-    .input__ready(hasher_output__ready),
+    .input__ready(hasher_keys_output__ready),
     .input__valid(hasher_output__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
@@ -4952,11 +4971,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   );
   hotline_tiny_hasher hasher (
     .clk(clk),
-    .enable(hasher_enable),
-    .input__payload(hasher_input__payload),
-    .input__valid(hasher_input__valid),
+    .input__payload(unpacker_output__payload),
+    .input__ready(unpacker_output__ready),
+    .input__valid(unpacker_output__valid),
+    .keys_output__ready(hasher_keys_output__ready),
     .output__payload(hasher_output__payload),
-    .output__ready(hasher_output__ready),
     .output__valid(hasher_output__valid),
     .rst(rst)
   );
@@ -5030,12 +5049,10 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .hot_count(csr_hot_count_5_0),
     .hot_rows(hot_rows),
     .hysteresis(csr_hysteresis[3:0]),
-    .\level$62 (level),
+    .\level$63 (level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(selector_make_hot),
     .move_limit(move_limit),
-    .pick_tag__0(pick_tag__0),
-    .pick_tag__1(pick_tag__1),
     .pick_way__0(pick_way__0),
     .pick_way__1(pick_way__1),
     .promoted(promotions),
@@ -5050,9 +5067,12 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .start(start),
+    .tag_in(selector_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
     .take(selector_take),
     .threshold(csr_threshold_8_0),
-    .\wanted$63 (wanted)
+    .\wanted$64 (wanted)
   );
   hotline_tiny_state_slice state_slice (
     .clk(clk),
@@ -5069,19 +5089,28 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .budget(budget),
     .busy(u_control_busy),
     .clear(clear),
-    .clear_counters(clear_counters),
+    .clear_counters(u_control_clear_counters),
     .clk(clk),
-    .command(command),
     .command_busy(command_busy),
     .command_code(command_code),
-    .command_write_etc(\$79 ),
+    .command_is_0(\$46 ),
+    .command_is_1(\$47 ),
+    .command_is_2(\$48 ),
+    .command_is_3(\$49 ),
+    .command_is_4(\$50 ),
+    .command_is_5(\$51 ),
+    .command_write_etc(\$87 ),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
+    .entry_write(u_control_entry_write),
+    .hot_out__0(hot_out__0),
+    .hot_out__1(hot_out__1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
     .index_bits(csr_index_bits_2_0),
+    .make_hot(u_control_make_hot),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -5091,21 +5120,15 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .restored(restored),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
-    .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
     .row_out__0__counters(row_out__0__counters),
-    .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
     .row_out__1__counters(row_out__1__counters),
-    .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_set(u_control_row_set),
     .row_way(u_control_row_way),
@@ -5117,8 +5140,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .slot_in(u_control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
-    .slot_write(u_control_slot_write),
-    .snapshot(u_control_snapshot)
+    .snapshot(snapshot),
+    .tag_in(u_control_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
+    .write_data(write_data)
   );
   hotline_tiny_scatter u_scatter (
     .asked__0(asked__0),
@@ -5143,16 +5169,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .to_bank__0(scatter),
     .to_bank__1(u_scatter_to_bank__1)
   );
-  hotline_tiny_unpacked_slice unpacked_slice (
-    .clk(clk),
-    .input__payload(unpacker_output__payload),
-    .input__ready(unpacker_output__ready),
-    .input__valid(unpacker_output__valid),
-    .output__payload(hasher_input__payload),
-    .output__ready(hasher_enable),
-    .output__valid(hasher_input__valid),
-    .rst(rst)
-  );
   hotline_tiny_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
@@ -5176,9 +5192,9 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
     .clk(clk),
     .fire(update_take),
     .hot(hot),
-    .input__payload(updates_input__payload),
+    .\input__payload$22 (updates_input__payload),
     .input__ready(updates_input__ready),
-    .input__valid(updates_input__valid),
+    .\input__valid$65 (updates_input__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
     .keys__2(keys__2),
@@ -5248,114 +5264,114 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = \$47 ;
+    \$71  = \$53 ;
     if (rst) begin
-      \$63  = 2'h0;
+      \$71  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = \$48 ;
+    \$72  = \$54 ;
     if (rst) begin
-      \$64  = 2'h0;
+      \$72  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = \$49 ;
+    \$73  = \$55 ;
     if (rst) begin
-      \$65  = 2'h0;
+      \$73  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$66  = \$50 ;
+    \$74  = \$56 ;
     if (rst) begin
-      \$66  = 2'h0;
+      \$74  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$67  = \$52 [4:0];
+    \$75  = \$58 [4:0];
     if (rst) begin
-      \$67  = 5'h00;
+      \$75  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = \$54 [4:0];
+    \$76  = \$60 [4:0];
     if (rst) begin
-      \$68  = 5'h00;
+      \$76  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = started;
+    \$77  = started;
     if (rst) begin
-      \$69  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = finished;
+    \$78  = finished;
     if (rst) begin
-      \$70  = 1'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = \$56 [15:0];
+    \$79  = \$62 [15:0];
     if (rst) begin
-      \$71  = 16'h0000;
+      \$79  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = \$59 ;
+    \$80  = \$65 ;
     if (rst) begin
-      \$72  = 1'h0;
+      \$80  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = \$61 ;
+    \$81  = \$67 ;
     if (rst) begin
-      \$73  = 1'h0;
+      \$81  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = updates_over;
+    \$82  = \$68 ;
     if (rst) begin
-      \$74  = 1'h0;
+      \$82  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = u_control_snapshot;
+    \$83  = updates_over;
     if (rst) begin
-      \$75  = 1'h0;
+      \$83  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = clear_counters;
+    \$84  = \$69 ;
     if (rst) begin
-      \$76  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$85  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, command_code, command_busy, batch_too_long, sample_open, sample_too_long, index_range };
     if (rst) begin
-      \$77  = 11'h000;
+      \$85  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = { \$62 , done, finished };
+    \$86  = { \$70 , done, finished };
     if (rst) begin
-      \$78  = 3'h0;
+      \$86  = 3'h0;
     end
   end
   assign bank = 1'h0;
@@ -5380,8 +5396,6 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign set_mask = budget[2:0];
   assign hysteresis = csr_hysteresis[3:0];
   assign select_start = csr_select_start[2:0];
-  assign slot_write = u_control_slot_write[0];
-  assign pick_take = selector_take[0];
   assign restore__valid = s_axis_state_tvalid;
   assign bus__araddr = s_axil_araddr;
   assign bus__arvalid = s_axil_arvalid;
@@ -5432,7 +5446,7 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   assign lookup_slice_input__payload[127:0] = s_axis_lookup_tdata;
 endmodule
 
-module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
+module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -5458,10 +5472,10 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input snapshot;
-  wire snapshot;
   input clear;
   wire clear;
+  input snapshot;
+  wire snapshot;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -5517,157 +5531,160 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   input clk;
   wire clk;
   reg \$1 ;
-  reg \$10 ;
+  reg [63:0] \$10 ;
   reg \$100 ;
-  reg \$101 ;
-  reg [21:0] \$102 ;
+  reg [20:0] \$101 ;
+  reg \$102 ;
   reg \$103 ;
-  reg [63:0] \$104 ;
-  reg [20:0] \$105 ;
-  reg \$106 ;
+  reg [21:0] \$104 ;
+  reg \$105 ;
+  reg [63:0] \$106 ;
   reg [20:0] \$107 ;
   reg \$108 ;
-  reg \$109 ;
+  reg [20:0] \$109 ;
   reg [20:0] \$11 ;
-  reg [21:0] \$110 ;
+  reg \$110 ;
   reg \$111 ;
-  reg [63:0] \$112 ;
-  reg [20:0] \$113 ;
-  reg \$114 ;
+  reg [21:0] \$112 ;
+  reg \$113 ;
+  reg [63:0] \$114 ;
   reg [20:0] \$115 ;
   reg \$116 ;
-  reg \$117 ;
-  reg [21:0] \$118 ;
+  reg [20:0] \$117 ;
+  reg \$118 ;
   reg \$119 ;
   reg \$12 ;
-  reg [63:0] \$120 ;
-  reg [20:0] \$121 ;
-  reg \$122 ;
+  reg [21:0] \$120 ;
+  reg \$121 ;
+  reg [63:0] \$122 ;
   reg [20:0] \$123 ;
   reg \$124 ;
-  reg \$125 ;
-  reg [21:0] \$126 ;
+  reg [20:0] \$125 ;
+  reg \$126 ;
   reg \$127 ;
-  reg [63:0] \$128 ;
-  reg [20:0] \$129 ;
-  reg [1:0] \$13 ;
-  reg \$130 ;
+  reg [21:0] \$128 ;
+  reg \$129 ;
+  reg [20:0] \$13 ;
+  reg [63:0] \$130 ;
   reg [20:0] \$131 ;
   reg \$132 ;
-  reg \$133 ;
-  reg [21:0] \$134 ;
+  reg [20:0] \$133 ;
+  reg \$134 ;
   reg \$135 ;
-  reg [63:0] \$136 ;
-  reg [20:0] \$137 ;
-  reg \$138 ;
+  reg [21:0] \$136 ;
+  reg \$137 ;
+  reg [63:0] \$138 ;
   reg [20:0] \$139 ;
-  reg [21:0] \$14 ;
+  reg \$14 ;
   reg \$140 ;
-  reg \$141 ;
-  reg [21:0] \$142 ;
+  reg [20:0] \$141 ;
+  reg \$142 ;
   reg \$143 ;
-  reg [63:0] \$144 ;
-  reg [20:0] \$145 ;
-  reg \$146 ;
+  reg [21:0] \$144 ;
+  reg \$145 ;
+  reg [63:0] \$146 ;
   reg [20:0] \$147 ;
   reg \$148 ;
-  reg \$15 ;
-  reg [63:0] \$16 ;
-  reg [20:0] \$17 ;
-  reg \$18 ;
+  reg [20:0] \$149 ;
+  reg [1:0] \$15 ;
+  reg \$150 ;
+  reg [21:0] \$16 ;
+  reg \$17 ;
+  reg [63:0] \$18 ;
   reg [20:0] \$19 ;
   reg \$2 ;
   reg \$20 ;
-  reg [1:0] \$21 ;
-  reg [21:0] \$22 ;
-  reg \$23 ;
-  reg [63:0] \$24 ;
-  reg [20:0] \$25 ;
-  reg \$26 ;
+  reg [20:0] \$21 ;
+  reg \$22 ;
+  reg [1:0] \$23 ;
+  reg [21:0] \$24 ;
+  reg \$25 ;
+  reg [63:0] \$26 ;
   reg [20:0] \$27 ;
   reg \$28 ;
-  reg [1:0] \$29 ;
+  reg [20:0] \$29 ;
   reg \$3 ;
-  reg [21:0] \$30 ;
-  reg \$31 ;
-  reg [63:0] \$32 ;
-  reg [20:0] \$33 ;
-  reg \$34 ;
+  reg \$30 ;
+  reg [1:0] \$31 ;
+  reg [21:0] \$32 ;
+  reg \$33 ;
+  reg [63:0] \$34 ;
   reg [20:0] \$35 ;
   reg \$36 ;
-  reg [1:0] \$37 ;
-  reg [21:0] \$38 ;
-  reg \$39 ;
+  reg [20:0] \$37 ;
+  reg \$38 ;
+  reg [1:0] \$39 ;
   reg \$4 ;
-  reg [63:0] \$40 ;
-  reg [20:0] \$41 ;
-  reg \$42 ;
+  reg [21:0] \$40 ;
+  reg \$41 ;
+  reg [63:0] \$42 ;
   reg [20:0] \$43 ;
   reg \$44 ;
-  reg [1:0] \$45 ;
-  reg [21:0] \$46 ;
-  reg \$47 ;
-  reg [63:0] \$48 ;
-  reg [20:0] \$49 ;
+  reg [20:0] \$45 ;
+  reg \$46 ;
+  reg [1:0] \$47 ;
+  reg [21:0] \$48 ;
+  reg \$49 ;
   reg \$5 ;
-  reg \$50 ;
+  reg [63:0] \$50 ;
   reg [20:0] \$51 ;
   reg \$52 ;
-  reg [1:0] \$53 ;
-  reg [21:0] \$54 ;
-  reg \$55 ;
-  reg [63:0] \$56 ;
-  reg [20:0] \$57 ;
-  reg \$58 ;
+  reg [20:0] \$53 ;
+  reg \$54 ;
+  reg [1:0] \$55 ;
+  reg [21:0] \$56 ;
+  reg \$57 ;
+  reg [63:0] \$58 ;
   reg [20:0] \$59 ;
-  reg [21:0] \$6 ;
+  reg \$6 ;
   reg \$60 ;
-  reg [1:0] \$61 ;
-  reg [21:0] \$62 ;
-  reg \$63 ;
-  reg [63:0] \$64 ;
-  reg [20:0] \$65 ;
-  reg \$66 ;
+  reg [20:0] \$61 ;
+  reg \$62 ;
+  reg [1:0] \$63 ;
+  reg [21:0] \$64 ;
+  reg \$65 ;
+  reg [63:0] \$66 ;
   reg [20:0] \$67 ;
   reg \$68 ;
-  reg [1:0] \$69 ;
+  reg [20:0] \$69 ;
   reg \$7 ;
-  reg [21:0] \$70 ;
-  reg \$71 ;
-  reg [63:0] \$72 ;
-  reg [20:0] \$73 ;
-  reg \$74 ;
+  reg \$70 ;
+  reg [1:0] \$71 ;
+  reg [21:0] \$72 ;
+  reg \$73 ;
+  reg [63:0] \$74 ;
   reg [20:0] \$75 ;
   reg \$76 ;
-  reg \$77 ;
-  reg [21:0] \$78 ;
+  reg [20:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
-  reg [63:0] \$8 ;
-  reg [63:0] \$80 ;
-  reg [20:0] \$81 ;
-  reg \$82 ;
+  reg [21:0] \$8 ;
+  reg [21:0] \$80 ;
+  reg \$81 ;
+  reg [63:0] \$82 ;
   reg [20:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [21:0] \$86 ;
+  reg [20:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg [63:0] \$88 ;
-  reg [20:0] \$89 ;
-  reg [20:0] \$9 ;
-  reg \$90 ;
+  reg [21:0] \$88 ;
+  reg \$89 ;
+  reg \$9 ;
+  reg [63:0] \$90 ;
   reg [20:0] \$91 ;
   reg \$92 ;
-  reg [1:0] \$93 ;
-  reg [21:0] \$94 ;
-  reg \$95 ;
-  reg [63:0] \$96 ;
-  reg [20:0] \$97 ;
-  reg \$98 ;
+  reg [20:0] \$93 ;
+  reg \$94 ;
+  reg [1:0] \$95 ;
+  reg [21:0] \$96 ;
+  reg \$97 ;
+  reg [63:0] \$98 ;
   reg [20:0] \$99 ;
   reg bank_stall_comes = 1'h0;
   reg batches_comes = 1'h0;
-  reg clear0 = 1'h0;
-  reg clear1 = 1'h0;
+  reg clear0 = 1'h1;
+  reg clear1 = 1'h1;
+  reg clear2 = 1'h1;
   reg cycles_comes = 1'h0;
   reg demotions_comes = 1'h0;
   reg [1:0] evictions_comes = 2'h0;
@@ -5793,6 +5810,7 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   reg select_cycles_comes = 1'h0;
   reg snapshot0 = 1'h0;
   reg snapshot1 = 1'h0;
+  reg snapshot2 = 1'h0;
   reg split_beats_comes = 1'h0;
   wire [22:0] total_bank_stall0;
   wire [21:0] total_bank_stall1;
@@ -5907,297 +5925,301 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   always @(posedge clk)
     snapshot1 <= \$2 ;
   always @(posedge clk)
-    clear0 <= \$3 ;
+    snapshot2 <= \$3 ;
   always @(posedge clk)
-    clear1 <= \$4 ;
+    clear0 <= \$4 ;
   always @(posedge clk)
-    batches_comes <= \$5 ;
+    clear1 <= \$5 ;
   always @(posedge clk)
-    live_batches0 <= \$6 ;
+    clear2 <= \$6 ;
   always @(posedge clk)
-    over_batches0 <= \$7 ;
+    batches_comes <= \$7 ;
   always @(posedge clk)
-    batches_value <= \$8 ;
+    live_batches0 <= \$8 ;
   always @(posedge clk)
-    live_batches1 <= \$9 ;
+    over_batches0 <= \$9 ;
   always @(posedge clk)
-    over_batches1 <= \$10 ;
+    batches_value <= \$10 ;
   always @(posedge clk)
-    live_batches2 <= \$11 ;
+    live_batches1 <= \$11 ;
   always @(posedge clk)
-    over_batches2 <= \$12 ;
+    over_batches1 <= \$12 ;
   always @(posedge clk)
-    samples_comes <= \$13 ;
+    live_batches2 <= \$13 ;
   always @(posedge clk)
-    live_samples0 <= \$14 ;
+    over_batches2 <= \$14 ;
   always @(posedge clk)
-    over_samples0 <= \$15 ;
+    samples_comes <= \$15 ;
   always @(posedge clk)
-    samples_value <= \$16 ;
+    live_samples0 <= \$16 ;
   always @(posedge clk)
-    live_samples1 <= \$17 ;
+    over_samples0 <= \$17 ;
   always @(posedge clk)
-    over_samples1 <= \$18 ;
+    samples_value <= \$18 ;
   always @(posedge clk)
-    live_samples2 <= \$19 ;
+    live_samples1 <= \$19 ;
   always @(posedge clk)
-    over_samples2 <= \$20 ;
+    over_samples1 <= \$20 ;
   always @(posedge clk)
-    popular_samples_comes <= \$21 ;
+    live_samples2 <= \$21 ;
   always @(posedge clk)
-    live_popular_samples0 <= \$22 ;
+    over_samples2 <= \$22 ;
   always @(posedge clk)
-    over_popular_samples0 <= \$23 ;
+    popular_samples_comes <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$24 ;
+    live_popular_samples0 <= \$24 ;
   always @(posedge clk)
-    live_popular_samples1 <= \$25 ;
+    over_popular_samples0 <= \$25 ;
   always @(posedge clk)
-    over_popular_samples1 <= \$26 ;
+    popular_samples_value <= \$26 ;
   always @(posedge clk)
-    live_popular_samples2 <= \$27 ;
+    live_popular_samples1 <= \$27 ;
   always @(posedge clk)
-    over_popular_samples2 <= \$28 ;
+    over_popular_samples1 <= \$28 ;
   always @(posedge clk)
-    lookups_comes <= \$29 ;
+    live_popular_samples2 <= \$29 ;
   always @(posedge clk)
-    live_lookups0 <= \$30 ;
+    over_popular_samples2 <= \$30 ;
   always @(posedge clk)
-    over_lookups0 <= \$31 ;
+    lookups_comes <= \$31 ;
   always @(posedge clk)
-    lookups_value <= \$32 ;
+    live_lookups0 <= \$32 ;
   always @(posedge clk)
-    live_lookups1 <= \$33 ;
+    over_lookups0 <= \$33 ;
   always @(posedge clk)
-    over_lookups1 <= \$34 ;
+    lookups_value <= \$34 ;
   always @(posedge clk)
-    live_lookups2 <= \$35 ;
+    live_lookups1 <= \$35 ;
   always @(posedge clk)
-    over_lookups2 <= \$36 ;
+    over_lookups1 <= \$36 ;
   always @(posedge clk)
-    lookup_hits_comes <= \$37 ;
+    live_lookups2 <= \$37 ;
   always @(posedge clk)
-    live_lookup_hits0 <= \$38 ;
+    over_lookups2 <= \$38 ;
   always @(posedge clk)
-    over_lookup_hits0 <= \$39 ;
+    lookup_hits_comes <= \$39 ;
   always @(posedge clk)
-    lookup_hits_value <= \$40 ;
+    live_lookup_hits0 <= \$40 ;
   always @(posedge clk)
-    live_lookup_hits1 <= \$41 ;
+    over_lookup_hits0 <= \$41 ;
   always @(posedge clk)
-    over_lookup_hits1 <= \$42 ;
+    lookup_hits_value <= \$42 ;
   always @(posedge clk)
-    live_lookup_hits2 <= \$43 ;
+    live_lookup_hits1 <= \$43 ;
   always @(posedge clk)
-    over_lookup_hits2 <= \$44 ;
+    over_lookup_hits1 <= \$44 ;
   always @(posedge clk)
-    inserts_comes <= \$45 ;
+    live_lookup_hits2 <= \$45 ;
   always @(posedge clk)
-    live_inserts0 <= \$46 ;
+    over_lookup_hits2 <= \$46 ;
   always @(posedge clk)
-    over_inserts0 <= \$47 ;
+    inserts_comes <= \$47 ;
   always @(posedge clk)
-    inserts_value <= \$48 ;
+    live_inserts0 <= \$48 ;
   always @(posedge clk)
-    live_inserts1 <= \$49 ;
+    over_inserts0 <= \$49 ;
   always @(posedge clk)
-    over_inserts1 <= \$50 ;
+    inserts_value <= \$50 ;
   always @(posedge clk)
-    live_inserts2 <= \$51 ;
+    live_inserts1 <= \$51 ;
   always @(posedge clk)
-    over_inserts2 <= \$52 ;
+    over_inserts1 <= \$52 ;
   always @(posedge clk)
-    evictions_comes <= \$53 ;
+    live_inserts2 <= \$53 ;
   always @(posedge clk)
-    live_evictions0 <= \$54 ;
+    over_inserts2 <= \$54 ;
   always @(posedge clk)
-    over_evictions0 <= \$55 ;
+    evictions_comes <= \$55 ;
   always @(posedge clk)
-    evictions_value <= \$56 ;
+    live_evictions0 <= \$56 ;
   always @(posedge clk)
-    live_evictions1 <= \$57 ;
+    over_evictions0 <= \$57 ;
   always @(posedge clk)
-    over_evictions1 <= \$58 ;
+    evictions_value <= \$58 ;
   always @(posedge clk)
-    live_evictions2 <= \$59 ;
+    live_evictions1 <= \$59 ;
   always @(posedge clk)
-    over_evictions2 <= \$60 ;
+    over_evictions1 <= \$60 ;
   always @(posedge clk)
-    revivals_comes <= \$61 ;
+    live_evictions2 <= \$61 ;
   always @(posedge clk)
-    live_revivals0 <= \$62 ;
+    over_evictions2 <= \$62 ;
   always @(posedge clk)
-    over_revivals0 <= \$63 ;
+    revivals_comes <= \$63 ;
   always @(posedge clk)
-    revivals_value <= \$64 ;
+    live_revivals0 <= \$64 ;
   always @(posedge clk)
-    live_revivals1 <= \$65 ;
+    over_revivals0 <= \$65 ;
   always @(posedge clk)
-    over_revivals1 <= \$66 ;
+    revivals_value <= \$66 ;
   always @(posedge clk)
-    live_revivals2 <= \$67 ;
+    live_revivals1 <= \$67 ;
   always @(posedge clk)
-    over_revivals2 <= \$68 ;
+    over_revivals1 <= \$68 ;
   always @(posedge clk)
-    returns_comes <= \$69 ;
+    live_revivals2 <= \$69 ;
   always @(posedge clk)
-    live_returns0 <= \$70 ;
+    over_revivals2 <= \$70 ;
   always @(posedge clk)
-    over_returns0 <= \$71 ;
+    returns_comes <= \$71 ;
   always @(posedge clk)
-    returns_value <= \$72 ;
+    live_returns0 <= \$72 ;
   always @(posedge clk)
-    live_returns1 <= \$73 ;
+    over_returns0 <= \$73 ;
   always @(posedge clk)
-    over_returns1 <= \$74 ;
+    returns_value <= \$74 ;
   always @(posedge clk)
-    live_returns2 <= \$75 ;
+    live_returns1 <= \$75 ;
   always @(posedge clk)
-    over_returns2 <= \$76 ;
+    over_returns1 <= \$76 ;
   always @(posedge clk)
-    promotions_comes <= \$77 ;
+    live_returns2 <= \$77 ;
   always @(posedge clk)
-    live_promotions0 <= \$78 ;
+    over_returns2 <= \$78 ;
   always @(posedge clk)
-    over_promotions0 <= \$79 ;
+    promotions_comes <= \$79 ;
   always @(posedge clk)
-    promotions_value <= \$80 ;
+    live_promotions0 <= \$80 ;
   always @(posedge clk)
-    live_promotions1 <= \$81 ;
+    over_promotions0 <= \$81 ;
   always @(posedge clk)
-    over_promotions1 <= \$82 ;
+    promotions_value <= \$82 ;
   always @(posedge clk)
-    live_promotions2 <= \$83 ;
+    live_promotions1 <= \$83 ;
   always @(posedge clk)
-    over_promotions2 <= \$84 ;
+    over_promotions1 <= \$84 ;
   always @(posedge clk)
-    demotions_comes <= \$85 ;
+    live_promotions2 <= \$85 ;
   always @(posedge clk)
-    live_demotions0 <= \$86 ;
+    over_promotions2 <= \$86 ;
   always @(posedge clk)
-    over_demotions0 <= \$87 ;
+    demotions_comes <= \$87 ;
   always @(posedge clk)
-    demotions_value <= \$88 ;
+    live_demotions0 <= \$88 ;
   always @(posedge clk)
-    live_demotions1 <= \$89 ;
+    over_demotions0 <= \$89 ;
   always @(posedge clk)
-    over_demotions1 <= \$90 ;
+    demotions_value <= \$90 ;
   always @(posedge clk)
-    live_demotions2 <= \$91 ;
+    live_demotions1 <= \$91 ;
   always @(posedge clk)
-    over_demotions2 <= \$92 ;
+    over_demotions1 <= \$92 ;
   always @(posedge clk)
-    index_errors_comes <= \$93 ;
+    live_demotions2 <= \$93 ;
   always @(posedge clk)
-    live_index_errors0 <= \$94 ;
+    over_demotions2 <= \$94 ;
   always @(posedge clk)
-    over_index_errors0 <= \$95 ;
+    index_errors_comes <= \$95 ;
   always @(posedge clk)
-    index_errors_value <= \$96 ;
+    live_index_errors0 <= \$96 ;
   always @(posedge clk)
-    live_index_errors1 <= \$97 ;
+    over_index_errors0 <= \$97 ;
   always @(posedge clk)
-    over_index_errors1 <= \$98 ;
+    index_errors_value <= \$98 ;
   always @(posedge clk)
-    live_index_errors2 <= \$99 ;
+    live_index_errors1 <= \$99 ;
   always @(posedge clk)
-    over_index_errors2 <= \$100 ;
+    over_index_errors1 <= \$100 ;
   always @(posedge clk)
-    cycles_comes <= \$101 ;
+    live_index_errors2 <= \$101 ;
   always @(posedge clk)
-    live_cycles0 <= \$102 ;
+    over_index_errors2 <= \$102 ;
   always @(posedge clk)
-    over_cycles0 <= \$103 ;
+    cycles_comes <= \$103 ;
   always @(posedge clk)
-    cycles_value <= \$104 ;
+    live_cycles0 <= \$104 ;
   always @(posedge clk)
-    live_cycles1 <= \$105 ;
+    over_cycles0 <= \$105 ;
   always @(posedge clk)
-    over_cycles1 <= \$106 ;
+    cycles_value <= \$106 ;
   always @(posedge clk)
-    live_cycles2 <= \$107 ;
+    live_cycles1 <= \$107 ;
   always @(posedge clk)
-    over_cycles2 <= \$108 ;
+    over_cycles1 <= \$108 ;
   always @(posedge clk)
-    select_cycles_comes <= \$109 ;
+    live_cycles2 <= \$109 ;
   always @(posedge clk)
-    live_select_cycles0 <= \$110 ;
+    over_cycles2 <= \$110 ;
   always @(posedge clk)
-    over_select_cycles0 <= \$111 ;
+    select_cycles_comes <= \$111 ;
   always @(posedge clk)
-    select_cycles_value <= \$112 ;
+    live_select_cycles0 <= \$112 ;
   always @(posedge clk)
-    live_select_cycles1 <= \$113 ;
+    over_select_cycles0 <= \$113 ;
   always @(posedge clk)
-    over_select_cycles1 <= \$114 ;
+    select_cycles_value <= \$114 ;
   always @(posedge clk)
-    live_select_cycles2 <= \$115 ;
+    live_select_cycles1 <= \$115 ;
   always @(posedge clk)
-    over_select_cycles2 <= \$116 ;
+    over_select_cycles1 <= \$116 ;
   always @(posedge clk)
-    input_idle_comes <= \$117 ;
+    live_select_cycles2 <= \$117 ;
   always @(posedge clk)
-    live_input_idle0 <= \$118 ;
+    over_select_cycles2 <= \$118 ;
   always @(posedge clk)
-    over_input_idle0 <= \$119 ;
+    input_idle_comes <= \$119 ;
   always @(posedge clk)
-    input_idle_value <= \$120 ;
+    live_input_idle0 <= \$120 ;
   always @(posedge clk)
-    live_input_idle1 <= \$121 ;
+    over_input_idle0 <= \$121 ;
   always @(posedge clk)
-    over_input_idle1 <= \$122 ;
+    input_idle_value <= \$122 ;
   always @(posedge clk)
-    live_input_idle2 <= \$123 ;
+    live_input_idle1 <= \$123 ;
   always @(posedge clk)
-    over_input_idle2 <= \$124 ;
+    over_input_idle1 <= \$124 ;
   always @(posedge clk)
-    bank_stall_comes <= \$125 ;
+    live_input_idle2 <= \$125 ;
   always @(posedge clk)
-    live_bank_stall0 <= \$126 ;
+    over_input_idle2 <= \$126 ;
   always @(posedge clk)
-    over_bank_stall0 <= \$127 ;
+    bank_stall_comes <= \$127 ;
   always @(posedge clk)
-    bank_stall_value <= \$128 ;
+    live_bank_stall0 <= \$128 ;
   always @(posedge clk)
-    live_bank_stall1 <= \$129 ;
+    over_bank_stall0 <= \$129 ;
   always @(posedge clk)
-    over_bank_stall1 <= \$130 ;
+    bank_stall_value <= \$130 ;
   always @(posedge clk)
-    live_bank_stall2 <= \$131 ;
+    live_bank_stall1 <= \$131 ;
   always @(posedge clk)
-    over_bank_stall2 <= \$132 ;
+    over_bank_stall1 <= \$132 ;
   always @(posedge clk)
-    split_beats_comes <= \$133 ;
+    live_bank_stall2 <= \$133 ;
   always @(posedge clk)
-    live_split_beats0 <= \$134 ;
+    over_bank_stall2 <= \$134 ;
   always @(posedge clk)
-    over_split_beats0 <= \$135 ;
+    split_beats_comes <= \$135 ;
   always @(posedge clk)
-    split_beats_value <= \$136 ;
+    live_split_beats0 <= \$136 ;
   always @(posedge clk)
-    live_split_beats1 <= \$137 ;
+    over_split_beats0 <= \$137 ;
   always @(posedge clk)
-    over_split_beats1 <= \$138 ;
+    split_beats_value <= \$138 ;
   always @(posedge clk)
-    live_split_beats2 <= \$139 ;
+    live_split_beats1 <= \$139 ;
   always @(posedge clk)
-    over_split_beats2 <= \$140 ;
+    over_split_beats1 <= \$140 ;
   always @(posedge clk)
-    output_stall_comes <= \$141 ;
+    live_split_beats2 <= \$141 ;
   always @(posedge clk)
-    live_output_stall0 <= \$142 ;
+    over_split_beats2 <= \$142 ;
   always @(posedge clk)
-    over_output_stall0 <= \$143 ;
+    output_stall_comes <= \$143 ;
   always @(posedge clk)
-    output_stall_value <= \$144 ;
+    live_output_stall0 <= \$144 ;
   always @(posedge clk)
-    live_output_stall1 <= \$145 ;
+    over_output_stall0 <= \$145 ;
   always @(posedge clk)
-    over_output_stall1 <= \$146 ;
+    output_stall_value <= \$146 ;
   always @(posedge clk)
-    live_output_stall2 <= \$147 ;
+    live_output_stall1 <= \$147 ;
   always @(posedge clk)
-    over_output_stall2 <= \$148 ;
+    over_output_stall1 <= \$148 ;
+  always @(posedge clk)
+    live_output_stall2 <= \$149 ;
+  always @(posedge clk)
+    over_output_stall2 <= \$150 ;
   always @* begin
     if (starts_blocks) begin end
     \$1  = snapshot;
@@ -6214,1348 +6236,1200 @@ module hotline_tiny_counters(rst, batches, cycles, input_idle, output_stall, spl
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = clear;
+    \$3  = snapshot1;
     if (rst) begin
       \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = clear0;
+    \$4  = clear;
     if (rst) begin
-      \$4  = 1'h0;
+      \$4  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = batches;
+    \$5  = clear0;
     if (rst) begin
-      \$5  = 1'h0;
+      \$5  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = total_batches0[21:0];
-    if (clear) begin
-      \$6  = 22'h000000;
-    end
+    \$6  = clear1;
     if (rst) begin
-      \$6  = 22'h000000;
+      \$6  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = total_batches0[22];
+    \$7  = batches;
     if (rst) begin
       \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = batches_value;
-    if (snapshot) begin
-      \$8 [21:0] = live_batches0;
+    \$8  = total_batches0[21:0];
+    if (clear0) begin
+      \$8  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = total_batches0[22];
+    if (rst) begin
+      \$9  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = batches_value;
     if (snapshot0) begin
-      \$8 [42:22] = live_batches1;
+      \$10 [21:0] = live_batches0;
     end
     if (snapshot1) begin
-      \$8 [63:43] = live_batches2;
+      \$10 [42:22] = live_batches1;
+    end
+    if (snapshot2) begin
+      \$10 [63:43] = live_batches2;
     end
     if (rst) begin
-      \$8  = 64'h0000000000000000;
+      \$10  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = total_batches1[20:0];
-    if (clear0) begin
-      \$9  = 21'h000000;
-    end
-    if (rst) begin
-      \$9  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$10  = total_batches1[21];
-    if (rst) begin
-      \$10  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$11  = total_batches2[20:0];
+    \$11  = total_batches1[20:0];
     if (clear1) begin
       \$11  = 21'h000000;
     end
-    if (rst) begin
-      \$11  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = total_batches2[21];
+    \$12  = total_batches1[21];
     if (rst) begin
       \$12  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = samples;
-    if (rst) begin
-      \$13  = 2'h0;
+    \$13  = total_batches2[20:0];
+    if (clear2) begin
+      \$13  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = total_samples0[21:0];
-    if (clear) begin
-      \$14  = 22'h000000;
-    end
+    \$14  = total_batches2[21];
     if (rst) begin
-      \$14  = 22'h000000;
+      \$14  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = total_samples0[22];
+    \$15  = samples;
     if (rst) begin
-      \$15  = 1'h0;
+      \$15  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = samples_value;
-    if (snapshot) begin
-      \$16 [21:0] = live_samples0;
+    \$16  = total_samples0[21:0];
+    if (clear0) begin
+      \$16  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = total_samples0[22];
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = samples_value;
     if (snapshot0) begin
-      \$16 [42:22] = live_samples1;
+      \$18 [21:0] = live_samples0;
     end
     if (snapshot1) begin
-      \$16 [63:43] = live_samples2;
+      \$18 [42:22] = live_samples1;
+    end
+    if (snapshot2) begin
+      \$18 [63:43] = live_samples2;
     end
     if (rst) begin
-      \$16  = 64'h0000000000000000;
+      \$18  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = total_samples1[20:0];
-    if (clear0) begin
-      \$17  = 21'h000000;
-    end
-    if (rst) begin
-      \$17  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = total_samples1[21];
-    if (rst) begin
-      \$18  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = total_samples2[20:0];
+    \$19  = total_samples1[20:0];
     if (clear1) begin
       \$19  = 21'h000000;
     end
-    if (rst) begin
-      \$19  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = total_samples2[21];
+    \$20  = total_samples1[21];
     if (rst) begin
       \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = popular_samples;
-    if (rst) begin
-      \$21  = 2'h0;
+    \$21  = total_samples2[20:0];
+    if (clear2) begin
+      \$21  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = total_popular_samples0[21:0];
-    if (clear) begin
-      \$22  = 22'h000000;
-    end
+    \$22  = total_samples2[21];
     if (rst) begin
-      \$22  = 22'h000000;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = total_popular_samples0[22];
+    \$23  = popular_samples;
     if (rst) begin
-      \$23  = 1'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = popular_samples_value;
-    if (snapshot) begin
-      \$24 [21:0] = live_popular_samples0;
+    \$24  = total_popular_samples0[21:0];
+    if (clear0) begin
+      \$24  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = total_popular_samples0[22];
+    if (rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = popular_samples_value;
     if (snapshot0) begin
-      \$24 [42:22] = live_popular_samples1;
+      \$26 [21:0] = live_popular_samples0;
     end
     if (snapshot1) begin
-      \$24 [63:43] = live_popular_samples2;
+      \$26 [42:22] = live_popular_samples1;
+    end
+    if (snapshot2) begin
+      \$26 [63:43] = live_popular_samples2;
     end
     if (rst) begin
-      \$24  = 64'h0000000000000000;
+      \$26  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = total_popular_samples1[20:0];
-    if (clear0) begin
-      \$25  = 21'h000000;
-    end
-    if (rst) begin
-      \$25  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = total_popular_samples1[21];
-    if (rst) begin
-      \$26  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = total_popular_samples2[20:0];
+    \$27  = total_popular_samples1[20:0];
     if (clear1) begin
       \$27  = 21'h000000;
     end
-    if (rst) begin
-      \$27  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = total_popular_samples2[21];
+    \$28  = total_popular_samples1[21];
     if (rst) begin
       \$28  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = lookups;
-    if (rst) begin
-      \$29  = 2'h0;
+    \$29  = total_popular_samples2[20:0];
+    if (clear2) begin
+      \$29  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$30  = total_lookups0[21:0];
-    if (clear) begin
-      \$30  = 22'h000000;
-    end
+    \$30  = total_popular_samples2[21];
     if (rst) begin
-      \$30  = 22'h000000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = total_lookups0[22];
+    \$31  = lookups;
     if (rst) begin
-      \$31  = 1'h0;
+      \$31  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = lookups_value;
-    if (snapshot) begin
-      \$32 [21:0] = live_lookups0;
+    \$32  = total_lookups0[21:0];
+    if (clear0) begin
+      \$32  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = total_lookups0[22];
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = lookups_value;
     if (snapshot0) begin
-      \$32 [42:22] = live_lookups1;
+      \$34 [21:0] = live_lookups0;
     end
     if (snapshot1) begin
-      \$32 [63:43] = live_lookups2;
+      \$34 [42:22] = live_lookups1;
+    end
+    if (snapshot2) begin
+      \$34 [63:43] = live_lookups2;
     end
     if (rst) begin
-      \$32  = 64'h0000000000000000;
+      \$34  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = total_lookups1[20:0];
-    if (clear0) begin
-      \$33  = 21'h000000;
-    end
-    if (rst) begin
-      \$33  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = total_lookups1[21];
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = total_lookups2[20:0];
+    \$35  = total_lookups1[20:0];
     if (clear1) begin
       \$35  = 21'h000000;
     end
-    if (rst) begin
-      \$35  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$36  = total_lookups2[21];
+    \$36  = total_lookups1[21];
     if (rst) begin
       \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = lookup_hits;
-    if (rst) begin
-      \$37  = 2'h0;
+    \$37  = total_lookups2[20:0];
+    if (clear2) begin
+      \$37  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = total_lookup_hits0[21:0];
-    if (clear) begin
-      \$38  = 22'h000000;
-    end
+    \$38  = total_lookups2[21];
     if (rst) begin
-      \$38  = 22'h000000;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = total_lookup_hits0[22];
+    \$39  = lookup_hits;
     if (rst) begin
-      \$39  = 1'h0;
+      \$39  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = lookup_hits_value;
-    if (snapshot) begin
-      \$40 [21:0] = live_lookup_hits0;
+    \$40  = total_lookup_hits0[21:0];
+    if (clear0) begin
+      \$40  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = total_lookup_hits0[22];
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = lookup_hits_value;
     if (snapshot0) begin
-      \$40 [42:22] = live_lookup_hits1;
+      \$42 [21:0] = live_lookup_hits0;
     end
     if (snapshot1) begin
-      \$40 [63:43] = live_lookup_hits2;
+      \$42 [42:22] = live_lookup_hits1;
+    end
+    if (snapshot2) begin
+      \$42 [63:43] = live_lookup_hits2;
     end
     if (rst) begin
-      \$40  = 64'h0000000000000000;
+      \$42  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = total_lookup_hits1[20:0];
-    if (clear0) begin
-      \$41  = 21'h000000;
-    end
-    if (rst) begin
-      \$41  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = total_lookup_hits1[21];
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = total_lookup_hits2[20:0];
+    \$43  = total_lookup_hits1[20:0];
     if (clear1) begin
       \$43  = 21'h000000;
     end
-    if (rst) begin
-      \$43  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = total_lookup_hits2[21];
+    \$44  = total_lookup_hits1[21];
     if (rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = inserts;
-    if (rst) begin
-      \$45  = 2'h0;
+    \$45  = total_lookup_hits2[20:0];
+    if (clear2) begin
+      \$45  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = total_inserts0[21:0];
-    if (clear) begin
-      \$46  = 22'h000000;
-    end
+    \$46  = total_lookup_hits2[21];
     if (rst) begin
-      \$46  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = total_inserts0[22];
+    \$47  = inserts;
     if (rst) begin
-      \$47  = 1'h0;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = inserts_value;
-    if (snapshot) begin
-      \$48 [21:0] = live_inserts0;
+    \$48  = total_inserts0[21:0];
+    if (clear0) begin
+      \$48  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = total_inserts0[22];
+    if (rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = inserts_value;
     if (snapshot0) begin
-      \$48 [42:22] = live_inserts1;
+      \$50 [21:0] = live_inserts0;
     end
     if (snapshot1) begin
-      \$48 [63:43] = live_inserts2;
+      \$50 [42:22] = live_inserts1;
+    end
+    if (snapshot2) begin
+      \$50 [63:43] = live_inserts2;
     end
     if (rst) begin
-      \$48  = 64'h0000000000000000;
+      \$50  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = total_inserts1[20:0];
-    if (clear0) begin
-      \$49  = 21'h000000;
-    end
-    if (rst) begin
-      \$49  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = total_inserts1[21];
-    if (rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = total_inserts2[20:0];
+    \$51  = total_inserts1[20:0];
     if (clear1) begin
       \$51  = 21'h000000;
     end
-    if (rst) begin
-      \$51  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = total_inserts2[21];
+    \$52  = total_inserts1[21];
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = evictions;
-    if (rst) begin
-      \$53  = 2'h0;
+    \$53  = total_inserts2[20:0];
+    if (clear2) begin
+      \$53  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = total_evictions0[21:0];
-    if (clear) begin
-      \$54  = 22'h000000;
-    end
+    \$54  = total_inserts2[21];
     if (rst) begin
-      \$54  = 22'h000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = total_evictions0[22];
+    \$55  = evictions;
     if (rst) begin
-      \$55  = 1'h0;
+      \$55  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = evictions_value;
-    if (snapshot) begin
-      \$56 [21:0] = live_evictions0;
+    \$56  = total_evictions0[21:0];
+    if (clear0) begin
+      \$56  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = total_evictions0[22];
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = evictions_value;
     if (snapshot0) begin
-      \$56 [42:22] = live_evictions1;
+      \$58 [21:0] = live_evictions0;
     end
     if (snapshot1) begin
-      \$56 [63:43] = live_evictions2;
+      \$58 [42:22] = live_evictions1;
+    end
+    if (snapshot2) begin
+      \$58 [63:43] = live_evictions2;
     end
     if (rst) begin
-      \$56  = 64'h0000000000000000;
+      \$58  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = total_evictions1[20:0];
-    if (clear0) begin
-      \$57  = 21'h000000;
-    end
-    if (rst) begin
-      \$57  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$58  = total_evictions1[21];
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$59  = total_evictions2[20:0];
+    \$59  = total_evictions1[20:0];
     if (clear1) begin
       \$59  = 21'h000000;
     end
-    if (rst) begin
-      \$59  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = total_evictions2[21];
+    \$60  = total_evictions1[21];
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = revivals;
-    if (rst) begin
-      \$61  = 2'h0;
+    \$61  = total_evictions2[20:0];
+    if (clear2) begin
+      \$61  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = total_revivals0[21:0];
-    if (clear) begin
-      \$62  = 22'h000000;
-    end
+    \$62  = total_evictions2[21];
     if (rst) begin
-      \$62  = 22'h000000;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = total_revivals0[22];
+    \$63  = revivals;
     if (rst) begin
-      \$63  = 1'h0;
+      \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = revivals_value;
-    if (snapshot) begin
-      \$64 [21:0] = live_revivals0;
+    \$64  = total_revivals0[21:0];
+    if (clear0) begin
+      \$64  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = total_revivals0[22];
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = revivals_value;
     if (snapshot0) begin
-      \$64 [42:22] = live_revivals1;
+      \$66 [21:0] = live_revivals0;
     end
     if (snapshot1) begin
-      \$64 [63:43] = live_revivals2;
+      \$66 [42:22] = live_revivals1;
+    end
+    if (snapshot2) begin
+      \$66 [63:43] = live_revivals2;
     end
     if (rst) begin
-      \$64  = 64'h0000000000000000;
+      \$66  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = total_revivals1[20:0];
-    if (clear0) begin
-      \$65  = 21'h000000;
-    end
-    if (rst) begin
-      \$65  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = total_revivals1[21];
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = total_revivals2[20:0];
+    \$67  = total_revivals1[20:0];
     if (clear1) begin
       \$67  = 21'h000000;
     end
-    if (rst) begin
-      \$67  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = total_revivals2[21];
+    \$68  = total_revivals1[21];
     if (rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = returns;
-    if (rst) begin
-      \$69  = 2'h0;
+    \$69  = total_revivals2[20:0];
+    if (clear2) begin
+      \$69  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = total_returns0[21:0];
-    if (clear) begin
-      \$70  = 22'h000000;
-    end
+    \$70  = total_revivals2[21];
     if (rst) begin
-      \$70  = 22'h000000;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = total_returns0[22];
+    \$71  = returns;
     if (rst) begin
-      \$71  = 1'h0;
+      \$71  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = returns_value;
-    if (snapshot) begin
-      \$72 [21:0] = live_returns0;
+    \$72  = total_returns0[21:0];
+    if (clear0) begin
+      \$72  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = total_returns0[22];
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = returns_value;
     if (snapshot0) begin
-      \$72 [42:22] = live_returns1;
+      \$74 [21:0] = live_returns0;
     end
     if (snapshot1) begin
-      \$72 [63:43] = live_returns2;
+      \$74 [42:22] = live_returns1;
+    end
+    if (snapshot2) begin
+      \$74 [63:43] = live_returns2;
     end
     if (rst) begin
-      \$72  = 64'h0000000000000000;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = total_returns1[20:0];
-    if (clear0) begin
-      \$73  = 21'h000000;
-    end
-    if (rst) begin
-      \$73  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$74  = total_returns1[21];
-    if (rst) begin
-      \$74  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$75  = total_returns2[20:0];
+    \$75  = total_returns1[20:0];
     if (clear1) begin
       \$75  = 21'h000000;
     end
-    if (rst) begin
-      \$75  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = total_returns2[21];
+    \$76  = total_returns1[21];
     if (rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = promotions;
-    if (rst) begin
-      \$77  = 1'h0;
+    \$77  = total_returns2[20:0];
+    if (clear2) begin
+      \$77  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = total_promotions0[21:0];
-    if (clear) begin
-      \$78  = 22'h000000;
-    end
+    \$78  = total_returns2[21];
     if (rst) begin
-      \$78  = 22'h000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = total_promotions0[22];
+    \$79  = promotions;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = promotions_value;
-    if (snapshot) begin
-      \$80 [21:0] = live_promotions0;
+    \$80  = total_promotions0[21:0];
+    if (clear0) begin
+      \$80  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = total_promotions0[22];
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = promotions_value;
     if (snapshot0) begin
-      \$80 [42:22] = live_promotions1;
+      \$82 [21:0] = live_promotions0;
     end
     if (snapshot1) begin
-      \$80 [63:43] = live_promotions2;
+      \$82 [42:22] = live_promotions1;
+    end
+    if (snapshot2) begin
+      \$82 [63:43] = live_promotions2;
     end
     if (rst) begin
-      \$80  = 64'h0000000000000000;
+      \$82  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = total_promotions1[20:0];
-    if (clear0) begin
-      \$81  = 21'h000000;
-    end
-    if (rst) begin
-      \$81  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = total_promotions1[21];
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = total_promotions2[20:0];
+    \$83  = total_promotions1[20:0];
     if (clear1) begin
       \$83  = 21'h000000;
     end
-    if (rst) begin
-      \$83  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = total_promotions2[21];
+    \$84  = total_promotions1[21];
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = demotions;
-    if (rst) begin
-      \$85  = 1'h0;
+    \$85  = total_promotions2[20:0];
+    if (clear2) begin
+      \$85  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = total_demotions0[21:0];
-    if (clear) begin
-      \$86  = 22'h000000;
-    end
+    \$86  = total_promotions2[21];
     if (rst) begin
-      \$86  = 22'h000000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = total_demotions0[22];
+    \$87  = demotions;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = demotions_value;
-    if (snapshot) begin
-      \$88 [21:0] = live_demotions0;
+    \$88  = total_demotions0[21:0];
+    if (clear0) begin
+      \$88  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = total_demotions0[22];
+    if (rst) begin
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$90  = demotions_value;
     if (snapshot0) begin
-      \$88 [42:22] = live_demotions1;
+      \$90 [21:0] = live_demotions0;
     end
     if (snapshot1) begin
-      \$88 [63:43] = live_demotions2;
+      \$90 [42:22] = live_demotions1;
+    end
+    if (snapshot2) begin
+      \$90 [63:43] = live_demotions2;
     end
     if (rst) begin
-      \$88  = 64'h0000000000000000;
+      \$90  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total_demotions1[20:0];
-    if (clear0) begin
-      \$89  = 21'h000000;
-    end
-    if (rst) begin
-      \$89  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = total_demotions1[21];
-    if (rst) begin
-      \$90  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = total_demotions2[20:0];
+    \$91  = total_demotions1[20:0];
     if (clear1) begin
       \$91  = 21'h000000;
     end
-    if (rst) begin
-      \$91  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = total_demotions2[21];
+    \$92  = total_demotions1[21];
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = index_errors;
-    if (rst) begin
-      \$93  = 2'h0;
+    \$93  = total_demotions2[20:0];
+    if (clear2) begin
+      \$93  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = total_index_errors0[21:0];
-    if (clear) begin
-      \$94  = 22'h000000;
-    end
+    \$94  = total_demotions2[21];
     if (rst) begin
-      \$94  = 22'h000000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = total_index_errors0[22];
+    \$95  = index_errors;
     if (rst) begin
-      \$95  = 1'h0;
+      \$95  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = index_errors_value;
-    if (snapshot) begin
-      \$96 [21:0] = live_index_errors0;
+    \$96  = total_index_errors0[21:0];
+    if (clear0) begin
+      \$96  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = total_index_errors0[22];
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = index_errors_value;
     if (snapshot0) begin
-      \$96 [42:22] = live_index_errors1;
+      \$98 [21:0] = live_index_errors0;
     end
     if (snapshot1) begin
-      \$96 [63:43] = live_index_errors2;
+      \$98 [42:22] = live_index_errors1;
+    end
+    if (snapshot2) begin
+      \$98 [63:43] = live_index_errors2;
     end
     if (rst) begin
-      \$96  = 64'h0000000000000000;
+      \$98  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = total_index_errors1[20:0];
-    if (clear0) begin
-      \$97  = 21'h000000;
-    end
-    if (rst) begin
-      \$97  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = total_index_errors1[21];
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$99  = total_index_errors2[20:0];
+    \$99  = total_index_errors1[20:0];
     if (clear1) begin
       \$99  = 21'h000000;
     end
-    if (rst) begin
-      \$99  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = total_index_errors2[21];
+    \$100  = total_index_errors1[21];
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = cycles;
-    if (rst) begin
-      \$101  = 1'h0;
+    \$101  = total_index_errors2[20:0];
+    if (clear2) begin
+      \$101  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = total_cycles0[21:0];
-    if (clear) begin
-      \$102  = 22'h000000;
-    end
+    \$102  = total_index_errors2[21];
     if (rst) begin
-      \$102  = 22'h000000;
+      \$102  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = total_cycles0[22];
+    \$103  = cycles;
     if (rst) begin
       \$103  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = cycles_value;
-    if (snapshot) begin
-      \$104 [21:0] = live_cycles0;
+    \$104  = total_cycles0[21:0];
+    if (clear0) begin
+      \$104  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = total_cycles0[22];
+    if (rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = cycles_value;
     if (snapshot0) begin
-      \$104 [42:22] = live_cycles1;
+      \$106 [21:0] = live_cycles0;
     end
     if (snapshot1) begin
-      \$104 [63:43] = live_cycles2;
+      \$106 [42:22] = live_cycles1;
+    end
+    if (snapshot2) begin
+      \$106 [63:43] = live_cycles2;
     end
     if (rst) begin
-      \$104  = 64'h0000000000000000;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = total_cycles1[20:0];
-    if (clear0) begin
-      \$105  = 21'h000000;
-    end
-    if (rst) begin
-      \$105  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = total_cycles1[21];
-    if (rst) begin
-      \$106  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = total_cycles2[20:0];
+    \$107  = total_cycles1[20:0];
     if (clear1) begin
       \$107  = 21'h000000;
     end
-    if (rst) begin
-      \$107  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = total_cycles2[21];
+    \$108  = total_cycles1[21];
     if (rst) begin
       \$108  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = select_cycles;
-    if (rst) begin
-      \$109  = 1'h0;
+    \$109  = total_cycles2[20:0];
+    if (clear2) begin
+      \$109  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = total_select_cycles0[21:0];
-    if (clear) begin
-      \$110  = 22'h000000;
-    end
+    \$110  = total_cycles2[21];
     if (rst) begin
-      \$110  = 22'h000000;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = total_select_cycles0[22];
+    \$111  = select_cycles;
     if (rst) begin
       \$111  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = select_cycles_value;
-    if (snapshot) begin
-      \$112 [21:0] = live_select_cycles0;
+    \$112  = total_select_cycles0[21:0];
+    if (clear0) begin
+      \$112  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = total_select_cycles0[22];
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = select_cycles_value;
     if (snapshot0) begin
-      \$112 [42:22] = live_select_cycles1;
+      \$114 [21:0] = live_select_cycles0;
     end
     if (snapshot1) begin
-      \$112 [63:43] = live_select_cycles2;
+      \$114 [42:22] = live_select_cycles1;
+    end
+    if (snapshot2) begin
+      \$114 [63:43] = live_select_cycles2;
     end
     if (rst) begin
-      \$112  = 64'h0000000000000000;
+      \$114  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = total_select_cycles1[20:0];
-    if (clear0) begin
-      \$113  = 21'h000000;
-    end
-    if (rst) begin
-      \$113  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = total_select_cycles1[21];
-    if (rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = total_select_cycles2[20:0];
+    \$115  = total_select_cycles1[20:0];
     if (clear1) begin
       \$115  = 21'h000000;
     end
-    if (rst) begin
-      \$115  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = total_select_cycles2[21];
+    \$116  = total_select_cycles1[21];
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = input_idle;
-    if (rst) begin
-      \$117  = 1'h0;
+    \$117  = total_select_cycles2[20:0];
+    if (clear2) begin
+      \$117  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = total_input_idle0[21:0];
-    if (clear) begin
-      \$118  = 22'h000000;
-    end
+    \$118  = total_select_cycles2[21];
     if (rst) begin
-      \$118  = 22'h000000;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = total_input_idle0[22];
+    \$119  = input_idle;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = input_idle_value;
-    if (snapshot) begin
-      \$120 [21:0] = live_input_idle0;
+    \$120  = total_input_idle0[21:0];
+    if (clear0) begin
+      \$120  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = total_input_idle0[22];
+    if (rst) begin
+      \$121  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = input_idle_value;
     if (snapshot0) begin
-      \$120 [42:22] = live_input_idle1;
+      \$122 [21:0] = live_input_idle0;
     end
     if (snapshot1) begin
-      \$120 [63:43] = live_input_idle2;
+      \$122 [42:22] = live_input_idle1;
+    end
+    if (snapshot2) begin
+      \$122 [63:43] = live_input_idle2;
     end
     if (rst) begin
-      \$120  = 64'h0000000000000000;
+      \$122  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = total_input_idle1[20:0];
-    if (clear0) begin
-      \$121  = 21'h000000;
-    end
-    if (rst) begin
-      \$121  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = total_input_idle1[21];
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = total_input_idle2[20:0];
+    \$123  = total_input_idle1[20:0];
     if (clear1) begin
       \$123  = 21'h000000;
     end
-    if (rst) begin
-      \$123  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = total_input_idle2[21];
+    \$124  = total_input_idle1[21];
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = bank_stall;
-    if (rst) begin
-      \$125  = 1'h0;
+    \$125  = total_input_idle2[20:0];
+    if (clear2) begin
+      \$125  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total_bank_stall0[21:0];
-    if (clear) begin
-      \$126  = 22'h000000;
-    end
+    \$126  = total_input_idle2[21];
     if (rst) begin
-      \$126  = 22'h000000;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = total_bank_stall0[22];
+    \$127  = bank_stall;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = bank_stall_value;
-    if (snapshot) begin
-      \$128 [21:0] = live_bank_stall0;
+    \$128  = total_bank_stall0[21:0];
+    if (clear0) begin
+      \$128  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = total_bank_stall0[22];
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = bank_stall_value;
     if (snapshot0) begin
-      \$128 [42:22] = live_bank_stall1;
+      \$130 [21:0] = live_bank_stall0;
     end
     if (snapshot1) begin
-      \$128 [63:43] = live_bank_stall2;
+      \$130 [42:22] = live_bank_stall1;
+    end
+    if (snapshot2) begin
+      \$130 [63:43] = live_bank_stall2;
     end
     if (rst) begin
-      \$128  = 64'h0000000000000000;
+      \$130  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = total_bank_stall1[20:0];
-    if (clear0) begin
-      \$129  = 21'h000000;
-    end
-    if (rst) begin
-      \$129  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = total_bank_stall1[21];
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$131  = total_bank_stall2[20:0];
+    \$131  = total_bank_stall1[20:0];
     if (clear1) begin
       \$131  = 21'h000000;
     end
-    if (rst) begin
-      \$131  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = total_bank_stall2[21];
+    \$132  = total_bank_stall1[21];
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = split_beats;
-    if (rst) begin
-      \$133  = 1'h0;
+    \$133  = total_bank_stall2[20:0];
+    if (clear2) begin
+      \$133  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = total_split_beats0[21:0];
-    if (clear) begin
-      \$134  = 22'h000000;
-    end
+    \$134  = total_bank_stall2[21];
     if (rst) begin
-      \$134  = 22'h000000;
+      \$134  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = total_split_beats0[22];
+    \$135  = split_beats;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = split_beats_value;
-    if (snapshot) begin
-      \$136 [21:0] = live_split_beats0;
+    \$136  = total_split_beats0[21:0];
+    if (clear0) begin
+      \$136  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = total_split_beats0[22];
+    if (rst) begin
+      \$137  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = split_beats_value;
     if (snapshot0) begin
-      \$136 [42:22] = live_split_beats1;
+      \$138 [21:0] = live_split_beats0;
     end
     if (snapshot1) begin
-      \$136 [63:43] = live_split_beats2;
+      \$138 [42:22] = live_split_beats1;
+    end
+    if (snapshot2) begin
+      \$138 [63:43] = live_split_beats2;
     end
     if (rst) begin
-      \$136  = 64'h0000000000000000;
+      \$138  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = total_split_beats1[20:0];
-    if (clear0) begin
-      \$137  = 21'h000000;
-    end
-    if (rst) begin
-      \$137  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$138  = total_split_beats1[21];
-    if (rst) begin
-      \$138  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$139  = total_split_beats2[20:0];
+    \$139  = total_split_beats1[20:0];
     if (clear1) begin
       \$139  = 21'h000000;
     end
-    if (rst) begin
-      \$139  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = total_split_beats2[21];
+    \$140  = total_split_beats1[21];
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = output_stall;
-    if (rst) begin
-      \$141  = 1'h0;
+    \$141  = total_split_beats2[20:0];
+    if (clear2) begin
+      \$141  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = total_output_stall0[21:0];
-    if (clear) begin
-      \$142  = 22'h000000;
-    end
+    \$142  = total_split_beats2[21];
     if (rst) begin
-      \$142  = 22'h000000;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = total_output_stall0[22];
+    \$143  = output_stall;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = output_stall_value;
-    if (snapshot) begin
-      \$144 [21:0] = live_output_stall0;
+    \$144  = total_output_stall0[21:0];
+    if (clear0) begin
+      \$144  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = total_output_stall0[22];
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = output_stall_value;
     if (snapshot0) begin
-      \$144 [42:22] = live_output_stall1;
+      \$146 [21:0] = live_output_stall0;
     end
     if (snapshot1) begin
-      \$144 [63:43] = live_output_stall2;
+      \$146 [42:22] = live_output_stall1;
+    end
+    if (snapshot2) begin
+      \$146 [63:43] = live_output_stall2;
     end
     if (rst) begin
-      \$144  = 64'h0000000000000000;
+      \$146  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = total_output_stall1[20:0];
-    if (clear0) begin
-      \$145  = 21'h000000;
-    end
-    if (rst) begin
-      \$145  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$146  = total_output_stall1[21];
-    if (rst) begin
-      \$146  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$147  = total_output_stall2[20:0];
+    \$147  = total_output_stall1[20:0];
     if (clear1) begin
       \$147  = 21'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = total_output_stall1[21];
     if (rst) begin
-      \$147  = 21'h000000;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = total_output_stall2[21];
+    \$149  = total_output_stall2[20:0];
+    if (clear2) begin
+      \$149  = 21'h000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = total_output_stall2[21];
     if (rst) begin
-      \$148  = 1'h0;
+      \$150  = 1'h0;
     end
   end
 endmodule
@@ -9039,7 +8913,7 @@ module hotline_tiny_dispatcher(rst, input__valid, input__ready, popular__payload
   assign popular_input_payload[63:0] = word0;
 endmodule
 
-module hotline_tiny_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -9052,95 +8926,97 @@ module hotline_tiny_dispatcher_entry(rst, input__valid, output__ready, input__re
   wire input__ready;
   input [211:0] input__payload;
   wire [211:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [211:0] output__payload;
   reg [211:0] output__payload = 212'h00000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [211:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [211:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [211:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [211:0] \$9 ;
   wire free;
   reg [211:0] skid = 212'h00000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 212'h00000000000000000000000000000000000000000000000000000;
+      \$10  = 212'h00000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
+module hotline_tiny_front(rst, input__ready, output__ready, over, clear, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
 , forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input clear;
-  wire clear;
   output input__ready;
   wire input__ready;
   input output__ready;
   wire output__ready;
   input over;
   wire over;
+  input clear;
+  wire clear;
   input [169:0] input__payload;
   wire [169:0] input__payload;
   input input__valid;
@@ -10057,7 +9933,7 @@ module hotline_tiny_front(rst, clear, input__ready, output__ready, over, input__
   end
 endmodule
 
-module hotline_tiny_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -10070,77 +9946,79 @@ module hotline_tiny_front_slice(rst, input__ready, output__ready, input__valid, 
   wire input__valid;
   input [177:0] input__payload;
   wire [177:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [177:0] output__payload;
   reg [177:0] output__payload = 178'h000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [177:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [177:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [177:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [177:0] \$9 ;
   wire free;
   reg [177:0] skid = 178'h000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 178'h000000000000000000000000000000000000000000000;
+      \$10  = 178'h000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -10197,49 +10075,57 @@ module hotline_tiny_gather(rst, input__payload, current_moves, next_moves, input
   wire \$10 ;
   wire [1:0] \$11 ;
   wire [1:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [5:0] \$14 ;
-  reg [4:0] \$15 ;
-  reg [5:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire [39:0] \$18 ;
-  wire \$19 ;
+  wire [4:0] \$13 ;
+  wire [4:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [5:0] \$16 ;
+  wire [5:0] \$17 ;
+  wire [5:0] \$18 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire [4:0] \$22 ;
-  wire [39:0] \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire [1:0] \$27 ;
-  wire [1:0] \$28 ;
+  wire [4:0] \$20 ;
+  wire [4:0] \$21 ;
+  wire [5:0] \$22 ;
+  wire [5:0] \$23 ;
+  wire [5:0] \$24 ;
+  wire [4:0] \$25 ;
+  wire [39:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire [1:0] \$30 ;
-  wire [1:0] \$31 ;
-  reg \$32 ;
-  reg [182:0] \$33 ;
-  reg [1:0] \$34 ;
-  reg [1:0] \$35 ;
-  reg \$36 ;
-  reg [182:0] \$37 ;
-  reg \$38 ;
-  reg [182:0] \$39 ;
+  wire [4:0] \$30 ;
+  wire [39:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire [1:0] \$35 ;
+  wire [1:0] \$36 ;
+  wire \$37 ;
+  wire [1:0] \$38 ;
+  wire [1:0] \$39 ;
   wire \$4 ;
   reg \$40 ;
   reg [182:0] \$41 ;
-  reg [4:0] \$42 ;
-  reg [5:0] \$43 ;
-  reg [4:0] \$44 ;
-  reg [5:0] \$45 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg \$44 ;
+  reg [182:0] \$45 ;
   reg \$46 ;
-  reg [180:0] \$47 ;
-  reg [1:0] \$48 ;
-  reg \$49 ;
+  reg [182:0] \$47 ;
+  reg \$48 ;
+  reg [182:0] \$49 ;
   wire \$5 ;
-  reg [1:0] \$50 ;
-  reg [4:0] \$51 ;
+  reg [4:0] \$50 ;
+  reg [5:0] \$51 ;
+  reg [4:0] \$52 ;
+  reg [5:0] \$53 ;
+  reg \$54 ;
+  reg [180:0] \$55 ;
+  reg [1:0] \$56 ;
+  reg \$57 ;
+  reg [1:0] \$58 ;
+  reg [4:0] \$59 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -10263,38 +10149,50 @@ module hotline_tiny_gather(rst, input__payload, current_moves, next_moves, input
   reg [182:0] next = 1'h0;
   reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
+  assign \$36  = output__valid ? told : 2'h0;
+  assign \$37  = | { \$36 [1], \$35 [0] };
+  assign \$38  = output__valid ? told : 2'h0;
+  assign \$39  = output__valid ? told : 2'h0;
   always @(posedge clk)
-    current_valid <= \$36 ;
+    next_valid <= \$40 ;
   always @(posedge clk)
-    current <= \$37 ;
+    next <= \$41 ;
   always @(posedge clk)
-    fetched_valid <= \$38 ;
+    awaited__0 <= \$42 ;
   always @(posedge clk)
-    fetched <= \$39 ;
+    awaited__1 <= \$43 ;
   always @(posedge clk)
-    chosen_valid <= \$40 ;
+    current_valid <= \$44 ;
   always @(posedge clk)
-    chosen <= \$41 ;
+    current <= \$45 ;
   always @(posedge clk)
-    front_slot0 <= \$42 ;
+    fetched_valid <= \$46 ;
   always @(posedge clk)
-    answer0_0 <= \$43 ;
+    fetched <= \$47 ;
   always @(posedge clk)
-    front_slot1 <= \$44 ;
+    chosen_valid <= \$48 ;
   always @(posedge clk)
-    answer1_0 <= \$45 ;
+    chosen <= \$49 ;
   always @(posedge clk)
-    output__valid <= \$46 ;
+    front_slot0 <= \$50 ;
   always @(posedge clk)
-    output__payload <= \$47 ;
+    answer0_0 <= \$51 ;
   always @(posedge clk)
-    told <= \$48 ;
+    front_slot1 <= \$52 ;
   always @(posedge clk)
-    answer_valid <= \$49 ;
+    answer1_0 <= \$53 ;
   always @(posedge clk)
-    answer_front <= \$50 ;
+    output__valid <= \$54 ;
   always @(posedge clk)
-    answer_slot <= \$51 ;
+    output__payload <= \$55 ;
+  always @(posedge clk)
+    told <= \$56 ;
+  always @(posedge clk)
+    answer_valid <= \$57 ;
+  always @(posedge clk)
+    answer_front <= \$58 ;
+  always @(posedge clk)
+    answer_slot <= \$59 ;
   assign \$1  = ~ output__valid;
   assign chosen_moves = \$1  | output__ready;
   assign \$2  = ~ chosen_valid;
@@ -10312,248 +10210,29 @@ module hotline_tiny_gather(rst, input__payload, current_moves, next_moves, input
   assign \$10  = chosen[131] ? answer1[5] : chosen[173];
   assign \$11  = input__valid ? input__payload[180:179] : 2'h0;
   assign \$12  = input__valid ? input__payload[182:181] : 2'h0;
-  assign \$17  = chosen[43] ? answer0[4:0] : front_slot0;
-  assign \$18  = hit0 ? { chosen[39:32], 27'h0000000, \$17  } : chosen[39:0];
-  assign \$19  = chosen[85] & hit0;
-  assign \$20  = chosen[43] & chosen[85];
-  assign \$21  = \$20  & answer0[5];
-  assign \$22  = chosen[131] ? answer1[4:0] : front_slot1;
-  assign \$23  = hit1 ? { chosen[127:120], 27'h0000000, \$22  } : chosen[127:88];
-  assign \$24  = chosen[173] & hit1;
-  assign \$25  = chosen[131] & chosen[173];
-  assign \$26  = \$25  & answer1[5];
-  assign \$27  = output__valid ? told : 2'h0;
-  assign \$28  = output__valid ? told : 2'h0;
-  assign \$29  = | { \$28 [1], \$27 [0] };
-  assign \$30  = output__valid ? told : 2'h0;
-  assign \$31  = output__valid ? told : 2'h0;
-  always @(posedge clk)
-    next_valid <= \$32 ;
-  always @(posedge clk)
-    next <= \$33 ;
-  always @(posedge clk)
-    awaited__0 <= \$34 ;
-  always @(posedge clk)
-    awaited__1 <= \$35 ;
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = current_valid;
-    if (next_moves) begin
-      \$36  = next_valid;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = current;
-    if (next_moves) begin
-      \$37  = next;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = fetched_valid;
-    if (current_moves) begin
-      \$38  = 1'h1;
-    end else if (fetched_moves) begin
-      \$38  = 1'h0;
-    end
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = fetched;
-    if (current_moves) begin
-      \$39  = current;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = chosen_valid;
-    if (fetched_moves) begin
-      \$40  = fetched_valid;
-    end
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$41  = chosen;
-    if (fetched_moves) begin
-      \$41  = fetched;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = front_slot0;
-    if (fetched_moves) begin
-      \$42  = \$13 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = answer0_0;
-    if (fetched_moves) begin
-      \$43  = \$14 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$44  = front_slot1;
-    if (fetched_moves) begin
-      \$44  = \$15 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$45  = answer1_0;
-    if (fetched_moves) begin
-      \$45  = \$16 ;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = output__valid;
-    if (chosen_moves) begin
-      \$46  = chosen_valid;
-    end
-    if (rst) begin
-      \$46  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$47  = output__payload;
-    if (chosen_moves) begin
-      \$47 [178] = chosen[176];
-      \$47 [179] = chosen[177];
-      \$47 [180] = chosen[178];
-      \$47 [39:0] = \$18 ;
-      \$47 [40] = chosen[40];
-      \$47 [41] = chosen[41];
-      \$47 [42] = chosen[42];
-      \$47 [43] = hit0;
-      \$47 [44] = chosen[43];
-      \$47 [45] = chosen[44];
-      \$47 [46] = chosen[45];
-      \$47 [85:47] = chosen[84:46];
-      \$47 [88:87] = chosen[87:86];
-      \$47 [86] = \$19 ;
-      \$47 [128:89] = \$23 ;
-      \$47 [129] = chosen[128];
-      \$47 [130] = chosen[129];
-      \$47 [131] = chosen[130];
-      \$47 [132] = hit1;
-      \$47 [133] = chosen[131];
-      \$47 [134] = chosen[132];
-      \$47 [135] = chosen[133];
-      \$47 [174:136] = chosen[172:134];
-      \$47 [177:176] = chosen[175:174];
-      \$47 [175] = \$24 ;
-    end
-    if (rst) begin
-      \$47  = 181'h0000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$48  = told;
-    if (chosen_moves) begin
-      \$48 [0] = \$21 ;
-      \$48 [1] = \$26 ;
-    end
-    if (rst) begin
-      \$48  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$49  = \$29 ;
-    if (rst) begin
-      \$49  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = answer_front;
-    if (\$30 [1]) begin
-      \$50  = output__payload[177:176];
-    end
-    if (\$31 [0]) begin
-      \$50  = output__payload[88:87];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = answer_slot;
-    if (\$30 [1]) begin
-      \$51  = output__payload[93:89];
-    end
-    if (\$31 [0]) begin
-      \$51  = output__payload[4:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[87:86])
-      2'h0:
-          \$13  = slots__0;
-      2'h1:
-          \$13  = slots__1;
-      2'h2:
-          \$13  = slots__2;
-      2'h3:
-          \$13  = slots__3;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[44], fetched[45] })
-      2'h0:
-          \$14  = heads__0[5:0];
-      2'h1:
-          \$14  = heads__0[11:6];
-      2'h2:
-          \$14  = heads__1[5:0];
-      2'h3:
-          \$14  = heads__1[11:6];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[175:174])
-      2'h0:
-          \$15  = slots__0;
-      2'h1:
-          \$15  = slots__1;
-      2'h2:
-          \$15  = slots__2;
-      2'h3:
-          \$15  = slots__3;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[132], fetched[133] })
-      2'h0:
-          \$16  = heads__0[5:0];
-      2'h1:
-          \$16  = heads__0[11:6];
-      2'h2:
-          \$16  = heads__1[5:0];
-      2'h3:
-          \$16  = heads__1[11:6];
-    endcase
-  end
+  assign \$13  = fetched[86] ? slots__3 : slots__2;
+  assign \$14  = fetched[86] ? slots__1 : slots__0;
+  assign \$15  = fetched[87] ? \$13  : \$14 ;
+  assign \$16  = fetched[45] ? heads__1[11:6] : heads__1[5:0];
+  assign \$17  = fetched[45] ? heads__0[11:6] : heads__0[5:0];
+  assign \$18  = fetched[44] ? \$16  : \$17 ;
+  assign \$19  = fetched[174] ? slots__3 : slots__2;
+  assign \$20  = fetched[174] ? slots__1 : slots__0;
+  assign \$21  = fetched[175] ? \$19  : \$20 ;
+  assign \$22  = fetched[133] ? heads__1[11:6] : heads__1[5:0];
+  assign \$23  = fetched[133] ? heads__0[11:6] : heads__0[5:0];
+  assign \$24  = fetched[132] ? \$22  : \$23 ;
+  assign \$25  = chosen[43] ? answer0[4:0] : front_slot0;
+  assign \$26  = hit0 ? { chosen[39:32], 27'h0000000, \$25  } : chosen[39:0];
+  assign \$27  = chosen[85] & hit0;
+  assign \$28  = chosen[43] & chosen[85];
+  assign \$29  = \$28  & answer0[5];
+  assign \$30  = chosen[131] ? answer1[4:0] : front_slot1;
+  assign \$31  = hit1 ? { chosen[127:120], 27'h0000000, \$30  } : chosen[127:88];
+  assign \$32  = chosen[173] & hit1;
+  assign \$33  = chosen[131] & chosen[173];
+  assign \$34  = \$33  & answer1[5];
+  assign \$35  = output__valid ? told : 2'h0;
   always @* begin
     if (starts_blocks) begin end
     answer0 = 6'h00;
@@ -10584,310 +10263,616 @@ module hotline_tiny_gather(rst, input__payload, current_moves, next_moves, input
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = next_valid;
+    \$40  = next_valid;
     if (input__ready) begin
-      \$32  = input__valid;
+      \$40  = input__valid;
     end
     if (rst) begin
-      \$32  = 1'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = next;
+    \$41  = next;
     if (input__ready) begin
-      \$33  = input__payload;
+      \$41  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$34  = awaited__0;
+    \$42  = awaited__0;
     if (input__ready) begin
-      \$34  = \$11 ;
+      \$42  = \$11 ;
     end
     if (rst) begin
-      \$34  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$35  = awaited__1;
+    \$43  = awaited__1;
     if (input__ready) begin
-      \$35  = \$12 ;
+      \$43  = \$12 ;
     end
     if (rst) begin
-      \$35  = 2'h0;
+      \$43  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$44  = current_valid;
+    if (next_moves) begin
+      \$44  = next_valid;
+    end
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$45  = current;
+    if (next_moves) begin
+      \$45  = next;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$46  = fetched_valid;
+    if (current_moves) begin
+      \$46  = 1'h1;
+    end else if (fetched_moves) begin
+      \$46  = 1'h0;
+    end
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$47  = fetched;
+    if (current_moves) begin
+      \$47  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$48  = chosen_valid;
+    if (fetched_moves) begin
+      \$48  = fetched_valid;
+    end
+    if (rst) begin
+      \$48  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = chosen;
+    if (fetched_moves) begin
+      \$49  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = front_slot0;
+    if (fetched_moves) begin
+      \$50  = \$15 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$51  = answer0_0;
+    if (fetched_moves) begin
+      \$51  = \$18 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$52  = front_slot1;
+    if (fetched_moves) begin
+      \$52  = \$21 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$53  = answer1_0;
+    if (fetched_moves) begin
+      \$53  = \$24 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$54  = output__valid;
+    if (chosen_moves) begin
+      \$54  = chosen_valid;
+    end
+    if (rst) begin
+      \$54  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$55  = output__payload;
+    if (chosen_moves) begin
+      \$55 [178] = chosen[176];
+      \$55 [179] = chosen[177];
+      \$55 [180] = chosen[178];
+      \$55 [39:0] = \$26 ;
+      \$55 [40] = chosen[40];
+      \$55 [41] = chosen[41];
+      \$55 [42] = chosen[42];
+      \$55 [43] = hit0;
+      \$55 [44] = chosen[43];
+      \$55 [45] = chosen[44];
+      \$55 [46] = chosen[45];
+      \$55 [85:47] = chosen[84:46];
+      \$55 [88:87] = chosen[87:86];
+      \$55 [86] = \$27 ;
+      \$55 [128:89] = \$31 ;
+      \$55 [129] = chosen[128];
+      \$55 [130] = chosen[129];
+      \$55 [131] = chosen[130];
+      \$55 [132] = hit1;
+      \$55 [133] = chosen[131];
+      \$55 [134] = chosen[132];
+      \$55 [135] = chosen[133];
+      \$55 [174:136] = chosen[172:134];
+      \$55 [177:176] = chosen[175:174];
+      \$55 [175] = \$32 ;
+    end
+    if (rst) begin
+      \$55  = 181'h0000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = told;
+    if (chosen_moves) begin
+      \$56 [0] = \$29 ;
+      \$56 [1] = \$34 ;
+    end
+    if (rst) begin
+      \$56  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = \$37 ;
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = answer_front;
+    if (\$38 [1]) begin
+      \$58  = output__payload[177:176];
+    end
+    if (\$39 [0]) begin
+      \$58  = output__payload[88:87];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = answer_slot;
+    if (\$38 [1]) begin
+      \$59  = output__payload[93:89];
+    end
+    if (\$39 [0]) begin
+      \$59  = output__payload[4:0];
     end
   end
 endmodule
 
-module hotline_tiny_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
+module hotline_tiny_hasher(rst, input__ready, keys_output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  output enable;
-  wire enable;
-  input output__ready;
-  wire output__ready;
-  output [169:0] output__payload;
-  wire [169:0] output__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
+  output input__ready;
+  wire input__ready;
+  input keys_output__ready;
+  wire keys_output__ready;
   input input__valid;
   wire input__valid;
   input [89:0] input__payload;
   wire [89:0] input__payload;
+  output [169:0] output__payload;
+  wire [169:0] output__payload;
+  output output__valid;
+  wire output__valid;
   input clk;
   wire clk;
-  wire \$1 ;
-  reg \$10 ;
-  reg [89:0] \$11 ;
-  reg \$12 ;
-  reg [89:0] \$13 ;
-  reg \$14 ;
-  reg [89:0] \$15 ;
-  reg \$16 ;
-  reg [89:0] \$17 ;
-  reg \$18 ;
-  reg [89:0] \$19 ;
+  reg \$1 ;
   reg \$2 ;
-  reg [89:0] \$3 ;
+  reg \$3 ;
   reg \$4 ;
-  reg [89:0] \$5 ;
+  reg \$5 ;
   reg \$6 ;
-  reg [89:0] \$7 ;
+  reg \$7 ;
   reg \$8 ;
-  reg [89:0] \$9 ;
-  reg [89:0] beat0 = 90'h00000000000000000000000;
-  reg [89:0] beat1 = 90'h00000000000000000000000;
-  reg [89:0] beat2 = 90'h00000000000000000000000;
-  reg [89:0] beat3 = 90'h00000000000000000000000;
-  reg [89:0] beat4 = 90'h00000000000000000000000;
-  reg [89:0] beat5 = 90'h00000000000000000000000;
-  reg [89:0] beat6 = 90'h00000000000000000000000;
-  reg [89:0] beat7 = 90'h00000000000000000000000;
-  reg [89:0] beat8 = 1'h0;
+  reg \$9 ;
+  (* init = 1'h0 *)
+  wire [89:0] beats_output__payload;
+  wire enable;
   wire [39:0] key;
+  reg keys_input__valid = 1'h0;
+  wire [79:0] keys_output__payload;
+  wire [79:0] keys_write__data;
   wire [39:0] lane1_mixed;
   wire [39:0] mixed;
-  reg valid0 = 1'h0;
-  reg valid1 = 1'h0;
-  reg valid2 = 1'h0;
-  reg valid3 = 1'h0;
-  reg valid4 = 1'h0;
-  reg valid5 = 1'h0;
-  reg valid6 = 1'h0;
-  reg valid7 = 1'h0;
-  assign \$1  = ~ output__valid;
-  assign enable = \$1  | output__ready;
+  wire output__ready;
+  wire taken;
+  reg taken0 = 1'h0;
+  reg taken1 = 1'h0;
+  reg taken2 = 1'h0;
+  reg taken3 = 1'h0;
+  reg taken4 = 1'h0;
+  reg taken5 = 1'h0;
+  reg taken6 = 1'h0;
+  reg taken7 = 1'h0;
+  assign taken = input__valid & input__ready;
+  assign output__ready = output__valid & keys_output__ready;
   always @(posedge clk)
-    valid0 <= \$2 ;
+    taken0 <= \$1 ;
   always @(posedge clk)
-    beat0 <= \$3 ;
+    taken1 <= \$2 ;
   always @(posedge clk)
-    valid1 <= \$4 ;
+    taken2 <= \$3 ;
   always @(posedge clk)
-    beat1 <= \$5 ;
+    taken3 <= \$4 ;
   always @(posedge clk)
-    valid2 <= \$6 ;
+    taken4 <= \$5 ;
   always @(posedge clk)
-    beat2 <= \$7 ;
+    taken5 <= \$6 ;
   always @(posedge clk)
-    valid3 <= \$8 ;
+    taken6 <= \$7 ;
   always @(posedge clk)
-    beat3 <= \$9 ;
+    taken7 <= \$8 ;
   always @(posedge clk)
-    valid4 <= \$10 ;
-  always @(posedge clk)
-    beat4 <= \$11 ;
-  always @(posedge clk)
-    valid5 <= \$12 ;
-  always @(posedge clk)
-    beat5 <= \$13 ;
-  always @(posedge clk)
-    valid6 <= \$14 ;
-  always @(posedge clk)
-    beat6 <= \$15 ;
-  always @(posedge clk)
-    valid7 <= \$16 ;
-  always @(posedge clk)
-    beat7 <= \$17 ;
-  always @(posedge clk)
-    output__valid <= \$18 ;
-  always @(posedge clk)
-    beat8 <= \$19 ;
+    keys_input__valid <= \$9 ;
+  hotline_tiny_hasher_beats beats (
+    .clk(clk),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(output__ready),
+    .rst(rst),
+    .write__data(input__payload)
+  );
+  hotline_tiny_hasher_keys keys (
+    .clk(clk),
+    .input__valid(keys_input__valid),
+    .output__payload(keys_output__payload),
+    .output__ready(keys_output__ready),
+    .output__valid(output__valid),
+    .rst(rst),
+    .write__data(keys_write__data)
+  );
   hotline_tiny_key_hash lane0 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key(input__payload[39:0]),
     .mixed(mixed),
     .rst(rst)
   );
   hotline_tiny_key_hash lane1 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key(input__payload[82:43]),
     .mixed(lane1_mixed),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$2  = valid0;
-    if (enable) begin
-      \$2  = input__valid;
+    \$1  = taken;
+    if (rst) begin
+      \$1  = 1'h0;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = taken0;
     if (rst) begin
       \$2  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = beat0;
-    if (enable) begin
-      \$3  = input__payload;
+    \$3  = taken1;
+    if (rst) begin
+      \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = valid1;
-    if (enable) begin
-      \$4  = valid0;
-    end
+    \$4  = taken2;
     if (rst) begin
       \$4  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = beat1;
-    if (enable) begin
-      \$5  = beat0;
+    \$5  = taken3;
+    if (rst) begin
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = valid2;
-    if (enable) begin
-      \$6  = valid1;
-    end
+    \$6  = taken4;
     if (rst) begin
       \$6  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = beat2;
-    if (enable) begin
-      \$7  = beat1;
+    \$7  = taken5;
+    if (rst) begin
+      \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = valid3;
-    if (enable) begin
-      \$8  = valid2;
-    end
+    \$8  = taken6;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = beat3;
-    if (enable) begin
-      \$9  = beat2;
+    \$9  = taken7;
+    if (rst) begin
+      \$9  = 1'h0;
     end
   end
+  assign enable = 1'h1;
+  assign key = input__payload[39:0];
+  assign keys_write__data[79:40] = lane1_mixed;
+  assign keys_write__data[39:0] = mixed;
+  assign output__payload[169:90] = keys_output__payload;
+  assign output__payload[89:0] = beats_output__payload;
+endmodule
+
+module hotline_tiny_hasher_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [89:0] output__payload;
+  wire [89:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [89:0] write__data;
+  wire [89:0] write__data;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg output__valid = 1'h0;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [89:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [89:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$10  = valid4;
-    if (enable) begin
-      \$10  = valid3;
-    end
+    \$10  = fetched;
     if (rst) begin
       \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = beat4;
-    if (enable) begin
-      \$11  = beat3;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = valid5;
-    if (enable) begin
-      \$12  = valid4;
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$12  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = beat5;
-    if (enable) begin
-      \$13  = beat4;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
+    end
+    if (rst) begin
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = valid6;
-    if (enable) begin
-      \$14  = valid5;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
     end
     if (rst) begin
       \$14  = 1'h0;
     end
   end
+endmodule
+
+module hotline_tiny_hasher_keys(rst, output__payload, output__ready, write__data, input__valid, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  output [79:0] output__payload;
+  wire [79:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [79:0] write__data;
+  wire [79:0] write__data;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [79:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [79:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$15  = beat6;
-    if (enable) begin
-      \$15  = beat5;
+    \$10  = fetched;
+    if (rst) begin
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = valid7;
-    if (enable) begin
-      \$16  = valid6;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$16  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = beat7;
-    if (enable) begin
-      \$17  = beat6;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = output__valid;
-    if (enable) begin
-      \$18  = valid7;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
     end
     if (rst) begin
-      \$18  = 1'h0;
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = beat8;
-    if (enable) begin
-      \$19  = beat7;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
-  assign key = input__payload[39:0];
-  assign output__payload[169:130] = lane1_mixed;
-  assign output__payload[129:90] = mixed;
-  assign output__payload[89:0] = beat8;
 endmodule
 
 module hotline_tiny_interrupt(rst, causes, acknowledged, irq, clk);
@@ -10942,7 +10927,7 @@ module hotline_tiny_interrupt(rst, causes, acknowledged, irq, clk);
   assign \$1  = { 1'h0, low[2:1] };
 endmodule
 
-module hotline_tiny_judged(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_judged(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -10955,77 +10940,79 @@ module hotline_tiny_judged(rst, input__valid, output__ready, input__ready, input
   wire input__ready;
   input [211:0] input__payload;
   wire [211:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [211:0] output__payload;
   reg [211:0] output__payload = 212'h00000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [211:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [211:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [211:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [211:0] \$9 ;
   wire free;
   reg [211:0] skid = 212'h00000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 212'h00000000000000000000000000000000000000000000000000000;
+      \$10  = 212'h00000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -11394,7 +11381,7 @@ module hotline_tiny_key_hash(key, clk, rst, mixed, enable);
   assign \$27  = { 11'h000, whole3_summed[19:11] };
 endmodule
 
-module hotline_tiny_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
+module hotline_tiny_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__payload, output__valid, input__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -11407,82 +11394,84 @@ module hotline_tiny_lookup_slice(clk, rst, input__ready, output__ready, input__p
   wire output__ready;
   input [144:0] input__payload;
   wire [144:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [144:0] output__payload;
   reg [144:0] output__payload = 145'h0000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input input__valid;
   wire input__valid;
   wire \$1 ;
+  reg [144:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [144:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [144:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [144:0] \$9 ;
   wire free;
   reg [144:0] skid = 145'h0000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 145'h0000000000000000000000000000000000000;
+      \$10  = 145'h0000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_tiny_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -11495,77 +11484,79 @@ module hotline_tiny_nonpopular_slice(clk, rst, input__payload, input__valid, inp
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -11692,7 +11683,7 @@ module hotline_tiny_passes(rst, input__valid, input__ready, output__payload, out
   end
 endmodule
 
-module hotline_tiny_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_tiny_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -11705,85 +11696,86 @@ module hotline_tiny_popular_slice(clk, rst, input__payload, input__valid, input_
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
 module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
-, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, clk
-, rst, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters, row_out_tags, slot_out, eligible, any_left, pick_way
-, pick_tag, bank);
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_referenced, row_in_age, row_in_counters, row_way, entry_write, tag_in, make_hot, slot_in, level, wanted, load, clk, rst, asked
+, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_referenced, row_out_age, row_out_counters, hot_out, tag_out, slot_out, eligible, any_left, pick_way, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -11842,20 +11834,20 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_hot;
-  wire [3:0] row_in_hot;
   input [3:0] row_in_referenced;
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
   input [31:0] row_in_counters;
   wire [31:0] row_in_counters;
-  input [155:0] row_in_tags;
-  wire [155:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
+  input entry_write;
+  wire entry_write;
+  input [38:0] tag_in;
+  wire [38:0] tag_in;
+  input make_hot;
+  wire make_hot;
   input [4:0] slot_in;
   wire [4:0] slot_in;
   input [8:0] level;
@@ -11870,10 +11862,6 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [2:0] wanted;
   input load;
   wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -11900,16 +11888,16 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_hot;
-  wire [3:0] row_out_hot;
   output [3:0] row_out_referenced;
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
   output [31:0] row_out_counters;
   wire [31:0] row_out_counters;
-  output [155:0] row_out_tags;
-  wire [155:0] row_out_tags;
+  output [3:0] hot_out;
+  wire [3:0] hot_out;
+  output [38:0] tag_out;
+  wire [38:0] tag_out;
   output [4:0] slot_out;
   wire [4:0] slot_out;
   output [2:0] eligible;
@@ -11918,29 +11906,39 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire any_left;
   output [1:0] pick_way;
   wire [1:0] pick_way;
-  output [38:0] pick_tag;
-  wire [38:0] pick_tag;
   input bank;
   wire bank;
   wire \$1 ;
-  reg [6:0] \$10 ;
-  reg [1:0] \$11 ;
-  reg [11:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [47:0] \$15 ;
-  wire [39:0] \$16 ;
-  wire [39:0] \$17 ;
-  wire [39:0] \$18 ;
-  wire [39:0] \$19 ;
+  reg \$10 ;
+  reg \$11 ;
+  reg [1:0] \$12 ;
+  reg \$13 ;
+  reg [38:0] \$14 ;
+  reg \$15 ;
+  reg [4:0] \$16 ;
+  reg [8:0] \$17 ;
+  reg [2:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg \$20 ;
+  reg [47:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [11:0] \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire [47:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
   wire [7:0] \$4 ;
   wire [8:0] \$5 ;
   wire [7:0] \$6 ;
   wire [8:0] \$7 ;
   reg \$8 ;
-  reg [47:0] \$9 ;
+  reg [2:0] \$9 ;
   wire answer_hit;
   wire [4:0] answer_slot;
   wire [1:0] freed;
@@ -11959,22 +11957,40 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [155:0] row_in__tags;
+  (* init = 1'h0 *)
   wire [3:0] row_in__valid;
   wire [38:0] tag;
-  wire tracker_updating;
-  wire update_ready;
-  (* init = 2'h0 *)
-  wire [47:0] updates_head;
-  wire updates_head_valid;
+  reg tracker_clear = 1'h0;
+  reg tracker_entry_write = 2'h0;
+  reg [8:0] tracker_level = 5'h00;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
+  reg tracker_load = 3'h0;
+  reg tracker_make_hot = 39'h0000000000;
+  reg tracker_row_access = 1'h0;
+  reg [2:0] tracker_row_set = 1'h0;
+  reg [1:0] tracker_row_way = 2'h0;
+  reg tracker_row_write = 3'h0;
+  reg [4:0] tracker_slot_write__data = 1'h0;
+  reg [38:0] tracker_tag_in = 1'h0;
+  wire tracker_updating;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  reg [2:0] tracker_wanted = 9'h000;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [47:0] updates_head;
+  wire updates_head_valid;
+  (* init = 1'h0 *)
   wire updates_pop;
   wire valid;
   assign \$1  = ~ next_valid;
@@ -11989,15 +12005,39 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign \$6  = $signed(margin) + $signed({ 1'h0, push_valid });
   assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    next_valid <= \$8 ;
+    tracker_row_access <= \$8 ;
   always @(posedge clk)
-    next_update <= \$9 ;
+    tracker_row_set <= \$9 ;
   always @(posedge clk)
-    margin <= \$10 ;
+    tracker_row_write <= \$10 ;
   always @(posedge clk)
-    needed <= \$11 ;
+    tracker_clear <= \$11 ;
   always @(posedge clk)
-    heads <= \$12 ;
+    tracker_row_way <= \$12 ;
+  always @(posedge clk)
+    tracker_entry_write <= \$13 ;
+  always @(posedge clk)
+    tracker_tag_in <= \$14 ;
+  always @(posedge clk)
+    tracker_make_hot <= \$15 ;
+  always @(posedge clk)
+    tracker_slot_write__data <= \$16 ;
+  always @(posedge clk)
+    tracker_level <= \$17 ;
+  always @(posedge clk)
+    tracker_wanted <= \$18 ;
+  always @(posedge clk)
+    tracker_load <= \$19 ;
+  always @(posedge clk)
+    next_valid <= \$20 ;
+  always @(posedge clk)
+    next_update <= \$21 ;
+  always @(posedge clk)
+    margin <= \$22 ;
+  always @(posedge clk)
+    needed <= \$23 ;
+  always @(posedge clk)
+    heads <= \$24 ;
   hotline_tiny_popularity_bank_answers answers (
     ._signature__data_4_0(answer_slot),
     ._signature__data_5(answer_hit),
@@ -12010,15 +12050,15 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_tiny_popularity_bank_lookups lookups (
+    .asked(asked),
     .clk(clk),
-    .\freed$30 (freed),
+    .\freed$32 (freed),
     .head(tag),
     .head_valid(valid),
     .items__0(tags_0),
     .items__1(tags_1),
     .lanes(scatter),
     .load(pass_load),
-    .push_count(asked),
     .push_valid(take),
     .rank_is__0(rank_is_0),
     .rank_is__1(rank_is_1),
@@ -12026,53 +12066,51 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_tiny_popularity_bank_tracker tracker (
-    .\266_0_0 (\$13 ),
-    .\273_0_0 (\$14 ),
-    ._signature__data_39_0(\$16 ),
-    ._signature__data_39_0_(\$17 ),
-    ._signature__data_39_0__(\$18 ),
-    ._signature__data_39_0___(\$19 ),
+    .\259_0_0 (\$25 ),
+    .\266_0_0 (\$26 ),
+    ._signature__data_39_39(\$28 ),
+    ._signature__data_39_39_(\$29 ),
+    ._signature__data_39_39__(\$30 ),
+    ._signature__data_39_39___(\$31 ),
     .age_period(age_period),
     .answer_hit(answer_hit),
     .answer_valid(push_valid),
     .any_left(any_left),
     .bank(bank),
     .budget(budget),
-    .clear(clear),
+    .clear(tracker_clear),
     .clk(clk),
     .eligible(eligible),
+    .entry_write(tracker_entry_write),
     .evicted(evicted),
     .inserted(inserted),
-    .level(level),
-    .load(load),
-    .make_hot(make_hot),
-    .pick_tag(pick_tag),
-    .pick_take(pick_take),
+    .level(tracker_level),
+    .load(tracker_load),
+    .make_hot(tracker_make_hot),
     .returned(returned),
     .revived(revived),
-    .row_access(row_access),
+    .row_access(tracker_row_access),
     .row_in__age(row_in_age),
     .row_in__counters(row_in_counters),
-    .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
-    .row_set(row_set),
-    .row_way(row_way),
-    .row_write(row_write),
+    .row_set(tracker_row_set),
+    .row_way(tracker_row_way),
+    .row_write(tracker_row_write),
     .rst(rst),
     .slot(answer_slot),
     .slot_out(slot_out),
-    .slot_write(slot_write),
-    .slot_write__data(slot_in),
-    .state_read__data(\$15 ),
+    .slot_write__data(tracker_slot_write__data),
+    .state_read__data(\$27 ),
     .tag(tag),
+    .tag_in(tracker_tag_in),
+    .tag_out(tag_out),
     .update_ready(update_ready),
     .update_valid(next_valid),
     .update_weight_etc(next_update),
     .updating(tracker_updating),
     .\valid$3 (valid),
-    .wanted(wanted)
+    .wanted(tracker_wanted)
   );
   hotline_tiny_popularity_bank_updates updates (
     .clk(clk),
@@ -12096,50 +12134,134 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$8  = next_valid;
-    if (updates_pop) begin
-      \$8  = updates_head_valid;
-    end
+    \$8  = row_access;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = next_update;
+    \$9  = row_set;
+    if (rst) begin
+      \$9  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = row_write;
+    if (rst) begin
+      \$10  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = clear;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = row_way;
+    if (rst) begin
+      \$12  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = entry_write;
+    if (rst) begin
+      \$13  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = tag_in;
+    if (rst) begin
+      \$14  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = make_hot;
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = slot_in;
+    if (rst) begin
+      \$16  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = level;
+    if (rst) begin
+      \$17  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = wanted;
+    if (rst) begin
+      \$18  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = load;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = next_valid;
     if (updates_pop) begin
-      \$9  = updates_head;
+      \$20  = updates_head_valid;
     end
     if (rst) begin
-      \$9  = 48'h000000000000;
+      \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$10  = \$7 [6:0];
+    \$21  = next_update;
+    if (updates_pop) begin
+      \$21  = updates_head;
+    end
     if (rst) begin
-      \$10  = 7'h00;
+      \$21  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = needed;
+    \$22  = \$7 [6:0];
+    if (rst) begin
+      \$22  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$23  = needed;
     if (advance) begin
-      \$11  = awaited;
+      \$23  = awaited;
     end
     if (rst) begin
-      \$11  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = heads;
+    \$24  = heads;
     if (fetch) begin
-      \$12 [5:0] = heads__0;
-      \$12 [11:6] = heads__1;
+      \$24 [5:0] = heads__0;
+      \$24 [11:6] = heads__1;
     end
     if (rst) begin
-      \$12  = 12'h000;
+      \$24  = 12'h000;
     end
   end
   assign lanes = scatter;
@@ -12149,18 +12271,15 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign items__1 = tags_1;
   assign pop = 1'h1;
   assign row_in__valid = row_in_valid;
-  assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
-  assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$15 [3:0];
-  assign row_out_hot = { \$19 [39], \$18 [39], \$17 [39], \$16 [39] };
-  assign row_out_referenced = \$15 [7:4];
-  assign row_out_age = \$15 [15:8];
-  assign row_out_counters = \$15 [47:16];
-  assign row_out_tags = { \$19 [38:0], \$18 [38:0], \$17 [38:0], \$16 [38:0] };
-  assign pick_way = { \$14 , \$13  };
+  assign row_out_valid = \$27 [3:0];
+  assign row_out_referenced = \$27 [7:4];
+  assign row_out_age = \$27 [15:8];
+  assign row_out_counters = \$27 [47:16];
+  assign hot_out = { \$31 , \$30 , \$29 , \$28  };
+  assign pick_way = { \$26 , \$25  };
 endmodule
 
 module hotline_tiny_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_count, push_valid, _signature__data_5, _signature__data_4_0, pop);
@@ -12278,7 +12397,7 @@ module hotline_tiny_popularity_bank_answers(clk, rst, heads__0, heads__1, pop_co
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
+module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$32 , head_valid, head, asked, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -12297,37 +12416,44 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   wire clk;
   input rst;
   wire rst;
-  input [1:0] \freed$30 ;
-  wire [1:0] \freed$30 ;
-  output room;
-  wire room;
+  input [1:0] \freed$32 ;
+  wire [1:0] \freed$32 ;
   output head_valid;
   wire head_valid;
   output [38:0] head;
   wire [38:0] head;
-  output [1:0] push_count;
-  reg [1:0] push_count = 2'h0;
+  output [1:0] asked;
+  reg [1:0] asked = 2'h0;
+  output room;
+  reg room = 1'h1;
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [38:0] \$13 ;
-  reg [38:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [38:0] \$17 ;
+  reg [38:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 39'h0000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg asks = 1'h0;
+  (* init = 39'h0000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 39'h0000000000 *)
   wire [1:0] choice1;
@@ -12336,39 +12462,47 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   reg [38:0] item1;
   reg [38:0] push__0 = 39'h0000000000;
   reg [38:0] push__1 = 39'h0000000000;
+  (* init = 2'h0 *)
+  wire [1:0] push_count;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_tiny_popularity_bank_lookups_queue queue (
     .clk(clk),
     .head(head),
     .head_valid(head_valid),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -12394,52 +12528,57 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = \freed$32 ;
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = \freed$30 ;
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
+  assign push_count = asked;
   assign \$1  = choice0[1];
   assign \$2  = choice1[1];
 endmodule
@@ -12572,57 +12711,23 @@ module hotline_tiny_popularity_bank_lookups_queue(clk, rst, head_valid, head, pu
   assign \$10  = head_valid;
 endmodule
 
-module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \266_0_0 , \273_0_0 , state_read__data, slot_out, _signature__data_39_0, _signature__data_39_0_, _signature__data_39_0__, _signature__data_39_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
-, revived, returned, eligible, pick_tag, bank);
+module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \259_0_0 , \266_0_0 , state_read__data, slot_out, _signature__data_39_39, _signature__data_39_39_, _signature__data_39_39__, _signature__data_39_39___
+, row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
+, eligible, tag_out, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [16:0] budget;
   wire [16:0] budget;
   input [7:0] age_period;
   wire [7:0] age_period;
-  input row_access;
-  wire row_access;
-  input [2:0] row_set;
-  wire [2:0] row_set;
-  input row_write;
-  wire row_write;
-  input clear;
-  wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__hot;
-  wire [3:0] row_in__hot;
   input [3:0] row_in__referenced;
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
   input [31:0] row_in__counters;
   wire [31:0] row_in__counters;
-  input [155:0] row_in__tags;
-  wire [155:0] row_in__tags;
-  input [1:0] row_way;
-  wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
-  input [4:0] slot_write__data;
-  wire [4:0] slot_write__data;
-  input [8:0] level;
-  wire [8:0] level;
-  (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
-  (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
-  input [2:0] wanted;
-  wire [2:0] wanted;
-  input load;
-  wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -12637,22 +12742,52 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire updating;
   output any_left;
   wire any_left;
+  output \259_0_0 ;
+  wire \259_0_0 ;
   output \266_0_0 ;
   wire \266_0_0 ;
-  output \273_0_0 ;
-  wire \273_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [4:0] slot_out;
   wire [4:0] slot_out;
-  output [39:0] _signature__data_39_0;
-  wire [39:0] _signature__data_39_0;
-  output [39:0] _signature__data_39_0_;
-  wire [39:0] _signature__data_39_0_;
-  output [39:0] _signature__data_39_0__;
-  wire [39:0] _signature__data_39_0__;
-  output [39:0] _signature__data_39_0___;
-  wire [39:0] _signature__data_39_0___;
+  output _signature__data_39_39;
+  wire _signature__data_39_39;
+  output _signature__data_39_39_;
+  wire _signature__data_39_39_;
+  output _signature__data_39_39__;
+  wire _signature__data_39_39__;
+  output _signature__data_39_39___;
+  wire _signature__data_39_39___;
+  input row_access;
+  wire row_access;
+  input [2:0] row_set;
+  wire [2:0] row_set;
+  input row_write;
+  wire row_write;
+  input clear;
+  wire clear;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input entry_write;
+  wire entry_write;
+  input [38:0] tag_in;
+  wire [38:0] tag_in;
+  input make_hot;
+  wire make_hot;
+  input [4:0] slot_write__data;
+  wire [4:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
   input update_valid;
   wire update_valid;
   input [47:0] update_weight_etc;
@@ -12673,8 +12808,8 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg returned = 1'h0;
   output [2:0] eligible;
   reg [2:0] eligible = 3'h0;
-  output [38:0] pick_tag;
-  reg [38:0] pick_tag;
+  output [38:0] tag_out;
+  reg [38:0] tag_out;
   input bank;
   wire bank;
   wire [2:0] \$1 ;
@@ -12767,23 +12902,23 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$178 ;
   wire \$179 ;
   wire \$18 ;
-  wire [1:0] \$180 ;
-  wire [2:0] \$181 ;
-  wire [3:0] \$182 ;
-  wire [4:0] \$183 ;
-  wire [3:0] \$184 ;
-  wire [3:0] \$185 ;
-  wire [3:0] \$186 ;
+  reg [2:0] \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
   wire \$187 ;
-  wire \$188 ;
-  wire \$189 ;
+  wire [2:0] \$188 ;
+  wire [3:0] \$189 ;
   wire \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
-  wire [2:0] \$194 ;
-  wire [3:0] \$195 ;
+  wire \$194 ;
+  wire \$195 ;
   wire \$196 ;
   wire \$197 ;
   wire \$198 ;
@@ -12798,63 +12933,63 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$205 ;
   wire \$206 ;
   wire \$207 ;
-  wire \$208 ;
-  wire \$209 ;
+  wire [8:0] \$208 ;
+  wire [9:0] \$209 ;
   wire \$21 ;
   wire \$210 ;
   wire \$211 ;
-  wire \$212 ;
-  wire \$213 ;
-  wire [8:0] \$214 ;
-  wire [9:0] \$215 ;
-  wire \$216 ;
-  wire \$217 ;
-  wire [8:0] \$218 ;
-  wire [9:0] \$219 ;
+  wire [8:0] \$212 ;
+  wire [9:0] \$213 ;
+  wire \$214 ;
+  wire [47:0] \$215 ;
+  wire [6:0] \$216 ;
+  wire [6:0] \$217 ;
+  wire \$218 ;
+  wire \$219 ;
   wire [3:0] \$22 ;
   wire \$220 ;
-  wire [47:0] \$221 ;
+  wire \$221 ;
   wire \$222 ;
   wire \$223 ;
   wire \$224 ;
-  wire [39:0] \$225 ;
+  wire \$225 ;
   wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
-  wire [39:0] \$230 ;
+  wire \$230 ;
   wire \$231 ;
   wire \$232 ;
   wire \$233 ;
   wire \$234 ;
-  wire [39:0] \$235 ;
+  wire \$235 ;
   wire \$236 ;
   wire \$237 ;
   wire \$238 ;
   wire \$239 ;
   wire \$24 ;
-  wire [39:0] \$240 ;
+  wire \$240 ;
   wire \$241 ;
-  wire [6:0] \$242 ;
-  wire [6:0] \$243 ;
-  wire \$244 ;
-  wire \$245 ;
-  wire \$246 ;
-  wire \$247 ;
-  wire \$248 ;
+  wire [3:0] \$242 ;
+  wire [3:0] \$243 ;
+  wire [3:0] \$244 ;
+  wire [3:0] \$245 ;
+  wire [3:0] \$246 ;
+  wire [3:0] \$247 ;
+  wire [3:0] \$248 ;
   wire [3:0] \$249 ;
   wire \$25 ;
   wire [3:0] \$250 ;
   wire [3:0] \$251 ;
   wire [3:0] \$252 ;
   wire [3:0] \$253 ;
-  wire [3:0] \$254 ;
+  wire [4:0] \$254 ;
   wire [3:0] \$255 ;
   wire [3:0] \$256 ;
-  wire [3:0] \$257 ;
+  wire [4:0] \$257 ;
   wire [3:0] \$258 ;
-  wire [3:0] \$259 ;
+  wire \$259 ;
   wire \$26 ;
   wire [3:0] \$260 ;
   wire [4:0] \$261 ;
@@ -12863,93 +12998,86 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [4:0] \$264 ;
   wire [3:0] \$265 ;
   wire \$266 ;
-  wire [3:0] \$267 ;
-  wire [4:0] \$268 ;
-  wire [3:0] \$269 ;
+  reg [5:0] \$267 ;
+  reg [41:0] \$268 ;
+  reg [41:0] \$269 ;
   wire \$27 ;
-  wire [3:0] \$270 ;
-  wire [4:0] \$271 ;
-  wire [3:0] \$272 ;
-  wire \$273 ;
-  reg [5:0] \$274 ;
-  reg [41:0] \$275 ;
-  reg [41:0] \$276 ;
-  reg [41:0] \$277 ;
-  reg [41:0] \$278 ;
+  reg [41:0] \$270 ;
+  reg [41:0] \$271 ;
+  reg [3:0] \$272 ;
+  reg [3:0] \$273 ;
+  reg [38:0] \$274 ;
+  reg [38:0] \$275 ;
+  reg [38:0] \$276 ;
+  reg [38:0] \$277 ;
+  reg [3:0] \$278 ;
   reg [3:0] \$279 ;
   wire \$28 ;
   reg [3:0] \$280 ;
-  reg [38:0] \$281 ;
-  reg [38:0] \$282 ;
-  reg [38:0] \$283 ;
-  reg [38:0] \$284 ;
-  reg [3:0] \$285 ;
-  reg [3:0] \$286 ;
-  reg [3:0] \$287 ;
-  reg [3:0] \$288 ;
-  reg [3:0] \$289 ;
+  reg [3:0] \$281 ;
+  reg [3:0] \$282 ;
+  reg \$283 ;
+  reg \$284 ;
+  reg [4:0] \$285 ;
+  reg [51:0] \$286 ;
+  reg [4:0] \$287 ;
+  reg [51:0] \$288 ;
+  reg [51:0] \$289 ;
   wire \$29 ;
-  reg \$290 ;
-  reg \$291 ;
-  reg [4:0] \$292 ;
-  reg [51:0] \$293 ;
-  reg [4:0] \$294 ;
-  reg [51:0] \$295 ;
-  reg [51:0] \$296 ;
-  reg [51:0] \$297 ;
-  reg [51:0] \$298 ;
-  reg [51:0] \$299 ;
+  reg [51:0] \$290 ;
+  reg [51:0] \$291 ;
+  reg [51:0] \$292 ;
+  reg [3:0] \$293 ;
+  reg [3:0] \$294 ;
+  reg [3:0] \$295 ;
+  reg [3:0] \$296 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
   reg [3:0] \$300 ;
-  reg [3:0] \$301 ;
-  reg [3:0] \$302 ;
-  reg [3:0] \$303 ;
-  reg [3:0] \$304 ;
+  reg [38:0] \$301 ;
+  reg [38:0] \$302 ;
+  reg [38:0] \$303 ;
+  reg [38:0] \$304 ;
   reg [3:0] \$305 ;
   reg [3:0] \$306 ;
   reg [3:0] \$307 ;
-  reg [38:0] \$308 ;
-  reg [38:0] \$309 ;
+  reg [3:0] \$308 ;
+  reg [47:0] \$309 ;
   wire \$31 ;
-  reg [38:0] \$310 ;
-  reg [38:0] \$311 ;
-  reg [3:0] \$312 ;
+  reg [3:0] \$310 ;
+  reg [3:0] \$311 ;
+  reg \$312 ;
   reg [3:0] \$313 ;
   reg [3:0] \$314 ;
   reg [3:0] \$315 ;
-  reg [47:0] \$316 ;
-  reg [3:0] \$317 ;
-  reg [3:0] \$318 ;
-  reg \$319 ;
+  reg [3:0] \$316 ;
+  reg [5:0] \$317 ;
+  reg [48:0] \$318 ;
+  reg [48:0] \$319 ;
   wire \$32 ;
-  reg [3:0] \$320 ;
-  reg [3:0] \$321 ;
-  reg [3:0] \$322 ;
-  reg [3:0] \$323 ;
-  reg [5:0] \$324 ;
-  reg [48:0] \$325 ;
-  reg [48:0] \$326 ;
-  reg [48:0] \$327 ;
-  reg [4:0] \$328 ;
-  reg [4:0] \$329 ;
+  reg [48:0] \$320 ;
+  reg [4:0] \$321 ;
+  reg [4:0] \$322 ;
+  reg [4:0] \$323 ;
+  reg [3:0] \$324 ;
+  reg \$325 ;
+  reg \$326 ;
+  reg [3:0] \$327 ;
+  reg \$328 ;
+  reg [3:0] \$329 ;
   wire \$33 ;
-  reg [4:0] \$330 ;
-  reg [3:0] \$331 ;
+  reg [48:0] \$330 ;
+  reg \$331 ;
   reg \$332 ;
   reg \$333 ;
-  reg [3:0] \$334 ;
-  reg \$335 ;
-  reg [3:0] \$336 ;
-  reg [48:0] \$337 ;
-  reg \$338 ;
-  reg \$339 ;
+  reg \$334 ;
+  reg [1:0] \$335 ;
+  reg [2:0] \$336 ;
+  reg [3:0] \$337 ;
   wire \$34 ;
-  reg \$340 ;
-  reg \$341 ;
-  reg [2:0] \$342 ;
-  reg [3:0] \$343 ;
-  reg [3:0] \$344 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -13033,11 +13161,10 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] compared_follows = 4'h0;
   reg [3:0] compared_same = 4'h0;
   reg [3:0] current = 4'h0;
-  reg [3:0] current_hot = 4'h0;
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$101 ;
+  reg [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -13076,6 +13203,7 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [47:0] read_state = 48'h000000000000;
   wire returns;
   wire revives;
+  reg [1:0] shown_way = 2'h0;
   reg slot_hit = 1'h0;
   wire slot_write__en;
   wire [4:0] slots_addr;
@@ -13091,7 +13219,6 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [39:0] tags0_data;
   wire [39:0] tags0_data_;
   wire [39:0] tags0_data__;
-  (* init = 4'h0 *)
   wire tags0_en;
   wire [2:0] tags1_addr;
   wire [39:0] tags1_data;
@@ -13382,269 +13509,261 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$177  = chooses & \$176 ;
   assign \$178  = update_written[0] & revives;
   assign \$179  = update_written[0] & returns;
-  assign \$180  = 1'h0 + \eligible$101 [0];
-  assign \$181  = \$180  + \eligible$101 [1];
-  assign \$182  = \$181  + \eligible$101 [2];
-  assign \$183  = \$182  + \eligible$101 [3];
-  assign \$184  = ~ \$243 [3:0];
-  assign \$185  = current & \$184 ;
-  assign \$186  = current_hot ^ \$243 [3:0];
   assign tags0_addr = tag[2:0] & budget[2:0];
   assign tags1_addr = tag[2:0] & budget[2:0];
   assign tags2_addr = tag[2:0] & budget[2:0];
   assign tags3_addr = tag[2:0] & budget[2:0];
-  assign \$187  = | { hit_ways[3], hit_ways[1] };
-  assign \$188  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$188 , \$187  };
-  assign \$189  = | waits;
-  assign \$190  = ~ \$189 ;
-  assign \$191  = update_entry[0] & \$190 ;
-  assign \$192  = ~ inserts;
-  assign goes = \$191  & \$192 ;
-  assign \$193  = ~ update_entry[0];
-  assign update_ready = goes | \$193 ;
+  assign \$181  = | { hit_ways[3], hit_ways[1] };
+  assign \$182  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$182 , \$181  };
+  assign \$183  = | waits;
+  assign \$184  = ~ \$183 ;
+  assign \$185  = update_entry[0] & \$184 ;
+  assign \$186  = ~ inserts;
+  assign goes = \$185  & \$186 ;
+  assign \$187  = ~ update_entry[0];
+  assign update_ready = goes | \$187 ;
   assign came_set = update_weight_etc[2:0] & budget[2:0];
-  assign \$194  = row_access ? row_set : update_entry[43:41];
-  assign tag_address = inserts ? update_written[43:41] : \$194 ;
+  assign \$188  = row_access ? row_set : update_entry[43:41];
+  assign tag_address = inserts ? update_written[43:41] : \$188 ;
   assign state_address = row_access ? row_set : update_latched[43:41];
-  assign \$195  = hit | fill;
-  assign \$196  = ~ inserts;
-  assign \$197  = unknown & \$196 ;
-  assign \$198  = | chosen_follows;
-  assign \$199  = ~ \$198 ;
-  assign \$200  = update_chosen[0] & \$199 ;
-  assign \$201  = | known;
-  assign \$202  = ~ \$201 ;
-  assign chooses = \$200  & \$202 ;
-  assign \$203  = | chosen_follows;
-  assign \$204  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$205  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$206  = \$204  | \$205 ;
-  assign \$207  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$208  = \$206  | \$207 ;
-  assign \$209  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$210  = \$208  | \$209 ;
-  assign \$211  = | known;
-  assign \$212  = ~ \$211 ;
-  assign finds_none = \$203  ? \$210  : \$212 ;
+  assign \$189  = hit | fill;
+  assign \$190  = ~ inserts;
+  assign \$191  = unknown & \$190 ;
+  assign \$192  = | chosen_follows;
+  assign \$193  = ~ \$192 ;
+  assign \$194  = update_chosen[0] & \$193 ;
+  assign \$195  = | known;
+  assign \$196  = ~ \$195 ;
+  assign chooses = \$194  & \$196 ;
+  assign \$197  = | chosen_follows;
+  assign \$198  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$199  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$200  = \$198  | \$199 ;
+  assign \$201  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$202  = \$200  | \$201 ;
+  assign \$203  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$204  = \$202  | \$203 ;
+  assign \$205  = | known;
+  assign \$206  = ~ \$205 ;
+  assign finds_none = \$197  ? \$204  : \$206 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$213  = | age_period;
-  assign \$214  = written_state[15:8] + 1'h1;
-  assign \$215  = \$214  + 1'h1;
-  assign \$216  = \$215  >= age_period;
-  assign due_later = \$213  & \$216 ;
-  assign \$217  = | age_period;
-  assign \$220  = 10'h001 >= age_period;
-  assign due_anew = \$217  & \$220 ;
+  assign \$207  = | age_period;
+  assign \$208  = written_state[15:8] + 1'h1;
+  assign \$209  = \$208  + 1'h1;
+  assign \$210  = \$209  >= age_period;
+  assign due_later = \$207  & \$210 ;
+  assign \$211  = | age_period;
+  assign \$214  = 10'h001 >= age_period;
+  assign due_anew = \$211  & \$214 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[43:41];
-  assign \$221  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$221  : now[47:0];
+  assign \$215  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$215  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$222  = ~ clear;
-  assign \$223  = row_in__hot[0] & \$222 ;
-  assign \$224  = ~ current_hot[0];
-  assign \$225  = row_write ? { \$223 , row_in__tags[38:0] } : { \$224 , tags0_data__[38:0] };
-  assign tags0_data = row_access ? \$225  : { 1'h0, update_written[40:2] };
-  assign \$226  = row_write | \$243 [0];
-  assign tags0_en = row_access ? \$226  : fill[0];
-  assign \$227  = ~ clear;
-  assign \$228  = row_in__hot[1] & \$227 ;
-  assign \$229  = ~ current_hot[1];
-  assign \$230  = row_write ? { \$228 , row_in__tags[77:39] } : { \$229 , tags1_data__[38:0] };
-  assign tags1_data = row_access ? \$230  : { 1'h0, update_written[40:2] };
-  assign \$231  = row_write | \$243 [1];
-  assign tags1_en = row_access ? \$231  : fill[1];
-  assign \$232  = ~ clear;
-  assign \$233  = row_in__hot[2] & \$232 ;
-  assign \$234  = ~ current_hot[2];
-  assign \$235  = row_write ? { \$233 , row_in__tags[116:78] } : { \$234 , tags2_data__[38:0] };
-  assign tags2_data = row_access ? \$235  : { 1'h0, update_written[40:2] };
-  assign \$236  = row_write | \$243 [2];
-  assign tags2_en = row_access ? \$236  : fill[2];
-  assign \$237  = ~ clear;
-  assign \$238  = row_in__hot[3] & \$237 ;
-  assign \$239  = ~ current_hot[3];
-  assign \$240  = row_write ? { \$238 , row_in__tags[155:117] } : { \$239 , tags3_data__[38:0] };
-  assign tags3_data = row_access ? \$240  : { 1'h0, update_written[40:2] };
-  assign \$241  = row_write | \$243 [3];
-  assign tags3_en = row_access ? \$241  : fill[3];
-  assign \$242  = 1'h1 << row_way;
-  assign \$243  = pick_take ? \$242  : 7'h00;
-  assign \$244  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$244 ;
-  assign \$245  = state_read__data[23:16] >= level;
-  assign \$246  = state_read__data[31:24] >= level;
-  assign \$247  = state_read__data[39:32] >= level;
-  assign \$248  = state_read__data[47:40] >= level;
-  assign \$249  = state_read__data[3:0] & { \$248 , \$247 , \$246 , \$245  };
+  assign \$216  = 1'h1 << row_way;
+  assign \$217  = entry_write ? \$216  : 7'h00;
+  assign \$218  = row_write & clear;
+  assign \$219  = ~ \$218 ;
+  assign \$220  = make_hot & \$219 ;
+  assign tags0_data = row_access ? { \$220 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$221  = row_write & clear;
+  assign \$222  = \$221  | \$217 [0];
+  assign tags0_en = row_access ? \$222  : fill[0];
+  assign \$223  = row_write & clear;
+  assign \$224  = ~ \$223 ;
+  assign \$225  = make_hot & \$224 ;
+  assign tags1_data = row_access ? { \$225 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$226  = row_write & clear;
+  assign \$227  = \$226  | \$217 [1];
+  assign tags1_en = row_access ? \$227  : fill[1];
+  assign \$228  = row_write & clear;
+  assign \$229  = ~ \$228 ;
+  assign \$230  = make_hot & \$229 ;
+  assign tags2_data = row_access ? { \$230 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$231  = row_write & clear;
+  assign \$232  = \$231  | \$217 [2];
+  assign tags2_en = row_access ? \$232  : fill[2];
+  assign \$233  = row_write & clear;
+  assign \$234  = ~ \$233 ;
+  assign \$235  = make_hot & \$234 ;
+  assign tags3_data = row_access ? { \$235 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$236  = row_write & clear;
+  assign \$237  = \$236  | \$217 [3];
+  assign tags3_en = row_access ? \$237  : fill[3];
+  assign slot_write__en = entry_write & make_hot;
+  assign \$238  = state_read__data[23:16] >= level;
+  assign \$239  = state_read__data[31:24] >= level;
+  assign \$240  = state_read__data[39:32] >= level;
+  assign \$241  = state_read__data[47:40] >= level;
+  assign \$242  = state_read__data[3:0] & { \$241 , \$240 , \$239 , \$238  };
+  assign \$243  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+  assign \$244  = state_read__data[3:0] & \$243 ;
+  assign \$245  = \$244  & { \$241 , \$240 , \$239 , \$238  };
+  assign \$246  = ~ { \$241 , \$240 , \$239 , \$238  };
+  assign \$247  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$246 ;
+  assign \$248  = ~ state_read__data[7:4];
+  assign \$249  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$248 ;
   assign \$250  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
   assign \$251  = state_read__data[3:0] & \$250 ;
-  assign \$252  = \$251  & { \$248 , \$247 , \$246 , \$245  };
-  assign \$253  = ~ { \$248 , \$247 , \$246 , \$245  };
-  assign \$254  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$253 ;
-  assign \$255  = ~ state_read__data[7:4];
-  assign \$256  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$255 ;
-  assign \$257  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-  assign \$258  = state_read__data[3:0] & \$257 ;
-  assign \$259  = \$258  & state_read__data[7:4];
+  assign \$252  = \$251  & state_read__data[7:4];
   assign any_left = | current;
+  assign \$253  = ~ current;
+  assign \$254  = \$253  + 1'h1;
+  assign \$255  = current & \$254 [3:0];
+  assign \$256  = ~ current;
+  assign \$257  = \$256  + 1'h1;
+  assign \$258  = current & \$257 [3:0];
+  assign \$259  = | { \$258 [3], \$255 [1] };
   assign \$260  = ~ current;
   assign \$261  = \$260  + 1'h1;
   assign \$262  = current & \$261 [3:0];
   assign \$263  = ~ current;
   assign \$264  = \$263  + 1'h1;
   assign \$265  = current & \$264 [3:0];
-  assign \$266  = | { \$265 [3], \$262 [1] };
-  assign \$267  = ~ current;
-  assign \$268  = \$267  + 1'h1;
-  assign \$269  = current & \$268 [3:0];
-  assign \$270  = ~ current;
-  assign \$271  = \$270  + 1'h1;
-  assign \$272  = current & \$271 [3:0];
-  assign \$273  = | { \$272 [3], \$269 [2] };
+  assign \$266  = | { \$265 [3], \$262 [2] };
   always @(posedge clk)
-    valid <= \$274 ;
+    valid <= \$267 ;
   always @(posedge clk)
-    lookup_latched <= \$275 ;
+    lookup_latched <= \$268 ;
   always @(posedge clk)
-    lookup_compared <= \$276 ;
+    lookup_compared <= \$269 ;
   always @(posedge clk)
-    lookup_matched <= \$277 ;
+    lookup_matched <= \$270 ;
   always @(posedge clk)
-    lookup_addressed <= \$278 ;
+    lookup_addressed <= \$271 ;
   always @(posedge clk)
-    hot_word <= \$279 ;
+    hot_word <= \$272 ;
   always @(posedge clk)
-    hot_ways <= \$280 ;
+    hot_ways <= \$273 ;
   always @(posedge clk)
-    lookup_word0 <= \$281 ;
+    lookup_word0 <= \$274 ;
   always @(posedge clk)
-    lookup_word1 <= \$282 ;
+    lookup_word1 <= \$275 ;
   always @(posedge clk)
-    lookup_word2 <= \$283 ;
+    lookup_word2 <= \$276 ;
   always @(posedge clk)
-    lookup_word3 <= \$284 ;
+    lookup_word3 <= \$277 ;
   always @(posedge clk)
-    lookup_equal0 <= \$285 ;
+    lookup_equal0 <= \$278 ;
   always @(posedge clk)
-    lookup_equal1 <= \$286 ;
+    lookup_equal1 <= \$279 ;
   always @(posedge clk)
-    lookup_equal2 <= \$287 ;
+    lookup_equal2 <= \$280 ;
   always @(posedge clk)
-    lookup_equal3 <= \$288 ;
+    lookup_equal3 <= \$281 ;
   always @(posedge clk)
-    hit_ways <= \$289 ;
+    hit_ways <= \$282 ;
   always @(posedge clk)
-    slot_hit <= \$290 ;
+    slot_hit <= \$283 ;
   always @(posedge clk)
-    answer_hit <= \$291 ;
+    answer_hit <= \$284 ;
   always @(posedge clk)
-    slot <= \$292 ;
+    slot <= \$285 ;
   always @(posedge clk)
-    update_entry <= \$293 ;
+    update_entry <= \$286 ;
   always @(posedge clk)
-    waits <= \$294 ;
+    waits <= \$287 ;
   always @(posedge clk)
-    update_latched <= \$295 ;
+    update_latched <= \$288 ;
   always @(posedge clk)
-    update_compared <= \$296 ;
+    update_compared <= \$289 ;
   always @(posedge clk)
-    update_ranked <= \$297 ;
+    update_ranked <= \$290 ;
   always @(posedge clk)
-    update_chosen <= \$298 ;
+    update_chosen <= \$291 ;
   always @(posedge clk)
-    update_written <= \$299 ;
+    update_written <= \$292 ;
   always @(posedge clk)
-    latched_same <= \$300 ;
+    latched_same <= \$293 ;
   always @(posedge clk)
-    latched_follows <= \$301 ;
+    latched_follows <= \$294 ;
   always @(posedge clk)
-    compared_same <= \$302 ;
+    compared_same <= \$295 ;
   always @(posedge clk)
-    ranked_same <= \$303 ;
+    ranked_same <= \$296 ;
   always @(posedge clk)
-    chosen_same <= \$304 ;
+    chosen_same <= \$297 ;
   always @(posedge clk)
-    compared_follows <= \$305 ;
+    compared_follows <= \$298 ;
   always @(posedge clk)
-    ranked_follows <= \$306 ;
+    ranked_follows <= \$299 ;
   always @(posedge clk)
-    chosen_follows <= \$307 ;
+    chosen_follows <= \$300 ;
   always @(posedge clk)
-    update_word0 <= \$308 ;
+    update_word0 <= \$301 ;
   always @(posedge clk)
-    update_word1 <= \$309 ;
+    update_word1 <= \$302 ;
   always @(posedge clk)
-    update_word2 <= \$310 ;
+    update_word2 <= \$303 ;
   always @(posedge clk)
-    update_word3 <= \$311 ;
+    update_word3 <= \$304 ;
   always @(posedge clk)
-    update_equal0 <= \$312 ;
+    update_equal0 <= \$305 ;
   always @(posedge clk)
-    update_equal1 <= \$313 ;
+    update_equal1 <= \$306 ;
   always @(posedge clk)
-    update_equal2 <= \$314 ;
+    update_equal2 <= \$307 ;
   always @(posedge clk)
-    update_equal3 <= \$315 ;
+    update_equal3 <= \$308 ;
   always @(posedge clk)
-    read_state <= \$316 ;
+    read_state <= \$309 ;
   always @(posedge clk)
-    \hot_word$65  <= \$317 ;
+    \hot_word$65  <= \$310 ;
   always @(posedge clk)
-    read_hot <= \$318 ;
+    read_hot <= \$311 ;
   always @(posedge clk)
-    below <= \$319 ;
+    below <= \$312 ;
   always @(posedge clk)
-    usable <= \$320 ;
+    usable <= \$313 ;
   always @(posedge clk)
-    known <= \$321 ;
+    known <= \$314 ;
   always @(posedge clk)
-    hot <= \$322 ;
+    hot <= \$315 ;
   always @(posedge clk)
-    candidates <= \$323 ;
+    candidates <= \$316 ;
   always @(posedge clk)
-    ranks <= \$324 ;
+    ranks <= \$317 ;
   always @(posedge clk)
-    written1 <= \$325 ;
+    written1 <= \$318 ;
   always @(posedge clk)
-    written2 <= \$326 ;
+    written2 <= \$319 ;
   always @(posedge clk)
-    chosen_state <= \$327 ;
+    chosen_state <= \$320 ;
   always @(posedge clk)
-    outcome1 <= \$328 ;
+    outcome1 <= \$321 ;
   always @(posedge clk)
-    outcome2 <= \$329 ;
+    outcome2 <= \$322 ;
   always @(posedge clk)
-    outcome3 <= \$330 ;
+    outcome3 <= \$323 ;
   always @(posedge clk)
-    hit <= \$331 ;
+    hit <= \$324 ;
   always @(posedge clk)
-    unknown <= \$332 ;
+    unknown <= \$325 ;
   always @(posedge clk)
-    ages <= \$333 ;
+    ages <= \$326 ;
   always @(posedge clk)
-    fill <= \$334 ;
+    fill <= \$327 ;
   always @(posedge clk)
-    inserts <= \$335 ;
+    inserts <= \$328 ;
   always @(posedge clk)
-    written_hot <= \$336 ;
+    written_hot <= \$329 ;
   always @(posedge clk)
-    written_state <= \$337 ;
+    written_state <= \$330 ;
   always @(posedge clk)
-    inserted <= \$338 ;
+    inserted <= \$331 ;
   always @(posedge clk)
-    evicted <= \$339 ;
+    evicted <= \$332 ;
   always @(posedge clk)
-    revived <= \$340 ;
+    revived <= \$333 ;
   always @(posedge clk)
-    returned <= \$341 ;
+    returned <= \$334 ;
   always @(posedge clk)
-    eligible <= \$342 ;
+    shown_way <= \$335 ;
   always @(posedge clk)
-    current <= \$343 ;
+    eligible <= \$336 ;
   always @(posedge clk)
-    current_hot <= \$344 ;
+    current <= \$337 ;
   hotline_tiny_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -13663,581 +13782,624 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$274  = { valid[4:0], \valid$3  };
+    (* full_case = 32'd1 *)
+    casez (\eligible$103 )
+      4'h0:
+          \$180  = 3'h0;
+      4'h1:
+          \$180  = 3'h1;
+      4'h2:
+          \$180  = 3'h1;
+      4'h3:
+          \$180  = 3'h2;
+      4'h4:
+          \$180  = 3'h1;
+      4'h5:
+          \$180  = 3'h2;
+      4'h6:
+          \$180  = 3'h2;
+      4'h7:
+          \$180  = 3'h3;
+      4'h8:
+          \$180  = 3'h1;
+      4'h9:
+          \$180  = 3'h2;
+      4'ha:
+          \$180  = 3'h2;
+      4'hb:
+          \$180  = 3'h3;
+      4'hc:
+          \$180  = 3'h2;
+      4'hd:
+          \$180  = 3'h3;
+      4'he:
+          \$180  = 3'h3;
+      4'hf:
+          \$180  = 3'h4;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$267  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$274  = 6'h00;
+      \$267  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275 [2:0] = \$1 ;
-    \$275 [41:3] = tag;
+    \$268 [2:0] = \$1 ;
+    \$268 [41:3] = tag;
     if (rst) begin
-      \$275  = 42'h00000000000;
+      \$268  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = lookup_latched;
+    \$269  = lookup_latched;
     if (rst) begin
-      \$276  = 42'h00000000000;
+      \$269  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = lookup_compared;
+    \$270  = lookup_compared;
     if (rst) begin
-      \$277  = 42'h00000000000;
+      \$270  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = lookup_matched;
+    \$271  = lookup_matched;
     if (rst) begin
-      \$278  = 42'h00000000000;
+      \$271  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
+    \$272  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
+    if (rst) begin
+      \$272  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$273  = hot_word;
+    if (rst) begin
+      \$273  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$274  = tags0_data_[38:0];
+    if (rst) begin
+      \$274  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$275  = tags1_data_[38:0];
+    if (rst) begin
+      \$275  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$276  = tags2_data_[38:0];
+    if (rst) begin
+      \$276  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$277  = tags3_data_[38:0];
+    if (rst) begin
+      \$277  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$278  = { \$5 , \$4 , \$3 , \$2  };
+    if (rst) begin
+      \$278  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$279  = { \$9 , \$8 , \$7 , \$6  };
     if (rst) begin
       \$279  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = hot_word;
+    \$280  = { \$13 , \$12 , \$11 , \$10  };
     if (rst) begin
       \$280  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = tags0_data_[38:0];
+    \$281  = { \$17 , \$16 , \$15 , \$14  };
     if (rst) begin
-      \$281  = 39'h0000000000;
+      \$281  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = tags1_data_[38:0];
+    \$282  = \$22 ;
     if (rst) begin
-      \$282  = 39'h0000000000;
+      \$282  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = tags2_data_[38:0];
+    \$283  = \$23 ;
     if (rst) begin
-      \$283  = 39'h0000000000;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = tags3_data_[38:0];
+    \$284  = slot_hit;
     if (rst) begin
-      \$284  = 39'h0000000000;
+      \$284  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = { \$5 , \$4 , \$3 , \$2  };
+    \$285  = slots_data;
     if (rst) begin
-      \$285  = 4'h0;
+      \$285  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$9 , \$8 , \$7 , \$6  };
-    if (rst) begin
-      \$286  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$287  = { \$13 , \$12 , \$11 , \$10  };
-    if (rst) begin
-      \$287  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$288  = { \$17 , \$16 , \$15 , \$14  };
-    if (rst) begin
-      \$288  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$289  = \$22 ;
-    if (rst) begin
-      \$289  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$290  = \$23 ;
-    if (rst) begin
-      \$290  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$291  = slot_hit;
-    if (rst) begin
-      \$291  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$292  = slots_data;
-    if (rst) begin
-      \$292  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$293  = update_entry;
+    \$286  = update_entry;
     if (update_ready) begin
-      \$293 [0] = \$25 ;
-      \$293 [1] = update_weight_etc[47];
-      \$293 [40:2] = update_weight_etc[38:0];
-      \$293 [43:41] = came_set;
-      \$293 [51:44] = update_weight_etc[46:39];
+      \$286 [0] = \$25 ;
+      \$286 [1] = update_weight_etc[47];
+      \$286 [40:2] = update_weight_etc[38:0];
+      \$286 [43:41] = came_set;
+      \$286 [51:44] = update_weight_etc[46:39];
     end
     if (rst) begin
-      \$293  = 52'h0000000000000;
+      \$286  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (update_ready) begin
-      \$294  = { \$65 , \$57 , \$49 , \$41 , \$33  };
+      \$287  = { \$65 , \$57 , \$49 , \$41 , \$33  };
     end else begin
-      \$294  = \$66 [4:0];
+      \$287  = \$66 [4:0];
     end
     if (rst) begin
-      \$294  = 5'h00;
+      \$287  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295 [51:1] = update_entry[51:1];
-    \$295 [0] = goes;
+    \$288 [51:1] = update_entry[51:1];
+    \$288 [0] = goes;
     if (rst) begin
-      \$295  = 52'h0000000000000;
+      \$288  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = update_latched;
+    \$289  = update_latched;
     if (rst) begin
-      \$296  = 52'h0000000000000;
+      \$289  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = update_compared;
+    \$290  = update_compared;
     if (rst) begin
-      \$297  = 52'h0000000000000;
+      \$290  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = update_ranked;
+    \$291  = update_ranked;
     if (rst) begin
-      \$298  = 52'h0000000000000;
+      \$291  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = update_chosen;
+    \$292  = update_chosen;
     if (rst) begin
-      \$299  = 52'h0000000000000;
+      \$292  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = { \$74 , \$72 , \$70 , \$68  };
+    \$293  = { \$74 , \$72 , \$70 , \$68  };
+    if (rst) begin
+      \$293  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$294  = { \$98 , \$92 , \$86 , \$80  };
+    if (rst) begin
+      \$294  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$295  = latched_same;
+    if (rst) begin
+      \$295  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$296  = compared_same;
+    if (rst) begin
+      \$296  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$297  = ranked_same;
+    if (rst) begin
+      \$297  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$298  = latched_follows;
+    if (rst) begin
+      \$298  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$299  = compared_follows;
+    if (rst) begin
+      \$299  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$300  = ranked_follows;
     if (rst) begin
       \$300  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = { \$98 , \$92 , \$86 , \$80  };
+    \$301  = tags0_data__[38:0];
     if (rst) begin
-      \$301  = 4'h0;
+      \$301  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = latched_same;
+    \$302  = tags1_data__[38:0];
     if (rst) begin
-      \$302  = 4'h0;
+      \$302  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = compared_same;
+    \$303  = tags2_data__[38:0];
     if (rst) begin
-      \$303  = 4'h0;
+      \$303  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = ranked_same;
+    \$304  = tags3_data__[38:0];
     if (rst) begin
-      \$304  = 4'h0;
+      \$304  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = latched_follows;
+    \$305  = { \$102 , \$101 , \$100 , \$99  };
     if (rst) begin
       \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = compared_follows;
+    \$306  = { \$106 , \$105 , \$104 , \$103  };
     if (rst) begin
       \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = ranked_follows;
+    \$307  = { \$110 , \$109 , \$108 , \$107  };
     if (rst) begin
       \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = tags0_data__[38:0];
+    \$308  = { \$114 , \$113 , \$112 , \$111  };
     if (rst) begin
-      \$308  = 39'h0000000000;
+      \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = tags1_data__[38:0];
+    \$309  = state_read__data;
     if (rst) begin
-      \$309  = 39'h0000000000;
+      \$309  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = tags2_data__[38:0];
+    \$310  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
     if (rst) begin
-      \$310  = 39'h0000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = tags3_data__[38:0];
+    \$311  = \hot_word$65 ;
     if (rst) begin
-      \$311  = 39'h0000000000;
+      \$311  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = { \$102 , \$101 , \$100 , \$99  };
+    \$312  = \$115 ;
     if (rst) begin
-      \$312  = 4'h0;
+      \$312  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = { \$106 , \$105 , \$104 , \$103  };
+    \$313  = \$116 ;
     if (rst) begin
       \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = { \$110 , \$109 , \$108 , \$107  };
+    \$314  = \$121 ;
     if (rst) begin
       \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = { \$114 , \$113 , \$112 , \$111  };
+    \$315  = read_hot;
     if (rst) begin
       \$315  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = state_read__data;
+    \$316  = \$123 ;
     if (rst) begin
-      \$316  = 48'h000000000000;
+      \$316  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+    \$317  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
     if (rst) begin
-      \$317  = 4'h0;
+      \$317  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = \hot_word$65 ;
+    \$318  = now;
     if (rst) begin
-      \$318  = 4'h0;
+      \$318  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = \$115 ;
+    \$319  = written1;
     if (rst) begin
-      \$319  = 1'h0;
+      \$319  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = \$116 ;
-    if (rst) begin
-      \$320  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$321  = \$121 ;
-    if (rst) begin
-      \$321  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$322  = read_hot;
-    if (rst) begin
-      \$322  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$323  = \$123 ;
-    if (rst) begin
-      \$323  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$324  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
-    if (rst) begin
-      \$324  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$325  = now;
-    if (rst) begin
-      \$325  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$326  = written1;
-    if (rst) begin
-      \$326  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$327 [47:0] = read_state;
-    \$327 [48] = \$134 ;
+    \$320 [47:0] = read_state;
+    \$320 [48] = \$134 ;
     if (ranked_same[3]) begin
-      \$327  = written2;
+      \$320  = written2;
     end
     if (ranked_same[2]) begin
-      \$327  = written1;
+      \$320  = written1;
     end
     if (ranked_same[1]) begin
-      \$327  = now;
+      \$320  = now;
     end
     if (rst) begin
-      \$327  = 49'h0000000000000;
+      \$320  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = outcome;
+    \$321  = outcome;
     if (rst) begin
-      \$328  = 5'h00;
+      \$321  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = outcome1;
+    \$322  = outcome1;
     if (rst) begin
-      \$329  = 5'h00;
+      \$322  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$330  = outcome2;
+    \$323  = outcome2;
     if (rst) begin
-      \$330  = 5'h00;
+      \$323  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$331  = \$143 ;
+    \$324  = \$143 ;
     if (rst) begin
-      \$331  = 4'h0;
+      \$324  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = finds_none;
+    \$325  = finds_none;
+    if (rst) begin
+      \$325  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = \$144 ;
+    if (rst) begin
+      \$326  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327  = \$175 ;
+    if (rst) begin
+      \$327  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = \$177 ;
+    if (rst) begin
+      \$328  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = hot;
+    if (rst) begin
+      \$329  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = state_now;
+    if (rst) begin
+      \$330  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = inserts;
+    if (rst) begin
+      \$331  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = evict;
     if (rst) begin
       \$332  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$333  = \$144 ;
+    \$333  = \$178 ;
     if (rst) begin
       \$333  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$334  = \$175 ;
+    \$334  = \$179 ;
     if (rst) begin
-      \$334  = 4'h0;
+      \$334  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$335  = \$177 ;
+    \$335  = row_way;
     if (rst) begin
-      \$335  = 1'h0;
+      \$335  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$336  = hot;
+    \$336  = \$180 ;
     if (rst) begin
-      \$336  = 4'h0;
+      \$336  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$337  = state_now;
-    if (rst) begin
-      \$337  = 49'h0000000000000;
+    \$337  = current;
+    if (load) begin
+      \$337  = \eligible$103 ;
+    end else if (entry_write) begin
+      (* full_case = 32'd1 *)
+      casez (row_way)
+        2'h0:
+            \$337 [0] = 1'h0;
+        2'h1:
+            \$337 [1] = 1'h0;
+        2'h2:
+            \$337 [2] = 1'h0;
+        2'h3:
+            \$337 [3] = 1'h0;
+      endcase
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$338  = inserts;
     if (rst) begin
-      \$338  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$339  = evict;
-    if (rst) begin
-      \$339  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$340  = \$178 ;
-    if (rst) begin
-      \$340  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$341  = \$179 ;
-    if (rst) begin
-      \$341  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$342  = \$183 [2:0];
-    if (rst) begin
-      \$342  = 3'h0;
+      \$337  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (load) begin
-      \$343  = \eligible$101 ;
-    end else begin
-      \$343  = \$185 ;
-    end
-    if (rst) begin
-      \$343  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (load) begin
-      \$344  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-    end else begin
-      \$344  = \$186 ;
-    end
-    if (rst) begin
-      \$344  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$101  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$101  = \$249 ;
-      3'h1:
-          \eligible$101  = \$252 ;
-      3'h2:
-          \eligible$101  = \$254 ;
-      3'h3:
-          \eligible$101  = \$256 ;
-      3'h4:
-          \eligible$101  = \$259 ;
+    casez (shown_way)
+      2'h0:
+          tag_out = tags0_data__[38:0];
+      2'h1:
+          tag_out = tags1_data__[38:0];
+      2'h2:
+          tag_out = tags2_data__[38:0];
+      2'h3:
+          tag_out = tags3_data__[38:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ \$273 , \$266  })
-      2'h0:
-          pick_tag = tags0_data__[38:0];
-      2'h1:
-          pick_tag = tags1_data__[38:0];
-      2'h2:
-          pick_tag = tags2_data__[38:0];
-      2'h3:
-          pick_tag = tags3_data__[38:0];
+    \eligible$103  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \eligible$103  = \$242 ;
+      3'h1:
+          \eligible$103  = \$245 ;
+      3'h2:
+          \eligible$103  = \$247 ;
+      3'h3:
+          \eligible$103  = \$249 ;
+      3'h4:
+          \eligible$103  = \$252 ;
     endcase
   end
   assign weight = update_written[51:44];
+  assign \259_0_0  = \$259 ;
   assign \266_0_0  = \$266 ;
-  assign \273_0_0  = \$273 ;
   assign slot_out = slots_data;
-  assign _signature__data_39_0 = tags0_data__;
-  assign _signature__data_39_0_ = tags1_data__;
-  assign _signature__data_39_0__ = tags2_data__;
-  assign _signature__data_39_0___ = tags3_data__;
+  assign _signature__data_39_39 = tags0_data__[39];
+  assign _signature__data_39_39_ = tags1_data__[39];
+  assign _signature__data_39_39__ = tags2_data__[39];
+  assign _signature__data_39_39___ = tags3_data__[39];
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$197 ;
-  assign outcome[3:0] = \$195 ;
+  assign outcome[4] = \$191 ;
+  assign outcome[3:0] = \$189 ;
   assign \$66  = { waits, 1'h0 };
-  assign \$218  = 9'h001;
-  assign \$219  = 10'h001;
+  assign \$212  = 9'h001;
+  assign \$213  = 10'h001;
 endmodule
 
 module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -14442,7 +14604,7 @@ module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, ret
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_0, items__1_38_0, items__0_46_39, items__1_46_39, items__0_47, items__1_47, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
+module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_0, items__1_38_0, items__0_46_39, items__1_46_39, items__0_47, items__1_47, load, push_valid, clk, rst, pop, freed_0, head_valid, head, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -14473,33 +14635,42 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   wire pop;
   input freed_0;
   wire freed_0;
-  output room;
-  wire room;
   output head_valid;
   wire head_valid;
   output [47:0] head;
   wire [47:0] head;
+  output room;
+  reg room = 1'h1;
+  (* init = 2'h0 *)
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [47:0] \$13 ;
-  reg [47:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [47:0] \$17 ;
+  reg [47:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 48'h000000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg [1:0] asked = 2'h0;
+  reg asks = 1'h0;
+  (* init = 48'h000000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 48'h000000000000 *)
   wire [1:0] choice1;
@@ -14508,33 +14679,38 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   reg [47:0] item1;
   reg [47:0] push__0 = 48'h000000000000;
   reg [47:0] push__1 = 48'h000000000000;
-  reg [1:0] push_count = 2'h0;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_tiny_popularity_bank_updates_queue queue (
     .clk(clk),
     .head(head),
@@ -14542,7 +14718,7 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
     .pop(pop),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -14568,50 +14744,54 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = { 1'h0, freed_0 };
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = { 1'h0, freed_0 };
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
   assign \$1  = choice0[1];
@@ -14748,7 +14928,7 @@ module hotline_tiny_popularity_bank_updates_queue(clk, rst, pop, head_valid, hea
   end
 endmodule
 
-module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__payload, input__valid, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
 );
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -14774,10 +14954,10 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
-  input input__valid;
-  wire input__valid;
   input [177:0] input__payload;
   wire [177:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] to_bank__0;
   reg [1:0] to_bank__0 = 2'h0;
   output [1:0] to_bank__1;
@@ -15386,30 +15566,30 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign \$73  = \$62 ;
 endmodule
 
-module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
-, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
+module hotline_tiny_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$63 , \wanted$64 , hot_count, threshold, row_set, running, row_way, tag_in, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input clear;
   wire clear;
+  input [38:0] tag_out__0;
+  wire [38:0] tag_out__0;
   input [4:0] slot_out__0;
   wire [4:0] slot_out__0;
   input [2:0] eligible__0;
   wire [2:0] eligible__0;
   input [1:0] pick_way__0;
   wire [1:0] pick_way__0;
-  input [38:0] pick_tag__0;
-  wire [38:0] pick_tag__0;
+  input [38:0] tag_out__1;
+  wire [38:0] tag_out__1;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
   input [2:0] eligible__1;
   wire [2:0] eligible__1;
   input [1:0] pick_way__1;
   wire [1:0] pick_way__1;
-  input [38:0] pick_tag__1;
-  wire [38:0] pick_tag__1;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -15442,53 +15622,59 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg demoted;
   output event__valid;
   reg event__valid;
-  output [8:0] \level$62 ;
-  reg [8:0] \level$62  = 9'h000;
+  output [8:0] \level$63 ;
+  reg [8:0] \level$63  = 9'h000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  output [2:0] \wanted$63 ;
-  reg [2:0] \wanted$63  = 3'h0;
+  output [2:0] \wanted$64 ;
+  reg [2:0] \wanted$64  = 3'h0;
   output [5:0] hot_count;
   reg [5:0] hot_count = 6'h00;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
-  output running;
-  reg running = 1'h0;
   output [2:0] row_set;
   reg [2:0] row_set = 3'h0;
+  output running;
+  reg running = 1'h0;
   output [1:0] row_way;
   reg [1:0] row_way = 2'h0;
+  output [38:0] tag_in;
+  wire [38:0] tag_in;
   output [4:0] slot_in;
   reg [4:0] slot_in = 5'h00;
   input clk;
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [8:0] \$100 ;
+  reg \$100 ;
   reg \$101 ;
-  reg [2:0] \$102 ;
-  reg [7:0] \$103 ;
+  reg [5:0] \$102 ;
+  reg [8:0] \$103 ;
   reg [2:0] \$104 ;
-  reg [2:0] \$105 ;
-  reg [4:0] \$106 ;
-  reg [6:0] \$107 ;
-  reg [6:0] \$108 ;
-  reg [3:0] \$109 ;
+  reg [7:0] \$105 ;
+  reg [2:0] \$106 ;
+  reg [2:0] \$107 ;
+  reg \$108 ;
+  reg [4:0] \$109 ;
   wire \$11 ;
-  reg [3:0] \$110 ;
-  reg [3:0] \$111 ;
-  reg \$112 ;
-  reg \$113 ;
-  reg [1:0] \$114 ;
-  reg [39:0] \$115 ;
-  reg [4:0] \$116 ;
-  reg [39:0] \$117 ;
-  reg \$118 ;
+  reg [6:0] \$110 ;
+  reg [6:0] \$111 ;
+  reg [3:0] \$112 ;
+  reg [3:0] \$113 ;
+  reg [3:0] \$114 ;
+  reg \$115 ;
+  reg \$116 ;
+  reg [1:0] \$117 ;
+  reg [2:0] \$118 ;
+  reg [39:0] \$119 ;
   wire \$12 ;
+  reg [4:0] \$120 ;
+  reg [39:0] \$121 ;
+  reg \$122 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
@@ -15505,50 +15691,50 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire [3:0] \$28 ;
-  wire [7:0] \$29 ;
+  wire \$28 ;
+  wire \$29 ;
   reg [4:0] \$3 ;
-  wire [6:0] \$30 ;
-  wire [8:0] \$31 ;
-  wire [9:0] \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire [6:0] \$35 ;
-  wire [3:0] \$36 ;
-  wire [3:0] \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire [3:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [8:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire \$36 ;
+  wire [6:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [3:0] \$39 ;
   wire [8:0] \$4 ;
-  wire [3:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire [3:0] \$44 ;
-  wire [3:0] \$45 ;
-  wire \$46 ;
-  wire \$47 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire [3:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [3:0] \$46 ;
+  wire [3:0] \$47 ;
   wire \$48 ;
-  wire [3:0] \$49 ;
+  wire \$49 ;
   wire [2:0] \$5 ;
   wire \$50 ;
-  wire [8:0] \$51 ;
-  wire [3:0] \$52 ;
-  wire [3:0] \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire [31:0] \$56 ;
+  wire [3:0] \$51 ;
+  wire \$52 ;
+  wire [8:0] \$53 ;
+  wire [3:0] \$54 ;
+  wire [3:0] \$55 ;
+  wire \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  wire [6:0] \$59 ;
+  wire [31:0] \$58 ;
+  wire \$59 ;
   wire [2:0] \$6 ;
   wire \$60 ;
   wire [6:0] \$61 ;
-  wire [6:0] \$62 ;
-  wire \$63 ;
-  wire [5:0] \$64 ;
-  wire [2:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire \$62 ;
+  wire [6:0] \$63 ;
+  wire [6:0] \$64 ;
+  wire \$65 ;
+  wire [5:0] \$66 ;
+  wire [2:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire [63:0] \$7 ;
@@ -15556,34 +15742,34 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [3:0] \$74 ;
-  wire [3:0] \$75 ;
+  wire \$74 ;
+  wire \$75 ;
   wire [3:0] \$76 ;
-  wire [2:0] \$77 ;
-  reg [1:0] \$78 ;
-  reg [38:0] \$79 ;
+  wire [3:0] \$77 ;
+  wire [3:0] \$78 ;
+  wire [2:0] \$79 ;
   wire \$8 ;
-  wire [5:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
-  wire [6:0] \$83 ;
-  wire [4:0] \$84 ;
-  wire [4:0] \$85 ;
-  wire [4:0] \$86 ;
-  reg [3:0] \$87 ;
-  reg [2:0] \$88 ;
-  reg [6:0] \$89 ;
+  reg [1:0] \$80 ;
+  wire [3:0] \$81 ;
+  reg [38:0] \$82 ;
+  wire [5:0] \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire [6:0] \$86 ;
+  wire [4:0] \$87 ;
+  wire [4:0] \$88 ;
+  wire [4:0] \$89 ;
   wire \$9 ;
-  reg [5:0] \$90 ;
-  reg \$91 ;
-  reg [8:0] \$92 ;
-  reg [8:0] \$93 ;
-  reg [8:0] \$94 ;
-  reg [2:0] \$95 ;
-  reg \$96 ;
-  reg \$97 ;
-  reg \$98 ;
-  reg [5:0] \$99 ;
+  reg [3:0] \$90 ;
+  reg [3:0] \$91 ;
+  reg [6:0] \$92 ;
+  reg [5:0] \$93 ;
+  reg \$94 ;
+  reg [8:0] \$95 ;
+  reg [8:0] \$96 ;
+  reg [8:0] \$97 ;
+  reg [2:0] \$98 ;
+  reg \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
@@ -15617,10 +15803,11 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   reg r_en = 1'h0;
   wire r_rdy;
   reg [6:0] recent = 7'h00;
+  reg [2:0] shows = 3'h0;
   reg [3:0] to_demote = 4'h0;
   reg [3:0] to_promote = 4'h0;
   reg [6:0] total = 7'h00;
-  reg [2:0] under_way = 3'h0;
+  reg [3:0] under_way = 4'h0;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -15655,71 +15842,73 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   assign \$25  = fsm_state == 5'h11;
   assign \$26  = fsm_state == 5'h12;
   assign \$27  = fsm_state == 5'h13;
-  assign \$28  = eligible__0 + eligible__1;
-  assign \$29  = total + counted0_0;
-  assign \$30  = hot_rows - hot_count;
-  assign \$31  = threshold >> hysteresis;
-  assign \$32  = threshold - margin;
-  assign \$33  = promoting ? to_promote : to_demote;
-  assign \$34  = ! \$33 ;
-  assign \$35  = hot_count + restored;
-  assign \$36  = row_set + 1'h1;
-  assign \$37  = left - 1'h1;
-  assign \$38  = ! left;
-  assign \$39  = ! under_way;
-  assign \$40  = row_set + 1'h1;
-  assign \$41  = left - 1'h1;
-  assign \$42  = ! left;
-  assign \$43  = ! under_way;
-  assign \$44  = row_set + 1'h1;
-  assign \$45  = left - 1'h1;
-  assign \$46  = ! left;
-  assign \$47  = ! under_way;
-  assign \$48  = total > hot_rows;
-  assign \$49  = \bit  - 1'h1;
-  assign \$50  = ! \bit ;
-  assign \$51  = base + 1'h1;
-  assign \$52  = row_set + 1'h1;
-  assign \$53  = left - 1'h1;
-  assign \$54  = ! left;
-  assign \$55  = move_limit < 4'h8;
-  assign \$56  = \$55  ? move_limit : 32'd8;
-  assign \$57  = ! under_way;
-  assign \$58  = total < limit;
-  assign \$59  = \$58  ? total : { 3'h0, limit };
-  assign \$60  = to_promote > free;
-  assign \$61  = to_promote - free;
-  assign \$62  = \$60  ? \$61  : 7'h00;
-  assign \$63  = to_promote > free;
-  assign \$64  = \$63  ? free : { 2'h0, to_promote };
-  assign \$65  = select_start & set_mask;
-  assign \$66  = ~ offered_any_left[0];
-  assign \$67  = ~ finished;
-  assign \$68  = | offered_any_left;
-  assign \$69  = \$67  & \$68 ;
-  assign \$70  = ~ finished;
-  assign \$71  = | left;
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = ~ promoting;
-  assign \$74  = row_set + 1'h1;
-  assign \$75  = \$74  & { 1'h0, set_mask };
-  assign \$76  = left - 1'h1;
-  assign \$77  = select_start & set_mask;
-  assign \$80  = r_rdy ? { 1'h0, r_data[4:0] } : hot_count;
-  assign \$81  = ~ r_rdy;
-  assign \$82  = promoting & \$81 ;
-  assign \$83  = hot_count + 1'h1;
-  assign \$84  = to_promote - 1'h1;
-  assign \$85  = to_demote - 1'h1;
-  assign \$86  = to_promote + 1'h1;
+  assign \$28  = fsm_state == 5'h14;
+  assign \$29  = fsm_state == 5'h15;
+  assign \$30  = eligible__0 + eligible__1;
+  assign \$31  = total + counted0_0;
+  assign \$32  = hot_rows - hot_count;
+  assign \$33  = threshold >> hysteresis;
+  assign \$34  = threshold - margin;
+  assign \$35  = promoting ? to_promote : to_demote;
+  assign \$36  = ! \$35 ;
+  assign \$37  = hot_count + restored;
+  assign \$38  = row_set + 1'h1;
+  assign \$39  = left - 1'h1;
+  assign \$40  = ! left;
+  assign \$41  = ! under_way;
+  assign \$42  = row_set + 1'h1;
+  assign \$43  = left - 1'h1;
+  assign \$44  = ! left;
+  assign \$45  = ! under_way;
+  assign \$46  = row_set + 1'h1;
+  assign \$47  = left - 1'h1;
+  assign \$48  = ! left;
+  assign \$49  = ! under_way;
+  assign \$50  = total > hot_rows;
+  assign \$51  = \bit  - 1'h1;
+  assign \$52  = ! \bit ;
+  assign \$53  = base + 1'h1;
+  assign \$54  = row_set + 1'h1;
+  assign \$55  = left - 1'h1;
+  assign \$56  = ! left;
+  assign \$57  = move_limit < 4'h8;
+  assign \$58  = \$57  ? move_limit : 32'd8;
+  assign \$59  = ! under_way;
+  assign \$60  = total < limit;
+  assign \$61  = \$60  ? total : { 3'h0, limit };
+  assign \$62  = to_promote > free;
+  assign \$63  = to_promote - free;
+  assign \$64  = \$62  ? \$63  : 7'h00;
+  assign \$65  = to_promote > free;
+  assign \$66  = \$65  ? free : { 2'h0, to_promote };
+  assign \$67  = select_start & set_mask;
+  assign \$68  = ~ offered_any_left[0];
+  assign \$69  = ~ finished;
+  assign \$70  = | offered_any_left;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = ~ finished;
+  assign \$73  = | left;
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = ~ promoting;
+  assign \$76  = row_set + 1'h1;
+  assign \$77  = \$76  & { 1'h0, set_mask };
+  assign \$78  = left - 1'h1;
+  assign \$79  = select_start & set_mask;
+  assign \$83  = r_rdy ? { 1'h0, r_data[4:0] } : hot_count;
+  assign \$84  = ~ r_rdy;
+  assign \$85  = promoting & \$84 ;
+  assign \$86  = hot_count + 1'h1;
+  assign \$87  = to_promote - 1'h1;
+  assign \$88  = to_demote - 1'h1;
+  assign \$89  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$87 ;
+    counted0_0 <= \$90 ;
   always @(posedge clk)
-    under_way <= \$88 ;
+    under_way <= \$91 ;
   always @(posedge clk)
-    total <= \$89 ;
+    total <= \$92 ;
   always @(posedge clk)
-    free <= \$90 ;
+    free <= \$93 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -15727,69 +15916,71 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   always @(posedge clk)
     offered_ways_1 <= pick_way__1;
   always @(posedge clk)
-    offered_tags_0 <= pick_tag__0;
+    offered_tags_0 <= tag_out__0;
   always @(posedge clk)
-    offered_tags_1 <= pick_tag__1;
+    offered_tags_1 <= tag_out__1;
   always @(posedge clk)
     offered_slots_0 <= slot_out__0;
   always @(posedge clk)
     offered_slots_1 <= slot_out__1;
   always @(posedge clk)
-    w_en <= \$91 ;
+    w_en <= \$94 ;
   always @(posedge clk)
-    margin <= \$92 ;
+    margin <= \$95 ;
   always @(posedge clk)
-    lowest <= \$93 ;
+    lowest <= \$96 ;
   always @(posedge clk)
-    \level$62  <= \$94 ;
+    \level$63  <= \$97 ;
   always @(posedge clk)
-    \wanted$63  <= \$95 ;
+    \wanted$64  <= \$98 ;
   always @(posedge clk)
-    finished <= \$96 ;
+    finished <= \$99 ;
   always @(posedge clk)
-    clears <= \$97 ;
+    clears <= \$100 ;
   always @(posedge clk)
-    r_en <= \$98 ;
+    r_en <= \$101 ;
   always @(posedge clk)
-    hot_count <= \$99 ;
+    hot_count <= \$102 ;
   always @(posedge clk)
-    threshold <= \$100 ;
+    threshold <= \$103 ;
   always @(posedge clk)
-    running <= \$101 ;
+    \bit  <= \$104 ;
   always @(posedge clk)
-    \bit  <= \$102 ;
+    base <= \$105 ;
   always @(posedge clk)
-    base <= \$103 ;
+    row_set <= \$106 ;
   always @(posedge clk)
-    row_set <= \$104 ;
+    left <= \$107 ;
   always @(posedge clk)
-    left <= \$105 ;
+    running <= \$108 ;
   always @(posedge clk)
-    fsm_state <= \$106 ;
+    fsm_state <= \$109 ;
   always @(posedge clk)
-    idle <= \$107 ;
+    idle <= \$110 ;
   always @(posedge clk)
-    recent <= \$108 ;
+    recent <= \$111 ;
   always @(posedge clk)
-    limit <= \$109 ;
+    limit <= \$112 ;
   always @(posedge clk)
-    to_promote <= \$110 ;
+    to_promote <= \$113 ;
   always @(posedge clk)
-    to_demote <= \$111 ;
+    to_demote <= \$114 ;
   always @(posedge clk)
-    promoting <= \$112 ;
+    promoting <= \$115 ;
   always @(posedge clk)
-    bank <= \$113 ;
+    bank <= \$116 ;
   always @(posedge clk)
-    row_way <= \$114 ;
+    row_way <= \$117 ;
   always @(posedge clk)
-    mixed <= \$115 ;
+    shows <= \$118 ;
   always @(posedge clk)
-    slot_in <= \$116 ;
+    mixed <= \$119 ;
   always @(posedge clk)
-    old_key <= \$117 ;
+    slot_in <= \$120 ;
   always @(posedge clk)
-    old_valid <= \$118 ;
+    old_key <= \$121 ;
+  always @(posedge clk)
+    old_valid <= \$122 ;
   hotline_tiny_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -15815,9 +16006,9 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$78  = offered_ways_0;
+          \$80  = offered_ways_0;
       1'h1:
-          \$78  = offered_ways_1;
+          \$80  = offered_ways_1;
     endcase
   end
   always @* begin
@@ -15825,9 +16016,9 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$79  = offered_tags_0;
+          \$82  = offered_tags_0;
       1'h1:
-          \$79  = offered_tags_1;
+          \$82  = offered_tags_1;
     endcase
   end
   always @* begin
@@ -15866,13 +16057,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           event__payload[256] = 1'h1;
     endcase
   end
@@ -16020,9 +16215,13 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           take = \$6 [1:0];
     endcase
   end
@@ -16062,9 +16261,13 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           make_hot = promoting;
     endcase
   end
@@ -16104,9 +16307,13 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           if (promoting) begin
             promoted = 1'h1;
           end
@@ -16148,9 +16355,13 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
@@ -16194,13 +16405,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           event__valid = 1'h1;
-      5'h10:
+      5'h11:
           event__valid = 1'h1;
     endcase
   end
@@ -16240,13 +16455,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer0 = { 19'h40000, slot_in, mixed };
-      5'h10:
+      5'h11:
           answer0 = { 25'h0000000, idle, 26'h0000000, hot_count };
     endcase
   end
@@ -16286,13 +16505,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer1 = \$7 ;
-      5'h10:
+      5'h11:
           answer1 = { 25'h0000000, recent, 23'h000000, threshold };
     endcase
   end
@@ -16332,13 +16555,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
             done = 1'h1;
           end
@@ -16346,62 +16573,60 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$28 ;
+    \$90  = \$30 ;
     if (rst) begin
-      \$87  = 4'h0;
+      \$90  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = { under_way[1:0], counting };
+    \$91  = { under_way[2:0], counting };
     if (rst) begin
-      \$88  = 3'h0;
+      \$91  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total;
-    if (under_way[2]) begin
-      \$89  = \$29 [6:0];
+    \$92  = total;
+    if (under_way[3]) begin
+      \$92  = \$31 [6:0];
     end
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$89  = 7'h00;
-          end
+          \$92  = 7'h00;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$89  = 7'h00;
+          if (\$41 ) begin
+            \$92  = 7'h00;
           end
       5'h03:
           /* empty */;
       5'h04:
-          if (\$43 ) begin
-            \$89  = 7'h00;
+          if (\$45 ) begin
+            \$92  = 7'h00;
           end
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            \$89  = 7'h00;
+          if (\$49 ) begin
+            \$92  = 7'h00;
           end
     endcase
     if (rst) begin
-      \$89  = 7'h00;
+      \$92  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$30 [5:0];
+    \$93  = \$32 [5:0];
     if (rst) begin
-      \$90  = 6'h00;
+      \$93  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = 1'h0;
+    \$94  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16435,227 +16660,106 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          /* empty */;
-      5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-          end else begin
-            \$91  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$31 ;
-    if (rst) begin
-      \$92  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$32 [8:0];
-    if (rst) begin
-      \$93  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = level;
-    if (rst) begin
-      \$94  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = wanted;
-    if (rst) begin
-      \$95  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$96  = \$34 ;
-    if (rst) begin
-      \$96  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$97  = clear;
-    if (rst) begin
-      \$97  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$98  = promoting;
-    endcase
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (clears) begin
-      \$99  = 6'h00;
-    end else begin
-      \$99  = \$35 [5:0];
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          if (\$82 ) begin
-            \$99  = \$83 [5:0];
-          end
-    endcase
-    if (rst) begin
-      \$99  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$100  = threshold;
-    if (clears) begin
-      \$100  = 9'h000;
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          \$100  = \$51 ;
-    endcase
-    if (rst) begin
-      \$100  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$101  = running;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$101  = 1'h1;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$94  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = \$33 ;
+    if (rst) begin
+      \$95  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$96  = \$34 [8:0];
+    if (rst) begin
+      \$96  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = level;
+    if (rst) begin
+      \$97  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = wanted;
+    if (rst) begin
+      \$98  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = \$36 ;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = clear;
+    if (rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
       5'h10:
-          if (event__ready) begin
-            \$101  = 1'h0;
+          /* empty */;
+      5'h12:
+          if (shows[2]) begin
+            \$101  = promoting;
           end
     endcase
     if (rst) begin
@@ -16664,39 +16768,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \bit ;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$102  = 3'h7;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          if (\$47 ) begin
-            \$102  = \$49 [2:0];
-          end
-    endcase
-    if (rst) begin
-      \$102  = 3'h0;
+    (* full_case = 32'd1 *)
+    if (clears) begin
+      \$102  = 6'h00;
+    end else begin
+      \$102  = \$37 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$103  = 8'h00;
-          end
+          /* empty */;
       5'h01:
           /* empty */;
       5'h02:
@@ -16708,50 +16788,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            if (\$48 ) begin
-              \$103  = \$2 [7:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$103  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$104  = row_set;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$104  = 3'h0;
-          end
-      5'h01:
-          \$104  = \$36 [2:0];
-      5'h02:
-          if (\$39 ) begin
-            \$104  = 3'h0;
-          end
-      5'h03:
-          \$104  = \$40 [2:0];
-      5'h04:
-          if (\$43 ) begin
-            \$104  = 3'h0;
-          end
-      5'h05:
-          \$104  = \$44 [2:0];
-      5'h06:
-          if (\$47 ) begin
-            \$104  = 3'h0;
-          end
+          /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$104  = \$52 [2:0];
+          /* empty */;
       5'h09:
           /* empty */;
       5'h0a:
-          \$104  = \$65 ;
+          /* empty */;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16759,11 +16804,69 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$104  = \$75 [2:0];
-          end else if (\$73 ) begin
-            \$104  = \$77 ;
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          if (\$85 ) begin
+            \$102  = \$86 [5:0];
+          end
+    endcase
+    if (rst) begin
+      \$102  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = threshold;
+    if (clears) begin
+      \$103  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$103  = \$53 ;
+    endcase
+    if (rst) begin
+      \$103  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          \$104  = 3'h7;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            \$104  = \$51 [2:0];
           end
     endcase
     if (rst) begin
@@ -16772,38 +16875,63 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = left;
+    \$105  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$105  = set_mask;
-          end
+          \$105  = 8'h00;
       5'h01:
-          \$105  = \$37 [2:0];
+          /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$105  = set_mask;
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            if (\$50 ) begin
+              \$105  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$105  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = row_set;
+    casez (fsm_state)
+      5'h00:
+          \$106  = 3'h0;
+      5'h01:
+          \$106  = \$38 [2:0];
+      5'h02:
+          if (\$41 ) begin
+            \$106  = 3'h0;
           end
       5'h03:
-          \$105  = \$41 [2:0];
+          \$106  = \$42 [2:0];
       5'h04:
-          if (\$43 ) begin
-            \$105  = set_mask;
+          if (\$45 ) begin
+            \$106  = 3'h0;
           end
       5'h05:
-          \$105  = \$45 [2:0];
+          \$106  = \$46 [2:0];
       5'h06:
-          if (\$47 ) begin
-            \$105  = set_mask;
+          if (\$49 ) begin
+            \$106  = 3'h0;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$105  = \$53 [2:0];
+          \$106  = \$54 [2:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$105  = set_mask;
+          \$106  = \$67 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -16811,146 +16939,242 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$105  = \$76 [2:0];
-          end else if (\$73 ) begin
-            \$105  = set_mask;
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$106  = \$77 [2:0];
+          end else if (\$75 ) begin
+            \$106  = \$79 ;
           end
     endcase
     if (rst) begin
-      \$105  = 3'h0;
+      \$106  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = fsm_state;
+    \$107  = left;
+    casez (fsm_state)
+      5'h00:
+          \$107  = set_mask;
+      5'h01:
+          \$107  = \$39 [2:0];
+      5'h02:
+          if (\$41 ) begin
+            \$107  = set_mask;
+          end
+      5'h03:
+          \$107  = \$43 [2:0];
+      5'h04:
+          if (\$45 ) begin
+            \$107  = set_mask;
+          end
+      5'h05:
+          \$107  = \$47 [2:0];
+      5'h06:
+          if (\$49 ) begin
+            \$107  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$107  = \$55 [2:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$107  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$107  = \$78 [2:0];
+          end else if (\$75 ) begin
+            \$107  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$107  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$106  = 5'h01;
+            \$108  = 1'h1;
           end
       5'h01:
-          if (\$38 ) begin
-            \$106  = 5'h02;
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
+          if (event__ready) begin
+            \$108  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$109  = 5'h01;
+          end
+      5'h01:
+          if (\$40 ) begin
+            \$109  = 5'h02;
           end
       5'h02:
-          if (\$39 ) begin
-            \$106  = 5'h03;
+          if (\$41 ) begin
+            \$109  = 5'h03;
           end
       5'h03:
-          if (\$42 ) begin
-            \$106  = 5'h04;
+          if (\$44 ) begin
+            \$109  = 5'h04;
           end
       5'h04:
-          if (\$43 ) begin
-            \$106  = 5'h05;
+          if (\$45 ) begin
+            \$109  = 5'h05;
           end
       5'h05:
-          if (\$46 ) begin
-            \$106  = 5'h06;
+          if (\$48 ) begin
+            \$109  = 5'h06;
           end
       5'h06:
-          if (\$47 ) begin
-            \$106  = 5'h05;
-            if (\$50 ) begin
-              \$106  = 5'h07;
+          if (\$49 ) begin
+            \$109  = 5'h05;
+            if (\$52 ) begin
+              \$109  = 5'h07;
             end
           end
       5'h07:
-          \$106  = 5'h08;
+          \$109  = 5'h08;
       5'h08:
-          if (\$54 ) begin
-            \$106  = 5'h09;
+          if (\$56 ) begin
+            \$109  = 5'h09;
           end
       5'h09:
-          if (\$57 ) begin
-            \$106  = 5'h0a;
+          if (\$59 ) begin
+            \$109  = 5'h0a;
           end
       5'h0a:
-          \$106  = 5'h0b;
+          \$109  = 5'h0b;
       5'h0b:
-          \$106  = 5'h0c;
+          \$109  = 5'h0c;
       5'h0c:
-          \$106  = 5'h0d;
+          \$109  = 5'h0d;
       5'h0d:
-          \$106  = 5'h0e;
+          \$109  = 5'h0e;
       5'h0e:
-          (* full_case = 32'd1 *)
-          if (\$69 ) begin
-            \$106  = 5'h0f;
-          end else if (\$72 ) begin
-            \$106  = 5'h0b;
-          end else if (\$73 ) begin
-            \$106  = 5'h0b;
-          end else begin
-            \$106  = 5'h10;
-          end
+          \$109  = 5'h0f;
       5'h0f:
-          \$106  = 5'h11;
-      5'h11:
-          \$106  = 5'h12;
-      5'h12:
           (* full_case = 32'd1 *)
-          if (promoting) begin
-            \$106  = 5'h13;
+          if (\$71 ) begin
+            \$109  = 5'h10;
+          end else if (\$74 ) begin
+            \$109  = 5'h0b;
+          end else if (\$75 ) begin
+            \$109  = 5'h0b;
           end else begin
-            \$106  = 5'h0d;
-          end
-      5'h13:
-          if (event__ready) begin
-            \$106  = 5'h0d;
+            \$109  = 5'h11;
           end
       5'h10:
+          \$109  = 5'h12;
+      5'h12:
+          if (shows[2]) begin
+            \$109  = 5'h13;
+          end
+      5'h13:
+          \$109  = 5'h14;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$109  = 5'h15;
+          end else begin
+            \$109  = 5'h0d;
+          end
+      5'h15:
           if (event__ready) begin
-            \$106  = 5'h00;
+            \$109  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$109  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$106  = 5'h00;
+      \$109  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = idle;
+    \$110  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$107  = total;
+          if (\$41 ) begin
+            \$110  = total;
           end
     endcase
     if (rst) begin
-      \$107  = 7'h00;
+      \$110  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = recent;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          if (\$43 ) begin
-            \$108  = total;
-          end
-    endcase
-    if (rst) begin
-      \$108  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$109  = limit;
+    \$111  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -16961,25 +17185,17 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h03:
           /* empty */;
       5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          \$109  = \$56 [3:0];
+          if (\$45 ) begin
+            \$111  = total;
+          end
     endcase
     if (rst) begin
-      \$109  = 4'h0;
+      \$111  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = to_promote;
+    \$112  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17000,11 +17216,40 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h08:
           /* empty */;
       5'h09:
-          if (\$57 ) begin
-            \$110  = \$59 [3:0];
+          \$112  = \$58 [3:0];
+    endcase
+    if (rst) begin
+      \$112  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$59 ) begin
+            \$113  = \$61 [3:0];
           end
       5'h0a:
-          \$110  = \$64 [3:0];
+          \$113  = \$66 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17015,23 +17260,27 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$110  = \$84 [3:0];
+            \$113  = \$87 [3:0];
           end else begin
-            \$110  = \$86 [3:0];
+            \$113  = \$89 [3:0];
           end
     endcase
     if (rst) begin
-      \$110  = 4'h0;
+      \$113  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = to_demote;
+    \$114  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17054,7 +17303,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$111  = \$62 [3:0];
+          \$114  = \$64 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17065,22 +17314,26 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$111  = \$85 [3:0];
+            \$114  = \$88 [3:0];
           end
     endcase
     if (rst) begin
-      \$111  = 4'h0;
+      \$114  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = promoting;
+    \$115  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17103,7 +17356,7 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h09:
           /* empty */;
       5'h0a:
-          \$112  = 1'h0;
+          \$115  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -17111,58 +17364,21 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-          end else if (\$73 ) begin
-            \$112  = 1'h1;
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+          end else if (\$75 ) begin
+            \$115  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$112  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = bank;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          \$113  = \$66 ;
-    endcase
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = row_way;
+    \$116  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17195,56 +17411,15 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
       5'h0e:
           /* empty */;
       5'h0f:
-          \$114  = \$78 ;
+          \$116  = \$68 ;
     endcase
     if (rst) begin
-      \$114  = 2'h0;
+      \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = mixed;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$115  = { \$79 , bank };
-    endcase
-    if (rst) begin
-      \$115  = 40'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$116  = slot_in;
+    \$117  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17278,16 +17453,16 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$116  = \$80 [4:0];
+      5'h10:
+          \$117  = \$80 ;
     endcase
     if (rst) begin
-      \$116  = 5'h00;
+      \$117  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = old_key;
+    \$118  = shows;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17321,16 +17496,18 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$117  = r_data[44:5];
+      5'h10:
+          \$118  = 3'h1;
+      5'h12:
+          \$118  = \$81 [2:0];
     endcase
     if (rst) begin
-      \$117  = 40'h0000000000;
+      \$118  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = old_valid;
+    \$119  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -17364,17 +17541,164 @@ module hotline_tiny_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, 
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$118  = r_rdy;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$119  = { \$82 , bank };
     endcase
     if (rst) begin
-      \$118  = 1'h0;
+      \$119  = 40'h0000000000;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$120  = \$83 [4:0];
+    endcase
+    if (rst) begin
+      \$120  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = old_key;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$121  = r_data[44:5];
+    endcase
+    if (rst) begin
+      \$121  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$122  = r_rdy;
+    endcase
+    if (rst) begin
+      \$122  = 1'h0;
+    end
+  end
+  assign tag_in = mixed[39:1];
   always @* begin
     if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
   end
+  assign \$81  = { shows, 1'h0 };
 endmodule
 
 module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, w_port__data_44_5, r_rdy, clk);
@@ -17540,7 +17864,7 @@ module hotline_tiny_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, 
   end
 endmodule
 
-module hotline_tiny_state_slice(clk, rst, input__ready, input__payload, input__valid, output__valid, output__payload, output__ready);
+module hotline_tiny_state_slice(clk, rst, input__ready, input__payload, input__valid, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -17553,170 +17877,84 @@ module hotline_tiny_state_slice(clk, rst, input__ready, input__payload, input__v
   wire [256:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [256:0] output__payload;
   reg [256:0] output__payload = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [256:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [256:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [256:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [256:0] \$9 ;
   wire free;
   reg [256:0] skid = 257'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_unpacked_slice(rst, output__ready, input__ready, input__valid, input__payload, output__valid, output__payload, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input output__ready;
-  wire output__ready;
-  output input__ready;
-  wire input__ready;
-  input input__valid;
-  wire input__valid;
-  input [89:0] input__payload;
-  wire [89:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
-  output [89:0] output__payload;
-  reg [89:0] output__payload = 90'h00000000000000000000000;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$2 ;
-  wire \$3 ;
-  reg [89:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [89:0] \$7 ;
-  wire free;
-  reg [89:0] skid = 90'h00000000000000000000000;
-  reg skid_valid = 1'h0;
-  assign free = output__ready | \$1 ;
-  assign \$2  = ~ skid_valid;
-  assign \$3  = input__valid | skid_valid;
-  always @(posedge clk)
-    skid <= \$4 ;
-  always @(posedge clk)
-    output__valid <= \$5 ;
-  always @(posedge clk)
-    skid_valid <= \$6 ;
-  always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = skid;
-    if (\$2 ) begin
-      \$4  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
-    if (free) begin
-      (* full_case = 32'd1 *)
-      if (skid_valid) begin
-        \$7  = skid;
-      end else begin
-        \$7  = input__payload;
-      end
-    end
-    if (rst) begin
-      \$7  = 90'h00000000000000000000000;
-    end
-  end
-endmodule
-
-module hotline_tiny_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_tiny_unpacker(rst, input__ready, started, output__ready, phase, hold, input__payload, input__valid, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -17731,10 +17969,10 @@ module hotline_tiny_unpacker(rst, input__ready, started, output__ready, phase, h
   wire [1:0] phase;
   input hold;
   wire hold;
-  input input__valid;
-  wire input__valid;
   input [144:0] input__payload;
   wire [144:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] newest_phase;
   reg [1:0] newest_phase = 2'h0;
   output output__valid;
@@ -18750,7 +18988,7 @@ module hotline_tiny_unpacker(rst, input__ready, started, output__ready, phase, h
 endmodule
 
 module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
-, weights__15, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
+, weights__15, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, \input__payload$22 , \input__valid$65 , clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -18825,18 +19063,18 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   reg [1:0] rank_is__1 = 2'h0;
   output over;
   wire over;
-  input input__valid;
-  wire input__valid;
-  input [211:0] input__payload;
-  wire [211:0] input__payload;
+  input [211:0] \input__payload$22 ;
+  wire [211:0] \input__payload$22 ;
+  input \input__valid$65 ;
+  wire \input__valid$65 ;
   input clk;
   wire clk;
   wire \$1 ;
-  wire [5:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire [5:0] \$12 ;
   wire \$13 ;
-  wire \$14 ;
+  wire [5:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -18860,25 +19098,24 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
-  wire \$36 ;
+  reg \$36 ;
   reg \$37 ;
-  reg \$38 ;
-  reg [211:0] \$39 ;
+  reg [211:0] \$38 ;
+  reg [3:0] \$39 ;
   wire \$4 ;
   reg [3:0] \$40 ;
-  reg [3:0] \$41 ;
-  reg \$42 ;
-  reg [38:0] \$43 ;
-  reg [7:0] \$44 ;
-  reg [1:0] \$45 ;
-  reg [38:0] \$46 ;
-  reg [7:0] \$47 ;
+  reg \$41 ;
+  reg [38:0] \$42 ;
+  reg [7:0] \$43 ;
+  reg [1:0] \$44 ;
+  reg [38:0] \$45 ;
+  reg [7:0] \$46 ;
+  reg [1:0] \$47 ;
   reg [1:0] \$48 ;
   reg [1:0] \$49 ;
   wire \$5 ;
   reg [1:0] \$50 ;
-  reg [1:0] \$51 ;
-  wire [39:0] \$52 ;
+  wire [39:0] \$51 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -18886,6 +19123,7 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   reg [211:0] counted = 212'h00000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
   wire \end ;
+  wire free;
   wire [1:0] front__0;
   wire [1:0] front__1;
   wire [1:0] fronted;
@@ -18893,73 +19131,78 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   wire gains_busy;
   wire go;
   reg held = 1'h0;
+  wire [47:0] input__payload;
+  wire input__valid;
   wire learns;
   wire move;
   reg [3:0] others0 = 4'h0;
   reg [3:0] others1 = 4'h0;
+  wire [47:0] output__payload;
+  wire output__valid;
   wire stop;
   wire valid;
   reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    waits <= \$37 ;
+    waits <= \$36 ;
   always @(posedge clk)
-    counted_valid <= \$38 ;
+    counted_valid <= \$37 ;
   always @(posedge clk)
-    counted <= \$39 ;
+    counted <= \$38 ;
   always @(posedge clk)
-    others0 <= \$40 ;
+    others0 <= \$39 ;
   always @(posedge clk)
-    others1 <= \$41 ;
+    others1 <= \$40 ;
   always @(posedge clk)
-    held <= \$42 ;
+    held <= \$41 ;
   always @(posedge clk)
-    tags__0 <= \$43 ;
+    tags__0 <= \$42 ;
   always @(posedge clk)
-    lane_weights__0 <= \$44 ;
+    lane_weights__0 <= \$43 ;
   always @(posedge clk)
-    hot <= \$45 ;
+    hot <= \$44 ;
   always @(posedge clk)
-    tags__1 <= \$46 ;
+    tags__1 <= \$45 ;
   always @(posedge clk)
-    lane_weights__1 <= \$47 ;
+    lane_weights__1 <= \$46 ;
   always @(posedge clk)
-    to_bank__0 <= \$48 ;
+    to_bank__0 <= \$47 ;
   always @(posedge clk)
-    to_bank__1 <= \$49 ;
+    to_bank__1 <= \$48 ;
   always @(posedge clk)
-    rank_is__0 <= \$50 ;
+    rank_is__0 <= \$49 ;
   always @(posedge clk)
-    rank_is__1 <= \$51 ;
+    rank_is__1 <= \$50 ;
   assign \$1  = & room;
   assign fire = waits & \$1 ;
   assign \$2  = ~ waits;
   assign load = \$2  | fire;
   assign \$3  = ~ held;
-  assign \$4  = \$3  | load;
-  assign \$5  = ~ stop;
-  assign move = \$4  & \$5 ;
-  assign \$6  = ~ counted_valid;
-  assign input__ready = \$6  | move;
-  assign \$7  = counted_valid | held;
-  assign \$8  = \$7  | waits;
-  assign busy = \$8  | gains_busy;
-  assign \$9  = ~ input__payload[42];
-  assign \$10  = input__payload[47:43] - \$9 ;
-  assign \$11  = ~ input__payload[136];
-  assign \$12  = input__payload[141:137] - \$11 ;
+  assign free = \$3  | load;
+  assign \$4  = ~ stop;
+  assign \$5  = free & \$4 ;
+  assign \$6  = ~ output__valid;
+  assign move = \$5  & \$6 ;
+  assign \$7  = ~ counted_valid;
+  assign input__ready = \$7  | move;
+  assign input__valid = | gain;
+  assign \$8  = counted_valid | held;
+  assign \$9  = \$8  | waits;
+  assign \$10  = \$9  | gains_busy;
+  assign busy = \$10  | output__valid;
+  assign \$11  = ~ \input__payload$22 [42];
+  assign \$12  = \input__payload$22 [47:43] - \$11 ;
+  assign \$13  = ~ \input__payload$22 [136];
+  assign \$14  = \input__payload$22 [141:137] - \$13 ;
   assign learns = counted_valid & counted[210];
   assign valid = learns & move;
-  assign \$13  = counted_valid & counted[211];
-  assign \end  = \$13  & move;
-  assign \$14  = ~ held;
-  assign \$15  = \$14  | load;
-  assign go = stop & \$15 ;
-  assign \$16  = input__payload[210] | input__payload[211];
-  assign \$17  = input__valid & \$16 ;
-  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$15  = counted_valid & counted[211];
+  assign \end  = \$15  & move;
+  assign \$16  = \input__payload$22 [210] | \input__payload$22 [211];
+  assign \$17  = \input__valid$65  & \$16 ;
+  assign \$18  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$19  = \$14 [4] ? 4'hf : \$14 [3:0];
   assign \$20  = counted[91] ? 5'h00 : weight0;
   assign \$21  = counted[185] ? 5'h00 : weight1;
   assign \$22  = ! counted[50];
@@ -18970,10 +19213,9 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   assign \$29  = counted[143] & \$28 ;
   assign \$30  = ! counted[51];
   assign \$31  = ! counted[145];
-  assign \$34  = | gain;
-  assign \$35  = ! \$52 [0];
+  assign \$34  = ! output__payload[8];
   hotline_tiny_updates_gains gains (
-    .\60_39_0 (\$52 ),
+    .\56_39_0 (\$51 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -18993,11 +19235,31 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
     .weights__0(weight0),
     .weights__1(weight1)
   );
+  hotline_tiny_updates_given given (
+    .clk(clk),
+    .input__payload(input__payload),
+    .input__ready(go),
+    .input__valid(input__valid),
+    .output__payload(output__payload),
+    .output__ready(free),
+    .output__valid(output__valid),
+    .rst(rst)
+  );
   always @* begin
     if (starts_blocks) begin end
-    \$37  = waits;
+    \$36  = waits;
     if (load) begin
-      \$37  = held;
+      \$36  = held;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$37  = counted_valid;
+    if (input__ready) begin
+      \$37  = \$17 ;
     end
     if (rst) begin
       \$37  = 1'h0;
@@ -19005,26 +19267,26 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = counted_valid;
+    \$38  = counted;
     if (input__ready) begin
-      \$38  = \$17 ;
+      \$38  = \input__payload$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$39  = others0;
+    if (input__ready) begin
+      \$39  = \$18 ;
     end
     if (rst) begin
-      \$38  = 1'h0;
+      \$39  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = counted;
+    \$40  = others1;
     if (input__ready) begin
-      \$39  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = others0;
-    if (input__ready) begin
-      \$40  = \$18 ;
+      \$40  = \$19 ;
     end
     if (rst) begin
       \$40  = 4'h0;
@@ -19032,89 +19294,91 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = others1;
-    if (input__ready) begin
-      \$41  = \$19 ;
+    \$41  = held;
+    if (move) begin
+      \$41  = learns;
+    end else if (free) begin
+      \$41  = output__valid;
     end
     if (rst) begin
-      \$41  = 4'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = held;
+    \$42  = tags__0;
     if (move) begin
-      \$42  = learns;
-    end else if (go) begin
-      \$42  = \$34 ;
+      \$42  = counted[90:52];
+    end else if (free) begin
+      \$42  = output__payload[47:9];
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$42  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = tags__0;
+    \$43  = lane_weights__0;
     if (move) begin
-      \$43  = counted[90:52];
-    end else if (go) begin
-      \$43  = \$52 [39:1];
+      \$43  = { 3'h0, \$20  };
+    end else if (free) begin
+      \$43  = output__payload[7:0];
     end
     if (rst) begin
-      \$43  = 39'h0000000000;
+      \$43  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__0;
+    \$44  = hot;
     if (move) begin
-      \$44  = { 3'h0, \$20  };
-    end else if (go) begin
-      \$44  = gain;
+      \$44 [0] = counted[42];
+      \$44 [1] = counted[136];
+    end else if (free) begin
+      \$44 [0] = 1'h1;
     end
     if (rst) begin
-      \$44  = 8'h00;
+      \$44  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = hot;
+    \$45  = tags__1;
     if (move) begin
-      \$45 [0] = counted[42];
-      \$45 [1] = counted[136];
-    end else if (go) begin
-      \$45 [0] = 1'h1;
+      \$45  = counted[184:146];
     end
     if (rst) begin
-      \$45  = 2'h0;
+      \$45  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = tags__1;
+    \$46  = lane_weights__1;
     if (move) begin
-      \$46  = counted[184:146];
+      \$46  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$46  = 39'h0000000000;
+      \$46  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = lane_weights__1;
+    \$47  = to_bank__0;
     if (move) begin
-      \$47  = { 3'h0, \$21  };
+      \$47  = { \$25 , \$23  };
+    end else if (free) begin
+      \$47  = { 1'h0, \$34  };
     end
     if (rst) begin
-      \$47  = 8'h00;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = to_bank__0;
+    \$48  = to_bank__1;
     if (move) begin
-      \$48  = { \$25 , \$23  };
-    end else if (go) begin
+      \$48  = { \$29 , \$27  };
+    end else if (free) begin
       \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
@@ -19123,11 +19387,11 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = to_bank__1;
+    \$49  = rank_is__0;
     if (move) begin
-      \$49  = { \$29 , \$27  };
-    end else if (go) begin
-      \$49  = { 1'h0, \$36  };
+      \$49  = { \$31 , \$30  };
+    end else if (free) begin
+      \$49  = 2'h1;
     end
     if (rst) begin
       \$49  = 2'h0;
@@ -19135,26 +19399,14 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$50  = rank_is__0;
+    \$50  = rank_is__1;
     if (move) begin
-      \$50  = { \$31 , \$30  };
-    end else if (go) begin
-      \$50  = 2'h1;
+      \$50  = { \$33 , \$32  };
+    end else if (free) begin
+      \$50  = 2'h0;
     end
     if (rst) begin
       \$50  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = rank_is__1;
-    if (move) begin
-      \$51  = { \$33 , \$32  };
-    end else if (go) begin
-      \$51  = 2'h0;
-    end
-    if (rst) begin
-      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -19237,14 +19489,17 @@ module hotline_tiny_updates(rst, fire, load, input__ready, busy, room, weights__
   assign front__1 = counted[187:186];
   assign fronted[1] = counted[185];
   assign fronted[0] = counted[91];
+  assign input__payload[47:9] = \$51 [39:1];
+  assign input__payload[8] = \$51 [0];
+  assign input__payload[7:0] = gain;
   assign \$26  = counted[50];
   assign \$28  = counted[144];
   assign \$32  = counted[51];
   assign \$33  = counted[145];
-  assign \$36  = \$52 [0];
+  assign \$35  = output__payload[8];
 endmodule
 
-module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \60_39_0 , busy, keys__0, keys__1, keys__2, keys__3, fronted, front__0, front__1, stop, over, clk);
+module hotline_tiny_updates_gains(rst, valid, \end , weights__0, weights__1, gain, \56_39_0 , busy, go, keys__0, keys__1, keys__2, keys__3, fronted, front__0, front__1, stop, over, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -19253,18 +19508,18 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire valid;
   input \end ;
   wire \end ;
-  input go;
-  wire go;
   input [4:0] weights__0;
   wire [4:0] weights__0;
   input [4:0] weights__1;
   wire [4:0] weights__1;
   output [7:0] gain;
   wire [7:0] gain;
-  output [39:0] \60_39_0 ;
-  wire [39:0] \60_39_0 ;
+  output [39:0] \56_39_0 ;
+  wire [39:0] \56_39_0 ;
   output busy;
   wire busy;
+  input go;
+  wire go;
   input [39:0] keys__0;
   wire [39:0] keys__0;
   input [39:0] keys__1;
@@ -19287,73 +19542,73 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   wire clk;
   wire \$1 ;
   wire [6:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire \$12 ;
-  wire [8:0] \$13 ;
+  wire \$11 ;
+  wire [8:0] \$12 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire [4:0] \$17 ;
+  wire [5:0] \$18 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
-  wire [4:0] \$20 ;
-  wire [5:0] \$21 ;
-  wire [4:0] \$22 ;
-  wire [6:0] \$23 ;
-  wire [6:0] \$24 ;
+  wire [6:0] \$20 ;
+  wire [6:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire \$23 ;
+  wire [8:0] \$24 ;
   wire \$25 ;
-  wire [8:0] \$26 ;
+  wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [4:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire [4:0] \$33 ;
-  wire [5:0] \$34 ;
-  wire [4:0] \$35 ;
-  wire [6:0] \$36 ;
-  wire [6:0] \$37 ;
+  wire [5:0] \$30 ;
+  wire [4:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [6:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire \$35 ;
+  wire [8:0] \$36 ;
+  wire \$37 ;
   wire \$38 ;
-  wire [8:0] \$39 ;
+  wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [4:0] \$46 ;
-  wire [5:0] \$47 ;
-  wire [4:0] \$48 ;
-  wire [6:0] \$49 ;
-  wire \$5 ;
-  wire [6:0] \$50 ;
+  wire [4:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [4:0] \$43 ;
+  wire [6:0] \$44 ;
+  wire [6:0] \$45 ;
+  wire [6:0] \$46 ;
+  wire \$47 ;
+  wire [8:0] \$48 ;
+  wire \$49 ;
+  wire [4:0] \$5 ;
+  wire \$50 ;
   wire \$51 ;
-  wire [8:0] \$52 ;
+  wire [2:0] \$52 ;
   wire \$53 ;
   wire \$54 ;
-  wire \$55 ;
-  wire [2:0] \$56 ;
+  reg [7:0] \$55 ;
+  reg [39:0] \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  reg [7:0] \$59 ;
-  wire \$6 ;
-  reg [39:0] \$60 ;
+  wire [6:0] \$58 ;
+  wire [6:0] \$59 ;
+  wire [5:0] \$6 ;
+  wire \$60 ;
   wire \$61 ;
-  wire [6:0] \$62 ;
-  wire [6:0] \$63 ;
+  wire \$62 ;
+  wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  reg [2:0] \$69 ;
+  reg [2:0] \$65 ;
+  reg [4:0] \$66 ;
+  reg [4:0] \$67 ;
+  reg [1:0] \$68 ;
+  reg [5:0] \$69 ;
   wire [4:0] \$7 ;
-  reg [4:0] \$70 ;
-  reg [4:0] \$71 ;
+  reg [5:0] \$70 ;
+  reg [7:0] \$71 ;
   reg [1:0] \$72 ;
   reg [5:0] \$73 ;
   reg [5:0] \$74 ;
@@ -19362,18 +19617,14 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   reg [5:0] \$77 ;
   reg [5:0] \$78 ;
   reg [7:0] \$79 ;
-  wire [5:0] \$8 ;
+  wire [6:0] \$8 ;
   reg [1:0] \$80 ;
   reg [5:0] \$81 ;
   reg [5:0] \$82 ;
   reg [7:0] \$83 ;
-  reg [1:0] \$84 ;
-  reg [5:0] \$85 ;
-  reg [5:0] \$86 ;
-  reg [7:0] \$87 ;
-  reg \$88 ;
-  reg [1:0] \$89 ;
-  wire [4:0] \$9 ;
+  reg \$84 ;
+  reg [1:0] \$85 ;
+  wire [6:0] \$9 ;
   reg [1:0] at = 2'h0;
   reg [7:0] gain0 = 8'h00;
   reg [7:0] gain1 = 8'h00;
@@ -19399,133 +19650,129 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   reg [2:0] under_way = 3'h0;
   reg [4:0] weight0 = 5'h00;
   reg [4:0] weight1 = 5'h00;
-  assign \$11  = 1'h0 + part0_0;
-  assign \$12  = sum0 > 8'hff;
-  assign \$13  = \$12  ? 9'h0ff : sum0;
-  assign \$14  = valid & fronted[0];
-  assign \$15  = front__0 == 1'h1;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = valid & fronted[1];
-  assign \$18  = front__1 == 1'h1;
-  assign \$19  = \$17  & \$18 ;
-  assign \$20  = mine1[0] ? weight0 : 5'h00;
-  assign \$21  = 1'h0 + \$20 ;
-  assign \$22  = mine1[1] ? weight1 : 5'h00;
-  assign \$23  = \$21  + \$22 ;
-  assign \$24  = 1'h0 + part1_0;
-  assign \$25  = sum1 > 8'hff;
-  assign \$26  = \$25  ? 9'h0ff : sum1;
-  assign \$27  = valid & fronted[0];
-  assign \$28  = front__0 == 2'h2;
-  assign \$29  = \$27  & \$28 ;
-  assign \$30  = valid & fronted[1];
-  assign \$31  = front__1 == 2'h2;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = mine2[0] ? weight0 : 5'h00;
-  assign \$34  = 1'h0 + \$33 ;
-  assign \$35  = mine2[1] ? weight1 : 5'h00;
-  assign \$36  = \$34  + \$35 ;
-  assign \$37  = 1'h0 + part2_0;
-  assign \$38  = sum2 > 8'hff;
-  assign \$39  = \$38  ? 9'h0ff : sum2;
-  assign \$40  = valid & fronted[0];
-  assign \$41  = front__0 == 2'h3;
-  assign \$42  = \$40  & \$41 ;
-  assign \$43  = valid & fronted[1];
-  assign \$44  = front__1 == 2'h3;
-  assign \$45  = \$43  & \$44 ;
-  assign \$46  = mine3[0] ? weight0 : 5'h00;
-  assign \$47  = 1'h0 + \$46 ;
-  assign \$48  = mine3[1] ? weight1 : 5'h00;
-  assign \$49  = \$47  + \$48 ;
-  assign \$50  = 1'h0 + part3_0;
-  assign \$51  = sum3 > 8'hff;
-  assign \$52  = \$51  ? 9'h0ff : sum3;
-  assign \$53  = ~ valid;
-  assign \$54  = \end  & \$53 ;
-  assign \$55  = ready & go;
-  assign \$56  = at + 1'h1;
-  assign \$57  = at == 2'h3;
+  assign \$15  = front__1 == 1'h1;
+  assign \$16  = fronted[1] & \$15 ;
+  assign \$17  = mine1[0] ? weight0 : 5'h00;
+  assign \$18  = 1'h0 + \$17 ;
+  assign \$19  = mine1[1] ? weight1 : 5'h00;
+  assign \$20  = \$18  + \$19 ;
+  assign \$21  = 1'h0 + part1_0;
+  assign \$22  = under_way[1] ? \$21  : 7'h00;
+  assign \$23  = sum1 > 8'hff;
+  assign \$24  = \$23  ? 9'h0ff : sum1;
+  assign \$25  = front__0 == 2'h2;
+  assign \$26  = fronted[0] & \$25 ;
+  assign \$27  = front__1 == 2'h2;
+  assign \$28  = fronted[1] & \$27 ;
+  assign \$29  = mine2[0] ? weight0 : 5'h00;
+  assign \$30  = 1'h0 + \$29 ;
+  assign \$31  = mine2[1] ? weight1 : 5'h00;
+  assign \$32  = \$30  + \$31 ;
+  assign \$33  = 1'h0 + part2_0;
+  assign \$34  = under_way[1] ? \$33  : 7'h00;
+  assign \$35  = sum2 > 8'hff;
+  assign \$36  = \$35  ? 9'h0ff : sum2;
+  assign \$37  = front__0 == 2'h3;
+  assign \$38  = fronted[0] & \$37 ;
+  assign \$39  = front__1 == 2'h3;
+  assign \$40  = fronted[1] & \$39 ;
+  assign \$41  = mine3[0] ? weight0 : 5'h00;
+  assign \$42  = 1'h0 + \$41 ;
+  assign \$43  = mine3[1] ? weight1 : 5'h00;
+  assign \$44  = \$42  + \$43 ;
+  assign \$45  = 1'h0 + part3_0;
+  assign \$46  = under_way[1] ? \$45  : 7'h00;
+  assign \$47  = sum3 > 8'hff;
+  assign \$48  = \$47  ? 9'h0ff : sum3;
+  assign \$49  = ~ valid;
+  assign \$50  = \end  & \$49 ;
+  assign \$51  = ready & go;
+  assign \$52  = at + 1'h1;
+  assign \$53  = at == 2'h3;
   assign sum0 = gain0 + total0;
   assign sum1 = gain1 + total1;
   assign sum2 = gain2 + total2;
   assign sum3 = gain3 + total3;
-  assign \$58  = ! under_way;
-  assign ready = stop & \$58 ;
-  assign gain = ready ? \$59  : 8'h00;
-  assign \$61  = ready & go;
-  assign \$62  = 1'h1 << at;
-  assign \$63  = \$61  ? \$62  : 7'h00;
-  assign \$64  = | under_way;
-  assign busy = stop | \$64 ;
-  assign \$65  = ~ valid;
-  assign \$66  = \end  & \$65 ;
-  assign \$67  = ready & go;
-  assign \$68  = at == 2'h3;
+  assign \$54  = ! under_way;
+  assign ready = stop & \$54 ;
+  assign gain = ready ? \$55  : 8'h00;
+  assign \$57  = ready & go;
+  assign \$58  = 1'h1 << at;
+  assign \$59  = \$57  ? \$58  : 7'h00;
+  assign \$60  = | under_way;
+  assign busy = stop | \$60 ;
+  assign \$61  = ~ valid;
+  assign \$62  = \end  & \$61 ;
+  assign \$63  = ready & go;
+  assign \$64  = at == 2'h3;
   always @(posedge clk)
-    under_way <= \$69 ;
+    under_way <= \$65 ;
   always @(posedge clk)
-    weight0 <= \$70 ;
+    weight0 <= \$66 ;
   always @(posedge clk)
-    weight1 <= \$71 ;
+    weight1 <= \$67 ;
   always @(posedge clk)
-    mine0 <= \$72 ;
+    mine0 <= \$68 ;
   always @(posedge clk)
-    part0_0 <= \$73 ;
+    part0_0 <= \$69 ;
   always @(posedge clk)
-    total0 <= \$74 ;
+    total0 <= \$70 ;
   always @(posedge clk)
-    gain0 <= \$75 ;
+    gain0 <= \$71 ;
   always @(posedge clk)
-    mine1 <= \$76 ;
+    mine1 <= \$72 ;
   always @(posedge clk)
-    part1_0 <= \$77 ;
+    part1_0 <= \$73 ;
   always @(posedge clk)
-    total1 <= \$78 ;
+    total1 <= \$74 ;
   always @(posedge clk)
-    gain1 <= \$79 ;
+    gain1 <= \$75 ;
   always @(posedge clk)
-    mine2 <= \$80 ;
+    mine2 <= \$76 ;
   always @(posedge clk)
-    part2_0 <= \$81 ;
+    part2_0 <= \$77 ;
   always @(posedge clk)
-    total2 <= \$82 ;
+    total2 <= \$78 ;
   always @(posedge clk)
-    gain2 <= \$83 ;
+    gain2 <= \$79 ;
   always @(posedge clk)
-    mine3 <= \$84 ;
+    mine3 <= \$80 ;
   always @(posedge clk)
-    part3_0 <= \$85 ;
+    part3_0 <= \$81 ;
   always @(posedge clk)
-    total3 <= \$86 ;
+    total3 <= \$82 ;
   always @(posedge clk)
-    gain3 <= \$87 ;
+    gain3 <= \$83 ;
   always @(posedge clk)
-    stop <= \$88 ;
+    stop <= \$84 ;
   always @(posedge clk)
-    at <= \$89 ;
-  assign \$1  = valid & fronted[0];
-  assign \$2  = ! front__0;
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = valid & fronted[1];
-  assign \$5  = ! front__1;
-  assign \$6  = \$4  & \$5 ;
-  assign \$7  = mine0[0] ? weight0 : 5'h00;
-  assign \$8  = 1'h0 + \$7 ;
-  assign \$9  = mine0[1] ? weight1 : 5'h00;
-  assign \$10  = \$8  + \$9 ;
+    at <= \$85 ;
+  assign \$1  = ! front__0;
+  assign \$2  = fronted[0] & \$1 ;
+  assign \$3  = ! front__1;
+  assign \$4  = fronted[1] & \$3 ;
+  assign \$5  = mine0[0] ? weight0 : 5'h00;
+  assign \$6  = 1'h0 + \$5 ;
+  assign \$7  = mine0[1] ? weight1 : 5'h00;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = 1'h0 + part0_0;
+  assign \$10  = under_way[1] ? \$9  : 7'h00;
+  assign \$11  = sum0 > 8'hff;
+  assign \$12  = \$11  ? 9'h0ff : sum0;
+  assign \$13  = front__0 == 1'h1;
+  assign \$14  = fronted[0] & \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     casez (at)
       2'h0:
-          \$59  = gain0;
+          \$55  = gain0;
       2'h1:
-          \$59  = gain1;
+          \$55  = gain1;
       2'h2:
-          \$59  = gain2;
+          \$55  = gain2;
       2'h3:
-          \$59  = gain3;
+          \$55  = gain3;
     endcase
   end
   always @* begin
@@ -19533,61 +19780,92 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
     (* full_case = 32'd1 *)
     casez (at)
       2'h0:
-          \$60  = keys__0;
+          \$56  = keys__0;
       2'h1:
-          \$60  = keys__1;
+          \$56  = keys__1;
       2'h2:
-          \$60  = keys__2;
+          \$56  = keys__2;
       2'h3:
-          \$60  = keys__3;
+          \$56  = keys__3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = { under_way[1:0], valid };
+    \$65  = { under_way[1:0], valid };
     if (rst) begin
-      \$69  = 3'h0;
+      \$65  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = weights__0;
+    \$66  = weights__0;
     if (rst) begin
-      \$70  = 5'h00;
+      \$66  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = weights__1;
+    \$67  = weights__1;
     if (rst) begin
-      \$71  = 5'h00;
+      \$67  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = { \$6 , \$3  };
+    \$68  = { \$4 , \$2  };
+    if (rst) begin
+      \$68  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$69  = \$8 [5:0];
+    if (rst) begin
+      \$69  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = \$10 [5:0];
+    if (rst) begin
+      \$70  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = \$12 [7:0];
+    if (\$59 [0]) begin
+      \$71  = 8'h00;
+    end
+    if (rst) begin
+      \$71  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = { \$16 , \$14  };
     if (rst) begin
       \$72  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = \$10 [5:0];
+    \$73  = \$20 [5:0];
     if (rst) begin
       \$73  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = \$11 [5:0];
+    \$74  = \$22 [5:0];
     if (rst) begin
       \$74  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = \$13 [7:0];
-    if (\$63 [0]) begin
+    \$75  = \$24 [7:0];
+    if (\$59 [1]) begin
       \$75  = 8'h00;
     end
     if (rst) begin
@@ -19596,29 +19874,29 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = { \$19 , \$16  };
+    \$76  = { \$28 , \$26  };
     if (rst) begin
       \$76  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$23 [5:0];
+    \$77  = \$32 [5:0];
     if (rst) begin
       \$77  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = \$24 [5:0];
+    \$78  = \$34 [5:0];
     if (rst) begin
       \$78  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = \$26 [7:0];
-    if (\$63 [1]) begin
+    \$79  = \$36 [7:0];
+    if (\$59 [2]) begin
       \$79  = 8'h00;
     end
     if (rst) begin
@@ -19627,29 +19905,29 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = { \$32 , \$29  };
+    \$80  = { \$40 , \$38  };
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = \$36 [5:0];
+    \$81  = \$44 [5:0];
     if (rst) begin
       \$81  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = \$37 [5:0];
+    \$82  = \$46 [5:0];
     if (rst) begin
       \$82  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = \$39 [7:0];
-    if (\$63 [2]) begin
+    \$83  = \$48 [7:0];
+    if (\$59 [3]) begin
       \$83  = 8'h00;
     end
     if (rst) begin
@@ -19658,72 +19936,131 @@ module hotline_tiny_updates_gains(rst, valid, \end , go, weights__0, weights__1,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = { \$45 , \$42  };
-    if (rst) begin
-      \$84  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = \$49 [5:0];
-    if (rst) begin
-      \$85  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = \$50 [5:0];
-    if (rst) begin
-      \$86  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = \$52 [7:0];
-    if (\$63 [3]) begin
-      \$87  = 8'h00;
-    end
-    if (rst) begin
-      \$87  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = stop;
-    if (\$54 ) begin
+    \$84  = stop;
+    if (\$50 ) begin
     end else if (\end ) begin
-      \$88  = 1'h1;
+      \$84  = 1'h1;
     end
-    if (\$55 ) begin
-      if (\$57 ) begin
-        \$88  = 1'h0;
+    if (\$51 ) begin
+      if (\$53 ) begin
+        \$84  = 1'h0;
       end
     end
     if (rst) begin
-      \$88  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = at;
-    if (\$55 ) begin
-      \$89  = \$56 [1:0];
+    \$85  = at;
+    if (\$51 ) begin
+      \$85  = \$52 [1:0];
     end
     if (rst) begin
-      \$89  = 2'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     over = 1'h0;
-    if (\$66 ) begin
+    if (\$62 ) begin
       over = 1'h1;
     end
-    if (\$67 ) begin
-      if (\$68 ) begin
+    if (\$63 ) begin
+      if (\$64 ) begin
         over = 1'h1;
       end
     end
   end
-  assign \60_39_0  = \$60 ;
+  assign \56_39_0  = \$56 ;
+endmodule
+
+module hotline_tiny_updates_given(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  input [47:0] input__payload;
+  wire [47:0] input__payload;
+  output [47:0] output__payload;
+  reg [47:0] output__payload = 48'h000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg [47:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [47:0] \$9 ;
+  wire free;
+  reg [47:0] skid = 48'h000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge clk)
+    skid <= \$9 ;
+  always @(posedge clk)
+    output__payload <= \$10 ;
+  always @(posedge clk)
+    output__valid <= \$11 ;
+  always @(posedge clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (rst) begin
+      \$10  = 48'h000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
+    end
+  end
 endmodule

@@ -986,8 +986,6 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire [256:0] \$142 ;
   wire [29:0] \$143 ;
   wire [63:0] \$144 ;
-  wire [29:0] \$145 ;
-  wire [63:0] \$146 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -1281,6 +1279,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   wire [1:0] rid;
   wire room;
   wire row_came;
+  wire [93:0] row_request__payload;
   wire row_request__ready;
   wire row_request__valid;
   wire rows__ready;
@@ -1702,13 +1701,10 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .writing(writing)
   );
   hotline_tiny_rows rows (
-    .\34_29_0 (\$143 ),
-    .\35_63_0 (\$144 ),
-    .\36_29_0 (\$145 ),
-    .\37_63_0 (\$146 ),
+    .\36_29_0 (\$143 ),
+    .\37_63_0 (\$144 ),
     .aligner_input__valid(rows__valid),
     .beyond_table(rows_beyond_table),
-    .came(row_came),
     .clearing(clearing),
     .data__payload(fetch_data__payload),
     .data__valid(list_data__valid),
@@ -1726,7 +1722,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .list_number(list_number),
     .list_request__valid(list_request__valid),
     .request__ready(list_request__ready),
-    .row_request__ready(row_request__ready),
+    .request_slice_output__ready(row_request__ready),
+    .row_came(row_came),
+    .row_request__payload(row_request__payload),
     .row_request__valid(row_request__valid),
     .row_slice_output__payload(streams_rows__payload),
     .row_slice_output__ready(streams_rows__ready),
@@ -1906,10 +1904,8 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
   hotline_tiny_streams streams (
     .\begin (\begin ),
     .channels__0__payload(channels__0__beats__payload),
-    .channels__0__ready(channels__0__ready),
     .channels__0__valid(channels__0__beats__valid),
     .channels__1__payload(channels__1__beats__payload),
-    .channels__1__ready(channels__1__ready),
     .channels__1__valid(channels__1__beats__valid),
     .channels__2__payload(channels__2__beats__payload),
     .channels__2__valid(channels__2__beats__valid),
@@ -1925,7 +1921,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .done(done),
     .finished(finished),
     .flush(flush),
-    .\held$42 (held),
+    .\held$43 (held),
     .input__payload(fetch_data__payload),
     .it(it),
     .joiner_output__payload(\$142 ),
@@ -1937,7 +1933,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .list_last(list_last),
     .list_push(list_push),
     .list_ready(lists__ready),
-    .\listed$41 (listed),
+    .\listed$42 (listed),
     .m_axis_nonpopular__tdata(m_axis_nonpopular__tdata),
     .m_axis_nonpopular__tkeep(m_axis_nonpopular__tkeep),
     .m_axis_nonpopular__tlast(m_axis_nonpopular__tlast),
@@ -1952,8 +1948,9 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .m_axis_state__tlast(m_axis_state__tlast),
     .m_axis_state__tready(m_axis_state__tready),
     .m_axis_state__tvalid(m_axis_state__tvalid),
-    .moved(state_moved),
+    .main_slice_output__ready(channels__0__ready),
     .nonpopular_words(nonpopular_words),
+    .other_slice_output__ready(channels__1__ready),
     .output__payload(\$141 ),
     .output__ready(s_axis_lookup__tready),
     .popular_samples(popular_samples),
@@ -1965,6 +1962,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
     .s_axis_state__tready(s_axis_state__tready),
     .s_axis_state__tvalid(streams_s_axis_state__tvalid),
     .samples(samples),
+    .state_moved(state_moved),
     .verdicts__payload(verdicts__payload),
     .verdicts__ready(verdicts__ready),
     .verdicts__valid(verdicts__valid),
@@ -2387,7 +2385,7 @@ module hotline_tiny_device(bus_rst, s_axil_awaddr, s_axil_awprot, s_axil_awvalid
       request__payload = { 2'h1, \$130 , it[127:64] };
     end
     if (\$45 ) begin
-      request__payload = { \$145 , \$146  };
+      request__payload = row_request__payload;
     end
   end
   always @* begin
@@ -3234,9 +3232,9 @@ module hotline_tiny_key_hash(key, clk, rst, mixed, enable);
 endmodule
 
 module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_1, pass_load, take, awaited, advance, fetch, budget, update, update_rank_is_0, update_rank_is_1, update_tags_0, update_tags_1, update_weights_0, update_weights_1, update_hot_0, update_hot_1, update_load
-, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_hot, row_in_referenced, row_in_age, row_in_counters, row_in_tags, row_way, slot_write, slot_in, level, wanted, load, pick_take, make_hot, working_start
-, working_enable, list_held, list_number, clk, rst, shell_clk, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_hot, row_out_referenced, row_out_age, row_out_counters
-, row_out_tags, slot_out, eligible, any_left, pick_way, pick_tag, working_ready, working_full, count, held_count, list_tag, bank);
+, update_take, age_period, row_access, row_set, row_write, clear, row_in_valid, row_in_referenced, row_in_age, row_in_counters, row_way, entry_write, tag_in, make_hot, slot_in, level, wanted, load, working_start, working_enable, list_held
+, list_number, clk, rst, shell_clk, asked, room, ready, heads, inserted, evicted, update_room, updating, revived, returned, row_out_valid, row_out_referenced, row_out_age, row_out_counters, hot_out, tag_out, slot_out
+, eligible, any_left, pick_way, working_ready, working_full, count, held_count, list_tag, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] scatter;
@@ -3295,20 +3293,20 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire clear;
   input [3:0] row_in_valid;
   wire [3:0] row_in_valid;
-  input [3:0] row_in_hot;
-  wire [3:0] row_in_hot;
   input [3:0] row_in_referenced;
   wire [3:0] row_in_referenced;
   input [7:0] row_in_age;
   wire [7:0] row_in_age;
   input [31:0] row_in_counters;
   wire [31:0] row_in_counters;
-  input [155:0] row_in_tags;
-  wire [155:0] row_in_tags;
   input [1:0] row_way;
   wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
+  input entry_write;
+  wire entry_write;
+  input [38:0] tag_in;
+  wire [38:0] tag_in;
+  input make_hot;
+  wire make_hot;
   input [4:0] slot_in;
   wire [4:0] slot_in;
   input [8:0] level;
@@ -3323,10 +3321,6 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [2:0] wanted;
   input load;
   wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input working_start;
   wire working_start;
   input working_enable;
@@ -3363,16 +3357,16 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire returned;
   output [3:0] row_out_valid;
   wire [3:0] row_out_valid;
-  output [3:0] row_out_hot;
-  wire [3:0] row_out_hot;
   output [3:0] row_out_referenced;
   wire [3:0] row_out_referenced;
   output [7:0] row_out_age;
   wire [7:0] row_out_age;
   output [31:0] row_out_counters;
   wire [31:0] row_out_counters;
-  output [155:0] row_out_tags;
-  wire [155:0] row_out_tags;
+  output [3:0] hot_out;
+  wire [3:0] hot_out;
+  output [38:0] tag_out;
+  wire [38:0] tag_out;
   output [4:0] slot_out;
   wire [4:0] slot_out;
   output [2:0] eligible;
@@ -3381,8 +3375,6 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire any_left;
   output [1:0] pick_way;
   wire [1:0] pick_way;
-  output [38:0] pick_tag;
-  wire [38:0] pick_tag;
   output working_ready;
   wire working_ready;
   output working_full;
@@ -3396,25 +3388,37 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   input bank;
   wire bank;
   wire \$1 ;
-  reg [6:0] \$10 ;
-  reg [1:0] \$11 ;
-  reg [13:0] \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire [47:0] \$15 ;
-  wire [39:0] \$16 ;
-  wire [39:0] \$17 ;
-  wire [39:0] \$18 ;
-  wire [39:0] \$19 ;
+  reg \$10 ;
+  reg \$11 ;
+  reg [1:0] \$12 ;
+  reg \$13 ;
+  reg [38:0] \$14 ;
+  reg \$15 ;
+  reg [4:0] \$16 ;
+  reg [8:0] \$17 ;
+  reg [2:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
-  wire [1:0] \$20 ;
+  reg \$20 ;
+  reg [47:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg [1:0] \$23 ;
+  reg [13:0] \$24 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire [47:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire [1:0] \$32 ;
   wire [7:0] \$4 ;
   wire [8:0] \$5 ;
   wire [7:0] \$6 ;
   wire [8:0] \$7 ;
   reg \$8 ;
-  reg [47:0] \$9 ;
+  reg [2:0] \$9 ;
   wire answer_valid;
   wire enable;
   wire [1:0] freed;
@@ -3436,24 +3440,42 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   wire [1:0] rank_is__1;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [155:0] row_in__tags;
+  (* init = 1'h0 *)
   wire [3:0] row_in__valid;
   wire [4:0] slot;
   wire start;
   wire [38:0] tag;
-  wire tracker_updating;
-  wire update_ready;
-  (* init = 2'h0 *)
-  wire [47:0] updates_head;
-  wire updates_head_valid;
+  reg tracker_clear = 1'h0;
+  reg tracker_entry_write = 2'h0;
+  reg [8:0] tracker_level = 5'h00;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
+  reg tracker_load = 3'h0;
+  reg tracker_make_hot = 39'h0000000000;
+  reg tracker_row_access = 1'h0;
+  reg [2:0] tracker_row_set = 1'h0;
+  reg [1:0] tracker_row_way = 2'h0;
+  reg tracker_row_write = 3'h0;
+  reg [4:0] tracker_slot_write__data = 1'h0;
+  reg [38:0] tracker_tag_in = 1'h0;
+  wire tracker_updating;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  reg [2:0] tracker_wanted = 9'h000;
+  wire update_ready;
+  (* init = 2'h0 *)
+  wire [47:0] updates_head;
+  wire updates_head_valid;
+  (* init = 1'h0 *)
   wire updates_pop;
   wire valid;
   assign \$1  = ~ next_valid;
@@ -3463,20 +3485,44 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign updating = \$3  | tracker_updating;
   assign ready = $signed(margin) >= $signed(1'h0);
   assign freed = fetch ? needed : 2'h0;
-  assign \$4  = $signed(margin) + $signed({ 1'h0, \$20 [0] });
+  assign \$4  = $signed(margin) + $signed({ 1'h0, \$32 [0] });
   assign \$5  = $signed(\$4 ) - $signed({ 1'h0, awaited });
-  assign \$6  = $signed(margin) + $signed({ 1'h0, \$20 [0] });
+  assign \$6  = $signed(margin) + $signed({ 1'h0, \$32 [0] });
   assign \$7  = advance ? \$5  : { \$6 [7], \$6  };
   always @(posedge clk)
-    next_valid <= \$8 ;
+    tracker_row_access <= \$8 ;
   always @(posedge clk)
-    next_update <= \$9 ;
+    tracker_row_set <= \$9 ;
   always @(posedge clk)
-    margin <= \$10 ;
+    tracker_row_write <= \$10 ;
   always @(posedge clk)
-    needed <= \$11 ;
+    tracker_clear <= \$11 ;
   always @(posedge clk)
-    heads <= \$12 ;
+    tracker_row_way <= \$12 ;
+  always @(posedge clk)
+    tracker_entry_write <= \$13 ;
+  always @(posedge clk)
+    tracker_tag_in <= \$14 ;
+  always @(posedge clk)
+    tracker_make_hot <= \$15 ;
+  always @(posedge clk)
+    tracker_slot_write__data <= \$16 ;
+  always @(posedge clk)
+    tracker_level <= \$17 ;
+  always @(posedge clk)
+    tracker_wanted <= \$18 ;
+  always @(posedge clk)
+    tracker_load <= \$19 ;
+  always @(posedge clk)
+    next_valid <= \$20 ;
+  always @(posedge clk)
+    next_update <= \$21 ;
+  always @(posedge clk)
+    margin <= \$22 ;
+  always @(posedge clk)
+    needed <= \$23 ;
+  always @(posedge clk)
+    heads <= \$24 ;
   hotline_tiny_popularity_bank_answers answers (
     ._signature__data_5_0(\output ),
     .clk(clk),
@@ -3484,19 +3530,19 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .heads__1(heads__1),
     .pop(fetch),
     .pop_count(needed),
-    .push_valid_etc(\$20 ),
+    .push_valid_etc(\$32 ),
     .rst(rst)
   );
   hotline_tiny_popularity_bank_lookups lookups (
+    .asked(asked),
     .clk(clk),
-    .\freed$30 (freed),
+    .\freed$32 (freed),
     .head(tag),
     .head_valid(valid),
     .items__0(tags_0),
     .items__1(tags_1),
     .lanes(scatter),
     .load(pass_load),
-    .push_count(asked),
     .push_valid(take),
     .rank_is__0(rank_is_0),
     .rank_is__1(rank_is_1),
@@ -3504,53 +3550,51 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_tiny_popularity_bank_tracker tracker (
-    .\266_0_0 (\$13 ),
-    .\273_0_0 (\$14 ),
-    ._signature__data_39_0(\$16 ),
-    ._signature__data_39_0_(\$17 ),
-    ._signature__data_39_0__(\$18 ),
-    ._signature__data_39_0___(\$19 ),
+    .\259_0_0 (\$25 ),
+    .\266_0_0 (\$26 ),
+    ._signature__data_39_39(\$28 ),
+    ._signature__data_39_39_(\$29 ),
+    ._signature__data_39_39__(\$30 ),
+    ._signature__data_39_39___(\$31 ),
     .age_period(age_period),
     .answer_hit(hit),
     .answer_valid(answer_valid),
     .any_left(any_left),
     .bank(bank),
     .budget(budget),
-    .clear(clear),
+    .clear(tracker_clear),
     .clk(clk),
     .eligible(eligible),
+    .entry_write(tracker_entry_write),
     .evicted(evicted),
     .inserted(inserted),
-    .level(level),
-    .load(load),
-    .make_hot(make_hot),
-    .pick_tag(pick_tag),
-    .pick_take(pick_take),
+    .level(tracker_level),
+    .load(tracker_load),
+    .make_hot(tracker_make_hot),
     .returned(returned),
     .revived(revived),
-    .row_access(row_access),
+    .row_access(tracker_row_access),
     .row_in__age(row_in_age),
     .row_in__counters(row_in_counters),
-    .row_in__hot(row_in_hot),
     .row_in__referenced(row_in_referenced),
-    .row_in__tags(row_in_tags),
     .row_in__valid(row_in_valid),
-    .row_set(row_set),
-    .row_way(row_way),
-    .row_write(row_write),
+    .row_set(tracker_row_set),
+    .row_way(tracker_row_way),
+    .row_write(tracker_row_write),
     .rst(rst),
     .slot(slot),
     .slot_out(slot_out),
-    .slot_write(slot_write),
-    .slot_write__data(slot_in),
-    .state_read__data(\$15 ),
+    .slot_write__data(tracker_slot_write__data),
+    .state_read__data(\$27 ),
     .tag(tag),
+    .tag_in(tracker_tag_in),
+    .tag_out(tag_out),
     .update_ready(update_ready),
     .update_valid(next_valid),
     .update_weight_etc(next_update),
     .updating(tracker_updating),
     .\valid$3 (valid),
-    .wanted(wanted)
+    .wanted(tracker_wanted)
   );
   hotline_tiny_popularity_bank_updates updates (
     .clk(clk),
@@ -3584,7 +3628,7 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .list_number(list_number),
     .list_tag(list_tag),
     .\output (\output ),
-    .placed_1_0(\$20 ),
+    .placed_1_0(\$32 ),
     .ready(working_ready),
     .rst(rst),
     .shell_clk(shell_clk),
@@ -3595,50 +3639,134 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$8  = next_valid;
-    if (updates_pop) begin
-      \$8  = updates_head_valid;
-    end
+    \$8  = row_access;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = next_update;
+    \$9  = row_set;
+    if (rst) begin
+      \$9  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = row_write;
+    if (rst) begin
+      \$10  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = clear;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = row_way;
+    if (rst) begin
+      \$12  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$13  = entry_write;
+    if (rst) begin
+      \$13  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$14  = tag_in;
+    if (rst) begin
+      \$14  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$15  = make_hot;
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$16  = slot_in;
+    if (rst) begin
+      \$16  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = level;
+    if (rst) begin
+      \$17  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = wanted;
+    if (rst) begin
+      \$18  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$19  = load;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = next_valid;
     if (updates_pop) begin
-      \$9  = updates_head;
+      \$20  = updates_head_valid;
     end
     if (rst) begin
-      \$9  = 48'h000000000000;
+      \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$10  = \$7 [6:0];
+    \$21  = next_update;
+    if (updates_pop) begin
+      \$21  = updates_head;
+    end
     if (rst) begin
-      \$10  = 7'h00;
+      \$21  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = needed;
+    \$22  = \$7 [6:0];
+    if (rst) begin
+      \$22  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$23  = needed;
     if (advance) begin
-      \$11  = awaited;
+      \$23  = awaited;
     end
     if (rst) begin
-      \$11  = 2'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = heads;
+    \$24  = heads;
     if (fetch) begin
-      \$12 [6:0] = heads__0;
-      \$12 [13:7] = heads__1;
+      \$24 [6:0] = heads__0;
+      \$24 [13:7] = heads__1;
     end
     if (rst) begin
-      \$12  = 14'h0000;
+      \$24  = 14'h0000;
     end
   end
   assign lanes = scatter;
@@ -3650,20 +3778,17 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   assign start = working_start;
   assign enable = working_enable;
   assign full = working_full;
-  assign push_valid = \$20 [0];
+  assign push_valid = \$32 [0];
   assign row_in__valid = row_in_valid;
-  assign row_in__hot = row_in_hot;
   assign row_in__referenced = row_in_referenced;
   assign row_in__age = row_in_age;
   assign row_in__counters = row_in_counters;
-  assign row_in__tags = row_in_tags;
-  assign row_out_valid = \$15 [3:0];
-  assign row_out_hot = { \$19 [39], \$18 [39], \$17 [39], \$16 [39] };
-  assign row_out_referenced = \$15 [7:4];
-  assign row_out_age = \$15 [15:8];
-  assign row_out_counters = \$15 [47:16];
-  assign row_out_tags = { \$19 [38:0], \$18 [38:0], \$17 [38:0], \$16 [38:0] };
-  assign pick_way = { \$14 , \$13  };
+  assign row_out_valid = \$27 [3:0];
+  assign row_out_referenced = \$27 [7:4];
+  assign row_out_age = \$27 [15:8];
+  assign row_out_counters = \$27 [47:16];
+  assign hot_out = { \$31 , \$30 , \$29 , \$28  };
+  assign pick_way = { \$26 , \$25  };
 endmodule
 
 module hotline_tiny_popularity_bank_answers(clk, rst, heads__0, heads__1, _signature__data_5_0, pop_count, push_valid_etc, pop);
@@ -3779,7 +3904,7 @@ module hotline_tiny_popularity_bank_answers(clk, rst, heads__0, heads__1, _signa
   assign \$2  = write_pointer[0];
 endmodule
 
-module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$30 , room, head_valid, head, push_count, lanes);
+module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, items__1, load, push_valid, clk, rst, \freed$32 , head_valid, head, asked, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -3798,37 +3923,44 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   wire clk;
   input rst;
   wire rst;
-  input [1:0] \freed$30 ;
-  wire [1:0] \freed$30 ;
-  output room;
-  wire room;
+  input [1:0] \freed$32 ;
+  wire [1:0] \freed$32 ;
   output head_valid;
   wire head_valid;
   output [38:0] head;
   wire [38:0] head;
-  output [1:0] push_count;
-  reg [1:0] push_count = 2'h0;
+  output [1:0] asked;
+  reg [1:0] asked = 2'h0;
+  output room;
+  reg room = 1'h1;
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [38:0] \$13 ;
-  reg [38:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [38:0] \$17 ;
+  reg [38:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 39'h0000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg asks = 1'h0;
+  (* init = 39'h0000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 39'h0000000000 *)
   wire [1:0] choice1;
@@ -3837,39 +3969,47 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   reg [38:0] item1;
   reg [38:0] push__0 = 39'h0000000000;
   reg [38:0] push__1 = 39'h0000000000;
+  (* init = 2'h0 *)
+  wire [1:0] push_count;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_tiny_popularity_bank_lookups_queue queue (
     .clk(clk),
     .head(head),
     .head_valid(head_valid),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -3895,52 +4035,57 @@ module hotline_tiny_popularity_bank_lookups(rank_is__0, rank_is__1, items__0, it
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = \freed$32 ;
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = \freed$30 ;
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
+  assign push_count = asked;
   assign \$1  = choice0[1];
   assign \$2  = choice1[1];
 endmodule
@@ -4073,57 +4218,23 @@ module hotline_tiny_popularity_bank_lookups_queue(clk, rst, head_valid, head, pu
   assign \$10  = head_valid;
 endmodule
 
-module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_set, row_write, clear, row_in__valid, row_in__hot, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, slot_write, slot_write__data, level, wanted, load, pick_take, make_hot, clk
-, rst, \valid$3 , tag, update_ready, updating, any_left, \266_0_0 , \273_0_0 , state_read__data, slot_out, _signature__data_39_0, _signature__data_39_0_, _signature__data_39_0__, _signature__data_39_0___, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted
-, revived, returned, eligible, pick_tag, bank);
+module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \259_0_0 , \266_0_0 , state_read__data, slot_out, _signature__data_39_39, _signature__data_39_39_, _signature__data_39_39__, _signature__data_39_39___
+, row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
+, eligible, tag_out, bank);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [16:0] budget;
   wire [16:0] budget;
   input [7:0] age_period;
   wire [7:0] age_period;
-  input row_access;
-  wire row_access;
-  input [2:0] row_set;
-  wire [2:0] row_set;
-  input row_write;
-  wire row_write;
-  input clear;
-  wire clear;
   input [3:0] row_in__valid;
   wire [3:0] row_in__valid;
-  input [3:0] row_in__hot;
-  wire [3:0] row_in__hot;
   input [3:0] row_in__referenced;
   wire [3:0] row_in__referenced;
   input [7:0] row_in__age;
   wire [7:0] row_in__age;
   input [31:0] row_in__counters;
   wire [31:0] row_in__counters;
-  input [155:0] row_in__tags;
-  wire [155:0] row_in__tags;
-  input [1:0] row_way;
-  wire [1:0] row_way;
-  input slot_write;
-  wire slot_write;
-  input [4:0] slot_write__data;
-  wire [4:0] slot_write__data;
-  input [8:0] level;
-  wire [8:0] level;
-  (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
-  (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
-  input [2:0] wanted;
-  wire [2:0] wanted;
-  input load;
-  wire load;
-  input pick_take;
-  wire pick_take;
-  input make_hot;
-  wire make_hot;
   input clk;
   wire clk;
   input rst;
@@ -4138,22 +4249,52 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire updating;
   output any_left;
   wire any_left;
+  output \259_0_0 ;
+  wire \259_0_0 ;
   output \266_0_0 ;
   wire \266_0_0 ;
-  output \273_0_0 ;
-  wire \273_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [4:0] slot_out;
   wire [4:0] slot_out;
-  output [39:0] _signature__data_39_0;
-  wire [39:0] _signature__data_39_0;
-  output [39:0] _signature__data_39_0_;
-  wire [39:0] _signature__data_39_0_;
-  output [39:0] _signature__data_39_0__;
-  wire [39:0] _signature__data_39_0__;
-  output [39:0] _signature__data_39_0___;
-  wire [39:0] _signature__data_39_0___;
+  output _signature__data_39_39;
+  wire _signature__data_39_39;
+  output _signature__data_39_39_;
+  wire _signature__data_39_39_;
+  output _signature__data_39_39__;
+  wire _signature__data_39_39__;
+  output _signature__data_39_39___;
+  wire _signature__data_39_39___;
+  input row_access;
+  wire row_access;
+  input [2:0] row_set;
+  wire [2:0] row_set;
+  input row_write;
+  wire row_write;
+  input clear;
+  wire clear;
+  input [1:0] row_way;
+  wire [1:0] row_way;
+  input entry_write;
+  wire entry_write;
+  input [38:0] tag_in;
+  wire [38:0] tag_in;
+  input make_hot;
+  wire make_hot;
+  input [4:0] slot_write__data;
+  wire [4:0] slot_write__data;
+  input [8:0] level;
+  wire [8:0] level;
+  (* enum_base_type = "Eligible" *)
+  (* enum_value_000 = "ALL" *)
+  (* enum_value_001 = "COLD" *)
+  (* enum_value_010 = "HOT" *)
+  (* enum_value_011 = "IDLE" *)
+  (* enum_value_100 = "RECENT" *)
+  input [2:0] wanted;
+  wire [2:0] wanted;
+  input load;
+  wire load;
   input update_valid;
   wire update_valid;
   input [47:0] update_weight_etc;
@@ -4174,8 +4315,8 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg returned = 1'h0;
   output [2:0] eligible;
   reg [2:0] eligible = 3'h0;
-  output [38:0] pick_tag;
-  reg [38:0] pick_tag;
+  output [38:0] tag_out;
+  reg [38:0] tag_out;
   input bank;
   wire bank;
   wire [2:0] \$1 ;
@@ -4268,23 +4409,23 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$178 ;
   wire \$179 ;
   wire \$18 ;
-  wire [1:0] \$180 ;
-  wire [2:0] \$181 ;
-  wire [3:0] \$182 ;
-  wire [4:0] \$183 ;
-  wire [3:0] \$184 ;
-  wire [3:0] \$185 ;
-  wire [3:0] \$186 ;
+  reg [2:0] \$180 ;
+  wire \$181 ;
+  wire \$182 ;
+  wire \$183 ;
+  wire \$184 ;
+  wire \$185 ;
+  wire \$186 ;
   wire \$187 ;
-  wire \$188 ;
-  wire \$189 ;
+  wire [2:0] \$188 ;
+  wire [3:0] \$189 ;
   wire \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
   wire \$193 ;
-  wire [2:0] \$194 ;
-  wire [3:0] \$195 ;
+  wire \$194 ;
+  wire \$195 ;
   wire \$196 ;
   wire \$197 ;
   wire \$198 ;
@@ -4299,63 +4440,63 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire \$205 ;
   wire \$206 ;
   wire \$207 ;
-  wire \$208 ;
-  wire \$209 ;
+  wire [8:0] \$208 ;
+  wire [9:0] \$209 ;
   wire \$21 ;
   wire \$210 ;
   wire \$211 ;
-  wire \$212 ;
-  wire \$213 ;
-  wire [8:0] \$214 ;
-  wire [9:0] \$215 ;
-  wire \$216 ;
-  wire \$217 ;
-  wire [8:0] \$218 ;
-  wire [9:0] \$219 ;
+  wire [8:0] \$212 ;
+  wire [9:0] \$213 ;
+  wire \$214 ;
+  wire [47:0] \$215 ;
+  wire [6:0] \$216 ;
+  wire [6:0] \$217 ;
+  wire \$218 ;
+  wire \$219 ;
   wire [3:0] \$22 ;
   wire \$220 ;
-  wire [47:0] \$221 ;
+  wire \$221 ;
   wire \$222 ;
   wire \$223 ;
   wire \$224 ;
-  wire [39:0] \$225 ;
+  wire \$225 ;
   wire \$226 ;
   wire \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
-  wire [39:0] \$230 ;
+  wire \$230 ;
   wire \$231 ;
   wire \$232 ;
   wire \$233 ;
   wire \$234 ;
-  wire [39:0] \$235 ;
+  wire \$235 ;
   wire \$236 ;
   wire \$237 ;
   wire \$238 ;
   wire \$239 ;
   wire \$24 ;
-  wire [39:0] \$240 ;
+  wire \$240 ;
   wire \$241 ;
-  wire [6:0] \$242 ;
-  wire [6:0] \$243 ;
-  wire \$244 ;
-  wire \$245 ;
-  wire \$246 ;
-  wire \$247 ;
-  wire \$248 ;
+  wire [3:0] \$242 ;
+  wire [3:0] \$243 ;
+  wire [3:0] \$244 ;
+  wire [3:0] \$245 ;
+  wire [3:0] \$246 ;
+  wire [3:0] \$247 ;
+  wire [3:0] \$248 ;
   wire [3:0] \$249 ;
   wire \$25 ;
   wire [3:0] \$250 ;
   wire [3:0] \$251 ;
   wire [3:0] \$252 ;
   wire [3:0] \$253 ;
-  wire [3:0] \$254 ;
+  wire [4:0] \$254 ;
   wire [3:0] \$255 ;
   wire [3:0] \$256 ;
-  wire [3:0] \$257 ;
+  wire [4:0] \$257 ;
   wire [3:0] \$258 ;
-  wire [3:0] \$259 ;
+  wire \$259 ;
   wire \$26 ;
   wire [3:0] \$260 ;
   wire [4:0] \$261 ;
@@ -4364,93 +4505,86 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [4:0] \$264 ;
   wire [3:0] \$265 ;
   wire \$266 ;
-  wire [3:0] \$267 ;
-  wire [4:0] \$268 ;
-  wire [3:0] \$269 ;
+  reg [5:0] \$267 ;
+  reg [41:0] \$268 ;
+  reg [41:0] \$269 ;
   wire \$27 ;
-  wire [3:0] \$270 ;
-  wire [4:0] \$271 ;
-  wire [3:0] \$272 ;
-  wire \$273 ;
-  reg [5:0] \$274 ;
-  reg [41:0] \$275 ;
-  reg [41:0] \$276 ;
-  reg [41:0] \$277 ;
-  reg [41:0] \$278 ;
+  reg [41:0] \$270 ;
+  reg [41:0] \$271 ;
+  reg [3:0] \$272 ;
+  reg [3:0] \$273 ;
+  reg [38:0] \$274 ;
+  reg [38:0] \$275 ;
+  reg [38:0] \$276 ;
+  reg [38:0] \$277 ;
+  reg [3:0] \$278 ;
   reg [3:0] \$279 ;
   wire \$28 ;
   reg [3:0] \$280 ;
-  reg [38:0] \$281 ;
-  reg [38:0] \$282 ;
-  reg [38:0] \$283 ;
-  reg [38:0] \$284 ;
-  reg [3:0] \$285 ;
-  reg [3:0] \$286 ;
-  reg [3:0] \$287 ;
-  reg [3:0] \$288 ;
-  reg [3:0] \$289 ;
+  reg [3:0] \$281 ;
+  reg [3:0] \$282 ;
+  reg \$283 ;
+  reg \$284 ;
+  reg [4:0] \$285 ;
+  reg [51:0] \$286 ;
+  reg [4:0] \$287 ;
+  reg [51:0] \$288 ;
+  reg [51:0] \$289 ;
   wire \$29 ;
-  reg \$290 ;
-  reg \$291 ;
-  reg [4:0] \$292 ;
-  reg [51:0] \$293 ;
-  reg [4:0] \$294 ;
-  reg [51:0] \$295 ;
-  reg [51:0] \$296 ;
-  reg [51:0] \$297 ;
-  reg [51:0] \$298 ;
-  reg [51:0] \$299 ;
+  reg [51:0] \$290 ;
+  reg [51:0] \$291 ;
+  reg [51:0] \$292 ;
+  reg [3:0] \$293 ;
+  reg [3:0] \$294 ;
+  reg [3:0] \$295 ;
+  reg [3:0] \$296 ;
+  reg [3:0] \$297 ;
+  reg [3:0] \$298 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
   reg [3:0] \$300 ;
-  reg [3:0] \$301 ;
-  reg [3:0] \$302 ;
-  reg [3:0] \$303 ;
-  reg [3:0] \$304 ;
+  reg [38:0] \$301 ;
+  reg [38:0] \$302 ;
+  reg [38:0] \$303 ;
+  reg [38:0] \$304 ;
   reg [3:0] \$305 ;
   reg [3:0] \$306 ;
   reg [3:0] \$307 ;
-  reg [38:0] \$308 ;
-  reg [38:0] \$309 ;
+  reg [3:0] \$308 ;
+  reg [47:0] \$309 ;
   wire \$31 ;
-  reg [38:0] \$310 ;
-  reg [38:0] \$311 ;
-  reg [3:0] \$312 ;
+  reg [3:0] \$310 ;
+  reg [3:0] \$311 ;
+  reg \$312 ;
   reg [3:0] \$313 ;
   reg [3:0] \$314 ;
   reg [3:0] \$315 ;
-  reg [47:0] \$316 ;
-  reg [3:0] \$317 ;
-  reg [3:0] \$318 ;
-  reg \$319 ;
+  reg [3:0] \$316 ;
+  reg [5:0] \$317 ;
+  reg [48:0] \$318 ;
+  reg [48:0] \$319 ;
   wire \$32 ;
-  reg [3:0] \$320 ;
-  reg [3:0] \$321 ;
-  reg [3:0] \$322 ;
-  reg [3:0] \$323 ;
-  reg [5:0] \$324 ;
-  reg [48:0] \$325 ;
-  reg [48:0] \$326 ;
-  reg [48:0] \$327 ;
-  reg [4:0] \$328 ;
-  reg [4:0] \$329 ;
+  reg [48:0] \$320 ;
+  reg [4:0] \$321 ;
+  reg [4:0] \$322 ;
+  reg [4:0] \$323 ;
+  reg [3:0] \$324 ;
+  reg \$325 ;
+  reg \$326 ;
+  reg [3:0] \$327 ;
+  reg \$328 ;
+  reg [3:0] \$329 ;
   wire \$33 ;
-  reg [4:0] \$330 ;
-  reg [3:0] \$331 ;
+  reg [48:0] \$330 ;
+  reg \$331 ;
   reg \$332 ;
   reg \$333 ;
-  reg [3:0] \$334 ;
-  reg \$335 ;
-  reg [3:0] \$336 ;
-  reg [48:0] \$337 ;
-  reg \$338 ;
-  reg \$339 ;
+  reg \$334 ;
+  reg [1:0] \$335 ;
+  reg [2:0] \$336 ;
+  reg [3:0] \$337 ;
   wire \$34 ;
-  reg \$340 ;
-  reg \$341 ;
-  reg [2:0] \$342 ;
-  reg [3:0] \$343 ;
-  reg [3:0] \$344 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -4534,11 +4668,10 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [3:0] compared_follows = 4'h0;
   reg [3:0] compared_same = 4'h0;
   reg [3:0] current = 4'h0;
-  reg [3:0] current_hot = 4'h0;
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$101 ;
+  reg [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -4577,6 +4710,7 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   reg [47:0] read_state = 48'h000000000000;
   wire returns;
   wire revives;
+  reg [1:0] shown_way = 2'h0;
   reg slot_hit = 1'h0;
   wire slot_write__en;
   wire [4:0] slots_addr;
@@ -4592,7 +4726,6 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   wire [39:0] tags0_data;
   wire [39:0] tags0_data_;
   wire [39:0] tags0_data__;
-  (* init = 4'h0 *)
   wire tags0_en;
   wire [2:0] tags1_addr;
   wire [39:0] tags1_data;
@@ -4883,269 +5016,261 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   assign \$177  = chooses & \$176 ;
   assign \$178  = update_written[0] & revives;
   assign \$179  = update_written[0] & returns;
-  assign \$180  = 1'h0 + \eligible$101 [0];
-  assign \$181  = \$180  + \eligible$101 [1];
-  assign \$182  = \$181  + \eligible$101 [2];
-  assign \$183  = \$182  + \eligible$101 [3];
-  assign \$184  = ~ \$243 [3:0];
-  assign \$185  = current & \$184 ;
-  assign \$186  = current_hot ^ \$243 [3:0];
   assign tags0_addr = tag[2:0] & budget[2:0];
   assign tags1_addr = tag[2:0] & budget[2:0];
   assign tags2_addr = tag[2:0] & budget[2:0];
   assign tags3_addr = tag[2:0] & budget[2:0];
-  assign \$187  = | { hit_ways[3], hit_ways[1] };
-  assign \$188  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$188 , \$187  };
-  assign \$189  = | waits;
-  assign \$190  = ~ \$189 ;
-  assign \$191  = update_entry[0] & \$190 ;
-  assign \$192  = ~ inserts;
-  assign goes = \$191  & \$192 ;
-  assign \$193  = ~ update_entry[0];
-  assign update_ready = goes | \$193 ;
+  assign \$181  = | { hit_ways[3], hit_ways[1] };
+  assign \$182  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$182 , \$181  };
+  assign \$183  = | waits;
+  assign \$184  = ~ \$183 ;
+  assign \$185  = update_entry[0] & \$184 ;
+  assign \$186  = ~ inserts;
+  assign goes = \$185  & \$186 ;
+  assign \$187  = ~ update_entry[0];
+  assign update_ready = goes | \$187 ;
   assign came_set = update_weight_etc[2:0] & budget[2:0];
-  assign \$194  = row_access ? row_set : update_entry[43:41];
-  assign tag_address = inserts ? update_written[43:41] : \$194 ;
+  assign \$188  = row_access ? row_set : update_entry[43:41];
+  assign tag_address = inserts ? update_written[43:41] : \$188 ;
   assign state_address = row_access ? row_set : update_latched[43:41];
-  assign \$195  = hit | fill;
-  assign \$196  = ~ inserts;
-  assign \$197  = unknown & \$196 ;
-  assign \$198  = | chosen_follows;
-  assign \$199  = ~ \$198 ;
-  assign \$200  = update_chosen[0] & \$199 ;
-  assign \$201  = | known;
-  assign \$202  = ~ \$201 ;
-  assign chooses = \$200  & \$202 ;
-  assign \$203  = | chosen_follows;
-  assign \$204  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$205  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$206  = \$204  | \$205 ;
-  assign \$207  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$208  = \$206  | \$207 ;
-  assign \$209  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$210  = \$208  | \$209 ;
-  assign \$211  = | known;
-  assign \$212  = ~ \$211 ;
-  assign finds_none = \$203  ? \$210  : \$212 ;
+  assign \$189  = hit | fill;
+  assign \$190  = ~ inserts;
+  assign \$191  = unknown & \$190 ;
+  assign \$192  = | chosen_follows;
+  assign \$193  = ~ \$192 ;
+  assign \$194  = update_chosen[0] & \$193 ;
+  assign \$195  = | known;
+  assign \$196  = ~ \$195 ;
+  assign chooses = \$194  & \$196 ;
+  assign \$197  = | chosen_follows;
+  assign \$198  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$199  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$200  = \$198  | \$199 ;
+  assign \$201  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$202  = \$200  | \$201 ;
+  assign \$203  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$204  = \$202  | \$203 ;
+  assign \$205  = | known;
+  assign \$206  = ~ \$205 ;
+  assign finds_none = \$197  ? \$204  : \$206 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$213  = | age_period;
-  assign \$214  = written_state[15:8] + 1'h1;
-  assign \$215  = \$214  + 1'h1;
-  assign \$216  = \$215  >= age_period;
-  assign due_later = \$213  & \$216 ;
-  assign \$217  = | age_period;
-  assign \$220  = 10'h001 >= age_period;
-  assign due_anew = \$217  & \$220 ;
+  assign \$207  = | age_period;
+  assign \$208  = written_state[15:8] + 1'h1;
+  assign \$209  = \$208  + 1'h1;
+  assign \$210  = \$209  >= age_period;
+  assign due_later = \$207  & \$210 ;
+  assign \$211  = | age_period;
+  assign \$214  = 10'h001 >= age_period;
+  assign due_anew = \$211  & \$214 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[43:41];
-  assign \$221  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$221  : now[47:0];
+  assign \$215  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$215  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$222  = ~ clear;
-  assign \$223  = row_in__hot[0] & \$222 ;
-  assign \$224  = ~ current_hot[0];
-  assign \$225  = row_write ? { \$223 , row_in__tags[38:0] } : { \$224 , tags0_data__[38:0] };
-  assign tags0_data = row_access ? \$225  : { 1'h0, update_written[40:2] };
-  assign \$226  = row_write | \$243 [0];
-  assign tags0_en = row_access ? \$226  : fill[0];
-  assign \$227  = ~ clear;
-  assign \$228  = row_in__hot[1] & \$227 ;
-  assign \$229  = ~ current_hot[1];
-  assign \$230  = row_write ? { \$228 , row_in__tags[77:39] } : { \$229 , tags1_data__[38:0] };
-  assign tags1_data = row_access ? \$230  : { 1'h0, update_written[40:2] };
-  assign \$231  = row_write | \$243 [1];
-  assign tags1_en = row_access ? \$231  : fill[1];
-  assign \$232  = ~ clear;
-  assign \$233  = row_in__hot[2] & \$232 ;
-  assign \$234  = ~ current_hot[2];
-  assign \$235  = row_write ? { \$233 , row_in__tags[116:78] } : { \$234 , tags2_data__[38:0] };
-  assign tags2_data = row_access ? \$235  : { 1'h0, update_written[40:2] };
-  assign \$236  = row_write | \$243 [2];
-  assign tags2_en = row_access ? \$236  : fill[2];
-  assign \$237  = ~ clear;
-  assign \$238  = row_in__hot[3] & \$237 ;
-  assign \$239  = ~ current_hot[3];
-  assign \$240  = row_write ? { \$238 , row_in__tags[155:117] } : { \$239 , tags3_data__[38:0] };
-  assign tags3_data = row_access ? \$240  : { 1'h0, update_written[40:2] };
-  assign \$241  = row_write | \$243 [3];
-  assign tags3_en = row_access ? \$241  : fill[3];
-  assign \$242  = 1'h1 << row_way;
-  assign \$243  = pick_take ? \$242  : 7'h00;
-  assign \$244  = pick_take & make_hot;
-  assign slot_write__en = slot_write | \$244 ;
-  assign \$245  = state_read__data[23:16] >= level;
-  assign \$246  = state_read__data[31:24] >= level;
-  assign \$247  = state_read__data[39:32] >= level;
-  assign \$248  = state_read__data[47:40] >= level;
-  assign \$249  = state_read__data[3:0] & { \$248 , \$247 , \$246 , \$245  };
+  assign \$216  = 1'h1 << row_way;
+  assign \$217  = entry_write ? \$216  : 7'h00;
+  assign \$218  = row_write & clear;
+  assign \$219  = ~ \$218 ;
+  assign \$220  = make_hot & \$219 ;
+  assign tags0_data = row_access ? { \$220 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$221  = row_write & clear;
+  assign \$222  = \$221  | \$217 [0];
+  assign tags0_en = row_access ? \$222  : fill[0];
+  assign \$223  = row_write & clear;
+  assign \$224  = ~ \$223 ;
+  assign \$225  = make_hot & \$224 ;
+  assign tags1_data = row_access ? { \$225 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$226  = row_write & clear;
+  assign \$227  = \$226  | \$217 [1];
+  assign tags1_en = row_access ? \$227  : fill[1];
+  assign \$228  = row_write & clear;
+  assign \$229  = ~ \$228 ;
+  assign \$230  = make_hot & \$229 ;
+  assign tags2_data = row_access ? { \$230 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$231  = row_write & clear;
+  assign \$232  = \$231  | \$217 [2];
+  assign tags2_en = row_access ? \$232  : fill[2];
+  assign \$233  = row_write & clear;
+  assign \$234  = ~ \$233 ;
+  assign \$235  = make_hot & \$234 ;
+  assign tags3_data = row_access ? { \$235 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$236  = row_write & clear;
+  assign \$237  = \$236  | \$217 [3];
+  assign tags3_en = row_access ? \$237  : fill[3];
+  assign slot_write__en = entry_write & make_hot;
+  assign \$238  = state_read__data[23:16] >= level;
+  assign \$239  = state_read__data[31:24] >= level;
+  assign \$240  = state_read__data[39:32] >= level;
+  assign \$241  = state_read__data[47:40] >= level;
+  assign \$242  = state_read__data[3:0] & { \$241 , \$240 , \$239 , \$238  };
+  assign \$243  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+  assign \$244  = state_read__data[3:0] & \$243 ;
+  assign \$245  = \$244  & { \$241 , \$240 , \$239 , \$238  };
+  assign \$246  = ~ { \$241 , \$240 , \$239 , \$238  };
+  assign \$247  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$246 ;
+  assign \$248  = ~ state_read__data[7:4];
+  assign \$249  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$248 ;
   assign \$250  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
   assign \$251  = state_read__data[3:0] & \$250 ;
-  assign \$252  = \$251  & { \$248 , \$247 , \$246 , \$245  };
-  assign \$253  = ~ { \$248 , \$247 , \$246 , \$245  };
-  assign \$254  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$253 ;
-  assign \$255  = ~ state_read__data[7:4];
-  assign \$256  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$255 ;
-  assign \$257  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-  assign \$258  = state_read__data[3:0] & \$257 ;
-  assign \$259  = \$258  & state_read__data[7:4];
+  assign \$252  = \$251  & state_read__data[7:4];
   assign any_left = | current;
+  assign \$253  = ~ current;
+  assign \$254  = \$253  + 1'h1;
+  assign \$255  = current & \$254 [3:0];
+  assign \$256  = ~ current;
+  assign \$257  = \$256  + 1'h1;
+  assign \$258  = current & \$257 [3:0];
+  assign \$259  = | { \$258 [3], \$255 [1] };
   assign \$260  = ~ current;
   assign \$261  = \$260  + 1'h1;
   assign \$262  = current & \$261 [3:0];
   assign \$263  = ~ current;
   assign \$264  = \$263  + 1'h1;
   assign \$265  = current & \$264 [3:0];
-  assign \$266  = | { \$265 [3], \$262 [1] };
-  assign \$267  = ~ current;
-  assign \$268  = \$267  + 1'h1;
-  assign \$269  = current & \$268 [3:0];
-  assign \$270  = ~ current;
-  assign \$271  = \$270  + 1'h1;
-  assign \$272  = current & \$271 [3:0];
-  assign \$273  = | { \$272 [3], \$269 [2] };
+  assign \$266  = | { \$265 [3], \$262 [2] };
   always @(posedge clk)
-    valid <= \$274 ;
+    valid <= \$267 ;
   always @(posedge clk)
-    lookup_latched <= \$275 ;
+    lookup_latched <= \$268 ;
   always @(posedge clk)
-    lookup_compared <= \$276 ;
+    lookup_compared <= \$269 ;
   always @(posedge clk)
-    lookup_matched <= \$277 ;
+    lookup_matched <= \$270 ;
   always @(posedge clk)
-    lookup_addressed <= \$278 ;
+    lookup_addressed <= \$271 ;
   always @(posedge clk)
-    hot_word <= \$279 ;
+    hot_word <= \$272 ;
   always @(posedge clk)
-    hot_ways <= \$280 ;
+    hot_ways <= \$273 ;
   always @(posedge clk)
-    lookup_word0 <= \$281 ;
+    lookup_word0 <= \$274 ;
   always @(posedge clk)
-    lookup_word1 <= \$282 ;
+    lookup_word1 <= \$275 ;
   always @(posedge clk)
-    lookup_word2 <= \$283 ;
+    lookup_word2 <= \$276 ;
   always @(posedge clk)
-    lookup_word3 <= \$284 ;
+    lookup_word3 <= \$277 ;
   always @(posedge clk)
-    lookup_equal0 <= \$285 ;
+    lookup_equal0 <= \$278 ;
   always @(posedge clk)
-    lookup_equal1 <= \$286 ;
+    lookup_equal1 <= \$279 ;
   always @(posedge clk)
-    lookup_equal2 <= \$287 ;
+    lookup_equal2 <= \$280 ;
   always @(posedge clk)
-    lookup_equal3 <= \$288 ;
+    lookup_equal3 <= \$281 ;
   always @(posedge clk)
-    hit_ways <= \$289 ;
+    hit_ways <= \$282 ;
   always @(posedge clk)
-    slot_hit <= \$290 ;
+    slot_hit <= \$283 ;
   always @(posedge clk)
-    answer_hit <= \$291 ;
+    answer_hit <= \$284 ;
   always @(posedge clk)
-    slot <= \$292 ;
+    slot <= \$285 ;
   always @(posedge clk)
-    update_entry <= \$293 ;
+    update_entry <= \$286 ;
   always @(posedge clk)
-    waits <= \$294 ;
+    waits <= \$287 ;
   always @(posedge clk)
-    update_latched <= \$295 ;
+    update_latched <= \$288 ;
   always @(posedge clk)
-    update_compared <= \$296 ;
+    update_compared <= \$289 ;
   always @(posedge clk)
-    update_ranked <= \$297 ;
+    update_ranked <= \$290 ;
   always @(posedge clk)
-    update_chosen <= \$298 ;
+    update_chosen <= \$291 ;
   always @(posedge clk)
-    update_written <= \$299 ;
+    update_written <= \$292 ;
   always @(posedge clk)
-    latched_same <= \$300 ;
+    latched_same <= \$293 ;
   always @(posedge clk)
-    latched_follows <= \$301 ;
+    latched_follows <= \$294 ;
   always @(posedge clk)
-    compared_same <= \$302 ;
+    compared_same <= \$295 ;
   always @(posedge clk)
-    ranked_same <= \$303 ;
+    ranked_same <= \$296 ;
   always @(posedge clk)
-    chosen_same <= \$304 ;
+    chosen_same <= \$297 ;
   always @(posedge clk)
-    compared_follows <= \$305 ;
+    compared_follows <= \$298 ;
   always @(posedge clk)
-    ranked_follows <= \$306 ;
+    ranked_follows <= \$299 ;
   always @(posedge clk)
-    chosen_follows <= \$307 ;
+    chosen_follows <= \$300 ;
   always @(posedge clk)
-    update_word0 <= \$308 ;
+    update_word0 <= \$301 ;
   always @(posedge clk)
-    update_word1 <= \$309 ;
+    update_word1 <= \$302 ;
   always @(posedge clk)
-    update_word2 <= \$310 ;
+    update_word2 <= \$303 ;
   always @(posedge clk)
-    update_word3 <= \$311 ;
+    update_word3 <= \$304 ;
   always @(posedge clk)
-    update_equal0 <= \$312 ;
+    update_equal0 <= \$305 ;
   always @(posedge clk)
-    update_equal1 <= \$313 ;
+    update_equal1 <= \$306 ;
   always @(posedge clk)
-    update_equal2 <= \$314 ;
+    update_equal2 <= \$307 ;
   always @(posedge clk)
-    update_equal3 <= \$315 ;
+    update_equal3 <= \$308 ;
   always @(posedge clk)
-    read_state <= \$316 ;
+    read_state <= \$309 ;
   always @(posedge clk)
-    \hot_word$65  <= \$317 ;
+    \hot_word$65  <= \$310 ;
   always @(posedge clk)
-    read_hot <= \$318 ;
+    read_hot <= \$311 ;
   always @(posedge clk)
-    below <= \$319 ;
+    below <= \$312 ;
   always @(posedge clk)
-    usable <= \$320 ;
+    usable <= \$313 ;
   always @(posedge clk)
-    known <= \$321 ;
+    known <= \$314 ;
   always @(posedge clk)
-    hot <= \$322 ;
+    hot <= \$315 ;
   always @(posedge clk)
-    candidates <= \$323 ;
+    candidates <= \$316 ;
   always @(posedge clk)
-    ranks <= \$324 ;
+    ranks <= \$317 ;
   always @(posedge clk)
-    written1 <= \$325 ;
+    written1 <= \$318 ;
   always @(posedge clk)
-    written2 <= \$326 ;
+    written2 <= \$319 ;
   always @(posedge clk)
-    chosen_state <= \$327 ;
+    chosen_state <= \$320 ;
   always @(posedge clk)
-    outcome1 <= \$328 ;
+    outcome1 <= \$321 ;
   always @(posedge clk)
-    outcome2 <= \$329 ;
+    outcome2 <= \$322 ;
   always @(posedge clk)
-    outcome3 <= \$330 ;
+    outcome3 <= \$323 ;
   always @(posedge clk)
-    hit <= \$331 ;
+    hit <= \$324 ;
   always @(posedge clk)
-    unknown <= \$332 ;
+    unknown <= \$325 ;
   always @(posedge clk)
-    ages <= \$333 ;
+    ages <= \$326 ;
   always @(posedge clk)
-    fill <= \$334 ;
+    fill <= \$327 ;
   always @(posedge clk)
-    inserts <= \$335 ;
+    inserts <= \$328 ;
   always @(posedge clk)
-    written_hot <= \$336 ;
+    written_hot <= \$329 ;
   always @(posedge clk)
-    written_state <= \$337 ;
+    written_state <= \$330 ;
   always @(posedge clk)
-    inserted <= \$338 ;
+    inserted <= \$331 ;
   always @(posedge clk)
-    evicted <= \$339 ;
+    evicted <= \$332 ;
   always @(posedge clk)
-    revived <= \$340 ;
+    revived <= \$333 ;
   always @(posedge clk)
-    returned <= \$341 ;
+    returned <= \$334 ;
   always @(posedge clk)
-    eligible <= \$342 ;
+    shown_way <= \$335 ;
   always @(posedge clk)
-    current <= \$343 ;
+    eligible <= \$336 ;
   always @(posedge clk)
-    current_hot <= \$344 ;
+    current <= \$337 ;
   hotline_tiny_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -5164,581 +5289,624 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_access, row_
   );
   always @* begin
     if (starts_blocks) begin end
-    \$274  = { valid[4:0], \valid$3  };
+    (* full_case = 32'd1 *)
+    casez (\eligible$103 )
+      4'h0:
+          \$180  = 3'h0;
+      4'h1:
+          \$180  = 3'h1;
+      4'h2:
+          \$180  = 3'h1;
+      4'h3:
+          \$180  = 3'h2;
+      4'h4:
+          \$180  = 3'h1;
+      4'h5:
+          \$180  = 3'h2;
+      4'h6:
+          \$180  = 3'h2;
+      4'h7:
+          \$180  = 3'h3;
+      4'h8:
+          \$180  = 3'h1;
+      4'h9:
+          \$180  = 3'h2;
+      4'ha:
+          \$180  = 3'h2;
+      4'hb:
+          \$180  = 3'h3;
+      4'hc:
+          \$180  = 3'h2;
+      4'hd:
+          \$180  = 3'h3;
+      4'he:
+          \$180  = 3'h3;
+      4'hf:
+          \$180  = 3'h4;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$267  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$274  = 6'h00;
+      \$267  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275 [2:0] = \$1 ;
-    \$275 [41:3] = tag;
+    \$268 [2:0] = \$1 ;
+    \$268 [41:3] = tag;
     if (rst) begin
-      \$275  = 42'h00000000000;
+      \$268  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = lookup_latched;
+    \$269  = lookup_latched;
     if (rst) begin
-      \$276  = 42'h00000000000;
+      \$269  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = lookup_compared;
+    \$270  = lookup_compared;
     if (rst) begin
-      \$277  = 42'h00000000000;
+      \$270  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = lookup_matched;
+    \$271  = lookup_matched;
     if (rst) begin
-      \$278  = 42'h00000000000;
+      \$271  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
+    \$272  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
+    if (rst) begin
+      \$272  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$273  = hot_word;
+    if (rst) begin
+      \$273  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$274  = tags0_data_[38:0];
+    if (rst) begin
+      \$274  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$275  = tags1_data_[38:0];
+    if (rst) begin
+      \$275  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$276  = tags2_data_[38:0];
+    if (rst) begin
+      \$276  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$277  = tags3_data_[38:0];
+    if (rst) begin
+      \$277  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$278  = { \$5 , \$4 , \$3 , \$2  };
+    if (rst) begin
+      \$278  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$279  = { \$9 , \$8 , \$7 , \$6  };
     if (rst) begin
       \$279  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = hot_word;
+    \$280  = { \$13 , \$12 , \$11 , \$10  };
     if (rst) begin
       \$280  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$281  = tags0_data_[38:0];
+    \$281  = { \$17 , \$16 , \$15 , \$14  };
     if (rst) begin
-      \$281  = 39'h0000000000;
+      \$281  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$282  = tags1_data_[38:0];
+    \$282  = \$22 ;
     if (rst) begin
-      \$282  = 39'h0000000000;
+      \$282  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$283  = tags2_data_[38:0];
+    \$283  = \$23 ;
     if (rst) begin
-      \$283  = 39'h0000000000;
+      \$283  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = tags3_data_[38:0];
+    \$284  = slot_hit;
     if (rst) begin
-      \$284  = 39'h0000000000;
+      \$284  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = { \$5 , \$4 , \$3 , \$2  };
+    \$285  = slots_data;
     if (rst) begin
-      \$285  = 4'h0;
+      \$285  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$9 , \$8 , \$7 , \$6  };
-    if (rst) begin
-      \$286  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$287  = { \$13 , \$12 , \$11 , \$10  };
-    if (rst) begin
-      \$287  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$288  = { \$17 , \$16 , \$15 , \$14  };
-    if (rst) begin
-      \$288  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$289  = \$22 ;
-    if (rst) begin
-      \$289  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$290  = \$23 ;
-    if (rst) begin
-      \$290  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$291  = slot_hit;
-    if (rst) begin
-      \$291  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$292  = slots_data;
-    if (rst) begin
-      \$292  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$293  = update_entry;
+    \$286  = update_entry;
     if (update_ready) begin
-      \$293 [0] = \$25 ;
-      \$293 [1] = update_weight_etc[47];
-      \$293 [40:2] = update_weight_etc[38:0];
-      \$293 [43:41] = came_set;
-      \$293 [51:44] = update_weight_etc[46:39];
+      \$286 [0] = \$25 ;
+      \$286 [1] = update_weight_etc[47];
+      \$286 [40:2] = update_weight_etc[38:0];
+      \$286 [43:41] = came_set;
+      \$286 [51:44] = update_weight_etc[46:39];
     end
     if (rst) begin
-      \$293  = 52'h0000000000000;
+      \$286  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (update_ready) begin
-      \$294  = { \$65 , \$57 , \$49 , \$41 , \$33  };
+      \$287  = { \$65 , \$57 , \$49 , \$41 , \$33  };
     end else begin
-      \$294  = \$66 [4:0];
+      \$287  = \$66 [4:0];
     end
     if (rst) begin
-      \$294  = 5'h00;
+      \$287  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295 [51:1] = update_entry[51:1];
-    \$295 [0] = goes;
+    \$288 [51:1] = update_entry[51:1];
+    \$288 [0] = goes;
     if (rst) begin
-      \$295  = 52'h0000000000000;
+      \$288  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = update_latched;
+    \$289  = update_latched;
     if (rst) begin
-      \$296  = 52'h0000000000000;
+      \$289  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = update_compared;
+    \$290  = update_compared;
     if (rst) begin
-      \$297  = 52'h0000000000000;
+      \$290  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = update_ranked;
+    \$291  = update_ranked;
     if (rst) begin
-      \$298  = 52'h0000000000000;
+      \$291  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = update_chosen;
+    \$292  = update_chosen;
     if (rst) begin
-      \$299  = 52'h0000000000000;
+      \$292  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = { \$74 , \$72 , \$70 , \$68  };
+    \$293  = { \$74 , \$72 , \$70 , \$68  };
+    if (rst) begin
+      \$293  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$294  = { \$98 , \$92 , \$86 , \$80  };
+    if (rst) begin
+      \$294  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$295  = latched_same;
+    if (rst) begin
+      \$295  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$296  = compared_same;
+    if (rst) begin
+      \$296  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$297  = ranked_same;
+    if (rst) begin
+      \$297  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$298  = latched_follows;
+    if (rst) begin
+      \$298  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$299  = compared_follows;
+    if (rst) begin
+      \$299  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$300  = ranked_follows;
     if (rst) begin
       \$300  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = { \$98 , \$92 , \$86 , \$80  };
+    \$301  = tags0_data__[38:0];
     if (rst) begin
-      \$301  = 4'h0;
+      \$301  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = latched_same;
+    \$302  = tags1_data__[38:0];
     if (rst) begin
-      \$302  = 4'h0;
+      \$302  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = compared_same;
+    \$303  = tags2_data__[38:0];
     if (rst) begin
-      \$303  = 4'h0;
+      \$303  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = ranked_same;
+    \$304  = tags3_data__[38:0];
     if (rst) begin
-      \$304  = 4'h0;
+      \$304  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = latched_follows;
+    \$305  = { \$102 , \$101 , \$100 , \$99  };
     if (rst) begin
       \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = compared_follows;
+    \$306  = { \$106 , \$105 , \$104 , \$103  };
     if (rst) begin
       \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = ranked_follows;
+    \$307  = { \$110 , \$109 , \$108 , \$107  };
     if (rst) begin
       \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = tags0_data__[38:0];
+    \$308  = { \$114 , \$113 , \$112 , \$111  };
     if (rst) begin
-      \$308  = 39'h0000000000;
+      \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = tags1_data__[38:0];
+    \$309  = state_read__data;
     if (rst) begin
-      \$309  = 39'h0000000000;
+      \$309  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = tags2_data__[38:0];
+    \$310  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
     if (rst) begin
-      \$310  = 39'h0000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = tags3_data__[38:0];
+    \$311  = \hot_word$65 ;
     if (rst) begin
-      \$311  = 39'h0000000000;
+      \$311  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = { \$102 , \$101 , \$100 , \$99  };
+    \$312  = \$115 ;
     if (rst) begin
-      \$312  = 4'h0;
+      \$312  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = { \$106 , \$105 , \$104 , \$103  };
+    \$313  = \$116 ;
     if (rst) begin
       \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = { \$110 , \$109 , \$108 , \$107  };
+    \$314  = \$121 ;
     if (rst) begin
       \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = { \$114 , \$113 , \$112 , \$111  };
+    \$315  = read_hot;
     if (rst) begin
       \$315  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = state_read__data;
+    \$316  = \$123 ;
     if (rst) begin
-      \$316  = 48'h000000000000;
+      \$316  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+    \$317  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
     if (rst) begin
-      \$317  = 4'h0;
+      \$317  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = \hot_word$65 ;
+    \$318  = now;
     if (rst) begin
-      \$318  = 4'h0;
+      \$318  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = \$115 ;
+    \$319  = written1;
     if (rst) begin
-      \$319  = 1'h0;
+      \$319  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = \$116 ;
-    if (rst) begin
-      \$320  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$321  = \$121 ;
-    if (rst) begin
-      \$321  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$322  = read_hot;
-    if (rst) begin
-      \$322  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$323  = \$123 ;
-    if (rst) begin
-      \$323  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$324  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
-    if (rst) begin
-      \$324  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$325  = now;
-    if (rst) begin
-      \$325  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$326  = written1;
-    if (rst) begin
-      \$326  = 49'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$327 [47:0] = read_state;
-    \$327 [48] = \$134 ;
+    \$320 [47:0] = read_state;
+    \$320 [48] = \$134 ;
     if (ranked_same[3]) begin
-      \$327  = written2;
+      \$320  = written2;
     end
     if (ranked_same[2]) begin
-      \$327  = written1;
+      \$320  = written1;
     end
     if (ranked_same[1]) begin
-      \$327  = now;
+      \$320  = now;
     end
     if (rst) begin
-      \$327  = 49'h0000000000000;
+      \$320  = 49'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = outcome;
+    \$321  = outcome;
     if (rst) begin
-      \$328  = 5'h00;
+      \$321  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = outcome1;
+    \$322  = outcome1;
     if (rst) begin
-      \$329  = 5'h00;
+      \$322  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$330  = outcome2;
+    \$323  = outcome2;
     if (rst) begin
-      \$330  = 5'h00;
+      \$323  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$331  = \$143 ;
+    \$324  = \$143 ;
     if (rst) begin
-      \$331  = 4'h0;
+      \$324  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = finds_none;
+    \$325  = finds_none;
+    if (rst) begin
+      \$325  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$326  = \$144 ;
+    if (rst) begin
+      \$326  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$327  = \$175 ;
+    if (rst) begin
+      \$327  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$328  = \$177 ;
+    if (rst) begin
+      \$328  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$329  = hot;
+    if (rst) begin
+      \$329  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = state_now;
+    if (rst) begin
+      \$330  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = inserts;
+    if (rst) begin
+      \$331  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332  = evict;
     if (rst) begin
       \$332  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$333  = \$144 ;
+    \$333  = \$178 ;
     if (rst) begin
       \$333  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$334  = \$175 ;
+    \$334  = \$179 ;
     if (rst) begin
-      \$334  = 4'h0;
+      \$334  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$335  = \$177 ;
+    \$335  = row_way;
     if (rst) begin
-      \$335  = 1'h0;
+      \$335  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$336  = hot;
+    \$336  = \$180 ;
     if (rst) begin
-      \$336  = 4'h0;
+      \$336  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$337  = state_now;
-    if (rst) begin
-      \$337  = 49'h0000000000000;
+    \$337  = current;
+    if (load) begin
+      \$337  = \eligible$103 ;
+    end else if (entry_write) begin
+      (* full_case = 32'd1 *)
+      casez (row_way)
+        2'h0:
+            \$337 [0] = 1'h0;
+        2'h1:
+            \$337 [1] = 1'h0;
+        2'h2:
+            \$337 [2] = 1'h0;
+        2'h3:
+            \$337 [3] = 1'h0;
+      endcase
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$338  = inserts;
     if (rst) begin
-      \$338  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$339  = evict;
-    if (rst) begin
-      \$339  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$340  = \$178 ;
-    if (rst) begin
-      \$340  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$341  = \$179 ;
-    if (rst) begin
-      \$341  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$342  = \$183 [2:0];
-    if (rst) begin
-      \$342  = 3'h0;
+      \$337  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
-    if (load) begin
-      \$343  = \eligible$101 ;
-    end else begin
-      \$343  = \$185 ;
-    end
-    if (rst) begin
-      \$343  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (load) begin
-      \$344  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-    end else begin
-      \$344  = \$186 ;
-    end
-    if (rst) begin
-      \$344  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$101  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$101  = \$249 ;
-      3'h1:
-          \eligible$101  = \$252 ;
-      3'h2:
-          \eligible$101  = \$254 ;
-      3'h3:
-          \eligible$101  = \$256 ;
-      3'h4:
-          \eligible$101  = \$259 ;
+    casez (shown_way)
+      2'h0:
+          tag_out = tags0_data__[38:0];
+      2'h1:
+          tag_out = tags1_data__[38:0];
+      2'h2:
+          tag_out = tags2_data__[38:0];
+      2'h3:
+          tag_out = tags3_data__[38:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ \$273 , \$266  })
-      2'h0:
-          pick_tag = tags0_data__[38:0];
-      2'h1:
-          pick_tag = tags1_data__[38:0];
-      2'h2:
-          pick_tag = tags2_data__[38:0];
-      2'h3:
-          pick_tag = tags3_data__[38:0];
+    \eligible$103  = 4'h0;
+    casez (wanted)
+      3'h0:
+          \eligible$103  = \$242 ;
+      3'h1:
+          \eligible$103  = \$245 ;
+      3'h2:
+          \eligible$103  = \$247 ;
+      3'h3:
+          \eligible$103  = \$249 ;
+      3'h4:
+          \eligible$103  = \$252 ;
     endcase
   end
   assign weight = update_written[51:44];
+  assign \259_0_0  = \$259 ;
   assign \266_0_0  = \$266 ;
-  assign \273_0_0  = \$273 ;
   assign slot_out = slots_data;
-  assign _signature__data_39_0 = tags0_data__;
-  assign _signature__data_39_0_ = tags1_data__;
-  assign _signature__data_39_0__ = tags2_data__;
-  assign _signature__data_39_0___ = tags3_data__;
+  assign _signature__data_39_39 = tags0_data__[39];
+  assign _signature__data_39_39_ = tags1_data__[39];
+  assign _signature__data_39_39__ = tags2_data__[39];
+  assign _signature__data_39_39___ = tags3_data__[39];
   assign answer_valid = valid[5];
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$197 ;
-  assign outcome[3:0] = \$195 ;
+  assign outcome[4] = \$191 ;
+  assign outcome[3:0] = \$189 ;
   assign \$66  = { waits, 1'h0 };
-  assign \$218  = 9'h001;
-  assign \$219  = 10'h001;
+  assign \$212  = 9'h001;
+  assign \$213  = 10'h001;
 endmodule
 
 module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -5943,7 +6111,7 @@ module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, ret
   assign \$75  = \$71 [8];
 endmodule
 
-module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_0, items__1_38_0, items__0_46_39, items__1_46_39, items__0_47, items__1_47, load, push_valid, clk, rst, pop, freed_0, room, head_valid, head, lanes);
+module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_0, items__1_38_0, items__0_46_39, items__1_46_39, items__0_47, items__1_47, load, push_valid, clk, rst, pop, freed_0, head_valid, head, room, lanes);
   reg starts_blocks;
   initial starts_blocks = 0;
   input [1:0] rank_is__0;
@@ -5974,33 +6142,42 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   wire pop;
   input freed_0;
   wire freed_0;
-  output room;
-  wire room;
   output head_valid;
   wire head_valid;
   output [47:0] head;
   wire [47:0] head;
+  output room;
+  reg room = 1'h1;
+  (* init = 2'h0 *)
   input [1:0] lanes;
   wire [1:0] lanes;
   wire \$1 ;
-  wire [8:0] \$10 ;
-  wire [7:0] \$11 ;
-  wire [8:0] \$12 ;
-  reg [47:0] \$13 ;
-  reg [47:0] \$14 ;
-  reg \$15 ;
-  reg [1:0] \$16 ;
-  reg [1:0] \$17 ;
-  reg [6:0] \$18 ;
+  wire [6:0] \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  reg [47:0] \$17 ;
+  reg [47:0] \$18 ;
+  reg \$19 ;
   wire \$2 ;
+  reg [1:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [6:0] \$22 ;
+  reg \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire \$5 ;
-  wire \$6 ;
+  wire [7:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [8:0] \$6 ;
   wire \$7 ;
-  wire [1:0] \$8 ;
-  wire [7:0] \$9 ;
-  reg asks = 48'h000000000000;
+  wire \$8 ;
+  wire [1:0] \$9 ;
+  reg [1:0] asked = 2'h0;
+  reg asks = 1'h0;
+  (* init = 48'h000000000000 *)
+  wire asks_next;
   wire [1:0] choice0;
   (* init = 48'h000000000000 *)
   wire [1:0] choice1;
@@ -6009,33 +6186,38 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   reg [47:0] item1;
   reg [47:0] push__0 = 48'h000000000000;
   reg [47:0] push__1 = 48'h000000000000;
-  reg [1:0] push_count = 2'h0;
   reg signed [6:0] spare = 7'h1e;
   assign choice0 = lanes & rank_is__0;
   assign choice1 = lanes & rank_is__1;
-  assign \$3  = ~ asks;
-  assign \$4  = $signed(spare) >= $signed(1'h0);
-  assign room = \$3  | \$4 ;
-  assign \$5  = | choice0;
-  assign \$6  = | choice0;
-  assign \$7  = | choice1;
-  assign \$8  = \$6  + \$7 ;
-  assign \$9  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$10  = $signed(\$9 ) - $signed({ 1'h0, push_count });
-  assign \$11  = $signed(spare) + $signed({ 1'h0, freed });
-  assign \$12  = push_valid ? \$10  : { \$11 [7], \$11  };
+  assign \$3  = | choice0;
+  assign asks_next = load ? \$3  : asks;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$6  = $signed(\$5 ) - $signed({ 1'h0, asked });
+  assign \$7  = | choice0;
+  assign \$8  = | choice1;
+  assign \$9  = \$7  + \$8 ;
+  assign \$10  = push_valid ? \$6 [6:0] : \$4 [6:0];
+  assign \$11  = ~ asks_next;
+  assign \$12  = $signed(\$6 [6:0]) < $signed(1'h0);
+  assign \$13  = $signed(\$4 [6:0]) < $signed(1'h0);
+  assign \$14  = push_valid ? \$12  : \$13 ;
+  assign \$15  = ~ \$14 ;
+  assign \$16  = \$11  | \$15 ;
   always @(posedge clk)
-    push__0 <= \$13 ;
+    push__0 <= \$17 ;
   always @(posedge clk)
-    push__1 <= \$14 ;
+    push__1 <= \$18 ;
   always @(posedge clk)
-    asks <= \$15 ;
+    asks <= \$19 ;
   always @(posedge clk)
-    push_count <= \$16 ;
+    asked <= \$20 ;
   always @(posedge clk)
-    freed <= \$17 ;
+    freed <= \$21 ;
   always @(posedge clk)
-    spare <= \$18 ;
+    spare <= \$22 ;
+  always @(posedge clk)
+    room <= \$23 ;
   hotline_tiny_popularity_bank_updates_queue queue (
     .clk(clk),
     .head(head),
@@ -6043,7 +6225,7 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
     .pop(pop),
     .push__0(push__0),
     .push__1(push__1),
-    .push_count(push_count),
+    .push_count(asked),
     .push_valid(push_valid),
     .rst(rst)
   );
@@ -6069,50 +6251,54 @@ module hotline_tiny_popularity_bank_updates(rank_is__0, rank_is__1, items__0_38_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = push__0;
+    \$17  = push__0;
     if (load) begin
-      \$13  = item0;
+      \$17  = item0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = push__1;
+    \$18  = push__1;
     if (load) begin
-      \$14  = item1;
+      \$18  = item1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = asks;
+    \$19  = asks_next;
+    if (rst) begin
+      \$19  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$20  = asked;
     if (load) begin
-      \$15  = \$5 ;
+      \$20  = \$9 ;
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$20  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = push_count;
-    if (load) begin
-      \$16  = \$8 ;
-    end
+    \$21  = { 1'h0, freed_0 };
     if (rst) begin
-      \$16  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = { 1'h0, freed_0 };
+    \$22  = \$10 ;
     if (rst) begin
-      \$17  = 2'h0;
+      \$22  = 7'h1e;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$18  = \$12 [6:0];
+    \$23  = \$16 ;
     if (rst) begin
-      \$18  = 7'h1e;
+      \$23  = 1'h1;
     end
   end
   assign \$1  = choice0[1];
@@ -7694,7 +7880,7 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
     .device_clk(device_clk),
     .device_rst(device_rst),
     .input__payload(cutter_burst__payload),
-    .input__valid(cutter_burst__valid),
+    .\input__valid$87 (cutter_burst__valid),
     .\inside (\inside ),
     .move(burst__ready),
     .output__payload(judge_output__payload),
@@ -7960,7 +8146,7 @@ module hotline_tiny_read(arready, rid, rdata, rresp, rvalid, device_clk, device_
   assign \$34  = cleared[5];
 endmodule
 
-module hotline_tiny_read_cutter(device_rst, request__ready, busy, output__ready, burst__valid, burst__payload, request__valid, request__payload, device_clk);
+module hotline_tiny_read_cutter(device_rst, request__ready, busy, output__ready, burst__payload, burst__valid, request__payload, request__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -7971,14 +8157,14 @@ module hotline_tiny_read_cutter(device_rst, request__ready, busy, output__ready,
   wire busy;
   input output__ready;
   wire output__ready;
-  output burst__valid;
-  wire burst__valid;
   output [68:0] burst__payload;
   wire [68:0] burst__payload;
-  input request__valid;
-  wire request__valid;
+  output burst__valid;
+  wire burst__valid;
   input [93:0] request__payload;
   wire [93:0] request__payload;
+  input request__valid;
+  wire request__valid;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -8263,7 +8449,7 @@ module hotline_tiny_read_cutter(device_rst, request__ready, busy, output__ready,
   assign input__payload[59:0] = { \$5 , low };
 endmodule
 
-module hotline_tiny_read_cutter_bursts(device_rst, input__ready, output__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
+module hotline_tiny_read_cutter_bursts(device_rst, input__ready, output__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -8276,83 +8462,85 @@ module hotline_tiny_read_cutter_bursts(device_rst, input__ready, output__ready, 
   wire [68:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [68:0] output__payload;
   reg [68:0] output__payload = 69'h000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [68:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [68:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [68:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [68:0] \$9 ;
   wire free;
   reg [68:0] skid = 69'h000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 69'h000000000000000000;
+      \$10  = 69'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_read_judge(device_rst, output__ready, move, busy, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc
-, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, input__valid, input__payload, output__valid, output__payload, device_clk
+module hotline_tiny_read_judge(device_rst, output__ready, move, \inside , busy, windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc
+, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, input__payload, \input__valid$87 , output__payload, output__valid, device_clk
 );
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -8362,10 +8550,10 @@ module hotline_tiny_read_judge(device_rst, output__ready, move, busy, \inside , 
   wire output__ready;
   output move;
   wire move;
-  output busy;
-  wire busy;
   output \inside ;
   wire \inside ;
+  output busy;
+  wire busy;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -8430,43 +8618,84 @@ module hotline_tiny_read_judge(device_rst, output__ready, move, busy, \inside , 
   wire [31:0] windows__7__pages;
   input [1:0] windows__7__read_etc;
   wire [1:0] windows__7__read_etc;
-  input input__valid;
-  wire input__valid;
   input [68:0] input__payload;
   wire [68:0] input__payload;
+  input \input__valid$87 ;
+  wire \input__valid$87 ;
+  output [68:0] output__payload;
+  wire [68:0] output__payload;
   output output__valid;
   wire output__valid;
-  output [68:0] output__payload;
-  reg [68:0] output__payload = 69'h000000000000000000;
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  reg [1:0] \$2 ;
-  reg [68:0] \$3 ;
-  reg [68:0] \$4 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [7:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$3 ;
+  reg [1:0] \$4 ;
+  reg [68:0] \$5 ;
+  reg [68:0] \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   reg [68:0] burst0 = 69'h000000000000000000;
+  reg [68:0] burst1 = 69'h000000000000000000;
+  wire [76:0] checked_input__payload;
+  wire [76:0] checked_output__payload;
   wire enable;
+  wire input__ready;
+  wire input__valid;
   wire [51:0] page;
   reg [1:0] valid = 2'h0;
-  always @(posedge device_clk)
-    burst0 <= \$3 ;
-  always @(posedge device_clk)
-    output__payload <= \$4 ;
   assign \$1  = ~ valid[1];
-  assign move = \$1  | output__ready;
-  assign busy = | valid;
+  assign move = \$1  | input__ready;
+  assign \$2  = checked_output__payload[76:69] & { \$22 , \$21 , \$20 , \$19 , \$18 , \$17 , \$16 , \$15  };
+  assign \inside  = | \$2 ;
+  assign \$3  = | valid;
+  assign busy = \$3  | output__valid;
   always @(posedge device_clk)
-    valid <= \$2 ;
+    valid <= \$4 ;
+  always @(posedge device_clk)
+    burst0 <= \$5 ;
+  always @(posedge device_clk)
+    burst1 <= \$6 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
   (* enum_value_10 = "LIST" *)
   (* enum_value_11 = "ROW" *)
   hotline_tiny_read_judge_check check (
+    .\42_0_0 (\$7 ),
+    .\44_0_0 (\$8 ),
+    .\46_0_0 (\$9 ),
+    .\48_0_0 (\$10 ),
+    .\50_0_0 (\$11 ),
+    .\52_0_0 (\$12 ),
+    .\54_0_0 (\$13 ),
+    .\56_0_0 (\$14 ),
+    .\57_0_0 (\$15 ),
+    .\58_0_0 (\$16 ),
+    .\59_0_0 (\$17 ),
+    .\60_0_0 (\$18 ),
+    .\61_0_0 (\$19 ),
+    .\62_0_0 (\$20 ),
+    .\63_0_0 (\$21 ),
+    .\64_0_0 (\$22 ),
     .device_clk(device_clk),
     .device_rst(device_rst),
     .enable(move),
-    .\inside (\inside ),
     .page(input__payload[59:8]),
     .windows__0__page_19_0(windows__0__page_19_0),
     .windows__0__page_51_20(windows__0__page_51_20),
@@ -8501,45 +8730,89 @@ module hotline_tiny_read_judge(device_rst, output__ready, move, busy, \inside , 
     .windows__7__pages(windows__7__pages),
     .windows__7__read_etc(windows__7__read_etc)
   );
+  hotline_tiny_read_judge_checked checked (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(checked_input__payload),
+    .input__ready(input__ready),
+    .input__valid(valid[1]),
+    .output__payload(checked_output__payload),
+    .output__ready(output__ready),
+    .output__valid(output__valid)
+  );
   always @* begin
     if (starts_blocks) begin end
-    \$3  = burst0;
+    \$4  = valid;
     if (move) begin
-      \$3  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = output__payload;
-    if (move) begin
-      \$4  = burst0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2  = valid;
-    if (move) begin
-      \$2  = { valid[0], input__valid };
+      \$4  = { valid[0], \input__valid$87  };
     end
     if (device_rst) begin
-      \$2  = 2'h0;
+      \$4  = 2'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$5  = burst0;
+    if (move) begin
+      \$5  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$6  = burst1;
+    if (move) begin
+      \$6  = burst0;
+    end
+  end
+  assign input__valid = valid[1];
   assign enable = move;
   assign page = input__payload[59:8];
-  assign output__valid = valid[1];
+  assign output__payload = checked_output__payload[68:0];
+  assign checked_input__payload[68:0] = burst1;
+  assign checked_input__payload[76:69] = { \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7  };
 endmodule
 
-module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
+module hotline_tiny_read_judge_check(device_rst, enable, \42_0_0 , \44_0_0 , \46_0_0 , \48_0_0 , \50_0_0 , \52_0_0 , \54_0_0 , \56_0_0 , \57_0_0 , \58_0_0 , \59_0_0 , \60_0_0 , \61_0_0 , \62_0_0 , \63_0_0 , \64_0_0 , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages
+, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc
+, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
   input enable;
   wire enable;
-  output \inside ;
-  wire \inside ;
+  output \42_0_0 ;
+  wire \42_0_0 ;
+  output \44_0_0 ;
+  wire \44_0_0 ;
+  output \46_0_0 ;
+  wire \46_0_0 ;
+  output \48_0_0 ;
+  wire \48_0_0 ;
+  output \50_0_0 ;
+  wire \50_0_0 ;
+  output \52_0_0 ;
+  wire \52_0_0 ;
+  output \54_0_0 ;
+  wire \54_0_0 ;
+  output \56_0_0 ;
+  wire \56_0_0 ;
+  output \57_0_0 ;
+  wire \57_0_0 ;
+  output \58_0_0 ;
+  wire \58_0_0 ;
+  output \59_0_0 ;
+  wire \59_0_0 ;
+  output \60_0_0 ;
+  wire \60_0_0 ;
+  output \61_0_0 ;
+  wire \61_0_0 ;
+  output \62_0_0 ;
+  wire \62_0_0 ;
+  output \63_0_0 ;
+  wire \63_0_0 ;
+  output \64_0_0 ;
+  wire \64_0_0 ;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -8610,15 +8883,15 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire device_clk;
   wire \$1 ;
   wire [9:0] \$10 ;
-  wire \$100 ;
-  wire \$101 ;
+  wire [26:0] \$100 ;
+  wire [26:0] \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
-  wire [26:0] \$107 ;
-  wire [26:0] \$108 ;
+  wire \$107 ;
+  wire \$108 ;
   wire \$109 ;
   wire \$11 ;
   wire \$110 ;
@@ -8628,16 +8901,16 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
+  wire [26:0] \$117 ;
+  wire [26:0] \$118 ;
   wire \$119 ;
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
-  wire [26:0] \$124 ;
-  wire [26:0] \$125 ;
+  wire \$124 ;
+  wire \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
@@ -8647,16 +8920,16 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
-  wire \$134 ;
-  wire \$135 ;
+  wire [26:0] \$134 ;
+  wire [26:0] \$135 ;
   wire \$136 ;
   wire \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [9:0] \$14 ;
   wire \$140 ;
-  wire [26:0] \$141 ;
-  wire [26:0] \$142 ;
+  wire \$141 ;
+  wire \$142 ;
   wire \$143 ;
   wire \$144 ;
   wire \$145 ;
@@ -8666,15 +8939,15 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$149 ;
   wire [9:0] \$15 ;
   wire \$150 ;
-  wire \$151 ;
-  wire \$152 ;
+  wire [26:0] \$151 ;
+  wire [26:0] \$152 ;
   wire \$153 ;
   wire \$154 ;
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
-  wire [26:0] \$158 ;
-  wire [26:0] \$159 ;
+  wire \$158 ;
+  wire \$159 ;
   wire \$16 ;
   wire \$160 ;
   wire \$161 ;
@@ -8684,16 +8957,16 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$165 ;
   wire \$166 ;
   wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
+  wire [26:0] \$168 ;
+  wire [26:0] \$169 ;
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
   wire \$172 ;
   wire \$173 ;
   wire \$174 ;
-  wire [26:0] \$175 ;
-  wire [26:0] \$176 ;
+  wire \$175 ;
+  wire \$176 ;
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
@@ -8703,16 +8976,16 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
-  wire \$185 ;
-  wire \$186 ;
+  wire [26:0] \$185 ;
+  wire [26:0] \$186 ;
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire [9:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
-  wire [26:0] \$192 ;
-  wire [26:0] \$193 ;
+  wire \$192 ;
+  wire \$193 ;
   wire \$194 ;
   wire \$195 ;
   wire \$196 ;
@@ -8723,57 +8996,50 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire [9:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
-  wire \$202 ;
-  wire \$203 ;
-  wire \$204 ;
-  wire \$205 ;
-  wire \$206 ;
-  wire \$207 ;
-  wire \$208 ;
-  reg [26:0] \$209 ;
+  reg [26:0] \$202 ;
+  reg [26:0] \$203 ;
+  reg \$204 ;
+  reg \$205 ;
+  reg \$206 ;
+  reg [26:0] \$207 ;
+  reg [26:0] \$208 ;
+  reg \$209 ;
   wire \$21 ;
-  reg [26:0] \$210 ;
+  reg \$210 ;
   reg \$211 ;
-  reg \$212 ;
-  reg \$213 ;
-  reg [26:0] \$214 ;
-  reg [26:0] \$215 ;
+  reg [26:0] \$212 ;
+  reg [26:0] \$213 ;
+  reg \$214 ;
+  reg \$215 ;
   reg \$216 ;
-  reg \$217 ;
-  reg \$218 ;
-  reg [26:0] \$219 ;
+  reg [26:0] \$217 ;
+  reg [26:0] \$218 ;
+  reg \$219 ;
   wire \$22 ;
-  reg [26:0] \$220 ;
+  reg \$220 ;
   reg \$221 ;
-  reg \$222 ;
-  reg \$223 ;
-  reg [26:0] \$224 ;
-  reg [26:0] \$225 ;
+  reg [26:0] \$222 ;
+  reg [26:0] \$223 ;
+  reg \$224 ;
+  reg \$225 ;
   reg \$226 ;
-  reg \$227 ;
-  reg \$228 ;
-  reg [26:0] \$229 ;
+  reg [26:0] \$227 ;
+  reg [26:0] \$228 ;
+  reg \$229 ;
   wire [7:0] \$23 ;
-  reg [26:0] \$230 ;
+  reg \$230 ;
   reg \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg [26:0] \$234 ;
-  reg [26:0] \$235 ;
+  reg [26:0] \$232 ;
+  reg [26:0] \$233 ;
+  reg \$234 ;
+  reg \$235 ;
   reg \$236 ;
-  reg \$237 ;
-  reg \$238 ;
-  reg [26:0] \$239 ;
+  reg [26:0] \$237 ;
+  reg [26:0] \$238 ;
+  reg \$239 ;
   wire [9:0] \$24 ;
-  reg [26:0] \$240 ;
+  reg \$240 ;
   reg \$241 ;
-  reg \$242 ;
-  reg \$243 ;
-  reg [26:0] \$244 ;
-  reg [26:0] \$245 ;
-  reg \$246 ;
-  reg \$247 ;
-  reg \$248 ;
   wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -8818,17 +9084,17 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire [7:0] \$65 ;
+  wire [26:0] \$66 ;
+  wire [26:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire [26:0] \$73 ;
-  wire [26:0] \$74 ;
+  wire \$73 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
@@ -8838,16 +9104,16 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire \$84 ;
+  wire [26:0] \$83 ;
+  wire [26:0] \$84 ;
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
   wire [9:0] \$9 ;
-  wire [26:0] \$90 ;
-  wire [26:0] \$91 ;
+  wire \$90 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
@@ -8864,6 +9130,7 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   reg [26:0] high5 = 27'h0000000;
   reg [26:0] high6 = 27'h0000000;
   reg [26:0] high7 = 27'h0000000;
+  wire \inside ;
   reg less0 = 1'h0;
   reg less1 = 1'h0;
   reg less2 = 1'h0;
@@ -8928,272 +9195,335 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   assign \$37  = ~ low7[26];
   assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
   assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
-  assign \$42  = same0 & low_less0;
-  assign \$43  = less0 | \$42 ;
-  assign \$44  = \$41  & \$43 ;
-  assign \$46  = same1 & low_less1;
-  assign \$47  = less1 | \$46 ;
-  assign \$48  = \$45  & \$47 ;
-  assign \$50  = same2 & low_less2;
-  assign \$51  = less2 | \$50 ;
-  assign \$52  = \$49  & \$51 ;
-  assign \$54  = same3 & low_less3;
-  assign \$55  = less3 | \$54 ;
-  assign \$56  = \$53  & \$55 ;
-  assign \$58  = same4 & low_less4;
-  assign \$59  = less4 | \$58 ;
-  assign \$60  = \$57  & \$59 ;
-  assign \$62  = same5 & low_less5;
-  assign \$63  = less5 | \$62 ;
-  assign \$64  = \$61  & \$63 ;
-  assign \$66  = same6 & low_less6;
-  assign \$67  = less6 | \$66 ;
-  assign \$68  = \$65  & \$67 ;
-  assign \$70  = same7 & low_less7;
-  assign \$71  = less7 | \$70 ;
-  assign \$72  = \$69  & \$71 ;
-  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
-  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
-  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$41  = same0 & low_less0;
+  assign \$42  = less0 | \$41 ;
+  assign \$43  = same1 & low_less1;
+  assign \$44  = less1 | \$43 ;
+  assign \$45  = same2 & low_less2;
+  assign \$46  = less2 | \$45 ;
+  assign \$47  = same3 & low_less3;
+  assign \$48  = less3 | \$47 ;
+  assign \$49  = same4 & low_less4;
+  assign \$50  = less4 | \$49 ;
+  assign \$51  = same5 & low_less5;
+  assign \$52  = less5 | \$51 ;
+  assign \$53  = same6 & low_less6;
+  assign \$54  = less6 | \$53 ;
+  assign \$55  = same7 & low_less7;
+  assign \$56  = less7 | \$55 ;
+  assign \$65  = { \$56 , \$54 , \$52 , \$50 , \$48 , \$46 , \$44 , \$42  } & { \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57  };
+  assign \inside  = | \$65 ;
+  assign \$66  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$67  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$68  = | high0[26:7];
+  assign \$69  = ! high0[6:0];
+  assign \$70  = low0[26] & \$69 ;
+  assign \$71  = \$68  | \$70 ;
+  assign \$72  = ~ \$71 ;
+  assign \$73  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$74  = \$72  & \$73 ;
   assign \$75  = | high0[26:7];
   assign \$76  = ! high0[6:0];
   assign \$77  = low0[26] & \$76 ;
   assign \$78  = \$75  | \$77 ;
   assign \$79  = ~ \$78 ;
-  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$80  = ! \$5 [7:0];
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = | high0[26:7];
-  assign \$83  = ! high0[6:0];
-  assign \$84  = low0[26] & \$83 ;
-  assign \$85  = \$82  | \$84 ;
-  assign \$86  = ~ \$85 ;
-  assign \$87  = ! \$5 [7:0];
-  assign \$88  = \$86  & \$87 ;
-  assign \$89  = low0[25:0] < windows__0__pages[25:0];
-  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
-  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$82  = low0[25:0] < windows__0__pages[25:0];
+  assign \$83  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$84  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$85  = | high1[26:7];
+  assign \$86  = ! high1[6:0];
+  assign \$87  = low1[26] & \$86 ;
+  assign \$88  = \$85  | \$87 ;
+  assign \$89  = ~ \$88 ;
+  assign \$90  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$91  = \$89  & \$90 ;
   assign \$92  = | high1[26:7];
   assign \$93  = ! high1[6:0];
   assign \$94  = low1[26] & \$93 ;
   assign \$95  = \$92  | \$94 ;
   assign \$96  = ~ \$95 ;
-  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$97  = ! \$10 [7:0];
   assign \$98  = \$96  & \$97 ;
-  assign \$99  = | high1[26:7];
-  assign \$100  = ! high1[6:0];
-  assign \$101  = low1[26] & \$100 ;
-  assign \$102  = \$99  | \$101 ;
-  assign \$103  = ~ \$102 ;
-  assign \$104  = ! \$10 [7:0];
-  assign \$105  = \$103  & \$104 ;
-  assign \$106  = low1[25:0] < windows__1__pages[25:0];
-  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
-  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$99  = low1[25:0] < windows__1__pages[25:0];
+  assign \$100  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$101  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$102  = | high2[26:7];
+  assign \$103  = ! high2[6:0];
+  assign \$104  = low2[26] & \$103 ;
+  assign \$105  = \$102  | \$104 ;
+  assign \$106  = ~ \$105 ;
+  assign \$107  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$108  = \$106  & \$107 ;
   assign \$109  = | high2[26:7];
   assign \$110  = ! high2[6:0];
   assign \$111  = low2[26] & \$110 ;
   assign \$112  = \$109  | \$111 ;
   assign \$113  = ~ \$112 ;
-  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$114  = ! \$15 [7:0];
   assign \$115  = \$113  & \$114 ;
-  assign \$116  = | high2[26:7];
-  assign \$117  = ! high2[6:0];
-  assign \$118  = low2[26] & \$117 ;
-  assign \$119  = \$116  | \$118 ;
-  assign \$120  = ~ \$119 ;
-  assign \$121  = ! \$15 [7:0];
-  assign \$122  = \$120  & \$121 ;
-  assign \$123  = low2[25:0] < windows__2__pages[25:0];
-  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
-  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$116  = low2[25:0] < windows__2__pages[25:0];
+  assign \$117  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$118  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$119  = | high3[26:7];
+  assign \$120  = ! high3[6:0];
+  assign \$121  = low3[26] & \$120 ;
+  assign \$122  = \$119  | \$121 ;
+  assign \$123  = ~ \$122 ;
+  assign \$124  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$125  = \$123  & \$124 ;
   assign \$126  = | high3[26:7];
   assign \$127  = ! high3[6:0];
   assign \$128  = low3[26] & \$127 ;
   assign \$129  = \$126  | \$128 ;
   assign \$130  = ~ \$129 ;
-  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$131  = ! \$20 [7:0];
   assign \$132  = \$130  & \$131 ;
-  assign \$133  = | high3[26:7];
-  assign \$134  = ! high3[6:0];
-  assign \$135  = low3[26] & \$134 ;
-  assign \$136  = \$133  | \$135 ;
-  assign \$137  = ~ \$136 ;
-  assign \$138  = ! \$20 [7:0];
-  assign \$139  = \$137  & \$138 ;
-  assign \$140  = low3[25:0] < windows__3__pages[25:0];
-  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
-  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$133  = low3[25:0] < windows__3__pages[25:0];
+  assign \$134  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$135  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$136  = | high4[26:7];
+  assign \$137  = ! high4[6:0];
+  assign \$138  = low4[26] & \$137 ;
+  assign \$139  = \$136  | \$138 ;
+  assign \$140  = ~ \$139 ;
+  assign \$141  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$142  = \$140  & \$141 ;
   assign \$143  = | high4[26:7];
   assign \$144  = ! high4[6:0];
   assign \$145  = low4[26] & \$144 ;
   assign \$146  = \$143  | \$145 ;
   assign \$147  = ~ \$146 ;
-  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$148  = ! \$25 [7:0];
   assign \$149  = \$147  & \$148 ;
-  assign \$150  = | high4[26:7];
-  assign \$151  = ! high4[6:0];
-  assign \$152  = low4[26] & \$151 ;
-  assign \$153  = \$150  | \$152 ;
-  assign \$154  = ~ \$153 ;
-  assign \$155  = ! \$25 [7:0];
-  assign \$156  = \$154  & \$155 ;
-  assign \$157  = low4[25:0] < windows__4__pages[25:0];
-  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
-  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$150  = low4[25:0] < windows__4__pages[25:0];
+  assign \$151  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$152  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$153  = | high5[26:7];
+  assign \$154  = ! high5[6:0];
+  assign \$155  = low5[26] & \$154 ;
+  assign \$156  = \$153  | \$155 ;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$159  = \$157  & \$158 ;
   assign \$160  = | high5[26:7];
   assign \$161  = ! high5[6:0];
   assign \$162  = low5[26] & \$161 ;
   assign \$163  = \$160  | \$162 ;
   assign \$164  = ~ \$163 ;
-  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$165  = ! \$30 [7:0];
   assign \$166  = \$164  & \$165 ;
-  assign \$167  = | high5[26:7];
-  assign \$168  = ! high5[6:0];
-  assign \$169  = low5[26] & \$168 ;
-  assign \$170  = \$167  | \$169 ;
-  assign \$171  = ~ \$170 ;
-  assign \$172  = ! \$30 [7:0];
-  assign \$173  = \$171  & \$172 ;
-  assign \$174  = low5[25:0] < windows__5__pages[25:0];
-  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
-  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$167  = low5[25:0] < windows__5__pages[25:0];
+  assign \$168  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$169  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$170  = | high6[26:7];
+  assign \$171  = ! high6[6:0];
+  assign \$172  = low6[26] & \$171 ;
+  assign \$173  = \$170  | \$172 ;
+  assign \$174  = ~ \$173 ;
+  assign \$175  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$176  = \$174  & \$175 ;
   assign \$177  = | high6[26:7];
   assign \$178  = ! high6[6:0];
   assign \$179  = low6[26] & \$178 ;
   assign \$180  = \$177  | \$179 ;
   assign \$181  = ~ \$180 ;
-  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$182  = ! \$35 [7:0];
   assign \$183  = \$181  & \$182 ;
-  assign \$184  = | high6[26:7];
-  assign \$185  = ! high6[6:0];
-  assign \$186  = low6[26] & \$185 ;
-  assign \$187  = \$184  | \$186 ;
-  assign \$188  = ~ \$187 ;
-  assign \$189  = ! \$35 [7:0];
-  assign \$190  = \$188  & \$189 ;
-  assign \$191  = low6[25:0] < windows__6__pages[25:0];
-  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
-  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$184  = low6[25:0] < windows__6__pages[25:0];
+  assign \$185  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$186  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$187  = | high7[26:7];
+  assign \$188  = ! high7[6:0];
+  assign \$189  = low7[26] & \$188 ;
+  assign \$190  = \$187  | \$189 ;
+  assign \$191  = ~ \$190 ;
+  assign \$192  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$193  = \$191  & \$192 ;
   assign \$194  = | high7[26:7];
   assign \$195  = ! high7[6:0];
   assign \$196  = low7[26] & \$195 ;
   assign \$197  = \$194  | \$196 ;
   assign \$198  = ~ \$197 ;
-  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$199  = ! \$40 [7:0];
   assign \$200  = \$198  & \$199 ;
-  assign \$201  = | high7[26:7];
-  assign \$202  = ! high7[6:0];
-  assign \$203  = low7[26] & \$202 ;
-  assign \$204  = \$201  | \$203 ;
-  assign \$205  = ~ \$204 ;
-  assign \$206  = ! \$40 [7:0];
-  assign \$207  = \$205  & \$206 ;
-  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  assign \$201  = low7[25:0] < windows__7__pages[25:0];
   always @(posedge device_clk)
-    low0 <= \$209 ;
+    low0 <= \$202 ;
   always @(posedge device_clk)
-    high0 <= \$210 ;
+    high0 <= \$203 ;
   always @(posedge device_clk)
-    less0 <= \$211 ;
+    less0 <= \$204 ;
   always @(posedge device_clk)
-    same0 <= \$212 ;
+    same0 <= \$205 ;
   always @(posedge device_clk)
-    low_less0 <= \$213 ;
+    low_less0 <= \$206 ;
   always @(posedge device_clk)
-    low1 <= \$214 ;
+    low1 <= \$207 ;
   always @(posedge device_clk)
-    high1 <= \$215 ;
+    high1 <= \$208 ;
   always @(posedge device_clk)
-    less1 <= \$216 ;
+    less1 <= \$209 ;
   always @(posedge device_clk)
-    same1 <= \$217 ;
+    same1 <= \$210 ;
   always @(posedge device_clk)
-    low_less1 <= \$218 ;
+    low_less1 <= \$211 ;
   always @(posedge device_clk)
-    low2 <= \$219 ;
+    low2 <= \$212 ;
   always @(posedge device_clk)
-    high2 <= \$220 ;
+    high2 <= \$213 ;
   always @(posedge device_clk)
-    less2 <= \$221 ;
+    less2 <= \$214 ;
   always @(posedge device_clk)
-    same2 <= \$222 ;
+    same2 <= \$215 ;
   always @(posedge device_clk)
-    low_less2 <= \$223 ;
+    low_less2 <= \$216 ;
   always @(posedge device_clk)
-    low3 <= \$224 ;
+    low3 <= \$217 ;
   always @(posedge device_clk)
-    high3 <= \$225 ;
+    high3 <= \$218 ;
   always @(posedge device_clk)
-    less3 <= \$226 ;
+    less3 <= \$219 ;
   always @(posedge device_clk)
-    same3 <= \$227 ;
+    same3 <= \$220 ;
   always @(posedge device_clk)
-    low_less3 <= \$228 ;
+    low_less3 <= \$221 ;
   always @(posedge device_clk)
-    low4 <= \$229 ;
+    low4 <= \$222 ;
   always @(posedge device_clk)
-    high4 <= \$230 ;
+    high4 <= \$223 ;
   always @(posedge device_clk)
-    less4 <= \$231 ;
+    less4 <= \$224 ;
   always @(posedge device_clk)
-    same4 <= \$232 ;
+    same4 <= \$225 ;
   always @(posedge device_clk)
-    low_less4 <= \$233 ;
+    low_less4 <= \$226 ;
   always @(posedge device_clk)
-    low5 <= \$234 ;
+    low5 <= \$227 ;
   always @(posedge device_clk)
-    high5 <= \$235 ;
+    high5 <= \$228 ;
   always @(posedge device_clk)
-    less5 <= \$236 ;
+    less5 <= \$229 ;
   always @(posedge device_clk)
-    same5 <= \$237 ;
+    same5 <= \$230 ;
   always @(posedge device_clk)
-    low_less5 <= \$238 ;
+    low_less5 <= \$231 ;
   always @(posedge device_clk)
-    low6 <= \$239 ;
+    low6 <= \$232 ;
   always @(posedge device_clk)
-    high6 <= \$240 ;
+    high6 <= \$233 ;
   always @(posedge device_clk)
-    less6 <= \$241 ;
+    less6 <= \$234 ;
   always @(posedge device_clk)
-    same6 <= \$242 ;
+    same6 <= \$235 ;
   always @(posedge device_clk)
-    low_less6 <= \$243 ;
+    low_less6 <= \$236 ;
   always @(posedge device_clk)
-    low7 <= \$244 ;
+    low7 <= \$237 ;
   always @(posedge device_clk)
-    high7 <= \$245 ;
+    high7 <= \$238 ;
   always @(posedge device_clk)
-    less7 <= \$246 ;
+    less7 <= \$239 ;
   always @(posedge device_clk)
-    same7 <= \$247 ;
+    same7 <= \$240 ;
   always @(posedge device_clk)
-    low_less7 <= \$248 ;
+    low_less7 <= \$241 ;
   always @* begin
     if (starts_blocks) begin end
-    \$209  = low0;
+    \$202  = low0;
     if (enable) begin
-      \$209  = \$73 ;
+      \$202  = \$66 ;
     end
     if (device_rst) begin
-      \$209  = 27'h0000000;
+      \$202  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = high0;
+    \$203  = high0;
     if (enable) begin
-      \$210  = \$74 ;
+      \$203  = \$67 ;
     end
     if (device_rst) begin
-      \$210  = 27'h0000000;
+      \$203  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = less0;
+    \$204  = less0;
     if (enable) begin
-      \$211  = \$81 ;
+      \$204  = \$74 ;
+    end
+    if (device_rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = same0;
+    if (enable) begin
+      \$205  = \$81 ;
+    end
+    if (device_rst) begin
+      \$205  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = low_less0;
+    if (enable) begin
+      \$206  = \$82 ;
+    end
+    if (device_rst) begin
+      \$206  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = low1;
+    if (enable) begin
+      \$207  = \$83 ;
+    end
+    if (device_rst) begin
+      \$207  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = high1;
+    if (enable) begin
+      \$208  = \$84 ;
+    end
+    if (device_rst) begin
+      \$208  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = less1;
+    if (enable) begin
+      \$209  = \$91 ;
+    end
+    if (device_rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = same1;
+    if (enable) begin
+      \$210  = \$98 ;
+    end
+    if (device_rst) begin
+      \$210  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = low_less1;
+    if (enable) begin
+      \$211  = \$99 ;
     end
     if (device_rst) begin
       \$211  = 1'h0;
@@ -9201,49 +9531,49 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = same0;
+    \$212  = low2;
     if (enable) begin
-      \$212  = \$88 ;
+      \$212  = \$100 ;
     end
     if (device_rst) begin
-      \$212  = 1'h0;
+      \$212  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = low_less0;
+    \$213  = high2;
     if (enable) begin
-      \$213  = \$89 ;
+      \$213  = \$101 ;
     end
     if (device_rst) begin
-      \$213  = 1'h0;
+      \$213  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = low1;
+    \$214  = less2;
     if (enable) begin
-      \$214  = \$90 ;
+      \$214  = \$108 ;
     end
     if (device_rst) begin
-      \$214  = 27'h0000000;
+      \$214  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = high1;
+    \$215  = same2;
     if (enable) begin
-      \$215  = \$91 ;
+      \$215  = \$115 ;
     end
     if (device_rst) begin
-      \$215  = 27'h0000000;
+      \$215  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = less1;
+    \$216  = low_less2;
     if (enable) begin
-      \$216  = \$98 ;
+      \$216  = \$116 ;
     end
     if (device_rst) begin
       \$216  = 1'h0;
@@ -9251,49 +9581,49 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = same1;
+    \$217  = low3;
     if (enable) begin
-      \$217  = \$105 ;
+      \$217  = \$117 ;
     end
     if (device_rst) begin
-      \$217  = 1'h0;
+      \$217  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = low_less1;
+    \$218  = high3;
     if (enable) begin
-      \$218  = \$106 ;
+      \$218  = \$118 ;
     end
     if (device_rst) begin
-      \$218  = 1'h0;
+      \$218  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = low2;
+    \$219  = less3;
     if (enable) begin
-      \$219  = \$107 ;
+      \$219  = \$125 ;
     end
     if (device_rst) begin
-      \$219  = 27'h0000000;
+      \$219  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = high2;
+    \$220  = same3;
     if (enable) begin
-      \$220  = \$108 ;
+      \$220  = \$132 ;
     end
     if (device_rst) begin
-      \$220  = 27'h0000000;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = less2;
+    \$221  = low_less3;
     if (enable) begin
-      \$221  = \$115 ;
+      \$221  = \$133 ;
     end
     if (device_rst) begin
       \$221  = 1'h0;
@@ -9301,49 +9631,49 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = same2;
+    \$222  = low4;
     if (enable) begin
-      \$222  = \$122 ;
+      \$222  = \$134 ;
     end
     if (device_rst) begin
-      \$222  = 1'h0;
+      \$222  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = low_less2;
+    \$223  = high4;
     if (enable) begin
-      \$223  = \$123 ;
+      \$223  = \$135 ;
     end
     if (device_rst) begin
-      \$223  = 1'h0;
+      \$223  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = low3;
+    \$224  = less4;
     if (enable) begin
-      \$224  = \$124 ;
+      \$224  = \$142 ;
     end
     if (device_rst) begin
-      \$224  = 27'h0000000;
+      \$224  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = high3;
+    \$225  = same4;
     if (enable) begin
-      \$225  = \$125 ;
+      \$225  = \$149 ;
     end
     if (device_rst) begin
-      \$225  = 27'h0000000;
+      \$225  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = less3;
+    \$226  = low_less4;
     if (enable) begin
-      \$226  = \$132 ;
+      \$226  = \$150 ;
     end
     if (device_rst) begin
       \$226  = 1'h0;
@@ -9351,49 +9681,49 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = same3;
+    \$227  = low5;
     if (enable) begin
-      \$227  = \$139 ;
+      \$227  = \$151 ;
     end
     if (device_rst) begin
-      \$227  = 1'h0;
+      \$227  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = low_less3;
+    \$228  = high5;
     if (enable) begin
-      \$228  = \$140 ;
+      \$228  = \$152 ;
     end
     if (device_rst) begin
-      \$228  = 1'h0;
+      \$228  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = low4;
+    \$229  = less5;
     if (enable) begin
-      \$229  = \$141 ;
+      \$229  = \$159 ;
     end
     if (device_rst) begin
-      \$229  = 27'h0000000;
+      \$229  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = high4;
+    \$230  = same5;
     if (enable) begin
-      \$230  = \$142 ;
+      \$230  = \$166 ;
     end
     if (device_rst) begin
-      \$230  = 27'h0000000;
+      \$230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = less4;
+    \$231  = low_less5;
     if (enable) begin
-      \$231  = \$149 ;
+      \$231  = \$167 ;
     end
     if (device_rst) begin
       \$231  = 1'h0;
@@ -9401,49 +9731,49 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = same4;
+    \$232  = low6;
     if (enable) begin
-      \$232  = \$156 ;
+      \$232  = \$168 ;
     end
     if (device_rst) begin
-      \$232  = 1'h0;
+      \$232  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = low_less4;
+    \$233  = high6;
     if (enable) begin
-      \$233  = \$157 ;
+      \$233  = \$169 ;
     end
     if (device_rst) begin
-      \$233  = 1'h0;
+      \$233  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = low5;
+    \$234  = less6;
     if (enable) begin
-      \$234  = \$158 ;
+      \$234  = \$176 ;
     end
     if (device_rst) begin
-      \$234  = 27'h0000000;
+      \$234  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = high5;
+    \$235  = same6;
     if (enable) begin
-      \$235  = \$159 ;
+      \$235  = \$183 ;
     end
     if (device_rst) begin
-      \$235  = 27'h0000000;
+      \$235  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = less5;
+    \$236  = low_less6;
     if (enable) begin
-      \$236  = \$166 ;
+      \$236  = \$184 ;
     end
     if (device_rst) begin
       \$236  = 1'h0;
@@ -9451,124 +9781,70 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = same5;
+    \$237  = low7;
     if (enable) begin
-      \$237  = \$173 ;
+      \$237  = \$185 ;
     end
     if (device_rst) begin
-      \$237  = 1'h0;
+      \$237  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = low_less5;
+    \$238  = high7;
     if (enable) begin
-      \$238  = \$174 ;
+      \$238  = \$186 ;
     end
     if (device_rst) begin
-      \$238  = 1'h0;
+      \$238  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = low6;
+    \$239  = less7;
     if (enable) begin
-      \$239  = \$175 ;
+      \$239  = \$193 ;
     end
     if (device_rst) begin
-      \$239  = 27'h0000000;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = high6;
+    \$240  = same7;
     if (enable) begin
-      \$240  = \$176 ;
+      \$240  = \$200 ;
     end
     if (device_rst) begin
-      \$240  = 27'h0000000;
+      \$240  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = less6;
+    \$241  = low_less7;
     if (enable) begin
-      \$241  = \$183 ;
+      \$241  = \$201 ;
     end
     if (device_rst) begin
       \$241  = 1'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$242  = same6;
-    if (enable) begin
-      \$242  = \$190 ;
-    end
-    if (device_rst) begin
-      \$242  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$243  = low_less6;
-    if (enable) begin
-      \$243  = \$191 ;
-    end
-    if (device_rst) begin
-      \$243  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$244  = low7;
-    if (enable) begin
-      \$244  = \$192 ;
-    end
-    if (device_rst) begin
-      \$244  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$245  = high7;
-    if (enable) begin
-      \$245  = \$193 ;
-    end
-    if (device_rst) begin
-      \$245  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$246  = less7;
-    if (enable) begin
-      \$246  = \$200 ;
-    end
-    if (device_rst) begin
-      \$246  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$247  = same7;
-    if (enable) begin
-      \$247  = \$207 ;
-    end
-    if (device_rst) begin
-      \$247  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$248  = low_less7;
-    if (enable) begin
-      \$248  = \$208 ;
-    end
-    if (device_rst) begin
-      \$248  = 1'h0;
-    end
-  end
+  assign \42_0_0  = \$42 ;
+  assign \44_0_0  = \$44 ;
+  assign \46_0_0  = \$46 ;
+  assign \48_0_0  = \$48 ;
+  assign \50_0_0  = \$50 ;
+  assign \52_0_0  = \$52 ;
+  assign \54_0_0  = \$54 ;
+  assign \56_0_0  = \$56 ;
+  assign \57_0_0  = \$57 ;
+  assign \58_0_0  = \$58 ;
+  assign \59_0_0  = \$59 ;
+  assign \60_0_0  = \$60 ;
+  assign \61_0_0  = \$61 ;
+  assign \62_0_0  = \$62 ;
+  assign \63_0_0  = \$63 ;
+  assign \64_0_0  = \$64 ;
   assign \$5  = { 1'h0, \$4 [9:1] };
   assign \$10  = { 1'h0, \$9 [9:1] };
   assign \$15  = { 1'h0, \$14 [9:1] };
@@ -9577,17 +9853,107 @@ module hotline_tiny_read_judge_check(device_rst, enable, \inside , windows__0__p
   assign \$30  = { 1'h0, \$29 [9:1] };
   assign \$35  = { 1'h0, \$34 [9:1] };
   assign \$40  = { 1'h0, \$39 [9:1] };
-  assign \$41  = windows__0__read_etc[0];
-  assign \$45  = windows__1__read_etc[0];
-  assign \$49  = windows__2__read_etc[0];
-  assign \$53  = windows__3__read_etc[0];
-  assign \$57  = windows__4__read_etc[0];
-  assign \$61  = windows__5__read_etc[0];
-  assign \$65  = windows__6__read_etc[0];
-  assign \$69  = windows__7__read_etc[0];
+  assign \$57  = windows__0__read_etc[0];
+  assign \$58  = windows__1__read_etc[0];
+  assign \$59  = windows__2__read_etc[0];
+  assign \$60  = windows__3__read_etc[0];
+  assign \$61  = windows__4__read_etc[0];
+  assign \$62  = windows__5__read_etc[0];
+  assign \$63  = windows__6__read_etc[0];
+  assign \$64  = windows__7__read_etc[0];
 endmodule
 
-module hotline_tiny_read_requests(device_rst, output__ready, input__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
+module hotline_tiny_read_judge_checked(device_rst, output__ready, input__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [76:0] input__payload;
+  wire [76:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output [76:0] output__payload;
+  reg [76:0] output__payload = 77'h00000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [76:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [76:0] \$9 ;
+  wire free;
+  reg [76:0] skid = 77'h00000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge device_clk)
+    skid <= \$9 ;
+  always @(posedge device_clk)
+    output__payload <= \$10 ;
+  always @(posedge device_clk)
+    output__valid <= \$11 ;
+  always @(posedge device_clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (device_rst) begin
+      \$10  = 77'h00000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
+    end
+  end
+endmodule
+
+module hotline_tiny_read_requests(device_rst, output__ready, input__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -9600,82 +9966,84 @@ module hotline_tiny_read_requests(device_rst, output__ready, input__ready, input
   wire [93:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [93:0] output__payload;
   reg [93:0] output__payload = 94'h000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [93:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [93:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [93:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [93:0] \$9 ;
   wire free;
   reg [93:0] skid = 94'h000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 94'h000000000000000000000000;
+      \$10  = 94'h000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_read_slice(device_rst, input__payload_fault, input__payload_data, input__ready, output__ready, input__payload_132_128, input__valid, output__valid, output__payload, device_clk);
+module hotline_tiny_read_slice(device_rst, input__payload_fault, input__payload_data, input__ready, output__ready, input__payload_132_128, input__valid, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -9692,77 +10060,79 @@ module hotline_tiny_read_slice(device_rst, input__payload_fault, input__payload_
   wire [4:0] input__payload_132_128;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [133:0] output__payload;
   reg [133:0] output__payload = 134'h0000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [133:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [133:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [133:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [133:0] \$9 ;
   wire free;
   reg [133:0] skid = 134'h0000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = { input__payload_fault, input__payload_132_128, input__payload_data };
+      \$9  = { input__payload_fault, input__payload_132_128, input__payload_data };
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = { input__payload_fault, input__payload_132_128, input__payload_data };
+        \$10  = { input__payload_fault, input__payload_132_128, input__payload_data };
       end
     end
     if (device_rst) begin
-      \$7  = 134'h0000000000000000000000000000000000;
+      \$10  = 134'h0000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -10435,101 +10805,104 @@ module hotline_tiny_registers_counters(device_rst, snapshot, clear, descriptors,
   input device_clk;
   wire device_clk;
   reg \$1 ;
-  reg \$10 ;
+  reg [63:0] \$10 ;
   reg [20:0] \$11 ;
   reg \$12 ;
-  reg \$13 ;
-  reg [21:0] \$14 ;
+  reg [20:0] \$13 ;
+  reg \$14 ;
   reg \$15 ;
-  reg [63:0] \$16 ;
-  reg [20:0] \$17 ;
-  reg \$18 ;
+  reg [21:0] \$16 ;
+  reg \$17 ;
+  reg [63:0] \$18 ;
   reg [20:0] \$19 ;
   reg \$2 ;
   reg \$20 ;
-  reg \$21 ;
-  reg [21:0] \$22 ;
+  reg [20:0] \$21 ;
+  reg \$22 ;
   reg \$23 ;
-  reg [63:0] \$24 ;
-  reg [20:0] \$25 ;
-  reg \$26 ;
+  reg [21:0] \$24 ;
+  reg \$25 ;
+  reg [63:0] \$26 ;
   reg [20:0] \$27 ;
   reg \$28 ;
-  reg [4:0] \$29 ;
+  reg [20:0] \$29 ;
   reg \$3 ;
-  reg [21:0] \$30 ;
-  reg \$31 ;
-  reg [63:0] \$32 ;
-  reg [20:0] \$33 ;
-  reg \$34 ;
+  reg \$30 ;
+  reg [4:0] \$31 ;
+  reg [21:0] \$32 ;
+  reg \$33 ;
+  reg [63:0] \$34 ;
   reg [20:0] \$35 ;
   reg \$36 ;
-  reg [4:0] \$37 ;
-  reg [21:0] \$38 ;
-  reg \$39 ;
+  reg [20:0] \$37 ;
+  reg \$38 ;
+  reg [4:0] \$39 ;
   reg \$4 ;
-  reg [63:0] \$40 ;
-  reg [20:0] \$41 ;
-  reg \$42 ;
+  reg [21:0] \$40 ;
+  reg \$41 ;
+  reg [63:0] \$42 ;
   reg [20:0] \$43 ;
   reg \$44 ;
-  reg \$45 ;
-  reg [21:0] \$46 ;
+  reg [20:0] \$45 ;
+  reg \$46 ;
   reg \$47 ;
-  reg [63:0] \$48 ;
-  reg [20:0] \$49 ;
+  reg [21:0] \$48 ;
+  reg \$49 ;
   reg \$5 ;
-  reg \$50 ;
+  reg [63:0] \$50 ;
   reg [20:0] \$51 ;
   reg \$52 ;
-  reg \$53 ;
-  reg [21:0] \$54 ;
+  reg [20:0] \$53 ;
+  reg \$54 ;
   reg \$55 ;
-  reg [63:0] \$56 ;
-  reg [20:0] \$57 ;
-  reg \$58 ;
+  reg [21:0] \$56 ;
+  reg \$57 ;
+  reg [63:0] \$58 ;
   reg [20:0] \$59 ;
-  reg [21:0] \$6 ;
+  reg \$6 ;
   reg \$60 ;
-  reg \$61 ;
-  reg [21:0] \$62 ;
+  reg [20:0] \$61 ;
+  reg \$62 ;
   reg \$63 ;
-  reg [63:0] \$64 ;
-  reg [20:0] \$65 ;
-  reg \$66 ;
+  reg [21:0] \$64 ;
+  reg \$65 ;
+  reg [63:0] \$66 ;
   reg [20:0] \$67 ;
   reg \$68 ;
-  reg \$69 ;
+  reg [20:0] \$69 ;
   reg \$7 ;
-  reg [21:0] \$70 ;
+  reg \$70 ;
   reg \$71 ;
-  reg [63:0] \$72 ;
-  reg [20:0] \$73 ;
-  reg \$74 ;
+  reg [21:0] \$72 ;
+  reg \$73 ;
+  reg [63:0] \$74 ;
   reg [20:0] \$75 ;
   reg \$76 ;
-  reg \$77 ;
-  reg [21:0] \$78 ;
+  reg [20:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
-  reg [63:0] \$8 ;
-  reg [63:0] \$80 ;
-  reg [20:0] \$81 ;
-  reg \$82 ;
+  reg [21:0] \$8 ;
+  reg [21:0] \$80 ;
+  reg \$81 ;
+  reg [63:0] \$82 ;
   reg [20:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [21:0] \$86 ;
+  reg [20:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg [63:0] \$88 ;
-  reg [20:0] \$89 ;
-  reg [20:0] \$9 ;
-  reg \$90 ;
+  reg [21:0] \$88 ;
+  reg \$89 ;
+  reg \$9 ;
+  reg [63:0] \$90 ;
   reg [20:0] \$91 ;
   reg \$92 ;
+  reg [20:0] \$93 ;
+  reg \$94 ;
   reg [4:0] bytes_read_comes = 5'h00;
   reg [4:0] bytes_written_comes = 5'h00;
-  reg clear0 = 1'h0;
-  reg clear1 = 1'h0;
+  reg clear0 = 1'h1;
+  reg clear1 = 1'h1;
+  reg clear2 = 1'h1;
   reg descriptors_comes = 1'h0;
   reg dma_core_comes = 1'h0;
   reg dma_cycles_comes = 1'h0;
@@ -10607,6 +10980,7 @@ module hotline_tiny_registers_counters(device_rst, snapshot, clear, descriptors,
   reg rows_gathered_comes = 1'h0;
   reg snapshot0 = 1'h0;
   reg snapshot1 = 1'h0;
+  reg snapshot2 = 1'h0;
   wire [22:0] total_bytes_read0;
   wire [21:0] total_bytes_read1;
   wire [21:0] total_bytes_read2;
@@ -10640,6 +11014,8 @@ module hotline_tiny_registers_counters(device_rst, snapshot, clear, descriptors,
   wire [22:0] total_rows_gathered0;
   wire [21:0] total_rows_gathered1;
   wire [21:0] total_rows_gathered2;
+  assign total_failed_descriptors2 = live_failed_descriptors2 + over_failed_descriptors1;
+  assign total_rows_gathered0 = live_rows_gathered0 + rows_gathered_comes;
   assign total_rows_gathered1 = live_rows_gathered1 + over_rows_gathered0;
   assign total_rows_gathered2 = live_rows_gathered2 + over_rows_gathered1;
   assign total_bytes_read0 = live_bytes_read0 + bytes_read_comes;
@@ -10671,192 +11047,194 @@ module hotline_tiny_registers_counters(device_rst, snapshot, clear, descriptors,
   always @(posedge device_clk)
     snapshot1 <= \$2 ;
   always @(posedge device_clk)
-    clear0 <= \$3 ;
+    snapshot2 <= \$3 ;
   always @(posedge device_clk)
-    clear1 <= \$4 ;
+    clear0 <= \$4 ;
   always @(posedge device_clk)
-    descriptors_comes <= \$5 ;
+    clear1 <= \$5 ;
   always @(posedge device_clk)
-    live_descriptors0 <= \$6 ;
+    clear2 <= \$6 ;
   always @(posedge device_clk)
-    over_descriptors0 <= \$7 ;
+    descriptors_comes <= \$7 ;
   always @(posedge device_clk)
-    descriptors_value <= \$8 ;
+    live_descriptors0 <= \$8 ;
   always @(posedge device_clk)
-    live_descriptors1 <= \$9 ;
+    over_descriptors0 <= \$9 ;
   always @(posedge device_clk)
-    over_descriptors1 <= \$10 ;
+    descriptors_value <= \$10 ;
   always @(posedge device_clk)
-    live_descriptors2 <= \$11 ;
+    live_descriptors1 <= \$11 ;
   always @(posedge device_clk)
-    over_descriptors2 <= \$12 ;
+    over_descriptors1 <= \$12 ;
   always @(posedge device_clk)
-    failed_descriptors_comes <= \$13 ;
+    live_descriptors2 <= \$13 ;
   always @(posedge device_clk)
-    live_failed_descriptors0 <= \$14 ;
+    over_descriptors2 <= \$14 ;
   always @(posedge device_clk)
-    over_failed_descriptors0 <= \$15 ;
+    failed_descriptors_comes <= \$15 ;
   always @(posedge device_clk)
-    failed_descriptors_value <= \$16 ;
+    live_failed_descriptors0 <= \$16 ;
   always @(posedge device_clk)
-    live_failed_descriptors1 <= \$17 ;
+    over_failed_descriptors0 <= \$17 ;
   always @(posedge device_clk)
-    over_failed_descriptors1 <= \$18 ;
+    failed_descriptors_value <= \$18 ;
   always @(posedge device_clk)
-    live_failed_descriptors2 <= \$19 ;
+    live_failed_descriptors1 <= \$19 ;
   always @(posedge device_clk)
-    over_failed_descriptors2 <= \$20 ;
+    over_failed_descriptors1 <= \$20 ;
   always @(posedge device_clk)
-    rows_gathered_comes <= \$21 ;
+    live_failed_descriptors2 <= \$21 ;
   always @(posedge device_clk)
-    live_rows_gathered0 <= \$22 ;
+    over_failed_descriptors2 <= \$22 ;
   always @(posedge device_clk)
-    over_rows_gathered0 <= \$23 ;
+    rows_gathered_comes <= \$23 ;
   always @(posedge device_clk)
-    rows_gathered_value <= \$24 ;
+    live_rows_gathered0 <= \$24 ;
   always @(posedge device_clk)
-    live_rows_gathered1 <= \$25 ;
+    over_rows_gathered0 <= \$25 ;
   always @(posedge device_clk)
-    over_rows_gathered1 <= \$26 ;
+    rows_gathered_value <= \$26 ;
   always @(posedge device_clk)
-    live_rows_gathered2 <= \$27 ;
+    live_rows_gathered1 <= \$27 ;
   always @(posedge device_clk)
-    over_rows_gathered2 <= \$28 ;
+    over_rows_gathered1 <= \$28 ;
   always @(posedge device_clk)
-    bytes_read_comes <= \$29 ;
+    live_rows_gathered2 <= \$29 ;
   always @(posedge device_clk)
-    live_bytes_read0 <= \$30 ;
+    over_rows_gathered2 <= \$30 ;
   always @(posedge device_clk)
-    over_bytes_read0 <= \$31 ;
+    bytes_read_comes <= \$31 ;
   always @(posedge device_clk)
-    bytes_read_value <= \$32 ;
+    live_bytes_read0 <= \$32 ;
   always @(posedge device_clk)
-    live_bytes_read1 <= \$33 ;
+    over_bytes_read0 <= \$33 ;
   always @(posedge device_clk)
-    over_bytes_read1 <= \$34 ;
+    bytes_read_value <= \$34 ;
   always @(posedge device_clk)
-    live_bytes_read2 <= \$35 ;
+    live_bytes_read1 <= \$35 ;
   always @(posedge device_clk)
-    over_bytes_read2 <= \$36 ;
+    over_bytes_read1 <= \$36 ;
   always @(posedge device_clk)
-    bytes_written_comes <= \$37 ;
+    live_bytes_read2 <= \$37 ;
   always @(posedge device_clk)
-    live_bytes_written0 <= \$38 ;
+    over_bytes_read2 <= \$38 ;
   always @(posedge device_clk)
-    over_bytes_written0 <= \$39 ;
+    bytes_written_comes <= \$39 ;
   always @(posedge device_clk)
-    bytes_written_value <= \$40 ;
+    live_bytes_written0 <= \$40 ;
   always @(posedge device_clk)
-    live_bytes_written1 <= \$41 ;
+    over_bytes_written0 <= \$41 ;
   always @(posedge device_clk)
-    over_bytes_written1 <= \$42 ;
+    bytes_written_value <= \$42 ;
   always @(posedge device_clk)
-    live_bytes_written2 <= \$43 ;
+    live_bytes_written1 <= \$43 ;
   always @(posedge device_clk)
-    over_bytes_written2 <= \$44 ;
+    over_bytes_written1 <= \$44 ;
   always @(posedge device_clk)
-    dma_cycles_comes <= \$45 ;
+    live_bytes_written2 <= \$45 ;
   always @(posedge device_clk)
-    live_dma_cycles0 <= \$46 ;
+    over_bytes_written2 <= \$46 ;
   always @(posedge device_clk)
-    over_dma_cycles0 <= \$47 ;
+    dma_cycles_comes <= \$47 ;
   always @(posedge device_clk)
-    dma_cycles_value <= \$48 ;
+    live_dma_cycles0 <= \$48 ;
   always @(posedge device_clk)
-    live_dma_cycles1 <= \$49 ;
+    over_dma_cycles0 <= \$49 ;
   always @(posedge device_clk)
-    over_dma_cycles1 <= \$50 ;
+    dma_cycles_value <= \$50 ;
   always @(posedge device_clk)
-    live_dma_cycles2 <= \$51 ;
+    live_dma_cycles1 <= \$51 ;
   always @(posedge device_clk)
-    over_dma_cycles2 <= \$52 ;
+    over_dma_cycles1 <= \$52 ;
   always @(posedge device_clk)
-    dma_useful_comes <= \$53 ;
+    live_dma_cycles2 <= \$53 ;
   always @(posedge device_clk)
-    live_dma_useful0 <= \$54 ;
+    over_dma_cycles2 <= \$54 ;
   always @(posedge device_clk)
-    over_dma_useful0 <= \$55 ;
+    dma_useful_comes <= \$55 ;
   always @(posedge device_clk)
-    dma_useful_value <= \$56 ;
+    live_dma_useful0 <= \$56 ;
   always @(posedge device_clk)
-    live_dma_useful1 <= \$57 ;
+    over_dma_useful0 <= \$57 ;
   always @(posedge device_clk)
-    over_dma_useful1 <= \$58 ;
+    dma_useful_value <= \$58 ;
   always @(posedge device_clk)
-    live_dma_useful2 <= \$59 ;
+    live_dma_useful1 <= \$59 ;
   always @(posedge device_clk)
-    over_dma_useful2 <= \$60 ;
+    over_dma_useful1 <= \$60 ;
   always @(posedge device_clk)
-    dma_core_comes <= \$61 ;
+    live_dma_useful2 <= \$61 ;
   always @(posedge device_clk)
-    live_dma_core0 <= \$62 ;
+    over_dma_useful2 <= \$62 ;
   always @(posedge device_clk)
-    over_dma_core0 <= \$63 ;
+    dma_core_comes <= \$63 ;
   always @(posedge device_clk)
-    dma_core_value <= \$64 ;
+    live_dma_core0 <= \$64 ;
   always @(posedge device_clk)
-    live_dma_core1 <= \$65 ;
+    over_dma_core0 <= \$65 ;
   always @(posedge device_clk)
-    over_dma_core1 <= \$66 ;
+    dma_core_value <= \$66 ;
   always @(posedge device_clk)
-    live_dma_core2 <= \$67 ;
+    live_dma_core1 <= \$67 ;
   always @(posedge device_clk)
-    over_dma_core2 <= \$68 ;
+    over_dma_core1 <= \$68 ;
   always @(posedge device_clk)
-    dma_read_comes <= \$69 ;
+    live_dma_core2 <= \$69 ;
   always @(posedge device_clk)
-    live_dma_read0 <= \$70 ;
+    over_dma_core2 <= \$70 ;
   always @(posedge device_clk)
-    over_dma_read0 <= \$71 ;
+    dma_read_comes <= \$71 ;
   always @(posedge device_clk)
-    dma_read_value <= \$72 ;
+    live_dma_read0 <= \$72 ;
   always @(posedge device_clk)
-    live_dma_read1 <= \$73 ;
+    over_dma_read0 <= \$73 ;
   always @(posedge device_clk)
-    over_dma_read1 <= \$74 ;
+    dma_read_value <= \$74 ;
   always @(posedge device_clk)
-    live_dma_read2 <= \$75 ;
+    live_dma_read1 <= \$75 ;
   always @(posedge device_clk)
-    over_dma_read2 <= \$76 ;
+    over_dma_read1 <= \$76 ;
   always @(posedge device_clk)
-    dma_write_comes <= \$77 ;
+    live_dma_read2 <= \$77 ;
   always @(posedge device_clk)
-    live_dma_write0 <= \$78 ;
+    over_dma_read2 <= \$78 ;
   always @(posedge device_clk)
-    over_dma_write0 <= \$79 ;
+    dma_write_comes <= \$79 ;
   always @(posedge device_clk)
-    dma_write_value <= \$80 ;
+    live_dma_write0 <= \$80 ;
   always @(posedge device_clk)
-    live_dma_write1 <= \$81 ;
+    over_dma_write0 <= \$81 ;
   always @(posedge device_clk)
-    over_dma_write1 <= \$82 ;
+    dma_write_value <= \$82 ;
   always @(posedge device_clk)
-    live_dma_write2 <= \$83 ;
+    live_dma_write1 <= \$83 ;
   always @(posedge device_clk)
-    over_dma_write2 <= \$84 ;
+    over_dma_write1 <= \$84 ;
   always @(posedge device_clk)
-    dma_overhead_comes <= \$85 ;
+    live_dma_write2 <= \$85 ;
   always @(posedge device_clk)
-    live_dma_overhead0 <= \$86 ;
+    over_dma_write2 <= \$86 ;
   always @(posedge device_clk)
-    over_dma_overhead0 <= \$87 ;
+    dma_overhead_comes <= \$87 ;
   always @(posedge device_clk)
-    dma_overhead_value <= \$88 ;
+    live_dma_overhead0 <= \$88 ;
   always @(posedge device_clk)
-    live_dma_overhead1 <= \$89 ;
+    over_dma_overhead0 <= \$89 ;
   always @(posedge device_clk)
-    over_dma_overhead1 <= \$90 ;
+    dma_overhead_value <= \$90 ;
   always @(posedge device_clk)
-    live_dma_overhead2 <= \$91 ;
+    live_dma_overhead1 <= \$91 ;
   always @(posedge device_clk)
-    over_dma_overhead2 <= \$92 ;
+    over_dma_overhead1 <= \$92 ;
+  always @(posedge device_clk)
+    live_dma_overhead2 <= \$93 ;
+  always @(posedge device_clk)
+    over_dma_overhead2 <= \$94 ;
   assign total_descriptors0 = live_descriptors0 + descriptors_comes;
   assign total_descriptors1 = live_descriptors1 + over_descriptors0;
   assign total_descriptors2 = live_descriptors2 + over_descriptors1;
   assign total_failed_descriptors0 = live_failed_descriptors0 + failed_descriptors_comes;
   assign total_failed_descriptors1 = live_failed_descriptors1 + over_failed_descriptors0;
-  assign total_failed_descriptors2 = live_failed_descriptors2 + over_failed_descriptors1;
-  assign total_rows_gathered0 = live_rows_gathered0 + rows_gathered_comes;
   always @* begin
     if (starts_blocks) begin end
     \$1  = snapshot;
@@ -10873,830 +11251,745 @@ module hotline_tiny_registers_counters(device_rst, snapshot, clear, descriptors,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = clear;
+    \$3  = snapshot1;
     if (device_rst) begin
       \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = clear0;
+    \$4  = clear;
     if (device_rst) begin
-      \$4  = 1'h0;
+      \$4  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = descriptors;
+    \$5  = clear0;
     if (device_rst) begin
-      \$5  = 1'h0;
+      \$5  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = total_descriptors0[21:0];
-    if (clear) begin
-      \$6  = 22'h000000;
-    end
+    \$6  = clear1;
     if (device_rst) begin
-      \$6  = 22'h000000;
+      \$6  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = total_descriptors0[22];
+    \$7  = descriptors;
     if (device_rst) begin
       \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = descriptors_value;
-    if (snapshot) begin
-      \$8 [21:0] = live_descriptors0;
+    \$8  = total_descriptors0[21:0];
+    if (clear0) begin
+      \$8  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = total_descriptors0[22];
+    if (device_rst) begin
+      \$9  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = descriptors_value;
     if (snapshot0) begin
-      \$8 [42:22] = live_descriptors1;
+      \$10 [21:0] = live_descriptors0;
     end
     if (snapshot1) begin
-      \$8 [63:43] = live_descriptors2;
+      \$10 [42:22] = live_descriptors1;
+    end
+    if (snapshot2) begin
+      \$10 [63:43] = live_descriptors2;
     end
     if (device_rst) begin
-      \$8  = 64'h0000000000000000;
+      \$10  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = total_descriptors1[20:0];
-    if (clear0) begin
-      \$9  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$9  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$10  = total_descriptors1[21];
-    if (device_rst) begin
-      \$10  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$11  = total_descriptors2[20:0];
+    \$11  = total_descriptors1[20:0];
     if (clear1) begin
       \$11  = 21'h000000;
     end
-    if (device_rst) begin
-      \$11  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = total_descriptors2[21];
+    \$12  = total_descriptors1[21];
     if (device_rst) begin
       \$12  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = failed_descriptors;
-    if (device_rst) begin
-      \$13  = 1'h0;
+    \$13  = total_descriptors2[20:0];
+    if (clear2) begin
+      \$13  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = total_failed_descriptors0[21:0];
-    if (clear) begin
-      \$14  = 22'h000000;
-    end
+    \$14  = total_descriptors2[21];
     if (device_rst) begin
-      \$14  = 22'h000000;
+      \$14  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = total_failed_descriptors0[22];
+    \$15  = failed_descriptors;
     if (device_rst) begin
       \$15  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = failed_descriptors_value;
-    if (snapshot) begin
-      \$16 [21:0] = live_failed_descriptors0;
+    \$16  = total_failed_descriptors0[21:0];
+    if (clear0) begin
+      \$16  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = total_failed_descriptors0[22];
+    if (device_rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = failed_descriptors_value;
     if (snapshot0) begin
-      \$16 [42:22] = live_failed_descriptors1;
+      \$18 [21:0] = live_failed_descriptors0;
     end
     if (snapshot1) begin
-      \$16 [63:43] = live_failed_descriptors2;
+      \$18 [42:22] = live_failed_descriptors1;
+    end
+    if (snapshot2) begin
+      \$18 [63:43] = live_failed_descriptors2;
     end
     if (device_rst) begin
-      \$16  = 64'h0000000000000000;
+      \$18  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = total_failed_descriptors1[20:0];
-    if (clear0) begin
-      \$17  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$17  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = total_failed_descriptors1[21];
-    if (device_rst) begin
-      \$18  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = total_failed_descriptors2[20:0];
+    \$19  = total_failed_descriptors1[20:0];
     if (clear1) begin
       \$19  = 21'h000000;
     end
-    if (device_rst) begin
-      \$19  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = total_failed_descriptors2[21];
+    \$20  = total_failed_descriptors1[21];
     if (device_rst) begin
       \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = rows_gathered;
-    if (device_rst) begin
-      \$21  = 1'h0;
+    \$21  = total_failed_descriptors2[20:0];
+    if (clear2) begin
+      \$21  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = total_rows_gathered0[21:0];
-    if (clear) begin
-      \$22  = 22'h000000;
-    end
+    \$22  = total_failed_descriptors2[21];
     if (device_rst) begin
-      \$22  = 22'h000000;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = total_rows_gathered0[22];
+    \$23  = rows_gathered;
     if (device_rst) begin
       \$23  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = rows_gathered_value;
-    if (snapshot) begin
-      \$24 [21:0] = live_rows_gathered0;
+    \$24  = total_rows_gathered0[21:0];
+    if (clear0) begin
+      \$24  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = total_rows_gathered0[22];
+    if (device_rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = rows_gathered_value;
     if (snapshot0) begin
-      \$24 [42:22] = live_rows_gathered1;
+      \$26 [21:0] = live_rows_gathered0;
     end
     if (snapshot1) begin
-      \$24 [63:43] = live_rows_gathered2;
+      \$26 [42:22] = live_rows_gathered1;
+    end
+    if (snapshot2) begin
+      \$26 [63:43] = live_rows_gathered2;
     end
     if (device_rst) begin
-      \$24  = 64'h0000000000000000;
+      \$26  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = total_rows_gathered1[20:0];
-    if (clear0) begin
-      \$25  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$25  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = total_rows_gathered1[21];
-    if (device_rst) begin
-      \$26  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = total_rows_gathered2[20:0];
+    \$27  = total_rows_gathered1[20:0];
     if (clear1) begin
       \$27  = 21'h000000;
     end
-    if (device_rst) begin
-      \$27  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = total_rows_gathered2[21];
+    \$28  = total_rows_gathered1[21];
     if (device_rst) begin
       \$28  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = bytes_read;
-    if (device_rst) begin
-      \$29  = 5'h00;
+    \$29  = total_rows_gathered2[20:0];
+    if (clear2) begin
+      \$29  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$30  = total_bytes_read0[21:0];
-    if (clear) begin
-      \$30  = 22'h000000;
-    end
+    \$30  = total_rows_gathered2[21];
     if (device_rst) begin
-      \$30  = 22'h000000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = total_bytes_read0[22];
+    \$31  = bytes_read;
     if (device_rst) begin
-      \$31  = 1'h0;
+      \$31  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = bytes_read_value;
-    if (snapshot) begin
-      \$32 [21:0] = live_bytes_read0;
+    \$32  = total_bytes_read0[21:0];
+    if (clear0) begin
+      \$32  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = total_bytes_read0[22];
+    if (device_rst) begin
+      \$33  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = bytes_read_value;
     if (snapshot0) begin
-      \$32 [42:22] = live_bytes_read1;
+      \$34 [21:0] = live_bytes_read0;
     end
     if (snapshot1) begin
-      \$32 [63:43] = live_bytes_read2;
+      \$34 [42:22] = live_bytes_read1;
+    end
+    if (snapshot2) begin
+      \$34 [63:43] = live_bytes_read2;
     end
     if (device_rst) begin
-      \$32  = 64'h0000000000000000;
+      \$34  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = total_bytes_read1[20:0];
-    if (clear0) begin
-      \$33  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$33  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = total_bytes_read1[21];
-    if (device_rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = total_bytes_read2[20:0];
+    \$35  = total_bytes_read1[20:0];
     if (clear1) begin
       \$35  = 21'h000000;
     end
-    if (device_rst) begin
-      \$35  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$36  = total_bytes_read2[21];
+    \$36  = total_bytes_read1[21];
     if (device_rst) begin
       \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = bytes_written;
-    if (device_rst) begin
-      \$37  = 5'h00;
+    \$37  = total_bytes_read2[20:0];
+    if (clear2) begin
+      \$37  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = total_bytes_written0[21:0];
-    if (clear) begin
-      \$38  = 22'h000000;
-    end
+    \$38  = total_bytes_read2[21];
     if (device_rst) begin
-      \$38  = 22'h000000;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = total_bytes_written0[22];
+    \$39  = bytes_written;
     if (device_rst) begin
-      \$39  = 1'h0;
+      \$39  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = bytes_written_value;
-    if (snapshot) begin
-      \$40 [21:0] = live_bytes_written0;
+    \$40  = total_bytes_written0[21:0];
+    if (clear0) begin
+      \$40  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = total_bytes_written0[22];
+    if (device_rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = bytes_written_value;
     if (snapshot0) begin
-      \$40 [42:22] = live_bytes_written1;
+      \$42 [21:0] = live_bytes_written0;
     end
     if (snapshot1) begin
-      \$40 [63:43] = live_bytes_written2;
+      \$42 [42:22] = live_bytes_written1;
+    end
+    if (snapshot2) begin
+      \$42 [63:43] = live_bytes_written2;
     end
     if (device_rst) begin
-      \$40  = 64'h0000000000000000;
+      \$42  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = total_bytes_written1[20:0];
-    if (clear0) begin
-      \$41  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$41  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = total_bytes_written1[21];
-    if (device_rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = total_bytes_written2[20:0];
+    \$43  = total_bytes_written1[20:0];
     if (clear1) begin
       \$43  = 21'h000000;
     end
-    if (device_rst) begin
-      \$43  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = total_bytes_written2[21];
+    \$44  = total_bytes_written1[21];
     if (device_rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = dma_cycles;
-    if (device_rst) begin
-      \$45  = 1'h0;
+    \$45  = total_bytes_written2[20:0];
+    if (clear2) begin
+      \$45  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = total_dma_cycles0[21:0];
-    if (clear) begin
-      \$46  = 22'h000000;
-    end
+    \$46  = total_bytes_written2[21];
     if (device_rst) begin
-      \$46  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = total_dma_cycles0[22];
+    \$47  = dma_cycles;
     if (device_rst) begin
       \$47  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = dma_cycles_value;
-    if (snapshot) begin
-      \$48 [21:0] = live_dma_cycles0;
+    \$48  = total_dma_cycles0[21:0];
+    if (clear0) begin
+      \$48  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = total_dma_cycles0[22];
+    if (device_rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = dma_cycles_value;
     if (snapshot0) begin
-      \$48 [42:22] = live_dma_cycles1;
+      \$50 [21:0] = live_dma_cycles0;
     end
     if (snapshot1) begin
-      \$48 [63:43] = live_dma_cycles2;
+      \$50 [42:22] = live_dma_cycles1;
+    end
+    if (snapshot2) begin
+      \$50 [63:43] = live_dma_cycles2;
     end
     if (device_rst) begin
-      \$48  = 64'h0000000000000000;
+      \$50  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = total_dma_cycles1[20:0];
-    if (clear0) begin
-      \$49  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$49  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = total_dma_cycles1[21];
-    if (device_rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = total_dma_cycles2[20:0];
+    \$51  = total_dma_cycles1[20:0];
     if (clear1) begin
       \$51  = 21'h000000;
     end
-    if (device_rst) begin
-      \$51  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = total_dma_cycles2[21];
+    \$52  = total_dma_cycles1[21];
     if (device_rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = dma_useful;
-    if (device_rst) begin
-      \$53  = 1'h0;
+    \$53  = total_dma_cycles2[20:0];
+    if (clear2) begin
+      \$53  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = total_dma_useful0[21:0];
-    if (clear) begin
-      \$54  = 22'h000000;
-    end
+    \$54  = total_dma_cycles2[21];
     if (device_rst) begin
-      \$54  = 22'h000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = total_dma_useful0[22];
+    \$55  = dma_useful;
     if (device_rst) begin
       \$55  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = dma_useful_value;
-    if (snapshot) begin
-      \$56 [21:0] = live_dma_useful0;
+    \$56  = total_dma_useful0[21:0];
+    if (clear0) begin
+      \$56  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = total_dma_useful0[22];
+    if (device_rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = dma_useful_value;
     if (snapshot0) begin
-      \$56 [42:22] = live_dma_useful1;
+      \$58 [21:0] = live_dma_useful0;
     end
     if (snapshot1) begin
-      \$56 [63:43] = live_dma_useful2;
+      \$58 [42:22] = live_dma_useful1;
+    end
+    if (snapshot2) begin
+      \$58 [63:43] = live_dma_useful2;
     end
     if (device_rst) begin
-      \$56  = 64'h0000000000000000;
+      \$58  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = total_dma_useful1[20:0];
-    if (clear0) begin
-      \$57  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$57  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$58  = total_dma_useful1[21];
-    if (device_rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$59  = total_dma_useful2[20:0];
+    \$59  = total_dma_useful1[20:0];
     if (clear1) begin
       \$59  = 21'h000000;
     end
-    if (device_rst) begin
-      \$59  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = total_dma_useful2[21];
+    \$60  = total_dma_useful1[21];
     if (device_rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = dma_core;
-    if (device_rst) begin
-      \$61  = 1'h0;
+    \$61  = total_dma_useful2[20:0];
+    if (clear2) begin
+      \$61  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = total_dma_core0[21:0];
-    if (clear) begin
-      \$62  = 22'h000000;
-    end
+    \$62  = total_dma_useful2[21];
     if (device_rst) begin
-      \$62  = 22'h000000;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = total_dma_core0[22];
+    \$63  = dma_core;
     if (device_rst) begin
       \$63  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = dma_core_value;
-    if (snapshot) begin
-      \$64 [21:0] = live_dma_core0;
+    \$64  = total_dma_core0[21:0];
+    if (clear0) begin
+      \$64  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = total_dma_core0[22];
+    if (device_rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = dma_core_value;
     if (snapshot0) begin
-      \$64 [42:22] = live_dma_core1;
+      \$66 [21:0] = live_dma_core0;
     end
     if (snapshot1) begin
-      \$64 [63:43] = live_dma_core2;
+      \$66 [42:22] = live_dma_core1;
+    end
+    if (snapshot2) begin
+      \$66 [63:43] = live_dma_core2;
     end
     if (device_rst) begin
-      \$64  = 64'h0000000000000000;
+      \$66  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = total_dma_core1[20:0];
-    if (clear0) begin
-      \$65  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$65  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = total_dma_core1[21];
-    if (device_rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = total_dma_core2[20:0];
+    \$67  = total_dma_core1[20:0];
     if (clear1) begin
       \$67  = 21'h000000;
     end
-    if (device_rst) begin
-      \$67  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = total_dma_core2[21];
+    \$68  = total_dma_core1[21];
     if (device_rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = dma_read;
-    if (device_rst) begin
-      \$69  = 1'h0;
+    \$69  = total_dma_core2[20:0];
+    if (clear2) begin
+      \$69  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = total_dma_read0[21:0];
-    if (clear) begin
-      \$70  = 22'h000000;
-    end
+    \$70  = total_dma_core2[21];
     if (device_rst) begin
-      \$70  = 22'h000000;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = total_dma_read0[22];
+    \$71  = dma_read;
     if (device_rst) begin
       \$71  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = dma_read_value;
-    if (snapshot) begin
-      \$72 [21:0] = live_dma_read0;
+    \$72  = total_dma_read0[21:0];
+    if (clear0) begin
+      \$72  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = total_dma_read0[22];
+    if (device_rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = dma_read_value;
     if (snapshot0) begin
-      \$72 [42:22] = live_dma_read1;
+      \$74 [21:0] = live_dma_read0;
     end
     if (snapshot1) begin
-      \$72 [63:43] = live_dma_read2;
+      \$74 [42:22] = live_dma_read1;
+    end
+    if (snapshot2) begin
+      \$74 [63:43] = live_dma_read2;
     end
     if (device_rst) begin
-      \$72  = 64'h0000000000000000;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = total_dma_read1[20:0];
-    if (clear0) begin
-      \$73  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$73  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$74  = total_dma_read1[21];
-    if (device_rst) begin
-      \$74  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$75  = total_dma_read2[20:0];
+    \$75  = total_dma_read1[20:0];
     if (clear1) begin
       \$75  = 21'h000000;
     end
-    if (device_rst) begin
-      \$75  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = total_dma_read2[21];
+    \$76  = total_dma_read1[21];
     if (device_rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = dma_write;
-    if (device_rst) begin
-      \$77  = 1'h0;
+    \$77  = total_dma_read2[20:0];
+    if (clear2) begin
+      \$77  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = total_dma_write0[21:0];
-    if (clear) begin
-      \$78  = 22'h000000;
-    end
+    \$78  = total_dma_read2[21];
     if (device_rst) begin
-      \$78  = 22'h000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = total_dma_write0[22];
+    \$79  = dma_write;
     if (device_rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = dma_write_value;
-    if (snapshot) begin
-      \$80 [21:0] = live_dma_write0;
+    \$80  = total_dma_write0[21:0];
+    if (clear0) begin
+      \$80  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = total_dma_write0[22];
+    if (device_rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = dma_write_value;
     if (snapshot0) begin
-      \$80 [42:22] = live_dma_write1;
+      \$82 [21:0] = live_dma_write0;
     end
     if (snapshot1) begin
-      \$80 [63:43] = live_dma_write2;
+      \$82 [42:22] = live_dma_write1;
+    end
+    if (snapshot2) begin
+      \$82 [63:43] = live_dma_write2;
     end
     if (device_rst) begin
-      \$80  = 64'h0000000000000000;
+      \$82  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = total_dma_write1[20:0];
-    if (clear0) begin
-      \$81  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$81  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = total_dma_write1[21];
-    if (device_rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = total_dma_write2[20:0];
+    \$83  = total_dma_write1[20:0];
     if (clear1) begin
       \$83  = 21'h000000;
     end
-    if (device_rst) begin
-      \$83  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = total_dma_write2[21];
+    \$84  = total_dma_write1[21];
     if (device_rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = dma_overhead;
-    if (device_rst) begin
-      \$85  = 1'h0;
+    \$85  = total_dma_write2[20:0];
+    if (clear2) begin
+      \$85  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = total_dma_overhead0[21:0];
-    if (clear) begin
-      \$86  = 22'h000000;
-    end
+    \$86  = total_dma_write2[21];
     if (device_rst) begin
-      \$86  = 22'h000000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = total_dma_overhead0[22];
+    \$87  = dma_overhead;
     if (device_rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = dma_overhead_value;
-    if (snapshot) begin
-      \$88 [21:0] = live_dma_overhead0;
+    \$88  = total_dma_overhead0[21:0];
+    if (clear0) begin
+      \$88  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = total_dma_overhead0[22];
+    if (device_rst) begin
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$90  = dma_overhead_value;
     if (snapshot0) begin
-      \$88 [42:22] = live_dma_overhead1;
+      \$90 [21:0] = live_dma_overhead0;
     end
     if (snapshot1) begin
-      \$88 [63:43] = live_dma_overhead2;
+      \$90 [42:22] = live_dma_overhead1;
+    end
+    if (snapshot2) begin
+      \$90 [63:43] = live_dma_overhead2;
     end
     if (device_rst) begin
-      \$88  = 64'h0000000000000000;
+      \$90  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total_dma_overhead1[20:0];
-    if (clear0) begin
-      \$89  = 21'h000000;
-    end
-    if (device_rst) begin
-      \$89  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = total_dma_overhead1[21];
-    if (device_rst) begin
-      \$90  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = total_dma_overhead2[20:0];
+    \$91  = total_dma_overhead1[20:0];
     if (clear1) begin
       \$91  = 21'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$92  = total_dma_overhead1[21];
     if (device_rst) begin
-      \$91  = 21'h000000;
+      \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = total_dma_overhead2[21];
+    \$93  = total_dma_overhead2[20:0];
+    if (clear2) begin
+      \$93  = 21'h000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$94  = total_dma_overhead2[21];
     if (device_rst) begin
-      \$92  = 1'h0;
+      \$94  = 1'h0;
     end
   end
 endmodule
@@ -14456,8 +14749,8 @@ module hotline_tiny_registers_rings(device_rst, log2_size, clear, available, roo
   assign cpl_entry = \$35 [11:0];
 endmodule
 
-module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__ready, list_count, list_key, key_slice_output__ready, row_request__valid, came, clearing, rows__ready, data__valid, aligner_input__valid, \table , table_write, table_index, walker_stop, it, row_slice_output__ready, done, list_bank
-, list_held, list_number, \34_29_0 , \35_63_0 , list_request__valid, \36_29_0 , \37_63_0 , unknown_table, beyond_table, key_slice_output__valid, key_slice_output__payload, row_slice_output__valid, row_slice_output__payload, data__payload, device_clk);
+module hotline_tiny_rows(device_rst, walker_start, request__ready, request_slice_output__ready, list_count, list_key, key_slice_output__ready, clearing, rows__ready, data__valid, aligner_input__valid, \table , table_write, table_index, walker_stop, it, row_slice_output__ready, row_came, done, list_bank, list_held
+, list_number, \36_29_0 , \37_63_0 , list_request__valid, unknown_table, beyond_table, key_slice_output__payload, key_slice_output__valid, row_request__payload, row_request__valid, row_slice_output__payload, row_slice_output__valid, data__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -14466,18 +14759,14 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire walker_start;
   input request__ready;
   wire request__ready;
-  input row_request__ready;
-  wire row_request__ready;
+  input request_slice_output__ready;
+  wire request_slice_output__ready;
   input [4:0] list_count;
   wire [4:0] list_count;
   input [39:0] list_key;
   wire [39:0] list_key;
   input key_slice_output__ready;
   wire key_slice_output__ready;
-  output row_request__valid;
-  wire row_request__valid;
-  output came;
-  wire came;
   output clearing;
   wire clearing;
   output rows__ready;
@@ -14498,6 +14787,8 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire [511:0] it;
   input row_slice_output__ready;
   wire row_slice_output__ready;
+  output row_came;
+  reg row_came = 1'h0;
   output done;
   reg done = 1'h0;
   output list_bank;
@@ -14506,28 +14797,28 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire list_held;
   output [3:0] list_number;
   wire [3:0] list_number;
-  output [29:0] \34_29_0 ;
-  wire [29:0] \34_29_0 ;
-  output [63:0] \35_63_0 ;
-  wire [63:0] \35_63_0 ;
-  output list_request__valid;
-  wire list_request__valid;
   output [29:0] \36_29_0 ;
   wire [29:0] \36_29_0 ;
   output [63:0] \37_63_0 ;
   wire [63:0] \37_63_0 ;
+  output list_request__valid;
+  wire list_request__valid;
   output unknown_table;
   wire unknown_table;
   output beyond_table;
   wire beyond_table;
-  output key_slice_output__valid;
-  wire key_slice_output__valid;
   output [39:0] key_slice_output__payload;
   wire [39:0] key_slice_output__payload;
-  output row_slice_output__valid;
-  wire row_slice_output__valid;
+  output key_slice_output__valid;
+  wire key_slice_output__valid;
+  output [93:0] row_request__payload;
+  wire [93:0] row_request__payload;
+  output row_request__valid;
+  wire row_request__valid;
   output [129:0] row_slice_output__payload;
   wire [129:0] row_slice_output__payload;
+  output row_slice_output__valid;
+  wire row_slice_output__valid;
   input [133:0] data__payload;
   wire [133:0] data__payload;
   input device_clk;
@@ -14542,10 +14833,10 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire \$16 ;
   wire [7:0] \$17 ;
   wire [31:0] \$18 ;
-  wire \$19 ;
+  wire [4:0] \$19 ;
   wire [7:0] \$2 ;
-  wire [4:0] \$20 ;
-  wire [5:0] \$21 ;
+  wire [5:0] \$20 ;
+  wire \$21 ;
   wire \$22 ;
   wire \$23 ;
   wire \$24 ;
@@ -14556,13 +14847,15 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  reg [3:0] \$31 ;
-  reg \$32 ;
+  wire \$31 ;
+  reg [3:0] \$32 ;
   reg \$33 ;
-  wire [29:0] \$34 ;
-  wire [63:0] \$35 ;
+  reg \$34 ;
+  reg \$35 ;
   wire [29:0] \$36 ;
   wire [63:0] \$37 ;
+  wire [29:0] \$38 ;
+  wire [63:0] \$39 ;
   wire \$4 ;
   wire [7:0] \$5 ;
   wire [7:0] \$6 ;
@@ -14574,13 +14867,15 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire aligner_output__ready;
   wire aligner_output__valid;
   wire asked;
+  (* init = 1'h0 *)
+  wire came;
   reg [3:0] due = 4'h0;
   wire held;
   wire idle;
   wire input__valid;
   wire keys__ready;
   wire lists_done;
-  wire lists_output__ready;
+  wire lists_r_en;
   wire memory_done;
   wire [39:0] memory_output__payload;
   wire memory_output__valid;
@@ -14592,6 +14887,8 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   wire output__ready;
   wire output__valid;
   wire request__valid;
+  wire request_slice_input__ready;
+  wire request_slice_input__valid;
   reg room = 1'h0;
   wire [27:0] row_granules;
   wire [129:0] row_slice_input__payload;
@@ -14609,29 +14906,31 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   assign names__payload = \$11  ? memory_output__payload : output__payload;
   assign output__ready = names__ready & \$13 ;
   assign \$16  = ~ \$15 ;
-  assign lists_output__ready = names__ready & \$16 ;
-  assign row_request__valid = walker_output__valid & room;
-  assign walker_output__ready = row_request__ready & room;
-  assign asked = row_request__valid & row_request__ready;
-  assign \$19  = row_slice_output__valid & row_slice_output__ready;
-  assign came = \$19  & row_slice_output__payload[129];
-  assign \$20  = due + asked;
-  assign \$21  = \$20  - came;
-  assign \$22  = due < 3'h7;
-  assign \$23  = lists_done & memory_done;
-  assign \$24  = \$23  & idle;
-  assign \$25  = ~ key_slice_output__valid;
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = ! due;
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = ~ aligner_output__valid;
-  assign \$30  = \$28  & \$29 ;
+  assign lists_r_en = names__ready & \$16 ;
+  assign request_slice_input__valid = walker_output__valid & room;
+  assign walker_output__ready = request_slice_input__ready & room;
+  assign asked = request_slice_input__valid & request_slice_input__ready;
+  assign \$19  = due + asked;
+  assign \$20  = \$19  - row_came;
+  assign \$21  = due < 3'h7;
+  assign \$22  = row_slice_output__valid & row_slice_output__ready;
+  assign \$23  = \$22  & row_slice_output__payload[129];
+  assign \$24  = lists_done & memory_done;
+  assign \$25  = \$24  & idle;
+  assign \$26  = ~ key_slice_output__valid;
+  assign \$27  = \$25  & \$26 ;
+  assign \$28  = ! due;
+  assign \$29  = \$27  & \$28 ;
+  assign \$30  = ~ aligner_output__valid;
+  assign \$31  = \$29  & \$30 ;
   always @(posedge device_clk)
-    due <= \$31 ;
+    due <= \$32 ;
   always @(posedge device_clk)
-    room <= \$32 ;
+    room <= \$33 ;
   always @(posedge device_clk)
-    done <= \$33 ;
+    row_came <= \$34 ;
+  always @(posedge device_clk)
+    done <= \$35 ;
   hotline_tiny_rows_aligner aligner (
     .device_clk(device_clk),
     .device_rst(device_rst),
@@ -14666,16 +14965,16 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
     .list_count(list_count),
     .list_held(list_held),
     .list_number(list_number),
+    .mixed(list_key),
     .output__payload(output__payload),
-    .output__ready(lists_output__ready),
-    .output__valid(output__valid),
+    .r_en(lists_r_en),
+    .r_rdy(output__valid),
     .start(start),
-    .stop(stop),
-    .w_data(list_key)
+    .stop(stop)
   );
   hotline_tiny_rows_memory memory (
-    .\54_29_0 (\$34 ),
-    .\56_63_0 (\$35 ),
+    .\54_29_0 (\$36 ),
+    .\56_63_0 (\$37 ),
     .came(data__valid),
     .data__payload(data__payload),
     .device_clk(device_clk),
@@ -14690,6 +14989,17 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
     .start(memory_start),
     .stop(stop)
   );
+  hotline_tiny_rows_request_slice request_slice (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload_93_64(\$38 ),
+    .input__payload_address(\$39 ),
+    .input__ready(request_slice_input__ready),
+    .input__valid(request_slice_input__valid),
+    .output__payload(row_request__payload),
+    .output__ready(request_slice_output__ready),
+    .output__valid(row_request__valid)
+  );
   hotline_tiny_rows_row_slice row_slice (
     .device_clk(device_clk),
     .device_rst(device_rst),
@@ -14701,8 +15011,8 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
     .output__valid(row_slice_output__valid)
   );
   hotline_tiny_rows_walker walker (
-    .\36_29_0 (\$36 ),
-    .\38_63_0 (\$37 ),
+    .\36_29_0 (\$38 ),
+    .\38_63_0 (\$39 ),
     .beyond_table(beyond_table),
     .clearing(clearing),
     .device_clk(device_clk),
@@ -14726,29 +15036,35 @@ module hotline_tiny_rows(device_rst, walker_start, request__ready, row_request__
   );
   always @* begin
     if (starts_blocks) begin end
-    \$31  = \$21 [3:0];
+    \$32  = \$20 [3:0];
     if (device_rst) begin
-      \$31  = 4'h0;
+      \$32  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = \$22 ;
-    if (device_rst) begin
-      \$32  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$33  = \$30 ;
+    \$33  = \$21 ;
     if (device_rst) begin
       \$33  = 1'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = \$23 ;
+    if (device_rst) begin
+      \$34  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$35  = \$31 ;
+    if (device_rst) begin
+      \$35  = 1'h0;
+    end
+  end
   assign request__valid = list_request__valid;
   assign row_granules = \$18 [27:0];
-  assign \34_29_0  = \$34 ;
-  assign \35_63_0  = \$35 ;
+  assign came = row_came;
   assign \36_29_0  = \$36 ;
   assign \37_63_0  = \$37 ;
   assign row_slice_input__payload[129] = aligner_output__payload[129];
@@ -14844,7 +15160,7 @@ module hotline_tiny_rows_aligner(device_rst, input__ready, output__ready, input_
   assign \$2  = input__payload[129];
 endmodule
 
-module hotline_tiny_rows_key_slice(device_rst, output__ready, input__payload, input__valid, input__ready, output__valid, output__payload, device_clk);
+module hotline_tiny_rows_key_slice(device_rst, output__ready, input__payload, input__valid, input__ready, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -14857,98 +15173,100 @@ module hotline_tiny_rows_key_slice(device_rst, output__ready, input__payload, in
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [39:0] output__payload;
   reg [39:0] output__payload = 40'h0000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [39:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [39:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [39:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [39:0] \$9 ;
   wire free;
   reg [39:0] skid = 40'h0000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 40'h0000000000;
+      \$10  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_rows_lists(device_rst, list_count, w_data, stop, start, held, output__ready, done, output__payload, list_bank, list_held, list_number, output__valid, device_clk);
+module hotline_tiny_rows_lists(device_rst, list_count, mixed, stop, start, held, r_en, done, output__payload, list_bank, list_held, list_number, r_rdy, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
   input [4:0] list_count;
   wire [4:0] list_count;
-  input [39:0] w_data;
-  wire [39:0] w_data;
+  input [39:0] mixed;
+  wire [39:0] mixed;
   input stop;
   wire stop;
   input start;
   wire start;
   input held;
   wire held;
-  input output__ready;
-  wire output__ready;
+  input r_en;
+  wire r_en;
   output done;
   wire done;
   output [39:0] output__payload;
@@ -14959,104 +15277,88 @@ module hotline_tiny_rows_lists(device_rst, list_count, w_data, stop, start, held
   reg list_held = 1'h0;
   output [3:0] list_number;
   wire [3:0] list_number;
-  output output__valid;
-  wire output__valid;
+  output r_rdy;
+  wire r_rdy;
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  wire [4:0] \$10 ;
-  wire [5:0] \$11 ;
-  wire \$12 ;
+  wire \$10 ;
+  wire [2:0] \$11 ;
+  wire [1:0] \$12 ;
   wire \$13 ;
-  wire \$14 ;
-  wire [2:0] \$15 ;
-  wire [1:0] \$16 ;
-  wire \$17 ;
-  wire [5:0] \$18 ;
-  reg [1:0] \$19 ;
+  wire [5:0] \$14 ;
+  reg [10:0] \$15 ;
+  reg [4:0] \$16 ;
+  reg \$17 ;
+  reg \$18 ;
+  reg \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg \$21 ;
-  reg \$22 ;
-  reg \$23 ;
-  reg [4:0] \$24 ;
-  reg [1:0] \$25 ;
-  reg [4:0] \$26 ;
-  reg [8:0] \$27 ;
+  reg [4:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [4:0] \$22 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
+  wire [5:0] \$6 ;
+  wire [6:0] \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg [3:0] ahead = 4'h0;
-  reg [1:0] coming = 2'h0;
+  reg [4:0] ahead = 5'h00;
+  reg [10:0] coming = 11'h000;
   reg [4:0] count = 5'h00;
-  wire enable;
   reg issued;
-  wire [39:0] key;
-  wire [39:0] mixed;
   reg [4:0] number = 5'h00;
   wire popped;
-  wire r_rdy;
-  reg [8:0] valid = 9'h000;
+  wire [39:0] r_data;
+  wire [39:0] w_data;
   wire w_en;
   reg [1:0] \wait  = 2'h0;
   reg walking = 1'h0;
   assign \$1  = | \wait ;
   assign \$2  = number == count;
-  assign \$3  = ahead != 4'h8;
-  assign \$4  = ~ valid[8];
-  assign enable = \$4  | output__ready;
-  assign popped = enable & r_rdy;
-  assign \$5  = ~ walking;
-  assign \$6  = ! ahead;
-  assign \$7  = \$5  & \$6 ;
-  assign \$8  = | valid;
-  assign \$9  = ~ \$8 ;
-  assign done = \$7  & \$9 ;
-  assign \$10  = ahead + issued;
-  assign \$11  = \$10  - popped;
-  assign \$12  = | \wait ;
-  assign \$13  = number == count;
-  assign \$14  = ahead != 4'h8;
-  assign \$15  = \wait  - 1'h1;
-  assign \$16  = list_bank + 1'h1;
-  assign \$17  = ~ list_bank;
-  assign \$18  = number + 1'h1;
+  assign \$3  = ahead != 5'h10;
+  assign popped = r_en & r_rdy;
+  assign \$4  = ~ walking;
+  assign \$5  = ! ahead;
+  assign done = \$4  & \$5 ;
+  assign \$6  = ahead + issued;
+  assign \$7  = \$6  - popped;
+  assign \$8  = | \wait ;
+  assign \$9  = number == count;
+  assign \$10  = ahead != 5'h10;
+  assign \$11  = \wait  - 1'h1;
+  assign \$12  = list_bank + 1'h1;
+  assign \$13  = ~ list_bank;
+  assign \$14  = number + 1'h1;
   always @(posedge device_clk)
-    coming <= \$19 ;
+    coming <= \$15 ;
   always @(posedge device_clk)
-    ahead <= \$20 ;
+    ahead <= \$16 ;
   always @(posedge device_clk)
-    walking <= \$21 ;
+    walking <= \$17 ;
   always @(posedge device_clk)
-    list_bank <= \$22 ;
+    list_bank <= \$18 ;
   always @(posedge device_clk)
-    list_held <= \$23 ;
+    list_held <= \$19 ;
   always @(posedge device_clk)
-    number <= \$24 ;
+    number <= \$20 ;
   always @(posedge device_clk)
-    \wait  <= \$25 ;
+    \wait  <= \$21 ;
   always @(posedge device_clk)
-    count <= \$26 ;
-  always @(posedge device_clk)
-    valid <= \$27 ;
+    count <= \$22 ;
   hotline_tiny_rows_lists_keys keys (
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .r_data(mixed),
-    .r_en(enable),
+    .r_data(r_data),
+    .r_en(r_en),
     .r_rdy(r_rdy),
-    .w_en(coming[1]),
+    .w_en(coming[10]),
     .w_port__data(w_data)
   );
   hotline_tiny_rows_lists_unhash unhash (
     .device_clk(device_clk),
     .device_rst(device_rst),
-    .enable(enable),
-    .key(key),
+    .key(w_data),
     .mixed(mixed)
   );
   always @* begin
@@ -15074,134 +15376,121 @@ module hotline_tiny_rows_lists(device_rst, list_count, w_data, stop, start, held
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = { coming[0], issued };
+    \$15  = { coming[9:0], issued };
     if (device_rst) begin
-      \$19  = 2'h0;
+      \$15  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = \$11 [3:0];
+    \$16  = \$7 [4:0];
     if (device_rst) begin
-      \$20  = 4'h0;
+      \$16  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = walking;
+    \$17  = walking;
     if (start) begin
-      \$21  = 1'h1;
+      \$17  = 1'h1;
     end else if (stop) begin
-      \$21  = 1'h0;
+      \$17  = 1'h0;
     end else if (walking) begin
-      if (\$12 ) begin
-      end else if (\$13 ) begin
-        \$21  = \$17 ;
+      if (\$8 ) begin
+      end else if (\$9 ) begin
+        \$17  = \$13 ;
       end
     end
     if (device_rst) begin
-      \$21  = 1'h0;
+      \$17  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = list_bank;
+    \$18  = list_bank;
     if (start) begin
-      \$22  = 1'h0;
+      \$18  = 1'h0;
     end else if (stop) begin
     end else if (walking) begin
-      if (\$12 ) begin
-      end else if (\$13 ) begin
-        \$22  = \$16 [0];
+      if (\$8 ) begin
+      end else if (\$9 ) begin
+        \$18  = \$12 [0];
       end
     end
     if (device_rst) begin
-      \$22  = 1'h0;
+      \$18  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = list_held;
+    \$19  = list_held;
     if (start) begin
-      \$23  = held;
+      \$19  = held;
     end
     if (device_rst) begin
-      \$23  = 1'h0;
+      \$19  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = number;
+    \$20  = number;
     if (start) begin
-      \$24  = 5'h00;
+      \$20  = 5'h00;
     end else if (stop) begin
     end else if (walking) begin
-      if (\$12 ) begin
-      end else if (\$13 ) begin
-        \$24  = 5'h00;
-      end else if (\$14 ) begin
-        \$24  = \$18 [4:0];
+      if (\$8 ) begin
+      end else if (\$9 ) begin
+        \$20  = 5'h00;
+      end else if (\$10 ) begin
+        \$20  = \$14 [4:0];
       end
     end
     if (device_rst) begin
-      \$24  = 5'h00;
+      \$20  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = \wait ;
+    \$21  = \wait ;
     if (start) begin
-      \$25  = 2'h2;
+      \$21  = 2'h2;
     end else if (stop) begin
     end else if (walking) begin
-      if (\$12 ) begin
-        \$25  = \$15 [1:0];
-      end else if (\$13 ) begin
-        \$25  = 2'h2;
+      if (\$8 ) begin
+        \$21  = \$11 [1:0];
+      end else if (\$9 ) begin
+        \$21  = 2'h2;
       end
     end
     if (device_rst) begin
-      \$25  = 2'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$26  = count;
+    \$22  = count;
     if (start) begin
     end else if (stop) begin
     end else if (walking) begin
-      if (\$12 ) begin
-        \$26  = list_count;
+      if (\$8 ) begin
+        \$22  = list_count;
       end
     end
     if (device_rst) begin
-      \$26  = 5'h00;
+      \$22  = 5'h00;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = valid;
-    if (enable) begin
-      \$27  = { valid[7:0], r_rdy };
-    end
-    if (device_rst) begin
-      \$27  = 9'h000;
-    end
-  end
-  assign w_en = coming[1];
+  assign w_en = coming[10];
   assign list_number = number[3:0];
-  assign output__valid = valid[8];
-  assign output__payload[39:32] = key[39:32];
-  assign output__payload[31:0] = key[31:0];
+  assign output__payload[39:32] = r_data[39:32];
+  assign output__payload[31:0] = r_data[31:0];
 endmodule
 
-module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en, r_rdy, device_clk);
+module hotline_tiny_rows_lists_keys(device_rst, r_en, r_data, w_en, r_rdy, w_port__data, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input [39:0] w_port__data;
-  wire [39:0] w_port__data;
   input r_en;
   wire r_en;
   output [39:0] r_data;
@@ -15210,19 +15499,21 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
   wire w_en;
   output r_rdy;
   reg r_rdy = 1'h0;
+  input [39:0] w_port__data;
+  wire [39:0] w_port__data;
   input device_clk;
   wire device_clk;
   wire \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [4:0] \$11 ;
+  wire [4:0] \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire [3:0] \$19 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
   wire \$20 ;
   wire \$21 ;
@@ -15230,32 +15521,32 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
-  wire [3:0] \$26 ;
+  wire [4:0] \$26 ;
   wire \$27 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  reg [2:0] \$30 ;
-  reg [2:0] \$31 ;
-  reg [2:0] \$32 ;
+  reg [3:0] \$30 ;
+  reg [3:0] \$31 ;
+  reg [3:0] \$32 ;
   reg \$33 ;
   wire \$4 ;
-  wire [3:0] \$5 ;
-  wire [3:0] \$6 ;
+  wire [4:0] \$5 ;
+  wire [4:0] \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg [2:0] inner_level = 3'h0;
+  reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
-  reg [2:0] r_port__addr = 3'h0;
-  (* init = 3'h0 *)
+  reg [3:0] r_port__addr = 4'h0;
+  (* init = 4'h0 *)
   wire r_port__en;
-  wire [3:0] w_level;
-  reg [2:0] w_port__addr = 3'h0;
-  (* init = 3'h0 *)
+  wire [4:0] w_level;
+  reg [3:0] w_port__addr = 4'h0;
+  (* init = 4'h0 *)
   wire w_port__en;
   wire w_rdy;
-  reg [39:0] storage [6:0];
+  reg [39:0] storage [14:0];
   always @(posedge device_clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
@@ -15267,7 +15558,7 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
     end
   end
   assign r_data = _0_;
-  assign w_rdy = inner_level != 3'h7;
+  assign w_rdy = inner_level != 4'hf;
   assign inner_r_rdy = | inner_level;
   assign w_port__en = w_rdy & w_en;
   assign \$1  = ~ r_rdy;
@@ -15275,15 +15566,15 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
   assign r_port__en = inner_r_rdy & \$2 ;
   assign w_level = inner_level + r_rdy;
   assign \$3  = w_rdy & w_en;
-  assign \$4  = w_port__addr == 3'h6;
+  assign \$4  = w_port__addr == 4'he;
   assign \$5  = w_port__addr + 1'h1;
-  assign \$6  = \$4  ? 4'h0 : \$5 ;
+  assign \$6  = \$4  ? 5'h00 : \$5 ;
   assign \$7  = ~ r_rdy;
   assign \$8  = \$7  | r_en;
   assign \$9  = inner_r_rdy & \$8 ;
-  assign \$10  = r_port__addr == 3'h6;
+  assign \$10  = r_port__addr == 4'he;
   assign \$11  = r_port__addr + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
+  assign \$12  = \$10  ? 5'h00 : \$11 ;
   assign \$13  = w_rdy & w_en;
   assign \$14  = ~ r_rdy;
   assign \$15  = \$14  | r_en;
@@ -15313,33 +15604,33 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
     if (starts_blocks) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
-      \$30  = \$6 [2:0];
+      \$30  = \$6 [3:0];
     end
     if (device_rst) begin
-      \$30  = 3'h0;
+      \$30  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
-      \$31  = \$12 [2:0];
+      \$31  = \$12 [3:0];
     end
     if (device_rst) begin
-      \$31  = 3'h0;
+      \$31  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$32  = inner_level;
     if (\$18 ) begin
-      \$32  = \$19 [2:0];
+      \$32  = \$19 [3:0];
     end
     if (\$25 ) begin
-      \$32  = \$26 [2:0];
+      \$32  = \$26 [3:0];
     end
     if (device_rst) begin
-      \$32  = 3'h0;
+      \$32  = 4'h0;
     end
   end
   always @* begin
@@ -15356,13 +15647,11 @@ module hotline_tiny_rows_lists_keys(device_rst, w_port__data, r_en, r_data, w_en
   end
 endmodule
 
-module hotline_tiny_rows_lists_unhash(device_rst, enable, mixed, key, device_clk);
+module hotline_tiny_rows_lists_unhash(device_rst, mixed, key, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
-  input enable;
-  wire enable;
   input [39:0] mixed;
   wire [39:0] mixed;
   output [39:0] key;
@@ -15392,32 +15681,32 @@ module hotline_tiny_rows_lists_unhash(device_rst, enable, mixed, key, device_clk
   wire [19:0] \$28 ;
   wire [19:0] \$29 ;
   wire [19:0] \$3 ;
-  reg [19:0] \$30 ;
-  reg [19:0] \$31 ;
-  reg [19:0] \$32 ;
-  reg [19:0] \$33 ;
-  reg [19:0] \$34 ;
-  reg [19:0] \$35 ;
-  reg [19:0] \$36 ;
-  reg [19:0] \$37 ;
-  reg [19:0] \$38 ;
-  reg [19:0] \$39 ;
+  wire [19:0] \$30 ;
+  wire [19:0] \$31 ;
+  wire [19:0] \$32 ;
+  wire [19:0] \$33 ;
+  wire [19:0] \$34 ;
+  wire [19:0] \$35 ;
+  wire [19:0] \$36 ;
+  wire [19:0] \$37 ;
+  wire [19:0] \$38 ;
+  wire [19:0] \$39 ;
   wire [20:0] \$4 ;
-  reg [19:0] \$40 ;
-  reg [19:0] \$41 ;
-  reg [19:0] \$42 ;
-  reg [19:0] \$43 ;
-  reg [19:0] \$44 ;
-  reg [19:0] \$45 ;
-  reg [19:0] \$46 ;
-  reg [19:0] \$47 ;
-  reg [19:0] \$48 ;
-  reg [19:0] \$49 ;
+  wire [19:0] \$40 ;
+  wire [19:0] \$41 ;
+  wire [19:0] \$42 ;
+  wire [19:0] \$43 ;
+  wire [19:0] \$44 ;
+  wire [19:0] \$45 ;
+  wire [19:0] \$46 ;
+  wire [19:0] \$47 ;
+  wire [19:0] \$48 ;
+  wire [19:0] \$49 ;
   wire [21:0] \$5 ;
-  reg [19:0] \$50 ;
-  reg [19:0] \$51 ;
-  reg [19:0] \$52 ;
-  reg [19:0] \$53 ;
+  wire [19:0] \$50 ;
+  wire [19:0] \$51 ;
+  wire [19:0] \$52 ;
+  wire [19:0] \$53 ;
   reg [39:0] \$54 ;
   wire [19:0] \$6 ;
   wire [19:0] \$7 ;
@@ -15534,182 +15823,35 @@ module hotline_tiny_rows_lists_unhash(device_rst, enable, mixed, key, device_clk
     whole3_summed <= \$33 ;
   always @* begin
     if (starts_blocks) begin end
-    \$35  = whole3_changed;
-    if (enable) begin
-      \$35  = half3_changed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$36  = half2_added;
-    if (enable) begin
-      \$36  = \$9 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$37  = half2_fixed;
-    if (enable) begin
-      \$37  = value2;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$38  = half2_changed;
-    if (enable) begin
-      \$38  = whole3_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = whole2_summed;
-    if (enable) begin
-      \$39  = \$12 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = whole2_fixed;
-    if (enable) begin
-      \$40  = half2_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$41  = whole2_changed;
-    if (enable) begin
-      \$41  = half2_changed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = half1_added;
-    if (enable) begin
-      \$42  = \$16 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = half1_fixed;
-    if (enable) begin
-      \$43  = value1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$44  = half1_changed;
-    if (enable) begin
-      \$44  = whole2_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$45  = whole1_summed;
-    if (enable) begin
-      \$45  = \$19 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = whole1_fixed;
-    if (enable) begin
-      \$46  = half1_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$47  = whole1_changed;
-    if (enable) begin
-      \$47  = half1_changed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$48  = half0_added;
-    if (enable) begin
-      \$48  = \$23 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$49  = half0_fixed;
-    if (enable) begin
-      \$49  = value0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = half0_changed;
-    if (enable) begin
-      \$50  = whole1_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = whole0_summed;
-    if (enable) begin
-      \$51  = \$26 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$52  = whole0_fixed;
-    if (enable) begin
-      \$52  = half0_fixed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$53  = whole0_changed;
-    if (enable) begin
-      \$53  = half0_changed;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$54  = key;
-    if (enable) begin
-      \$54  = { \$29 , whole0_fixed };
-    end
+    \$54  = { \$29 , whole0_fixed };
     if (device_rst) begin
       \$54  = 40'h0000000000;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$30  = half3_added;
-    if (enable) begin
-      \$30  = \$2 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$31  = half3_fixed;
-    if (enable) begin
-      \$31  = mixed[39:20];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$32  = half3_changed;
-    if (enable) begin
-      \$32  = mixed[19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$33  = whole3_summed;
-    if (enable) begin
-      \$33  = \$5 [19:0];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = whole3_fixed;
-    if (enable) begin
-      \$34  = half3_fixed;
-    end
-  end
+  assign \$53  = half0_changed;
+  assign \$52  = half0_fixed;
+  assign \$51  = \$26 [19:0];
+  assign \$50  = whole1_fixed;
+  assign \$49  = value0;
+  assign \$48  = \$23 [19:0];
+  assign \$47  = half1_changed;
+  assign \$46  = half1_fixed;
+  assign \$45  = \$19 [19:0];
+  assign \$44  = whole2_fixed;
+  assign \$43  = value1;
+  assign \$42  = \$16 [19:0];
+  assign \$41  = half2_changed;
+  assign \$40  = half2_fixed;
+  assign \$39  = \$12 [19:0];
+  assign \$38  = whole3_fixed;
+  assign \$37  = value2;
+  assign \$36  = \$9 [19:0];
+  assign \$35  = half3_changed;
+  assign \$34  = half3_fixed;
+  assign \$33  = \$5 [19:0];
+  assign \$32  = mixed[19:0];
+  assign \$31  = mixed[39:20];
+  assign \$30  = \$2 [19:0];
   assign \$3  = { 9'h000, half3_added[19:9] };
   assign \$6  = { 11'h000, whole3_summed[19:11] };
   assign \$10  = { 9'h000, half2_added[19:9] };
@@ -16313,7 +16455,99 @@ module hotline_tiny_rows_memory_words(device_rst, r_en, r_data, w_en, r_rdy, w_p
   end
 endmodule
 
-module hotline_tiny_rows_row_slice(device_rst, input__ready, output__ready, input__payload, input__valid, output__valid, output__payload, device_clk);
+module hotline_tiny_rows_request_slice(device_rst, output__ready, input__valid, input__ready, input__payload_93_64, input__payload_address, output__payload, output__valid, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  input [29:0] input__payload_93_64;
+  wire [29:0] input__payload_93_64;
+  input [63:0] input__payload_address;
+  wire [63:0] input__payload_address;
+  output [93:0] output__payload;
+  reg [93:0] output__payload = 94'h000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [93:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [93:0] \$9 ;
+  wire free;
+  reg [93:0] skid = 94'h000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ (* enum_base_type = "ReadTarget" *) (* enum_value_00 = "DESCRIPTOR" *) (* enum_value_01 = "STREAM" *) (* enum_value_10 = "LIST" *) (* enum_value_11 = "ROW" *) skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge device_clk)
+    skid <= \$9 ;
+  always @(posedge device_clk)
+    output__payload <= \$10 ;
+  always @(posedge device_clk)
+    output__valid <= \$11 ;
+  always @(posedge device_clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = { input__payload_93_64, input__payload_address };
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = { input__payload_93_64, input__payload_address };
+      end
+    end
+    if (device_rst) begin
+      \$10  = 94'h000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
+    end
+  end
+endmodule
+
+module hotline_tiny_rows_row_slice(device_rst, input__ready, output__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -16326,77 +16560,79 @@ module hotline_tiny_rows_row_slice(device_rst, input__ready, output__ready, inpu
   wire [129:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [129:0] output__payload;
   reg [129:0] output__payload = 130'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [129:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [129:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [129:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [129:0] \$9 ;
   wire free;
   reg [129:0] skid = 130'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 130'h000000000000000000000000000000000;
+      \$10  = 130'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -19638,15 +19874,15 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire device_clk;
   wire \$1 ;
   wire [9:0] \$10 ;
-  wire \$100 ;
-  wire \$101 ;
+  wire [26:0] \$100 ;
+  wire [26:0] \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
-  wire [26:0] \$107 ;
-  wire [26:0] \$108 ;
+  wire \$107 ;
+  wire \$108 ;
   wire \$109 ;
   wire \$11 ;
   wire \$110 ;
@@ -19656,16 +19892,16 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
+  wire [26:0] \$117 ;
+  wire [26:0] \$118 ;
   wire \$119 ;
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
-  wire [26:0] \$124 ;
-  wire [26:0] \$125 ;
+  wire \$124 ;
+  wire \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
@@ -19675,16 +19911,16 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
-  wire \$134 ;
-  wire \$135 ;
+  wire [26:0] \$134 ;
+  wire [26:0] \$135 ;
   wire \$136 ;
   wire \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [9:0] \$14 ;
   wire \$140 ;
-  wire [26:0] \$141 ;
-  wire [26:0] \$142 ;
+  wire \$141 ;
+  wire \$142 ;
   wire \$143 ;
   wire \$144 ;
   wire \$145 ;
@@ -19694,15 +19930,15 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$149 ;
   wire [9:0] \$15 ;
   wire \$150 ;
-  wire \$151 ;
-  wire \$152 ;
+  wire [26:0] \$151 ;
+  wire [26:0] \$152 ;
   wire \$153 ;
   wire \$154 ;
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
-  wire [26:0] \$158 ;
-  wire [26:0] \$159 ;
+  wire \$158 ;
+  wire \$159 ;
   wire \$16 ;
   wire \$160 ;
   wire \$161 ;
@@ -19712,16 +19948,16 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$165 ;
   wire \$166 ;
   wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
+  wire [26:0] \$168 ;
+  wire [26:0] \$169 ;
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
   wire \$172 ;
   wire \$173 ;
   wire \$174 ;
-  wire [26:0] \$175 ;
-  wire [26:0] \$176 ;
+  wire \$175 ;
+  wire \$176 ;
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
@@ -19731,16 +19967,16 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
-  wire \$185 ;
-  wire \$186 ;
+  wire [26:0] \$185 ;
+  wire [26:0] \$186 ;
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire [9:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
-  wire [26:0] \$192 ;
-  wire [26:0] \$193 ;
+  wire \$192 ;
+  wire \$193 ;
   wire \$194 ;
   wire \$195 ;
   wire \$196 ;
@@ -19751,57 +19987,50 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire [9:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
-  wire \$202 ;
-  wire \$203 ;
-  wire \$204 ;
-  wire \$205 ;
-  wire \$206 ;
-  wire \$207 ;
-  wire \$208 ;
-  reg [26:0] \$209 ;
+  reg [26:0] \$202 ;
+  reg [26:0] \$203 ;
+  reg \$204 ;
+  reg \$205 ;
+  reg \$206 ;
+  reg [26:0] \$207 ;
+  reg [26:0] \$208 ;
+  reg \$209 ;
   wire \$21 ;
-  reg [26:0] \$210 ;
+  reg \$210 ;
   reg \$211 ;
-  reg \$212 ;
-  reg \$213 ;
-  reg [26:0] \$214 ;
-  reg [26:0] \$215 ;
+  reg [26:0] \$212 ;
+  reg [26:0] \$213 ;
+  reg \$214 ;
+  reg \$215 ;
   reg \$216 ;
-  reg \$217 ;
-  reg \$218 ;
-  reg [26:0] \$219 ;
+  reg [26:0] \$217 ;
+  reg [26:0] \$218 ;
+  reg \$219 ;
   wire \$22 ;
-  reg [26:0] \$220 ;
+  reg \$220 ;
   reg \$221 ;
-  reg \$222 ;
-  reg \$223 ;
-  reg [26:0] \$224 ;
-  reg [26:0] \$225 ;
+  reg [26:0] \$222 ;
+  reg [26:0] \$223 ;
+  reg \$224 ;
+  reg \$225 ;
   reg \$226 ;
-  reg \$227 ;
-  reg \$228 ;
-  reg [26:0] \$229 ;
+  reg [26:0] \$227 ;
+  reg [26:0] \$228 ;
+  reg \$229 ;
   wire [7:0] \$23 ;
-  reg [26:0] \$230 ;
+  reg \$230 ;
   reg \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg [26:0] \$234 ;
-  reg [26:0] \$235 ;
+  reg [26:0] \$232 ;
+  reg [26:0] \$233 ;
+  reg \$234 ;
+  reg \$235 ;
   reg \$236 ;
-  reg \$237 ;
-  reg \$238 ;
-  reg [26:0] \$239 ;
+  reg [26:0] \$237 ;
+  reg [26:0] \$238 ;
+  reg \$239 ;
   wire [9:0] \$24 ;
-  reg [26:0] \$240 ;
+  reg \$240 ;
   reg \$241 ;
-  reg \$242 ;
-  reg \$243 ;
-  reg [26:0] \$244 ;
-  reg [26:0] \$245 ;
-  reg \$246 ;
-  reg \$247 ;
-  reg \$248 ;
   wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -19846,17 +20075,17 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire [7:0] \$65 ;
+  wire [26:0] \$66 ;
+  wire [26:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire [26:0] \$73 ;
-  wire [26:0] \$74 ;
+  wire \$73 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
@@ -19866,16 +20095,16 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire \$84 ;
+  wire [26:0] \$83 ;
+  wire [26:0] \$84 ;
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
   wire [9:0] \$9 ;
-  wire [26:0] \$90 ;
-  wire [26:0] \$91 ;
+  wire \$90 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
@@ -19956,533 +20185,526 @@ module hotline_tiny_sequencer_decoder_check(device_rst, write, \inside , windows
   assign \$37  = ~ low7[26];
   assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
   assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
-  assign \$41  = write ? windows__0__read_etc[1] : windows__0__read_etc[0];
-  assign \$42  = same0 & low_less0;
-  assign \$43  = less0 | \$42 ;
-  assign \$44  = \$41  & \$43 ;
-  assign \$45  = write ? windows__1__read_etc[1] : windows__1__read_etc[0];
-  assign \$46  = same1 & low_less1;
-  assign \$47  = less1 | \$46 ;
-  assign \$48  = \$45  & \$47 ;
-  assign \$49  = write ? windows__2__read_etc[1] : windows__2__read_etc[0];
-  assign \$50  = same2 & low_less2;
-  assign \$51  = less2 | \$50 ;
-  assign \$52  = \$49  & \$51 ;
-  assign \$53  = write ? windows__3__read_etc[1] : windows__3__read_etc[0];
-  assign \$54  = same3 & low_less3;
-  assign \$55  = less3 | \$54 ;
-  assign \$56  = \$53  & \$55 ;
-  assign \$57  = write ? windows__4__read_etc[1] : windows__4__read_etc[0];
-  assign \$58  = same4 & low_less4;
-  assign \$59  = less4 | \$58 ;
-  assign \$60  = \$57  & \$59 ;
-  assign \$61  = write ? windows__5__read_etc[1] : windows__5__read_etc[0];
-  assign \$62  = same5 & low_less5;
-  assign \$63  = less5 | \$62 ;
-  assign \$64  = \$61  & \$63 ;
-  assign \$65  = write ? windows__6__read_etc[1] : windows__6__read_etc[0];
-  assign \$66  = same6 & low_less6;
-  assign \$67  = less6 | \$66 ;
-  assign \$68  = \$65  & \$67 ;
-  assign \$69  = write ? windows__7__read_etc[1] : windows__7__read_etc[0];
-  assign \$70  = same7 & low_less7;
-  assign \$71  = less7 | \$70 ;
-  assign \$72  = \$69  & \$71 ;
-  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
-  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
-  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$41  = same0 & low_less0;
+  assign \$42  = less0 | \$41 ;
+  assign \$43  = same1 & low_less1;
+  assign \$44  = less1 | \$43 ;
+  assign \$45  = same2 & low_less2;
+  assign \$46  = less2 | \$45 ;
+  assign \$47  = same3 & low_less3;
+  assign \$48  = less3 | \$47 ;
+  assign \$49  = same4 & low_less4;
+  assign \$50  = less4 | \$49 ;
+  assign \$51  = same5 & low_less5;
+  assign \$52  = less5 | \$51 ;
+  assign \$53  = same6 & low_less6;
+  assign \$54  = less6 | \$53 ;
+  assign \$55  = same7 & low_less7;
+  assign \$56  = less7 | \$55 ;
+  assign \$57  = write ? windows__0__read_etc[1] : windows__0__read_etc[0];
+  assign \$58  = write ? windows__1__read_etc[1] : windows__1__read_etc[0];
+  assign \$59  = write ? windows__2__read_etc[1] : windows__2__read_etc[0];
+  assign \$60  = write ? windows__3__read_etc[1] : windows__3__read_etc[0];
+  assign \$61  = write ? windows__4__read_etc[1] : windows__4__read_etc[0];
+  assign \$62  = write ? windows__5__read_etc[1] : windows__5__read_etc[0];
+  assign \$63  = write ? windows__6__read_etc[1] : windows__6__read_etc[0];
+  assign \$64  = write ? windows__7__read_etc[1] : windows__7__read_etc[0];
+  assign \$65  = { \$56 , \$54 , \$52 , \$50 , \$48 , \$46 , \$44 , \$42  } & { \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57  };
+  assign \inside  = | \$65 ;
+  assign \$66  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$67  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$68  = | high0[26:7];
+  assign \$69  = ! high0[6:0];
+  assign \$70  = low0[26] & \$69 ;
+  assign \$71  = \$68  | \$70 ;
+  assign \$72  = ~ \$71 ;
+  assign \$73  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$74  = \$72  & \$73 ;
   assign \$75  = | high0[26:7];
   assign \$76  = ! high0[6:0];
   assign \$77  = low0[26] & \$76 ;
   assign \$78  = \$75  | \$77 ;
   assign \$79  = ~ \$78 ;
-  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$80  = ! \$5 [7:0];
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = | high0[26:7];
-  assign \$83  = ! high0[6:0];
-  assign \$84  = low0[26] & \$83 ;
-  assign \$85  = \$82  | \$84 ;
-  assign \$86  = ~ \$85 ;
-  assign \$87  = ! \$5 [7:0];
-  assign \$88  = \$86  & \$87 ;
-  assign \$89  = low0[25:0] < windows__0__pages[25:0];
-  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
-  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$82  = low0[25:0] < windows__0__pages[25:0];
+  assign \$83  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$84  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$85  = | high1[26:7];
+  assign \$86  = ! high1[6:0];
+  assign \$87  = low1[26] & \$86 ;
+  assign \$88  = \$85  | \$87 ;
+  assign \$89  = ~ \$88 ;
+  assign \$90  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$91  = \$89  & \$90 ;
   assign \$92  = | high1[26:7];
   assign \$93  = ! high1[6:0];
   assign \$94  = low1[26] & \$93 ;
   assign \$95  = \$92  | \$94 ;
   assign \$96  = ~ \$95 ;
-  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$97  = ! \$10 [7:0];
   assign \$98  = \$96  & \$97 ;
-  assign \$99  = | high1[26:7];
-  assign \$100  = ! high1[6:0];
-  assign \$101  = low1[26] & \$100 ;
-  assign \$102  = \$99  | \$101 ;
-  assign \$103  = ~ \$102 ;
-  assign \$104  = ! \$10 [7:0];
-  assign \$105  = \$103  & \$104 ;
-  assign \$106  = low1[25:0] < windows__1__pages[25:0];
-  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
-  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$99  = low1[25:0] < windows__1__pages[25:0];
+  assign \$100  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$101  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$102  = | high2[26:7];
+  assign \$103  = ! high2[6:0];
+  assign \$104  = low2[26] & \$103 ;
+  assign \$105  = \$102  | \$104 ;
+  assign \$106  = ~ \$105 ;
+  assign \$107  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$108  = \$106  & \$107 ;
   assign \$109  = | high2[26:7];
   assign \$110  = ! high2[6:0];
   assign \$111  = low2[26] & \$110 ;
   assign \$112  = \$109  | \$111 ;
   assign \$113  = ~ \$112 ;
-  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$114  = ! \$15 [7:0];
   assign \$115  = \$113  & \$114 ;
-  assign \$116  = | high2[26:7];
-  assign \$117  = ! high2[6:0];
-  assign \$118  = low2[26] & \$117 ;
-  assign \$119  = \$116  | \$118 ;
-  assign \$120  = ~ \$119 ;
-  assign \$121  = ! \$15 [7:0];
-  assign \$122  = \$120  & \$121 ;
-  assign \$123  = low2[25:0] < windows__2__pages[25:0];
-  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
-  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$116  = low2[25:0] < windows__2__pages[25:0];
+  assign \$117  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$118  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$119  = | high3[26:7];
+  assign \$120  = ! high3[6:0];
+  assign \$121  = low3[26] & \$120 ;
+  assign \$122  = \$119  | \$121 ;
+  assign \$123  = ~ \$122 ;
+  assign \$124  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$125  = \$123  & \$124 ;
   assign \$126  = | high3[26:7];
   assign \$127  = ! high3[6:0];
   assign \$128  = low3[26] & \$127 ;
   assign \$129  = \$126  | \$128 ;
   assign \$130  = ~ \$129 ;
-  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$131  = ! \$20 [7:0];
   assign \$132  = \$130  & \$131 ;
-  assign \$133  = | high3[26:7];
-  assign \$134  = ! high3[6:0];
-  assign \$135  = low3[26] & \$134 ;
-  assign \$136  = \$133  | \$135 ;
-  assign \$137  = ~ \$136 ;
-  assign \$138  = ! \$20 [7:0];
-  assign \$139  = \$137  & \$138 ;
-  assign \$140  = low3[25:0] < windows__3__pages[25:0];
-  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
-  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$133  = low3[25:0] < windows__3__pages[25:0];
+  assign \$134  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$135  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$136  = | high4[26:7];
+  assign \$137  = ! high4[6:0];
+  assign \$138  = low4[26] & \$137 ;
+  assign \$139  = \$136  | \$138 ;
+  assign \$140  = ~ \$139 ;
+  assign \$141  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$142  = \$140  & \$141 ;
   assign \$143  = | high4[26:7];
   assign \$144  = ! high4[6:0];
   assign \$145  = low4[26] & \$144 ;
   assign \$146  = \$143  | \$145 ;
   assign \$147  = ~ \$146 ;
-  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$148  = ! \$25 [7:0];
   assign \$149  = \$147  & \$148 ;
-  assign \$150  = | high4[26:7];
-  assign \$151  = ! high4[6:0];
-  assign \$152  = low4[26] & \$151 ;
-  assign \$153  = \$150  | \$152 ;
-  assign \$154  = ~ \$153 ;
-  assign \$155  = ! \$25 [7:0];
-  assign \$156  = \$154  & \$155 ;
-  assign \$157  = low4[25:0] < windows__4__pages[25:0];
-  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
-  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$150  = low4[25:0] < windows__4__pages[25:0];
+  assign \$151  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$152  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$153  = | high5[26:7];
+  assign \$154  = ! high5[6:0];
+  assign \$155  = low5[26] & \$154 ;
+  assign \$156  = \$153  | \$155 ;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$159  = \$157  & \$158 ;
   assign \$160  = | high5[26:7];
   assign \$161  = ! high5[6:0];
   assign \$162  = low5[26] & \$161 ;
   assign \$163  = \$160  | \$162 ;
   assign \$164  = ~ \$163 ;
-  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$165  = ! \$30 [7:0];
   assign \$166  = \$164  & \$165 ;
-  assign \$167  = | high5[26:7];
-  assign \$168  = ! high5[6:0];
-  assign \$169  = low5[26] & \$168 ;
-  assign \$170  = \$167  | \$169 ;
-  assign \$171  = ~ \$170 ;
-  assign \$172  = ! \$30 [7:0];
-  assign \$173  = \$171  & \$172 ;
-  assign \$174  = low5[25:0] < windows__5__pages[25:0];
-  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
-  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$167  = low5[25:0] < windows__5__pages[25:0];
+  assign \$168  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$169  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$170  = | high6[26:7];
+  assign \$171  = ! high6[6:0];
+  assign \$172  = low6[26] & \$171 ;
+  assign \$173  = \$170  | \$172 ;
+  assign \$174  = ~ \$173 ;
+  assign \$175  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$176  = \$174  & \$175 ;
   assign \$177  = | high6[26:7];
   assign \$178  = ! high6[6:0];
   assign \$179  = low6[26] & \$178 ;
   assign \$180  = \$177  | \$179 ;
   assign \$181  = ~ \$180 ;
-  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$182  = ! \$35 [7:0];
   assign \$183  = \$181  & \$182 ;
-  assign \$184  = | high6[26:7];
-  assign \$185  = ! high6[6:0];
-  assign \$186  = low6[26] & \$185 ;
-  assign \$187  = \$184  | \$186 ;
-  assign \$188  = ~ \$187 ;
-  assign \$189  = ! \$35 [7:0];
-  assign \$190  = \$188  & \$189 ;
-  assign \$191  = low6[25:0] < windows__6__pages[25:0];
-  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
-  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$184  = low6[25:0] < windows__6__pages[25:0];
+  assign \$185  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$186  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$187  = | high7[26:7];
+  assign \$188  = ! high7[6:0];
+  assign \$189  = low7[26] & \$188 ;
+  assign \$190  = \$187  | \$189 ;
+  assign \$191  = ~ \$190 ;
+  assign \$192  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$193  = \$191  & \$192 ;
   assign \$194  = | high7[26:7];
   assign \$195  = ! high7[6:0];
   assign \$196  = low7[26] & \$195 ;
   assign \$197  = \$194  | \$196 ;
   assign \$198  = ~ \$197 ;
-  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$199  = ! \$40 [7:0];
   assign \$200  = \$198  & \$199 ;
-  assign \$201  = | high7[26:7];
-  assign \$202  = ! high7[6:0];
-  assign \$203  = low7[26] & \$202 ;
-  assign \$204  = \$201  | \$203 ;
-  assign \$205  = ~ \$204 ;
-  assign \$206  = ! \$40 [7:0];
-  assign \$207  = \$205  & \$206 ;
-  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  assign \$201  = low7[25:0] < windows__7__pages[25:0];
   always @(posedge device_clk)
-    low0 <= \$209 ;
+    low0 <= \$202 ;
   always @(posedge device_clk)
-    high0 <= \$210 ;
+    high0 <= \$203 ;
   always @(posedge device_clk)
-    less0 <= \$211 ;
+    less0 <= \$204 ;
   always @(posedge device_clk)
-    same0 <= \$212 ;
+    same0 <= \$205 ;
   always @(posedge device_clk)
-    low_less0 <= \$213 ;
+    low_less0 <= \$206 ;
   always @(posedge device_clk)
-    low1 <= \$214 ;
+    low1 <= \$207 ;
   always @(posedge device_clk)
-    high1 <= \$215 ;
+    high1 <= \$208 ;
   always @(posedge device_clk)
-    less1 <= \$216 ;
+    less1 <= \$209 ;
   always @(posedge device_clk)
-    same1 <= \$217 ;
+    same1 <= \$210 ;
   always @(posedge device_clk)
-    low_less1 <= \$218 ;
+    low_less1 <= \$211 ;
   always @(posedge device_clk)
-    low2 <= \$219 ;
+    low2 <= \$212 ;
   always @(posedge device_clk)
-    high2 <= \$220 ;
+    high2 <= \$213 ;
   always @(posedge device_clk)
-    less2 <= \$221 ;
+    less2 <= \$214 ;
   always @(posedge device_clk)
-    same2 <= \$222 ;
+    same2 <= \$215 ;
   always @(posedge device_clk)
-    low_less2 <= \$223 ;
+    low_less2 <= \$216 ;
   always @(posedge device_clk)
-    low3 <= \$224 ;
+    low3 <= \$217 ;
   always @(posedge device_clk)
-    high3 <= \$225 ;
+    high3 <= \$218 ;
   always @(posedge device_clk)
-    less3 <= \$226 ;
+    less3 <= \$219 ;
   always @(posedge device_clk)
-    same3 <= \$227 ;
+    same3 <= \$220 ;
   always @(posedge device_clk)
-    low_less3 <= \$228 ;
+    low_less3 <= \$221 ;
   always @(posedge device_clk)
-    low4 <= \$229 ;
+    low4 <= \$222 ;
   always @(posedge device_clk)
-    high4 <= \$230 ;
+    high4 <= \$223 ;
   always @(posedge device_clk)
-    less4 <= \$231 ;
+    less4 <= \$224 ;
   always @(posedge device_clk)
-    same4 <= \$232 ;
+    same4 <= \$225 ;
   always @(posedge device_clk)
-    low_less4 <= \$233 ;
+    low_less4 <= \$226 ;
   always @(posedge device_clk)
-    low5 <= \$234 ;
+    low5 <= \$227 ;
   always @(posedge device_clk)
-    high5 <= \$235 ;
+    high5 <= \$228 ;
   always @(posedge device_clk)
-    less5 <= \$236 ;
+    less5 <= \$229 ;
   always @(posedge device_clk)
-    same5 <= \$237 ;
+    same5 <= \$230 ;
   always @(posedge device_clk)
-    low_less5 <= \$238 ;
+    low_less5 <= \$231 ;
   always @(posedge device_clk)
-    low6 <= \$239 ;
+    low6 <= \$232 ;
   always @(posedge device_clk)
-    high6 <= \$240 ;
+    high6 <= \$233 ;
   always @(posedge device_clk)
-    less6 <= \$241 ;
+    less6 <= \$234 ;
   always @(posedge device_clk)
-    same6 <= \$242 ;
+    same6 <= \$235 ;
   always @(posedge device_clk)
-    low_less6 <= \$243 ;
+    low_less6 <= \$236 ;
   always @(posedge device_clk)
-    low7 <= \$244 ;
+    low7 <= \$237 ;
   always @(posedge device_clk)
-    high7 <= \$245 ;
+    high7 <= \$238 ;
   always @(posedge device_clk)
-    less7 <= \$246 ;
+    less7 <= \$239 ;
   always @(posedge device_clk)
-    same7 <= \$247 ;
+    same7 <= \$240 ;
   always @(posedge device_clk)
-    low_less7 <= \$248 ;
+    low_less7 <= \$241 ;
   always @* begin
     if (starts_blocks) begin end
-    \$209  = \$73 ;
+    \$202  = \$66 ;
     if (device_rst) begin
-      \$209  = 27'h0000000;
+      \$202  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = \$74 ;
+    \$203  = \$67 ;
     if (device_rst) begin
-      \$210  = 27'h0000000;
+      \$203  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = \$81 ;
+    \$204  = \$74 ;
+    if (device_rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = \$81 ;
+    if (device_rst) begin
+      \$205  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = \$82 ;
+    if (device_rst) begin
+      \$206  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = \$83 ;
+    if (device_rst) begin
+      \$207  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = \$84 ;
+    if (device_rst) begin
+      \$208  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = \$91 ;
+    if (device_rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = \$98 ;
+    if (device_rst) begin
+      \$210  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = \$99 ;
     if (device_rst) begin
       \$211  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = \$88 ;
+    \$212  = \$100 ;
     if (device_rst) begin
-      \$212  = 1'h0;
+      \$212  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = \$89 ;
+    \$213  = \$101 ;
     if (device_rst) begin
-      \$213  = 1'h0;
+      \$213  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = \$90 ;
+    \$214  = \$108 ;
     if (device_rst) begin
-      \$214  = 27'h0000000;
+      \$214  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = \$91 ;
+    \$215  = \$115 ;
     if (device_rst) begin
-      \$215  = 27'h0000000;
+      \$215  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = \$98 ;
+    \$216  = \$116 ;
     if (device_rst) begin
       \$216  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = \$105 ;
+    \$217  = \$117 ;
     if (device_rst) begin
-      \$217  = 1'h0;
+      \$217  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = \$106 ;
+    \$218  = \$118 ;
     if (device_rst) begin
-      \$218  = 1'h0;
+      \$218  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = \$107 ;
+    \$219  = \$125 ;
     if (device_rst) begin
-      \$219  = 27'h0000000;
+      \$219  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = \$108 ;
+    \$220  = \$132 ;
     if (device_rst) begin
-      \$220  = 27'h0000000;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = \$115 ;
+    \$221  = \$133 ;
     if (device_rst) begin
       \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \$122 ;
+    \$222  = \$134 ;
     if (device_rst) begin
-      \$222  = 1'h0;
+      \$222  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = \$123 ;
+    \$223  = \$135 ;
     if (device_rst) begin
-      \$223  = 1'h0;
+      \$223  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = \$124 ;
+    \$224  = \$142 ;
     if (device_rst) begin
-      \$224  = 27'h0000000;
+      \$224  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = \$125 ;
+    \$225  = \$149 ;
     if (device_rst) begin
-      \$225  = 27'h0000000;
+      \$225  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = \$132 ;
+    \$226  = \$150 ;
     if (device_rst) begin
       \$226  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = \$139 ;
+    \$227  = \$151 ;
     if (device_rst) begin
-      \$227  = 1'h0;
+      \$227  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = \$140 ;
+    \$228  = \$152 ;
     if (device_rst) begin
-      \$228  = 1'h0;
+      \$228  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = \$141 ;
+    \$229  = \$159 ;
     if (device_rst) begin
-      \$229  = 27'h0000000;
+      \$229  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = \$142 ;
+    \$230  = \$166 ;
     if (device_rst) begin
-      \$230  = 27'h0000000;
+      \$230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = \$149 ;
+    \$231  = \$167 ;
     if (device_rst) begin
       \$231  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = \$156 ;
+    \$232  = \$168 ;
     if (device_rst) begin
-      \$232  = 1'h0;
+      \$232  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = \$157 ;
+    \$233  = \$169 ;
     if (device_rst) begin
-      \$233  = 1'h0;
+      \$233  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = \$158 ;
+    \$234  = \$176 ;
     if (device_rst) begin
-      \$234  = 27'h0000000;
+      \$234  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = \$159 ;
+    \$235  = \$183 ;
     if (device_rst) begin
-      \$235  = 27'h0000000;
+      \$235  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = \$166 ;
+    \$236  = \$184 ;
     if (device_rst) begin
       \$236  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = \$173 ;
+    \$237  = \$185 ;
     if (device_rst) begin
-      \$237  = 1'h0;
+      \$237  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = \$174 ;
+    \$238  = \$186 ;
     if (device_rst) begin
-      \$238  = 1'h0;
+      \$238  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = \$175 ;
+    \$239  = \$193 ;
     if (device_rst) begin
-      \$239  = 27'h0000000;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = \$176 ;
+    \$240  = \$200 ;
     if (device_rst) begin
-      \$240  = 27'h0000000;
+      \$240  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = \$183 ;
+    \$241  = \$201 ;
     if (device_rst) begin
       \$241  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$242  = \$190 ;
-    if (device_rst) begin
-      \$242  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$243  = \$191 ;
-    if (device_rst) begin
-      \$243  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$244  = \$192 ;
-    if (device_rst) begin
-      \$244  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$245  = \$193 ;
-    if (device_rst) begin
-      \$245  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$246  = \$200 ;
-    if (device_rst) begin
-      \$246  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$247  = \$207 ;
-    if (device_rst) begin
-      \$247  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$248  = \$208 ;
-    if (device_rst) begin
-      \$248  = 1'h0;
     end
   end
   assign \$5  = { 1'h0, \$4 [9:1] };
@@ -21814,10 +22036,26 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$1 ;
   wire \$10 ;
   reg \$100 ;
-  reg [10:0] \$101 ;
-  reg [2:0] \$102 ;
-  wire [1:0] \$103 ;
+  reg [1:0] \$101 ;
+  reg [1:0] \$102 ;
+  reg [1:0] \$103 ;
+  reg [1:0] \$104 ;
+  reg [4:0] \$105 ;
+  reg [4:0] \$106 ;
+  reg \$107 ;
+  reg \$108 ;
+  reg [15:0] \$109 ;
   wire \$11 ;
+  reg \$110 ;
+  reg \$111 ;
+  reg \$112 ;
+  reg \$113 ;
+  reg \$114 ;
+  reg [1:0] \$115 ;
+  reg \$116 ;
+  reg [10:0] \$117 ;
+  reg [2:0] \$118 ;
+  wire [1:0] \$119 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
@@ -21871,51 +22109,52 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire [31:0] \$60 ;
-  wire [1:0] \$61 ;
-  wire [1:0] \$62 ;
-  wire [1:0] \$63 ;
-  wire [1:0] \$64 ;
-  wire [5:0] \$65 ;
-  wire [6:0] \$66 ;
-  wire [5:0] \$67 ;
-  wire [6:0] \$68 ;
-  wire [16:0] \$69 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  wire [17:0] \$70 ;
-  wire \$71 ;
+  wire \$70 ;
+  wire [31:0] \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire \$78 ;
-  wire [4:0] \$79 ;
+  wire [1:0] \$75 ;
+  wire [1:0] \$76 ;
+  wire [1:0] \$77 ;
+  wire [1:0] \$78 ;
+  wire [5:0] \$79 ;
   wire \$8 ;
-  wire [4:0] \$80 ;
-  reg [4:0] \$81 ;
-  reg [38:0] \$82 ;
-  reg \$83 ;
-  reg \$84 ;
-  reg [1:0] \$85 ;
-  reg [1:0] \$86 ;
-  reg [1:0] \$87 ;
-  reg [1:0] \$88 ;
-  reg [4:0] \$89 ;
+  wire [6:0] \$80 ;
+  wire [5:0] \$81 ;
+  wire [6:0] \$82 ;
+  wire [16:0] \$83 ;
+  wire [17:0] \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
   wire \$9 ;
-  reg [4:0] \$90 ;
-  reg \$91 ;
-  reg \$92 ;
-  reg [15:0] \$93 ;
-  reg \$94 ;
-  reg \$95 ;
-  reg \$96 ;
-  reg \$97 ;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire [4:0] \$94 ;
+  wire [4:0] \$95 ;
+  reg [4:0] \$96 ;
+  reg [38:0] \$97 ;
   reg \$98 ;
-  reg [1:0] \$99 ;
+  reg \$99 ;
   wire advance;
   wire [7:0] age_period;
+  reg all_ready = 1'h0;
   wire [1:0] answer_front;
   wire [4:0] answer_slot;
   wire answer_valid;
@@ -21933,10 +22172,12 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire bank0_working_ready;
   wire bank1_any_left;
   wire [4:0] bank1_count;
+  wire bank1_entry_write;
   wire bank1_evicted;
   wire [4:0] bank1_held_count;
   wire bank1_inserted;
   wire [38:0] bank1_list_tag;
+  wire bank1_make_hot;
   wire bank1_ready;
   wire bank1_returned;
   wire bank1_revived;
@@ -21945,6 +22186,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [2:0] bank1_row_set;
   wire [1:0] bank1_row_way;
   wire [4:0] bank1_slot_in;
+  wire [38:0] bank1_tag_in;
   wire bank1_update_room;
   wire bank1_updating;
   wire bank1_working_full;
@@ -21964,30 +22206,30 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [31:0] bus__wdata;
   wire [3:0] bus__wstrb;
   wire bus__wvalid;
-  reg \busy$359  = 1'h0;
+  reg \busy$338  = 1'h0;
   reg came = 1'h0;
   wire causes;
   wire [211:0] classifier_output__payload;
   wire classifier_output__ready;
   wire classifier_output__valid;
   wire clear;
-  wire clear_counters;
   wire command_busy;
   wire command_code;
+  wire [5:0] command_is;
   wire control_accessing;
   (* init = 2'h0 *)
   wire control_busy;
-  wire [31:0] control_command;
+  wire control_clear_counters;
   wire control_command_write;
+  wire [1:0] control_entry_write;
+  wire control_make_hot;
   wire [2:0] control_row_set;
   wire [1:0] control_row_way;
   wire [1:0] control_row_write;
   wire control_select;
   wire [4:0] control_slot_in;
-  wire [1:0] control_slot_write;
-  wire control_snapshot;
+  wire [38:0] control_tag_in;
   wire [4:0] count;
-  reg counters_clear = 1'h0;
   wire counters_cycles;
   wire [31:0] csr_age_period;
   wire [5:0] csr_hot_count_5_0;
@@ -22017,6 +22259,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   (* enum_value_100 = "RECENT" *)
   wire [2:0] eligible__1;
   wire empty_batch;
+  wire entry_write;
   (* init = 11'h000 *)
   wire [10:0] error_set;
   wire [256:0] event__payload;
@@ -22026,7 +22269,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   reg [1:0] evictions = 2'h0;
   wire [63:0] evictions_value;
   wire fetch;
-  wire front_clear;
+  reg front_clear = 1'h0;
   wire [177:0] front_output__payload;
   wire front_output__ready;
   wire front_output__valid;
@@ -22038,17 +22281,16 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire gather_output__ready;
   wire gather_output__valid;
   reg gone = 1'h0;
-  wire hasher_enable;
-  wire [89:0] hasher_input__payload;
-  wire hasher_input__valid;
+  wire hasher_keys_output__ready;
   wire [169:0] hasher_output__payload;
-  wire hasher_output__ready;
   wire hasher_output__valid;
   wire [13:0] heads__0;
   wire [13:0] heads__1;
   wire [4:0] held_count;
   wire [1:0] hot;
   wire [31:0] hot_count;
+  wire [3:0] hot_out__0;
+  wire [3:0] hot_out__1;
   wire [5:0] hot_rows;
   wire hot_rows_range;
   wire hot_rows_write;
@@ -22090,6 +22332,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   reg [4:0] nonpopular_ended = 5'h00;
   wire nonpopular_sent;
   wire [130:0] nonpopular_slice_output__payload;
+  reg occupied = 1'h0;
   wire output__ready;
   wire output_stall;
   wire [63:0] output_stall_value;
@@ -22098,9 +22341,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire [182:0] passes_output__payload;
   wire passes_output__ready;
   wire passes_output__valid;
-  wire [38:0] pick_tag__0;
-  wire [38:0] pick_tag__1;
-  wire pick_take;
   wire [1:0] pick_way__0;
   wire [1:0] pick_way__1;
   wire popular__ready;
@@ -22133,21 +22373,15 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire row_access;
   wire [7:0] row_in__age;
   wire [31:0] row_in__counters;
-  wire [3:0] row_in__hot;
   wire [3:0] row_in__referenced;
-  wire [155:0] row_in__tags;
   wire [3:0] row_in__valid;
   wire [7:0] row_out__0__age;
   wire [31:0] row_out__0__counters;
-  wire [3:0] row_out__0__hot;
   wire [3:0] row_out__0__referenced;
-  wire [155:0] row_out__0__tags;
   wire [3:0] row_out__0__valid;
   wire [7:0] row_out__1__age;
   wire [31:0] row_out__1__counters;
-  wire [3:0] row_out__1__hot;
   wire [3:0] row_out__1__referenced;
-  wire [155:0] row_out__1__tags;
   wire [3:0] row_out__1__valid;
   wire [2:0] row_set;
   wire [1:0] row_way;
@@ -22178,20 +22412,21 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
   wire selector_load;
+  wire selector_make_hot;
   wire [2:0] selector_row_set;
   wire [1:0] selector_row_way;
   wire [4:0] selector_slot_in;
+  wire [38:0] selector_tag_in;
   wire [1:0] selector_take;
   wire [2:0] set_mask;
   wire [4:0] slot_in;
   wire [4:0] slot_out__0;
   wire [4:0] slot_out__1;
-  wire slot_write;
   wire [4:0] slots__0;
   wire [4:0] slots__1;
   wire [4:0] slots__2;
   wire [4:0] slots__3;
-  reg snapshot = 1'h0;
+  wire snapshot;
   wire split_beats;
   wire [63:0] split_beats_value;
   reg start = 1'h0;
@@ -22200,6 +22435,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   wire state__ready;
   reg state__valid;
   wire [256:0] state_slice_output__payload;
+  wire [38:0] tag_in;
+  wire [38:0] tag_out__0;
+  wire [38:0] tag_out__1;
   wire [38:0] tags__0;
   wire [38:0] tags__1;
   wire take;
@@ -22298,127 +22536,149 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign \$31  = nonpopular_slice_output__payload[129:128] > 1'h1;
   assign \$32  = nonpopular_slice_output__payload[129:128] > 1'h1;
   assign \$33  = ~ start;
-  assign \$34  = & { bank1_working_ready, bank0_working_ready };
-  assign working_ready = \$33  & \$34 ;
+  assign working_ready = \$33  & all_ready;
   assign working_full = | { bank1_working_full, bank0_working_full };
-  assign \$35  = m_axis_popular__tvalid & m_axis_popular_tready;
-  assign popular_sent = \$35  & popular_slice_output__payload[130];
-  assign \$36  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
-  assign nonpopular_sent = \$36  & nonpopular_slice_output__payload[130];
-  assign \$37  = | popular_ended;
-  assign \$38  = | nonpopular_ended;
-  assign finished = \$37  & \$38 ;
-  assign \$39  = classifier_output__valid & judged_input__ready;
-  assign dispatcher_input__valid = \$39  & verdict_tap_input__ready;
+  assign \$34  = m_axis_popular__tvalid & m_axis_popular_tready;
+  assign popular_sent = \$34  & popular_slice_output__payload[130];
+  assign \$35  = m_axis_nonpopular__tvalid & m_axis_nonpopular_tready;
+  assign nonpopular_sent = \$35  & nonpopular_slice_output__payload[130];
+  assign \$36  = | popular_ended;
+  assign \$37  = | nonpopular_ended;
+  assign finished = \$36  & \$37 ;
+  assign \$38  = classifier_output__valid & judged_input__ready;
+  assign dispatcher_input__valid = \$38  & verdict_tap_input__ready;
+  assign \$39  = classifier_output__valid & dispatcher_input__ready;
+  assign judged_input__valid = \$39  & verdict_tap_input__ready;
   assign \$40  = classifier_output__valid & dispatcher_input__ready;
-  assign judged_input__valid = \$40  & verdict_tap_input__ready;
-  assign \$41  = classifier_output__valid & dispatcher_input__ready;
-  assign verdict_tap_input__valid = \$41  & judged_input__ready;
-  assign \$42  = verdict_tap_input__ready & judged_input__ready;
-  assign classifier_output__ready = \$42  & dispatcher_input__ready;
-  assign \$43  = updates_input__valid | verdict_tap_busy;
-  assign \$44  = \busy$359  | \$43 ;
-  assign \$45  = updating | updates_busy;
-  assign counters_cycles = \$44  | \$45 ;
+  assign verdict_tap_input__valid = \$40  & judged_input__ready;
+  assign \$41  = verdict_tap_input__ready & judged_input__ready;
+  assign classifier_output__ready = \$41  & dispatcher_input__ready;
+  assign \$42  = updates_input__valid | verdict_tap_busy;
+  assign \$43  = \busy$338  | \$42 ;
+  assign \$44  = updating | updates_busy;
+  assign counters_cycles = \$43  | \$44 ;
   assign selector_clear = clear | restore_start;
   assign row_access = selecting | control_accessing;
   assign row_set = selecting ? selector_row_set : control_row_set;
   assign row_way = selecting ? selector_row_way : control_row_way;
+  assign entry_write = selector_take[0] | control_entry_write[0];
+  assign tag_in = selecting ? selector_tag_in : control_tag_in;
+  assign make_hot = selecting ? selector_make_hot : control_make_hot;
   assign slot_in = selecting ? selector_slot_in : control_slot_in;
   assign bank1_row_access = selecting | control_accessing;
   assign bank1_row_set = selecting ? selector_row_set : control_row_set;
   assign bank1_row_way = selecting ? selector_row_way : control_row_way;
+  assign bank1_entry_write = selector_take[1] | control_entry_write[1];
+  assign bank1_tag_in = selecting ? selector_tag_in : control_tag_in;
+  assign bank1_make_hot = selecting ? selector_make_hot : control_make_hot;
   assign bank1_slot_in = selecting ? selector_slot_in : control_slot_in;
-  assign front_clear = clear | restore_start;
-  assign \$46  = counters_cycles & s_axis_lookup__tready;
-  assign \$47  = ~ s_axis_lookup_tvalid;
-  assign input_idle = \$46  & \$47 ;
-  assign \$48  = ~ m_axis_popular_tready;
-  assign \$49  = m_axis_popular__tvalid & \$48 ;
-  assign \$50  = ~ m_axis_nonpopular_tready;
-  assign \$51  = m_axis_nonpopular__tvalid & \$50 ;
-  assign output_stall = \$49  | \$51 ;
-  assign \$52  = counters_cycles | csr_status_1;
-  assign \$53  = write_data == 2'h2;
-  assign \$54  = write_data == 2'h3;
-  assign \$55  = write_data == 3'h6;
-  assign \$56  = | { \$55 , \$54 , \$53  };
-  assign with_packet = \$103 [1] & \$56 ;
-  assign \$57  = counters_cycles | csr_status_1;
-  assign busy = \$57  | started;
-  assign control_busy = counters_cycles | started;
-  assign \$58  = ~ with_packet;
-  assign \$59  = \$103 [1] & \$58 ;
-  assign control_command_write = \$59  | command_write;
-  assign control_command = command_write ? { 24'h000000, command } : write_data;
-  assign \$60  = irq_status & irq_enable;
-  assign causes = | \$60 ;
-  assign \$61  = inserted + bank1_inserted;
-  assign \$62  = evicted + bank1_evicted;
-  assign \$63  = revived + bank1_revived;
-  assign \$64  = returned + bank1_returned;
-  assign \$65  = popular_ended + popular_sent;
-  assign \$66  = \$65  - finished;
-  assign \$67  = nonpopular_ended + nonpopular_sent;
-  assign \$68  = \$67  - finished;
-  assign \$69  = in_core + came;
-  assign \$70  = \$69  - gone;
-  assign \$71  = started | came;
-  assign \$72  = | in_core;
-  assign \$73  = \$71  | \$72 ;
-  assign \$74  = | { bank1_updating, bank0_updating };
-  assign \$75  = updates_busy | \$74 ;
-  assign \$76  = command_code | with_packet;
-  assign \$77  = command_code | with_packet;
-  assign \$78  = | { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$77 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
-  assign \$79  = list_held ? held_count : count;
-  assign \$80  = list_held ? bank1_held_count : bank1_count;
+  assign \$45  = counters_cycles & s_axis_lookup__tready;
+  assign \$46  = ~ s_axis_lookup_tvalid;
+  assign input_idle = \$45  & \$46 ;
+  assign \$47  = ~ m_axis_popular_tready;
+  assign \$48  = m_axis_popular__tvalid & \$47 ;
+  assign \$49  = ~ m_axis_nonpopular_tready;
+  assign \$50  = m_axis_nonpopular__tvalid & \$49 ;
+  assign output_stall = \$48  | \$50 ;
+  assign \$51  = occupied | csr_status_1;
+  assign \$52  = write_data == 2'h2;
+  assign \$53  = write_data == 2'h3;
+  assign \$54  = write_data == 3'h6;
+  assign \$55  = | { \$54 , \$53 , \$52  };
+  assign with_packet = \$119 [1] & \$55 ;
+  assign \$56  = occupied | csr_status_1;
+  assign busy = \$56  | started;
+  assign control_busy = occupied | started;
+  assign \$57  = ~ with_packet;
+  assign \$58  = \$119 [1] & \$57 ;
+  assign control_command_write = \$58  | command_write;
+  assign \$59  = command == 1'h1;
+  assign \$60  = command == 2'h2;
+  assign \$61  = command == 2'h3;
+  assign \$62  = command == 3'h4;
+  assign \$63  = command == 3'h5;
+  assign \$64  = command == 3'h6;
+  assign \$65  = write_data == 1'h1;
+  assign \$66  = write_data == 2'h2;
+  assign \$67  = write_data == 2'h3;
+  assign \$68  = write_data == 3'h4;
+  assign \$69  = write_data == 3'h5;
+  assign \$70  = write_data == 3'h6;
+  assign command_is = command_write ? { \$64 , \$63 , \$62 , \$61 , \$60 , \$59  } : { \$70 , \$69 , \$68 , \$67 , \$66 , \$65  };
+  assign \$71  = irq_status & irq_enable;
+  assign causes = | \$71 ;
+  assign \$72  = ~ start;
+  assign \$73  = & { bank1_working_ready, bank0_working_ready };
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = inserted + bank1_inserted;
+  assign \$76  = evicted + bank1_evicted;
+  assign \$77  = revived + bank1_revived;
+  assign \$78  = returned + bank1_returned;
+  assign \$79  = popular_ended + popular_sent;
+  assign \$80  = \$79  - finished;
+  assign \$81  = nonpopular_ended + nonpopular_sent;
+  assign \$82  = \$81  - finished;
+  assign \$83  = in_core + came;
+  assign \$84  = \$83  - gone;
+  assign \$85  = started | came;
+  assign \$86  = | in_core;
+  assign \$87  = \$85  | \$86 ;
+  assign \$88  = | { bank1_updating, bank0_updating };
+  assign \$89  = updates_busy | \$88 ;
+  assign \$90  = counters_cycles | started;
+  assign \$91  = clear | restore_start;
+  assign \$92  = command_code | with_packet;
+  assign \$93  = | errors;
+  assign \$94  = list_held ? held_count : count;
+  assign \$95  = list_held ? bank1_held_count : bank1_count;
   always @(posedge clk)
-    start <= \$83 ;
+    start <= \$98 ;
   always @(posedge clk)
-    bank0_working_enable <= \$84 ;
+    bank0_working_enable <= \$99 ;
   always @(posedge clk)
-    inserts <= \$85 ;
+    all_ready <= \$100 ;
   always @(posedge clk)
-    evictions <= \$86 ;
+    inserts <= \$101 ;
   always @(posedge clk)
-    revivals <= \$87 ;
+    evictions <= \$102 ;
   always @(posedge clk)
-    returns <= \$88 ;
+    revivals <= \$103 ;
   always @(posedge clk)
-    popular_ended <= \$89 ;
+    returns <= \$104 ;
   always @(posedge clk)
-    nonpopular_ended <= \$90 ;
+    popular_ended <= \$105 ;
   always @(posedge clk)
-    came <= \$91 ;
+    nonpopular_ended <= \$106 ;
   always @(posedge clk)
-    gone <= \$92 ;
+    came <= \$107 ;
   always @(posedge clk)
-    in_core <= \$93 ;
+    gone <= \$108 ;
   always @(posedge clk)
-    \busy$359  <= \$94 ;
+    in_core <= \$109 ;
   always @(posedge clk)
-    updating <= \$95 ;
+    \busy$338  <= \$110 ;
   always @(posedge clk)
-    over <= \$96 ;
+    updating <= \$111 ;
   always @(posedge clk)
-    snapshot <= \$97 ;
+    occupied <= \$112 ;
   always @(posedge clk)
-    counters_clear <= \$98 ;
+    over <= \$113 ;
   always @(posedge clk)
-    unpacker_phase <= \$99 ;
+    front_clear <= \$114 ;
   always @(posedge clk)
-    command_done <= \$100 ;
+    unpacker_phase <= \$115 ;
   always @(posedge clk)
-    errors <= \$101 ;
+    command_done <= \$116 ;
   always @(posedge clk)
-    irq_status_set <= \$102 ;
+    errors <= \$117 ;
+  always @(posedge clk)
+    irq_status_set <= \$118 ;
   always @(posedge shell_clk)
-    list_count <= \$81 ;
+    list_count <= \$96 ;
   always @(posedge shell_clk)
     read_bank <= list_bank;
   always @(posedge shell_clk)
-    list_key <= { \$82 , read_bank };
+    list_key <= { \$97 , read_bank };
   hotline_tiny_popularity_bank bank0 (
     .advance(advance),
     .age_period(csr_age_period[7:0]),
@@ -22431,10 +22691,12 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clk(clk),
     .count(count),
     .eligible(eligible__0),
+    .entry_write(entry_write),
     .evicted(evicted),
     .fetch(fetch),
     .heads(heads__0),
     .held_count(held_count),
+    .hot_out(hot_out__0),
     .inserted(inserted),
     .level(level),
     .list_held(list_held),
@@ -22443,8 +22705,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .load(selector_load),
     .make_hot(make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__0),
-    .pick_take(selector_take[0]),
     .pick_way(pick_way__0),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -22455,15 +22715,11 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .row_access(row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__0__age),
     .row_out_counters(row_out__0__counters),
-    .row_out_hot(row_out__0__hot),
     .row_out_referenced(row_out__0__referenced),
-    .row_out_tags(row_out__0__tags),
     .row_out_valid(row_out__0__valid),
     .row_set(row_set),
     .row_way(row_way),
@@ -22473,7 +22729,8 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .shell_clk(shell_clk),
     .slot_in(slot_in),
     .slot_out(slot_out__0),
-    .slot_write(control_slot_write[0]),
+    .tag_in(tag_in),
+    .tag_out(tag_out__0),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -22508,20 +22765,20 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clk(clk),
     .count(bank1_count),
     .eligible(eligible__1),
+    .entry_write(bank1_entry_write),
     .evicted(bank1_evicted),
     .fetch(fetch),
     .heads(heads__1),
     .held_count(bank1_held_count),
+    .hot_out(hot_out__1),
     .inserted(bank1_inserted),
     .level(level),
     .list_held(list_held),
     .list_number(list_number),
     .list_tag(bank1_list_tag),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(bank1_make_hot),
     .pass_load(pass_load),
-    .pick_tag(pick_tag__1),
-    .pick_take(selector_take[1]),
     .pick_way(pick_way__1),
     .rank_is_0(rank_is__0),
     .rank_is_1(rank_is__1),
@@ -22532,15 +22789,11 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .row_access(bank1_row_access),
     .row_in_age(row_in__age),
     .row_in_counters(row_in__counters),
-    .row_in_hot(row_in__hot),
     .row_in_referenced(row_in__referenced),
-    .row_in_tags(row_in__tags),
     .row_in_valid(row_in__valid),
     .row_out_age(row_out__1__age),
     .row_out_counters(row_out__1__counters),
-    .row_out_hot(row_out__1__hot),
     .row_out_referenced(row_out__1__referenced),
-    .row_out_tags(row_out__1__tags),
     .row_out_valid(row_out__1__valid),
     .row_set(bank1_row_set),
     .row_way(bank1_row_way),
@@ -22550,7 +22803,8 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .shell_clk(shell_clk),
     .slot_in(bank1_slot_in),
     .slot_out(slot_out__1),
-    .slot_write(control_slot_write[1]),
+    .tag_in(bank1_tag_in),
+    .tag_out(tag_out__1),
     .tags_0(tags__0),
     .tags_1(tags__1),
     .take(take),
@@ -22594,20 +22848,24 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .budget(budget),
     .busy(control_busy),
     .clear(clear),
-    .clear_counters(clear_counters),
+    .clear_counters(control_clear_counters),
     .clk(clk),
-    .command(control_command),
     .command_busy(command_busy),
     .command_code(command_code),
+    .command_is(command_is),
     .command_write(control_command_write),
     .done(done),
     .dump__payload(dump__payload),
     .dump__ready(dump__ready),
     .dump__valid(dump__valid),
+    .entry_write(control_entry_write),
+    .hot_out__0(hot_out__0),
+    .hot_out__1(hot_out__1),
     .hot_rows(hot_rows),
     .hot_rows_range(hot_rows_range),
-    .hot_rows_write(\$103 [0]),
+    .hot_rows_write(\$119 [0]),
     .index_bits(index_bits),
+    .make_hot(control_make_hot),
     .restore__payload(restore__payload),
     .restore__ready(s_axis_state__tready),
     .restore__valid(s_axis_state_tvalid),
@@ -22617,21 +22875,15 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .restored(restored),
     .row_in__age(row_in__age),
     .row_in__counters(row_in__counters),
-    .row_in__hot(row_in__hot),
     .row_in__referenced(row_in__referenced),
-    .row_in__tags(row_in__tags),
     .row_in__valid(row_in__valid),
     .row_out__0__age(row_out__0__age),
     .row_out__0__counters(row_out__0__counters),
-    .row_out__0__hot(row_out__0__hot),
     .row_out__0__referenced(row_out__0__referenced),
-    .row_out__0__tags(row_out__0__tags),
     .row_out__0__valid(row_out__0__valid),
     .row_out__1__age(row_out__1__age),
     .row_out__1__counters(row_out__1__counters),
-    .row_out__1__hot(row_out__1__hot),
     .row_out__1__referenced(row_out__1__referenced),
-    .row_out__1__tags(row_out__1__tags),
     .row_out__1__valid(row_out__1__valid),
     .row_set(control_row_set),
     .row_way(control_row_way),
@@ -22643,8 +22895,10 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .slot_in(control_slot_in),
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
-    .slot_write(control_slot_write),
-    .snapshot(control_snapshot),
+    .snapshot(snapshot),
+    .tag_in(control_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
     .write_data(write_data)
   );
   hotline_tiny_stream_core_counters counters (
@@ -22652,7 +22906,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .bank_stall_value(bank_stall_value),
     .batches(finished),
     .batches_value(batches_value),
-    .clear(counters_clear),
+    .clear(control_clear_counters),
     .clk(clk),
     .cycles(counters_cycles),
     .cycles_value(cycles_value),
@@ -22728,7 +22982,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .counter_select_cycles_lo_etc(select_cycles_value),
     .counter_split_beats_lo_etc(split_beats_value),
     .error_set(errors),
-    .found_3_2(\$103 ),
+    .found_3_2(\$119 ),
     .hot_count_5_0(csr_hot_count_5_0),
     .hot_rows_5_0(hot_rows),
     .hysteresis(csr_hysteresis),
@@ -22740,7 +22994,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .rst(rst),
     .select_irq_status(acknowledged),
     .select_start(csr_select_start),
-    .status_0(\$52 ),
+    .status_0(\$51 ),
     .status_1(csr_status_1),
     .status_3_2(newest_phase),
     .threshold_8_0(csr_threshold_8_0),
@@ -22771,7 +23025,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clk(clk),
     .forget(selecting),
     .input__payload(hasher_output__payload),
-    .input__ready(hasher_output__ready),
+    .input__ready(hasher_keys_output__ready),
     .input__valid(hasher_output__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
@@ -22824,11 +23078,11 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   );
   hotline_tiny_stream_core_hasher hasher (
     .clk(clk),
-    .enable(hasher_enable),
-    .input__payload(hasher_input__payload),
-    .input__valid(hasher_input__valid),
+    .input__payload(unpacker_output__payload),
+    .input__ready(unpacker_output__ready),
+    .input__valid(unpacker_output__valid),
+    .keys_output__ready(hasher_keys_output__ready),
     .output__payload(hasher_output__payload),
-    .output__ready(hasher_output__ready),
     .output__valid(hasher_output__valid),
     .rst(rst)
   );
@@ -22902,12 +23156,10 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .hot_count(csr_hot_count_5_0),
     .hot_rows(hot_rows),
     .hysteresis(csr_hysteresis[3:0]),
-    .\level$62 (level),
+    .\level$63 (level),
     .load(selector_load),
-    .make_hot(make_hot),
+    .make_hot(selector_make_hot),
     .move_limit(move_limit),
-    .pick_tag__0(pick_tag__0),
-    .pick_tag__1(pick_tag__1),
     .pick_way__0(pick_way__0),
     .pick_way__1(pick_way__1),
     .promoted(promotions),
@@ -22922,9 +23174,12 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .slot_out__0(slot_out__0),
     .slot_out__1(slot_out__1),
     .start(control_select),
+    .tag_in(selector_tag_in),
+    .tag_out__0(tag_out__0),
+    .tag_out__1(tag_out__1),
     .take(selector_take),
     .threshold(csr_threshold_8_0),
-    .\wanted$63 (wanted)
+    .\wanted$64 (wanted)
   );
   hotline_tiny_stream_core_state_slice state_slice (
     .clk(clk),
@@ -22959,16 +23214,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .to_bank__0(scatter),
     .to_bank__1(u_scatter_to_bank__1)
   );
-  hotline_tiny_stream_core_unpacked_slice unpacked_slice (
-    .clk(clk),
-    .input__payload(unpacker_output__payload),
-    .input__ready(unpacker_output__ready),
-    .input__valid(unpacker_output__valid),
-    .output__payload(hasher_input__payload),
-    .output__ready(hasher_enable),
-    .output__valid(hasher_input__valid),
-    .rst(rst)
-  );
   hotline_tiny_stream_core_unpacker unpacker (
     .clk(clk),
     .empty_batch(empty_batch),
@@ -22992,9 +23237,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     .clk(clk),
     .fire(update_take),
     .hot(hot),
-    .input__payload(updates_input__payload),
+    .\input__payload$22 (updates_input__payload),
     .input__ready(updates_input__ready),
-    .input__valid(updates_input__valid),
+    .\input__valid$65 (updates_input__valid),
     .keys__0(keys__0),
     .keys__1(keys__1),
     .keys__2(keys__2),
@@ -23044,9 +23289,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (list_bank)
       1'h0:
-          \$81  = \$79 ;
+          \$96  = \$94 ;
       1'h1:
-          \$81  = \$80 ;
+          \$96  = \$95 ;
     endcase
   end
   always @* begin
@@ -23054,9 +23299,9 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
     (* full_case = 32'd1 *)
     casez (read_bank)
       1'h0:
-          \$82  = list_tag;
+          \$97  = list_tag;
       1'h1:
-          \$82  = bank1_list_tag;
+          \$97  = bank1_list_tag;
     endcase
   end
   always @* begin
@@ -23095,142 +23340,149 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = working_start;
-    if (rst) begin
-      \$83  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = working_enable;
-    if (rst) begin
-      \$84  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = \$61 ;
-    if (rst) begin
-      \$85  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = \$62 ;
-    if (rst) begin
-      \$86  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = \$63 ;
-    if (rst) begin
-      \$87  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = \$64 ;
-    if (rst) begin
-      \$88  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$89  = \$66 [4:0];
-    if (rst) begin
-      \$89  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = \$68 [4:0];
-    if (rst) begin
-      \$90  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = started;
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = finished;
-    if (rst) begin
-      \$92  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$70 [15:0];
-    if (rst) begin
-      \$93  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = \$73 ;
-    if (rst) begin
-      \$94  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = \$75 ;
-    if (rst) begin
-      \$95  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$96  = updates_over;
-    if (rst) begin
-      \$96  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$97  = control_snapshot;
-    if (rst) begin
-      \$97  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = clear_counters;
+    \$98  = working_start;
     if (rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = phase;
+    \$99  = working_enable;
     if (rst) begin
-      \$99  = 2'h0;
+      \$99  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = done;
+    \$100  = \$74 ;
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$76 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    \$101  = \$75 ;
     if (rst) begin
-      \$101  = 11'h000;
+      \$101  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = { \$78 , done, finished };
+    \$102  = \$76 ;
     if (rst) begin
-      \$102  = 3'h0;
+      \$102  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = \$77 ;
+    if (rst) begin
+      \$103  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = \$78 ;
+    if (rst) begin
+      \$104  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = \$80 [4:0];
+    if (rst) begin
+      \$105  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = \$82 [4:0];
+    if (rst) begin
+      \$106  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$107  = started;
+    if (rst) begin
+      \$107  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = finished;
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = \$84 [15:0];
+    if (rst) begin
+      \$109  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$110  = \$87 ;
+    if (rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$111  = \$89 ;
+    if (rst) begin
+      \$111  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$112  = \$90 ;
+    if (rst) begin
+      \$112  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = updates_over;
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = \$91 ;
+    if (rst) begin
+      \$114  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$115  = phase;
+    if (rst) begin
+      \$115  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$116  = done;
+    if (rst) begin
+      \$116  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$117  = { too_many, empty_batch, restore_entry, restore_length, hot_rows_range, \$92 , command_busy, batch_too_long, sample_open, sample_too_long, index_range };
+    if (rst) begin
+      \$117  = 11'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$118  = { \$93 , done, finished };
+    if (rst) begin
+      \$118  = 3'h0;
     end
   end
   assign bank = 1'h0;
@@ -23255,8 +23507,6 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign set_mask = budget[2:0];
   assign hysteresis = csr_hysteresis[3:0];
   assign select_start = csr_select_start[2:0];
-  assign slot_write = control_slot_write[0];
-  assign pick_take = selector_take[0];
   assign restore__valid = s_axis_state_tvalid;
   assign batches = finished;
   assign bus__araddr = s_axil_araddr;
@@ -23271,7 +23521,7 @@ module hotline_tiny_stream_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_a
   assign hot_count = { 26'h0000000, csr_hot_count_5_0 };
   assign threshold = { 23'h000000, csr_threshold_8_0 };
   assign error_set = errors;
-  assign hot_rows_write = \$103 [0];
+  assign hot_rows_write = \$119 [0];
   assign s_axil_awready = s_axil__awready;
   assign s_axil_wready = s_axil__wready;
   assign s_axil_bresp = s_axil__bresp;
@@ -24462,9 +24712,9 @@ module hotline_tiny_stream_core_classifier_judged(rst, output__ready, output__pa
   end
 endmodule
 
-module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, index_bits, row_set, running, row_out__0__valid, row_out__0__hot, row_out__0__referenced, row_out__0__age, row_out__0__counters, row_out__0__tags, slot_out__0, row_out__1__valid, row_out__1__hot, row_out__1__referenced, row_out__1__age, row_out__1__counters, row_out__1__tags
-, slot_out__1, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, row_in__hot, accessing, hot_rows, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_in__tags, row_way, row_write, clear, done, hot_rows_range
-, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, slot_write, slot_in, dump__payload, command_busy, snapshot, selecting, restore__valid);
+module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command_is, index_bits, row_set, tag_in, make_hot, slot_in, running, row_out__0__valid, row_out__0__referenced, row_out__0__age, row_out__0__counters, hot_out__0, tag_out__0, slot_out__0, row_out__1__valid, row_out__1__referenced, row_out__1__age
+, row_out__1__counters, hot_out__1, tag_out__1, slot_out__1, dump__ready, restore__payload, write_data, hot_rows_write, budget, restored, restore_entry, accessing, hot_rows, row_way, row_in__valid, row_in__referenced, row_in__age, row_in__counters, row_write, clear, done
+, hot_rows_range, restore_start, select, clear_counters, command_code, dump__valid, restore__ready, restore_length, entry_write, dump__payload, command_busy, snapshot, selecting, restore__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -24475,40 +24725,46 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire busy;
   input command_write;
   wire command_write;
-  input [31:0] command;
-  wire [31:0] command;
+  input [5:0] command_is;
+  wire [5:0] command_is;
   output [2:0] index_bits;
   wire [2:0] index_bits;
   output [2:0] row_set;
   wire [2:0] row_set;
+  output [38:0] tag_in;
+  reg [38:0] tag_in;
+  output make_hot;
+  reg make_hot;
+  output [4:0] slot_in;
+  reg [4:0] slot_in;
   output running;
   wire running;
   input [3:0] row_out__0__valid;
   wire [3:0] row_out__0__valid;
-  input [3:0] row_out__0__hot;
-  wire [3:0] row_out__0__hot;
   input [3:0] row_out__0__referenced;
   wire [3:0] row_out__0__referenced;
   input [7:0] row_out__0__age;
   wire [7:0] row_out__0__age;
   input [31:0] row_out__0__counters;
   wire [31:0] row_out__0__counters;
-  input [155:0] row_out__0__tags;
-  wire [155:0] row_out__0__tags;
+  input [3:0] hot_out__0;
+  wire [3:0] hot_out__0;
+  input [38:0] tag_out__0;
+  wire [38:0] tag_out__0;
   input [4:0] slot_out__0;
   wire [4:0] slot_out__0;
   input [3:0] row_out__1__valid;
   wire [3:0] row_out__1__valid;
-  input [3:0] row_out__1__hot;
-  wire [3:0] row_out__1__hot;
   input [3:0] row_out__1__referenced;
   wire [3:0] row_out__1__referenced;
   input [7:0] row_out__1__age;
   wire [7:0] row_out__1__age;
   input [31:0] row_out__1__counters;
   wire [31:0] row_out__1__counters;
-  input [155:0] row_out__1__tags;
-  wire [155:0] row_out__1__tags;
+  input [3:0] hot_out__1;
+  wire [3:0] hot_out__1;
+  input [38:0] tag_out__1;
+  wire [38:0] tag_out__1;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
   input dump__ready;
@@ -24525,12 +24781,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg [2:0] restored = 3'h0;
   output restore_entry;
   reg restore_entry = 1'h0;
-  output [3:0] row_in__hot;
-  reg [3:0] row_in__hot = 4'h0;
   output accessing;
   reg accessing = 1'h1;
   output [5:0] hot_rows;
   reg [5:0] hot_rows = 6'h20;
+  output [1:0] row_way;
+  wire [1:0] row_way;
   output [3:0] row_in__valid;
   reg [3:0] row_in__valid = 4'h0;
   output [3:0] row_in__referenced;
@@ -24539,10 +24795,6 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg [7:0] row_in__age = 8'h00;
   output [31:0] row_in__counters;
   reg [31:0] row_in__counters = 32'd0;
-  output [155:0] row_in__tags;
-  reg [155:0] row_in__tags = 156'h000000000000000000000000000000000000000;
-  output [1:0] row_way;
-  wire [1:0] row_way;
   output [1:0] row_write;
   reg [1:0] row_write;
   output clear;
@@ -24565,10 +24817,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg restore__ready;
   output restore_length;
   reg restore_length;
-  output [1:0] slot_write;
-  reg [1:0] slot_write;
-  output [4:0] slot_in;
-  reg [4:0] slot_in;
+  output [1:0] entry_write;
+  reg [1:0] entry_write;
   output [256:0] dump__payload;
   reg [256:0] dump__payload;
   output command_busy;
@@ -24584,12 +24834,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire [6:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
-  wire [38:0] \$102 ;
+  wire \$102 ;
   wire \$103 ;
-  wire [7:0] \$104 ;
-  wire \$105 ;
+  wire \$104 ;
+  wire [38:0] \$105 ;
   wire \$106 ;
-  wire \$107 ;
+  wire [7:0] \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire [6:0] \$11 ;
@@ -24599,19 +24849,19 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
-  wire [3:0] \$116 ;
+  wire \$116 ;
   wire \$117 ;
-  wire [4:0] \$118 ;
-  wire [4:0] \$119 ;
+  wire \$118 ;
+  wire [3:0] \$119 ;
   wire [6:0] \$12 ;
   wire \$120 ;
-  wire \$121 ;
-  wire \$122 ;
+  wire [4:0] \$121 ;
+  wire [4:0] \$122 ;
   wire \$123 ;
-  wire [1:0] \$124 ;
+  wire \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire \$127 ;
+  wire [1:0] \$127 ;
   wire \$128 ;
   wire \$129 ;
   reg [6:0] \$13 ;
@@ -24622,23 +24872,23 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [2:0] \$137 ;
-  reg [4:0] \$138 ;
-  wire [2:0] \$139 ;
+  wire \$137 ;
+  wire \$138 ;
+  wire \$139 ;
   reg [3:0] \$14 ;
-  wire \$140 ;
-  wire [63:0] \$141 ;
-  wire [63:0] \$142 ;
+  wire [2:0] \$140 ;
+  wire [2:0] \$141 ;
+  wire \$142 ;
   wire [63:0] \$143 ;
   wire [63:0] \$144 ;
-  wire \$145 ;
-  wire [4:0] \$146 ;
-  wire [4:0] \$147 ;
+  wire [63:0] \$145 ;
+  wire [63:0] \$146 ;
+  wire \$147 ;
   wire [4:0] \$148 ;
   wire [4:0] \$149 ;
   wire \$15 ;
-  wire \$150 ;
-  wire \$151 ;
+  wire [4:0] \$150 ;
+  wire [4:0] \$151 ;
   wire \$152 ;
   wire \$153 ;
   wire \$154 ;
@@ -24661,11 +24911,11 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  reg [6:0] \$172 ;
-  reg [2:0] \$173 ;
-  reg [16:0] \$174 ;
-  reg [2:0] \$175 ;
-  reg \$176 ;
+  wire \$172 ;
+  reg [6:0] \$173 ;
+  reg [2:0] \$174 ;
+  reg [16:0] \$175 ;
+  reg [2:0] \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
@@ -24674,78 +24924,82 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg \$181 ;
   reg \$182 ;
   reg \$183 ;
-  reg [5:0] \$184 ;
-  reg \$185 ;
-  reg [3:0] \$186 ;
-  reg \$187 ;
-  reg [3:0] \$188 ;
+  reg \$184 ;
+  reg [5:0] \$185 ;
+  reg \$186 ;
+  reg [3:0] \$187 ;
+  reg \$188 ;
   reg [3:0] \$189 ;
   wire \$19 ;
-  reg [3:0] \$190 ;
-  reg [3:0] \$191 ;
-  reg [7:0] \$192 ;
-  reg [31:0] \$193 ;
-  reg [155:0] \$194 ;
-  reg [4:0] \$195 ;
-  reg [3:0] \$196 ;
-  reg \$197 ;
+  reg [38:0] \$190 ;
+  reg [4:0] \$191 ;
+  reg [3:0] \$192 ;
+  reg [3:0] \$193 ;
+  reg [3:0] \$194 ;
+  reg [7:0] \$195 ;
+  reg [31:0] \$196 ;
+  reg [3:0] \$197 ;
   reg \$198 ;
   reg \$199 ;
   wire \$2 ;
   wire \$20 ;
-  reg [2:0] \$200 ;
-  reg \$201 ;
+  reg \$200 ;
+  reg [2:0] \$201 ;
   reg \$202 ;
-  reg [3:0] \$203 ;
-  reg \$204 ;
-  reg [2:0] \$205 ;
-  reg [3:0] \$206 ;
-  reg \$207 ;
+  reg \$203 ;
+  reg [3:0] \$204 ;
+  reg \$205 ;
+  reg [2:0] \$206 ;
+  reg [3:0] \$207 ;
   reg \$208 ;
-  reg [3:0] \$209 ;
+  reg \$209 ;
   wire \$21 ;
-  reg [5:0] \$210 ;
-  reg [3:0] \$211 ;
-  reg [3:0] \$212 ;
-  reg [7:0] \$213 ;
-  reg [31:0] \$214 ;
-  reg [155:0] \$215 ;
-  reg [2:0] \$216 ;
-  reg [4:0] \$217 ;
+  reg [3:0] \$210 ;
+  reg [5:0] \$211 ;
+  reg [2:0] \$212 ;
+  reg [38:0] \$213 ;
+  reg [4:0] \$214 ;
+  reg [38:0] \$215 ;
+  reg [4:0] \$216 ;
+  reg [38:0] \$217 ;
   reg [4:0] \$218 ;
-  reg [4:0] \$219 ;
+  reg [38:0] \$219 ;
   wire \$22 ;
   reg [4:0] \$220 ;
-  reg \$221 ;
+  reg [3:0] \$221 ;
   reg [3:0] \$222 ;
-  reg \$223 ;
+  reg [7:0] \$223 ;
+  reg [31:0] \$224 ;
+  reg \$225 ;
+  reg [3:0] \$226 ;
+  reg \$227 ;
   wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
+  wire [11:0] \$24 ;
+  wire [12:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [3:0] \$28 ;
+  wire [3:0] \$29 ;
   wire \$3 ;
-  wire [11:0] \$30 ;
-  wire [12:0] \$31 ;
+  wire \$30 ;
+  wire \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire [3:0] \$34 ;
-  wire [3:0] \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire \$35 ;
+  wire [1:0] \$36 ;
+  wire [2:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [4:0] \$39 ;
   wire \$4 ;
-  wire [3:0] \$40 ;
-  wire \$41 ;
-  wire [1:0] \$42 ;
-  wire [2:0] \$43 ;
-  wire [3:0] \$44 ;
-  wire [4:0] \$45 ;
-  wire [4:0] \$46 ;
-  wire [3:0] \$47 ;
+  wire [4:0] \$40 ;
+  wire [3:0] \$41 ;
+  wire [3:0] \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
   wire [3:0] \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
@@ -24754,54 +25008,54 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   wire \$52 ;
   wire \$53 ;
   wire [3:0] \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire [38:0] \$55 ;
+  wire [4:0] \$56 ;
+  wire [38:0] \$57 ;
+  wire [4:0] \$58 ;
+  wire [38:0] \$59 ;
   wire [2:0] \$6 ;
-  wire [3:0] \$60 ;
-  wire [4:0] \$61 ;
+  wire [4:0] \$60 ;
+  wire [38:0] \$61 ;
   wire [4:0] \$62 ;
-  wire [4:0] \$63 ;
-  wire [4:0] \$64 ;
-  wire \$65 ;
-  wire [4:0] \$66 ;
-  wire [4:0] \$67 ;
-  wire [3:0] \$68 ;
-  wire [3:0] \$69 ;
+  wire \$63 ;
+  wire [3:0] \$64 ;
+  wire [3:0] \$65 ;
+  wire [3:0] \$66 ;
+  wire [7:0] \$67 ;
+  wire [31:0] \$68 ;
+  wire [4:0] \$69 ;
   wire [3:0] \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
+  wire [4:0] \$70 ;
+  wire [3:0] \$71 ;
+  wire [3:0] \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [38:0] \$75 ;
+  wire \$75 ;
   wire \$76 ;
-  wire [7:0] \$77 ;
-  wire \$78 ;
+  wire \$77 ;
+  wire [38:0] \$78 ;
   wire \$79 ;
   reg [2:0] \$8 ;
-  wire \$80 ;
+  wire [7:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  wire [38:0] \$84 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [7:0] \$86 ;
-  wire \$87 ;
+  wire \$86 ;
+  wire [38:0] \$87 ;
   wire \$88 ;
-  wire \$89 ;
+  wire [7:0] \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
-  wire [38:0] \$93 ;
+  wire \$93 ;
   wire \$94 ;
-  wire [7:0] \$95 ;
-  wire \$96 ;
+  wire \$95 ;
+  wire [38:0] \$96 ;
   wire \$97 ;
-  wire \$98 ;
+  wire [7:0] \$98 ;
   wire \$99 ;
   reg [5:0] asked_rows = 6'h00;
   reg [2:0] beyond = 3'h0;
@@ -24812,14 +25066,15 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg [6:0] entries = 7'h00;
   reg \final  = 1'h0;
   reg [3:0] fsm_state = 4'h1;
-  reg [3:0] group0_0 = 4'h0;
-  reg [3:0] group0_1 = 4'h0;
+  reg [38:0] group0_0 = 39'h0000000000;
+  reg [4:0] group0_1 = 5'h00;
   reg [3:0] group0_2 = 4'h0;
-  reg [7:0] group0_3 = 8'h00;
-  reg [31:0] group0_4 = 32'd0;
-  reg [155:0] group0_5 = 156'h000000000000000000000000000000000000000;
-  reg [4:0] group0_6 = 5'h00;
+  reg [3:0] group0_3 = 4'h0;
+  reg [3:0] group0_4 = 4'h0;
+  reg [7:0] group0_5 = 8'h00;
+  reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
+  reg [3:0] \hot$61  = 4'h0;
   reg [3:0] index = 4'h0;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -24839,6 +25094,10 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   reg [4:0] slot1 = 6'h20;
   reg [4:0] slot2 = 5'h00;
   reg [4:0] slot3 = 5'h00;
+  reg [38:0] tag0 = 39'h0000000000;
+  reg [38:0] tag1 = 39'h0000000000;
+  reg [38:0] tag2 = 39'h0000000000;
+  reg [38:0] tag3 = 39'h0000000000;
   reg too_many = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
@@ -24861,255 +25120,254 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   assign \$20  = quota >= 1'h1;
   assign \$21  = quota >= 2'h2;
   assign \$22  = quota >= 2'h3;
-  assign \$23  = command == 1'h1;
-  assign \$24  = command == 2'h2;
-  assign \$25  = command == 2'h3;
-  assign \$26  = command == 3'h4;
-  assign \$27  = command == 3'h5;
-  assign \$28  = command == 3'h6;
-  assign \$29  = write_data > 6'h20;
-  assign \$30  = 1'h1 << index_bits;
-  assign \$31  = \$30  - 1'h1;
-  assign \$32  = index == last;
-  assign \$33  = index < budget[14:11];
-  assign \$34  = \$33  ? budget[10:7] : budget[6:3];
-  assign \$35  = ~ \beyond$48 ;
-  assign \$36  = slot0 < hot_rows;
-  assign \$37  = slot1 < hot_rows;
-  assign \$38  = slot2 < hot_rows;
-  assign \$39  = slot3 < hot_rows;
-  assign \$40  = \$35  & { \$39 , \$38 , \$37 , \$36  };
-  assign \$41  = counts & judge;
-  assign \$42  = 1'h0 + hot[0];
-  assign \$43  = \$42  + hot[1];
-  assign \$44  = \$43  + hot[2];
-  assign \$45  = \$44  + hot[3];
-  assign \$46  = counted ? \$45  : 5'h00;
-  assign \$47  = ~ \within ;
-  assign \$48  = row_in__hot & \$47 ;
-  assign \$49  = | \$48 ;
-  assign \$50  = judged & \$49 ;
-  assign \$51  = \$50  | unusable;
-  assign \$52  = ~ \$157 ;
-  assign \$53  = \$52  | leaves;
-  assign \$54  = walk + 1'h1;
-  assign \$55  = walk == 3'h7;
-  assign \$56  = ~ busy;
-  assign \$57  = resizes & \$56 ;
-  assign \$58  = ~ busy;
-  assign \$59  = commands & \$58 ;
-  assign \$60  = way + 1'h1;
-  assign \$65  = way == 3'h5;
-  assign \$66  = index + 1'h1;
-  assign \$67  = \final  ? 5'h00 : \$66 ;
-  assign \$68  = ~ usable;
-  assign \$69  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$68 ;
-  assign \$70  = | \$69 ;
-  assign \$71  = ~ restore__payload[256];
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = restore__payload[63] & usable[0];
-  assign \$74  = restore__payload[63] & usable[0];
-  assign \$75  = \$74  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$23  = write_data > 6'h20;
+  assign \$24  = 1'h1 << index_bits;
+  assign \$25  = \$24  - 1'h1;
+  assign \$26  = index == last;
+  assign \$27  = index < budget[14:11];
+  assign \$28  = \$27  ? budget[10:7] : budget[6:3];
+  assign \$29  = ~ \beyond$48 ;
+  assign \$30  = slot0 < hot_rows;
+  assign \$31  = slot1 < hot_rows;
+  assign \$32  = slot2 < hot_rows;
+  assign \$33  = slot3 < hot_rows;
+  assign \$34  = \$29  & { \$33 , \$32 , \$31 , \$30  };
+  assign \$35  = counts & judge;
+  assign \$36  = 1'h0 + hot[0];
+  assign \$37  = \$36  + hot[1];
+  assign \$38  = \$37  + hot[2];
+  assign \$39  = \$38  + hot[3];
+  assign \$40  = counted ? \$39  : 5'h00;
+  assign \$41  = ~ \within ;
+  assign \$42  = \hot$61  & \$41 ;
+  assign \$43  = | \$42 ;
+  assign \$44  = judged & \$43 ;
+  assign \$45  = \$44  | unusable;
+  assign \$46  = ~ \$159 ;
+  assign \$47  = \$46  | leaves;
+  assign \$48  = walk + 1'h1;
+  assign \$49  = walk == 3'h7;
+  assign \$50  = ~ busy;
+  assign \$51  = resizes & \$50 ;
+  assign \$52  = ~ busy;
+  assign \$53  = commands & \$52 ;
+  assign \$54  = way + 1'h1;
+  assign \$63  = way == 3'h6;
+  assign \$69  = index + 1'h1;
+  assign \$70  = \final  ? 5'h00 : \$69 ;
+  assign \$71  = ~ usable;
+  assign \$72  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$71 ;
+  assign \$73  = | \$72 ;
+  assign \$74  = ~ restore__payload[256];
+  assign \$75  = \$73  & \$74 ;
   assign \$76  = restore__payload[63] & usable[0];
-  assign \$77  = \$76  ? restore__payload[55:48] : 8'h00;
-  assign \$78  = restore__payload[63] & usable[0];
-  assign \$79  = \$78  ? restore__payload[61] : 1'h0;
-  assign \$80  = restore__payload[63] & usable[0];
-  assign \$81  = \$80  ? restore__payload[62] : 1'h0;
-  assign \$82  = restore__payload[127] & usable[1];
-  assign \$83  = restore__payload[127] & usable[1];
-  assign \$84  = \$83  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$77  = restore__payload[63] & usable[0];
+  assign \$78  = \$77  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$79  = restore__payload[63] & usable[0];
+  assign \$80  = \$79  ? restore__payload[55:48] : 8'h00;
+  assign \$81  = restore__payload[63] & usable[0];
+  assign \$82  = \$81  ? restore__payload[61] : 1'h0;
+  assign \$83  = restore__payload[63] & usable[0];
+  assign \$84  = \$83  ? restore__payload[62] : 1'h0;
   assign \$85  = restore__payload[127] & usable[1];
-  assign \$86  = \$85  ? restore__payload[119:112] : 8'h00;
-  assign \$87  = restore__payload[127] & usable[1];
-  assign \$88  = \$87  ? restore__payload[125] : 1'h0;
-  assign \$89  = restore__payload[127] & usable[1];
-  assign \$90  = \$89  ? restore__payload[126] : 1'h0;
-  assign \$91  = restore__payload[191] & usable[2];
-  assign \$92  = restore__payload[191] & usable[2];
-  assign \$93  = \$92  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$86  = restore__payload[127] & usable[1];
+  assign \$87  = \$86  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$88  = restore__payload[127] & usable[1];
+  assign \$89  = \$88  ? restore__payload[119:112] : 8'h00;
+  assign \$90  = restore__payload[127] & usable[1];
+  assign \$91  = \$90  ? restore__payload[125] : 1'h0;
+  assign \$92  = restore__payload[127] & usable[1];
+  assign \$93  = \$92  ? restore__payload[126] : 1'h0;
   assign \$94  = restore__payload[191] & usable[2];
-  assign \$95  = \$94  ? restore__payload[183:176] : 8'h00;
-  assign \$96  = restore__payload[191] & usable[2];
-  assign \$97  = \$96  ? restore__payload[189] : 1'h0;
-  assign \$98  = restore__payload[191] & usable[2];
-  assign \$99  = \$98  ? restore__payload[190] : 1'h0;
-  assign \$100  = restore__payload[255] & usable[3];
-  assign \$101  = restore__payload[255] & usable[3];
-  assign \$102  = \$101  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$95  = restore__payload[191] & usable[2];
+  assign \$96  = \$95  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$97  = restore__payload[191] & usable[2];
+  assign \$98  = \$97  ? restore__payload[183:176] : 8'h00;
+  assign \$99  = restore__payload[191] & usable[2];
+  assign \$100  = \$99  ? restore__payload[189] : 1'h0;
+  assign \$101  = restore__payload[191] & usable[2];
+  assign \$102  = \$101  ? restore__payload[190] : 1'h0;
   assign \$103  = restore__payload[255] & usable[3];
-  assign \$104  = \$103  ? restore__payload[247:240] : 8'h00;
-  assign \$105  = restore__payload[255] & usable[3];
-  assign \$106  = \$105  ? restore__payload[253] : 1'h0;
-  assign \$107  = restore__payload[255] & usable[3];
-  assign \$108  = \$107  ? restore__payload[254] : 1'h0;
-  assign \$110  = | restore__payload[31:5];
-  assign \$111  = | restore__payload[95:69];
-  assign \$112  = | restore__payload[159:133];
-  assign \$113  = | restore__payload[223:197];
-  assign \$114  = restore__payload[256] == \final ;
-  assign \$115  = restore__payload[256] != \final ;
-  assign \$116  = way + 1'h1;
-  assign \$117  = way == 2'h3;
-  assign \$118  = index + 1'h1;
-  assign \$119  = \final  ? 5'h00 : \$118 ;
-  assign \$120  = restore__valid & restore__payload[256];
-  assign \$121  = ~ selecting;
+  assign \$104  = restore__payload[255] & usable[3];
+  assign \$105  = \$104  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$106  = restore__payload[255] & usable[3];
+  assign \$107  = \$106  ? restore__payload[247:240] : 8'h00;
+  assign \$108  = restore__payload[255] & usable[3];
+  assign \$109  = \$108  ? restore__payload[253] : 1'h0;
+  assign \$110  = restore__payload[255] & usable[3];
+  assign \$111  = \$110  ? restore__payload[254] : 1'h0;
+  assign \$113  = | restore__payload[31:5];
+  assign \$114  = | restore__payload[95:69];
+  assign \$115  = | restore__payload[159:133];
+  assign \$116  = | restore__payload[223:197];
+  assign \$117  = restore__payload[256] == \final ;
+  assign \$118  = restore__payload[256] != \final ;
+  assign \$119  = way + 1'h1;
+  assign \$120  = way == 2'h3;
+  assign \$121  = index + 1'h1;
+  assign \$122  = \final  ? 5'h00 : \$121 ;
+  assign \$123  = restore__valid & restore__payload[256];
+  assign \$124  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign row_set = walking ? walk : index[3:1];
-  assign hot = row_in__hot & \within ;
-  assign \$122  = ~ \$157 ;
-  assign \$123  = commands | resizes;
-  assign running = \$122  | \$123 ;
-  assign \$125  = walk == 3'h7;
+  assign hot = \hot$61  & \within ;
+  assign \$125  = ~ \$159 ;
   assign \$126  = commands | resizes;
-  assign \$127  = ~ busy;
-  assign \$128  = \$126  & \$127 ;
-  assign \$129  = ~ busy;
-  assign \$130  = resizes & \$129 ;
-  assign \$131  = ~ busy;
-  assign \$132  = commands & \$131 ;
-  assign \$133  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$134  = ~ \$133 ;
-  assign \$136  = restore__payload[256] != \final ;
-  assign \$137  = 1'h1 << index[0];
-  assign \$139  = 1'h1 << index[0];
-  assign \$140  = ~ selecting;
-  assign \$141  = row_in__valid[0] ? { 1'h1, row_in__hot[0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, row_in__tags[38:0] } : 64'h0000000000000000;
-  assign \$142  = row_in__valid[1] ? { 1'h1, row_in__hot[1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, row_in__tags[77:39] } : 64'h0000000000000000;
-  assign \$143  = row_in__valid[2] ? { 1'h1, row_in__hot[2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, row_in__tags[116:78] } : 64'h0000000000000000;
-  assign \$144  = row_in__valid[3] ? { 1'h1, row_in__hot[3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, row_in__tags[155:117] } : 64'h0000000000000000;
-  assign \$145  = sending_slots & \final ;
-  assign \$146  = row_in__hot[0] ? slot0 : 5'h00;
-  assign \$147  = row_in__hot[1] ? slot1 : 5'h00;
-  assign \$148  = row_in__hot[2] ? slot2 : 5'h00;
-  assign \$149  = row_in__hot[3] ? slot3 : 5'h00;
-  assign \$150  = commands | resizes;
-  assign \$151  = ~ \$157 ;
-  assign \$152  = busy | \$151 ;
-  assign \$153  = \$150  & \$152 ;
-  assign \$154  = commands & is_snapshot;
-  assign \$155  = ~ \$154 ;
+  assign running = \$125  | \$126 ;
+  assign \$128  = walk == 3'h7;
+  assign \$129  = commands | resizes;
+  assign \$130  = ~ busy;
+  assign \$131  = \$129  & \$130 ;
+  assign \$132  = ~ busy;
+  assign \$133  = resizes & \$132 ;
+  assign \$134  = ~ busy;
+  assign \$135  = commands & \$134 ;
+  assign \$136  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
+  assign \$137  = ~ \$136 ;
+  assign \$139  = restore__payload[256] != \final ;
+  assign \$140  = 1'h1 << index[0];
+  assign \$141  = 1'h1 << index[0];
+  assign \$142  = ~ selecting;
+  assign \$143  = row_in__valid[0] ? { 1'h1, \hot$61 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, tag0 } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[1] ? { 1'h1, \hot$61 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, tag1 } : 64'h0000000000000000;
+  assign \$145  = row_in__valid[2] ? { 1'h1, \hot$61 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, tag2 } : 64'h0000000000000000;
+  assign \$146  = row_in__valid[3] ? { 1'h1, \hot$61 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, tag3 } : 64'h0000000000000000;
+  assign \$147  = sending_slots & \final ;
+  assign \$148  = \hot$61 [0] ? slot0 : 5'h00;
+  assign \$149  = \hot$61 [1] ? slot1 : 5'h00;
+  assign \$150  = \hot$61 [2] ? slot2 : 5'h00;
+  assign \$151  = \hot$61 [3] ? slot3 : 5'h00;
+  assign \$152  = commands | resizes;
+  assign \$153  = ~ \$159 ;
+  assign \$154  = busy | \$153 ;
+  assign \$155  = \$152  & \$154 ;
   assign \$156  = commands & is_snapshot;
-  assign \$157  = ! fsm_state;
-  assign \$158  = fsm_state == 1'h1;
-  assign \$159  = fsm_state == 2'h2;
-  assign \$160  = fsm_state == 2'h3;
-  assign \$161  = fsm_state == 3'h4;
-  assign \$162  = fsm_state == 3'h5;
-  assign \$163  = fsm_state == 3'h6;
-  assign \$164  = fsm_state == 3'h7;
-  assign \$165  = fsm_state == 4'h8;
-  assign \$166  = fsm_state == 4'h9;
-  assign \$167  = fsm_state == 4'ha;
-  assign \$168  = fsm_state == 4'hb;
-  assign \$169  = fsm_state == 4'hc;
-  assign \$170  = fsm_state == 4'hd;
-  assign \$171  = fsm_state == 4'he;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = commands & is_snapshot;
+  assign \$159  = ! fsm_state;
+  assign \$160  = fsm_state == 1'h1;
+  assign \$161  = fsm_state == 2'h2;
+  assign \$162  = fsm_state == 2'h3;
+  assign \$163  = fsm_state == 3'h4;
+  assign \$164  = fsm_state == 3'h5;
+  assign \$165  = fsm_state == 3'h6;
+  assign \$166  = fsm_state == 3'h7;
+  assign \$167  = fsm_state == 4'h8;
+  assign \$168  = fsm_state == 4'h9;
+  assign \$169  = fsm_state == 4'ha;
+  assign \$170  = fsm_state == 4'hb;
+  assign \$171  = fsm_state == 4'hc;
+  assign \$172  = fsm_state == 4'hd;
   always @(posedge clk)
-    entries <= \$172 ;
+    entries <= \$173 ;
   always @(posedge clk)
-    beyond <= \$173 ;
+    beyond <= \$174 ;
   always @(posedge clk)
-    budget <= \$174 ;
+    budget <= \$175 ;
   always @(posedge clk)
-    quota <= \$175 ;
+    quota <= \$176 ;
   always @(posedge clk)
-    commands <= \$176 ;
+    commands <= \$177 ;
   always @(posedge clk)
-    resizes <= \$177 ;
+    resizes <= \$178 ;
   always @(posedge clk)
-    is_clear <= \$178 ;
+    is_clear <= \$179 ;
   always @(posedge clk)
-    is_dump <= \$179 ;
+    is_dump <= \$180 ;
   always @(posedge clk)
-    is_restore <= \$180 ;
+    is_restore <= \$181 ;
   always @(posedge clk)
-    is_snapshot <= \$181 ;
+    is_snapshot <= \$182 ;
   always @(posedge clk)
-    is_reset_counters <= \$182 ;
+    is_reset_counters <= \$183 ;
   always @(posedge clk)
-    is_select <= \$183 ;
+    is_select <= \$184 ;
   always @(posedge clk)
-    asked_rows <= \$184 ;
+    asked_rows <= \$185 ;
   always @(posedge clk)
-    too_many <= \$185 ;
+    too_many <= \$186 ;
   always @(posedge clk)
-    last <= \$186 ;
+    last <= \$187 ;
   always @(posedge clk)
-    \final  <= \$187 ;
+    \final  <= \$188 ;
   always @(posedge clk)
-    usable <= \$188 ;
+    usable <= \$189 ;
   always @(posedge clk)
-    group0_0 <= \$189 ;
+    group0_0 <= \$190 ;
   always @(posedge clk)
-    group0_1 <= \$190 ;
+    group0_1 <= \$191 ;
   always @(posedge clk)
-    group0_2 <= \$191 ;
+    group0_2 <= \$192 ;
   always @(posedge clk)
-    group0_3 <= \$192 ;
+    group0_3 <= \$193 ;
   always @(posedge clk)
-    group0_4 <= \$193 ;
+    group0_4 <= \$194 ;
   always @(posedge clk)
-    group0_5 <= \$194 ;
+    group0_5 <= \$195 ;
   always @(posedge clk)
-    group0_6 <= \$195 ;
+    group0_6 <= \$196 ;
   always @(posedge clk)
-    \within  <= \$196 ;
+    \within  <= \$197 ;
   always @(posedge clk)
-    judged <= \$197 ;
+    judged <= \$198 ;
   always @(posedge clk)
-    judge <= \$198 ;
+    judge <= \$199 ;
   always @(posedge clk)
-    counted <= \$199 ;
+    counted <= \$200 ;
   always @(posedge clk)
-    restored <= \$200 ;
+    restored <= \$201 ;
   always @(posedge clk)
-    restore_entry <= \$201 ;
+    restore_entry <= \$202 ;
   always @(posedge clk)
-    unusable <= \$202 ;
+    unusable <= \$203 ;
   always @(posedge clk)
-    row_in__hot <= \$203 ;
+    \hot$61  <= \$204 ;
   always @(posedge clk)
-    accessing <= \$204 ;
+    accessing <= \$205 ;
   always @(posedge clk)
-    walk <= \$205 ;
+    walk <= \$206 ;
   always @(posedge clk)
-    index <= \$206 ;
+    index <= \$207 ;
   always @(posedge clk)
-    walking <= \$207 ;
+    walking <= \$208 ;
   always @(posedge clk)
-    report <= \$208 ;
+    report <= \$209 ;
   always @(posedge clk)
-    fsm_state <= \$209 ;
+    fsm_state <= \$210 ;
   always @(posedge clk)
-    hot_rows <= \$210 ;
+    hot_rows <= \$211 ;
   always @(posedge clk)
-    row_in__valid <= \$211 ;
+    way <= \$212 ;
   always @(posedge clk)
-    row_in__referenced <= \$212 ;
+    tag0 <= \$213 ;
   always @(posedge clk)
-    row_in__age <= \$213 ;
+    slot0 <= \$214 ;
   always @(posedge clk)
-    row_in__counters <= \$214 ;
+    tag1 <= \$215 ;
   always @(posedge clk)
-    row_in__tags <= \$215 ;
+    slot1 <= \$216 ;
   always @(posedge clk)
-    way <= \$216 ;
+    tag2 <= \$217 ;
   always @(posedge clk)
-    slot0 <= \$217 ;
+    slot2 <= \$218 ;
   always @(posedge clk)
-    slot1 <= \$218 ;
-  always @(posedge clk)
-    slot2 <= \$219 ;
+    tag3 <= \$219 ;
   always @(posedge clk)
     slot3 <= \$220 ;
   always @(posedge clk)
-    sending_slots <= \$221 ;
+    row_in__valid <= \$221 ;
   always @(posedge clk)
-    \beyond$48  <= \$222 ;
+    row_in__referenced <= \$222 ;
   always @(posedge clk)
-    counts <= \$223 ;
+    row_in__age <= \$223 ;
+  always @(posedge clk)
+    row_in__counters <= \$224 ;
+  always @(posedge clk)
+    sending_slots <= \$225 ;
+  always @(posedge clk)
+    \beyond$48  <= \$226 ;
+  always @(posedge clk)
+    counts <= \$227 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -25154,150 +25412,165 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$138  = 5'h00;
-    casez (way)
-      3'h0:
-          \$138  = slot0;
-      3'h1:
-          \$138  = slot1;
-      3'h2:
-          \$138  = slot2;
-      3'h3:
-          \$138  = slot3;
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          tag_in = tag0;
+      2'h1:
+          tag_in = tag1;
+      2'h2:
+          tag_in = tag2;
+      2'h3:
+          tag_in = tag3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$172  = \$1 [6:0];
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          make_hot = \hot$61 [0];
+      2'h1:
+          make_hot = \hot$61 [1];
+      2'h2:
+          make_hot = \hot$61 [2];
+      2'h3:
+          make_hot = \hot$61 [3];
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (way[1:0])
+      2'h0:
+          slot_in = slot0;
+      2'h1:
+          slot_in = slot1;
+      2'h2:
+          slot_in = slot2;
+      2'h3:
+          slot_in = slot3;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$173  = \$1 [6:0];
     if (rst) begin
-      \$172  = 7'h00;
+      \$173  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$173  = { \$4 , \$3 , \$2  };
+    \$174  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$173  = 3'h0;
+      \$174  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$174 [16:15] = \$7 [1:0];
-    \$174 [2:0] = \$8 ;
-    \$174 [14:11] = \$14 ;
-    \$174 [6:3] = { \$18 , \$17 , \$16 , \$15  };
-    \$174 [10:7] = { \$22 , \$21 , \$20 , \$19  };
+    \$175 [16:15] = \$7 [1:0];
+    \$175 [2:0] = \$8 ;
+    \$175 [14:11] = \$14 ;
+    \$175 [6:3] = { \$18 , \$17 , \$16 , \$15  };
+    \$175 [10:7] = { \$22 , \$21 , \$20 , \$19  };
     if (rst) begin
-      \$174  = 17'h00000;
+      \$175  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$175  = \$13 [2:0];
+    \$176  = \$13 [2:0];
     if (rst) begin
-      \$175  = 3'h0;
+      \$176  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$176  = command_write;
-    if (rst) begin
-      \$176  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$177  = hot_rows_write;
+    \$177  = command_write;
     if (rst) begin
       \$177  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$178  = \$23 ;
+    \$178  = hot_rows_write;
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$179  = \$24 ;
+    \$179  = command_is[0];
     if (rst) begin
       \$179  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$180  = \$25 ;
+    \$180  = command_is[1];
     if (rst) begin
       \$180  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$181  = \$26 ;
+    \$181  = command_is[2];
     if (rst) begin
       \$181  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$182  = \$27 ;
+    \$182  = command_is[3];
     if (rst) begin
       \$182  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$183  = \$28 ;
+    \$183  = command_is[4];
     if (rst) begin
       \$183  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$184  = write_data[5:0];
+    \$184  = command_is[5];
     if (rst) begin
-      \$184  = 6'h00;
+      \$184  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = \$29 ;
+    \$185  = write_data[5:0];
     if (rst) begin
-      \$185  = 1'h0;
+      \$185  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$31 [3:0];
+    \$186  = \$23 ;
     if (rst) begin
-      \$186  = 4'h0;
+      \$186  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = \$32 ;
+    \$187  = \$25 [3:0];
     if (rst) begin
-      \$187  = 1'h0;
+      \$187  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$34 ;
+    \$188  = \$26 ;
     if (rst) begin
-      \$188  = 4'h0;
+      \$188  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$189  = row_out__0__valid;
-      1'h1:
-          \$189  = row_out__1__valid;
-    endcase
+    \$189  = \$28 ;
     if (rst) begin
       \$189  = 4'h0;
     end
@@ -25307,12 +25580,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$190  = row_out__0__hot;
+          \$190  = tag_out__0;
       1'h1:
-          \$190  = row_out__1__hot;
+          \$190  = tag_out__1;
     endcase
     if (rst) begin
-      \$190  = 4'h0;
+      \$190  = 39'h0000000000;
     end
   end
   always @* begin
@@ -25320,12 +25593,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$191  = row_out__0__referenced;
+          \$191  = slot_out__0;
       1'h1:
-          \$191  = row_out__1__referenced;
+          \$191  = slot_out__1;
     endcase
     if (rst) begin
-      \$191  = 4'h0;
+      \$191  = 5'h00;
     end
   end
   always @* begin
@@ -25333,12 +25606,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$192  = row_out__0__age;
+          \$192  = hot_out__0;
       1'h1:
-          \$192  = row_out__1__age;
+          \$192  = hot_out__1;
     endcase
     if (rst) begin
-      \$192  = 8'h00;
+      \$192  = 4'h0;
     end
   end
   always @* begin
@@ -25346,12 +25619,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$193  = row_out__0__counters;
+          \$193  = row_out__0__valid;
       1'h1:
-          \$193  = row_out__1__counters;
+          \$193  = row_out__1__valid;
     endcase
     if (rst) begin
-      \$193  = 32'd0;
+      \$193  = 4'h0;
     end
   end
   always @* begin
@@ -25359,12 +25632,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$194  = row_out__0__tags;
+          \$194  = row_out__0__referenced;
       1'h1:
-          \$194  = row_out__1__tags;
+          \$194  = row_out__1__referenced;
     endcase
     if (rst) begin
-      \$194  = 156'h000000000000000000000000000000000000000;
+      \$194  = 4'h0;
     end
   end
   always @* begin
@@ -25372,114 +25645,115 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$195  = slot_out__0;
+          \$195  = row_out__0__age;
       1'h1:
-          \$195  = slot_out__1;
+          \$195  = row_out__1__age;
     endcase
     if (rst) begin
-      \$195  = 5'h00;
+      \$195  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$196  = \$40 ;
-    if (rst) begin
-      \$196  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$197  = judge;
-    if (rst) begin
-      \$197  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$198  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$198  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$196  = row_out__0__counters;
+      1'h1:
+          \$196  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$196  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$197  = \$34 ;
+    if (rst) begin
+      \$197  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = judge;
     if (rst) begin
       \$198  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$199  = \$41 ;
+    \$199  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$199  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$46 [2:0];
+    \$200  = \$35 ;
     if (rst) begin
-      \$200  = 3'h0;
+      \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$51 ;
+    \$201  = \$40 [2:0];
     if (rst) begin
-      \$201  = 1'h0;
+      \$201  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$202  = \$72 ;
-          end
-    endcase
+    \$202  = \$45 ;
     if (rst) begin
       \$202  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = row_in__hot;
+    \$203  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$203  = \$75 ;
+          end
+    endcase
+    if (rst) begin
+      \$203  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$204  = \hot$61 ;
     if (judged) begin
-      \$203  = hot;
+      \$204  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -25487,53 +25761,49 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$204  = \$64 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
-          \$203  = group0_1;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$203 [0] = \$81 ;
-            \$203 [1] = \$90 ;
-            \$203 [2] = \$99 ;
-            \$203 [3] = \$108 ;
+            \$204 [0] = \$84 ;
+            \$204 [1] = \$93 ;
+            \$204 [2] = \$102 ;
+            \$204 [3] = \$111 ;
           end
     endcase
     if (rst) begin
-      \$203  = 4'h0;
+      \$204  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \$53 ;
+    \$205  = \$47 ;
     if (rst) begin
-      \$204  = 1'h1;
+      \$205  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = walk;
+    \$206  = walk;
     casez (fsm_state)
       4'h1:
-          \$205  = \$54 [2:0];
+          \$206  = \$48 [2:0];
     endcase
     if (rst) begin
-      \$205  = 3'h0;
+      \$206  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = index;
+    \$207  = index;
     casez (fsm_state)
       4'h1:
-          \$206  = 4'h0;
+          \$207  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -25541,107 +25811,42 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
-            \$206  = \$67 [3:0];
+            \$207  = \$70 [3:0];
           end
       4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          \$206  = \$119 [3:0];
-    endcase
-    if (rst) begin
-      \$206  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$207  = walking;
-    casez (fsm_state)
-      4'h1:
-          if (\$55 ) begin
-            \$207  = 1'h0;
-          end
-      4'h0:
-          if (\$57 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$207  = 1'h1;
-            end
-          end else if (\$59 ) begin
-            if (is_clear) begin
-              \$207  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
-      4'h8:
-          /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$109 ) begin
-              if (restore__payload[256]) begin
-                \$207  = 1'h1;
-              end
-            end
-          end
       4'ha:
-          if (restore__valid) begin
-            if (\$115 ) begin
-              if (restore__payload[256]) begin
-                \$207  = 1'h1;
-              end
-            end
-          end
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'he:
           /* empty */;
       4'hb:
-          if (\$120 ) begin
-            \$207  = 1'h1;
-          end
+          /* empty */;
+      4'hc:
+          \$207  = \$122 [3:0];
     endcase
     if (rst) begin
-      \$207  = 1'h1;
+      \$207  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = report;
+    \$208  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$55 ) begin
+          if (\$49 ) begin
             \$208  = 1'h0;
           end
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$208  = 1'h1;
             end
-          end else if (\$59 ) begin
+          end else if (\$53 ) begin
             if (is_clear) begin
               \$208  = 1'h1;
             end
@@ -25652,408 +25857,404 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$109 ) begin
-              \$208  = 1'h1;
+            if (\$112 ) begin
+              if (restore__payload[256]) begin
+                \$208  = 1'h1;
+              end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$115 ) begin
-              \$208  = 1'h1;
+            if (\$118 ) begin
+              if (restore__payload[256]) begin
+                \$208  = 1'h1;
+              end
             end
+          end
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$123 ) begin
+            \$208  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$208  = 1'h0;
+      \$208  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = fsm_state;
+    \$209  = report;
     casez (fsm_state)
       4'h1:
-          if (\$55 ) begin
-            \$209  = 4'h0;
+          if (\$49 ) begin
+            \$209  = 1'h0;
           end
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$209  = 4'h1;
+              \$209  = 1'h1;
             end
-          end else if (\$59 ) begin
+          end else if (\$53 ) begin
             if (is_clear) begin
-              \$209  = 4'h1;
+              \$209  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$112 ) begin
+              \$209  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$118 ) begin
+              \$209  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$49 ) begin
+            \$210  = 4'h0;
+          end
+      4'h0:
+          if (\$51 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$210  = 4'h1;
+            end
+          end else if (\$53 ) begin
+            if (is_clear) begin
+              \$210  = 4'h1;
             end
             if (is_dump) begin
-              \$209  = 4'h2;
+              \$210  = 4'h2;
             end
             if (is_restore) begin
-              \$209  = 4'h3;
+              \$210  = 4'h3;
             end
             if (is_select) begin
-              \$209  = 4'h4;
+              \$210  = 4'h4;
             end
           end
       4'h2:
-          \$209  = 4'h5;
+          if (\$63 ) begin
+            \$210  = 4'h5;
+          end
       4'h5:
-          \$209  = 4'h6;
+          if (dump__ready) begin
+            \$210  = 4'h6;
+          end
       4'h6:
-          \$209  = 4'h7;
-      4'h7:
           if (dump__ready) begin
-            \$209  = 4'h8;
-          end
-      4'h8:
-          if (\$65 ) begin
-            \$209  = 4'h9;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$209  = 4'h2;
+            \$210  = 4'h2;
             if (\final ) begin
-              \$209  = 4'h0;
+              \$210  = 4'h0;
             end
           end
       4'h3:
           if (restore__valid) begin
-            \$209  = 4'ha;
-            if (\$109 ) begin
-              \$209  = 4'hb;
+            \$210  = 4'h7;
+            if (\$112 ) begin
+              \$210  = 4'h8;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$210  = 4'h1;
               end
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$209  = 4'hc;
-            if (\$115 ) begin
-              \$209  = 4'hb;
+            \$210  = 4'h9;
+            if (\$118 ) begin
+              \$210  = 4'h8;
               if (restore__payload[256]) begin
-                \$209  = 4'h1;
+                \$210  = 4'h1;
               end
             end
           end
-      4'hc:
-          if (\$117 ) begin
-            \$209  = 4'hd;
-          end
-      4'hd:
-        begin
-          \$209  = 4'he;
-          if (\final ) begin
-            \$209  = 4'h0;
-          end
-        end
-      4'he:
-          \$209  = 4'h3;
+      4'h9:
+          \$210  = 4'ha;
+      4'ha:
+          \$210  = 4'hb;
       4'hb:
           if (\$120 ) begin
-            \$209  = 4'h1;
+            \$210  = 4'hc;
+          end
+      4'hc:
+        begin
+          \$210  = 4'hd;
+          if (\final ) begin
+            \$210  = 4'h0;
+          end
+        end
+      4'hd:
+          \$210  = 4'h3;
+      4'h8:
+          if (\$123 ) begin
+            \$210  = 4'h1;
           end
       4'h4:
-          if (\$121 ) begin
-            \$209  = 4'h0;
+          if (\$124 ) begin
+            \$210  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$209  = 4'h1;
+      \$210  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = hot_rows;
+    \$211  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$57 ) begin
+          if (\$51 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$210  = asked_rows;
+              \$211  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$210  = 6'h20;
+      \$211  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = row_in__valid;
+    \$212  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$211  = group0_0;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$211 [0] = \$73 ;
-            \$211 [1] = \$82 ;
-            \$211 [2] = \$91 ;
-            \$211 [3] = \$100 ;
-          end
-    endcase
-    if (rst) begin
-      \$211  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$212  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$212  = group0_2;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$212 [0] = \$79 ;
-            \$212 [1] = \$88 ;
-            \$212 [2] = \$97 ;
-            \$212 [3] = \$106 ;
-          end
-    endcase
-    if (rst) begin
-      \$212  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$213  = row_in__age;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$213  = group0_3;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$213  = restore__payload[63:56];
-          end
-    endcase
-    if (rst) begin
-      \$213  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$214  = row_in__counters;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$214  = group0_4;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$214 [7:0] = \$77 ;
-            \$214 [15:8] = \$86 ;
-            \$214 [23:16] = \$95 ;
-            \$214 [31:24] = \$104 ;
-          end
-    endcase
-    if (rst) begin
-      \$214  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$215  = row_in__tags;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          \$215  = group0_5;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$215 [38:0] = \$75 ;
-            \$215 [77:39] = \$84 ;
-            \$215 [116:78] = \$93 ;
-            \$215 [155:117] = \$102 ;
-          end
-    endcase
-    if (rst) begin
-      \$215  = 156'h000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$216  = way;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
         begin
-          \$216  = \$60 [2:0];
-          if (\$65 ) begin
-            \$216  = 3'h0;
+          \$212  = \$54 [2:0];
+          if (\$63 ) begin
+            \$212  = 3'h0;
           end
         end
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
         begin
-          \$216  = \$116 [2:0];
-          if (\$117 ) begin
-            \$216  = 3'h0;
+          \$212  = \$119 [2:0];
+          if (\$120 ) begin
+            \$212  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$216  = 3'h0;
+      \$212  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = slot0;
+    \$213  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                \$217  = \$61 ;
-          endcase
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          if (restore__valid) begin
-            \$217  = restore__payload[4:0];
-          end
-    endcase
-    if (rst) begin
-      \$217  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$218  = slot1;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
-                \$218  = \$62 ;
+                \$213  = \$55 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$213  = \$78 ;
+          end
+    endcase
+    if (rst) begin
+      \$213  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$214  = slot0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                \$214  = \$56 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$218  = restore__payload[68:64];
+            \$214  = restore__payload[4:0];
+          end
+    endcase
+    if (rst) begin
+      \$214  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$215  = tag1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$215  = \$57 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$215  = \$87 ;
+          end
+    endcase
+    if (rst) begin
+      \$215  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$216  = slot1;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                \$216  = \$58 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$216  = restore__payload[68:64];
+          end
+    endcase
+    if (rst) begin
+      \$216  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = tag2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$217  = \$59 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$217  = \$96 ;
+          end
+    endcase
+    if (rst) begin
+      \$217  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = slot2;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                \$218  = \$60 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$218  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
@@ -26062,40 +26263,34 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = slot2;
+    \$219  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$219  = \$61 ;
+          endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          casez (way)
-            3'h2:
-                /* empty */;
-            3'h3:
-                /* empty */;
-            3'h4:
-                \$219  = \$63 ;
-          endcase
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$219  = restore__payload[132:128];
+            \$219  = \$105 ;
           end
     endcase
     if (rst) begin
-      \$219  = 5'h00;
+      \$219  = 39'h0000000000;
     end
   end
   always @* begin
@@ -26107,29 +26302,23 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
           casez (way)
-            3'h2:
-                /* empty */;
             3'h3:
                 /* empty */;
             3'h4:
                 /* empty */;
             3'h5:
-                \$220  = \$64 ;
+                /* empty */;
+            3'h6:
+                \$220  = \$62 ;
           endcase
-      4'h9:
+      4'h5:
+          /* empty */;
+      4'h6:
           /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
             \$220  = restore__payload[196:192];
           end
@@ -26140,61 +26329,54 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = sending_slots;
+    \$221  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$221  = \$65 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (\$65 ) begin
-            \$221  = 1'h1;
-          end
-      4'h9:
-          if (dump__ready) begin
-            \$221  = 1'h0;
+      4'h3:
+          if (restore__valid) begin
+            \$221 [0] = \$76 ;
+            \$221 [1] = \$85 ;
+            \$221 [2] = \$94 ;
+            \$221 [3] = \$103 ;
           end
     endcase
     if (rst) begin
-      \$221  = 1'h0;
+      \$221  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \beyond$48 ;
+    \$222  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          /* empty */;
+          if (\$63 ) begin
+            \$222  = \$66 ;
+          end
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
-          /* empty */;
-      4'ha:
           if (restore__valid) begin
-            \$222 [0] = \$110 ;
-            \$222 [1] = \$111 ;
-            \$222 [2] = \$112 ;
-            \$222 [3] = \$113 ;
+            \$222 [0] = \$82 ;
+            \$222 [1] = \$91 ;
+            \$222 [2] = \$100 ;
+            \$222 [3] = \$109 ;
           end
     endcase
     if (rst) begin
@@ -26203,7 +26385,85 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = counts;
+    \$223  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$63 ) begin
+            \$223  = \$67 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$223  = restore__payload[63:56];
+          end
+    endcase
+    if (rst) begin
+      \$223  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = row_in__counters;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$63 ) begin
+            \$224  = \$68 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$224 [7:0] = \$80 ;
+            \$224 [15:8] = \$89 ;
+            \$224 [23:16] = \$98 ;
+            \$224 [31:24] = \$107 ;
+          end
+    endcase
+    if (rst) begin
+      \$224  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$225  = sending_slots;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          if (dump__ready) begin
+            \$225  = 1'h1;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$225  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$225  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$226  = \beyond$48 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26215,21 +26475,43 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           /* empty */;
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            \$223  = \$114 ;
+            \$226 [0] = \$113 ;
+            \$226 [1] = \$114 ;
+            \$226 [2] = \$115 ;
+            \$226 [3] = \$116 ;
           end
     endcase
     if (rst) begin
-      \$223  = 1'h0;
+      \$226  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = counts;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$227  = \$117 ;
+          end
+    endcase
+    if (rst) begin
+      \$227  = 1'h0;
     end
   end
   always @* begin
@@ -26237,7 +26519,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$124 ;
+          row_write = \$127 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -26246,20 +26528,18 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
+      4'hb:
           /* empty */;
-      4'hd:
-          row_write = \$139 [1:0];
+      4'hc:
+          row_write = \$141 [1:0];
     endcase
   end
   always @* begin
@@ -26275,12 +26555,12 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$125 ) begin
+          if (\$128 ) begin
             done = report;
           end
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -26290,33 +26570,31 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h5:
           /* empty */;
       4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
           if (dump__ready) begin
             done = \final ;
           end
       4'h3:
           /* empty */;
+      4'h7:
+          /* empty */;
+      4'h9:
+          /* empty */;
       4'ha:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          done = \final ;
-      4'he:
           /* empty */;
       4'hb:
           /* empty */;
+      4'hc:
+          done = \final ;
+      4'hd:
+          /* empty */;
+      4'h8:
+          /* empty */;
       4'h4:
-          if (\$140 ) begin
+          if (\$142 ) begin
             done = 1'h1;
           end
     endcase
-    if (\$156 ) begin
+    if (\$158 ) begin
       done = 1'h1;
     end
   end
@@ -26327,7 +26605,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$128 ;
+          leaves = \$131 ;
     endcase
   end
   always @* begin
@@ -26337,7 +26615,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
+          if (\$133 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -26351,8 +26629,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -26366,8 +26644,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -26381,8 +26659,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
+          if (\$133 ) begin
+          end else if (\$135 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -26396,9 +26674,9 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h1:
           /* empty */;
       4'h0:
-          if (\$130 ) begin
-          end else if (\$132 ) begin
-            command_code = \$134 ;
+          if (\$133 ) begin
+          end else if (\$135 ) begin
+            command_code = \$137 ;
           end
     endcase
   end
@@ -26413,14 +26691,8 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
       4'h2:
           /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
           dump__valid = 1'h1;
-      4'h8:
-          /* empty */;
-      4'h9:
+      4'h6:
           dump__valid = 1'h1;
     endcase
   end
@@ -26438,23 +26710,21 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           restore__ready = 1'h1;
-      4'ha:
+      4'h7:
           restore__ready = 1'h1;
+      4'h9:
+          /* empty */;
+      4'ha:
+          /* empty */;
+      4'hb:
+          /* empty */;
       4'hc:
           /* empty */;
       4'hd:
           /* empty */;
-      4'he:
-          /* empty */;
-      4'hb:
+      4'h8:
           restore__ready = 1'h1;
     endcase
   end
@@ -26472,21 +26742,15 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$135 ) begin
+            if (\$138 ) begin
               restore_length = 1'h1;
             end
           end
-      4'ha:
+      4'h7:
           if (restore__valid) begin
-            if (\$136 ) begin
+            if (\$139 ) begin
               restore_length = 1'h1;
             end
           end
@@ -26494,7 +26758,7 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_write = 2'h0;
+    entry_write = 2'h0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -26506,94 +26770,73 @@ module hotline_tiny_stream_core_control(clk, rst, busy, command_write, command, 
           /* empty */;
       4'h6:
           /* empty */;
-      4'h7:
+      4'h3:
           /* empty */;
-      4'h8:
+      4'h7:
           /* empty */;
       4'h9:
           /* empty */;
-      4'h3:
-          /* empty */;
       4'ha:
           /* empty */;
-      4'hc:
-          slot_write = \$137 [1:0];
+      4'hb:
+          entry_write = \$140 [1:0];
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    slot_in = 5'h00;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hc:
-          slot_in = \$138 ;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    dump__payload[63:0] = \$141 ;
-    dump__payload[127:64] = \$142 ;
-    dump__payload[191:128] = \$143 ;
-    dump__payload[255:192] = \$144 ;
+    dump__payload[63:0] = \$143 ;
+    dump__payload[127:64] = \$144 ;
+    dump__payload[191:128] = \$145 ;
+    dump__payload[255:192] = \$146 ;
     if (sending_slots) begin
-      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$146  };
-      dump__payload[127:64] = { 59'h000000000000000, \$147  };
-      dump__payload[191:128] = { 59'h000000000000000, \$148  };
-      dump__payload[255:192] = { 59'h000000000000000, \$149  };
+      dump__payload[63:0] = { row_in__age, 51'h0000000000000, \$148  };
+      dump__payload[127:64] = { 59'h000000000000000, \$149  };
+      dump__payload[191:128] = { 59'h000000000000000, \$150  };
+      dump__payload[255:192] = { 59'h000000000000000, \$151  };
     end
   end
   always @* begin
     if (starts_blocks) begin end
     command_busy = 1'h0;
-    if (\$153 ) begin
-      command_busy = \$155 ;
+    if (\$155 ) begin
+      command_busy = \$157 ;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     snapshot = 1'h0;
-    if (\$156 ) begin
+    if (\$158 ) begin
       snapshot = 1'h1;
     end
   end
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
-    dump__payload[256] = \$145 ;
+    dump__payload[256] = \$147 ;
   end
-  assign \$64  = group0_6;
-  assign \$63  = group0_6;
-  assign \$62  = group0_6;
-  assign \$61  = group0_6;
+  assign \$68  = group0_6;
+  assign \$67  = group0_5;
+  assign \$66  = group0_4;
+  assign \$65  = group0_3;
+  assign \$64  = group0_2;
+  assign \$62  = group0_1;
+  assign \$61  = group0_0;
+  assign \$60  = group0_1;
+  assign \$59  = group0_0;
+  assign \$58  = group0_1;
+  assign \$57  = group0_0;
+  assign \$56  = group0_1;
+  assign \$55  = group0_0;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$124  = 2'h3;
-  assign \$109  = restore__payload[256];
-  assign \$135  = restore__payload[256];
+  assign \$127  = 2'h3;
+  assign \$112  = restore__payload[256];
+  assign \$138  = restore__payload[256];
 endmodule
 
-module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, snapshot, clear, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
+module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, output_stall, split_beats, bank_stall, inserts, evictions, revivals, returns, clear, snapshot, samples, lookups, lookup_hits, index_errors, popular_samples, promotions, demotions, select_cycles
 , batches_value, samples_value, popular_samples_value, lookups_value, lookup_hits_value, inserts_value, evictions_value, revivals_value, returns_value, promotions_value, demotions_value, index_errors_value, cycles_value, select_cycles_value, input_idle_value, bank_stall_value, split_beats_value, output_stall_value, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -26619,10 +26862,10 @@ module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, outpu
   wire [1:0] revivals;
   input [1:0] returns;
   wire [1:0] returns;
-  input snapshot;
-  wire snapshot;
   input clear;
   wire clear;
+  input snapshot;
+  wire snapshot;
   input [1:0] samples;
   wire [1:0] samples;
   input [1:0] lookups;
@@ -26678,157 +26921,160 @@ module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, outpu
   input clk;
   wire clk;
   reg \$1 ;
-  reg \$10 ;
+  reg [63:0] \$10 ;
   reg \$100 ;
-  reg \$101 ;
-  reg [21:0] \$102 ;
+  reg [20:0] \$101 ;
+  reg \$102 ;
   reg \$103 ;
-  reg [63:0] \$104 ;
-  reg [20:0] \$105 ;
-  reg \$106 ;
+  reg [21:0] \$104 ;
+  reg \$105 ;
+  reg [63:0] \$106 ;
   reg [20:0] \$107 ;
   reg \$108 ;
-  reg \$109 ;
+  reg [20:0] \$109 ;
   reg [20:0] \$11 ;
-  reg [21:0] \$110 ;
+  reg \$110 ;
   reg \$111 ;
-  reg [63:0] \$112 ;
-  reg [20:0] \$113 ;
-  reg \$114 ;
+  reg [21:0] \$112 ;
+  reg \$113 ;
+  reg [63:0] \$114 ;
   reg [20:0] \$115 ;
   reg \$116 ;
-  reg \$117 ;
-  reg [21:0] \$118 ;
+  reg [20:0] \$117 ;
+  reg \$118 ;
   reg \$119 ;
   reg \$12 ;
-  reg [63:0] \$120 ;
-  reg [20:0] \$121 ;
-  reg \$122 ;
+  reg [21:0] \$120 ;
+  reg \$121 ;
+  reg [63:0] \$122 ;
   reg [20:0] \$123 ;
   reg \$124 ;
-  reg \$125 ;
-  reg [21:0] \$126 ;
+  reg [20:0] \$125 ;
+  reg \$126 ;
   reg \$127 ;
-  reg [63:0] \$128 ;
-  reg [20:0] \$129 ;
-  reg [1:0] \$13 ;
-  reg \$130 ;
+  reg [21:0] \$128 ;
+  reg \$129 ;
+  reg [20:0] \$13 ;
+  reg [63:0] \$130 ;
   reg [20:0] \$131 ;
   reg \$132 ;
-  reg \$133 ;
-  reg [21:0] \$134 ;
+  reg [20:0] \$133 ;
+  reg \$134 ;
   reg \$135 ;
-  reg [63:0] \$136 ;
-  reg [20:0] \$137 ;
-  reg \$138 ;
+  reg [21:0] \$136 ;
+  reg \$137 ;
+  reg [63:0] \$138 ;
   reg [20:0] \$139 ;
-  reg [21:0] \$14 ;
+  reg \$14 ;
   reg \$140 ;
-  reg \$141 ;
-  reg [21:0] \$142 ;
+  reg [20:0] \$141 ;
+  reg \$142 ;
   reg \$143 ;
-  reg [63:0] \$144 ;
-  reg [20:0] \$145 ;
-  reg \$146 ;
+  reg [21:0] \$144 ;
+  reg \$145 ;
+  reg [63:0] \$146 ;
   reg [20:0] \$147 ;
   reg \$148 ;
-  reg \$15 ;
-  reg [63:0] \$16 ;
-  reg [20:0] \$17 ;
-  reg \$18 ;
+  reg [20:0] \$149 ;
+  reg [1:0] \$15 ;
+  reg \$150 ;
+  reg [21:0] \$16 ;
+  reg \$17 ;
+  reg [63:0] \$18 ;
   reg [20:0] \$19 ;
   reg \$2 ;
   reg \$20 ;
-  reg [1:0] \$21 ;
-  reg [21:0] \$22 ;
-  reg \$23 ;
-  reg [63:0] \$24 ;
-  reg [20:0] \$25 ;
-  reg \$26 ;
+  reg [20:0] \$21 ;
+  reg \$22 ;
+  reg [1:0] \$23 ;
+  reg [21:0] \$24 ;
+  reg \$25 ;
+  reg [63:0] \$26 ;
   reg [20:0] \$27 ;
   reg \$28 ;
-  reg [1:0] \$29 ;
+  reg [20:0] \$29 ;
   reg \$3 ;
-  reg [21:0] \$30 ;
-  reg \$31 ;
-  reg [63:0] \$32 ;
-  reg [20:0] \$33 ;
-  reg \$34 ;
+  reg \$30 ;
+  reg [1:0] \$31 ;
+  reg [21:0] \$32 ;
+  reg \$33 ;
+  reg [63:0] \$34 ;
   reg [20:0] \$35 ;
   reg \$36 ;
-  reg [1:0] \$37 ;
-  reg [21:0] \$38 ;
-  reg \$39 ;
+  reg [20:0] \$37 ;
+  reg \$38 ;
+  reg [1:0] \$39 ;
   reg \$4 ;
-  reg [63:0] \$40 ;
-  reg [20:0] \$41 ;
-  reg \$42 ;
+  reg [21:0] \$40 ;
+  reg \$41 ;
+  reg [63:0] \$42 ;
   reg [20:0] \$43 ;
   reg \$44 ;
-  reg [1:0] \$45 ;
-  reg [21:0] \$46 ;
-  reg \$47 ;
-  reg [63:0] \$48 ;
-  reg [20:0] \$49 ;
+  reg [20:0] \$45 ;
+  reg \$46 ;
+  reg [1:0] \$47 ;
+  reg [21:0] \$48 ;
+  reg \$49 ;
   reg \$5 ;
-  reg \$50 ;
+  reg [63:0] \$50 ;
   reg [20:0] \$51 ;
   reg \$52 ;
-  reg [1:0] \$53 ;
-  reg [21:0] \$54 ;
-  reg \$55 ;
-  reg [63:0] \$56 ;
-  reg [20:0] \$57 ;
-  reg \$58 ;
+  reg [20:0] \$53 ;
+  reg \$54 ;
+  reg [1:0] \$55 ;
+  reg [21:0] \$56 ;
+  reg \$57 ;
+  reg [63:0] \$58 ;
   reg [20:0] \$59 ;
-  reg [21:0] \$6 ;
+  reg \$6 ;
   reg \$60 ;
-  reg [1:0] \$61 ;
-  reg [21:0] \$62 ;
-  reg \$63 ;
-  reg [63:0] \$64 ;
-  reg [20:0] \$65 ;
-  reg \$66 ;
+  reg [20:0] \$61 ;
+  reg \$62 ;
+  reg [1:0] \$63 ;
+  reg [21:0] \$64 ;
+  reg \$65 ;
+  reg [63:0] \$66 ;
   reg [20:0] \$67 ;
   reg \$68 ;
-  reg [1:0] \$69 ;
+  reg [20:0] \$69 ;
   reg \$7 ;
-  reg [21:0] \$70 ;
-  reg \$71 ;
-  reg [63:0] \$72 ;
-  reg [20:0] \$73 ;
-  reg \$74 ;
+  reg \$70 ;
+  reg [1:0] \$71 ;
+  reg [21:0] \$72 ;
+  reg \$73 ;
+  reg [63:0] \$74 ;
   reg [20:0] \$75 ;
   reg \$76 ;
-  reg \$77 ;
-  reg [21:0] \$78 ;
+  reg [20:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
-  reg [63:0] \$8 ;
-  reg [63:0] \$80 ;
-  reg [20:0] \$81 ;
-  reg \$82 ;
+  reg [21:0] \$8 ;
+  reg [21:0] \$80 ;
+  reg \$81 ;
+  reg [63:0] \$82 ;
   reg [20:0] \$83 ;
   reg \$84 ;
-  reg \$85 ;
-  reg [21:0] \$86 ;
+  reg [20:0] \$85 ;
+  reg \$86 ;
   reg \$87 ;
-  reg [63:0] \$88 ;
-  reg [20:0] \$89 ;
-  reg [20:0] \$9 ;
-  reg \$90 ;
+  reg [21:0] \$88 ;
+  reg \$89 ;
+  reg \$9 ;
+  reg [63:0] \$90 ;
   reg [20:0] \$91 ;
   reg \$92 ;
-  reg [1:0] \$93 ;
-  reg [21:0] \$94 ;
-  reg \$95 ;
-  reg [63:0] \$96 ;
-  reg [20:0] \$97 ;
-  reg \$98 ;
+  reg [20:0] \$93 ;
+  reg \$94 ;
+  reg [1:0] \$95 ;
+  reg [21:0] \$96 ;
+  reg \$97 ;
+  reg [63:0] \$98 ;
   reg [20:0] \$99 ;
   reg bank_stall_comes = 1'h0;
   reg batches_comes = 1'h0;
-  reg clear0 = 1'h0;
-  reg clear1 = 1'h0;
+  reg clear0 = 1'h1;
+  reg clear1 = 1'h1;
+  reg clear2 = 1'h1;
   reg cycles_comes = 1'h0;
   reg demotions_comes = 1'h0;
   reg [1:0] evictions_comes = 2'h0;
@@ -26954,6 +27200,7 @@ module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, outpu
   reg select_cycles_comes = 1'h0;
   reg snapshot0 = 1'h0;
   reg snapshot1 = 1'h0;
+  reg snapshot2 = 1'h0;
   reg split_beats_comes = 1'h0;
   wire [22:0] total_bank_stall0;
   wire [21:0] total_bank_stall1;
@@ -27068,297 +27315,301 @@ module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, outpu
   always @(posedge clk)
     snapshot1 <= \$2 ;
   always @(posedge clk)
-    clear0 <= \$3 ;
+    snapshot2 <= \$3 ;
   always @(posedge clk)
-    clear1 <= \$4 ;
+    clear0 <= \$4 ;
   always @(posedge clk)
-    batches_comes <= \$5 ;
+    clear1 <= \$5 ;
   always @(posedge clk)
-    live_batches0 <= \$6 ;
+    clear2 <= \$6 ;
   always @(posedge clk)
-    over_batches0 <= \$7 ;
+    batches_comes <= \$7 ;
   always @(posedge clk)
-    batches_value <= \$8 ;
+    live_batches0 <= \$8 ;
   always @(posedge clk)
-    live_batches1 <= \$9 ;
+    over_batches0 <= \$9 ;
   always @(posedge clk)
-    over_batches1 <= \$10 ;
+    batches_value <= \$10 ;
   always @(posedge clk)
-    live_batches2 <= \$11 ;
+    live_batches1 <= \$11 ;
   always @(posedge clk)
-    over_batches2 <= \$12 ;
+    over_batches1 <= \$12 ;
   always @(posedge clk)
-    samples_comes <= \$13 ;
+    live_batches2 <= \$13 ;
   always @(posedge clk)
-    live_samples0 <= \$14 ;
+    over_batches2 <= \$14 ;
   always @(posedge clk)
-    over_samples0 <= \$15 ;
+    samples_comes <= \$15 ;
   always @(posedge clk)
-    samples_value <= \$16 ;
+    live_samples0 <= \$16 ;
   always @(posedge clk)
-    live_samples1 <= \$17 ;
+    over_samples0 <= \$17 ;
   always @(posedge clk)
-    over_samples1 <= \$18 ;
+    samples_value <= \$18 ;
   always @(posedge clk)
-    live_samples2 <= \$19 ;
+    live_samples1 <= \$19 ;
   always @(posedge clk)
-    over_samples2 <= \$20 ;
+    over_samples1 <= \$20 ;
   always @(posedge clk)
-    popular_samples_comes <= \$21 ;
+    live_samples2 <= \$21 ;
   always @(posedge clk)
-    live_popular_samples0 <= \$22 ;
+    over_samples2 <= \$22 ;
   always @(posedge clk)
-    over_popular_samples0 <= \$23 ;
+    popular_samples_comes <= \$23 ;
   always @(posedge clk)
-    popular_samples_value <= \$24 ;
+    live_popular_samples0 <= \$24 ;
   always @(posedge clk)
-    live_popular_samples1 <= \$25 ;
+    over_popular_samples0 <= \$25 ;
   always @(posedge clk)
-    over_popular_samples1 <= \$26 ;
+    popular_samples_value <= \$26 ;
   always @(posedge clk)
-    live_popular_samples2 <= \$27 ;
+    live_popular_samples1 <= \$27 ;
   always @(posedge clk)
-    over_popular_samples2 <= \$28 ;
+    over_popular_samples1 <= \$28 ;
   always @(posedge clk)
-    lookups_comes <= \$29 ;
+    live_popular_samples2 <= \$29 ;
   always @(posedge clk)
-    live_lookups0 <= \$30 ;
+    over_popular_samples2 <= \$30 ;
   always @(posedge clk)
-    over_lookups0 <= \$31 ;
+    lookups_comes <= \$31 ;
   always @(posedge clk)
-    lookups_value <= \$32 ;
+    live_lookups0 <= \$32 ;
   always @(posedge clk)
-    live_lookups1 <= \$33 ;
+    over_lookups0 <= \$33 ;
   always @(posedge clk)
-    over_lookups1 <= \$34 ;
+    lookups_value <= \$34 ;
   always @(posedge clk)
-    live_lookups2 <= \$35 ;
+    live_lookups1 <= \$35 ;
   always @(posedge clk)
-    over_lookups2 <= \$36 ;
+    over_lookups1 <= \$36 ;
   always @(posedge clk)
-    lookup_hits_comes <= \$37 ;
+    live_lookups2 <= \$37 ;
   always @(posedge clk)
-    live_lookup_hits0 <= \$38 ;
+    over_lookups2 <= \$38 ;
   always @(posedge clk)
-    over_lookup_hits0 <= \$39 ;
+    lookup_hits_comes <= \$39 ;
   always @(posedge clk)
-    lookup_hits_value <= \$40 ;
+    live_lookup_hits0 <= \$40 ;
   always @(posedge clk)
-    live_lookup_hits1 <= \$41 ;
+    over_lookup_hits0 <= \$41 ;
   always @(posedge clk)
-    over_lookup_hits1 <= \$42 ;
+    lookup_hits_value <= \$42 ;
   always @(posedge clk)
-    live_lookup_hits2 <= \$43 ;
+    live_lookup_hits1 <= \$43 ;
   always @(posedge clk)
-    over_lookup_hits2 <= \$44 ;
+    over_lookup_hits1 <= \$44 ;
   always @(posedge clk)
-    inserts_comes <= \$45 ;
+    live_lookup_hits2 <= \$45 ;
   always @(posedge clk)
-    live_inserts0 <= \$46 ;
+    over_lookup_hits2 <= \$46 ;
   always @(posedge clk)
-    over_inserts0 <= \$47 ;
+    inserts_comes <= \$47 ;
   always @(posedge clk)
-    inserts_value <= \$48 ;
+    live_inserts0 <= \$48 ;
   always @(posedge clk)
-    live_inserts1 <= \$49 ;
+    over_inserts0 <= \$49 ;
   always @(posedge clk)
-    over_inserts1 <= \$50 ;
+    inserts_value <= \$50 ;
   always @(posedge clk)
-    live_inserts2 <= \$51 ;
+    live_inserts1 <= \$51 ;
   always @(posedge clk)
-    over_inserts2 <= \$52 ;
+    over_inserts1 <= \$52 ;
   always @(posedge clk)
-    evictions_comes <= \$53 ;
+    live_inserts2 <= \$53 ;
   always @(posedge clk)
-    live_evictions0 <= \$54 ;
+    over_inserts2 <= \$54 ;
   always @(posedge clk)
-    over_evictions0 <= \$55 ;
+    evictions_comes <= \$55 ;
   always @(posedge clk)
-    evictions_value <= \$56 ;
+    live_evictions0 <= \$56 ;
   always @(posedge clk)
-    live_evictions1 <= \$57 ;
+    over_evictions0 <= \$57 ;
   always @(posedge clk)
-    over_evictions1 <= \$58 ;
+    evictions_value <= \$58 ;
   always @(posedge clk)
-    live_evictions2 <= \$59 ;
+    live_evictions1 <= \$59 ;
   always @(posedge clk)
-    over_evictions2 <= \$60 ;
+    over_evictions1 <= \$60 ;
   always @(posedge clk)
-    revivals_comes <= \$61 ;
+    live_evictions2 <= \$61 ;
   always @(posedge clk)
-    live_revivals0 <= \$62 ;
+    over_evictions2 <= \$62 ;
   always @(posedge clk)
-    over_revivals0 <= \$63 ;
+    revivals_comes <= \$63 ;
   always @(posedge clk)
-    revivals_value <= \$64 ;
+    live_revivals0 <= \$64 ;
   always @(posedge clk)
-    live_revivals1 <= \$65 ;
+    over_revivals0 <= \$65 ;
   always @(posedge clk)
-    over_revivals1 <= \$66 ;
+    revivals_value <= \$66 ;
   always @(posedge clk)
-    live_revivals2 <= \$67 ;
+    live_revivals1 <= \$67 ;
   always @(posedge clk)
-    over_revivals2 <= \$68 ;
+    over_revivals1 <= \$68 ;
   always @(posedge clk)
-    returns_comes <= \$69 ;
+    live_revivals2 <= \$69 ;
   always @(posedge clk)
-    live_returns0 <= \$70 ;
+    over_revivals2 <= \$70 ;
   always @(posedge clk)
-    over_returns0 <= \$71 ;
+    returns_comes <= \$71 ;
   always @(posedge clk)
-    returns_value <= \$72 ;
+    live_returns0 <= \$72 ;
   always @(posedge clk)
-    live_returns1 <= \$73 ;
+    over_returns0 <= \$73 ;
   always @(posedge clk)
-    over_returns1 <= \$74 ;
+    returns_value <= \$74 ;
   always @(posedge clk)
-    live_returns2 <= \$75 ;
+    live_returns1 <= \$75 ;
   always @(posedge clk)
-    over_returns2 <= \$76 ;
+    over_returns1 <= \$76 ;
   always @(posedge clk)
-    promotions_comes <= \$77 ;
+    live_returns2 <= \$77 ;
   always @(posedge clk)
-    live_promotions0 <= \$78 ;
+    over_returns2 <= \$78 ;
   always @(posedge clk)
-    over_promotions0 <= \$79 ;
+    promotions_comes <= \$79 ;
   always @(posedge clk)
-    promotions_value <= \$80 ;
+    live_promotions0 <= \$80 ;
   always @(posedge clk)
-    live_promotions1 <= \$81 ;
+    over_promotions0 <= \$81 ;
   always @(posedge clk)
-    over_promotions1 <= \$82 ;
+    promotions_value <= \$82 ;
   always @(posedge clk)
-    live_promotions2 <= \$83 ;
+    live_promotions1 <= \$83 ;
   always @(posedge clk)
-    over_promotions2 <= \$84 ;
+    over_promotions1 <= \$84 ;
   always @(posedge clk)
-    demotions_comes <= \$85 ;
+    live_promotions2 <= \$85 ;
   always @(posedge clk)
-    live_demotions0 <= \$86 ;
+    over_promotions2 <= \$86 ;
   always @(posedge clk)
-    over_demotions0 <= \$87 ;
+    demotions_comes <= \$87 ;
   always @(posedge clk)
-    demotions_value <= \$88 ;
+    live_demotions0 <= \$88 ;
   always @(posedge clk)
-    live_demotions1 <= \$89 ;
+    over_demotions0 <= \$89 ;
   always @(posedge clk)
-    over_demotions1 <= \$90 ;
+    demotions_value <= \$90 ;
   always @(posedge clk)
-    live_demotions2 <= \$91 ;
+    live_demotions1 <= \$91 ;
   always @(posedge clk)
-    over_demotions2 <= \$92 ;
+    over_demotions1 <= \$92 ;
   always @(posedge clk)
-    index_errors_comes <= \$93 ;
+    live_demotions2 <= \$93 ;
   always @(posedge clk)
-    live_index_errors0 <= \$94 ;
+    over_demotions2 <= \$94 ;
   always @(posedge clk)
-    over_index_errors0 <= \$95 ;
+    index_errors_comes <= \$95 ;
   always @(posedge clk)
-    index_errors_value <= \$96 ;
+    live_index_errors0 <= \$96 ;
   always @(posedge clk)
-    live_index_errors1 <= \$97 ;
+    over_index_errors0 <= \$97 ;
   always @(posedge clk)
-    over_index_errors1 <= \$98 ;
+    index_errors_value <= \$98 ;
   always @(posedge clk)
-    live_index_errors2 <= \$99 ;
+    live_index_errors1 <= \$99 ;
   always @(posedge clk)
-    over_index_errors2 <= \$100 ;
+    over_index_errors1 <= \$100 ;
   always @(posedge clk)
-    cycles_comes <= \$101 ;
+    live_index_errors2 <= \$101 ;
   always @(posedge clk)
-    live_cycles0 <= \$102 ;
+    over_index_errors2 <= \$102 ;
   always @(posedge clk)
-    over_cycles0 <= \$103 ;
+    cycles_comes <= \$103 ;
   always @(posedge clk)
-    cycles_value <= \$104 ;
+    live_cycles0 <= \$104 ;
   always @(posedge clk)
-    live_cycles1 <= \$105 ;
+    over_cycles0 <= \$105 ;
   always @(posedge clk)
-    over_cycles1 <= \$106 ;
+    cycles_value <= \$106 ;
   always @(posedge clk)
-    live_cycles2 <= \$107 ;
+    live_cycles1 <= \$107 ;
   always @(posedge clk)
-    over_cycles2 <= \$108 ;
+    over_cycles1 <= \$108 ;
   always @(posedge clk)
-    select_cycles_comes <= \$109 ;
+    live_cycles2 <= \$109 ;
   always @(posedge clk)
-    live_select_cycles0 <= \$110 ;
+    over_cycles2 <= \$110 ;
   always @(posedge clk)
-    over_select_cycles0 <= \$111 ;
+    select_cycles_comes <= \$111 ;
   always @(posedge clk)
-    select_cycles_value <= \$112 ;
+    live_select_cycles0 <= \$112 ;
   always @(posedge clk)
-    live_select_cycles1 <= \$113 ;
+    over_select_cycles0 <= \$113 ;
   always @(posedge clk)
-    over_select_cycles1 <= \$114 ;
+    select_cycles_value <= \$114 ;
   always @(posedge clk)
-    live_select_cycles2 <= \$115 ;
+    live_select_cycles1 <= \$115 ;
   always @(posedge clk)
-    over_select_cycles2 <= \$116 ;
+    over_select_cycles1 <= \$116 ;
   always @(posedge clk)
-    input_idle_comes <= \$117 ;
+    live_select_cycles2 <= \$117 ;
   always @(posedge clk)
-    live_input_idle0 <= \$118 ;
+    over_select_cycles2 <= \$118 ;
   always @(posedge clk)
-    over_input_idle0 <= \$119 ;
+    input_idle_comes <= \$119 ;
   always @(posedge clk)
-    input_idle_value <= \$120 ;
+    live_input_idle0 <= \$120 ;
   always @(posedge clk)
-    live_input_idle1 <= \$121 ;
+    over_input_idle0 <= \$121 ;
   always @(posedge clk)
-    over_input_idle1 <= \$122 ;
+    input_idle_value <= \$122 ;
   always @(posedge clk)
-    live_input_idle2 <= \$123 ;
+    live_input_idle1 <= \$123 ;
   always @(posedge clk)
-    over_input_idle2 <= \$124 ;
+    over_input_idle1 <= \$124 ;
   always @(posedge clk)
-    bank_stall_comes <= \$125 ;
+    live_input_idle2 <= \$125 ;
   always @(posedge clk)
-    live_bank_stall0 <= \$126 ;
+    over_input_idle2 <= \$126 ;
   always @(posedge clk)
-    over_bank_stall0 <= \$127 ;
+    bank_stall_comes <= \$127 ;
   always @(posedge clk)
-    bank_stall_value <= \$128 ;
+    live_bank_stall0 <= \$128 ;
   always @(posedge clk)
-    live_bank_stall1 <= \$129 ;
+    over_bank_stall0 <= \$129 ;
   always @(posedge clk)
-    over_bank_stall1 <= \$130 ;
+    bank_stall_value <= \$130 ;
   always @(posedge clk)
-    live_bank_stall2 <= \$131 ;
+    live_bank_stall1 <= \$131 ;
   always @(posedge clk)
-    over_bank_stall2 <= \$132 ;
+    over_bank_stall1 <= \$132 ;
   always @(posedge clk)
-    split_beats_comes <= \$133 ;
+    live_bank_stall2 <= \$133 ;
   always @(posedge clk)
-    live_split_beats0 <= \$134 ;
+    over_bank_stall2 <= \$134 ;
   always @(posedge clk)
-    over_split_beats0 <= \$135 ;
+    split_beats_comes <= \$135 ;
   always @(posedge clk)
-    split_beats_value <= \$136 ;
+    live_split_beats0 <= \$136 ;
   always @(posedge clk)
-    live_split_beats1 <= \$137 ;
+    over_split_beats0 <= \$137 ;
   always @(posedge clk)
-    over_split_beats1 <= \$138 ;
+    split_beats_value <= \$138 ;
   always @(posedge clk)
-    live_split_beats2 <= \$139 ;
+    live_split_beats1 <= \$139 ;
   always @(posedge clk)
-    over_split_beats2 <= \$140 ;
+    over_split_beats1 <= \$140 ;
   always @(posedge clk)
-    output_stall_comes <= \$141 ;
+    live_split_beats2 <= \$141 ;
   always @(posedge clk)
-    live_output_stall0 <= \$142 ;
+    over_split_beats2 <= \$142 ;
   always @(posedge clk)
-    over_output_stall0 <= \$143 ;
+    output_stall_comes <= \$143 ;
   always @(posedge clk)
-    output_stall_value <= \$144 ;
+    live_output_stall0 <= \$144 ;
   always @(posedge clk)
-    live_output_stall1 <= \$145 ;
+    over_output_stall0 <= \$145 ;
   always @(posedge clk)
-    over_output_stall1 <= \$146 ;
+    output_stall_value <= \$146 ;
   always @(posedge clk)
-    live_output_stall2 <= \$147 ;
+    live_output_stall1 <= \$147 ;
   always @(posedge clk)
-    over_output_stall2 <= \$148 ;
+    over_output_stall1 <= \$148 ;
+  always @(posedge clk)
+    live_output_stall2 <= \$149 ;
+  always @(posedge clk)
+    over_output_stall2 <= \$150 ;
   always @* begin
     if (starts_blocks) begin end
     \$1  = snapshot;
@@ -27375,1348 +27626,1200 @@ module hotline_tiny_stream_core_counters(rst, batches, cycles, input_idle, outpu
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = clear;
+    \$3  = snapshot1;
     if (rst) begin
       \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = clear0;
+    \$4  = clear;
     if (rst) begin
-      \$4  = 1'h0;
+      \$4  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = batches;
+    \$5  = clear0;
     if (rst) begin
-      \$5  = 1'h0;
+      \$5  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = total_batches0[21:0];
-    if (clear) begin
-      \$6  = 22'h000000;
-    end
+    \$6  = clear1;
     if (rst) begin
-      \$6  = 22'h000000;
+      \$6  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = total_batches0[22];
+    \$7  = batches;
     if (rst) begin
       \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = batches_value;
-    if (snapshot) begin
-      \$8 [21:0] = live_batches0;
+    \$8  = total_batches0[21:0];
+    if (clear0) begin
+      \$8  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = total_batches0[22];
+    if (rst) begin
+      \$9  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = batches_value;
     if (snapshot0) begin
-      \$8 [42:22] = live_batches1;
+      \$10 [21:0] = live_batches0;
     end
     if (snapshot1) begin
-      \$8 [63:43] = live_batches2;
+      \$10 [42:22] = live_batches1;
+    end
+    if (snapshot2) begin
+      \$10 [63:43] = live_batches2;
     end
     if (rst) begin
-      \$8  = 64'h0000000000000000;
+      \$10  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = total_batches1[20:0];
-    if (clear0) begin
-      \$9  = 21'h000000;
-    end
-    if (rst) begin
-      \$9  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$10  = total_batches1[21];
-    if (rst) begin
-      \$10  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$11  = total_batches2[20:0];
+    \$11  = total_batches1[20:0];
     if (clear1) begin
       \$11  = 21'h000000;
     end
-    if (rst) begin
-      \$11  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = total_batches2[21];
+    \$12  = total_batches1[21];
     if (rst) begin
       \$12  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = samples;
-    if (rst) begin
-      \$13  = 2'h0;
+    \$13  = total_batches2[20:0];
+    if (clear2) begin
+      \$13  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = total_samples0[21:0];
-    if (clear) begin
-      \$14  = 22'h000000;
-    end
+    \$14  = total_batches2[21];
     if (rst) begin
-      \$14  = 22'h000000;
+      \$14  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$15  = total_samples0[22];
+    \$15  = samples;
     if (rst) begin
-      \$15  = 1'h0;
+      \$15  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = samples_value;
-    if (snapshot) begin
-      \$16 [21:0] = live_samples0;
+    \$16  = total_samples0[21:0];
+    if (clear0) begin
+      \$16  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$17  = total_samples0[22];
+    if (rst) begin
+      \$17  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$18  = samples_value;
     if (snapshot0) begin
-      \$16 [42:22] = live_samples1;
+      \$18 [21:0] = live_samples0;
     end
     if (snapshot1) begin
-      \$16 [63:43] = live_samples2;
+      \$18 [42:22] = live_samples1;
+    end
+    if (snapshot2) begin
+      \$18 [63:43] = live_samples2;
     end
     if (rst) begin
-      \$16  = 64'h0000000000000000;
+      \$18  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = total_samples1[20:0];
-    if (clear0) begin
-      \$17  = 21'h000000;
-    end
-    if (rst) begin
-      \$17  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = total_samples1[21];
-    if (rst) begin
-      \$18  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$19  = total_samples2[20:0];
+    \$19  = total_samples1[20:0];
     if (clear1) begin
       \$19  = 21'h000000;
     end
-    if (rst) begin
-      \$19  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$20  = total_samples2[21];
+    \$20  = total_samples1[21];
     if (rst) begin
       \$20  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$21  = popular_samples;
-    if (rst) begin
-      \$21  = 2'h0;
+    \$21  = total_samples2[20:0];
+    if (clear2) begin
+      \$21  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$22  = total_popular_samples0[21:0];
-    if (clear) begin
-      \$22  = 22'h000000;
-    end
+    \$22  = total_samples2[21];
     if (rst) begin
-      \$22  = 22'h000000;
+      \$22  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$23  = total_popular_samples0[22];
+    \$23  = popular_samples;
     if (rst) begin
-      \$23  = 1'h0;
+      \$23  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$24  = popular_samples_value;
-    if (snapshot) begin
-      \$24 [21:0] = live_popular_samples0;
+    \$24  = total_popular_samples0[21:0];
+    if (clear0) begin
+      \$24  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$25  = total_popular_samples0[22];
+    if (rst) begin
+      \$25  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$26  = popular_samples_value;
     if (snapshot0) begin
-      \$24 [42:22] = live_popular_samples1;
+      \$26 [21:0] = live_popular_samples0;
     end
     if (snapshot1) begin
-      \$24 [63:43] = live_popular_samples2;
+      \$26 [42:22] = live_popular_samples1;
+    end
+    if (snapshot2) begin
+      \$26 [63:43] = live_popular_samples2;
     end
     if (rst) begin
-      \$24  = 64'h0000000000000000;
+      \$26  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$25  = total_popular_samples1[20:0];
-    if (clear0) begin
-      \$25  = 21'h000000;
-    end
-    if (rst) begin
-      \$25  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$26  = total_popular_samples1[21];
-    if (rst) begin
-      \$26  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$27  = total_popular_samples2[20:0];
+    \$27  = total_popular_samples1[20:0];
     if (clear1) begin
       \$27  = 21'h000000;
     end
-    if (rst) begin
-      \$27  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$28  = total_popular_samples2[21];
+    \$28  = total_popular_samples1[21];
     if (rst) begin
       \$28  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$29  = lookups;
-    if (rst) begin
-      \$29  = 2'h0;
+    \$29  = total_popular_samples2[20:0];
+    if (clear2) begin
+      \$29  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$30  = total_lookups0[21:0];
-    if (clear) begin
-      \$30  = 22'h000000;
-    end
+    \$30  = total_popular_samples2[21];
     if (rst) begin
-      \$30  = 22'h000000;
+      \$30  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$31  = total_lookups0[22];
+    \$31  = lookups;
     if (rst) begin
-      \$31  = 1'h0;
+      \$31  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$32  = lookups_value;
-    if (snapshot) begin
-      \$32 [21:0] = live_lookups0;
+    \$32  = total_lookups0[21:0];
+    if (clear0) begin
+      \$32  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$33  = total_lookups0[22];
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$34  = lookups_value;
     if (snapshot0) begin
-      \$32 [42:22] = live_lookups1;
+      \$34 [21:0] = live_lookups0;
     end
     if (snapshot1) begin
-      \$32 [63:43] = live_lookups2;
+      \$34 [42:22] = live_lookups1;
+    end
+    if (snapshot2) begin
+      \$34 [63:43] = live_lookups2;
     end
     if (rst) begin
-      \$32  = 64'h0000000000000000;
+      \$34  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$33  = total_lookups1[20:0];
-    if (clear0) begin
-      \$33  = 21'h000000;
-    end
-    if (rst) begin
-      \$33  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$34  = total_lookups1[21];
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$35  = total_lookups2[20:0];
+    \$35  = total_lookups1[20:0];
     if (clear1) begin
       \$35  = 21'h000000;
     end
-    if (rst) begin
-      \$35  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$36  = total_lookups2[21];
+    \$36  = total_lookups1[21];
     if (rst) begin
       \$36  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$37  = lookup_hits;
-    if (rst) begin
-      \$37  = 2'h0;
+    \$37  = total_lookups2[20:0];
+    if (clear2) begin
+      \$37  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = total_lookup_hits0[21:0];
-    if (clear) begin
-      \$38  = 22'h000000;
-    end
+    \$38  = total_lookups2[21];
     if (rst) begin
-      \$38  = 22'h000000;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = total_lookup_hits0[22];
+    \$39  = lookup_hits;
     if (rst) begin
-      \$39  = 1'h0;
+      \$39  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$40  = lookup_hits_value;
-    if (snapshot) begin
-      \$40 [21:0] = live_lookup_hits0;
+    \$40  = total_lookup_hits0[21:0];
+    if (clear0) begin
+      \$40  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$41  = total_lookup_hits0[22];
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$42  = lookup_hits_value;
     if (snapshot0) begin
-      \$40 [42:22] = live_lookup_hits1;
+      \$42 [21:0] = live_lookup_hits0;
     end
     if (snapshot1) begin
-      \$40 [63:43] = live_lookup_hits2;
+      \$42 [42:22] = live_lookup_hits1;
+    end
+    if (snapshot2) begin
+      \$42 [63:43] = live_lookup_hits2;
     end
     if (rst) begin
-      \$40  = 64'h0000000000000000;
+      \$42  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = total_lookup_hits1[20:0];
-    if (clear0) begin
-      \$41  = 21'h000000;
-    end
-    if (rst) begin
-      \$41  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = total_lookup_hits1[21];
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = total_lookup_hits2[20:0];
+    \$43  = total_lookup_hits1[20:0];
     if (clear1) begin
       \$43  = 21'h000000;
     end
-    if (rst) begin
-      \$43  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = total_lookup_hits2[21];
+    \$44  = total_lookup_hits1[21];
     if (rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = inserts;
-    if (rst) begin
-      \$45  = 2'h0;
+    \$45  = total_lookup_hits2[20:0];
+    if (clear2) begin
+      \$45  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = total_inserts0[21:0];
-    if (clear) begin
-      \$46  = 22'h000000;
-    end
+    \$46  = total_lookup_hits2[21];
     if (rst) begin
-      \$46  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = total_inserts0[22];
+    \$47  = inserts;
     if (rst) begin
-      \$47  = 1'h0;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = inserts_value;
-    if (snapshot) begin
-      \$48 [21:0] = live_inserts0;
+    \$48  = total_inserts0[21:0];
+    if (clear0) begin
+      \$48  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$49  = total_inserts0[22];
+    if (rst) begin
+      \$49  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$50  = inserts_value;
     if (snapshot0) begin
-      \$48 [42:22] = live_inserts1;
+      \$50 [21:0] = live_inserts0;
     end
     if (snapshot1) begin
-      \$48 [63:43] = live_inserts2;
+      \$50 [42:22] = live_inserts1;
+    end
+    if (snapshot2) begin
+      \$50 [63:43] = live_inserts2;
     end
     if (rst) begin
-      \$48  = 64'h0000000000000000;
+      \$50  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = total_inserts1[20:0];
-    if (clear0) begin
-      \$49  = 21'h000000;
-    end
-    if (rst) begin
-      \$49  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$50  = total_inserts1[21];
-    if (rst) begin
-      \$50  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = total_inserts2[20:0];
+    \$51  = total_inserts1[20:0];
     if (clear1) begin
       \$51  = 21'h000000;
     end
-    if (rst) begin
-      \$51  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = total_inserts2[21];
+    \$52  = total_inserts1[21];
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = evictions;
-    if (rst) begin
-      \$53  = 2'h0;
+    \$53  = total_inserts2[20:0];
+    if (clear2) begin
+      \$53  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = total_evictions0[21:0];
-    if (clear) begin
-      \$54  = 22'h000000;
-    end
+    \$54  = total_inserts2[21];
     if (rst) begin
-      \$54  = 22'h000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = total_evictions0[22];
+    \$55  = evictions;
     if (rst) begin
-      \$55  = 1'h0;
+      \$55  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = evictions_value;
-    if (snapshot) begin
-      \$56 [21:0] = live_evictions0;
+    \$56  = total_evictions0[21:0];
+    if (clear0) begin
+      \$56  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = total_evictions0[22];
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = evictions_value;
     if (snapshot0) begin
-      \$56 [42:22] = live_evictions1;
+      \$58 [21:0] = live_evictions0;
     end
     if (snapshot1) begin
-      \$56 [63:43] = live_evictions2;
+      \$58 [42:22] = live_evictions1;
+    end
+    if (snapshot2) begin
+      \$58 [63:43] = live_evictions2;
     end
     if (rst) begin
-      \$56  = 64'h0000000000000000;
+      \$58  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = total_evictions1[20:0];
-    if (clear0) begin
-      \$57  = 21'h000000;
-    end
-    if (rst) begin
-      \$57  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$58  = total_evictions1[21];
-    if (rst) begin
-      \$58  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$59  = total_evictions2[20:0];
+    \$59  = total_evictions1[20:0];
     if (clear1) begin
       \$59  = 21'h000000;
     end
-    if (rst) begin
-      \$59  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = total_evictions2[21];
+    \$60  = total_evictions1[21];
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = revivals;
-    if (rst) begin
-      \$61  = 2'h0;
+    \$61  = total_evictions2[20:0];
+    if (clear2) begin
+      \$61  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = total_revivals0[21:0];
-    if (clear) begin
-      \$62  = 22'h000000;
-    end
+    \$62  = total_evictions2[21];
     if (rst) begin
-      \$62  = 22'h000000;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$63  = total_revivals0[22];
+    \$63  = revivals;
     if (rst) begin
-      \$63  = 1'h0;
+      \$63  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$64  = revivals_value;
-    if (snapshot) begin
-      \$64 [21:0] = live_revivals0;
+    \$64  = total_revivals0[21:0];
+    if (clear0) begin
+      \$64  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$65  = total_revivals0[22];
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$66  = revivals_value;
     if (snapshot0) begin
-      \$64 [42:22] = live_revivals1;
+      \$66 [21:0] = live_revivals0;
     end
     if (snapshot1) begin
-      \$64 [63:43] = live_revivals2;
+      \$66 [42:22] = live_revivals1;
+    end
+    if (snapshot2) begin
+      \$66 [63:43] = live_revivals2;
     end
     if (rst) begin
-      \$64  = 64'h0000000000000000;
+      \$66  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$65  = total_revivals1[20:0];
-    if (clear0) begin
-      \$65  = 21'h000000;
-    end
-    if (rst) begin
-      \$65  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = total_revivals1[21];
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = total_revivals2[20:0];
+    \$67  = total_revivals1[20:0];
     if (clear1) begin
       \$67  = 21'h000000;
     end
-    if (rst) begin
-      \$67  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$68  = total_revivals2[21];
+    \$68  = total_revivals1[21];
     if (rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = returns;
-    if (rst) begin
-      \$69  = 2'h0;
+    \$69  = total_revivals2[20:0];
+    if (clear2) begin
+      \$69  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = total_returns0[21:0];
-    if (clear) begin
-      \$70  = 22'h000000;
-    end
+    \$70  = total_revivals2[21];
     if (rst) begin
-      \$70  = 22'h000000;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = total_returns0[22];
+    \$71  = returns;
     if (rst) begin
-      \$71  = 1'h0;
+      \$71  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = returns_value;
-    if (snapshot) begin
-      \$72 [21:0] = live_returns0;
+    \$72  = total_returns0[21:0];
+    if (clear0) begin
+      \$72  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = total_returns0[22];
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = returns_value;
     if (snapshot0) begin
-      \$72 [42:22] = live_returns1;
+      \$74 [21:0] = live_returns0;
     end
     if (snapshot1) begin
-      \$72 [63:43] = live_returns2;
+      \$74 [42:22] = live_returns1;
+    end
+    if (snapshot2) begin
+      \$74 [63:43] = live_returns2;
     end
     if (rst) begin
-      \$72  = 64'h0000000000000000;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = total_returns1[20:0];
-    if (clear0) begin
-      \$73  = 21'h000000;
-    end
-    if (rst) begin
-      \$73  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$74  = total_returns1[21];
-    if (rst) begin
-      \$74  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$75  = total_returns2[20:0];
+    \$75  = total_returns1[20:0];
     if (clear1) begin
       \$75  = 21'h000000;
     end
-    if (rst) begin
-      \$75  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = total_returns2[21];
+    \$76  = total_returns1[21];
     if (rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = promotions;
-    if (rst) begin
-      \$77  = 1'h0;
+    \$77  = total_returns2[20:0];
+    if (clear2) begin
+      \$77  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = total_promotions0[21:0];
-    if (clear) begin
-      \$78  = 22'h000000;
-    end
+    \$78  = total_returns2[21];
     if (rst) begin
-      \$78  = 22'h000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = total_promotions0[22];
+    \$79  = promotions;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = promotions_value;
-    if (snapshot) begin
-      \$80 [21:0] = live_promotions0;
+    \$80  = total_promotions0[21:0];
+    if (clear0) begin
+      \$80  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = total_promotions0[22];
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = promotions_value;
     if (snapshot0) begin
-      \$80 [42:22] = live_promotions1;
+      \$82 [21:0] = live_promotions0;
     end
     if (snapshot1) begin
-      \$80 [63:43] = live_promotions2;
+      \$82 [42:22] = live_promotions1;
+    end
+    if (snapshot2) begin
+      \$82 [63:43] = live_promotions2;
     end
     if (rst) begin
-      \$80  = 64'h0000000000000000;
+      \$82  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = total_promotions1[20:0];
-    if (clear0) begin
-      \$81  = 21'h000000;
-    end
-    if (rst) begin
-      \$81  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$82  = total_promotions1[21];
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = total_promotions2[20:0];
+    \$83  = total_promotions1[20:0];
     if (clear1) begin
       \$83  = 21'h000000;
     end
-    if (rst) begin
-      \$83  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = total_promotions2[21];
+    \$84  = total_promotions1[21];
     if (rst) begin
       \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$85  = demotions;
-    if (rst) begin
-      \$85  = 1'h0;
+    \$85  = total_promotions2[20:0];
+    if (clear2) begin
+      \$85  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$86  = total_demotions0[21:0];
-    if (clear) begin
-      \$86  = 22'h000000;
-    end
+    \$86  = total_promotions2[21];
     if (rst) begin
-      \$86  = 22'h000000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = total_demotions0[22];
+    \$87  = demotions;
     if (rst) begin
       \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = demotions_value;
-    if (snapshot) begin
-      \$88 [21:0] = live_demotions0;
+    \$88  = total_demotions0[21:0];
+    if (clear0) begin
+      \$88  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$89  = total_demotions0[22];
+    if (rst) begin
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$90  = demotions_value;
     if (snapshot0) begin
-      \$88 [42:22] = live_demotions1;
+      \$90 [21:0] = live_demotions0;
     end
     if (snapshot1) begin
-      \$88 [63:43] = live_demotions2;
+      \$90 [42:22] = live_demotions1;
+    end
+    if (snapshot2) begin
+      \$90 [63:43] = live_demotions2;
     end
     if (rst) begin
-      \$88  = 64'h0000000000000000;
+      \$90  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total_demotions1[20:0];
-    if (clear0) begin
-      \$89  = 21'h000000;
-    end
-    if (rst) begin
-      \$89  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$90  = total_demotions1[21];
-    if (rst) begin
-      \$90  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$91  = total_demotions2[20:0];
+    \$91  = total_demotions1[20:0];
     if (clear1) begin
       \$91  = 21'h000000;
     end
-    if (rst) begin
-      \$91  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$92  = total_demotions2[21];
+    \$92  = total_demotions1[21];
     if (rst) begin
       \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$93  = index_errors;
-    if (rst) begin
-      \$93  = 2'h0;
+    \$93  = total_demotions2[20:0];
+    if (clear2) begin
+      \$93  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = total_index_errors0[21:0];
-    if (clear) begin
-      \$94  = 22'h000000;
-    end
+    \$94  = total_demotions2[21];
     if (rst) begin
-      \$94  = 22'h000000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$95  = total_index_errors0[22];
+    \$95  = index_errors;
     if (rst) begin
-      \$95  = 1'h0;
+      \$95  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96  = index_errors_value;
-    if (snapshot) begin
-      \$96 [21:0] = live_index_errors0;
+    \$96  = total_index_errors0[21:0];
+    if (clear0) begin
+      \$96  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = total_index_errors0[22];
+    if (rst) begin
+      \$97  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = index_errors_value;
     if (snapshot0) begin
-      \$96 [42:22] = live_index_errors1;
+      \$98 [21:0] = live_index_errors0;
     end
     if (snapshot1) begin
-      \$96 [63:43] = live_index_errors2;
+      \$98 [42:22] = live_index_errors1;
+    end
+    if (snapshot2) begin
+      \$98 [63:43] = live_index_errors2;
     end
     if (rst) begin
-      \$96  = 64'h0000000000000000;
+      \$98  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = total_index_errors1[20:0];
-    if (clear0) begin
-      \$97  = 21'h000000;
-    end
-    if (rst) begin
-      \$97  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = total_index_errors1[21];
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$99  = total_index_errors2[20:0];
+    \$99  = total_index_errors1[20:0];
     if (clear1) begin
       \$99  = 21'h000000;
     end
-    if (rst) begin
-      \$99  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = total_index_errors2[21];
+    \$100  = total_index_errors1[21];
     if (rst) begin
       \$100  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$101  = cycles;
-    if (rst) begin
-      \$101  = 1'h0;
+    \$101  = total_index_errors2[20:0];
+    if (clear2) begin
+      \$101  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = total_cycles0[21:0];
-    if (clear) begin
-      \$102  = 22'h000000;
-    end
+    \$102  = total_index_errors2[21];
     if (rst) begin
-      \$102  = 22'h000000;
+      \$102  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$103  = total_cycles0[22];
+    \$103  = cycles;
     if (rst) begin
       \$103  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$104  = cycles_value;
-    if (snapshot) begin
-      \$104 [21:0] = live_cycles0;
+    \$104  = total_cycles0[21:0];
+    if (clear0) begin
+      \$104  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$105  = total_cycles0[22];
+    if (rst) begin
+      \$105  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = cycles_value;
     if (snapshot0) begin
-      \$104 [42:22] = live_cycles1;
+      \$106 [21:0] = live_cycles0;
     end
     if (snapshot1) begin
-      \$104 [63:43] = live_cycles2;
+      \$106 [42:22] = live_cycles1;
+    end
+    if (snapshot2) begin
+      \$106 [63:43] = live_cycles2;
     end
     if (rst) begin
-      \$104  = 64'h0000000000000000;
+      \$106  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = total_cycles1[20:0];
-    if (clear0) begin
-      \$105  = 21'h000000;
-    end
-    if (rst) begin
-      \$105  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$106  = total_cycles1[21];
-    if (rst) begin
-      \$106  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$107  = total_cycles2[20:0];
+    \$107  = total_cycles1[20:0];
     if (clear1) begin
       \$107  = 21'h000000;
     end
-    if (rst) begin
-      \$107  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = total_cycles2[21];
+    \$108  = total_cycles1[21];
     if (rst) begin
       \$108  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$109  = select_cycles;
-    if (rst) begin
-      \$109  = 1'h0;
+    \$109  = total_cycles2[20:0];
+    if (clear2) begin
+      \$109  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = total_select_cycles0[21:0];
-    if (clear) begin
-      \$110  = 22'h000000;
-    end
+    \$110  = total_cycles2[21];
     if (rst) begin
-      \$110  = 22'h000000;
+      \$110  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = total_select_cycles0[22];
+    \$111  = select_cycles;
     if (rst) begin
       \$111  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = select_cycles_value;
-    if (snapshot) begin
-      \$112 [21:0] = live_select_cycles0;
+    \$112  = total_select_cycles0[21:0];
+    if (clear0) begin
+      \$112  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = total_select_cycles0[22];
+    if (rst) begin
+      \$113  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$114  = select_cycles_value;
     if (snapshot0) begin
-      \$112 [42:22] = live_select_cycles1;
+      \$114 [21:0] = live_select_cycles0;
     end
     if (snapshot1) begin
-      \$112 [63:43] = live_select_cycles2;
+      \$114 [42:22] = live_select_cycles1;
+    end
+    if (snapshot2) begin
+      \$114 [63:43] = live_select_cycles2;
     end
     if (rst) begin
-      \$112  = 64'h0000000000000000;
+      \$114  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = total_select_cycles1[20:0];
-    if (clear0) begin
-      \$113  = 21'h000000;
-    end
-    if (rst) begin
-      \$113  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = total_select_cycles1[21];
-    if (rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$115  = total_select_cycles2[20:0];
+    \$115  = total_select_cycles1[20:0];
     if (clear1) begin
       \$115  = 21'h000000;
     end
-    if (rst) begin
-      \$115  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = total_select_cycles2[21];
+    \$116  = total_select_cycles1[21];
     if (rst) begin
       \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = input_idle;
-    if (rst) begin
-      \$117  = 1'h0;
+    \$117  = total_select_cycles2[20:0];
+    if (clear2) begin
+      \$117  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = total_input_idle0[21:0];
-    if (clear) begin
-      \$118  = 22'h000000;
-    end
+    \$118  = total_select_cycles2[21];
     if (rst) begin
-      \$118  = 22'h000000;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$119  = total_input_idle0[22];
+    \$119  = input_idle;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = input_idle_value;
-    if (snapshot) begin
-      \$120 [21:0] = live_input_idle0;
+    \$120  = total_input_idle0[21:0];
+    if (clear0) begin
+      \$120  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = total_input_idle0[22];
+    if (rst) begin
+      \$121  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = input_idle_value;
     if (snapshot0) begin
-      \$120 [42:22] = live_input_idle1;
+      \$122 [21:0] = live_input_idle0;
     end
     if (snapshot1) begin
-      \$120 [63:43] = live_input_idle2;
+      \$122 [42:22] = live_input_idle1;
+    end
+    if (snapshot2) begin
+      \$122 [63:43] = live_input_idle2;
     end
     if (rst) begin
-      \$120  = 64'h0000000000000000;
+      \$122  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$121  = total_input_idle1[20:0];
-    if (clear0) begin
-      \$121  = 21'h000000;
-    end
-    if (rst) begin
-      \$121  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$122  = total_input_idle1[21];
-    if (rst) begin
-      \$122  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$123  = total_input_idle2[20:0];
+    \$123  = total_input_idle1[20:0];
     if (clear1) begin
       \$123  = 21'h000000;
     end
-    if (rst) begin
-      \$123  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$124  = total_input_idle2[21];
+    \$124  = total_input_idle1[21];
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = bank_stall;
-    if (rst) begin
-      \$125  = 1'h0;
+    \$125  = total_input_idle2[20:0];
+    if (clear2) begin
+      \$125  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$126  = total_bank_stall0[21:0];
-    if (clear) begin
-      \$126  = 22'h000000;
-    end
+    \$126  = total_input_idle2[21];
     if (rst) begin
-      \$126  = 22'h000000;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$127  = total_bank_stall0[22];
+    \$127  = bank_stall;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = bank_stall_value;
-    if (snapshot) begin
-      \$128 [21:0] = live_bank_stall0;
+    \$128  = total_bank_stall0[21:0];
+    if (clear0) begin
+      \$128  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$129  = total_bank_stall0[22];
+    if (rst) begin
+      \$129  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$130  = bank_stall_value;
     if (snapshot0) begin
-      \$128 [42:22] = live_bank_stall1;
+      \$130 [21:0] = live_bank_stall0;
     end
     if (snapshot1) begin
-      \$128 [63:43] = live_bank_stall2;
+      \$130 [42:22] = live_bank_stall1;
+    end
+    if (snapshot2) begin
+      \$130 [63:43] = live_bank_stall2;
     end
     if (rst) begin
-      \$128  = 64'h0000000000000000;
+      \$130  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = total_bank_stall1[20:0];
-    if (clear0) begin
-      \$129  = 21'h000000;
-    end
-    if (rst) begin
-      \$129  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$130  = total_bank_stall1[21];
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$131  = total_bank_stall2[20:0];
+    \$131  = total_bank_stall1[20:0];
     if (clear1) begin
       \$131  = 21'h000000;
     end
-    if (rst) begin
-      \$131  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = total_bank_stall2[21];
+    \$132  = total_bank_stall1[21];
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$133  = split_beats;
-    if (rst) begin
-      \$133  = 1'h0;
+    \$133  = total_bank_stall2[20:0];
+    if (clear2) begin
+      \$133  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$134  = total_split_beats0[21:0];
-    if (clear) begin
-      \$134  = 22'h000000;
-    end
+    \$134  = total_bank_stall2[21];
     if (rst) begin
-      \$134  = 22'h000000;
+      \$134  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$135  = total_split_beats0[22];
+    \$135  = split_beats;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$136  = split_beats_value;
-    if (snapshot) begin
-      \$136 [21:0] = live_split_beats0;
+    \$136  = total_split_beats0[21:0];
+    if (clear0) begin
+      \$136  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$137  = total_split_beats0[22];
+    if (rst) begin
+      \$137  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$138  = split_beats_value;
     if (snapshot0) begin
-      \$136 [42:22] = live_split_beats1;
+      \$138 [21:0] = live_split_beats0;
     end
     if (snapshot1) begin
-      \$136 [63:43] = live_split_beats2;
+      \$138 [42:22] = live_split_beats1;
+    end
+    if (snapshot2) begin
+      \$138 [63:43] = live_split_beats2;
     end
     if (rst) begin
-      \$136  = 64'h0000000000000000;
+      \$138  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$137  = total_split_beats1[20:0];
-    if (clear0) begin
-      \$137  = 21'h000000;
-    end
-    if (rst) begin
-      \$137  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$138  = total_split_beats1[21];
-    if (rst) begin
-      \$138  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$139  = total_split_beats2[20:0];
+    \$139  = total_split_beats1[20:0];
     if (clear1) begin
       \$139  = 21'h000000;
     end
-    if (rst) begin
-      \$139  = 21'h000000;
-    end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$140  = total_split_beats2[21];
+    \$140  = total_split_beats1[21];
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$141  = output_stall;
-    if (rst) begin
-      \$141  = 1'h0;
+    \$141  = total_split_beats2[20:0];
+    if (clear2) begin
+      \$141  = 21'h000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$142  = total_output_stall0[21:0];
-    if (clear) begin
-      \$142  = 22'h000000;
-    end
+    \$142  = total_split_beats2[21];
     if (rst) begin
-      \$142  = 22'h000000;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$143  = total_output_stall0[22];
+    \$143  = output_stall;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$144  = output_stall_value;
-    if (snapshot) begin
-      \$144 [21:0] = live_output_stall0;
+    \$144  = total_output_stall0[21:0];
+    if (clear0) begin
+      \$144  = 22'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$145  = total_output_stall0[22];
+    if (rst) begin
+      \$145  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$146  = output_stall_value;
     if (snapshot0) begin
-      \$144 [42:22] = live_output_stall1;
+      \$146 [21:0] = live_output_stall0;
     end
     if (snapshot1) begin
-      \$144 [63:43] = live_output_stall2;
+      \$146 [42:22] = live_output_stall1;
+    end
+    if (snapshot2) begin
+      \$146 [63:43] = live_output_stall2;
     end
     if (rst) begin
-      \$144  = 64'h0000000000000000;
+      \$146  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$145  = total_output_stall1[20:0];
-    if (clear0) begin
-      \$145  = 21'h000000;
-    end
-    if (rst) begin
-      \$145  = 21'h000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$146  = total_output_stall1[21];
-    if (rst) begin
-      \$146  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$147  = total_output_stall2[20:0];
+    \$147  = total_output_stall1[20:0];
     if (clear1) begin
       \$147  = 21'h000000;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$148  = total_output_stall1[21];
     if (rst) begin
-      \$147  = 21'h000000;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$148  = total_output_stall2[21];
+    \$149  = total_output_stall2[20:0];
+    if (clear2) begin
+      \$149  = 21'h000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$150  = total_output_stall2[21];
     if (rst) begin
-      \$148  = 1'h0;
+      \$150  = 1'h0;
     end
   end
 endmodule
@@ -30199,7 +30302,7 @@ module hotline_tiny_stream_core_dispatcher(rst, input__valid, input__ready, popu
   assign popular_input_payload[63:0] = word0;
 endmodule
 
-module hotline_tiny_stream_core_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_stream_core_dispatcher_entry(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -30212,95 +30315,97 @@ module hotline_tiny_stream_core_dispatcher_entry(rst, input__valid, output__read
   wire input__ready;
   input [211:0] input__payload;
   wire [211:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [211:0] output__payload;
   reg [211:0] output__payload = 212'h00000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [211:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [211:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [211:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [211:0] \$9 ;
   wire free;
   reg [211:0] skid = 212'h00000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 212'h00000000000000000000000000000000000000000000000000000;
+      \$10  = 212'h00000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_stream_core_front(rst, clear, input__ready, output__ready, over, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
+module hotline_tiny_stream_core_front(rst, input__ready, output__ready, over, clear, input__payload, input__valid, too_many, keys__0, keys__1, keys__2, keys__3, slots__0, slots__1, slots__2, slots__3, output__valid, output__payload, answer_valid, answer_front, answer_slot
 , forget, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  input clear;
-  wire clear;
   output input__ready;
   wire input__ready;
   input output__ready;
   wire output__ready;
   input over;
   wire over;
+  input clear;
+  wire clear;
   input [169:0] input__payload;
   wire [169:0] input__payload;
   input input__valid;
@@ -31217,7 +31322,7 @@ module hotline_tiny_stream_core_front(rst, clear, input__ready, output__ready, o
   end
 endmodule
 
-module hotline_tiny_stream_core_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_stream_core_front_slice(rst, input__ready, output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -31230,77 +31335,79 @@ module hotline_tiny_stream_core_front_slice(rst, input__ready, output__ready, in
   wire input__valid;
   input [177:0] input__payload;
   wire [177:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [177:0] output__payload;
   reg [177:0] output__payload = 178'h000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [177:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [177:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [177:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [177:0] \$9 ;
   wire free;
   reg [177:0] skid = 178'h000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 178'h000000000000000000000000000000000000000000000;
+      \$10  = 178'h000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -31357,19 +31464,19 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   wire \$10 ;
   wire [1:0] \$11 ;
   wire [1:0] \$12 ;
-  reg [4:0] \$13 ;
-  reg [6:0] \$14 ;
-  reg [4:0] \$15 ;
-  reg [6:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire [6:0] \$19 ;
+  wire [4:0] \$13 ;
+  wire [4:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [6:0] \$16 ;
+  wire [6:0] \$17 ;
+  wire [6:0] \$18 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
-  wire [29:0] \$20 ;
-  wire [39:0] \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
+  wire [4:0] \$20 ;
+  wire [4:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire [6:0] \$23 ;
+  wire [6:0] \$24 ;
   wire [4:0] \$25 ;
   wire \$26 ;
   wire [6:0] \$27 ;
@@ -31379,34 +31486,42 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire [1:0] \$33 ;
-  wire [1:0] \$34 ;
-  wire \$35 ;
-  wire [1:0] \$36 ;
-  wire [1:0] \$37 ;
-  reg \$38 ;
-  reg [182:0] \$39 ;
+  wire [4:0] \$33 ;
+  wire \$34 ;
+  wire [6:0] \$35 ;
+  wire [29:0] \$36 ;
+  wire [39:0] \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
-  reg \$42 ;
-  reg [182:0] \$43 ;
-  reg \$44 ;
-  reg [182:0] \$45 ;
+  wire \$40 ;
+  wire [1:0] \$41 ;
+  wire [1:0] \$42 ;
+  wire \$43 ;
+  wire [1:0] \$44 ;
+  wire [1:0] \$45 ;
   reg \$46 ;
   reg [182:0] \$47 ;
-  reg [4:0] \$48 ;
-  reg [6:0] \$49 ;
+  reg [1:0] \$48 ;
+  reg [1:0] \$49 ;
   wire \$5 ;
-  reg [4:0] \$50 ;
-  reg [6:0] \$51 ;
+  reg \$50 ;
+  reg [182:0] \$51 ;
   reg \$52 ;
-  reg [180:0] \$53 ;
-  reg [1:0] \$54 ;
-  reg \$55 ;
-  reg [1:0] \$56 ;
-  reg [4:0] \$57 ;
+  reg [182:0] \$53 ;
+  reg \$54 ;
+  reg [182:0] \$55 ;
+  reg [4:0] \$56 ;
+  reg [6:0] \$57 ;
+  reg [4:0] \$58 ;
+  reg [6:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [180:0] \$61 ;
+  reg [1:0] \$62 ;
+  reg \$63 ;
+  reg [1:0] \$64 ;
+  reg [4:0] \$65 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
@@ -31429,46 +31544,61 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   reg [182:0] next = 1'h0;
   reg next_valid = 1'h0;
   reg [1:0] told = 2'h0;
+  assign \$30  = chosen[85] & hit0;
+  assign \$31  = chosen[43] & chosen[85];
+  assign \$32  = \$31  & answer0[6];
+  assign \$33  = chosen[131] ? answer1[4:0] : front_slot1;
+  assign \$34  = chosen[131] & answer1[5];
+  assign \$36  = \$34  ? { answer1[4], \$35 , 18'h00000, answer1[3:0] } : 30'h3fffffff;
+  assign \$37  = hit1 ? { chosen[127:120], 27'h0000000, \$33  } : { chosen[127:120], 2'h0, \$36  };
+  assign \$38  = chosen[173] & hit1;
+  assign \$39  = chosen[131] & chosen[173];
+  assign \$40  = \$39  & answer1[6];
+  assign \$41  = output__valid ? told : 2'h0;
+  assign \$42  = output__valid ? told : 2'h0;
+  assign \$43  = | { \$42 [1], \$41 [0] };
+  assign \$44  = output__valid ? told : 2'h0;
+  assign \$45  = output__valid ? told : 2'h0;
   always @(posedge clk)
-    next_valid <= \$38 ;
+    next_valid <= \$46 ;
   always @(posedge clk)
-    next <= \$39 ;
+    next <= \$47 ;
   always @(posedge clk)
-    awaited__0 <= \$40 ;
+    awaited__0 <= \$48 ;
   always @(posedge clk)
-    awaited__1 <= \$41 ;
+    awaited__1 <= \$49 ;
   always @(posedge clk)
-    current_valid <= \$42 ;
+    current_valid <= \$50 ;
   always @(posedge clk)
-    current <= \$43 ;
+    current <= \$51 ;
   always @(posedge clk)
-    fetched_valid <= \$44 ;
+    fetched_valid <= \$52 ;
   always @(posedge clk)
-    fetched <= \$45 ;
+    fetched <= \$53 ;
   always @(posedge clk)
-    chosen_valid <= \$46 ;
+    chosen_valid <= \$54 ;
   always @(posedge clk)
-    chosen <= \$47 ;
+    chosen <= \$55 ;
   always @(posedge clk)
-    front_slot0 <= \$48 ;
+    front_slot0 <= \$56 ;
   always @(posedge clk)
-    answer0_0 <= \$49 ;
+    answer0_0 <= \$57 ;
   always @(posedge clk)
-    front_slot1 <= \$50 ;
+    front_slot1 <= \$58 ;
   always @(posedge clk)
-    answer1_0 <= \$51 ;
+    answer1_0 <= \$59 ;
   always @(posedge clk)
-    output__valid <= \$52 ;
+    output__valid <= \$60 ;
   always @(posedge clk)
-    output__payload <= \$53 ;
+    output__payload <= \$61 ;
   always @(posedge clk)
-    told <= \$54 ;
+    told <= \$62 ;
   always @(posedge clk)
-    answer_valid <= \$55 ;
+    answer_valid <= \$63 ;
   always @(posedge clk)
-    answer_front <= \$56 ;
+    answer_front <= \$64 ;
   always @(posedge clk)
-    answer_slot <= \$57 ;
+    answer_slot <= \$65 ;
   assign \$1  = ~ output__valid;
   assign chosen_moves = \$1  | output__ready;
   assign \$2  = ~ chosen_valid;
@@ -31486,25 +31616,22 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   assign \$10  = chosen[131] ? answer1[6] : chosen[173];
   assign \$11  = input__valid ? input__payload[180:179] : 2'h0;
   assign \$12  = input__valid ? input__payload[182:181] : 2'h0;
-  assign \$17  = chosen[43] ? answer0[4:0] : front_slot0;
-  assign \$18  = chosen[43] & answer0[5];
-  assign \$20  = \$18  ? { answer0[4], \$19 , 18'h00000, answer0[3:0] } : 30'h3fffffff;
-  assign \$21  = hit0 ? { chosen[39:32], 27'h0000000, \$17  } : { chosen[39:32], 2'h0, \$20  };
-  assign \$22  = chosen[85] & hit0;
-  assign \$23  = chosen[43] & chosen[85];
-  assign \$24  = \$23  & answer0[6];
-  assign \$25  = chosen[131] ? answer1[4:0] : front_slot1;
-  assign \$26  = chosen[131] & answer1[5];
-  assign \$28  = \$26  ? { answer1[4], \$27 , 18'h00000, answer1[3:0] } : 30'h3fffffff;
-  assign \$29  = hit1 ? { chosen[127:120], 27'h0000000, \$25  } : { chosen[127:120], 2'h0, \$28  };
-  assign \$30  = chosen[173] & hit1;
-  assign \$31  = chosen[131] & chosen[173];
-  assign \$32  = \$31  & answer1[6];
-  assign \$33  = output__valid ? told : 2'h0;
-  assign \$34  = output__valid ? told : 2'h0;
-  assign \$35  = | { \$34 [1], \$33 [0] };
-  assign \$36  = output__valid ? told : 2'h0;
-  assign \$37  = output__valid ? told : 2'h0;
+  assign \$13  = fetched[86] ? slots__3 : slots__2;
+  assign \$14  = fetched[86] ? slots__1 : slots__0;
+  assign \$15  = fetched[87] ? \$13  : \$14 ;
+  assign \$16  = fetched[45] ? heads__1[13:7] : heads__1[6:0];
+  assign \$17  = fetched[45] ? heads__0[13:7] : heads__0[6:0];
+  assign \$18  = fetched[44] ? \$16  : \$17 ;
+  assign \$19  = fetched[174] ? slots__3 : slots__2;
+  assign \$20  = fetched[174] ? slots__1 : slots__0;
+  assign \$21  = fetched[175] ? \$19  : \$20 ;
+  assign \$22  = fetched[133] ? heads__1[13:7] : heads__1[6:0];
+  assign \$23  = fetched[133] ? heads__0[13:7] : heads__0[6:0];
+  assign \$24  = fetched[132] ? \$22  : \$23 ;
+  assign \$25  = chosen[43] ? answer0[4:0] : front_slot0;
+  assign \$26  = chosen[43] & answer0[5];
+  assign \$28  = \$26  ? { answer0[4], \$27 , 18'h00000, answer0[3:0] } : 30'h3fffffff;
+  assign \$29  = hit0 ? { chosen[39:32], 27'h0000000, \$25  } : { chosen[39:32], 2'h0, \$28  };
   always @* begin
     if (starts_blocks) begin end
     answer0 = 7'h00;
@@ -31535,82 +31662,9 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = next_valid;
+    \$46  = next_valid;
     if (input__ready) begin
-      \$38  = input__valid;
-    end
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$39  = next;
-    if (input__ready) begin
-      \$39  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = awaited__0;
-    if (input__ready) begin
-      \$40  = \$11 ;
-    end
-    if (rst) begin
-      \$40  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$41  = awaited__1;
-    if (input__ready) begin
-      \$41  = \$12 ;
-    end
-    if (rst) begin
-      \$41  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$42  = current_valid;
-    if (next_moves) begin
-      \$42  = next_valid;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$43  = current;
-    if (next_moves) begin
-      \$43  = next;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$44  = fetched_valid;
-    if (current_moves) begin
-      \$44  = 1'h1;
-    end else if (fetched_moves) begin
-      \$44  = 1'h0;
-    end
-    if (rst) begin
-      \$44  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$45  = fetched;
-    if (current_moves) begin
-      \$45  = current;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$46  = chosen_valid;
-    if (fetched_moves) begin
-      \$46  = fetched_valid;
+      \$46  = input__valid;
     end
     if (rst) begin
       \$46  = 1'h0;
@@ -31618,44 +31672,55 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = chosen;
-    if (fetched_moves) begin
-      \$47  = fetched;
+    \$47  = next;
+    if (input__ready) begin
+      \$47  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = front_slot0;
-    if (fetched_moves) begin
-      \$48  = \$13 ;
+    \$48  = awaited__0;
+    if (input__ready) begin
+      \$48  = \$11 ;
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = answer0_0;
-    if (fetched_moves) begin
-      \$49  = \$14 ;
+    \$49  = awaited__1;
+    if (input__ready) begin
+      \$49  = \$12 ;
+    end
+    if (rst) begin
+      \$49  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$50  = front_slot1;
-    if (fetched_moves) begin
-      \$50  = \$15 ;
+    \$50  = current_valid;
+    if (next_moves) begin
+      \$50  = next_valid;
+    end
+    if (rst) begin
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$51  = answer1_0;
-    if (fetched_moves) begin
-      \$51  = \$16 ;
+    \$51  = current;
+    if (next_moves) begin
+      \$51  = next;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$52  = output__valid;
-    if (chosen_moves) begin
-      \$52  = chosen_valid;
+    \$52  = fetched_valid;
+    if (current_moves) begin
+      \$52  = 1'h1;
+    end else if (fetched_moves) begin
+      \$52  = 1'h0;
     end
     if (rst) begin
       \$52  = 1'h0;
@@ -31663,403 +31728,552 @@ module hotline_tiny_stream_core_gather(rst, input__payload, current_moves, next_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = output__payload;
+    \$53  = fetched;
+    if (current_moves) begin
+      \$53  = current;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$54  = chosen_valid;
+    if (fetched_moves) begin
+      \$54  = fetched_valid;
+    end
+    if (rst) begin
+      \$54  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$55  = chosen;
+    if (fetched_moves) begin
+      \$55  = fetched;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$56  = front_slot0;
+    if (fetched_moves) begin
+      \$56  = \$15 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$57  = answer0_0;
+    if (fetched_moves) begin
+      \$57  = \$18 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$58  = front_slot1;
+    if (fetched_moves) begin
+      \$58  = \$21 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$59  = answer1_0;
+    if (fetched_moves) begin
+      \$59  = \$24 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$60  = output__valid;
     if (chosen_moves) begin
-      \$53 [178] = chosen[176];
-      \$53 [179] = chosen[177];
-      \$53 [180] = chosen[178];
-      \$53 [39:0] = \$21 ;
-      \$53 [40] = chosen[40];
-      \$53 [41] = chosen[41];
-      \$53 [42] = chosen[42];
-      \$53 [43] = hit0;
-      \$53 [44] = chosen[43];
-      \$53 [45] = chosen[44];
-      \$53 [46] = chosen[45];
-      \$53 [85:47] = chosen[84:46];
-      \$53 [88:87] = chosen[87:86];
-      \$53 [86] = \$22 ;
-      \$53 [128:89] = \$29 ;
-      \$53 [129] = chosen[128];
-      \$53 [130] = chosen[129];
-      \$53 [131] = chosen[130];
-      \$53 [132] = hit1;
-      \$53 [133] = chosen[131];
-      \$53 [134] = chosen[132];
-      \$53 [135] = chosen[133];
-      \$53 [174:136] = chosen[172:134];
-      \$53 [177:176] = chosen[175:174];
-      \$53 [175] = \$30 ;
+      \$60  = chosen_valid;
     end
     if (rst) begin
-      \$53  = 181'h0000000000000000000000000000000000000000000000;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = told;
+    \$61  = output__payload;
     if (chosen_moves) begin
-      \$54 [0] = \$24 ;
-      \$54 [1] = \$32 ;
+      \$61 [178] = chosen[176];
+      \$61 [179] = chosen[177];
+      \$61 [180] = chosen[178];
+      \$61 [39:0] = \$29 ;
+      \$61 [40] = chosen[40];
+      \$61 [41] = chosen[41];
+      \$61 [42] = chosen[42];
+      \$61 [43] = hit0;
+      \$61 [44] = chosen[43];
+      \$61 [45] = chosen[44];
+      \$61 [46] = chosen[45];
+      \$61 [85:47] = chosen[84:46];
+      \$61 [88:87] = chosen[87:86];
+      \$61 [86] = \$30 ;
+      \$61 [128:89] = \$37 ;
+      \$61 [129] = chosen[128];
+      \$61 [130] = chosen[129];
+      \$61 [131] = chosen[130];
+      \$61 [132] = hit1;
+      \$61 [133] = chosen[131];
+      \$61 [134] = chosen[132];
+      \$61 [135] = chosen[133];
+      \$61 [174:136] = chosen[172:134];
+      \$61 [177:176] = chosen[175:174];
+      \$61 [175] = \$38 ;
     end
     if (rst) begin
-      \$54  = 2'h0;
+      \$61  = 181'h0000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = \$35 ;
+    \$62  = told;
+    if (chosen_moves) begin
+      \$62 [0] = \$32 ;
+      \$62 [1] = \$40 ;
+    end
     if (rst) begin
-      \$55  = 1'h0;
+      \$62  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = answer_front;
-    if (\$36 [1]) begin
-      \$56  = output__payload[177:176];
-    end
-    if (\$37 [0]) begin
-      \$56  = output__payload[88:87];
+    \$63  = \$43 ;
+    if (rst) begin
+      \$63  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = answer_slot;
-    if (\$36 [1]) begin
-      \$57  = output__payload[93:89];
+    \$64  = answer_front;
+    if (\$44 [1]) begin
+      \$64  = output__payload[177:176];
     end
-    if (\$37 [0]) begin
-      \$57  = output__payload[4:0];
+    if (\$45 [0]) begin
+      \$64  = output__payload[88:87];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[87:86])
-      2'h0:
-          \$13  = slots__0;
-      2'h1:
-          \$13  = slots__1;
-      2'h2:
-          \$13  = slots__2;
-      2'h3:
-          \$13  = slots__3;
-    endcase
+    \$65  = answer_slot;
+    if (\$44 [1]) begin
+      \$65  = output__payload[93:89];
+    end
+    if (\$45 [0]) begin
+      \$65  = output__payload[4:0];
+    end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[44], fetched[45] })
-      2'h0:
-          \$14  = heads__0[6:0];
-      2'h1:
-          \$14  = heads__0[13:7];
-      2'h2:
-          \$14  = heads__1[6:0];
-      2'h3:
-          \$14  = heads__1[13:7];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (fetched[175:174])
-      2'h0:
-          \$15  = slots__0;
-      2'h1:
-          \$15  = slots__1;
-      2'h2:
-          \$15  = slots__2;
-      2'h3:
-          \$15  = slots__3;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez ({ fetched[132], fetched[133] })
-      2'h0:
-          \$16  = heads__0[6:0];
-      2'h1:
-          \$16  = heads__0[13:7];
-      2'h2:
-          \$16  = heads__1[6:0];
-      2'h3:
-          \$16  = heads__1[13:7];
-    endcase
-  end
-  assign \$19  = { 6'h00, chosen[44] };
-  assign \$27  = { 6'h00, chosen[132] };
+  assign \$27  = { 6'h00, chosen[44] };
+  assign \$35  = { 6'h00, chosen[132] };
 endmodule
 
-module hotline_tiny_stream_core_hasher(rst, enable, output__ready, output__payload, output__valid, input__valid, input__payload, clk);
+module hotline_tiny_stream_core_hasher(rst, input__ready, keys_output__ready, input__valid, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
-  output enable;
-  wire enable;
-  input output__ready;
-  wire output__ready;
-  output [169:0] output__payload;
-  wire [169:0] output__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
+  output input__ready;
+  wire input__ready;
+  input keys_output__ready;
+  wire keys_output__ready;
   input input__valid;
   wire input__valid;
   input [89:0] input__payload;
   wire [89:0] input__payload;
+  output [169:0] output__payload;
+  wire [169:0] output__payload;
+  output output__valid;
+  wire output__valid;
   input clk;
   wire clk;
-  wire \$1 ;
-  reg \$10 ;
-  reg [89:0] \$11 ;
-  reg \$12 ;
-  reg [89:0] \$13 ;
-  reg \$14 ;
-  reg [89:0] \$15 ;
-  reg \$16 ;
-  reg [89:0] \$17 ;
-  reg \$18 ;
-  reg [89:0] \$19 ;
+  reg \$1 ;
   reg \$2 ;
-  reg [89:0] \$3 ;
+  reg \$3 ;
   reg \$4 ;
-  reg [89:0] \$5 ;
+  reg \$5 ;
   reg \$6 ;
-  reg [89:0] \$7 ;
+  reg \$7 ;
   reg \$8 ;
-  reg [89:0] \$9 ;
-  reg [89:0] beat0 = 90'h00000000000000000000000;
-  reg [89:0] beat1 = 90'h00000000000000000000000;
-  reg [89:0] beat2 = 90'h00000000000000000000000;
-  reg [89:0] beat3 = 90'h00000000000000000000000;
-  reg [89:0] beat4 = 90'h00000000000000000000000;
-  reg [89:0] beat5 = 90'h00000000000000000000000;
-  reg [89:0] beat6 = 90'h00000000000000000000000;
-  reg [89:0] beat7 = 90'h00000000000000000000000;
-  reg [89:0] beat8 = 1'h0;
+  reg \$9 ;
+  (* init = 1'h0 *)
+  wire [89:0] beats_output__payload;
+  wire enable;
   wire [39:0] key;
+  reg keys_input__valid = 1'h0;
+  wire [79:0] keys_output__payload;
+  wire [79:0] keys_write__data;
   wire [39:0] lane1_mixed;
   wire [39:0] mixed;
-  reg valid0 = 1'h0;
-  reg valid1 = 1'h0;
-  reg valid2 = 1'h0;
-  reg valid3 = 1'h0;
-  reg valid4 = 1'h0;
-  reg valid5 = 1'h0;
-  reg valid6 = 1'h0;
-  reg valid7 = 1'h0;
-  assign \$1  = ~ output__valid;
-  assign enable = \$1  | output__ready;
+  wire output__ready;
+  wire taken;
+  reg taken0 = 1'h0;
+  reg taken1 = 1'h0;
+  reg taken2 = 1'h0;
+  reg taken3 = 1'h0;
+  reg taken4 = 1'h0;
+  reg taken5 = 1'h0;
+  reg taken6 = 1'h0;
+  reg taken7 = 1'h0;
+  assign taken = input__valid & input__ready;
+  assign output__ready = output__valid & keys_output__ready;
   always @(posedge clk)
-    valid0 <= \$2 ;
+    taken0 <= \$1 ;
   always @(posedge clk)
-    beat0 <= \$3 ;
+    taken1 <= \$2 ;
   always @(posedge clk)
-    valid1 <= \$4 ;
+    taken2 <= \$3 ;
   always @(posedge clk)
-    beat1 <= \$5 ;
+    taken3 <= \$4 ;
   always @(posedge clk)
-    valid2 <= \$6 ;
+    taken4 <= \$5 ;
   always @(posedge clk)
-    beat2 <= \$7 ;
+    taken5 <= \$6 ;
   always @(posedge clk)
-    valid3 <= \$8 ;
+    taken6 <= \$7 ;
   always @(posedge clk)
-    beat3 <= \$9 ;
+    taken7 <= \$8 ;
   always @(posedge clk)
-    valid4 <= \$10 ;
-  always @(posedge clk)
-    beat4 <= \$11 ;
-  always @(posedge clk)
-    valid5 <= \$12 ;
-  always @(posedge clk)
-    beat5 <= \$13 ;
-  always @(posedge clk)
-    valid6 <= \$14 ;
-  always @(posedge clk)
-    beat6 <= \$15 ;
-  always @(posedge clk)
-    valid7 <= \$16 ;
-  always @(posedge clk)
-    beat7 <= \$17 ;
-  always @(posedge clk)
-    output__valid <= \$18 ;
-  always @(posedge clk)
-    beat8 <= \$19 ;
+    keys_input__valid <= \$9 ;
+  hotline_tiny_stream_core_hasher_beats beats (
+    .clk(clk),
+    .input__ready(input__ready),
+    .input__valid(input__valid),
+    .output__payload(beats_output__payload),
+    .output__ready(output__ready),
+    .rst(rst),
+    .write__data(input__payload)
+  );
+  hotline_tiny_stream_core_hasher_keys keys (
+    .clk(clk),
+    .input__valid(keys_input__valid),
+    .output__payload(keys_output__payload),
+    .output__ready(keys_output__ready),
+    .output__valid(output__valid),
+    .rst(rst),
+    .write__data(keys_write__data)
+  );
   hotline_tiny_key_hash lane0 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key(input__payload[39:0]),
     .mixed(mixed),
     .rst(rst)
   );
   hotline_tiny_key_hash lane1 (
     .clk(clk),
-    .enable(enable),
+    .enable(1'h1),
     .key(input__payload[82:43]),
     .mixed(lane1_mixed),
     .rst(rst)
   );
   always @* begin
     if (starts_blocks) begin end
-    \$2  = valid0;
-    if (enable) begin
-      \$2  = input__valid;
+    \$1  = taken;
+    if (rst) begin
+      \$1  = 1'h0;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$2  = taken0;
     if (rst) begin
       \$2  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3  = beat0;
-    if (enable) begin
-      \$3  = input__payload;
+    \$3  = taken1;
+    if (rst) begin
+      \$3  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$4  = valid1;
-    if (enable) begin
-      \$4  = valid0;
-    end
+    \$4  = taken2;
     if (rst) begin
       \$4  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = beat1;
-    if (enable) begin
-      \$5  = beat0;
+    \$5  = taken3;
+    if (rst) begin
+      \$5  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$6  = valid2;
-    if (enable) begin
-      \$6  = valid1;
-    end
+    \$6  = taken4;
     if (rst) begin
       \$6  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$7  = beat2;
-    if (enable) begin
-      \$7  = beat1;
+    \$7  = taken5;
+    if (rst) begin
+      \$7  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$8  = valid3;
-    if (enable) begin
-      \$8  = valid2;
-    end
+    \$8  = taken6;
     if (rst) begin
       \$8  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$9  = beat3;
-    if (enable) begin
-      \$9  = beat2;
+    \$9  = taken7;
+    if (rst) begin
+      \$9  = 1'h0;
     end
   end
+  assign enable = 1'h1;
+  assign key = input__payload[39:0];
+  assign keys_write__data[79:40] = lane1_mixed;
+  assign keys_write__data[39:0] = mixed;
+  assign output__payload[169:90] = keys_output__payload;
+  assign output__payload[89:0] = beats_output__payload;
+endmodule
+
+module hotline_tiny_stream_core_hasher_beats(rst, output__ready, input__ready, output__payload, input__valid, write__data, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  output [89:0] output__payload;
+  wire [89:0] output__payload;
+  input input__valid;
+  wire input__valid;
+  input [89:0] write__data;
+  wire [89:0] write__data;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  reg output__valid = 1'h0;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [89:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [89:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$10  = valid4;
-    if (enable) begin
-      \$10  = valid3;
-    end
+    \$10  = fetched;
     if (rst) begin
       \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$11  = beat4;
-    if (enable) begin
-      \$11  = beat3;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$12  = valid5;
-    if (enable) begin
-      \$12  = valid4;
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$12  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$13  = beat5;
-    if (enable) begin
-      \$13  = beat4;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
+    end
+    if (rst) begin
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$14  = valid6;
-    if (enable) begin
-      \$14  = valid5;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
     end
     if (rst) begin
       \$14  = 1'h0;
     end
   end
+endmodule
+
+module hotline_tiny_stream_core_hasher_keys(rst, output__payload, output__ready, write__data, input__valid, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  output [79:0] output__payload;
+  wire [79:0] output__payload;
+  input output__ready;
+  wire output__ready;
+  input [79:0] write__data;
+  wire [79:0] write__data;
+  input input__valid;
+  wire input__valid;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg \$10 ;
+  reg [5:0] \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg \$14 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [6:0] \$4 ;
+  wire [7:0] \$5 ;
+  wire [6:0] \$6 ;
+  wire [7:0] \$7 ;
+  wire [5:0] \$8 ;
+  wire [5:0] \$9 ;
+  wire fetched;
+  reg freed = 1'h0;
+  wire input__ready;
+  reg [4:0] read_pointer = 5'h00;
+  reg signed [5:0] spare = 6'h0f;
+  wire taken;
+  reg [4:0] write_pointer = 5'h00;
+  (* no_rw_check = 32'd1 *)
+  reg [79:0] storage [15:0];
+  always @(posedge clk) begin
+    if (taken)
+      storage[write_pointer[3:0]] <= write__data;
+  end
+  reg [79:0] _0_;
+  always @(posedge clk) begin
+    if (fetched) begin
+      _0_ <= storage[read_pointer[3:0]];
+    end
+  end
+  assign output__payload = _0_;
+  assign input__ready = $signed(spare) >= $signed(1'h0);
+  assign taken = input__valid & input__ready;
+  assign \$1  = write_pointer != read_pointer;
+  assign \$2  = ~ output__valid;
+  assign \$3  = \$2  | output__ready;
+  assign fetched = \$1  & \$3 ;
+  assign \$4  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$5  = $signed(\$4 ) - $signed(2'h1);
+  assign \$6  = $signed(spare) + $signed({ 1'h0, freed });
+  assign \$7  = taken ? \$5  : { \$6 [6], \$6  };
+  assign \$8  = write_pointer + 1'h1;
+  assign \$9  = read_pointer + 1'h1;
+  always @(posedge clk)
+    freed <= \$10 ;
+  always @(posedge clk)
+    spare <= \$11 ;
+  always @(posedge clk)
+    write_pointer <= \$12 ;
+  always @(posedge clk)
+    read_pointer <= \$13 ;
+  always @(posedge clk)
+    output__valid <= \$14 ;
   always @* begin
     if (starts_blocks) begin end
-    \$15  = beat6;
-    if (enable) begin
-      \$15  = beat5;
+    \$10  = fetched;
+    if (rst) begin
+      \$10  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$16  = valid7;
-    if (enable) begin
-      \$16  = valid6;
+    \$11  = \$7 [5:0];
+    if (rst) begin
+      \$11  = 6'h0f;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = write_pointer;
+    if (taken) begin
+      \$12  = \$8 [4:0];
     end
     if (rst) begin
-      \$16  = 1'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$17  = beat7;
-    if (enable) begin
-      \$17  = beat6;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$18  = output__valid;
-    if (enable) begin
-      \$18  = valid7;
+    \$13  = read_pointer;
+    if (fetched) begin
+      \$13  = \$9 [4:0];
     end
     if (rst) begin
-      \$18  = 1'h0;
+      \$13  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$19  = beat8;
-    if (enable) begin
-      \$19  = beat7;
+    \$14  = output__valid;
+    if (fetched) begin
+      \$14  = 1'h1;
+    end else if (output__ready) begin
+      \$14  = 1'h0;
+    end
+    if (rst) begin
+      \$14  = 1'h0;
     end
   end
-  assign key = input__payload[39:0];
-  assign output__payload[169:130] = lane1_mixed;
-  assign output__payload[129:90] = mixed;
-  assign output__payload[89:0] = beat8;
 endmodule
 
 module hotline_tiny_stream_core_interrupt(rst, causes, acknowledged, irq, clk);
@@ -32114,7 +32328,7 @@ module hotline_tiny_stream_core_interrupt(rst, causes, acknowledged, irq, clk);
   assign \$1  = { 1'h0, low[2:1] };
 endmodule
 
-module hotline_tiny_stream_core_judged(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_stream_core_judged(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -32127,82 +32341,84 @@ module hotline_tiny_stream_core_judged(rst, input__valid, output__ready, input__
   wire input__ready;
   input [211:0] input__payload;
   wire [211:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [211:0] output__payload;
   reg [211:0] output__payload = 212'h00000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [211:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [211:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [211:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [211:0] \$9 ;
   wire free;
   reg [211:0] skid = 212'h00000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 212'h00000000000000000000000000000000000000000000000000000;
+      \$10  = 212'h00000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_stream_core_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__valid, output__payload, input__valid);
+module hotline_tiny_stream_core_lookup_slice(clk, rst, input__ready, output__ready, input__payload, output__payload, output__valid, input__valid);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -32215,82 +32431,84 @@ module hotline_tiny_stream_core_lookup_slice(clk, rst, input__ready, output__rea
   wire output__ready;
   input [144:0] input__payload;
   wire [144:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [144:0] output__payload;
   reg [144:0] output__payload = 145'h0000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input input__valid;
   wire input__valid;
   wire \$1 ;
+  reg [144:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [144:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [144:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [144:0] \$9 ;
   wire free;
   reg [144:0] skid = 145'h0000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 145'h0000000000000000000000000000000000000;
+      \$10  = 145'h0000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_stream_core_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_tiny_stream_core_nonpopular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -32303,77 +32521,79 @@ module hotline_tiny_stream_core_nonpopular_slice(clk, rst, input__payload, input
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
@@ -32500,7 +32720,7 @@ module hotline_tiny_stream_core_passes(rst, input__valid, input__ready, output__
   end
 endmodule
 
-module hotline_tiny_stream_core_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__valid, output__payload, output__ready);
+module hotline_tiny_stream_core_popular_slice(clk, rst, input__payload, input__valid, input__ready, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -32513,82 +32733,84 @@ module hotline_tiny_stream_core_popular_slice(clk, rst, input__payload, input__v
   wire input__valid;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [130:0] output__payload;
   reg [130:0] output__payload = 131'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [130:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [130:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [130:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [130:0] \$9 ;
   wire free;
   reg [130:0] skid = 131'h000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 131'h000000000000000000000000000000000;
+      \$10  = 131'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_stream_core_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__valid, input__payload, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
+module hotline_tiny_stream_core_scatter(rst, fire, output__valid, load, move0, split, stalled, output__ready, asked__0, asked__1, room, input__payload, input__valid, to_bank__0, to_bank__1, rank_is__0, rank_is__1, tags__0, tags__1, output__payload, clk
 );
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -32614,10 +32836,10 @@ module hotline_tiny_stream_core_scatter(rst, fire, output__valid, load, move0, s
   wire [1:0] asked__1;
   input [1:0] room;
   wire [1:0] room;
-  input input__valid;
-  wire input__valid;
   input [177:0] input__payload;
   wire [177:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] to_bank__0;
   reg [1:0] to_bank__0 = 2'h0;
   output [1:0] to_bank__1;
@@ -33226,30 +33448,30 @@ module hotline_tiny_stream_core_scatter(rst, fire, output__valid, load, move0, s
   assign \$73  = \$62 ;
 endmodule
 
-module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, pick_way__0, pick_tag__0, slot_out__1, eligible__1, pick_way__1, pick_tag__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
-, take, make_hot, promoted, demoted, event__valid, \level$62 , \wanted$63 , hot_count, threshold, running, row_set, row_way, slot_in, clk);
+module hotline_tiny_stream_core_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
+, take, make_hot, promoted, demoted, event__valid, \level$63 , \wanted$64 , hot_count, threshold, row_set, running, row_way, tag_in, slot_in, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
   wire rst;
   input clear;
   wire clear;
+  input [38:0] tag_out__0;
+  wire [38:0] tag_out__0;
   input [4:0] slot_out__0;
   wire [4:0] slot_out__0;
   input [2:0] eligible__0;
   wire [2:0] eligible__0;
   input [1:0] pick_way__0;
   wire [1:0] pick_way__0;
-  input [38:0] pick_tag__0;
-  wire [38:0] pick_tag__0;
+  input [38:0] tag_out__1;
+  wire [38:0] tag_out__1;
   input [4:0] slot_out__1;
   wire [4:0] slot_out__1;
   input [2:0] eligible__1;
   wire [2:0] eligible__1;
   input [1:0] pick_way__1;
   wire [1:0] pick_way__1;
-  input [38:0] pick_tag__1;
-  wire [38:0] pick_tag__1;
   input [1:0] any_left;
   wire [1:0] any_left;
   input event__ready;
@@ -33282,53 +33504,59 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   reg demoted;
   output event__valid;
   reg event__valid;
-  output [8:0] \level$62 ;
-  reg [8:0] \level$62  = 9'h000;
+  output [8:0] \level$63 ;
+  reg [8:0] \level$63  = 9'h000;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
   (* enum_value_001 = "COLD" *)
   (* enum_value_010 = "HOT" *)
   (* enum_value_011 = "IDLE" *)
   (* enum_value_100 = "RECENT" *)
-  output [2:0] \wanted$63 ;
-  reg [2:0] \wanted$63  = 3'h0;
+  output [2:0] \wanted$64 ;
+  reg [2:0] \wanted$64  = 3'h0;
   output [5:0] hot_count;
   reg [5:0] hot_count = 6'h00;
   output [8:0] threshold;
   reg [8:0] threshold = 9'h000;
-  output running;
-  reg running = 1'h0;
   output [2:0] row_set;
   reg [2:0] row_set = 3'h0;
+  output running;
+  reg running = 1'h0;
   output [1:0] row_way;
   reg [1:0] row_way = 2'h0;
+  output [38:0] tag_in;
+  wire [38:0] tag_in;
   output [4:0] slot_in;
   reg [4:0] slot_in = 5'h00;
   input clk;
   wire clk;
   wire [14:0] \$1 ;
   wire \$10 ;
-  reg [8:0] \$100 ;
+  reg \$100 ;
   reg \$101 ;
-  reg [2:0] \$102 ;
-  reg [7:0] \$103 ;
+  reg [5:0] \$102 ;
+  reg [8:0] \$103 ;
   reg [2:0] \$104 ;
-  reg [2:0] \$105 ;
-  reg [4:0] \$106 ;
-  reg [6:0] \$107 ;
-  reg [6:0] \$108 ;
-  reg [3:0] \$109 ;
+  reg [7:0] \$105 ;
+  reg [2:0] \$106 ;
+  reg [2:0] \$107 ;
+  reg \$108 ;
+  reg [4:0] \$109 ;
   wire \$11 ;
-  reg [3:0] \$110 ;
-  reg [3:0] \$111 ;
-  reg \$112 ;
-  reg \$113 ;
-  reg [1:0] \$114 ;
-  reg [39:0] \$115 ;
-  reg [4:0] \$116 ;
-  reg [39:0] \$117 ;
-  reg \$118 ;
+  reg [6:0] \$110 ;
+  reg [6:0] \$111 ;
+  reg [3:0] \$112 ;
+  reg [3:0] \$113 ;
+  reg [3:0] \$114 ;
+  reg \$115 ;
+  reg \$116 ;
+  reg [1:0] \$117 ;
+  reg [2:0] \$118 ;
+  reg [39:0] \$119 ;
   wire \$12 ;
+  reg [4:0] \$120 ;
+  reg [39:0] \$121 ;
+  reg \$122 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
@@ -33345,50 +33573,50 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire [3:0] \$28 ;
-  wire [7:0] \$29 ;
+  wire \$28 ;
+  wire \$29 ;
   reg [4:0] \$3 ;
-  wire [6:0] \$30 ;
-  wire [8:0] \$31 ;
-  wire [9:0] \$32 ;
-  wire [3:0] \$33 ;
-  wire \$34 ;
-  wire [6:0] \$35 ;
-  wire [3:0] \$36 ;
-  wire [3:0] \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire [3:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [8:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [3:0] \$35 ;
+  wire \$36 ;
+  wire [6:0] \$37 ;
+  wire [3:0] \$38 ;
+  wire [3:0] \$39 ;
   wire [8:0] \$4 ;
-  wire [3:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire [3:0] \$44 ;
-  wire [3:0] \$45 ;
-  wire \$46 ;
-  wire \$47 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire [3:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire [3:0] \$46 ;
+  wire [3:0] \$47 ;
   wire \$48 ;
-  wire [3:0] \$49 ;
+  wire \$49 ;
   wire [2:0] \$5 ;
   wire \$50 ;
-  wire [8:0] \$51 ;
-  wire [3:0] \$52 ;
-  wire [3:0] \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire [31:0] \$56 ;
+  wire [3:0] \$51 ;
+  wire \$52 ;
+  wire [8:0] \$53 ;
+  wire [3:0] \$54 ;
+  wire [3:0] \$55 ;
+  wire \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  wire [6:0] \$59 ;
+  wire [31:0] \$58 ;
+  wire \$59 ;
   wire [2:0] \$6 ;
   wire \$60 ;
   wire [6:0] \$61 ;
-  wire [6:0] \$62 ;
-  wire \$63 ;
-  wire [5:0] \$64 ;
-  wire [2:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire \$62 ;
+  wire [6:0] \$63 ;
+  wire [6:0] \$64 ;
+  wire \$65 ;
+  wire [5:0] \$66 ;
+  wire [2:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire [63:0] \$7 ;
@@ -33396,34 +33624,34 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [3:0] \$74 ;
-  wire [3:0] \$75 ;
+  wire \$74 ;
+  wire \$75 ;
   wire [3:0] \$76 ;
-  wire [2:0] \$77 ;
-  reg [1:0] \$78 ;
-  reg [38:0] \$79 ;
+  wire [3:0] \$77 ;
+  wire [3:0] \$78 ;
+  wire [2:0] \$79 ;
   wire \$8 ;
-  wire [5:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
-  wire [6:0] \$83 ;
-  wire [4:0] \$84 ;
-  wire [4:0] \$85 ;
-  wire [4:0] \$86 ;
-  reg [3:0] \$87 ;
-  reg [2:0] \$88 ;
-  reg [6:0] \$89 ;
+  reg [1:0] \$80 ;
+  wire [3:0] \$81 ;
+  reg [38:0] \$82 ;
+  wire [5:0] \$83 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire [6:0] \$86 ;
+  wire [4:0] \$87 ;
+  wire [4:0] \$88 ;
+  wire [4:0] \$89 ;
   wire \$9 ;
-  reg [5:0] \$90 ;
-  reg \$91 ;
-  reg [8:0] \$92 ;
-  reg [8:0] \$93 ;
-  reg [8:0] \$94 ;
-  reg [2:0] \$95 ;
-  reg \$96 ;
-  reg \$97 ;
-  reg \$98 ;
-  reg [5:0] \$99 ;
+  reg [3:0] \$90 ;
+  reg [3:0] \$91 ;
+  reg [6:0] \$92 ;
+  reg [5:0] \$93 ;
+  reg \$94 ;
+  reg [8:0] \$95 ;
+  reg [8:0] \$96 ;
+  reg [8:0] \$97 ;
+  reg [2:0] \$98 ;
+  reg \$99 ;
   reg [63:0] answer0;
   reg [63:0] answer1;
   reg bank = 1'h0;
@@ -33457,10 +33685,11 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   reg r_en = 1'h0;
   wire r_rdy;
   reg [6:0] recent = 7'h00;
+  reg [2:0] shows = 3'h0;
   reg [3:0] to_demote = 4'h0;
   reg [3:0] to_promote = 4'h0;
   reg [6:0] total = 7'h00;
-  reg [2:0] under_way = 3'h0;
+  reg [3:0] under_way = 4'h0;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
   (* enum_value_000 = "ALL" *)
@@ -33495,71 +33724,73 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   assign \$25  = fsm_state == 5'h11;
   assign \$26  = fsm_state == 5'h12;
   assign \$27  = fsm_state == 5'h13;
-  assign \$28  = eligible__0 + eligible__1;
-  assign \$29  = total + counted0_0;
-  assign \$30  = hot_rows - hot_count;
-  assign \$31  = threshold >> hysteresis;
-  assign \$32  = threshold - margin;
-  assign \$33  = promoting ? to_promote : to_demote;
-  assign \$34  = ! \$33 ;
-  assign \$35  = hot_count + restored;
-  assign \$36  = row_set + 1'h1;
-  assign \$37  = left - 1'h1;
-  assign \$38  = ! left;
-  assign \$39  = ! under_way;
-  assign \$40  = row_set + 1'h1;
-  assign \$41  = left - 1'h1;
-  assign \$42  = ! left;
-  assign \$43  = ! under_way;
-  assign \$44  = row_set + 1'h1;
-  assign \$45  = left - 1'h1;
-  assign \$46  = ! left;
-  assign \$47  = ! under_way;
-  assign \$48  = total > hot_rows;
-  assign \$49  = \bit  - 1'h1;
-  assign \$50  = ! \bit ;
-  assign \$51  = base + 1'h1;
-  assign \$52  = row_set + 1'h1;
-  assign \$53  = left - 1'h1;
-  assign \$54  = ! left;
-  assign \$55  = move_limit < 4'h8;
-  assign \$56  = \$55  ? move_limit : 32'd8;
-  assign \$57  = ! under_way;
-  assign \$58  = total < limit;
-  assign \$59  = \$58  ? total : { 3'h0, limit };
-  assign \$60  = to_promote > free;
-  assign \$61  = to_promote - free;
-  assign \$62  = \$60  ? \$61  : 7'h00;
-  assign \$63  = to_promote > free;
-  assign \$64  = \$63  ? free : { 2'h0, to_promote };
-  assign \$65  = select_start & set_mask;
-  assign \$66  = ~ offered_any_left[0];
-  assign \$67  = ~ finished;
-  assign \$68  = | offered_any_left;
-  assign \$69  = \$67  & \$68 ;
-  assign \$70  = ~ finished;
-  assign \$71  = | left;
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = ~ promoting;
-  assign \$74  = row_set + 1'h1;
-  assign \$75  = \$74  & { 1'h0, set_mask };
-  assign \$76  = left - 1'h1;
-  assign \$77  = select_start & set_mask;
-  assign \$80  = r_rdy ? { 1'h0, r_data[4:0] } : hot_count;
-  assign \$81  = ~ r_rdy;
-  assign \$82  = promoting & \$81 ;
-  assign \$83  = hot_count + 1'h1;
-  assign \$84  = to_promote - 1'h1;
-  assign \$85  = to_demote - 1'h1;
-  assign \$86  = to_promote + 1'h1;
+  assign \$28  = fsm_state == 5'h14;
+  assign \$29  = fsm_state == 5'h15;
+  assign \$30  = eligible__0 + eligible__1;
+  assign \$31  = total + counted0_0;
+  assign \$32  = hot_rows - hot_count;
+  assign \$33  = threshold >> hysteresis;
+  assign \$34  = threshold - margin;
+  assign \$35  = promoting ? to_promote : to_demote;
+  assign \$36  = ! \$35 ;
+  assign \$37  = hot_count + restored;
+  assign \$38  = row_set + 1'h1;
+  assign \$39  = left - 1'h1;
+  assign \$40  = ! left;
+  assign \$41  = ! under_way;
+  assign \$42  = row_set + 1'h1;
+  assign \$43  = left - 1'h1;
+  assign \$44  = ! left;
+  assign \$45  = ! under_way;
+  assign \$46  = row_set + 1'h1;
+  assign \$47  = left - 1'h1;
+  assign \$48  = ! left;
+  assign \$49  = ! under_way;
+  assign \$50  = total > hot_rows;
+  assign \$51  = \bit  - 1'h1;
+  assign \$52  = ! \bit ;
+  assign \$53  = base + 1'h1;
+  assign \$54  = row_set + 1'h1;
+  assign \$55  = left - 1'h1;
+  assign \$56  = ! left;
+  assign \$57  = move_limit < 4'h8;
+  assign \$58  = \$57  ? move_limit : 32'd8;
+  assign \$59  = ! under_way;
+  assign \$60  = total < limit;
+  assign \$61  = \$60  ? total : { 3'h0, limit };
+  assign \$62  = to_promote > free;
+  assign \$63  = to_promote - free;
+  assign \$64  = \$62  ? \$63  : 7'h00;
+  assign \$65  = to_promote > free;
+  assign \$66  = \$65  ? free : { 2'h0, to_promote };
+  assign \$67  = select_start & set_mask;
+  assign \$68  = ~ offered_any_left[0];
+  assign \$69  = ~ finished;
+  assign \$70  = | offered_any_left;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = ~ finished;
+  assign \$73  = | left;
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = ~ promoting;
+  assign \$76  = row_set + 1'h1;
+  assign \$77  = \$76  & { 1'h0, set_mask };
+  assign \$78  = left - 1'h1;
+  assign \$79  = select_start & set_mask;
+  assign \$83  = r_rdy ? { 1'h0, r_data[4:0] } : hot_count;
+  assign \$84  = ~ r_rdy;
+  assign \$85  = promoting & \$84 ;
+  assign \$86  = hot_count + 1'h1;
+  assign \$87  = to_promote - 1'h1;
+  assign \$88  = to_demote - 1'h1;
+  assign \$89  = to_promote + 1'h1;
   always @(posedge clk)
-    counted0_0 <= \$87 ;
+    counted0_0 <= \$90 ;
   always @(posedge clk)
-    under_way <= \$88 ;
+    under_way <= \$91 ;
   always @(posedge clk)
-    total <= \$89 ;
+    total <= \$92 ;
   always @(posedge clk)
-    free <= \$90 ;
+    free <= \$93 ;
   always @(posedge clk)
     offered_any_left <= any_left;
   always @(posedge clk)
@@ -33567,69 +33798,71 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   always @(posedge clk)
     offered_ways_1 <= pick_way__1;
   always @(posedge clk)
-    offered_tags_0 <= pick_tag__0;
+    offered_tags_0 <= tag_out__0;
   always @(posedge clk)
-    offered_tags_1 <= pick_tag__1;
+    offered_tags_1 <= tag_out__1;
   always @(posedge clk)
     offered_slots_0 <= slot_out__0;
   always @(posedge clk)
     offered_slots_1 <= slot_out__1;
   always @(posedge clk)
-    w_en <= \$91 ;
+    w_en <= \$94 ;
   always @(posedge clk)
-    margin <= \$92 ;
+    margin <= \$95 ;
   always @(posedge clk)
-    lowest <= \$93 ;
+    lowest <= \$96 ;
   always @(posedge clk)
-    \level$62  <= \$94 ;
+    \level$63  <= \$97 ;
   always @(posedge clk)
-    \wanted$63  <= \$95 ;
+    \wanted$64  <= \$98 ;
   always @(posedge clk)
-    finished <= \$96 ;
+    finished <= \$99 ;
   always @(posedge clk)
-    clears <= \$97 ;
+    clears <= \$100 ;
   always @(posedge clk)
-    r_en <= \$98 ;
+    r_en <= \$101 ;
   always @(posedge clk)
-    hot_count <= \$99 ;
+    hot_count <= \$102 ;
   always @(posedge clk)
-    threshold <= \$100 ;
+    threshold <= \$103 ;
   always @(posedge clk)
-    running <= \$101 ;
+    \bit  <= \$104 ;
   always @(posedge clk)
-    \bit  <= \$102 ;
+    base <= \$105 ;
   always @(posedge clk)
-    base <= \$103 ;
+    row_set <= \$106 ;
   always @(posedge clk)
-    row_set <= \$104 ;
+    left <= \$107 ;
   always @(posedge clk)
-    left <= \$105 ;
+    running <= \$108 ;
   always @(posedge clk)
-    fsm_state <= \$106 ;
+    fsm_state <= \$109 ;
   always @(posedge clk)
-    idle <= \$107 ;
+    idle <= \$110 ;
   always @(posedge clk)
-    recent <= \$108 ;
+    recent <= \$111 ;
   always @(posedge clk)
-    limit <= \$109 ;
+    limit <= \$112 ;
   always @(posedge clk)
-    to_promote <= \$110 ;
+    to_promote <= \$113 ;
   always @(posedge clk)
-    to_demote <= \$111 ;
+    to_demote <= \$114 ;
   always @(posedge clk)
-    promoting <= \$112 ;
+    promoting <= \$115 ;
   always @(posedge clk)
-    bank <= \$113 ;
+    bank <= \$116 ;
   always @(posedge clk)
-    row_way <= \$114 ;
+    row_way <= \$117 ;
   always @(posedge clk)
-    mixed <= \$115 ;
+    shows <= \$118 ;
   always @(posedge clk)
-    slot_in <= \$116 ;
+    mixed <= \$119 ;
   always @(posedge clk)
-    old_key <= \$117 ;
+    slot_in <= \$120 ;
   always @(posedge clk)
-    old_valid <= \$118 ;
+    old_key <= \$121 ;
+  always @(posedge clk)
+    old_valid <= \$122 ;
   hotline_tiny_stream_core_selector_vacated vacated (
     .clk(clk),
     .r_data(r_data),
@@ -33655,9 +33888,9 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$78  = offered_ways_0;
+          \$80  = offered_ways_0;
       1'h1:
-          \$78  = offered_ways_1;
+          \$80  = offered_ways_1;
     endcase
   end
   always @* begin
@@ -33665,9 +33898,9 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
     (* full_case = 32'd1 *)
     casez (bank)
       1'h0:
-          \$79  = offered_tags_0;
+          \$82  = offered_tags_0;
       1'h1:
-          \$79  = offered_tags_1;
+          \$82  = offered_tags_1;
     endcase
   end
   always @* begin
@@ -33706,13 +33939,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           event__payload[256] = 1'h1;
     endcase
   end
@@ -33860,9 +34097,13 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           take = \$6 [1:0];
     endcase
   end
@@ -33902,9 +34143,13 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           make_hot = promoting;
     endcase
   end
@@ -33944,9 +34189,13 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           if (promoting) begin
             promoted = 1'h1;
           end
@@ -33988,9 +34237,13 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
@@ -34034,13 +34287,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           event__valid = 1'h1;
-      5'h10:
+      5'h11:
           event__valid = 1'h1;
     endcase
   end
@@ -34080,13 +34337,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer0 = { 19'h40000, slot_in, mixed };
-      5'h10:
+      5'h11:
           answer0 = { 25'h0000000, idle, 26'h0000000, hot_count };
     endcase
   end
@@ -34126,13 +34387,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
           answer1 = \$7 ;
-      5'h10:
+      5'h11:
           answer1 = { 25'h0000000, recent, 23'h000000, threshold };
     endcase
   end
@@ -34172,13 +34437,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
-      5'h10:
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
           if (event__ready) begin
             done = 1'h1;
           end
@@ -34186,62 +34455,60 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = \$28 ;
+    \$90  = \$30 ;
     if (rst) begin
-      \$87  = 4'h0;
+      \$90  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = { under_way[1:0], counting };
+    \$91  = { under_way[2:0], counting };
     if (rst) begin
-      \$88  = 3'h0;
+      \$91  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = total;
-    if (under_way[2]) begin
-      \$89  = \$29 [6:0];
+    \$92  = total;
+    if (under_way[3]) begin
+      \$92  = \$31 [6:0];
     end
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$89  = 7'h00;
-          end
+          \$92  = 7'h00;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$89  = 7'h00;
+          if (\$41 ) begin
+            \$92  = 7'h00;
           end
       5'h03:
           /* empty */;
       5'h04:
-          if (\$43 ) begin
-            \$89  = 7'h00;
+          if (\$45 ) begin
+            \$92  = 7'h00;
           end
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            \$89  = 7'h00;
+          if (\$49 ) begin
+            \$92  = 7'h00;
           end
     endcase
     if (rst) begin
-      \$89  = 7'h00;
+      \$92  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = \$30 [5:0];
+    \$93  = \$32 [5:0];
     if (rst) begin
-      \$90  = 6'h00;
+      \$93  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = 1'h0;
+    \$94  = 1'h0;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -34275,227 +34542,106 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          /* empty */;
-      5'h12:
-          (* full_case = 32'd1 *)
-          if (promoting) begin
-          end else begin
-            \$91  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = \$31 ;
-    if (rst) begin
-      \$92  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = \$32 [8:0];
-    if (rst) begin
-      \$93  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$94  = level;
-    if (rst) begin
-      \$94  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = wanted;
-    if (rst) begin
-      \$95  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$96  = \$34 ;
-    if (rst) begin
-      \$96  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$97  = clear;
-    if (rst) begin
-      \$97  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$98  = 1'h0;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$98  = promoting;
-    endcase
-    if (rst) begin
-      \$98  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (clears) begin
-      \$99  = 6'h00;
-    end else begin
-      \$99  = \$35 [5:0];
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
-          if (\$82 ) begin
-            \$99  = \$83 [5:0];
-          end
-    endcase
-    if (rst) begin
-      \$99  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$100  = threshold;
-    if (clears) begin
-      \$100  = 9'h000;
-    end
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          \$100  = \$51 ;
-    endcase
-    if (rst) begin
-      \$100  = 9'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$101  = running;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$101  = 1'h1;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
           /* empty */;
       5'h13:
           /* empty */;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+          end else begin
+            \$94  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$95  = \$33 ;
+    if (rst) begin
+      \$95  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$96  = \$34 [8:0];
+    if (rst) begin
+      \$96  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = level;
+    if (rst) begin
+      \$97  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$98  = wanted;
+    if (rst) begin
+      \$98  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$99  = \$36 ;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$100  = clear;
+    if (rst) begin
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$101  = 1'h0;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
       5'h10:
-          if (event__ready) begin
-            \$101  = 1'h0;
+          /* empty */;
+      5'h12:
+          if (shows[2]) begin
+            \$101  = promoting;
           end
     endcase
     if (rst) begin
@@ -34504,39 +34650,15 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$102  = \bit ;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$102  = 3'h7;
-          end
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          if (\$47 ) begin
-            \$102  = \$49 [2:0];
-          end
-    endcase
-    if (rst) begin
-      \$102  = 3'h0;
+    (* full_case = 32'd1 *)
+    if (clears) begin
+      \$102  = 6'h00;
+    end else begin
+      \$102  = \$37 [5:0];
     end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$103  = 8'h00;
-          end
+          /* empty */;
       5'h01:
           /* empty */;
       5'h02:
@@ -34548,50 +34670,15 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h05:
           /* empty */;
       5'h06:
-          if (\$47 ) begin
-            if (\$48 ) begin
-              \$103  = \$2 [7:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$103  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$104  = row_set;
-    casez (fsm_state)
-      5'h00:
-          if (start) begin
-            \$104  = 3'h0;
-          end
-      5'h01:
-          \$104  = \$36 [2:0];
-      5'h02:
-          if (\$39 ) begin
-            \$104  = 3'h0;
-          end
-      5'h03:
-          \$104  = \$40 [2:0];
-      5'h04:
-          if (\$43 ) begin
-            \$104  = 3'h0;
-          end
-      5'h05:
-          \$104  = \$44 [2:0];
-      5'h06:
-          if (\$47 ) begin
-            \$104  = 3'h0;
-          end
+          /* empty */;
       5'h07:
           /* empty */;
       5'h08:
-          \$104  = \$52 [2:0];
+          /* empty */;
       5'h09:
           /* empty */;
       5'h0a:
-          \$104  = \$65 ;
+          /* empty */;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -34599,11 +34686,69 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$104  = \$75 [2:0];
-          end else if (\$73 ) begin
-            \$104  = \$77 ;
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          if (\$85 ) begin
+            \$102  = \$86 [5:0];
+          end
+    endcase
+    if (rst) begin
+      \$102  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$103  = threshold;
+    if (clears) begin
+      \$103  = 9'h000;
+    end
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          \$103  = \$53 ;
+    endcase
+    if (rst) begin
+      \$103  = 9'h000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$104  = \bit ;
+    casez (fsm_state)
+      5'h00:
+          \$104  = 3'h7;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            \$104  = \$51 [2:0];
           end
     endcase
     if (rst) begin
@@ -34612,38 +34757,63 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
   end
   always @* begin
     if (starts_blocks) begin end
-    \$105  = left;
+    \$105  = base;
     casez (fsm_state)
       5'h00:
-          if (start) begin
-            \$105  = set_mask;
-          end
+          \$105  = 8'h00;
       5'h01:
-          \$105  = \$37 [2:0];
+          /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$105  = set_mask;
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          if (\$49 ) begin
+            if (\$50 ) begin
+              \$105  = \$2 [7:0];
+            end
+          end
+    endcase
+    if (rst) begin
+      \$105  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$106  = row_set;
+    casez (fsm_state)
+      5'h00:
+          \$106  = 3'h0;
+      5'h01:
+          \$106  = \$38 [2:0];
+      5'h02:
+          if (\$41 ) begin
+            \$106  = 3'h0;
           end
       5'h03:
-          \$105  = \$41 [2:0];
+          \$106  = \$42 [2:0];
       5'h04:
-          if (\$43 ) begin
-            \$105  = set_mask;
+          if (\$45 ) begin
+            \$106  = 3'h0;
           end
       5'h05:
-          \$105  = \$45 [2:0];
+          \$106  = \$46 [2:0];
       5'h06:
-          if (\$47 ) begin
-            \$105  = set_mask;
+          if (\$49 ) begin
+            \$106  = 3'h0;
           end
       5'h07:
           /* empty */;
       5'h08:
-          \$105  = \$53 [2:0];
+          \$106  = \$54 [2:0];
       5'h09:
           /* empty */;
       5'h0a:
-          \$105  = set_mask;
+          \$106  = \$67 ;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -34651,146 +34821,242 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-            \$105  = \$76 [2:0];
-          end else if (\$73 ) begin
-            \$105  = set_mask;
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$106  = \$77 [2:0];
+          end else if (\$75 ) begin
+            \$106  = \$79 ;
           end
     endcase
     if (rst) begin
-      \$105  = 3'h0;
+      \$106  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$106  = fsm_state;
+    \$107  = left;
+    casez (fsm_state)
+      5'h00:
+          \$107  = set_mask;
+      5'h01:
+          \$107  = \$39 [2:0];
+      5'h02:
+          if (\$41 ) begin
+            \$107  = set_mask;
+          end
+      5'h03:
+          \$107  = \$43 [2:0];
+      5'h04:
+          if (\$45 ) begin
+            \$107  = set_mask;
+          end
+      5'h05:
+          \$107  = \$47 [2:0];
+      5'h06:
+          if (\$49 ) begin
+            \$107  = set_mask;
+          end
+      5'h07:
+          /* empty */;
+      5'h08:
+          \$107  = \$55 [2:0];
+      5'h09:
+          /* empty */;
+      5'h0a:
+          \$107  = set_mask;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+            \$107  = \$78 [2:0];
+          end else if (\$75 ) begin
+            \$107  = set_mask;
+          end
+    endcase
+    if (rst) begin
+      \$107  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$108  = running;
     casez (fsm_state)
       5'h00:
           if (start) begin
-            \$106  = 5'h01;
+            \$108  = 1'h1;
           end
       5'h01:
-          if (\$38 ) begin
-            \$106  = 5'h02;
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
+          /* empty */;
+      5'h15:
+          /* empty */;
+      5'h11:
+          if (event__ready) begin
+            \$108  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$108  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$109  = fsm_state;
+    casez (fsm_state)
+      5'h00:
+          if (start) begin
+            \$109  = 5'h01;
+          end
+      5'h01:
+          if (\$40 ) begin
+            \$109  = 5'h02;
           end
       5'h02:
-          if (\$39 ) begin
-            \$106  = 5'h03;
+          if (\$41 ) begin
+            \$109  = 5'h03;
           end
       5'h03:
-          if (\$42 ) begin
-            \$106  = 5'h04;
+          if (\$44 ) begin
+            \$109  = 5'h04;
           end
       5'h04:
-          if (\$43 ) begin
-            \$106  = 5'h05;
+          if (\$45 ) begin
+            \$109  = 5'h05;
           end
       5'h05:
-          if (\$46 ) begin
-            \$106  = 5'h06;
+          if (\$48 ) begin
+            \$109  = 5'h06;
           end
       5'h06:
-          if (\$47 ) begin
-            \$106  = 5'h05;
-            if (\$50 ) begin
-              \$106  = 5'h07;
+          if (\$49 ) begin
+            \$109  = 5'h05;
+            if (\$52 ) begin
+              \$109  = 5'h07;
             end
           end
       5'h07:
-          \$106  = 5'h08;
+          \$109  = 5'h08;
       5'h08:
-          if (\$54 ) begin
-            \$106  = 5'h09;
+          if (\$56 ) begin
+            \$109  = 5'h09;
           end
       5'h09:
-          if (\$57 ) begin
-            \$106  = 5'h0a;
+          if (\$59 ) begin
+            \$109  = 5'h0a;
           end
       5'h0a:
-          \$106  = 5'h0b;
+          \$109  = 5'h0b;
       5'h0b:
-          \$106  = 5'h0c;
+          \$109  = 5'h0c;
       5'h0c:
-          \$106  = 5'h0d;
+          \$109  = 5'h0d;
       5'h0d:
-          \$106  = 5'h0e;
+          \$109  = 5'h0e;
       5'h0e:
-          (* full_case = 32'd1 *)
-          if (\$69 ) begin
-            \$106  = 5'h0f;
-          end else if (\$72 ) begin
-            \$106  = 5'h0b;
-          end else if (\$73 ) begin
-            \$106  = 5'h0b;
-          end else begin
-            \$106  = 5'h10;
-          end
+          \$109  = 5'h0f;
       5'h0f:
-          \$106  = 5'h11;
-      5'h11:
-          \$106  = 5'h12;
-      5'h12:
           (* full_case = 32'd1 *)
-          if (promoting) begin
-            \$106  = 5'h13;
+          if (\$71 ) begin
+            \$109  = 5'h10;
+          end else if (\$74 ) begin
+            \$109  = 5'h0b;
+          end else if (\$75 ) begin
+            \$109  = 5'h0b;
           end else begin
-            \$106  = 5'h0d;
-          end
-      5'h13:
-          if (event__ready) begin
-            \$106  = 5'h0d;
+            \$109  = 5'h11;
           end
       5'h10:
+          \$109  = 5'h12;
+      5'h12:
+          if (shows[2]) begin
+            \$109  = 5'h13;
+          end
+      5'h13:
+          \$109  = 5'h14;
+      5'h14:
+          (* full_case = 32'd1 *)
+          if (promoting) begin
+            \$109  = 5'h15;
+          end else begin
+            \$109  = 5'h0d;
+          end
+      5'h15:
           if (event__ready) begin
-            \$106  = 5'h00;
+            \$109  = 5'h0d;
+          end
+      5'h11:
+          if (event__ready) begin
+            \$109  = 5'h00;
           end
     endcase
     if (rst) begin
-      \$106  = 5'h00;
+      \$109  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$107  = idle;
+    \$110  = idle;
     casez (fsm_state)
       5'h00:
           /* empty */;
       5'h01:
           /* empty */;
       5'h02:
-          if (\$39 ) begin
-            \$107  = total;
+          if (\$41 ) begin
+            \$110  = total;
           end
     endcase
     if (rst) begin
-      \$107  = 7'h00;
+      \$110  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$108  = recent;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          if (\$43 ) begin
-            \$108  = total;
-          end
-    endcase
-    if (rst) begin
-      \$108  = 7'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$109  = limit;
+    \$111  = recent;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -34801,25 +35067,17 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h03:
           /* empty */;
       5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          \$109  = \$56 [3:0];
+          if (\$45 ) begin
+            \$111  = total;
+          end
     endcase
     if (rst) begin
-      \$109  = 4'h0;
+      \$111  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$110  = to_promote;
+    \$112  = limit;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -34840,11 +35098,40 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h08:
           /* empty */;
       5'h09:
-          if (\$57 ) begin
-            \$110  = \$59 [3:0];
+          \$112  = \$58 [3:0];
+    endcase
+    if (rst) begin
+      \$112  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$113  = to_promote;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          if (\$59 ) begin
+            \$113  = \$61 [3:0];
           end
       5'h0a:
-          \$110  = \$64 [3:0];
+          \$113  = \$66 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -34855,23 +35142,27 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
-            \$110  = \$84 [3:0];
+            \$113  = \$87 [3:0];
           end else begin
-            \$110  = \$86 [3:0];
+            \$113  = \$89 [3:0];
           end
     endcase
     if (rst) begin
-      \$110  = 4'h0;
+      \$113  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$111  = to_demote;
+    \$114  = to_demote;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -34894,7 +35185,7 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h09:
           /* empty */;
       5'h0a:
-          \$111  = \$62 [3:0];
+          \$114  = \$64 [3:0];
       5'h0b:
           /* empty */;
       5'h0c:
@@ -34905,22 +35196,26 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
+      5'h10:
           /* empty */;
       5'h12:
+          /* empty */;
+      5'h13:
+          /* empty */;
+      5'h14:
           (* full_case = 32'd1 *)
           if (promoting) begin
           end else begin
-            \$111  = \$85 [3:0];
+            \$114  = \$88 [3:0];
           end
     endcase
     if (rst) begin
-      \$111  = 4'h0;
+      \$114  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$112  = promoting;
+    \$115  = promoting;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -34943,7 +35238,7 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h09:
           /* empty */;
       5'h0a:
-          \$112  = 1'h0;
+          \$115  = 1'h0;
       5'h0b:
           /* empty */;
       5'h0c:
@@ -34951,58 +35246,21 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0d:
           /* empty */;
       5'h0e:
-          if (\$69 ) begin
-          end else if (\$72 ) begin
-          end else if (\$73 ) begin
-            \$112  = 1'h1;
+          /* empty */;
+      5'h0f:
+          if (\$71 ) begin
+          end else if (\$74 ) begin
+          end else if (\$75 ) begin
+            \$115  = 1'h1;
           end
     endcase
     if (rst) begin
-      \$112  = 1'h0;
+      \$115  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$113  = bank;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          \$113  = \$66 ;
-    endcase
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$114  = row_way;
+    \$116  = bank;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -35035,56 +35293,15 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
       5'h0e:
           /* empty */;
       5'h0f:
-          \$114  = \$78 ;
+          \$116  = \$68 ;
     endcase
     if (rst) begin
-      \$114  = 2'h0;
+      \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$115  = mixed;
-    casez (fsm_state)
-      5'h00:
-          /* empty */;
-      5'h01:
-          /* empty */;
-      5'h02:
-          /* empty */;
-      5'h03:
-          /* empty */;
-      5'h04:
-          /* empty */;
-      5'h05:
-          /* empty */;
-      5'h06:
-          /* empty */;
-      5'h07:
-          /* empty */;
-      5'h08:
-          /* empty */;
-      5'h09:
-          /* empty */;
-      5'h0a:
-          /* empty */;
-      5'h0b:
-          /* empty */;
-      5'h0c:
-          /* empty */;
-      5'h0d:
-          /* empty */;
-      5'h0e:
-          /* empty */;
-      5'h0f:
-          \$115  = { \$79 , bank };
-    endcase
-    if (rst) begin
-      \$115  = 40'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$116  = slot_in;
+    \$117  = row_way;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -35118,16 +35335,16 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$116  = \$80 [4:0];
+      5'h10:
+          \$117  = \$80 ;
     endcase
     if (rst) begin
-      \$116  = 5'h00;
+      \$117  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = old_key;
+    \$118  = shows;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -35161,16 +35378,18 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$117  = r_data[44:5];
+      5'h10:
+          \$118  = 3'h1;
+      5'h12:
+          \$118  = \$81 [2:0];
     endcase
     if (rst) begin
-      \$117  = 40'h0000000000;
+      \$118  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$118  = old_valid;
+    \$119  = mixed;
     casez (fsm_state)
       5'h00:
           /* empty */;
@@ -35204,17 +35423,164 @@ module hotline_tiny_stream_core_selector(rst, clear, slot_out__0, eligible__0, p
           /* empty */;
       5'h0f:
           /* empty */;
-      5'h11:
-          \$118  = r_rdy;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$119  = { \$82 , bank };
     endcase
     if (rst) begin
-      \$118  = 1'h0;
+      \$119  = 40'h0000000000;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$120  = slot_in;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$120  = \$83 [4:0];
+    endcase
+    if (rst) begin
+      \$120  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = old_key;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$121  = r_data[44:5];
+    endcase
+    if (rst) begin
+      \$121  = 40'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$122  = old_valid;
+    casez (fsm_state)
+      5'h00:
+          /* empty */;
+      5'h01:
+          /* empty */;
+      5'h02:
+          /* empty */;
+      5'h03:
+          /* empty */;
+      5'h04:
+          /* empty */;
+      5'h05:
+          /* empty */;
+      5'h06:
+          /* empty */;
+      5'h07:
+          /* empty */;
+      5'h08:
+          /* empty */;
+      5'h09:
+          /* empty */;
+      5'h0a:
+          /* empty */;
+      5'h0b:
+          /* empty */;
+      5'h0c:
+          /* empty */;
+      5'h0d:
+          /* empty */;
+      5'h0e:
+          /* empty */;
+      5'h0f:
+          /* empty */;
+      5'h10:
+          /* empty */;
+      5'h12:
+          /* empty */;
+      5'h13:
+          \$122  = r_rdy;
+    endcase
+    if (rst) begin
+      \$122  = 1'h0;
+    end
+  end
+  assign tag_in = mixed[39:1];
   always @* begin
     if (starts_blocks) begin end
     event__payload[255:0] = { 128'h00000000000000000000000000000000, answer1, answer0 };
   end
+  assign \$81  = { shows, 1'h0 };
 endmodule
 
 module hotline_tiny_stream_core_selector_vacated(rst, w_port__data_4_0, r_data, w_en, r_en, w_port__data_44_5, r_rdy, clk);
@@ -35380,7 +35746,7 @@ module hotline_tiny_stream_core_selector_vacated(rst, w_port__data_4_0, r_data, 
   end
 endmodule
 
-module hotline_tiny_stream_core_state_slice(clk, rst, input__ready, input__payload, input__valid, output__valid, output__payload, output__ready);
+module hotline_tiny_stream_core_state_slice(clk, rst, input__ready, input__payload, input__valid, output__payload, output__valid, output__ready);
   reg starts_blocks;
   initial starts_blocks = 0;
   input clk;
@@ -35393,170 +35759,84 @@ module hotline_tiny_stream_core_state_slice(clk, rst, input__ready, input__paylo
   wire [256:0] input__payload;
   input input__valid;
   wire input__valid;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [256:0] output__payload;
   reg [256:0] output__payload = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input output__ready;
   wire output__ready;
   wire \$1 ;
+  reg [256:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [256:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [256:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [256:0] \$9 ;
   wire free;
   reg [256:0] skid = 257'h00000000000000000000000000000000000000000000000000000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+      \$10  = 257'h00000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_stream_core_unpacked_slice(rst, output__ready, input__ready, input__valid, input__payload, output__valid, output__payload, clk);
-  reg starts_blocks;
-  initial starts_blocks = 0;
-  input rst;
-  wire rst;
-  input output__ready;
-  wire output__ready;
-  output input__ready;
-  wire input__ready;
-  input input__valid;
-  wire input__valid;
-  input [89:0] input__payload;
-  wire [89:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
-  output [89:0] output__payload;
-  reg [89:0] output__payload = 90'h00000000000000000000000;
-  input clk;
-  wire clk;
-  wire \$1 ;
-  wire \$2 ;
-  wire \$3 ;
-  reg [89:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [89:0] \$7 ;
-  wire free;
-  reg [89:0] skid = 90'h00000000000000000000000;
-  reg skid_valid = 1'h0;
-  assign free = output__ready | \$1 ;
-  assign \$2  = ~ skid_valid;
-  assign \$3  = input__valid | skid_valid;
-  always @(posedge clk)
-    skid <= \$4 ;
-  always @(posedge clk)
-    output__valid <= \$5 ;
-  always @(posedge clk)
-    skid_valid <= \$6 ;
-  always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = skid;
-    if (\$2 ) begin
-      \$4  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
-    if (free) begin
-      (* full_case = 32'd1 *)
-      if (skid_valid) begin
-        \$7  = skid;
-      end else begin
-        \$7  = input__payload;
-      end
-    end
-    if (rst) begin
-      \$7  = 90'h00000000000000000000000;
-    end
-  end
-endmodule
-
-module hotline_tiny_stream_core_unpacker(rst, input__ready, started, output__ready, phase, hold, input__valid, input__payload, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
+module hotline_tiny_stream_core_unpacker(rst, input__ready, started, output__ready, phase, hold, input__payload, input__valid, newest_phase, output__valid, output__payload, index_range, sample_too_long, sample_open, empty_batch, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -35571,10 +35851,10 @@ module hotline_tiny_stream_core_unpacker(rst, input__ready, started, output__rea
   wire [1:0] phase;
   input hold;
   wire hold;
-  input input__valid;
-  wire input__valid;
   input [144:0] input__payload;
   wire [144:0] input__payload;
+  input input__valid;
+  wire input__valid;
   output [1:0] newest_phase;
   reg [1:0] newest_phase = 2'h0;
   output output__valid;
@@ -36590,7 +36870,7 @@ module hotline_tiny_stream_core_unpacker(rst, input__ready, started, output__rea
 endmodule
 
 module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, room, weights__0, weights__1, weights__2, weights__3, weights__4, weights__5, weights__6, weights__7, weights__8, weights__9, weights__10, weights__11, weights__12, weights__13, weights__14
-, weights__15, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, input__valid, input__payload, clk);
+, weights__15, keys__0, keys__1, keys__2, keys__3, tags__0, lane_weights__0, hot, tags__1, lane_weights__1, to_bank__0, to_bank__1, rank_is__0, rank_is__1, over, \input__payload$22 , \input__valid$65 , clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -36665,18 +36945,18 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   reg [1:0] rank_is__1 = 2'h0;
   output over;
   wire over;
-  input input__valid;
-  wire input__valid;
-  input [211:0] input__payload;
-  wire [211:0] input__payload;
+  input [211:0] \input__payload$22 ;
+  wire [211:0] \input__payload$22 ;
+  input \input__valid$65 ;
+  wire \input__valid$65 ;
   input clk;
   wire clk;
   wire \$1 ;
-  wire [5:0] \$10 ;
+  wire \$10 ;
   wire \$11 ;
   wire [5:0] \$12 ;
   wire \$13 ;
-  wire \$14 ;
+  wire [5:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -36700,25 +36980,24 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
-  wire \$36 ;
+  reg \$36 ;
   reg \$37 ;
-  reg \$38 ;
-  reg [211:0] \$39 ;
+  reg [211:0] \$38 ;
+  reg [3:0] \$39 ;
   wire \$4 ;
   reg [3:0] \$40 ;
-  reg [3:0] \$41 ;
-  reg \$42 ;
-  reg [38:0] \$43 ;
-  reg [7:0] \$44 ;
-  reg [1:0] \$45 ;
-  reg [38:0] \$46 ;
-  reg [7:0] \$47 ;
+  reg \$41 ;
+  reg [38:0] \$42 ;
+  reg [7:0] \$43 ;
+  reg [1:0] \$44 ;
+  reg [38:0] \$45 ;
+  reg [7:0] \$46 ;
+  reg [1:0] \$47 ;
   reg [1:0] \$48 ;
   reg [1:0] \$49 ;
   wire \$5 ;
   reg [1:0] \$50 ;
-  reg [1:0] \$51 ;
-  wire [39:0] \$52 ;
+  wire [39:0] \$51 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -36726,6 +37005,7 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   reg [211:0] counted = 212'h00000000000000000000000000000000000000000000000000000;
   reg counted_valid = 1'h0;
   wire \end ;
+  wire free;
   wire [1:0] front__0;
   wire [1:0] front__1;
   wire [1:0] fronted;
@@ -36733,73 +37013,78 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   wire gains_busy;
   wire go;
   reg held = 1'h0;
+  wire [47:0] input__payload;
+  wire input__valid;
   wire learns;
   wire move;
   reg [3:0] others0 = 4'h0;
   reg [3:0] others1 = 4'h0;
+  wire [47:0] output__payload;
+  wire output__valid;
   wire stop;
   wire valid;
   reg waits = 1'h0;
   reg [4:0] weight0;
   reg [4:0] weight1;
   always @(posedge clk)
-    waits <= \$37 ;
+    waits <= \$36 ;
   always @(posedge clk)
-    counted_valid <= \$38 ;
+    counted_valid <= \$37 ;
   always @(posedge clk)
-    counted <= \$39 ;
+    counted <= \$38 ;
   always @(posedge clk)
-    others0 <= \$40 ;
+    others0 <= \$39 ;
   always @(posedge clk)
-    others1 <= \$41 ;
+    others1 <= \$40 ;
   always @(posedge clk)
-    held <= \$42 ;
+    held <= \$41 ;
   always @(posedge clk)
-    tags__0 <= \$43 ;
+    tags__0 <= \$42 ;
   always @(posedge clk)
-    lane_weights__0 <= \$44 ;
+    lane_weights__0 <= \$43 ;
   always @(posedge clk)
-    hot <= \$45 ;
+    hot <= \$44 ;
   always @(posedge clk)
-    tags__1 <= \$46 ;
+    tags__1 <= \$45 ;
   always @(posedge clk)
-    lane_weights__1 <= \$47 ;
+    lane_weights__1 <= \$46 ;
   always @(posedge clk)
-    to_bank__0 <= \$48 ;
+    to_bank__0 <= \$47 ;
   always @(posedge clk)
-    to_bank__1 <= \$49 ;
+    to_bank__1 <= \$48 ;
   always @(posedge clk)
-    rank_is__0 <= \$50 ;
+    rank_is__0 <= \$49 ;
   always @(posedge clk)
-    rank_is__1 <= \$51 ;
+    rank_is__1 <= \$50 ;
   assign \$1  = & room;
   assign fire = waits & \$1 ;
   assign \$2  = ~ waits;
   assign load = \$2  | fire;
   assign \$3  = ~ held;
-  assign \$4  = \$3  | load;
-  assign \$5  = ~ stop;
-  assign move = \$4  & \$5 ;
-  assign \$6  = ~ counted_valid;
-  assign input__ready = \$6  | move;
-  assign \$7  = counted_valid | held;
-  assign \$8  = \$7  | waits;
-  assign busy = \$8  | gains_busy;
-  assign \$9  = ~ input__payload[42];
-  assign \$10  = input__payload[47:43] - \$9 ;
-  assign \$11  = ~ input__payload[136];
-  assign \$12  = input__payload[141:137] - \$11 ;
+  assign free = \$3  | load;
+  assign \$4  = ~ stop;
+  assign \$5  = free & \$4 ;
+  assign \$6  = ~ output__valid;
+  assign move = \$5  & \$6 ;
+  assign \$7  = ~ counted_valid;
+  assign input__ready = \$7  | move;
+  assign input__valid = | gain;
+  assign \$8  = counted_valid | held;
+  assign \$9  = \$8  | waits;
+  assign \$10  = \$9  | gains_busy;
+  assign busy = \$10  | output__valid;
+  assign \$11  = ~ \input__payload$22 [42];
+  assign \$12  = \input__payload$22 [47:43] - \$11 ;
+  assign \$13  = ~ \input__payload$22 [136];
+  assign \$14  = \input__payload$22 [141:137] - \$13 ;
   assign learns = counted_valid & counted[210];
   assign valid = learns & move;
-  assign \$13  = counted_valid & counted[211];
-  assign \end  = \$13  & move;
-  assign \$14  = ~ held;
-  assign \$15  = \$14  | load;
-  assign go = stop & \$15 ;
-  assign \$16  = input__payload[210] | input__payload[211];
-  assign \$17  = input__valid & \$16 ;
-  assign \$18  = \$10 [4] ? 4'hf : \$10 [3:0];
-  assign \$19  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$15  = counted_valid & counted[211];
+  assign \end  = \$15  & move;
+  assign \$16  = \input__payload$22 [210] | \input__payload$22 [211];
+  assign \$17  = \input__valid$65  & \$16 ;
+  assign \$18  = \$12 [4] ? 4'hf : \$12 [3:0];
+  assign \$19  = \$14 [4] ? 4'hf : \$14 [3:0];
   assign \$20  = counted[91] ? 5'h00 : weight0;
   assign \$21  = counted[185] ? 5'h00 : weight1;
   assign \$22  = ! counted[50];
@@ -36810,10 +37095,9 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   assign \$29  = counted[143] & \$28 ;
   assign \$30  = ! counted[51];
   assign \$31  = ! counted[145];
-  assign \$34  = | gain;
-  assign \$35  = ! \$52 [0];
+  assign \$34  = ! output__payload[8];
   hotline_tiny_stream_core_updates_gains gains (
-    .\60_39_0 (\$52 ),
+    .\56_39_0 (\$51 ),
     .busy(gains_busy),
     .clk(clk),
     .\end (\end ),
@@ -36833,11 +37117,31 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
     .weights__0(weight0),
     .weights__1(weight1)
   );
+  hotline_tiny_stream_core_updates_given given (
+    .clk(clk),
+    .input__payload(input__payload),
+    .input__ready(go),
+    .input__valid(input__valid),
+    .output__payload(output__payload),
+    .output__ready(free),
+    .output__valid(output__valid),
+    .rst(rst)
+  );
   always @* begin
     if (starts_blocks) begin end
-    \$37  = waits;
+    \$36  = waits;
     if (load) begin
-      \$37  = held;
+      \$36  = held;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$37  = counted_valid;
+    if (input__ready) begin
+      \$37  = \$17 ;
     end
     if (rst) begin
       \$37  = 1'h0;
@@ -36845,26 +37149,26 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   end
   always @* begin
     if (starts_blocks) begin end
-    \$38  = counted_valid;
+    \$38  = counted;
     if (input__ready) begin
-      \$38  = \$17 ;
+      \$38  = \input__payload$22 ;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$39  = others0;
+    if (input__ready) begin
+      \$39  = \$18 ;
     end
     if (rst) begin
-      \$38  = 1'h0;
+      \$39  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$39  = counted;
+    \$40  = others1;
     if (input__ready) begin
-      \$39  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$40  = others0;
-    if (input__ready) begin
-      \$40  = \$18 ;
+      \$40  = \$19 ;
     end
     if (rst) begin
       \$40  = 4'h0;
@@ -36872,89 +37176,91 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   end
   always @* begin
     if (starts_blocks) begin end
-    \$41  = others1;
-    if (input__ready) begin
-      \$41  = \$19 ;
+    \$41  = held;
+    if (move) begin
+      \$41  = learns;
+    end else if (free) begin
+      \$41  = output__valid;
     end
     if (rst) begin
-      \$41  = 4'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$42  = held;
+    \$42  = tags__0;
     if (move) begin
-      \$42  = learns;
-    end else if (go) begin
-      \$42  = \$34 ;
+      \$42  = counted[90:52];
+    end else if (free) begin
+      \$42  = output__payload[47:9];
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$42  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$43  = tags__0;
+    \$43  = lane_weights__0;
     if (move) begin
-      \$43  = counted[90:52];
-    end else if (go) begin
-      \$43  = \$52 [39:1];
+      \$43  = { 3'h0, \$20  };
+    end else if (free) begin
+      \$43  = output__payload[7:0];
     end
     if (rst) begin
-      \$43  = 39'h0000000000;
+      \$43  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$44  = lane_weights__0;
+    \$44  = hot;
     if (move) begin
-      \$44  = { 3'h0, \$20  };
-    end else if (go) begin
-      \$44  = gain;
+      \$44 [0] = counted[42];
+      \$44 [1] = counted[136];
+    end else if (free) begin
+      \$44 [0] = 1'h1;
     end
     if (rst) begin
-      \$44  = 8'h00;
+      \$44  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$45  = hot;
+    \$45  = tags__1;
     if (move) begin
-      \$45 [0] = counted[42];
-      \$45 [1] = counted[136];
-    end else if (go) begin
-      \$45 [0] = 1'h1;
+      \$45  = counted[184:146];
     end
     if (rst) begin
-      \$45  = 2'h0;
+      \$45  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$46  = tags__1;
+    \$46  = lane_weights__1;
     if (move) begin
-      \$46  = counted[184:146];
+      \$46  = { 3'h0, \$21  };
     end
     if (rst) begin
-      \$46  = 39'h0000000000;
+      \$46  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$47  = lane_weights__1;
+    \$47  = to_bank__0;
     if (move) begin
-      \$47  = { 3'h0, \$21  };
+      \$47  = { \$25 , \$23  };
+    end else if (free) begin
+      \$47  = { 1'h0, \$34  };
     end
     if (rst) begin
-      \$47  = 8'h00;
+      \$47  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$48  = to_bank__0;
+    \$48  = to_bank__1;
     if (move) begin
-      \$48  = { \$25 , \$23  };
-    end else if (go) begin
+      \$48  = { \$29 , \$27  };
+    end else if (free) begin
       \$48  = { 1'h0, \$35  };
     end
     if (rst) begin
@@ -36963,11 +37269,11 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   end
   always @* begin
     if (starts_blocks) begin end
-    \$49  = to_bank__1;
+    \$49  = rank_is__0;
     if (move) begin
-      \$49  = { \$29 , \$27  };
-    end else if (go) begin
-      \$49  = { 1'h0, \$36  };
+      \$49  = { \$31 , \$30  };
+    end else if (free) begin
+      \$49  = 2'h1;
     end
     if (rst) begin
       \$49  = 2'h0;
@@ -36975,26 +37281,14 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   end
   always @* begin
     if (starts_blocks) begin end
-    \$50  = rank_is__0;
+    \$50  = rank_is__1;
     if (move) begin
-      \$50  = { \$31 , \$30  };
-    end else if (go) begin
-      \$50  = 2'h1;
+      \$50  = { \$33 , \$32  };
+    end else if (free) begin
+      \$50  = 2'h0;
     end
     if (rst) begin
       \$50  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$51  = rank_is__1;
-    if (move) begin
-      \$51  = { \$33 , \$32  };
-    end else if (go) begin
-      \$51  = 2'h0;
-    end
-    if (rst) begin
-      \$51  = 2'h0;
     end
   end
   always @* begin
@@ -37077,14 +37371,17 @@ module hotline_tiny_stream_core_updates(rst, fire, load, input__ready, busy, roo
   assign front__1 = counted[187:186];
   assign fronted[1] = counted[185];
   assign fronted[0] = counted[91];
+  assign input__payload[47:9] = \$51 [39:1];
+  assign input__payload[8] = \$51 [0];
+  assign input__payload[7:0] = gain;
   assign \$26  = counted[50];
   assign \$28  = counted[144];
   assign \$32  = counted[51];
   assign \$33  = counted[145];
-  assign \$36  = \$52 [0];
+  assign \$35  = output__payload[8];
 endmodule
 
-module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0, weights__1, gain, \60_39_0 , busy, keys__0, keys__1, keys__2, keys__3, fronted, front__0, front__1, stop, over, clk);
+module hotline_tiny_stream_core_updates_gains(rst, valid, \end , weights__0, weights__1, gain, \56_39_0 , busy, go, keys__0, keys__1, keys__2, keys__3, fronted, front__0, front__1, stop, over, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -37093,18 +37390,18 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   wire valid;
   input \end ;
   wire \end ;
-  input go;
-  wire go;
   input [4:0] weights__0;
   wire [4:0] weights__0;
   input [4:0] weights__1;
   wire [4:0] weights__1;
   output [7:0] gain;
   wire [7:0] gain;
-  output [39:0] \60_39_0 ;
-  wire [39:0] \60_39_0 ;
+  output [39:0] \56_39_0 ;
+  wire [39:0] \56_39_0 ;
   output busy;
   wire busy;
+  input go;
+  wire go;
   input [39:0] keys__0;
   wire [39:0] keys__0;
   input [39:0] keys__1;
@@ -37127,73 +37424,73 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   wire clk;
   wire \$1 ;
   wire [6:0] \$10 ;
-  wire [6:0] \$11 ;
-  wire \$12 ;
-  wire [8:0] \$13 ;
+  wire \$11 ;
+  wire [8:0] \$12 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire [4:0] \$17 ;
+  wire [5:0] \$18 ;
+  wire [4:0] \$19 ;
   wire \$2 ;
-  wire [4:0] \$20 ;
-  wire [5:0] \$21 ;
-  wire [4:0] \$22 ;
-  wire [6:0] \$23 ;
-  wire [6:0] \$24 ;
+  wire [6:0] \$20 ;
+  wire [6:0] \$21 ;
+  wire [6:0] \$22 ;
+  wire \$23 ;
+  wire [8:0] \$24 ;
   wire \$25 ;
-  wire [8:0] \$26 ;
+  wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
+  wire [4:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire [4:0] \$33 ;
-  wire [5:0] \$34 ;
-  wire [4:0] \$35 ;
-  wire [6:0] \$36 ;
-  wire [6:0] \$37 ;
+  wire [5:0] \$30 ;
+  wire [4:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [6:0] \$33 ;
+  wire [6:0] \$34 ;
+  wire \$35 ;
+  wire [8:0] \$36 ;
+  wire \$37 ;
   wire \$38 ;
-  wire [8:0] \$39 ;
+  wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [4:0] \$46 ;
-  wire [5:0] \$47 ;
-  wire [4:0] \$48 ;
-  wire [6:0] \$49 ;
-  wire \$5 ;
-  wire [6:0] \$50 ;
+  wire [4:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [4:0] \$43 ;
+  wire [6:0] \$44 ;
+  wire [6:0] \$45 ;
+  wire [6:0] \$46 ;
+  wire \$47 ;
+  wire [8:0] \$48 ;
+  wire \$49 ;
+  wire [4:0] \$5 ;
+  wire \$50 ;
   wire \$51 ;
-  wire [8:0] \$52 ;
+  wire [2:0] \$52 ;
   wire \$53 ;
   wire \$54 ;
-  wire \$55 ;
-  wire [2:0] \$56 ;
+  reg [7:0] \$55 ;
+  reg [39:0] \$56 ;
   wire \$57 ;
-  wire \$58 ;
-  reg [7:0] \$59 ;
-  wire \$6 ;
-  reg [39:0] \$60 ;
+  wire [6:0] \$58 ;
+  wire [6:0] \$59 ;
+  wire [5:0] \$6 ;
+  wire \$60 ;
   wire \$61 ;
-  wire [6:0] \$62 ;
-  wire [6:0] \$63 ;
+  wire \$62 ;
+  wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  reg [2:0] \$69 ;
+  reg [2:0] \$65 ;
+  reg [4:0] \$66 ;
+  reg [4:0] \$67 ;
+  reg [1:0] \$68 ;
+  reg [5:0] \$69 ;
   wire [4:0] \$7 ;
-  reg [4:0] \$70 ;
-  reg [4:0] \$71 ;
+  reg [5:0] \$70 ;
+  reg [7:0] \$71 ;
   reg [1:0] \$72 ;
   reg [5:0] \$73 ;
   reg [5:0] \$74 ;
@@ -37202,18 +37499,14 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   reg [5:0] \$77 ;
   reg [5:0] \$78 ;
   reg [7:0] \$79 ;
-  wire [5:0] \$8 ;
+  wire [6:0] \$8 ;
   reg [1:0] \$80 ;
   reg [5:0] \$81 ;
   reg [5:0] \$82 ;
   reg [7:0] \$83 ;
-  reg [1:0] \$84 ;
-  reg [5:0] \$85 ;
-  reg [5:0] \$86 ;
-  reg [7:0] \$87 ;
-  reg \$88 ;
-  reg [1:0] \$89 ;
-  wire [4:0] \$9 ;
+  reg \$84 ;
+  reg [1:0] \$85 ;
+  wire [6:0] \$9 ;
   reg [1:0] at = 2'h0;
   reg [7:0] gain0 = 8'h00;
   reg [7:0] gain1 = 8'h00;
@@ -37239,133 +37532,129 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   reg [2:0] under_way = 3'h0;
   reg [4:0] weight0 = 5'h00;
   reg [4:0] weight1 = 5'h00;
-  assign \$11  = 1'h0 + part0_0;
-  assign \$12  = sum0 > 8'hff;
-  assign \$13  = \$12  ? 9'h0ff : sum0;
-  assign \$14  = valid & fronted[0];
-  assign \$15  = front__0 == 1'h1;
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = valid & fronted[1];
-  assign \$18  = front__1 == 1'h1;
-  assign \$19  = \$17  & \$18 ;
-  assign \$20  = mine1[0] ? weight0 : 5'h00;
-  assign \$21  = 1'h0 + \$20 ;
-  assign \$22  = mine1[1] ? weight1 : 5'h00;
-  assign \$23  = \$21  + \$22 ;
-  assign \$24  = 1'h0 + part1_0;
-  assign \$25  = sum1 > 8'hff;
-  assign \$26  = \$25  ? 9'h0ff : sum1;
-  assign \$27  = valid & fronted[0];
-  assign \$28  = front__0 == 2'h2;
-  assign \$29  = \$27  & \$28 ;
-  assign \$30  = valid & fronted[1];
-  assign \$31  = front__1 == 2'h2;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = mine2[0] ? weight0 : 5'h00;
-  assign \$34  = 1'h0 + \$33 ;
-  assign \$35  = mine2[1] ? weight1 : 5'h00;
-  assign \$36  = \$34  + \$35 ;
-  assign \$37  = 1'h0 + part2_0;
-  assign \$38  = sum2 > 8'hff;
-  assign \$39  = \$38  ? 9'h0ff : sum2;
-  assign \$40  = valid & fronted[0];
-  assign \$41  = front__0 == 2'h3;
-  assign \$42  = \$40  & \$41 ;
-  assign \$43  = valid & fronted[1];
-  assign \$44  = front__1 == 2'h3;
-  assign \$45  = \$43  & \$44 ;
-  assign \$46  = mine3[0] ? weight0 : 5'h00;
-  assign \$47  = 1'h0 + \$46 ;
-  assign \$48  = mine3[1] ? weight1 : 5'h00;
-  assign \$49  = \$47  + \$48 ;
-  assign \$50  = 1'h0 + part3_0;
-  assign \$51  = sum3 > 8'hff;
-  assign \$52  = \$51  ? 9'h0ff : sum3;
-  assign \$53  = ~ valid;
-  assign \$54  = \end  & \$53 ;
-  assign \$55  = ready & go;
-  assign \$56  = at + 1'h1;
-  assign \$57  = at == 2'h3;
+  assign \$15  = front__1 == 1'h1;
+  assign \$16  = fronted[1] & \$15 ;
+  assign \$17  = mine1[0] ? weight0 : 5'h00;
+  assign \$18  = 1'h0 + \$17 ;
+  assign \$19  = mine1[1] ? weight1 : 5'h00;
+  assign \$20  = \$18  + \$19 ;
+  assign \$21  = 1'h0 + part1_0;
+  assign \$22  = under_way[1] ? \$21  : 7'h00;
+  assign \$23  = sum1 > 8'hff;
+  assign \$24  = \$23  ? 9'h0ff : sum1;
+  assign \$25  = front__0 == 2'h2;
+  assign \$26  = fronted[0] & \$25 ;
+  assign \$27  = front__1 == 2'h2;
+  assign \$28  = fronted[1] & \$27 ;
+  assign \$29  = mine2[0] ? weight0 : 5'h00;
+  assign \$30  = 1'h0 + \$29 ;
+  assign \$31  = mine2[1] ? weight1 : 5'h00;
+  assign \$32  = \$30  + \$31 ;
+  assign \$33  = 1'h0 + part2_0;
+  assign \$34  = under_way[1] ? \$33  : 7'h00;
+  assign \$35  = sum2 > 8'hff;
+  assign \$36  = \$35  ? 9'h0ff : sum2;
+  assign \$37  = front__0 == 2'h3;
+  assign \$38  = fronted[0] & \$37 ;
+  assign \$39  = front__1 == 2'h3;
+  assign \$40  = fronted[1] & \$39 ;
+  assign \$41  = mine3[0] ? weight0 : 5'h00;
+  assign \$42  = 1'h0 + \$41 ;
+  assign \$43  = mine3[1] ? weight1 : 5'h00;
+  assign \$44  = \$42  + \$43 ;
+  assign \$45  = 1'h0 + part3_0;
+  assign \$46  = under_way[1] ? \$45  : 7'h00;
+  assign \$47  = sum3 > 8'hff;
+  assign \$48  = \$47  ? 9'h0ff : sum3;
+  assign \$49  = ~ valid;
+  assign \$50  = \end  & \$49 ;
+  assign \$51  = ready & go;
+  assign \$52  = at + 1'h1;
+  assign \$53  = at == 2'h3;
   assign sum0 = gain0 + total0;
   assign sum1 = gain1 + total1;
   assign sum2 = gain2 + total2;
   assign sum3 = gain3 + total3;
-  assign \$58  = ! under_way;
-  assign ready = stop & \$58 ;
-  assign gain = ready ? \$59  : 8'h00;
-  assign \$61  = ready & go;
-  assign \$62  = 1'h1 << at;
-  assign \$63  = \$61  ? \$62  : 7'h00;
-  assign \$64  = | under_way;
-  assign busy = stop | \$64 ;
-  assign \$65  = ~ valid;
-  assign \$66  = \end  & \$65 ;
-  assign \$67  = ready & go;
-  assign \$68  = at == 2'h3;
+  assign \$54  = ! under_way;
+  assign ready = stop & \$54 ;
+  assign gain = ready ? \$55  : 8'h00;
+  assign \$57  = ready & go;
+  assign \$58  = 1'h1 << at;
+  assign \$59  = \$57  ? \$58  : 7'h00;
+  assign \$60  = | under_way;
+  assign busy = stop | \$60 ;
+  assign \$61  = ~ valid;
+  assign \$62  = \end  & \$61 ;
+  assign \$63  = ready & go;
+  assign \$64  = at == 2'h3;
   always @(posedge clk)
-    under_way <= \$69 ;
+    under_way <= \$65 ;
   always @(posedge clk)
-    weight0 <= \$70 ;
+    weight0 <= \$66 ;
   always @(posedge clk)
-    weight1 <= \$71 ;
+    weight1 <= \$67 ;
   always @(posedge clk)
-    mine0 <= \$72 ;
+    mine0 <= \$68 ;
   always @(posedge clk)
-    part0_0 <= \$73 ;
+    part0_0 <= \$69 ;
   always @(posedge clk)
-    total0 <= \$74 ;
+    total0 <= \$70 ;
   always @(posedge clk)
-    gain0 <= \$75 ;
+    gain0 <= \$71 ;
   always @(posedge clk)
-    mine1 <= \$76 ;
+    mine1 <= \$72 ;
   always @(posedge clk)
-    part1_0 <= \$77 ;
+    part1_0 <= \$73 ;
   always @(posedge clk)
-    total1 <= \$78 ;
+    total1 <= \$74 ;
   always @(posedge clk)
-    gain1 <= \$79 ;
+    gain1 <= \$75 ;
   always @(posedge clk)
-    mine2 <= \$80 ;
+    mine2 <= \$76 ;
   always @(posedge clk)
-    part2_0 <= \$81 ;
+    part2_0 <= \$77 ;
   always @(posedge clk)
-    total2 <= \$82 ;
+    total2 <= \$78 ;
   always @(posedge clk)
-    gain2 <= \$83 ;
+    gain2 <= \$79 ;
   always @(posedge clk)
-    mine3 <= \$84 ;
+    mine3 <= \$80 ;
   always @(posedge clk)
-    part3_0 <= \$85 ;
+    part3_0 <= \$81 ;
   always @(posedge clk)
-    total3 <= \$86 ;
+    total3 <= \$82 ;
   always @(posedge clk)
-    gain3 <= \$87 ;
+    gain3 <= \$83 ;
   always @(posedge clk)
-    stop <= \$88 ;
+    stop <= \$84 ;
   always @(posedge clk)
-    at <= \$89 ;
-  assign \$1  = valid & fronted[0];
-  assign \$2  = ! front__0;
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = valid & fronted[1];
-  assign \$5  = ! front__1;
-  assign \$6  = \$4  & \$5 ;
-  assign \$7  = mine0[0] ? weight0 : 5'h00;
-  assign \$8  = 1'h0 + \$7 ;
-  assign \$9  = mine0[1] ? weight1 : 5'h00;
-  assign \$10  = \$8  + \$9 ;
+    at <= \$85 ;
+  assign \$1  = ! front__0;
+  assign \$2  = fronted[0] & \$1 ;
+  assign \$3  = ! front__1;
+  assign \$4  = fronted[1] & \$3 ;
+  assign \$5  = mine0[0] ? weight0 : 5'h00;
+  assign \$6  = 1'h0 + \$5 ;
+  assign \$7  = mine0[1] ? weight1 : 5'h00;
+  assign \$8  = \$6  + \$7 ;
+  assign \$9  = 1'h0 + part0_0;
+  assign \$10  = under_way[1] ? \$9  : 7'h00;
+  assign \$11  = sum0 > 8'hff;
+  assign \$12  = \$11  ? 9'h0ff : sum0;
+  assign \$13  = front__0 == 1'h1;
+  assign \$14  = fronted[0] & \$13 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     casez (at)
       2'h0:
-          \$59  = gain0;
+          \$55  = gain0;
       2'h1:
-          \$59  = gain1;
+          \$55  = gain1;
       2'h2:
-          \$59  = gain2;
+          \$55  = gain2;
       2'h3:
-          \$59  = gain3;
+          \$55  = gain3;
     endcase
   end
   always @* begin
@@ -37373,61 +37662,92 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
     (* full_case = 32'd1 *)
     casez (at)
       2'h0:
-          \$60  = keys__0;
+          \$56  = keys__0;
       2'h1:
-          \$60  = keys__1;
+          \$56  = keys__1;
       2'h2:
-          \$60  = keys__2;
+          \$56  = keys__2;
       2'h3:
-          \$60  = keys__3;
+          \$56  = keys__3;
     endcase
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = { under_way[1:0], valid };
+    \$65  = { under_way[1:0], valid };
     if (rst) begin
-      \$69  = 3'h0;
+      \$65  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$70  = weights__0;
+    \$66  = weights__0;
     if (rst) begin
-      \$70  = 5'h00;
+      \$66  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$71  = weights__1;
+    \$67  = weights__1;
     if (rst) begin
-      \$71  = 5'h00;
+      \$67  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$72  = { \$6 , \$3  };
+    \$68  = { \$4 , \$2  };
+    if (rst) begin
+      \$68  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$69  = \$8 [5:0];
+    if (rst) begin
+      \$69  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = \$10 [5:0];
+    if (rst) begin
+      \$70  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = \$12 [7:0];
+    if (\$59 [0]) begin
+      \$71  = 8'h00;
+    end
+    if (rst) begin
+      \$71  = 8'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = { \$16 , \$14  };
     if (rst) begin
       \$72  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$73  = \$10 [5:0];
+    \$73  = \$20 [5:0];
     if (rst) begin
       \$73  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$74  = \$11 [5:0];
+    \$74  = \$22 [5:0];
     if (rst) begin
       \$74  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$75  = \$13 [7:0];
-    if (\$63 [0]) begin
+    \$75  = \$24 [7:0];
+    if (\$59 [1]) begin
       \$75  = 8'h00;
     end
     if (rst) begin
@@ -37436,29 +37756,29 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = { \$19 , \$16  };
+    \$76  = { \$28 , \$26  };
     if (rst) begin
       \$76  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = \$23 [5:0];
+    \$77  = \$32 [5:0];
     if (rst) begin
       \$77  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = \$24 [5:0];
+    \$78  = \$34 [5:0];
     if (rst) begin
       \$78  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = \$26 [7:0];
-    if (\$63 [1]) begin
+    \$79  = \$36 [7:0];
+    if (\$59 [2]) begin
       \$79  = 8'h00;
     end
     if (rst) begin
@@ -37467,29 +37787,29 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = { \$32 , \$29  };
+    \$80  = { \$40 , \$38  };
     if (rst) begin
       \$80  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$81  = \$36 [5:0];
+    \$81  = \$44 [5:0];
     if (rst) begin
       \$81  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = \$37 [5:0];
+    \$82  = \$46 [5:0];
     if (rst) begin
       \$82  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$83  = \$39 [7:0];
-    if (\$63 [2]) begin
+    \$83  = \$48 [7:0];
+    if (\$59 [3]) begin
       \$83  = 8'h00;
     end
     if (rst) begin
@@ -37498,74 +37818,133 @@ module hotline_tiny_stream_core_updates_gains(rst, valid, \end , go, weights__0,
   end
   always @* begin
     if (starts_blocks) begin end
-    \$84  = { \$45 , \$42  };
-    if (rst) begin
-      \$84  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = \$49 [5:0];
-    if (rst) begin
-      \$85  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = \$50 [5:0];
-    if (rst) begin
-      \$86  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$87  = \$52 [7:0];
-    if (\$63 [3]) begin
-      \$87  = 8'h00;
-    end
-    if (rst) begin
-      \$87  = 8'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$88  = stop;
-    if (\$54 ) begin
+    \$84  = stop;
+    if (\$50 ) begin
     end else if (\end ) begin
-      \$88  = 1'h1;
+      \$84  = 1'h1;
     end
-    if (\$55 ) begin
-      if (\$57 ) begin
-        \$88  = 1'h0;
+    if (\$51 ) begin
+      if (\$53 ) begin
+        \$84  = 1'h0;
       end
     end
     if (rst) begin
-      \$88  = 1'h0;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = at;
-    if (\$55 ) begin
-      \$89  = \$56 [1:0];
+    \$85  = at;
+    if (\$51 ) begin
+      \$85  = \$52 [1:0];
     end
     if (rst) begin
-      \$89  = 2'h0;
+      \$85  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     over = 1'h0;
-    if (\$66 ) begin
+    if (\$62 ) begin
       over = 1'h1;
     end
-    if (\$67 ) begin
-      if (\$68 ) begin
+    if (\$63 ) begin
+      if (\$64 ) begin
         over = 1'h1;
       end
     end
   end
-  assign \60_39_0  = \$60 ;
+  assign \56_39_0  = \$56 ;
+endmodule
+
+module hotline_tiny_stream_core_updates_given(rst, output__ready, input__valid, input__ready, input__payload, output__payload, output__valid, clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input rst;
+  wire rst;
+  input output__ready;
+  wire output__ready;
+  input input__valid;
+  wire input__valid;
+  output input__ready;
+  wire input__ready;
+  input [47:0] input__payload;
+  wire [47:0] input__payload;
+  output [47:0] output__payload;
+  reg [47:0] output__payload = 48'h000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input clk;
+  wire clk;
+  wire \$1 ;
+  reg [47:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [47:0] \$9 ;
+  wire free;
+  reg [47:0] skid = 48'h000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge clk)
+    skid <= \$9 ;
+  always @(posedge clk)
+    output__payload <= \$10 ;
+  always @(posedge clk)
+    output__valid <= \$11 ;
+  always @(posedge clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (rst) begin
+      \$10  = 48'h000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
+    end
+  end
 endmodule
 
 module hotline_tiny_stream_core_verdict_tap(clk, rst, input__valid, busy, input__ready, \input__payload$1 , output__valid, \output__payload$14 , \output__ready$8 );
@@ -37693,7 +38072,7 @@ module hotline_tiny_stream_core_verdict_tap(clk, rst, input__valid, busy, input_
   assign \$23  = output__payload[5];
 endmodule
 
-module hotline_tiny_stream_core_verdict_tap_entry(rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, clk);
+module hotline_tiny_stream_core_verdict_tap_entry(rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input rst;
@@ -37706,84 +38085,86 @@ module hotline_tiny_stream_core_verdict_tap_entry(rst, input__valid, output__rea
   wire input__ready;
   input [6:0] input__payload;
   wire [6:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [6:0] output__payload;
   reg [6:0] output__payload = 7'h00;
+  output output__valid;
+  reg output__valid = 1'h0;
   input clk;
   wire clk;
   wire \$1 ;
+  reg [6:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [6:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [6:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [6:0] \$9 ;
   wire free;
   reg [6:0] skid = 7'h00;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (rst) begin
-      \$7  = 7'h00;
+      \$10  = 7'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, channels__0__ready, channels__1__ready
-, word_filler_output__ready, data__ready, m_axis_state__tready, moved, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, \listed$41 
-, \held$42 , nonpopular_words, samples, popular_samples, done, rows__ready, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__2__valid, channels__2__payload, keys__valid, keys__payload, rows__valid, rows__payload
+module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_axis_popular__tdata, m_axis_popular__tlast, m_axis_popular__tvalid, m_axis_popular__tkeep, m_axis_nonpopular__tdata, m_axis_nonpopular__tlast, m_axis_nonpopular__tvalid, m_axis_nonpopular__tkeep, m_axis_state__tdata, m_axis_state__tlast, m_axis_state__tvalid, command_done, finished, list_count, verdicts__payload, verdicts__valid, main_slice_output__ready, other_slice_output__ready
+, word_filler_output__ready, data__ready, m_axis_state__tready, keys__ready, s_axis_lookup__tvalid, m_axis_popular__tready, m_axis_nonpopular__tready, verdicts__ready, data__valid, \begin , flush, it, completion_words__payload_word, completion_words__payload_last, completion_words__valid, list_held, list_push, list_last, popular_words, state_moved, \listed$42 
+, \held$43 , nonpopular_words, samples, popular_samples, done, rows__ready, list_ready, completion_words__ready, output__payload, s_axis_state__tvalid, joiner_output__payload, channels__0__payload, channels__0__valid, channels__1__payload, channels__1__valid, channels__2__valid, channels__2__payload, keys__payload, keys__valid, rows__payload, rows__valid
 , input__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -37825,18 +38206,16 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire [4:0] verdicts__payload;
   input verdicts__valid;
   wire verdicts__valid;
-  input channels__0__ready;
-  wire channels__0__ready;
-  input channels__1__ready;
-  wire channels__1__ready;
+  input main_slice_output__ready;
+  wire main_slice_output__ready;
+  input other_slice_output__ready;
+  wire other_slice_output__ready;
   input word_filler_output__ready;
   wire word_filler_output__ready;
   output data__ready;
   wire data__ready;
   output m_axis_state__tready;
   wire m_axis_state__tready;
-  output moved;
-  wire moved;
   output keys__ready;
   wire keys__ready;
   output s_axis_lookup__tvalid;
@@ -37869,10 +38248,12 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire list_last;
   output [31:0] popular_words;
   reg [31:0] popular_words = 32'd0;
-  output [31:0] \listed$41 ;
-  reg [31:0] \listed$41  = 32'd0;
-  output [31:0] \held$42 ;
-  reg [31:0] \held$42  = 32'd0;
+  output state_moved;
+  reg state_moved = 1'h0;
+  output [31:0] \listed$42 ;
+  reg [31:0] \listed$42  = 32'd0;
+  output [31:0] \held$43 ;
+  reg [31:0] \held$43  = 32'd0;
   output [31:0] nonpopular_words;
   reg [31:0] nonpopular_words = 32'd0;
   output [31:0] samples;
@@ -37883,14 +38264,6 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   reg done = 1'h0;
   output rows__ready;
   reg rows__ready;
-  output [131:0] channels__0__payload;
-  reg [131:0] channels__0__payload;
-  output channels__0__valid;
-  reg channels__0__valid;
-  output [131:0] channels__1__payload;
-  reg [131:0] channels__1__payload;
-  output channels__1__valid;
-  reg channels__1__valid;
   output list_ready;
   reg list_ready;
   output completion_words__ready;
@@ -37901,18 +38274,26 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire s_axis_state__tvalid;
   output [256:0] joiner_output__payload;
   wire [256:0] joiner_output__payload;
+  output [131:0] channels__0__payload;
+  wire [131:0] channels__0__payload;
+  output channels__0__valid;
+  wire channels__0__valid;
+  output [131:0] channels__1__payload;
+  wire [131:0] channels__1__payload;
+  output channels__1__valid;
+  wire channels__1__valid;
   output channels__2__valid;
   wire channels__2__valid;
   output [131:0] channels__2__payload;
   wire [131:0] channels__2__payload;
-  input keys__valid;
-  wire keys__valid;
   input [39:0] keys__payload;
   wire [39:0] keys__payload;
-  input rows__valid;
-  wire rows__valid;
+  input keys__valid;
+  wire keys__valid;
   input [129:0] rows__payload;
   wire [129:0] rows__payload;
+  input rows__valid;
+  wire rows__valid;
   input [133:0] input__payload;
   wire [133:0] input__payload;
   input device_clk;
@@ -37936,25 +38317,26 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   reg [1:0] \$113 ;
   reg [31:0] \$114 ;
   reg \$115 ;
-  reg [4:0] \$116 ;
+  reg \$116 ;
   reg [4:0] \$117 ;
-  reg [31:0] \$118 ;
+  reg [4:0] \$118 ;
   reg [31:0] \$119 ;
   wire \$12 ;
-  reg [1:0] \$120 ;
-  reg [31:0] \$121 ;
-  reg \$122 ;
-  reg [1:0] \$123 ;
+  reg [31:0] \$120 ;
+  reg [1:0] \$121 ;
+  reg [31:0] \$122 ;
+  reg \$123 ;
   reg [1:0] \$124 ;
   reg [1:0] \$125 ;
-  reg [31:0] \$126 ;
+  reg [1:0] \$126 ;
   reg [31:0] \$127 ;
-  reg \$128 ;
+  reg [31:0] \$128 ;
   reg \$129 ;
   wire [1:0] \$13 ;
   reg \$130 ;
   reg \$131 ;
   reg \$132 ;
+  reg \$133 ;
   wire [32:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -38055,7 +38437,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire feeder_done;
   wire feeder_input__ready;
   reg flushing = 1'h0;
-  reg \flushing$48  = 1'h0;
+  reg \flushing$49  = 1'h0;
   reg found_classify = 1'h0;
   reg found_dump = 1'h0;
   reg found_fence = 1'h0;
@@ -38086,8 +38468,12 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire last;
   reg [31:0] left = 32'd0;
   reg [4:0] listed = 5'h00;
+  reg [131:0] main_slice_input__payload;
+  wire main_slice_input__ready;
+  reg main_slice_input__valid;
   reg [1:0] more_popular = 2'h0;
   reg [1:0] more_samples = 2'h0;
+  wire moved;
   wire [66:0] nonpopular_entry_input__payload;
   reg [1:0] nonpopular_more = 2'h0;
   wire [66:0] nonpopular_packer_input__payload;
@@ -38096,6 +38482,9 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   wire [131:0] nonpopular_packer_output__payload;
   reg nonpopular_packer_output__ready;
   wire nonpopular_packer_output__valid;
+  reg [131:0] other_slice_input__payload;
+  wire other_slice_input__ready;
+  reg other_slice_input__valid;
   wire output__valid;
   reg [130:0] packer_input__payload;
   reg packer_input__valid;
@@ -38155,13 +38544,13 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$25  = list_push & list_ready;
   assign \$26  = \$25  & list_held;
   assign \$27  = \$26  ? list_count : 5'h00;
-  assign \$28  = \listed$41  + listed;
-  assign \$29  = \held$42  + held;
+  assign \$28  = \listed$42  + listed;
+  assign \$29  = \held$43  + held;
   assign \$30  = m_axis_nonpopular__tvalid & m_axis_nonpopular__tready;
   assign \$31  = \$30  ? { \$93 , \$90  } : 2'h0;
   assign \$32  = nonpopular_words + nonpopular_more;
   assign \$33  = flush & is_gather;
-  assign \$34  = \flushing$48  & key_filler_input__ready;
+  assign \$34  = \flushing$49  & key_filler_input__ready;
   assign \$35  = verdicts__valid & verdicts__ready;
   assign \$36  = verdicts__payload[3:2] > 1'h0;
   assign \$37  = verdicts__payload[0] & \$36 ;
@@ -38220,9 +38609,9 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   assign \$86  = is_gather | is_select;
   assign \$88  = ~ m_axis_nonpopular__tkeep[8];
   assign \$89  = m_axis_nonpopular__tkeep[0] & \$88 ;
-  assign \$94  = ~ \flushing$48 ;
-  assign key_filler_input__valid = keys__valid | \flushing$48 ;
-  assign \$95  = ~ \flushing$48 ;
+  assign \$94  = ~ \flushing$49 ;
+  assign key_filler_input__valid = keys__valid | \flushing$49 ;
+  assign \$95  = ~ \flushing$49 ;
   assign keys__ready = key_filler_input__ready & \$95 ;
   always @(posedge device_clk)
     found_fence <= \$96 ;
@@ -38265,39 +38654,41 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   always @(posedge device_clk)
     flushing <= \$115 ;
   always @(posedge device_clk)
-    listed <= \$116 ;
+    state_moved <= \$116 ;
   always @(posedge device_clk)
-    held <= \$117 ;
+    listed <= \$117 ;
   always @(posedge device_clk)
-    \listed$41  <= \$118 ;
+    held <= \$118 ;
   always @(posedge device_clk)
-    \held$42  <= \$119 ;
+    \listed$42  <= \$119 ;
   always @(posedge device_clk)
-    nonpopular_more <= \$120 ;
+    \held$43  <= \$120 ;
   always @(posedge device_clk)
-    nonpopular_words <= \$121 ;
+    nonpopular_more <= \$121 ;
   always @(posedge device_clk)
-    \flushing$48  <= \$122 ;
+    nonpopular_words <= \$122 ;
   always @(posedge device_clk)
-    popular_bits <= \$123 ;
+    \flushing$49  <= \$123 ;
   always @(posedge device_clk)
-    more_samples <= \$124 ;
+    popular_bits <= \$124 ;
   always @(posedge device_clk)
-    more_popular <= \$125 ;
+    more_samples <= \$125 ;
   always @(posedge device_clk)
-    samples <= \$126 ;
+    more_popular <= \$126 ;
   always @(posedge device_clk)
-    popular_samples <= \$127 ;
+    samples <= \$127 ;
   always @(posedge device_clk)
-    batch_ended <= \$128 ;
+    popular_samples <= \$128 ;
   always @(posedge device_clk)
-    command_ended <= \$129 ;
+    batch_ended <= \$129 ;
   always @(posedge device_clk)
-    state_ended <= \$130 ;
+    command_ended <= \$130 ;
   always @(posedge device_clk)
-    verdicts_ended <= \$131 ;
+    state_ended <= \$131 ;
   always @(posedge device_clk)
-    done <= \$132 ;
+    verdicts_ended <= \$132 ;
+  always @(posedge device_clk)
+    done <= \$133 ;
   (* enum_base_type = "ReadTarget" *)
   (* enum_value_00 = "DESCRIPTOR" *)
   (* enum_value_01 = "STREAM" *)
@@ -38337,6 +38728,16 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     .output__ready(key_filler_output__ready),
     .output__valid(key_filler_output__valid)
   );
+  hotline_tiny_streams_main_slice main_slice (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(main_slice_input__payload),
+    .input__ready(main_slice_input__ready),
+    .input__valid(main_slice_input__valid),
+    .output__payload(channels__0__payload),
+    .output__ready(main_slice_output__ready),
+    .output__valid(channels__0__valid)
+  );
   hotline_tiny_streams_nonpopular_entry nonpopular_entry (
     .device_clk(device_clk),
     .device_rst(device_rst),
@@ -38356,6 +38757,16 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     .output__payload(nonpopular_packer_output__payload),
     .output__ready(nonpopular_packer_output__ready),
     .output__valid(nonpopular_packer_output__valid)
+  );
+  hotline_tiny_streams_other_slice other_slice (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(other_slice_input__payload),
+    .input__ready(other_slice_input__ready),
+    .input__valid(other_slice_input__valid),
+    .output__payload(channels__1__payload),
+    .output__ready(other_slice_output__ready),
+    .output__valid(channels__1__valid)
   );
   hotline_tiny_streams_packer packer (
     .device_clk(device_clk),
@@ -38583,28 +38994,23 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$116  = \$24 ;
+    \$116  = moved;
     if (device_rst) begin
-      \$116  = 5'h00;
+      \$116  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$117  = \$27 ;
+    \$117  = \$24 ;
     if (device_rst) begin
       \$117  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$118  = 32'd0;
-    end else begin
-      \$118  = \$28 [31:0];
-    end
+    \$118  = \$27 ;
     if (device_rst) begin
-      \$118  = 32'd0;
+      \$118  = 5'h00;
     end
   end
   always @* begin
@@ -38613,7 +39019,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     if (\begin ) begin
       \$119  = 32'd0;
     end else begin
-      \$119  = \$29 [31:0];
+      \$119  = \$28 [31:0];
     end
     if (device_rst) begin
       \$119  = 32'd0;
@@ -38621,66 +39027,66 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$120  = \$31 ;
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$120  = 32'd0;
+    end else begin
+      \$120  = \$29 [31:0];
+    end
     if (device_rst) begin
-      \$120  = 2'h0;
+      \$120  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$121  = \$31 ;
+    if (device_rst) begin
+      \$121  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (\begin ) begin
-      \$121  = 32'd0;
+      \$122  = 32'd0;
     end else begin
-      \$121  = \$32 [31:0];
+      \$122  = \$32 [31:0];
     end
     if (device_rst) begin
-      \$121  = 32'd0;
+      \$122  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$122  = \flushing$48 ;
+    \$123  = \flushing$49 ;
     if (\$33 ) begin
-      \$122  = 1'h1;
+      \$123  = 1'h1;
     end else if (\$34 ) begin
-      \$122  = 1'h0;
+      \$123  = 1'h0;
     end
     if (device_rst) begin
-      \$122  = 1'h0;
+      \$123  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$123  = \$40 ;
-    if (device_rst) begin
-      \$123  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$124  = \$42 ;
+    \$124  = \$40 ;
     if (device_rst) begin
       \$124  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$125  = \$44 [1:0];
+    \$125  = \$42 ;
     if (device_rst) begin
       \$125  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (\begin ) begin
-      \$126  = 32'd0;
-    end else begin
-      \$126  = \$45 [31:0];
-    end
+    \$126  = \$44 [1:0];
     if (device_rst) begin
-      \$126  = 32'd0;
+      \$126  = 2'h0;
     end
   end
   always @* begin
@@ -38689,7 +39095,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     if (\begin ) begin
       \$127  = 32'd0;
     end else begin
-      \$127  = \$46 [31:0];
+      \$127  = \$45 [31:0];
     end
     if (device_rst) begin
       \$127  = 32'd0;
@@ -38697,37 +39103,49 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   always @* begin
     if (starts_blocks) begin end
-    \$128  = \$49 ;
+    (* full_case = 32'd1 *)
+    if (\begin ) begin
+      \$128  = 32'd0;
+    end else begin
+      \$128  = \$46 [31:0];
+    end
     if (device_rst) begin
-      \$128  = 1'h0;
+      \$128  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$129  = \$52 ;
+    \$129  = \$49 ;
     if (device_rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$130  = \$55 ;
+    \$130  = \$52 ;
     if (device_rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$131  = \$60 ;
+    \$131  = \$55 ;
     if (device_rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$132  = \$75 ;
+    \$132  = \$60 ;
     if (device_rst) begin
       \$132  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$133  = \$75 ;
+    if (device_rst) begin
+      \$133  = 1'h0;
     end
   end
   always @* begin
@@ -38773,31 +39191,31 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (is_dump) begin
-      channels__0__payload = splitter_output__payload;
+      main_slice_input__payload = splitter_output__payload;
     end else if (\$86 ) begin
-      channels__0__payload[127:0] = packer_output__payload[127:0];
-      channels__0__payload[130:128] = \$87 [2:0];
-      channels__0__payload[131] = packer_output__payload[129];
+      main_slice_input__payload[127:0] = packer_output__payload[127:0];
+      main_slice_input__payload[130:128] = \$87 [2:0];
+      main_slice_input__payload[131] = packer_output__payload[129];
     end else begin
-      channels__0__payload = popular_packer_output__payload;
+      main_slice_input__payload = popular_packer_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (is_dump) begin
-      channels__0__valid = splitter_output__valid;
+      main_slice_input__valid = splitter_output__valid;
     end else if (\$86 ) begin
-      channels__0__valid = packer_output__valid;
+      main_slice_input__valid = packer_output__valid;
     end else begin
-      channels__0__valid = popular_packer_output__valid;
+      main_slice_input__valid = popular_packer_output__valid;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     splitter_output__ready = 1'h0;
     if (is_dump) begin
-      splitter_output__ready = channels__0__ready;
+      splitter_output__ready = main_slice_input__ready;
     end
   end
   always @* begin
@@ -38805,7 +39223,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     packer_output__ready = 1'h0;
     if (is_dump) begin
     end else if (\$86 ) begin
-      packer_output__ready = channels__0__ready;
+      packer_output__ready = main_slice_input__ready;
     end
   end
   always @* begin
@@ -38815,32 +39233,32 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     if (is_dump) begin
     end else if (\$86 ) begin
     end else begin
-      popular_packer_output__ready = channels__0__ready;
+      popular_packer_output__ready = main_slice_input__ready;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (is_gather) begin
-      channels__1__payload = key_filler_output__payload;
+      other_slice_input__payload = key_filler_output__payload;
     end else begin
-      channels__1__payload = nonpopular_packer_output__payload;
+      other_slice_input__payload = nonpopular_packer_output__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (is_gather) begin
-      channels__1__valid = key_filler_output__valid;
+      other_slice_input__valid = key_filler_output__valid;
     end else begin
-      channels__1__valid = nonpopular_packer_output__valid;
+      other_slice_input__valid = nonpopular_packer_output__valid;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     key_filler_output__ready = 1'h0;
     if (is_gather) begin
-      key_filler_output__ready = channels__1__ready;
+      key_filler_output__ready = other_slice_input__ready;
     end
   end
   always @* begin
@@ -38849,7 +39267,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
     (* full_case = 32'd1 *)
     if (is_gather) begin
     end else begin
-      nonpopular_packer_output__ready = channels__1__ready;
+      nonpopular_packer_output__ready = other_slice_input__ready;
     end
   end
   always @* begin
@@ -38903,7 +39321,7 @@ module hotline_tiny_streams(device_rst, output__ready, s_axis_state__tready, m_a
   end
   assign count = it[154:128];
   assign output__valid = s_axis_lookup__tvalid;
-  assign key_filler_input__payload[65] = \flushing$48 ;
+  assign key_filler_input__payload[65] = \flushing$49 ;
   assign key_filler_input__payload[64] = \$94 ;
   assign key_filler_input__payload[63:0] = { 24'h000000, keys__payload };
   assign nonpopular_entry_input__payload[66] = m_axis_nonpopular__tlast;
@@ -39527,7 +39945,97 @@ module hotline_tiny_streams_key_filler(device_rst, input__valid, input__ready, i
   assign \$4  = place;
 endmodule
 
-module hotline_tiny_streams_nonpopular_entry(device_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, device_clk);
+module hotline_tiny_streams_main_slice(device_rst, output__ready, input__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output [131:0] output__payload;
+  reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [131:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [131:0] \$9 ;
+  wire free;
+  reg [131:0] skid = 132'h000000000000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge device_clk)
+    skid <= \$9 ;
+  always @(posedge device_clk)
+    output__payload <= \$10 ;
+  always @(posedge device_clk)
+    output__valid <= \$11 ;
+  always @(posedge device_clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (device_rst) begin
+      \$10  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
+    end
+  end
+endmodule
+
+module hotline_tiny_streams_nonpopular_entry(device_rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -39540,82 +40048,84 @@ module hotline_tiny_streams_nonpopular_entry(device_rst, input__valid, output__r
   wire input__ready;
   input [66:0] input__payload;
   wire [66:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [66:0] output__payload;
   reg [66:0] output__payload = 67'h00000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [66:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [66:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [66:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [66:0] \$9 ;
   wire free;
   reg [66:0] skid = 67'h00000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 67'h00000000000000000;
+      \$10  = 67'h00000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_streams_nonpopular_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__valid, input__payload, device_clk);
+module hotline_tiny_streams_nonpopular_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__payload, input__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -39628,10 +40138,10 @@ module hotline_tiny_streams_nonpopular_packer(device_rst, input__ready, output__
   reg output__valid = 1'h0;
   output [131:0] output__payload;
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
-  input input__valid;
-  wire input__valid;
   input [66:0] input__payload;
   wire [66:0] input__payload;
+  input input__valid;
+  wire input__valid;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -39710,6 +40220,96 @@ module hotline_tiny_streams_nonpopular_packer(device_rst, input__ready, output__
   assign \$4  = place;
 endmodule
 
+module hotline_tiny_streams_other_slice(device_rst, output__ready, input__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [131:0] input__payload;
+  wire [131:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output [131:0] output__payload;
+  reg [131:0] output__payload = 132'h000000000000000000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [131:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [131:0] \$9 ;
+  wire free;
+  reg [131:0] skid = 132'h000000000000000000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge device_clk)
+    skid <= \$9 ;
+  always @(posedge device_clk)
+    output__payload <= \$10 ;
+  always @(posedge device_clk)
+    output__valid <= \$11 ;
+  always @(posedge device_clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (device_rst) begin
+      \$10  = 132'h000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
+    end
+  end
+endmodule
+
 module hotline_tiny_streams_packer(device_rst, input__ready, input__payload, input__valid, output__ready, output__valid, output__payload, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
@@ -39769,7 +40369,7 @@ module hotline_tiny_streams_packer(device_rst, input__ready, input__payload, inp
   assign \$2  = input__payload[129];
 endmodule
 
-module hotline_tiny_streams_popular_entry(device_rst, input__valid, output__ready, input__ready, input__payload, output__valid, output__payload, device_clk);
+module hotline_tiny_streams_popular_entry(device_rst, input__valid, output__ready, input__ready, input__payload, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -39782,82 +40382,84 @@ module hotline_tiny_streams_popular_entry(device_rst, input__valid, output__read
   wire input__ready;
   input [66:0] input__payload;
   wire [66:0] input__payload;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [66:0] output__payload;
   reg [66:0] output__payload = 67'h00000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [66:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [66:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [66:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [66:0] \$9 ;
   wire free;
   reg [66:0] skid = 67'h00000000000000000;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 67'h00000000000000000;
+      \$10  = 67'h00000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_streams_popular_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__valid, input__payload, device_clk);
+module hotline_tiny_streams_popular_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__payload, input__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -39870,10 +40472,10 @@ module hotline_tiny_streams_popular_packer(device_rst, input__ready, output__rea
   reg output__valid = 1'h0;
   output [131:0] output__payload;
   reg [131:0] output__payload = 132'h000000000000000000000000000000000;
-  input input__valid;
-  wire input__valid;
   input [66:0] input__payload;
   wire [66:0] input__payload;
+  input input__valid;
+  wire input__valid;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -40016,7 +40618,7 @@ module hotline_tiny_streams_splitter(device_rst, output__valid, input__ready, in
   assign \$5  = part;
 endmodule
 
-module hotline_tiny_streams_verdict_entry(device_rst, input__payload, input__valid, output__ready, input__ready, output__valid, output__payload, device_clk);
+module hotline_tiny_streams_verdict_entry(device_rst, input__payload, input__valid, output__ready, input__ready, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -40029,82 +40631,84 @@ module hotline_tiny_streams_verdict_entry(device_rst, input__payload, input__val
   wire output__ready;
   output input__ready;
   wire input__ready;
-  output output__valid;
-  reg output__valid = 1'h0;
   output [4:0] output__payload;
   reg [4:0] output__payload = 5'h00;
+  output output__valid;
+  reg output__valid = 1'h0;
   input device_clk;
   wire device_clk;
   wire \$1 ;
+  reg [4:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
   wire \$2 ;
   wire \$3 ;
-  reg [4:0] \$4 ;
-  reg \$5 ;
-  reg \$6 ;
-  reg [4:0] \$7 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [4:0] \$9 ;
   wire free;
   reg [4:0] skid = 5'h00;
   reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
   assign free = output__ready | \$1 ;
   assign \$2  = ~ skid_valid;
   assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge device_clk)
-    skid <= \$4 ;
+    skid <= \$9 ;
   always @(posedge device_clk)
-    output__valid <= \$5 ;
+    output__payload <= \$10 ;
   always @(posedge device_clk)
-    skid_valid <= \$6 ;
+    output__valid <= \$11 ;
   always @(posedge device_clk)
-    output__payload <= \$7 ;
-  assign input__ready = ~ skid_valid;
-  assign \$1  = ~ output__valid;
+    skid_valid <= \$12 ;
   always @* begin
     if (starts_blocks) begin end
-    \$4  = skid;
+    \$9  = skid;
     if (\$2 ) begin
-      \$4  = input__payload;
+      \$9  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$5  = output__valid;
-    if (free) begin
-      \$5  = \$3 ;
-    end
-    if (device_rst) begin
-      \$5  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$6  = skid_valid;
-    if (free) begin
-      \$6  = 1'h0;
-    end else if (input__valid) begin
-      \$6  = 1'h1;
-    end
-    if (device_rst) begin
-      \$6  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$7  = output__payload;
+    \$10  = output__payload;
     if (free) begin
       (* full_case = 32'd1 *)
       if (skid_valid) begin
-        \$7  = skid;
+        \$10  = skid;
       end else begin
-        \$7  = input__payload;
+        \$10  = input__payload;
       end
     end
     if (device_rst) begin
-      \$7  = 5'h00;
+      \$10  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
     end
   end
 endmodule
 
-module hotline_tiny_streams_verdict_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__valid, input__payload, device_clk);
+module hotline_tiny_streams_verdict_packer(device_rst, input__ready, output__ready, output__valid, output__payload, input__payload, input__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -40117,10 +40721,10 @@ module hotline_tiny_streams_verdict_packer(device_rst, input__ready, output__rea
   reg output__valid = 1'h0;
   output [33:0] output__payload;
   reg [33:0] output__payload = 34'h000000000;
-  input input__valid;
-  wire input__valid;
   input [4:0] input__payload;
   wire [4:0] input__payload;
+  input input__valid;
+  wire input__valid;
   input device_clk;
   wire device_clk;
   wire \$1 ;
@@ -40875,7 +41479,7 @@ module hotline_tiny_write(awready, wready, bid, bresp, bvalid, device_clk, devic
     .device_clk(device_clk),
     .device_rst(device_rst),
     .input__payload(input__payload),
-    .input__valid(input__valid),
+    .\input__valid$87 (input__valid),
     .\inside (\inside ),
     .move(input__ready),
     .output__payload(output__payload),
@@ -41314,49 +41918,56 @@ module hotline_tiny_write_buffer0(device_rst, fetch__en, written, beats__ready, 
   wire [6:0] \$29 ;
   wire \$3 ;
   wire [7:0] \$30 ;
-  wire [6:0] \$31 ;
-  wire [4:0] \$32 ;
-  wire [7:0] \$33 ;
-  wire [6:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [5:0] \$36 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire \$36 ;
   wire [6:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [32:0] \$39 ;
+  wire [4:0] \$38 ;
+  wire [7:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire [24:0] \$41 ;
-  wire [4:0] \$42 ;
-  wire [5:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
+  wire [6:0] \$40 ;
+  wire [7:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [6:0] \$43 ;
+  wire [7:0] \$44 ;
+  wire [32:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [24:0] \$47 ;
+  wire [4:0] \$48 ;
+  wire [5:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire [2:0] \$51 ;
-  reg \$52 ;
-  reg \$53 ;
-  reg \$54 ;
-  reg [3:0] \$55 ;
-  reg \$56 ;
-  reg \$57 ;
-  reg [66:0] \$58 ;
-  reg [4:0] \$59 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire [2:0] \$57 ;
+  reg \$58 ;
+  reg \$59 ;
   wire \$6 ;
-  reg [4:0] \$60 ;
-  reg [5:0] \$61 ;
-  reg [5:0] \$62 ;
-  reg [4:0] \$63 ;
-  reg \$64 ;
-  reg [31:0] \$65 ;
-  reg [27:0] \$66 ;
-  reg \$67 ;
+  reg \$60 ;
+  reg [3:0] \$61 ;
+  reg \$62 ;
+  reg \$63 ;
+  reg [66:0] \$64 ;
+  reg [4:0] \$65 ;
+  reg [4:0] \$66 ;
+  reg [5:0] \$67 ;
   reg \$68 ;
-  reg [2:0] \$69 ;
+  reg [5:0] \$69 ;
   wire \$7 ;
+  reg [4:0] \$70 ;
+  reg \$71 ;
+  reg [31:0] \$72 ;
+  reg [27:0] \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg [2:0] \$76 ;
   wire \$8 ;
   wire \$9 ;
   reg begun = 1'h0;
@@ -41367,6 +41978,7 @@ module hotline_tiny_write_buffer0(device_rst, fetch__en, written, beats__ready, 
   reg [4:0] fill__addr = 5'h00;
   reg \final  = 1'h0;
   wire form;
+  reg full = 1'h0;
   reg [31:0] high = 32'd0;
   reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
@@ -41392,70 +42004,85 @@ module hotline_tiny_write_buffer0(device_rst, fetch__en, written, beats__ready, 
     end
   end
   assign data = _0_;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
   assign \$26  = \final  ? tail : 3'h4;
   assign \$27  = fill__addr + pushed;
   assign \$28  = fetch__addr + fetch__en;
   assign \$29  = level + pushed;
   assign \$30  = \$29  - fetch__en;
-  assign \$31  = waiting + pushed;
-  assign \$32  = length + 1'h1;
-  assign \$33  = \$31  - \$32 ;
-  assign \$34  = waiting + pushed;
-  assign \$35  = form ? \$33  : { 1'h0, \$34  };
-  assign \$36  = unfinished + pick;
-  assign \$37  = \$36  - written;
-  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
-  assign \$39  = high + carry;
-  assign \$40  = form & whole;
-  assign \$41  = low[27:4] + 1'h1;
-  assign \$42  = low[3:0] + length;
-  assign \$43  = \$42  + 1'h1;
-  assign \$44  = form & \final ;
-  assign \$45  = ! waiting;
-  assign \$46  = ending & \$45 ;
-  assign \$47  = \$44  | \$46 ;
-  assign \$48  = ~ beats__payload[131];
-  assign \$49  = | beats__payload[130:128];
-  assign \$50  = beats__payload[131] & \$49 ;
-  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
+  assign \$31  = ~ fetch__en;
+  assign \$32  = level == 6'h20;
+  assign \$33  = level == 5'h1f;
+  assign \$34  = taken & \$33 ;
+  assign \$35  = \$32  | \$34 ;
+  assign \$36  = \$31  & \$35 ;
+  assign \$37  = waiting + pushed;
+  assign \$38  = length + 1'h1;
+  assign \$39  = \$37  - \$38 ;
+  assign \$40  = waiting + pushed;
+  assign \$41  = form ? \$39  : { 1'h0, \$40  };
+  assign \$42  = unfinished + pick;
+  assign \$43  = \$42  - written;
+  assign \$44  = $signed(\$43 ) - $signed({ 1'h0, dropped });
+  assign \$45  = high + carry;
+  assign \$46  = form & whole;
+  assign \$47  = low[27:4] + 1'h1;
+  assign \$48  = low[3:0] + length;
+  assign \$49  = \$48  + 1'h1;
+  assign \$50  = form & \final ;
+  assign \$51  = ! waiting;
+  assign \$52  = ending & \$51 ;
+  assign \$53  = \$50  | \$52 ;
+  assign \$54  = ~ beats__payload[131];
+  assign \$55  = | beats__payload[130:128];
+  assign \$56  = beats__payload[131] & \$55 ;
+  assign \$57  = \$56  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    whole <= \$52 ;
+    whole <= \$58 ;
   always @(posedge device_clk)
-    \final  <= \$53 ;
+    \final  <= \$59 ;
   always @(posedge device_clk)
-    due <= \$54 ;
+    due <= \$60 ;
   always @(posedge device_clk)
-    length <= \$55 ;
+    length <= \$61 ;
   always @(posedge device_clk)
-    loaded <= \$56 ;
+    loaded <= \$62 ;
   always @(posedge device_clk)
-    burst_valid <= \$57 ;
+    burst_valid <= \$63 ;
   always @(posedge device_clk)
-    burst <= \$58 ;
+    burst <= \$64 ;
   always @(posedge device_clk)
-    fill__addr <= \$59 ;
+    fill__addr <= \$65 ;
   always @(posedge device_clk)
-    fetch__addr <= \$60 ;
+    fetch__addr <= \$66 ;
   always @(posedge device_clk)
-    level <= \$61 ;
+    level <= \$67 ;
   always @(posedge device_clk)
-    waiting <= \$62 ;
+    full <= \$68 ;
   always @(posedge device_clk)
-    unfinished <= \$63 ;
+    waiting <= \$69 ;
   always @(posedge device_clk)
-    carry <= \$64 ;
+    unfinished <= \$70 ;
   always @(posedge device_clk)
-    high <= \$65 ;
+    carry <= \$71 ;
   always @(posedge device_clk)
-    low <= \$66 ;
+    high <= \$72 ;
   always @(posedge device_clk)
-    ending <= \$67 ;
+    low <= \$73 ;
   always @(posedge device_clk)
-    begun <= \$68 ;
+    ending <= \$74 ;
   always @(posedge device_clk)
-    tail <= \$69 ;
-  assign \$1  = level != 6'h20;
+    begun <= \$75 ;
+  always @(posedge device_clk)
+    tail <= \$76 ;
+  assign \$1  = ~ full;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
   assign taken = beats__valid & beats__ready;
@@ -41478,174 +42105,174 @@ module hotline_tiny_write_buffer0(device_rst, fetch__en, written, beats__ready, 
   assign \$15  = waiting > room;
   assign \$16  = room + 1'h1;
   assign \$17  = waiting <= \$16 ;
-  assign \$18  = ending & \$17 ;
-  assign \$19  = waiting > room;
-  assign \$20  = | waiting;
-  assign \$21  = ending & \$20 ;
-  assign \$22  = \$19  | \$21 ;
-  assign \$23  = waiting > room;
-  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$52  = \$15 ;
+    \$58  = \$15 ;
     if (device_rst) begin
-      \$52  = 1'h0;
+      \$58  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = \$18 ;
+    \$59  = \$18 ;
     if (device_rst) begin
-      \$53  = 1'h0;
+      \$59  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = \$22 ;
+    \$60  = \$22 ;
     if (device_rst) begin
-      \$54  = 1'h0;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = \$25 [3:0];
+    \$61  = \$25 [3:0];
     if (device_rst) begin
-      \$55  = 4'h0;
+      \$61  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = load;
+    \$62  = load;
     if (device_rst) begin
-      \$56  = 1'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = burst_valid;
+    \$63  = burst_valid;
     if (form) begin
-      \$57  = 1'h1;
+      \$63  = 1'h1;
     end else if (pick) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
     if (device_rst) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = burst;
+    \$64  = burst;
     if (form) begin
-      \$58 [59:0] = { high, low };
-      \$58 [63:60] = length;
-      \$58 [66:64] = \$26 ;
+      \$64 [59:0] = { high, low };
+      \$64 [63:60] = length;
+      \$64 [66:64] = \$26 ;
     end
     if (device_rst) begin
-      \$58  = 67'h00000000000000000;
+      \$64  = 67'h00000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = \$27 [4:0];
+    \$65  = \$27 [4:0];
     if (device_rst) begin
-      \$59  = 5'h00;
+      \$65  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = \$28 [4:0];
+    \$66  = \$28 [4:0];
     if (device_rst) begin
-      \$60  = 5'h00;
+      \$66  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = \$30 [5:0];
+    \$67  = \$30 [5:0];
     if (device_rst) begin
-      \$61  = 6'h00;
+      \$67  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$35 [5:0];
-    if (device_rst) begin
-      \$62  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = \$38 [4:0];
-    if (device_rst) begin
-      \$63  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$64  = 1'h0;
-    if (load) begin
-    end else if (\$40 ) begin
-      \$64  = \$41 [24];
-    end
-    if (device_rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$65  = \$39 [31:0];
-    if (load) begin
-      \$65  = target[63:32];
-    end
-    if (device_rst) begin
-      \$65  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = low;
-    if (load) begin
-      \$66  = target[31:4];
-    end else if (\$40 ) begin
-      \$66 [27:4] = \$41 [23:0];
-      \$66 [3:0] = 4'h0;
-    end else if (form) begin
-      \$66 [3:0] = \$43 [3:0];
-    end
-    if (device_rst) begin
-      \$66  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = ending;
-    if (\$47 ) begin
-      \$67  = 1'h0;
-    end
-    if (taken) begin
-      \$67  = beats__payload[131];
-    end
-    if (device_rst) begin
-      \$67  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$68  = begun;
-    if (taken) begin
-      \$68  = \$48 ;
-    end
+    \$68  = \$36 ;
     if (device_rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = tail;
-    if (taken) begin
-      \$69  = \$51 ;
+    \$69  = \$41 [5:0];
+    if (device_rst) begin
+      \$69  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = \$44 [4:0];
+    if (device_rst) begin
+      \$70  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = 1'h0;
+    if (load) begin
+    end else if (\$46 ) begin
+      \$71  = \$47 [24];
     end
     if (device_rst) begin
-      \$69  = 3'h0;
+      \$71  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = \$45 [31:0];
+    if (load) begin
+      \$72  = target[63:32];
+    end
+    if (device_rst) begin
+      \$72  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = low;
+    if (load) begin
+      \$73  = target[31:4];
+    end else if (\$46 ) begin
+      \$73 [27:4] = \$47 [23:0];
+      \$73 [3:0] = 4'h0;
+    end else if (form) begin
+      \$73 [3:0] = \$49 [3:0];
+    end
+    if (device_rst) begin
+      \$73  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = ending;
+    if (\$53 ) begin
+      \$74  = 1'h0;
+    end
+    if (taken) begin
+      \$74  = beats__payload[131];
+    end
+    if (device_rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = begun;
+    if (taken) begin
+      \$75  = \$54 ;
+    end
+    if (device_rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = tail;
+    if (taken) begin
+      \$76  = \$57 ;
+    end
+    if (device_rst) begin
+      \$76  = 3'h0;
     end
   end
 endmodule
@@ -41707,49 +42334,56 @@ module hotline_tiny_write_buffer1(device_rst, fetch__en, written, beats__ready, 
   wire [6:0] \$29 ;
   wire \$3 ;
   wire [7:0] \$30 ;
-  wire [6:0] \$31 ;
-  wire [4:0] \$32 ;
-  wire [7:0] \$33 ;
-  wire [6:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [5:0] \$36 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire \$36 ;
   wire [6:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [32:0] \$39 ;
+  wire [4:0] \$38 ;
+  wire [7:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire [24:0] \$41 ;
-  wire [4:0] \$42 ;
-  wire [5:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
+  wire [6:0] \$40 ;
+  wire [7:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [6:0] \$43 ;
+  wire [7:0] \$44 ;
+  wire [32:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [24:0] \$47 ;
+  wire [4:0] \$48 ;
+  wire [5:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire [2:0] \$51 ;
-  reg \$52 ;
-  reg \$53 ;
-  reg \$54 ;
-  reg [3:0] \$55 ;
-  reg \$56 ;
-  reg \$57 ;
-  reg [66:0] \$58 ;
-  reg [4:0] \$59 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire [2:0] \$57 ;
+  reg \$58 ;
+  reg \$59 ;
   wire \$6 ;
-  reg [4:0] \$60 ;
-  reg [5:0] \$61 ;
-  reg [5:0] \$62 ;
-  reg [4:0] \$63 ;
-  reg \$64 ;
-  reg [31:0] \$65 ;
-  reg [27:0] \$66 ;
-  reg \$67 ;
+  reg \$60 ;
+  reg [3:0] \$61 ;
+  reg \$62 ;
+  reg \$63 ;
+  reg [66:0] \$64 ;
+  reg [4:0] \$65 ;
+  reg [4:0] \$66 ;
+  reg [5:0] \$67 ;
   reg \$68 ;
-  reg [2:0] \$69 ;
+  reg [5:0] \$69 ;
   wire \$7 ;
+  reg [4:0] \$70 ;
+  reg \$71 ;
+  reg [31:0] \$72 ;
+  reg [27:0] \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg [2:0] \$76 ;
   wire \$8 ;
   wire \$9 ;
   reg begun = 1'h0;
@@ -41760,6 +42394,7 @@ module hotline_tiny_write_buffer1(device_rst, fetch__en, written, beats__ready, 
   reg [4:0] fill__addr = 5'h00;
   reg \final  = 1'h0;
   wire form;
+  reg full = 1'h0;
   reg [31:0] high = 32'd0;
   reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
@@ -41785,70 +42420,85 @@ module hotline_tiny_write_buffer1(device_rst, fetch__en, written, beats__ready, 
     end
   end
   assign data = _0_;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
   assign \$26  = \final  ? tail : 3'h4;
   assign \$27  = fill__addr + pushed;
   assign \$28  = fetch__addr + fetch__en;
   assign \$29  = level + pushed;
   assign \$30  = \$29  - fetch__en;
-  assign \$31  = waiting + pushed;
-  assign \$32  = length + 1'h1;
-  assign \$33  = \$31  - \$32 ;
-  assign \$34  = waiting + pushed;
-  assign \$35  = form ? \$33  : { 1'h0, \$34  };
-  assign \$36  = unfinished + pick;
-  assign \$37  = \$36  - written;
-  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
-  assign \$39  = high + carry;
-  assign \$40  = form & whole;
-  assign \$41  = low[27:4] + 1'h1;
-  assign \$42  = low[3:0] + length;
-  assign \$43  = \$42  + 1'h1;
-  assign \$44  = form & \final ;
-  assign \$45  = ! waiting;
-  assign \$46  = ending & \$45 ;
-  assign \$47  = \$44  | \$46 ;
-  assign \$48  = ~ beats__payload[131];
-  assign \$49  = | beats__payload[130:128];
-  assign \$50  = beats__payload[131] & \$49 ;
-  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
+  assign \$31  = ~ fetch__en;
+  assign \$32  = level == 6'h20;
+  assign \$33  = level == 5'h1f;
+  assign \$34  = taken & \$33 ;
+  assign \$35  = \$32  | \$34 ;
+  assign \$36  = \$31  & \$35 ;
+  assign \$37  = waiting + pushed;
+  assign \$38  = length + 1'h1;
+  assign \$39  = \$37  - \$38 ;
+  assign \$40  = waiting + pushed;
+  assign \$41  = form ? \$39  : { 1'h0, \$40  };
+  assign \$42  = unfinished + pick;
+  assign \$43  = \$42  - written;
+  assign \$44  = $signed(\$43 ) - $signed({ 1'h0, dropped });
+  assign \$45  = high + carry;
+  assign \$46  = form & whole;
+  assign \$47  = low[27:4] + 1'h1;
+  assign \$48  = low[3:0] + length;
+  assign \$49  = \$48  + 1'h1;
+  assign \$50  = form & \final ;
+  assign \$51  = ! waiting;
+  assign \$52  = ending & \$51 ;
+  assign \$53  = \$50  | \$52 ;
+  assign \$54  = ~ beats__payload[131];
+  assign \$55  = | beats__payload[130:128];
+  assign \$56  = beats__payload[131] & \$55 ;
+  assign \$57  = \$56  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    whole <= \$52 ;
+    whole <= \$58 ;
   always @(posedge device_clk)
-    \final  <= \$53 ;
+    \final  <= \$59 ;
   always @(posedge device_clk)
-    due <= \$54 ;
+    due <= \$60 ;
   always @(posedge device_clk)
-    length <= \$55 ;
+    length <= \$61 ;
   always @(posedge device_clk)
-    loaded <= \$56 ;
+    loaded <= \$62 ;
   always @(posedge device_clk)
-    burst_valid <= \$57 ;
+    burst_valid <= \$63 ;
   always @(posedge device_clk)
-    burst <= \$58 ;
+    burst <= \$64 ;
   always @(posedge device_clk)
-    fill__addr <= \$59 ;
+    fill__addr <= \$65 ;
   always @(posedge device_clk)
-    fetch__addr <= \$60 ;
+    fetch__addr <= \$66 ;
   always @(posedge device_clk)
-    level <= \$61 ;
+    level <= \$67 ;
   always @(posedge device_clk)
-    waiting <= \$62 ;
+    full <= \$68 ;
   always @(posedge device_clk)
-    unfinished <= \$63 ;
+    waiting <= \$69 ;
   always @(posedge device_clk)
-    carry <= \$64 ;
+    unfinished <= \$70 ;
   always @(posedge device_clk)
-    high <= \$65 ;
+    carry <= \$71 ;
   always @(posedge device_clk)
-    low <= \$66 ;
+    high <= \$72 ;
   always @(posedge device_clk)
-    ending <= \$67 ;
+    low <= \$73 ;
   always @(posedge device_clk)
-    begun <= \$68 ;
+    ending <= \$74 ;
   always @(posedge device_clk)
-    tail <= \$69 ;
-  assign \$1  = level != 6'h20;
+    begun <= \$75 ;
+  always @(posedge device_clk)
+    tail <= \$76 ;
+  assign \$1  = ~ full;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
   assign taken = beats__valid & beats__ready;
@@ -41871,174 +42521,174 @@ module hotline_tiny_write_buffer1(device_rst, fetch__en, written, beats__ready, 
   assign \$15  = waiting > room;
   assign \$16  = room + 1'h1;
   assign \$17  = waiting <= \$16 ;
-  assign \$18  = ending & \$17 ;
-  assign \$19  = waiting > room;
-  assign \$20  = | waiting;
-  assign \$21  = ending & \$20 ;
-  assign \$22  = \$19  | \$21 ;
-  assign \$23  = waiting > room;
-  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$52  = \$15 ;
+    \$58  = \$15 ;
     if (device_rst) begin
-      \$52  = 1'h0;
+      \$58  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = \$18 ;
+    \$59  = \$18 ;
     if (device_rst) begin
-      \$53  = 1'h0;
+      \$59  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = \$22 ;
+    \$60  = \$22 ;
     if (device_rst) begin
-      \$54  = 1'h0;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = \$25 [3:0];
+    \$61  = \$25 [3:0];
     if (device_rst) begin
-      \$55  = 4'h0;
+      \$61  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = load;
+    \$62  = load;
     if (device_rst) begin
-      \$56  = 1'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = burst_valid;
+    \$63  = burst_valid;
     if (form) begin
-      \$57  = 1'h1;
+      \$63  = 1'h1;
     end else if (pick) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
     if (device_rst) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = burst;
+    \$64  = burst;
     if (form) begin
-      \$58 [59:0] = { high, low };
-      \$58 [63:60] = length;
-      \$58 [66:64] = \$26 ;
+      \$64 [59:0] = { high, low };
+      \$64 [63:60] = length;
+      \$64 [66:64] = \$26 ;
     end
     if (device_rst) begin
-      \$58  = 67'h00000000000000000;
+      \$64  = 67'h00000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = \$27 [4:0];
+    \$65  = \$27 [4:0];
     if (device_rst) begin
-      \$59  = 5'h00;
+      \$65  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = \$28 [4:0];
+    \$66  = \$28 [4:0];
     if (device_rst) begin
-      \$60  = 5'h00;
+      \$66  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = \$30 [5:0];
+    \$67  = \$30 [5:0];
     if (device_rst) begin
-      \$61  = 6'h00;
+      \$67  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$35 [5:0];
-    if (device_rst) begin
-      \$62  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = \$38 [4:0];
-    if (device_rst) begin
-      \$63  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$64  = 1'h0;
-    if (load) begin
-    end else if (\$40 ) begin
-      \$64  = \$41 [24];
-    end
-    if (device_rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$65  = \$39 [31:0];
-    if (load) begin
-      \$65  = target[63:32];
-    end
-    if (device_rst) begin
-      \$65  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = low;
-    if (load) begin
-      \$66  = target[31:4];
-    end else if (\$40 ) begin
-      \$66 [27:4] = \$41 [23:0];
-      \$66 [3:0] = 4'h0;
-    end else if (form) begin
-      \$66 [3:0] = \$43 [3:0];
-    end
-    if (device_rst) begin
-      \$66  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = ending;
-    if (\$47 ) begin
-      \$67  = 1'h0;
-    end
-    if (taken) begin
-      \$67  = beats__payload[131];
-    end
-    if (device_rst) begin
-      \$67  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$68  = begun;
-    if (taken) begin
-      \$68  = \$48 ;
-    end
+    \$68  = \$36 ;
     if (device_rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = tail;
-    if (taken) begin
-      \$69  = \$51 ;
+    \$69  = \$41 [5:0];
+    if (device_rst) begin
+      \$69  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = \$44 [4:0];
+    if (device_rst) begin
+      \$70  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = 1'h0;
+    if (load) begin
+    end else if (\$46 ) begin
+      \$71  = \$47 [24];
     end
     if (device_rst) begin
-      \$69  = 3'h0;
+      \$71  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = \$45 [31:0];
+    if (load) begin
+      \$72  = target[63:32];
+    end
+    if (device_rst) begin
+      \$72  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = low;
+    if (load) begin
+      \$73  = target[31:4];
+    end else if (\$46 ) begin
+      \$73 [27:4] = \$47 [23:0];
+      \$73 [3:0] = 4'h0;
+    end else if (form) begin
+      \$73 [3:0] = \$49 [3:0];
+    end
+    if (device_rst) begin
+      \$73  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = ending;
+    if (\$53 ) begin
+      \$74  = 1'h0;
+    end
+    if (taken) begin
+      \$74  = beats__payload[131];
+    end
+    if (device_rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = begun;
+    if (taken) begin
+      \$75  = \$54 ;
+    end
+    if (device_rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = tail;
+    if (taken) begin
+      \$76  = \$57 ;
+    end
+    if (device_rst) begin
+      \$76  = 3'h0;
     end
   end
 endmodule
@@ -42100,49 +42750,56 @@ module hotline_tiny_write_buffer2(device_rst, fetch__en, written, beats__ready, 
   wire [6:0] \$29 ;
   wire \$3 ;
   wire [7:0] \$30 ;
-  wire [6:0] \$31 ;
-  wire [4:0] \$32 ;
-  wire [7:0] \$33 ;
-  wire [6:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [5:0] \$36 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire \$36 ;
   wire [6:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [32:0] \$39 ;
+  wire [4:0] \$38 ;
+  wire [7:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire [24:0] \$41 ;
-  wire [4:0] \$42 ;
-  wire [5:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
+  wire [6:0] \$40 ;
+  wire [7:0] \$41 ;
+  wire [5:0] \$42 ;
+  wire [6:0] \$43 ;
+  wire [7:0] \$44 ;
+  wire [32:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [24:0] \$47 ;
+  wire [4:0] \$48 ;
+  wire [5:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire [2:0] \$51 ;
-  reg \$52 ;
-  reg \$53 ;
-  reg \$54 ;
-  reg [3:0] \$55 ;
-  reg \$56 ;
-  reg \$57 ;
-  reg [66:0] \$58 ;
-  reg [4:0] \$59 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire [2:0] \$57 ;
+  reg \$58 ;
+  reg \$59 ;
   wire \$6 ;
-  reg [4:0] \$60 ;
-  reg [5:0] \$61 ;
-  reg [5:0] \$62 ;
-  reg [4:0] \$63 ;
-  reg \$64 ;
-  reg [31:0] \$65 ;
-  reg [27:0] \$66 ;
-  reg \$67 ;
+  reg \$60 ;
+  reg [3:0] \$61 ;
+  reg \$62 ;
+  reg \$63 ;
+  reg [66:0] \$64 ;
+  reg [4:0] \$65 ;
+  reg [4:0] \$66 ;
+  reg [5:0] \$67 ;
   reg \$68 ;
-  reg [2:0] \$69 ;
+  reg [5:0] \$69 ;
   wire \$7 ;
+  reg [4:0] \$70 ;
+  reg \$71 ;
+  reg [31:0] \$72 ;
+  reg [27:0] \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg [2:0] \$76 ;
   wire \$8 ;
   wire \$9 ;
   reg begun = 1'h0;
@@ -42153,6 +42810,7 @@ module hotline_tiny_write_buffer2(device_rst, fetch__en, written, beats__ready, 
   reg [4:0] fill__addr = 5'h00;
   reg \final  = 1'h0;
   wire form;
+  reg full = 1'h0;
   reg [31:0] high = 32'd0;
   reg [3:0] length = 4'h0;
   reg [5:0] level = 6'h00;
@@ -42178,70 +42836,85 @@ module hotline_tiny_write_buffer2(device_rst, fetch__en, written, beats__ready, 
     end
   end
   assign data = _0_;
+  assign \$18  = ending & \$17 ;
+  assign \$19  = waiting > room;
+  assign \$20  = | waiting;
+  assign \$21  = ending & \$20 ;
+  assign \$22  = \$19  | \$21 ;
+  assign \$23  = waiting > room;
+  assign \$24  = waiting - 1'h1;
   assign \$25  = \$23  ? { 3'h0, room } : \$24 ;
   assign \$26  = \final  ? tail : 3'h4;
   assign \$27  = fill__addr + pushed;
   assign \$28  = fetch__addr + fetch__en;
   assign \$29  = level + pushed;
   assign \$30  = \$29  - fetch__en;
-  assign \$31  = waiting + pushed;
-  assign \$32  = length + 1'h1;
-  assign \$33  = \$31  - \$32 ;
-  assign \$34  = waiting + pushed;
-  assign \$35  = form ? \$33  : { 1'h0, \$34  };
-  assign \$36  = unfinished + pick;
-  assign \$37  = \$36  - written;
-  assign \$38  = $signed(\$37 ) - $signed({ 1'h0, dropped });
-  assign \$39  = high + carry;
-  assign \$40  = form & whole;
-  assign \$41  = low[27:4] + 1'h1;
-  assign \$42  = low[3:0] + length;
-  assign \$43  = \$42  + 1'h1;
-  assign \$44  = form & \final ;
-  assign \$45  = ! waiting;
-  assign \$46  = ending & \$45 ;
-  assign \$47  = \$44  | \$46 ;
-  assign \$48  = ~ beats__payload[131];
-  assign \$49  = | beats__payload[130:128];
-  assign \$50  = beats__payload[131] & \$49 ;
-  assign \$51  = \$50  ? beats__payload[130:128] : 3'h4;
+  assign \$31  = ~ fetch__en;
+  assign \$32  = level == 6'h20;
+  assign \$33  = level == 5'h1f;
+  assign \$34  = taken & \$33 ;
+  assign \$35  = \$32  | \$34 ;
+  assign \$36  = \$31  & \$35 ;
+  assign \$37  = waiting + pushed;
+  assign \$38  = length + 1'h1;
+  assign \$39  = \$37  - \$38 ;
+  assign \$40  = waiting + pushed;
+  assign \$41  = form ? \$39  : { 1'h0, \$40  };
+  assign \$42  = unfinished + pick;
+  assign \$43  = \$42  - written;
+  assign \$44  = $signed(\$43 ) - $signed({ 1'h0, dropped });
+  assign \$45  = high + carry;
+  assign \$46  = form & whole;
+  assign \$47  = low[27:4] + 1'h1;
+  assign \$48  = low[3:0] + length;
+  assign \$49  = \$48  + 1'h1;
+  assign \$50  = form & \final ;
+  assign \$51  = ! waiting;
+  assign \$52  = ending & \$51 ;
+  assign \$53  = \$50  | \$52 ;
+  assign \$54  = ~ beats__payload[131];
+  assign \$55  = | beats__payload[130:128];
+  assign \$56  = beats__payload[131] & \$55 ;
+  assign \$57  = \$56  ? beats__payload[130:128] : 3'h4;
   always @(posedge device_clk)
-    whole <= \$52 ;
+    whole <= \$58 ;
   always @(posedge device_clk)
-    \final  <= \$53 ;
+    \final  <= \$59 ;
   always @(posedge device_clk)
-    due <= \$54 ;
+    due <= \$60 ;
   always @(posedge device_clk)
-    length <= \$55 ;
+    length <= \$61 ;
   always @(posedge device_clk)
-    loaded <= \$56 ;
+    loaded <= \$62 ;
   always @(posedge device_clk)
-    burst_valid <= \$57 ;
+    burst_valid <= \$63 ;
   always @(posedge device_clk)
-    burst <= \$58 ;
+    burst <= \$64 ;
   always @(posedge device_clk)
-    fill__addr <= \$59 ;
+    fill__addr <= \$65 ;
   always @(posedge device_clk)
-    fetch__addr <= \$60 ;
+    fetch__addr <= \$66 ;
   always @(posedge device_clk)
-    level <= \$61 ;
+    level <= \$67 ;
   always @(posedge device_clk)
-    waiting <= \$62 ;
+    full <= \$68 ;
   always @(posedge device_clk)
-    unfinished <= \$63 ;
+    waiting <= \$69 ;
   always @(posedge device_clk)
-    carry <= \$64 ;
+    unfinished <= \$70 ;
   always @(posedge device_clk)
-    high <= \$65 ;
+    carry <= \$71 ;
   always @(posedge device_clk)
-    low <= \$66 ;
+    high <= \$72 ;
   always @(posedge device_clk)
-    ending <= \$67 ;
+    low <= \$73 ;
   always @(posedge device_clk)
-    begun <= \$68 ;
+    ending <= \$74 ;
   always @(posedge device_clk)
-    tail <= \$69 ;
-  assign \$1  = level != 6'h20;
+    begun <= \$75 ;
+  always @(posedge device_clk)
+    tail <= \$76 ;
+  assign \$1  = ~ full;
   assign \$2  = ~ ending;
   assign beats__ready = \$1  & \$2 ;
   assign taken = beats__valid & beats__ready;
@@ -42264,180 +42937,180 @@ module hotline_tiny_write_buffer2(device_rst, fetch__en, written, beats__ready, 
   assign \$15  = waiting > room;
   assign \$16  = room + 1'h1;
   assign \$17  = waiting <= \$16 ;
-  assign \$18  = ending & \$17 ;
-  assign \$19  = waiting > room;
-  assign \$20  = | waiting;
-  assign \$21  = ending & \$20 ;
-  assign \$22  = \$19  | \$21 ;
-  assign \$23  = waiting > room;
-  assign \$24  = waiting - 1'h1;
   always @* begin
     if (starts_blocks) begin end
-    \$52  = \$15 ;
+    \$58  = \$15 ;
     if (device_rst) begin
-      \$52  = 1'h0;
+      \$58  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$53  = \$18 ;
+    \$59  = \$18 ;
     if (device_rst) begin
-      \$53  = 1'h0;
+      \$59  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$54  = \$22 ;
+    \$60  = \$22 ;
     if (device_rst) begin
-      \$54  = 1'h0;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$55  = \$25 [3:0];
+    \$61  = \$25 [3:0];
     if (device_rst) begin
-      \$55  = 4'h0;
+      \$61  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$56  = load;
+    \$62  = load;
     if (device_rst) begin
-      \$56  = 1'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$57  = burst_valid;
+    \$63  = burst_valid;
     if (form) begin
-      \$57  = 1'h1;
+      \$63  = 1'h1;
     end else if (pick) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
     if (device_rst) begin
-      \$57  = 1'h0;
+      \$63  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$58  = burst;
+    \$64  = burst;
     if (form) begin
-      \$58 [59:0] = { high, low };
-      \$58 [63:60] = length;
-      \$58 [66:64] = \$26 ;
+      \$64 [59:0] = { high, low };
+      \$64 [63:60] = length;
+      \$64 [66:64] = \$26 ;
     end
     if (device_rst) begin
-      \$58  = 67'h00000000000000000;
+      \$64  = 67'h00000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$59  = \$27 [4:0];
+    \$65  = \$27 [4:0];
     if (device_rst) begin
-      \$59  = 5'h00;
+      \$65  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$60  = \$28 [4:0];
+    \$66  = \$28 [4:0];
     if (device_rst) begin
-      \$60  = 5'h00;
+      \$66  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$61  = \$30 [5:0];
+    \$67  = \$30 [5:0];
     if (device_rst) begin
-      \$61  = 6'h00;
+      \$67  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$62  = \$35 [5:0];
-    if (device_rst) begin
-      \$62  = 6'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$63  = \$38 [4:0];
-    if (device_rst) begin
-      \$63  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$64  = 1'h0;
-    if (load) begin
-    end else if (\$40 ) begin
-      \$64  = \$41 [24];
-    end
-    if (device_rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$65  = \$39 [31:0];
-    if (load) begin
-      \$65  = target[63:32];
-    end
-    if (device_rst) begin
-      \$65  = 32'd0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$66  = low;
-    if (load) begin
-      \$66  = target[31:4];
-    end else if (\$40 ) begin
-      \$66 [27:4] = \$41 [23:0];
-      \$66 [3:0] = 4'h0;
-    end else if (form) begin
-      \$66 [3:0] = \$43 [3:0];
-    end
-    if (device_rst) begin
-      \$66  = 28'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$67  = ending;
-    if (\$47 ) begin
-      \$67  = 1'h0;
-    end
-    if (taken) begin
-      \$67  = beats__payload[131];
-    end
-    if (device_rst) begin
-      \$67  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$68  = begun;
-    if (taken) begin
-      \$68  = \$48 ;
-    end
+    \$68  = \$36 ;
     if (device_rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$69  = tail;
-    if (taken) begin
-      \$69  = \$51 ;
+    \$69  = \$41 [5:0];
+    if (device_rst) begin
+      \$69  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$70  = \$44 [4:0];
+    if (device_rst) begin
+      \$70  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$71  = 1'h0;
+    if (load) begin
+    end else if (\$46 ) begin
+      \$71  = \$47 [24];
     end
     if (device_rst) begin
-      \$69  = 3'h0;
+      \$71  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$72  = \$45 [31:0];
+    if (load) begin
+      \$72  = target[63:32];
+    end
+    if (device_rst) begin
+      \$72  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$73  = low;
+    if (load) begin
+      \$73  = target[31:4];
+    end else if (\$46 ) begin
+      \$73 [27:4] = \$47 [23:0];
+      \$73 [3:0] = 4'h0;
+    end else if (form) begin
+      \$73 [3:0] = \$49 [3:0];
+    end
+    if (device_rst) begin
+      \$73  = 28'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$74  = ending;
+    if (\$53 ) begin
+      \$74  = 1'h0;
+    end
+    if (taken) begin
+      \$74  = beats__payload[131];
+    end
+    if (device_rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$75  = begun;
+    if (taken) begin
+      \$75  = \$54 ;
+    end
+    if (device_rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$76  = tail;
+    if (taken) begin
+      \$76  = \$57 ;
+    end
+    if (device_rst) begin
+      \$76  = 3'h0;
     end
   end
 endmodule
 
 module hotline_tiny_write_judge(device_rst, output__ready, move, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0
-, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, input__valid, input__payload, output__valid, output__payload, device_clk);
+, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, \input__valid$87 , input__payload, output__payload, output__valid, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
@@ -42512,39 +43185,80 @@ module hotline_tiny_write_judge(device_rst, output__ready, move, \inside , windo
   wire [31:0] windows__7__pages;
   input [1:0] windows__7__read_etc;
   wire [1:0] windows__7__read_etc;
-  input input__valid;
-  wire input__valid;
+  input \input__valid$87 ;
+  wire \input__valid$87 ;
   input [68:0] input__payload;
   wire [68:0] input__payload;
+  output [68:0] output__payload;
+  wire [68:0] output__payload;
   output output__valid;
   wire output__valid;
-  output [68:0] output__payload;
-  reg [68:0] output__payload = 69'h000000000000000000;
   input device_clk;
   wire device_clk;
   wire \$1 ;
-  reg [1:0] \$2 ;
-  reg [68:0] \$3 ;
-  reg [68:0] \$4 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [7:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$3 ;
+  reg [1:0] \$4 ;
+  reg [68:0] \$5 ;
+  reg [68:0] \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   reg [68:0] burst0 = 69'h000000000000000000;
+  reg [68:0] burst1 = 69'h000000000000000000;
   wire busy;
+  wire [76:0] checked_input__payload;
+  wire [76:0] checked_output__payload;
   wire enable;
+  wire input__ready;
+  wire input__valid;
   wire [51:0] page;
   reg [1:0] valid = 2'h0;
-  always @(posedge device_clk)
-    burst0 <= \$3 ;
-  always @(posedge device_clk)
-    output__payload <= \$4 ;
   assign \$1  = ~ valid[1];
-  assign move = \$1  | output__ready;
-  assign busy = | valid;
+  assign move = \$1  | input__ready;
+  assign \$2  = checked_output__payload[76:69] & { \$22 , \$21 , \$20 , \$19 , \$18 , \$17 , \$16 , \$15  };
+  assign \inside  = | \$2 ;
+  assign \$3  = | valid;
+  assign busy = \$3  | output__valid;
   always @(posedge device_clk)
-    valid <= \$2 ;
+    valid <= \$4 ;
+  always @(posedge device_clk)
+    burst0 <= \$5 ;
+  always @(posedge device_clk)
+    burst1 <= \$6 ;
   hotline_tiny_write_judge_check check (
+    .\42_0_0 (\$7 ),
+    .\44_0_0 (\$8 ),
+    .\46_0_0 (\$9 ),
+    .\48_0_0 (\$10 ),
+    .\50_0_0 (\$11 ),
+    .\52_0_0 (\$12 ),
+    .\54_0_0 (\$13 ),
+    .\56_0_0 (\$14 ),
+    .\57_0_0 (\$15 ),
+    .\58_0_0 (\$16 ),
+    .\59_0_0 (\$17 ),
+    .\60_0_0 (\$18 ),
+    .\61_0_0 (\$19 ),
+    .\62_0_0 (\$20 ),
+    .\63_0_0 (\$21 ),
+    .\64_0_0 (\$22 ),
     .device_clk(device_clk),
     .device_rst(device_rst),
     .enable(move),
-    .\inside (\inside ),
     .page(input__payload[61:10]),
     .windows__0__page_19_0(windows__0__page_19_0),
     .windows__0__page_51_20(windows__0__page_51_20),
@@ -42579,45 +43293,89 @@ module hotline_tiny_write_judge(device_rst, output__ready, move, \inside , windo
     .windows__7__pages(windows__7__pages),
     .windows__7__read_etc(windows__7__read_etc)
   );
+  hotline_tiny_write_judge_checked checked (
+    .device_clk(device_clk),
+    .device_rst(device_rst),
+    .input__payload(checked_input__payload),
+    .input__ready(input__ready),
+    .input__valid(valid[1]),
+    .output__payload(checked_output__payload),
+    .output__ready(output__ready),
+    .output__valid(output__valid)
+  );
   always @* begin
     if (starts_blocks) begin end
-    \$3  = burst0;
+    \$4  = valid;
     if (move) begin
-      \$3  = input__payload;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$4  = output__payload;
-    if (move) begin
-      \$4  = burst0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$2  = valid;
-    if (move) begin
-      \$2  = { valid[0], input__valid };
+      \$4  = { valid[0], \input__valid$87  };
     end
     if (device_rst) begin
-      \$2  = 2'h0;
+      \$4  = 2'h0;
     end
   end
+  always @* begin
+    if (starts_blocks) begin end
+    \$5  = burst0;
+    if (move) begin
+      \$5  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$6  = burst1;
+    if (move) begin
+      \$6  = burst0;
+    end
+  end
+  assign input__valid = valid[1];
   assign enable = move;
   assign page = input__payload[61:10];
-  assign output__valid = valid[1];
+  assign output__payload = checked_output__payload[68:0];
+  assign checked_input__payload[68:0] = burst1;
+  assign checked_input__payload[76:69] = { \$14 , \$13 , \$12 , \$11 , \$10 , \$9 , \$8 , \$7  };
 endmodule
 
-module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20
-, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
+module hotline_tiny_write_judge_check(device_rst, enable, \42_0_0 , \44_0_0 , \46_0_0 , \48_0_0 , \50_0_0 , \52_0_0 , \54_0_0 , \56_0_0 , \57_0_0 , \58_0_0 , \59_0_0 , \60_0_0 , \61_0_0 , \62_0_0 , \63_0_0 , \64_0_0 , windows__0__page_19_0, windows__0__page_51_20, windows__0__pages
+, windows__0__read_etc, windows__1__page_19_0, windows__1__page_51_20, windows__1__pages, windows__1__read_etc, windows__2__page_19_0, windows__2__page_51_20, windows__2__pages, windows__2__read_etc, windows__3__page_19_0, windows__3__page_51_20, windows__3__pages, windows__3__read_etc, windows__4__page_19_0, windows__4__page_51_20, windows__4__pages, windows__4__read_etc, windows__5__page_19_0, windows__5__page_51_20, windows__5__pages, windows__5__read_etc
+, windows__6__page_19_0, windows__6__page_51_20, windows__6__pages, windows__6__read_etc, windows__7__page_19_0, windows__7__page_51_20, windows__7__pages, windows__7__read_etc, page, device_clk);
   reg starts_blocks;
   initial starts_blocks = 0;
   input device_rst;
   wire device_rst;
   input enable;
   wire enable;
-  output \inside ;
-  wire \inside ;
+  output \42_0_0 ;
+  wire \42_0_0 ;
+  output \44_0_0 ;
+  wire \44_0_0 ;
+  output \46_0_0 ;
+  wire \46_0_0 ;
+  output \48_0_0 ;
+  wire \48_0_0 ;
+  output \50_0_0 ;
+  wire \50_0_0 ;
+  output \52_0_0 ;
+  wire \52_0_0 ;
+  output \54_0_0 ;
+  wire \54_0_0 ;
+  output \56_0_0 ;
+  wire \56_0_0 ;
+  output \57_0_0 ;
+  wire \57_0_0 ;
+  output \58_0_0 ;
+  wire \58_0_0 ;
+  output \59_0_0 ;
+  wire \59_0_0 ;
+  output \60_0_0 ;
+  wire \60_0_0 ;
+  output \61_0_0 ;
+  wire \61_0_0 ;
+  output \62_0_0 ;
+  wire \62_0_0 ;
+  output \63_0_0 ;
+  wire \63_0_0 ;
+  output \64_0_0 ;
+  wire \64_0_0 ;
   input [19:0] windows__0__page_19_0;
   wire [19:0] windows__0__page_19_0;
   input [31:0] windows__0__page_51_20;
@@ -42688,15 +43446,15 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire device_clk;
   wire \$1 ;
   wire [9:0] \$10 ;
-  wire \$100 ;
-  wire \$101 ;
+  wire [26:0] \$100 ;
+  wire [26:0] \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
-  wire [26:0] \$107 ;
-  wire [26:0] \$108 ;
+  wire \$107 ;
+  wire \$108 ;
   wire \$109 ;
   wire \$11 ;
   wire \$110 ;
@@ -42706,16 +43464,16 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
+  wire [26:0] \$117 ;
+  wire [26:0] \$118 ;
   wire \$119 ;
   wire \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
   wire \$123 ;
-  wire [26:0] \$124 ;
-  wire [26:0] \$125 ;
+  wire \$124 ;
+  wire \$125 ;
   wire \$126 ;
   wire \$127 ;
   wire \$128 ;
@@ -42725,16 +43483,16 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
-  wire \$134 ;
-  wire \$135 ;
+  wire [26:0] \$134 ;
+  wire [26:0] \$135 ;
   wire \$136 ;
   wire \$137 ;
   wire \$138 ;
   wire \$139 ;
   wire [9:0] \$14 ;
   wire \$140 ;
-  wire [26:0] \$141 ;
-  wire [26:0] \$142 ;
+  wire \$141 ;
+  wire \$142 ;
   wire \$143 ;
   wire \$144 ;
   wire \$145 ;
@@ -42744,15 +43502,15 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$149 ;
   wire [9:0] \$15 ;
   wire \$150 ;
-  wire \$151 ;
-  wire \$152 ;
+  wire [26:0] \$151 ;
+  wire [26:0] \$152 ;
   wire \$153 ;
   wire \$154 ;
   wire \$155 ;
   wire \$156 ;
   wire \$157 ;
-  wire [26:0] \$158 ;
-  wire [26:0] \$159 ;
+  wire \$158 ;
+  wire \$159 ;
   wire \$16 ;
   wire \$160 ;
   wire \$161 ;
@@ -42762,16 +43520,16 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$165 ;
   wire \$166 ;
   wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
+  wire [26:0] \$168 ;
+  wire [26:0] \$169 ;
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
   wire \$172 ;
   wire \$173 ;
   wire \$174 ;
-  wire [26:0] \$175 ;
-  wire [26:0] \$176 ;
+  wire \$175 ;
+  wire \$176 ;
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
@@ -42781,16 +43539,16 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$182 ;
   wire \$183 ;
   wire \$184 ;
-  wire \$185 ;
-  wire \$186 ;
+  wire [26:0] \$185 ;
+  wire [26:0] \$186 ;
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire [9:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
-  wire [26:0] \$192 ;
-  wire [26:0] \$193 ;
+  wire \$192 ;
+  wire \$193 ;
   wire \$194 ;
   wire \$195 ;
   wire \$196 ;
@@ -42801,57 +43559,50 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire [9:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
-  wire \$202 ;
-  wire \$203 ;
-  wire \$204 ;
-  wire \$205 ;
-  wire \$206 ;
-  wire \$207 ;
-  wire \$208 ;
-  reg [26:0] \$209 ;
+  reg [26:0] \$202 ;
+  reg [26:0] \$203 ;
+  reg \$204 ;
+  reg \$205 ;
+  reg \$206 ;
+  reg [26:0] \$207 ;
+  reg [26:0] \$208 ;
+  reg \$209 ;
   wire \$21 ;
-  reg [26:0] \$210 ;
+  reg \$210 ;
   reg \$211 ;
-  reg \$212 ;
-  reg \$213 ;
-  reg [26:0] \$214 ;
-  reg [26:0] \$215 ;
+  reg [26:0] \$212 ;
+  reg [26:0] \$213 ;
+  reg \$214 ;
+  reg \$215 ;
   reg \$216 ;
-  reg \$217 ;
-  reg \$218 ;
-  reg [26:0] \$219 ;
+  reg [26:0] \$217 ;
+  reg [26:0] \$218 ;
+  reg \$219 ;
   wire \$22 ;
-  reg [26:0] \$220 ;
+  reg \$220 ;
   reg \$221 ;
-  reg \$222 ;
-  reg \$223 ;
-  reg [26:0] \$224 ;
-  reg [26:0] \$225 ;
+  reg [26:0] \$222 ;
+  reg [26:0] \$223 ;
+  reg \$224 ;
+  reg \$225 ;
   reg \$226 ;
-  reg \$227 ;
-  reg \$228 ;
-  reg [26:0] \$229 ;
+  reg [26:0] \$227 ;
+  reg [26:0] \$228 ;
+  reg \$229 ;
   wire [7:0] \$23 ;
-  reg [26:0] \$230 ;
+  reg \$230 ;
   reg \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg [26:0] \$234 ;
-  reg [26:0] \$235 ;
+  reg [26:0] \$232 ;
+  reg [26:0] \$233 ;
+  reg \$234 ;
+  reg \$235 ;
   reg \$236 ;
-  reg \$237 ;
-  reg \$238 ;
-  reg [26:0] \$239 ;
+  reg [26:0] \$237 ;
+  reg [26:0] \$238 ;
+  reg \$239 ;
   wire [9:0] \$24 ;
-  reg [26:0] \$240 ;
+  reg \$240 ;
   reg \$241 ;
-  reg \$242 ;
-  reg \$243 ;
-  reg [26:0] \$244 ;
-  reg [26:0] \$245 ;
-  reg \$246 ;
-  reg \$247 ;
-  reg \$248 ;
   wire [9:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -42896,17 +43647,17 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
+  wire [7:0] \$65 ;
+  wire [26:0] \$66 ;
+  wire [26:0] \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
-  wire [26:0] \$73 ;
-  wire [26:0] \$74 ;
+  wire \$73 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
@@ -42916,16 +43667,16 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire \$84 ;
+  wire [26:0] \$83 ;
+  wire [26:0] \$84 ;
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
   wire [9:0] \$9 ;
-  wire [26:0] \$90 ;
-  wire [26:0] \$91 ;
+  wire \$90 ;
+  wire \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
@@ -42942,6 +43693,7 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   reg [26:0] high5 = 27'h0000000;
   reg [26:0] high6 = 27'h0000000;
   reg [26:0] high7 = 27'h0000000;
+  wire \inside ;
   reg less0 = 1'h0;
   reg less1 = 1'h0;
   reg less2 = 1'h0;
@@ -43006,272 +43758,335 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   assign \$37  = ~ low7[26];
   assign \$38  = ~ { 2'h0, windows__7__pages[31:26] };
   assign \$39  = { high7[6:0], \$36  } + { \$38 , \$37  };
-  assign \$42  = same0 & low_less0;
-  assign \$43  = less0 | \$42 ;
-  assign \$44  = \$41  & \$43 ;
-  assign \$46  = same1 & low_less1;
-  assign \$47  = less1 | \$46 ;
-  assign \$48  = \$45  & \$47 ;
-  assign \$50  = same2 & low_less2;
-  assign \$51  = less2 | \$50 ;
-  assign \$52  = \$49  & \$51 ;
-  assign \$54  = same3 & low_less3;
-  assign \$55  = less3 | \$54 ;
-  assign \$56  = \$53  & \$55 ;
-  assign \$58  = same4 & low_less4;
-  assign \$59  = less4 | \$58 ;
-  assign \$60  = \$57  & \$59 ;
-  assign \$62  = same5 & low_less5;
-  assign \$63  = less5 | \$62 ;
-  assign \$64  = \$61  & \$63 ;
-  assign \$66  = same6 & low_less6;
-  assign \$67  = less6 | \$66 ;
-  assign \$68  = \$65  & \$67 ;
-  assign \$70  = same7 & low_less7;
-  assign \$71  = less7 | \$70 ;
-  assign \$72  = \$69  & \$71 ;
-  assign \inside  = | { \$72 , \$68 , \$64 , \$60 , \$56 , \$52 , \$48 , \$44  };
-  assign \$73  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
-  assign \$74  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$41  = same0 & low_less0;
+  assign \$42  = less0 | \$41 ;
+  assign \$43  = same1 & low_less1;
+  assign \$44  = less1 | \$43 ;
+  assign \$45  = same2 & low_less2;
+  assign \$46  = less2 | \$45 ;
+  assign \$47  = same3 & low_less3;
+  assign \$48  = less3 | \$47 ;
+  assign \$49  = same4 & low_less4;
+  assign \$50  = less4 | \$49 ;
+  assign \$51  = same5 & low_less5;
+  assign \$52  = less5 | \$51 ;
+  assign \$53  = same6 & low_less6;
+  assign \$54  = less6 | \$53 ;
+  assign \$55  = same7 & low_less7;
+  assign \$56  = less7 | \$55 ;
+  assign \$65  = { \$56 , \$54 , \$52 , \$50 , \$48 , \$46 , \$44 , \$42  } & { \$64 , \$63 , \$62 , \$61 , \$60 , \$59 , \$58 , \$57  };
+  assign \inside  = | \$65 ;
+  assign \$66  = page[25:0] - { windows__0__page_51_20[5:0], windows__0__page_19_0 };
+  assign \$67  = page[51:26] - windows__0__page_51_20[31:6];
+  assign \$68  = | high0[26:7];
+  assign \$69  = ! high0[6:0];
+  assign \$70  = low0[26] & \$69 ;
+  assign \$71  = \$68  | \$70 ;
+  assign \$72  = ~ \$71 ;
+  assign \$73  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$74  = \$72  & \$73 ;
   assign \$75  = | high0[26:7];
   assign \$76  = ! high0[6:0];
   assign \$77  = low0[26] & \$76 ;
   assign \$78  = \$75  | \$77 ;
   assign \$79  = ~ \$78 ;
-  assign \$80  = $signed(\$5 [7:0]) < $signed(1'h0);
+  assign \$80  = ! \$5 [7:0];
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = | high0[26:7];
-  assign \$83  = ! high0[6:0];
-  assign \$84  = low0[26] & \$83 ;
-  assign \$85  = \$82  | \$84 ;
-  assign \$86  = ~ \$85 ;
-  assign \$87  = ! \$5 [7:0];
-  assign \$88  = \$86  & \$87 ;
-  assign \$89  = low0[25:0] < windows__0__pages[25:0];
-  assign \$90  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
-  assign \$91  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$82  = low0[25:0] < windows__0__pages[25:0];
+  assign \$83  = page[25:0] - { windows__1__page_51_20[5:0], windows__1__page_19_0 };
+  assign \$84  = page[51:26] - windows__1__page_51_20[31:6];
+  assign \$85  = | high1[26:7];
+  assign \$86  = ! high1[6:0];
+  assign \$87  = low1[26] & \$86 ;
+  assign \$88  = \$85  | \$87 ;
+  assign \$89  = ~ \$88 ;
+  assign \$90  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$91  = \$89  & \$90 ;
   assign \$92  = | high1[26:7];
   assign \$93  = ! high1[6:0];
   assign \$94  = low1[26] & \$93 ;
   assign \$95  = \$92  | \$94 ;
   assign \$96  = ~ \$95 ;
-  assign \$97  = $signed(\$10 [7:0]) < $signed(1'h0);
+  assign \$97  = ! \$10 [7:0];
   assign \$98  = \$96  & \$97 ;
-  assign \$99  = | high1[26:7];
-  assign \$100  = ! high1[6:0];
-  assign \$101  = low1[26] & \$100 ;
-  assign \$102  = \$99  | \$101 ;
-  assign \$103  = ~ \$102 ;
-  assign \$104  = ! \$10 [7:0];
-  assign \$105  = \$103  & \$104 ;
-  assign \$106  = low1[25:0] < windows__1__pages[25:0];
-  assign \$107  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
-  assign \$108  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$99  = low1[25:0] < windows__1__pages[25:0];
+  assign \$100  = page[25:0] - { windows__2__page_51_20[5:0], windows__2__page_19_0 };
+  assign \$101  = page[51:26] - windows__2__page_51_20[31:6];
+  assign \$102  = | high2[26:7];
+  assign \$103  = ! high2[6:0];
+  assign \$104  = low2[26] & \$103 ;
+  assign \$105  = \$102  | \$104 ;
+  assign \$106  = ~ \$105 ;
+  assign \$107  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$108  = \$106  & \$107 ;
   assign \$109  = | high2[26:7];
   assign \$110  = ! high2[6:0];
   assign \$111  = low2[26] & \$110 ;
   assign \$112  = \$109  | \$111 ;
   assign \$113  = ~ \$112 ;
-  assign \$114  = $signed(\$15 [7:0]) < $signed(1'h0);
+  assign \$114  = ! \$15 [7:0];
   assign \$115  = \$113  & \$114 ;
-  assign \$116  = | high2[26:7];
-  assign \$117  = ! high2[6:0];
-  assign \$118  = low2[26] & \$117 ;
-  assign \$119  = \$116  | \$118 ;
-  assign \$120  = ~ \$119 ;
-  assign \$121  = ! \$15 [7:0];
-  assign \$122  = \$120  & \$121 ;
-  assign \$123  = low2[25:0] < windows__2__pages[25:0];
-  assign \$124  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
-  assign \$125  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$116  = low2[25:0] < windows__2__pages[25:0];
+  assign \$117  = page[25:0] - { windows__3__page_51_20[5:0], windows__3__page_19_0 };
+  assign \$118  = page[51:26] - windows__3__page_51_20[31:6];
+  assign \$119  = | high3[26:7];
+  assign \$120  = ! high3[6:0];
+  assign \$121  = low3[26] & \$120 ;
+  assign \$122  = \$119  | \$121 ;
+  assign \$123  = ~ \$122 ;
+  assign \$124  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$125  = \$123  & \$124 ;
   assign \$126  = | high3[26:7];
   assign \$127  = ! high3[6:0];
   assign \$128  = low3[26] & \$127 ;
   assign \$129  = \$126  | \$128 ;
   assign \$130  = ~ \$129 ;
-  assign \$131  = $signed(\$20 [7:0]) < $signed(1'h0);
+  assign \$131  = ! \$20 [7:0];
   assign \$132  = \$130  & \$131 ;
-  assign \$133  = | high3[26:7];
-  assign \$134  = ! high3[6:0];
-  assign \$135  = low3[26] & \$134 ;
-  assign \$136  = \$133  | \$135 ;
-  assign \$137  = ~ \$136 ;
-  assign \$138  = ! \$20 [7:0];
-  assign \$139  = \$137  & \$138 ;
-  assign \$140  = low3[25:0] < windows__3__pages[25:0];
-  assign \$141  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
-  assign \$142  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$133  = low3[25:0] < windows__3__pages[25:0];
+  assign \$134  = page[25:0] - { windows__4__page_51_20[5:0], windows__4__page_19_0 };
+  assign \$135  = page[51:26] - windows__4__page_51_20[31:6];
+  assign \$136  = | high4[26:7];
+  assign \$137  = ! high4[6:0];
+  assign \$138  = low4[26] & \$137 ;
+  assign \$139  = \$136  | \$138 ;
+  assign \$140  = ~ \$139 ;
+  assign \$141  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$142  = \$140  & \$141 ;
   assign \$143  = | high4[26:7];
   assign \$144  = ! high4[6:0];
   assign \$145  = low4[26] & \$144 ;
   assign \$146  = \$143  | \$145 ;
   assign \$147  = ~ \$146 ;
-  assign \$148  = $signed(\$25 [7:0]) < $signed(1'h0);
+  assign \$148  = ! \$25 [7:0];
   assign \$149  = \$147  & \$148 ;
-  assign \$150  = | high4[26:7];
-  assign \$151  = ! high4[6:0];
-  assign \$152  = low4[26] & \$151 ;
-  assign \$153  = \$150  | \$152 ;
-  assign \$154  = ~ \$153 ;
-  assign \$155  = ! \$25 [7:0];
-  assign \$156  = \$154  & \$155 ;
-  assign \$157  = low4[25:0] < windows__4__pages[25:0];
-  assign \$158  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
-  assign \$159  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$150  = low4[25:0] < windows__4__pages[25:0];
+  assign \$151  = page[25:0] - { windows__5__page_51_20[5:0], windows__5__page_19_0 };
+  assign \$152  = page[51:26] - windows__5__page_51_20[31:6];
+  assign \$153  = | high5[26:7];
+  assign \$154  = ! high5[6:0];
+  assign \$155  = low5[26] & \$154 ;
+  assign \$156  = \$153  | \$155 ;
+  assign \$157  = ~ \$156 ;
+  assign \$158  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$159  = \$157  & \$158 ;
   assign \$160  = | high5[26:7];
   assign \$161  = ! high5[6:0];
   assign \$162  = low5[26] & \$161 ;
   assign \$163  = \$160  | \$162 ;
   assign \$164  = ~ \$163 ;
-  assign \$165  = $signed(\$30 [7:0]) < $signed(1'h0);
+  assign \$165  = ! \$30 [7:0];
   assign \$166  = \$164  & \$165 ;
-  assign \$167  = | high5[26:7];
-  assign \$168  = ! high5[6:0];
-  assign \$169  = low5[26] & \$168 ;
-  assign \$170  = \$167  | \$169 ;
-  assign \$171  = ~ \$170 ;
-  assign \$172  = ! \$30 [7:0];
-  assign \$173  = \$171  & \$172 ;
-  assign \$174  = low5[25:0] < windows__5__pages[25:0];
-  assign \$175  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
-  assign \$176  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$167  = low5[25:0] < windows__5__pages[25:0];
+  assign \$168  = page[25:0] - { windows__6__page_51_20[5:0], windows__6__page_19_0 };
+  assign \$169  = page[51:26] - windows__6__page_51_20[31:6];
+  assign \$170  = | high6[26:7];
+  assign \$171  = ! high6[6:0];
+  assign \$172  = low6[26] & \$171 ;
+  assign \$173  = \$170  | \$172 ;
+  assign \$174  = ~ \$173 ;
+  assign \$175  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$176  = \$174  & \$175 ;
   assign \$177  = | high6[26:7];
   assign \$178  = ! high6[6:0];
   assign \$179  = low6[26] & \$178 ;
   assign \$180  = \$177  | \$179 ;
   assign \$181  = ~ \$180 ;
-  assign \$182  = $signed(\$35 [7:0]) < $signed(1'h0);
+  assign \$182  = ! \$35 [7:0];
   assign \$183  = \$181  & \$182 ;
-  assign \$184  = | high6[26:7];
-  assign \$185  = ! high6[6:0];
-  assign \$186  = low6[26] & \$185 ;
-  assign \$187  = \$184  | \$186 ;
-  assign \$188  = ~ \$187 ;
-  assign \$189  = ! \$35 [7:0];
-  assign \$190  = \$188  & \$189 ;
-  assign \$191  = low6[25:0] < windows__6__pages[25:0];
-  assign \$192  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
-  assign \$193  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$184  = low6[25:0] < windows__6__pages[25:0];
+  assign \$185  = page[25:0] - { windows__7__page_51_20[5:0], windows__7__page_19_0 };
+  assign \$186  = page[51:26] - windows__7__page_51_20[31:6];
+  assign \$187  = | high7[26:7];
+  assign \$188  = ! high7[6:0];
+  assign \$189  = low7[26] & \$188 ;
+  assign \$190  = \$187  | \$189 ;
+  assign \$191  = ~ \$190 ;
+  assign \$192  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$193  = \$191  & \$192 ;
   assign \$194  = | high7[26:7];
   assign \$195  = ! high7[6:0];
   assign \$196  = low7[26] & \$195 ;
   assign \$197  = \$194  | \$196 ;
   assign \$198  = ~ \$197 ;
-  assign \$199  = $signed(\$40 [7:0]) < $signed(1'h0);
+  assign \$199  = ! \$40 [7:0];
   assign \$200  = \$198  & \$199 ;
-  assign \$201  = | high7[26:7];
-  assign \$202  = ! high7[6:0];
-  assign \$203  = low7[26] & \$202 ;
-  assign \$204  = \$201  | \$203 ;
-  assign \$205  = ~ \$204 ;
-  assign \$206  = ! \$40 [7:0];
-  assign \$207  = \$205  & \$206 ;
-  assign \$208  = low7[25:0] < windows__7__pages[25:0];
+  assign \$201  = low7[25:0] < windows__7__pages[25:0];
   always @(posedge device_clk)
-    low0 <= \$209 ;
+    low0 <= \$202 ;
   always @(posedge device_clk)
-    high0 <= \$210 ;
+    high0 <= \$203 ;
   always @(posedge device_clk)
-    less0 <= \$211 ;
+    less0 <= \$204 ;
   always @(posedge device_clk)
-    same0 <= \$212 ;
+    same0 <= \$205 ;
   always @(posedge device_clk)
-    low_less0 <= \$213 ;
+    low_less0 <= \$206 ;
   always @(posedge device_clk)
-    low1 <= \$214 ;
+    low1 <= \$207 ;
   always @(posedge device_clk)
-    high1 <= \$215 ;
+    high1 <= \$208 ;
   always @(posedge device_clk)
-    less1 <= \$216 ;
+    less1 <= \$209 ;
   always @(posedge device_clk)
-    same1 <= \$217 ;
+    same1 <= \$210 ;
   always @(posedge device_clk)
-    low_less1 <= \$218 ;
+    low_less1 <= \$211 ;
   always @(posedge device_clk)
-    low2 <= \$219 ;
+    low2 <= \$212 ;
   always @(posedge device_clk)
-    high2 <= \$220 ;
+    high2 <= \$213 ;
   always @(posedge device_clk)
-    less2 <= \$221 ;
+    less2 <= \$214 ;
   always @(posedge device_clk)
-    same2 <= \$222 ;
+    same2 <= \$215 ;
   always @(posedge device_clk)
-    low_less2 <= \$223 ;
+    low_less2 <= \$216 ;
   always @(posedge device_clk)
-    low3 <= \$224 ;
+    low3 <= \$217 ;
   always @(posedge device_clk)
-    high3 <= \$225 ;
+    high3 <= \$218 ;
   always @(posedge device_clk)
-    less3 <= \$226 ;
+    less3 <= \$219 ;
   always @(posedge device_clk)
-    same3 <= \$227 ;
+    same3 <= \$220 ;
   always @(posedge device_clk)
-    low_less3 <= \$228 ;
+    low_less3 <= \$221 ;
   always @(posedge device_clk)
-    low4 <= \$229 ;
+    low4 <= \$222 ;
   always @(posedge device_clk)
-    high4 <= \$230 ;
+    high4 <= \$223 ;
   always @(posedge device_clk)
-    less4 <= \$231 ;
+    less4 <= \$224 ;
   always @(posedge device_clk)
-    same4 <= \$232 ;
+    same4 <= \$225 ;
   always @(posedge device_clk)
-    low_less4 <= \$233 ;
+    low_less4 <= \$226 ;
   always @(posedge device_clk)
-    low5 <= \$234 ;
+    low5 <= \$227 ;
   always @(posedge device_clk)
-    high5 <= \$235 ;
+    high5 <= \$228 ;
   always @(posedge device_clk)
-    less5 <= \$236 ;
+    less5 <= \$229 ;
   always @(posedge device_clk)
-    same5 <= \$237 ;
+    same5 <= \$230 ;
   always @(posedge device_clk)
-    low_less5 <= \$238 ;
+    low_less5 <= \$231 ;
   always @(posedge device_clk)
-    low6 <= \$239 ;
+    low6 <= \$232 ;
   always @(posedge device_clk)
-    high6 <= \$240 ;
+    high6 <= \$233 ;
   always @(posedge device_clk)
-    less6 <= \$241 ;
+    less6 <= \$234 ;
   always @(posedge device_clk)
-    same6 <= \$242 ;
+    same6 <= \$235 ;
   always @(posedge device_clk)
-    low_less6 <= \$243 ;
+    low_less6 <= \$236 ;
   always @(posedge device_clk)
-    low7 <= \$244 ;
+    low7 <= \$237 ;
   always @(posedge device_clk)
-    high7 <= \$245 ;
+    high7 <= \$238 ;
   always @(posedge device_clk)
-    less7 <= \$246 ;
+    less7 <= \$239 ;
   always @(posedge device_clk)
-    same7 <= \$247 ;
+    same7 <= \$240 ;
   always @(posedge device_clk)
-    low_less7 <= \$248 ;
+    low_less7 <= \$241 ;
   always @* begin
     if (starts_blocks) begin end
-    \$209  = low0;
+    \$202  = low0;
     if (enable) begin
-      \$209  = \$73 ;
+      \$202  = \$66 ;
     end
     if (device_rst) begin
-      \$209  = 27'h0000000;
+      \$202  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = high0;
+    \$203  = high0;
     if (enable) begin
-      \$210  = \$74 ;
+      \$203  = \$67 ;
     end
     if (device_rst) begin
-      \$210  = 27'h0000000;
+      \$203  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = less0;
+    \$204  = less0;
     if (enable) begin
-      \$211  = \$81 ;
+      \$204  = \$74 ;
+    end
+    if (device_rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = same0;
+    if (enable) begin
+      \$205  = \$81 ;
+    end
+    if (device_rst) begin
+      \$205  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$206  = low_less0;
+    if (enable) begin
+      \$206  = \$82 ;
+    end
+    if (device_rst) begin
+      \$206  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$207  = low1;
+    if (enable) begin
+      \$207  = \$83 ;
+    end
+    if (device_rst) begin
+      \$207  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$208  = high1;
+    if (enable) begin
+      \$208  = \$84 ;
+    end
+    if (device_rst) begin
+      \$208  = 27'h0000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = less1;
+    if (enable) begin
+      \$209  = \$91 ;
+    end
+    if (device_rst) begin
+      \$209  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = same1;
+    if (enable) begin
+      \$210  = \$98 ;
+    end
+    if (device_rst) begin
+      \$210  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = low_less1;
+    if (enable) begin
+      \$211  = \$99 ;
     end
     if (device_rst) begin
       \$211  = 1'h0;
@@ -43279,49 +44094,49 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = same0;
+    \$212  = low2;
     if (enable) begin
-      \$212  = \$88 ;
+      \$212  = \$100 ;
     end
     if (device_rst) begin
-      \$212  = 1'h0;
+      \$212  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = low_less0;
+    \$213  = high2;
     if (enable) begin
-      \$213  = \$89 ;
+      \$213  = \$101 ;
     end
     if (device_rst) begin
-      \$213  = 1'h0;
+      \$213  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = low1;
+    \$214  = less2;
     if (enable) begin
-      \$214  = \$90 ;
+      \$214  = \$108 ;
     end
     if (device_rst) begin
-      \$214  = 27'h0000000;
+      \$214  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = high1;
+    \$215  = same2;
     if (enable) begin
-      \$215  = \$91 ;
+      \$215  = \$115 ;
     end
     if (device_rst) begin
-      \$215  = 27'h0000000;
+      \$215  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = less1;
+    \$216  = low_less2;
     if (enable) begin
-      \$216  = \$98 ;
+      \$216  = \$116 ;
     end
     if (device_rst) begin
       \$216  = 1'h0;
@@ -43329,49 +44144,49 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = same1;
+    \$217  = low3;
     if (enable) begin
-      \$217  = \$105 ;
+      \$217  = \$117 ;
     end
     if (device_rst) begin
-      \$217  = 1'h0;
+      \$217  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = low_less1;
+    \$218  = high3;
     if (enable) begin
-      \$218  = \$106 ;
+      \$218  = \$118 ;
     end
     if (device_rst) begin
-      \$218  = 1'h0;
+      \$218  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = low2;
+    \$219  = less3;
     if (enable) begin
-      \$219  = \$107 ;
+      \$219  = \$125 ;
     end
     if (device_rst) begin
-      \$219  = 27'h0000000;
+      \$219  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = high2;
+    \$220  = same3;
     if (enable) begin
-      \$220  = \$108 ;
+      \$220  = \$132 ;
     end
     if (device_rst) begin
-      \$220  = 27'h0000000;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = less2;
+    \$221  = low_less3;
     if (enable) begin
-      \$221  = \$115 ;
+      \$221  = \$133 ;
     end
     if (device_rst) begin
       \$221  = 1'h0;
@@ -43379,49 +44194,49 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = same2;
+    \$222  = low4;
     if (enable) begin
-      \$222  = \$122 ;
+      \$222  = \$134 ;
     end
     if (device_rst) begin
-      \$222  = 1'h0;
+      \$222  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = low_less2;
+    \$223  = high4;
     if (enable) begin
-      \$223  = \$123 ;
+      \$223  = \$135 ;
     end
     if (device_rst) begin
-      \$223  = 1'h0;
+      \$223  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = low3;
+    \$224  = less4;
     if (enable) begin
-      \$224  = \$124 ;
+      \$224  = \$142 ;
     end
     if (device_rst) begin
-      \$224  = 27'h0000000;
+      \$224  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = high3;
+    \$225  = same4;
     if (enable) begin
-      \$225  = \$125 ;
+      \$225  = \$149 ;
     end
     if (device_rst) begin
-      \$225  = 27'h0000000;
+      \$225  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = less3;
+    \$226  = low_less4;
     if (enable) begin
-      \$226  = \$132 ;
+      \$226  = \$150 ;
     end
     if (device_rst) begin
       \$226  = 1'h0;
@@ -43429,49 +44244,49 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = same3;
+    \$227  = low5;
     if (enable) begin
-      \$227  = \$139 ;
+      \$227  = \$151 ;
     end
     if (device_rst) begin
-      \$227  = 1'h0;
+      \$227  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = low_less3;
+    \$228  = high5;
     if (enable) begin
-      \$228  = \$140 ;
+      \$228  = \$152 ;
     end
     if (device_rst) begin
-      \$228  = 1'h0;
+      \$228  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = low4;
+    \$229  = less5;
     if (enable) begin
-      \$229  = \$141 ;
+      \$229  = \$159 ;
     end
     if (device_rst) begin
-      \$229  = 27'h0000000;
+      \$229  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = high4;
+    \$230  = same5;
     if (enable) begin
-      \$230  = \$142 ;
+      \$230  = \$166 ;
     end
     if (device_rst) begin
-      \$230  = 27'h0000000;
+      \$230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = less4;
+    \$231  = low_less5;
     if (enable) begin
-      \$231  = \$149 ;
+      \$231  = \$167 ;
     end
     if (device_rst) begin
       \$231  = 1'h0;
@@ -43479,49 +44294,49 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = same4;
+    \$232  = low6;
     if (enable) begin
-      \$232  = \$156 ;
+      \$232  = \$168 ;
     end
     if (device_rst) begin
-      \$232  = 1'h0;
+      \$232  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = low_less4;
+    \$233  = high6;
     if (enable) begin
-      \$233  = \$157 ;
+      \$233  = \$169 ;
     end
     if (device_rst) begin
-      \$233  = 1'h0;
+      \$233  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = low5;
+    \$234  = less6;
     if (enable) begin
-      \$234  = \$158 ;
+      \$234  = \$176 ;
     end
     if (device_rst) begin
-      \$234  = 27'h0000000;
+      \$234  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = high5;
+    \$235  = same6;
     if (enable) begin
-      \$235  = \$159 ;
+      \$235  = \$183 ;
     end
     if (device_rst) begin
-      \$235  = 27'h0000000;
+      \$235  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = less5;
+    \$236  = low_less6;
     if (enable) begin
-      \$236  = \$166 ;
+      \$236  = \$184 ;
     end
     if (device_rst) begin
       \$236  = 1'h0;
@@ -43529,124 +44344,70 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = same5;
+    \$237  = low7;
     if (enable) begin
-      \$237  = \$173 ;
+      \$237  = \$185 ;
     end
     if (device_rst) begin
-      \$237  = 1'h0;
+      \$237  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = low_less5;
+    \$238  = high7;
     if (enable) begin
-      \$238  = \$174 ;
+      \$238  = \$186 ;
     end
     if (device_rst) begin
-      \$238  = 1'h0;
+      \$238  = 27'h0000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = low6;
+    \$239  = less7;
     if (enable) begin
-      \$239  = \$175 ;
+      \$239  = \$193 ;
     end
     if (device_rst) begin
-      \$239  = 27'h0000000;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = high6;
+    \$240  = same7;
     if (enable) begin
-      \$240  = \$176 ;
+      \$240  = \$200 ;
     end
     if (device_rst) begin
-      \$240  = 27'h0000000;
+      \$240  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = less6;
+    \$241  = low_less7;
     if (enable) begin
-      \$241  = \$183 ;
+      \$241  = \$201 ;
     end
     if (device_rst) begin
       \$241  = 1'h0;
     end
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \$242  = same6;
-    if (enable) begin
-      \$242  = \$190 ;
-    end
-    if (device_rst) begin
-      \$242  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$243  = low_less6;
-    if (enable) begin
-      \$243  = \$191 ;
-    end
-    if (device_rst) begin
-      \$243  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$244  = low7;
-    if (enable) begin
-      \$244  = \$192 ;
-    end
-    if (device_rst) begin
-      \$244  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$245  = high7;
-    if (enable) begin
-      \$245  = \$193 ;
-    end
-    if (device_rst) begin
-      \$245  = 27'h0000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$246  = less7;
-    if (enable) begin
-      \$246  = \$200 ;
-    end
-    if (device_rst) begin
-      \$246  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$247  = same7;
-    if (enable) begin
-      \$247  = \$207 ;
-    end
-    if (device_rst) begin
-      \$247  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$248  = low_less7;
-    if (enable) begin
-      \$248  = \$208 ;
-    end
-    if (device_rst) begin
-      \$248  = 1'h0;
-    end
-  end
+  assign \42_0_0  = \$42 ;
+  assign \44_0_0  = \$44 ;
+  assign \46_0_0  = \$46 ;
+  assign \48_0_0  = \$48 ;
+  assign \50_0_0  = \$50 ;
+  assign \52_0_0  = \$52 ;
+  assign \54_0_0  = \$54 ;
+  assign \56_0_0  = \$56 ;
+  assign \57_0_0  = \$57 ;
+  assign \58_0_0  = \$58 ;
+  assign \59_0_0  = \$59 ;
+  assign \60_0_0  = \$60 ;
+  assign \61_0_0  = \$61 ;
+  assign \62_0_0  = \$62 ;
+  assign \63_0_0  = \$63 ;
+  assign \64_0_0  = \$64 ;
   assign \$5  = { 1'h0, \$4 [9:1] };
   assign \$10  = { 1'h0, \$9 [9:1] };
   assign \$15  = { 1'h0, \$14 [9:1] };
@@ -43655,12 +44416,102 @@ module hotline_tiny_write_judge_check(device_rst, enable, \inside , windows__0__
   assign \$30  = { 1'h0, \$29 [9:1] };
   assign \$35  = { 1'h0, \$34 [9:1] };
   assign \$40  = { 1'h0, \$39 [9:1] };
-  assign \$41  = windows__0__read_etc[1];
-  assign \$45  = windows__1__read_etc[1];
-  assign \$49  = windows__2__read_etc[1];
-  assign \$53  = windows__3__read_etc[1];
-  assign \$57  = windows__4__read_etc[1];
-  assign \$61  = windows__5__read_etc[1];
-  assign \$65  = windows__6__read_etc[1];
-  assign \$69  = windows__7__read_etc[1];
+  assign \$57  = windows__0__read_etc[1];
+  assign \$58  = windows__1__read_etc[1];
+  assign \$59  = windows__2__read_etc[1];
+  assign \$60  = windows__3__read_etc[1];
+  assign \$61  = windows__4__read_etc[1];
+  assign \$62  = windows__5__read_etc[1];
+  assign \$63  = windows__6__read_etc[1];
+  assign \$64  = windows__7__read_etc[1];
+endmodule
+
+module hotline_tiny_write_judge_checked(device_rst, output__ready, input__ready, input__payload, input__valid, output__payload, output__valid, device_clk);
+  reg starts_blocks;
+  initial starts_blocks = 0;
+  input device_rst;
+  wire device_rst;
+  input output__ready;
+  wire output__ready;
+  output input__ready;
+  wire input__ready;
+  input [76:0] input__payload;
+  wire [76:0] input__payload;
+  input input__valid;
+  wire input__valid;
+  output [76:0] output__payload;
+  reg [76:0] output__payload = 77'h00000000000000000000;
+  output output__valid;
+  reg output__valid = 1'h0;
+  input device_clk;
+  wire device_clk;
+  wire \$1 ;
+  reg [76:0] \$10 ;
+  reg \$11 ;
+  reg \$12 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg [76:0] \$9 ;
+  wire free;
+  reg [76:0] skid = 77'h00000000000000000000;
+  reg skid_valid = 1'h0;
+  assign input__ready = ~ skid_valid;
+  assign \$1  = ~ output__valid;
+  assign free = output__ready | \$1 ;
+  assign \$2  = ~ skid_valid;
+  assign \$3  = input__valid | skid_valid;
+  assign \$4  = ~ free;
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = input__valid | skid_valid;
+  assign \$7  = ~ free;
+  assign \$8  = \$6  & \$7 ;
+  always @(posedge device_clk)
+    skid <= \$9 ;
+  always @(posedge device_clk)
+    output__payload <= \$10 ;
+  always @(posedge device_clk)
+    output__valid <= \$11 ;
+  always @(posedge device_clk)
+    skid_valid <= \$12 ;
+  always @* begin
+    if (starts_blocks) begin end
+    \$9  = skid;
+    if (\$2 ) begin
+      \$9  = input__payload;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$10  = output__payload;
+    if (free) begin
+      (* full_case = 32'd1 *)
+      if (skid_valid) begin
+        \$10  = skid;
+      end else begin
+        \$10  = input__payload;
+      end
+    end
+    if (device_rst) begin
+      \$10  = 77'h00000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$11  = \$5 ;
+    if (device_rst) begin
+      \$11  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$12  = \$8 ;
+    if (device_rst) begin
+      \$12  = 1'h0;
+    end
+  end
 endmodule
