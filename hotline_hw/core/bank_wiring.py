@@ -137,19 +137,19 @@ def connect_selector(
             bank.row_access.eq(running | control.row_access),
             bank.row_set.eq(Mux(running, selector.row_set, control.row_set)),
             bank.row_way.eq(Mux(running, selector.row_way, control.row_way)),
-            bank.slot_write.eq(control.slot_write[number]),
+            bank.entry_write.eq(selector.take[number] | control.entry_write[number]),
+            bank.tag_in.eq(Mux(running, selector.tag_in, control.tag_in)),
+            bank.make_hot.eq(Mux(running, selector.make_hot, control.make_hot)),
             bank.slot_in.eq(Mux(running, selector.slot_in, control.slot_in)),
-            control.slot_out[number].eq(bank.slot_out),
-            selector.slot_out[number].eq(bank.slot_out),
+            control.hot_out[number].eq(bank.hot_out),
+            *(owner.tag_out[number].eq(bank.tag_out) for owner in (control, selector)),
+            *(owner.slot_out[number].eq(bank.slot_out) for owner in (control, selector)),
             bank.level.eq(selector.level),
             bank.wanted.eq(selector.wanted),
             bank.load.eq(selector.load),
-            bank.make_hot.eq(selector.make_hot),
-            bank.pick_take.eq(selector.take[number]),
             selector.eligible[number].eq(bank.eligible),
             selector.any_left[number].eq(bank.any_left),
             selector.pick_way[number].eq(bank.pick_way),
-            selector.pick_tag[number].eq(bank.pick_tag),
         ]
 
 
@@ -159,9 +159,13 @@ def connect_lists(m: Module, core: HotlineCore, banks: list[PopularityBank]) -> 
     # stands, and no simulator has to look at it.
     start = Signal()
     enable = Signal()
-    m.d.sync += [start.eq(core.working_start), enable.eq(core.working_enable)]
+    all_ready = Signal()  # in the cycle before, and `start` was low
+    m.d.sync += [
+        start.eq(core.working_start), enable.eq(core.working_enable),
+        all_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
+    ]  # fmt: skip
     m.d.comb += [
-        core.working_ready.eq(~start & Cat(bank.working_ready for bank in banks).all()),
+        core.working_ready.eq(~start & all_ready),
         core.working_full.eq(Cat(bank.working_full for bank in banks).any()),
     ]
     for bank in banks:

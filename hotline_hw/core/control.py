@@ -20,7 +20,8 @@ class TrackerControl(wiring.Component):
     """Keeps the budget, clears the tracker, dumps and restores it, and starts SELECT.
 
     Ports:
-        command_write, command: A command, a register write. It is carried out a cycle later.
+        command_write: A command, a register write. It is carried out a cycle later.
+        command_is: Which one: a bit for each `Command`, in its order. No bit is set if the code is unknown.
         hot_rows_write, write_data: A write of HOT_ROWS, likewise.
         hot_rows, index_bits: Register values.
         busy: A mini-batch is in the core, or starts.
@@ -30,17 +31,17 @@ class TrackerControl(wiring.Component):
         snapshot, clear_counters: Pulses to the counters.
         command_busy, command_code, hot_rows_range, restore_length, restore_entry: Error pulses.
         budget: To the banks. It settles within seven cycles of a HOT_ROWS write.
-        row_access, row_set, clear, row_in, row_way, slot_in: To all banks, as in `SampleAwareTracker`.
-        row_write, slot_write: The same, one bit a bank.
-        row_out, slot_out: From each bank.
+        row_access, row_set, clear, row_in, row_way, tag_in, make_hot, slot_in: To all banks, as in `PopularityBank`.
+        row_write, entry_write: The same, one bit a bank.
+        row_out, hot_out, tag_out, slot_out: From each bank.
         dump, restore: Streams of `state_beat`.
         select: Pulse. Starts the HotSetSelector.
         selecting: The HotSetSelector is at work.
         restore_start: Pulse. A RESTORE begins.
         restored: So many hot entries of a set were restored. It comes two cycles after the set's slots.
 
-    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 7 and RESTORE
-    `ways` + 4.
+    Cost in cycles: CLEAR takes one for each set of a bank. For each set in use, DUMP takes `ways` + 5 and RESTORE
+    `ways` + 6.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -52,7 +53,7 @@ class TrackerControl(wiring.Component):
         super().__init__(
             {
                 "command_write": In(1),
-                "command": In(32),
+                "command_is": In(len(Command)),
                 "hot_rows_write": In(1),
                 "write_data": In(32),
                 "hot_rows": Out(geometry.hot_rows_bits),
@@ -68,12 +69,16 @@ class TrackerControl(wiring.Component):
                 "clear": Out(1),
                 "row_in": Out(entry_row(geometry)),
                 "row_out": In(entry_row(geometry)).array(geometry.banks),
+                "hot_out": In(geometry.ways).array(geometry.banks),
                 "dump": Out(stream.Signature(state_beat(geometry))),
                 "restore": In(stream.Signature(state_beat(geometry))),
                 "row_way": Out(geometry.way_bits),
-                "slot_write": Out(geometry.banks),
-                "slot_in": Out(geometry.slot_bits),
+                "tag_out": In(geometry.tag_bits).array(geometry.banks),
                 "slot_out": In(geometry.slot_bits).array(geometry.banks),
+                "entry_write": Out(geometry.banks),
+                "tag_in": Out(geometry.tag_bits),
+                "make_hot": Out(1),
+                "slot_in": Out(geometry.slot_bits),
                 "select": Out(1),
                 "selecting": In(1),
                 "restored": Out(range(geometry.ways + 1)),
@@ -99,7 +104,7 @@ class TrackerControl(wiring.Component):
         too_many = Signal()
         m.d.sync += [
             commands.eq(self.command_write), resizes.eq(self.hot_rows_write),
-            *(flag.eq(self.command == code) for code, flag in is_.items()),
+            Cat(is_.values()).eq(self.command_is),
             asked_rows.eq(self.write_data), too_many.eq(self.write_data > g.hot_capacity),
         ]  # fmt: skip
         asked = commands | resizes

@@ -33,7 +33,7 @@ from .bank_wiring import (
     place_banks,
 )
 from .control import TrackerControl
-from .layouts import axis_beat, fronted_beat, lookup_beat, pass_beat, state_beat, verdict_beat
+from .layouts import axis_beat, fronted_beat, pass_beat, state_beat, verdict_beat
 from .registers import connect_commands, connect_values, count, error_bits
 from .selector import HotSetSelector
 
@@ -130,9 +130,7 @@ class HotlineCore(wiring.Component):
 
         # The stream's way through the core.
         wiring.connect(m, lookups.output, unpacker.input)
-        m.submodules.unpacked_slice = unpacked = SkidBuffer(lookup_beat(g))
-        wiring.connect(m, unpacker.output, unpacked.input)
-        wiring.connect(m, unpacked.output, hasher.input)
+        wiring.connect(m, unpacker.output, hasher.input)
         wiring.connect(m, hasher.output, front.input)
         wiring.connect(m, front.output, fronted.input)
         wiring.connect(m, fronted.output, scatter.input)
@@ -181,7 +179,9 @@ class HotlineCore(wiring.Component):
         fork(m, classifier.output, sinks)
         m.submodules.selector = selector = HotSetSelector(g)
         updating = connect_updates(m, updates, banks, csr)
+        occupied = Signal()  # `busy` or `unpacker.started`, a cycle ago
         m.d.comb += busy.eq(in_core | behind | updating)
+        m.d.sync += occupied.eq(busy | unpacker.started)
         connect_selector(m, selector, banks, control, csr)
         connect_front(m, front, gather, updates, control, selector)
 
@@ -225,10 +225,10 @@ class HotlineCore(wiring.Component):
         }
         counters = count(m, events, control)
         wiring.connect(m, wiring.flipped(self.s_axil), csr.bus)
-        status = Cat(busy | control.running, control.running, unpacker.newest_phase)
+        status = Cat(occupied | control.running, control.running, unpacker.newest_phase)
         connect_values(m, g, csr, control, selector, counters, status)
         errors = error_bits(unpacker, front, classifier, control)
-        connect_commands(m, self, csr, unpacker, control, errors, busy, finished)
+        connect_commands(m, self, csr, unpacker, control, errors, occupied, finished)
         m.submodules.interrupt = interrupt = InterruptLine()
         m.d.comb += [
             interrupt.causes.eq((csr.irq_status & csr.irq_enable).any()),

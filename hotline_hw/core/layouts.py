@@ -134,20 +134,17 @@ def state_beat(geometry: Geometry) -> data.StructLayout:
 
 
 def entry_row(geometry: Geometry) -> wiring.Signature:
-    """One set of a tracker bank without its slots, as its owner drives it.
+    """One set of a tracker bank without tags, hot bits and slots, as its owner drives it.
 
-    Counters and tags stand side by side, way 0 lowest. Otherwise a port for each way of each bank would be most of the
-    Verilog.
+    Counters stand side by side, way 0 lowest. Otherwise a port for each way of each bank would be most of the Verilog.
     """
     ways = geometry.ways
     return wiring.Signature(
         {
             "valid": Out(ways),
-            "hot": Out(ways),
             "referenced": Out(ways),
             "age": Out(AGE_FIELD.width),
             "counters": Out(geometry.counter_bits * ways),
-            "tags": Out(geometry.tag_bits * ways),
         }
     )
 

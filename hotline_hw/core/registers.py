@@ -99,25 +99,27 @@ def connect_commands(
 
     Args:
         errors: `error_bits`.
-        busy: A mini-batch is in the core.
+        busy: A mini-batch is in the core, or was a cycle ago. It may be low in the cycle of `unpacker.started`.
         finished: Pulse. Both packets of a mini-batch have left.
     """
+    # Codes are compared before one of them is chosen.
+    written = {code: csr.write_data == code for code in Command}
+    command_is = Cat(written.values())
     if core.geometry.working_rows:
         # A command with a packet must be a descriptor: nobody would take the packet of a written one.
         with_packet = Signal()
         m.d.comb += with_packet.eq(
-            csr.command_write
-            & Cat(csr.write_data == code for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
+            csr.command_write & Cat(written[code] for code in (Command.DUMP, Command.RESTORE, Command.SELECT)).any()
         )
         errors[Error.COMMAND_CODE] = control.command_code | with_packet
     error_set = Cat(errors[flag] for flag in Error)
     phase = csr.control[: register("CONTROL").field("phase").width]
-    command_write, command = csr.command_write, csr.write_data
+    command_write = csr.command_write
     if core.geometry.working_rows:
         phase = Signal.like(core.phase)
         m.d.sync += phase.eq(core.phase)
         command_write = (csr.command_write & ~with_packet) | core.command_write
-        command = Mux(core.command_write, core.command, csr.write_data)
+        command_is = Mux(core.command_write, Cat(core.command == code for code in Command), command_is)
         m.d.sync += core.command_done.eq(control.done)
         m.d.comb += [
             core.busy.eq(busy | control.running | unpacker.started),
@@ -131,7 +133,7 @@ def connect_commands(
         control.busy.eq(busy | unpacker.started),
         control.command_write.eq(command_write),
         control.hot_rows_write.eq(csr.hot_rows_write),
-        control.command.eq(command),
+        control.command_is.eq(command_is),
         control.write_data.eq(csr.write_data),
     ]
     m.d.sync += [csr.error_set.eq(error_set), csr.irq_status_set.eq(Cat(finished, control.done, error_set.any()))]

@@ -24,7 +24,8 @@ class HotSetSelector(wiring.Component):
         demote      a walk until enough hot entries have fallen behind; their slots go into a FIFO.
         promote     a walk until the slots are used up; every row that becomes hot is an event.
 
-    All banks read the same set at a time. The walks that count take a cycle a set.
+    All banks read the same set at a time. The walks that count take a cycle a set. What goes to the banks counts there
+    a cycle later.
 
     Ports:
         start: Pulse. SELECT begins. The core must be idle.
@@ -36,12 +37,12 @@ class HotSetSelector(wiring.Component):
         restored: So many entries of a restored set are hot.
         hot_count, threshold: Register values.
         promoted, demoted: Event pulses.
-        row_set, row_way, level, wanted, load, make_hot, slot_in: To the ports of these names of all banks.
-        take: To the banks' `pick_take`, one bit a bank.
-        eligible, any_left, pick_way, pick_tag, slot_out: From the ports of these names of each bank.
+        row_set, row_way, level, wanted, load, tag_in, make_hot, slot_in: To the ports of these names of all banks.
+        take: To the banks' `entry_write`, one bit a bank.
+        eligible, any_left, pick_way, tag_out, slot_out: From the ports of these names of each bank.
         event: Stream of `state_beat`, the answer.
 
-    Cost: (counter_bits + 3) * (sets + 8) cycles, and up to 4 for each set and 6 for each row that moves, twice.
+    Cost: (counter_bits + 3) * (sets + 9) cycles, and up to 5 for each set and 10 for each row that moves, twice.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -55,10 +56,10 @@ class HotSetSelector(wiring.Component):
                 "hot_count": Out(g.hot_rows_bits), "threshold": Out(g.counter_bits + 1),
                 "promoted": Out(1), "demoted": Out(1),
                 "row_set": Out(g.set_bits), "row_way": Out(g.way_bits), "level": Out(g.counter_bits + 1),
-                "wanted": Out(Eligible), "load": Out(1), "make_hot": Out(1), "slot_in": Out(g.slot_bits),
-                "take": Out(g.banks),
+                "wanted": Out(Eligible), "load": Out(1), "take": Out(g.banks),
+                "tag_in": Out(g.tag_bits), "make_hot": Out(1), "slot_in": Out(g.slot_bits),
                 "eligible": In(range(g.ways + 1)).array(g.banks), "any_left": In(g.banks),
-                "pick_way": In(g.way_bits).array(g.banks), "pick_tag": In(g.tag_bits).array(g.banks),
+                "pick_way": In(g.way_bits).array(g.banks), "tag_out": In(g.tag_bits).array(g.banks),
                 "slot_out": In(g.slot_bits).array(g.banks),
                 "event": Out(stream.Signature(state_beat(g))),
             }
@@ -75,7 +76,7 @@ class HotSetSelector(wiring.Component):
         counting = Signal()
         total = Signal(g.entries_bits)
         counted, cycles = sum_tree(m, "counted", list(self.eligible))
-        under_way = Signal(2 + cycles)  # memory, bank, sum over the banks
+        under_way = Signal(3 + cycles)  # way to the bank, memory, bank, sum over the banks
         m.d.sync += under_way.eq(Cat(counting, under_way))
         with m.If(under_way[-1]):
             m.d.sync += total.eq(total + counted)
@@ -97,7 +98,7 @@ class HotSetSelector(wiring.Component):
 
         # The picked entry. What the banks offer is registered before it is chosen from.
         bank = Signal(range(g.banks))
-        offered = stage(m, "offered", None, any_left=self.any_left, ways=list(self.pick_way), tags=list(self.pick_tag),
+        offered = stage(m, "offered", None, any_left=self.any_left, ways=list(self.pick_way), tags=list(self.tag_out),
                         slots=list(self.slot_out))  # fmt: skip
         some, first = first_set(offered["any_left"])
         mixed = Signal(g.key_bits)
@@ -107,7 +108,7 @@ class HotSetSelector(wiring.Component):
         old_key = Signal(g.key_bits)
         old_valid = Signal()
 
-        # A slot is given up in the cycle after its entry has moved, when the banks' slots are registered.
+        # A slot is given up in the cycle after its entry has moved. It stands still from `offered` since then.
         gives_up = Signal()
         m.d.comb += [vacated.w_en.eq(gives_up), vacated.w_data.eq(Cat(Array(offered["slots"])[bank], mixed))]
         m.d.sync += gives_up.eq(0)
@@ -129,6 +130,7 @@ class HotSetSelector(wiring.Component):
         level = Signal(g.counter_bits + 1)
         wanted = Signal(Eligible)
         finished = Signal()
+        shows = Signal(3)
         takes = Signal()  # the promoted row takes the oldest slot that was given up, if there is one
         clears = Signal()
         m.d.comb += [
@@ -136,6 +138,7 @@ class HotSetSelector(wiring.Component):
             level.eq(Mux(promoting, self.threshold, lowest)),
             wanted.eq(Mux(promoting, Eligible.COLD, Eligible.HOT)),
             self.slot_in.eq(slot),
+            self.tag_in.eq(mixed[g.bank_bits :]),
         ]
         m.d.sync += [
             margin.eq(self.threshold >> self.hysteresis),
@@ -221,6 +224,8 @@ class HotSetSelector(wiring.Component):
                 m.d.comb += self.load.eq(1)
                 m.next = "OFFER"
             with m.State("OFFER"):
+                m.next = "OFFERED"
+            with m.State("OFFERED"):
                 m.next = "FIND"
             with m.State("FIND"):
                 m.d.sync += bank.eq(first)
@@ -235,15 +240,18 @@ class HotSetSelector(wiring.Component):
                 with m.Else():
                     m.next = "CLOSE"
             with m.State("PICK"):
-                m.d.sync += [
-                    self.row_way.eq(Array(offered["ways"])[bank]),
-                    mixed.eq(Cat(bank, Array(offered["tags"])[bank])),
-                    takes.eq(promoting),
-                ]
-                m.next = "SLOT"
+                m.d.sync += [self.row_way.eq(Array(offered["ways"])[bank]), shows.eq(1)]
+                m.next = "SHOW"
+            with m.State("SHOW"):
+                # The way goes to the banks, and they read its tag and slot, which are registered.
+                m.d.sync += shows.eq(shows << 1)
+                with m.If(shows[-1]):
+                    m.d.sync += takes.eq(promoting)
+                    m.next = "SLOT"
             with m.State("SLOT"):
-                # The banks read the slot of a hot row. A row that becomes hot gets one.
+                # A row that becomes hot gets a slot.
                 m.d.sync += [
+                    mixed.eq(Cat(bank, Array(offered["tags"])[bank])),
                     slot.eq(Mux(vacated.r_rdy, vacated.r_data[: g.slot_bits], self.hot_count)),
                     old_key.eq(vacated.r_data[g.slot_bits :]),
                     old_valid.eq(vacated.r_rdy),

@@ -1,9 +1,9 @@
 """DUMP and RESTORE: states of TrackerControl's FSM. They move the sets in use over the state streams, one by one.
 
-    DUMP      read and latch a set, send its entries, read its slots way by way, send them
-    RESTORE   take a set's entries, take its slots, write the slots way by way, write the set
+    DUMP      read a set way by way, send its entries, send its slots
+    RESTORE   take a set's entries, take its slots, judge them, write the entries way by way, write the rest of the set
 
-`control.row_in` holds the set that is being moved, and `Transfer.slots` holds its slots.
+The set that is being moved is in `control.row_in`, and its `hot`, `tags` and `slots` in Transfer.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ class Transfer:
     usable: Signal
     report: Signal
     walking: Signal
+    hot: Signal = field(init=False)
+    tags: list[Signal] = field(init=False)
     slots: list[Signal] = field(init=False)
     way: Signal = field(init=False)
     sending_slots: Signal = field(init=False)
-    rows: list[list[Any]] = field(init=False)
-    read_slots: list[Signal] = field(init=False)
+    groups: list[list[Any]] = field(init=False)
     beyond: Signal = field(init=False)
     judge: Signal = field(init=False)
     counts: Signal = field(init=False)
@@ -69,8 +70,10 @@ class Transfer:
 
     def __post_init__(self) -> None:
         g = self.control.geometry
+        self.hot = Signal(g.ways, name="hot")
+        self.tags = [Signal(g.tag_bits, name=f"tag{way}") for way in range(g.ways)]
         self.slots = [Signal(g.slot_bits, name=f"slot{way}") for way in range(g.ways)]
-        self.way = Signal(range(g.ways + 2), name="way")
+        self.way = Signal(range(g.ways + 3), name="way")
         self.sending_slots = Signal(name="sending_slots")
         self.beyond = Signal(g.ways, name="beyond")  # slots that no field of a slot holds
         self.judge = Signal(name="judge")
@@ -80,20 +83,27 @@ class Transfer:
 
     def connect(self, m: Module) -> None:
         """What needs no state: banks in groups, of which one each is registered, and the judging of restored slots."""
-        control, row, g = self.control, self.control.row_in, self.control.geometry
-        m.d.comb += control.row_way.eq(self.way)
-        self.rows, self.read_slots = [], []
+        control, g = self.control, self.control.geometry
+        m.d.comb += [
+            control.row_way.eq(self.way), control.tag_in.eq(Array(self.tags)[control.row_way]),
+            control.make_hot.eq(Array(self.hot)[control.row_way]),
+            control.slot_in.eq(Array(self.slots)[control.row_way]),
+        ]  # fmt: skip
+        self.groups = []
         within_group = self.bank[: _log2(_GROUP)]
         for first in range(0, g.banks, _GROUP):
             group = range(first, min(first + _GROUP, g.banks))
-            sources = [[*row_parts(control.row_out[number]), control.slot_out[number]] for number in group]
+            sources = [
+                [control.tag_out[number], control.slot_out[number], control.hot_out[number],
+                 *row_parts(control.row_out[number])]
+                for number in group
+            ]  # fmt: skip
             held = [Signal.like(part, name=f"group{first}_{index}") for index, part in enumerate(sources[0])]
             with m.Switch(within_group):
                 for number, source in enumerate(sources):
                     with m.Case(number):
                         m.d.sync += [part.eq(read) for part, read in zip(held, source, strict=True)]
-            self.rows.append(held[:-1])
-            self.read_slots.append(held[-1])
+            self.groups.append(held)
 
         # Restored slots are compared a cycle after they came, and then judged. A packet that is too short or too long
         # leaves nothing hot, so its rows are not counted.
@@ -101,44 +111,35 @@ class Transfer:
         judged = Signal()
         counted = Signal()
         hot = Signal(g.ways)
-        m.d.comb += hot.eq(row.hot & within)
+        m.d.comb += hot.eq(self.hot & within)
         m.d.sync += [
             within.eq(~self.beyond & Cat(slot < control.hot_rows for slot in self.slots)),
             judged.eq(self.judge), self.judge.eq(0), counted.eq(self.counts & self.judge),
             control.restored.eq(Mux(counted, sum((hot[way] for way in range(g.ways)), Const(0)), 0)),
-            control.restore_entry.eq((judged & (row.hot & ~within).any()) | self.unusable),
+            control.restore_entry.eq((judged & (self.hot & ~within).any()) | self.unusable),
             self.unusable.eq(0),
         ]  # fmt: skip
         with m.If(judged):
-            m.d.sync += row.hot.eq(hot)
+            m.d.sync += self.hot.eq(hot)
 
     def dump_states(self, m: Module) -> None:
         """From DUMP_READ until the FSM is IDLE."""
         control, row = self.control, self.control.row_in
         with m.State("DUMP_READ"):
-            m.next = "DUMP_WAIT"
-        with m.State("DUMP_WAIT"):
-            m.next = "DUMP_LATCH"
-        with m.State("DUMP_LATCH"):
-            with m.Switch(self.bank[_log2(_GROUP) :]):
-                for number in range(len(self.rows)):
-                    with m.Case(number):
-                        m.d.sync += [
-                            part.eq(read) for part, read in zip(row_parts(row), self.rows[number], strict=True)
-                        ]
-            m.next = "DUMP_SEND"
+            chosen = [Array(parts)[self.bank[_log2(_GROUP) :]] for parts in zip(*self.groups, strict=True)]
+            m.d.sync += self.way.eq(self.way + 1)
+            with m.Switch(self.way):  # what was asked for three cycles before
+                for number, entry in enumerate(zip(self.tags, self.slots, strict=True)):
+                    with m.Case(number + 3):
+                        m.d.sync += [part.eq(read) for part, read in zip(entry, chosen[:2], strict=True)]
+            with m.If(self.way == control.geometry.ways + 2):
+                m.d.sync += [part.eq(read) for part, read in zip([self.hot, *row_parts(row)], chosen[2:], strict=True)]
+                m.d.sync += self.way.eq(0)
+                m.next = "DUMP_SEND"
         with m.State("DUMP_SEND"):
             m.d.comb += control.dump.valid.eq(1)
             with m.If(control.dump.ready):
-                m.next = "DUMP_SLOT"
-        with m.State("DUMP_SLOT"):
-            m.d.sync += self.way.eq(self.way + 1)
-            with m.Switch(self.way):  # the slot read two cycles before
-                for number, slot in enumerate(self.slots):
-                    with m.Case(number + 2):
-                        m.d.sync += slot.eq(Array(self.read_slots)[self.bank[_log2(_GROUP) :]])
-            with m.If(self.way == control.geometry.ways + 1):
-                m.d.sync += [self.way.eq(0), self.sending_slots.eq(1)]
+                m.d.sync += self.sending_slots.eq(1)
                 m.next = "DUMP_SEND_SLOTS"
         with m.State("DUMP_SEND_SLOTS"):
             m.d.comb += control.dump.valid.eq(1)
@@ -175,13 +176,14 @@ class Transfer:
                     self.judge.eq(1), self.counts.eq(beat.last == self.final),
                     row.age.eq(beat.words[0][AGE_FIELD.low : AGE_FIELD.high + 1]),
                 ]  # fmt: skip
-                m.next = "RESTORE_SLOT"
+                m.next = "RESTORE_JUDGE"
                 self._check_length(m, self.final)
-        with m.State("RESTORE_SLOT"):
-            m.d.comb += [
-                control.slot_write.eq(Const(1, g.banks) << self.bank),
-                control.slot_in.eq(Array(self.slots)[self.way]),
-            ]
+        with m.State("RESTORE_JUDGE"):
+            m.next = "RESTORE_JUDGED"
+        with m.State("RESTORE_JUDGED"):
+            m.next = "RESTORE_ENTRY"
+        with m.State("RESTORE_ENTRY"):
+            m.d.comb += control.entry_write.eq(Const(1, g.banks) << self.bank)
             m.d.sync += self.way.eq(self.way + 1)
             with m.If(self.way == g.ways - 1):
                 m.d.sync += self.way.eq(0)
@@ -210,16 +212,16 @@ class Transfer:
         with m.If(self.sending_slots):
             for way, slot in enumerate(self.slots):
                 age = Const(0, AGE_FIELD.width) if way else row.age
-                m.d.comb += words[way].eq(Cat(Mux(row.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age))
+                m.d.comb += words[way].eq(Cat(Mux(self.hot[way], slot, 0), Const(0, AGE_FIELD.low - g.slot_bits), age))
 
     def _entry(self, way: int) -> list[tuple[Field, Any]]:
-        """Fields of a way's entry word from the low end, without `valid`, each with its part of `row_in`."""
+        """Fields of a way's entry word from the low end, without `valid`, each with what holds it."""
         g, row = self.control.geometry, self.control.row_in
         return [
-            (ENTRY_TAG, row.tags.word_select(way, g.tag_bits)),
+            (ENTRY_TAG, self.tags[way]),
             (COUNTER_FIELD, row.counters.word_select(way, g.counter_bits)),
             (ENTRY_REFERENCED, row.referenced[way]),
-            (ENTRY_HOT, row.hot[way]),
+            (ENTRY_HOT, self.hot[way]),
         ]
 
     def _next_set(self, m: Module, state: str) -> None:

@@ -35,13 +35,13 @@ class SkidBuffer(wiring.Component):
         with m.If(~skid_valid):
             m.d.sync += skid.eq(self.input.payload)
         with m.If(free):
-            m.d.sync += [self.output.valid.eq(self.input.valid | skid_valid), skid_valid.eq(0)]
             with m.If(skid_valid):
                 m.d.sync += self.output.payload.eq(skid)
             with m.Else():
                 m.d.sync += self.output.payload.eq(self.input.payload)
-        with m.Elif(self.input.valid):
-            m.d.sync += skid_valid.eq(1)
+        # Written as sums of products, because a register that `free` enables or clears has a LUT more on the way.
+        some = self.input.valid | skid_valid
+        m.d.sync += [self.output.valid.eq(some | ~free), skid_valid.eq(some & ~free)]
         return m
 
 

@@ -90,8 +90,10 @@ def bit_check(bit: int) -> type[WindowCheck]:
                 with m.If(self.enable):
                     m.d.sync += held.eq(chosen)
                 chosen = held
-            right = Mux(self.write, window.write, window.read)
-            m.d.comb += self.inside.eq(right & window.pages.bit_select(chosen, 1))
+            m.d.comb += [
+                self.rights.eq(Mux(self.write, window.write, window.read)),
+                self.within.eq(window.pages.bit_select(chosen, 1)), self.inside.eq(self.within & self.rights),
+            ]  # fmt: skip
             return m
 
     return BitCheck
@@ -219,6 +221,14 @@ def test_an_engine_that_does_not_ask_is_caught(engine, axi, mutant, tmp_path):
 JUDGE_MUTANTS = {
     "another page is judged": ("at[len(at) - (64 - PAGE_BITS) :]", "at[len(at) - (64 - PAGE_BITS) + 1 :]"),
     "the verdict on another burst": ("check.enable.eq(move)", "check.enable.eq(1)"),
+    "the verdict on the burst behind": (
+        "(out.within & check.rights)",
+        "(check.within & check.rights)",
+    ),
+    "rights as they are in no window": (
+        "(out.within & check.rights)",
+        "out.within",
+    ),
 }
 
 

@@ -137,8 +137,9 @@ def test_beats_become_bursts(tmp_path):
 
 
 BUFFER_MUTANTS = {
-    "beats beyond the memory": ("(level != depth) & ~ending", "~ending"),
-    "packets run together": ("(level != depth) & ~ending", "(level != depth)"),
+    "beats beyond the memory": ("~full & ~ending", "~ending"),
+    "a beat beyond the memory": ("(level == depth) | (taken & (level == depth - 1))", "level == depth"),
+    "packets run together": ("~full & ~ending", "~full"),
     "an empty last beat is written": ("pushed.eq(taken & ~(beat.last & (beat.words == 0)))", "pushed.eq(taken)"),
     "a burst too early": ("reached = waiting > room", "reached = waiting >= room"),
     "a burst that waits is overwritten": ("form.eq(due & ~loaded & ~self.burst_valid)", "form.eq(due & ~loaded)"),

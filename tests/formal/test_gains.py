@@ -140,11 +140,14 @@ def test_gains_go_at_the_end(tmp_path):
 
 
 SCATTER_MUTANTS = {
-    "beats overtake gains": ("move.eq((~held | self.load) & ~gains.stop)", "move.eq(~held | self.load)"),
-    "a gain overwrites what waits": ("gains.stop & (~held | self.load)", "gains.stop"),
+    "beats overtake gains": ("move.eq(free & ~gains.stop & ~given.output.valid)", "move.eq(free)"),
+    "a beat overtakes the last gains": ("~gains.stop & ~given.output.valid", "~gains.stop"),
+    "a gain overwrites what waits": ("with m.Elif(free):", "with m.Else():"),
+    "a gain is taken twice": ("given.output.ready.eq(free)", "given.output.ready.eq(0)"),
+    "not busy with a gain": ("| gains.busy | given.output.valid", "| gains.busy"),
     "the last beat of CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
     "the end is not seen": ("gains.end.eq(counted_valid & counted.end & move)", "gains.end.eq(0)"),
-    "a gain to the wrong bank": ("lanes_to.eq(gains.bank == bank)", "lanes_to.eq(gains.bank != bank)"),
+    "a gain to the wrong bank": ("lanes_to.eq(gain.bank == bank)", "lanes_to.eq(gain.bank != bank)"),
     "a beat that waits counts again": ("gains.valid.eq(learns & move)", "gains.valid.eq(learns)"),
 }
 GAINS_MUTANTS = {
@@ -153,8 +156,8 @@ GAINS_MUTANTS = {
     "the last row is left out": ("(at == g.front_rows - 1)", "(at == g.front_rows - 2)"),
     "a sum wraps": ("Mux(sum_ > largest, largest, sum_)", "sum_"),
     "the second lane is lost": ("for lane in group), Const(0)))", "for lane in group[:1]), Const(0)))"),
-    "cold rows gain": ("self.valid & self.fronted[lane] & (self.front[lane] == row)",
-                       "self.valid & (self.front[lane] == row)"),
+    "cold rows gain": ("self.fronted[lane] & (self.front[lane] == row)", "(self.front[lane] == row)"),
+    "beats that are not learned from gain": ("Mux(under_way[1], sum(parts, Const(0)), 0)", "sum(parts, Const(0))"),
     "another row gains": ("(self.front[lane] == row)", "(self.front[lane] != row)"),
 }  # fmt: skip
 

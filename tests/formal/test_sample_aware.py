@@ -34,15 +34,17 @@ GEOMETRY = Geometry(
 )  # fmt: skip
 
 
-def row_layout(geometry: Geometry) -> data.StructLayout:
+def state_layout(geometry: Geometry) -> data.StructLayout:
     """All parts of an `entry_row` in one value, in order."""
     ways = geometry.ways
-    return data.StructLayout(
-        {
-            "valid": ways, "hot": ways, "referenced": ways, "age": AGE_FIELD.width,
-            "counter": data.ArrayLayout(geometry.counter_bits, ways), "tag": data.ArrayLayout(geometry.tag_bits, ways),
-        }
-    )  # fmt: skip
+    counters = data.ArrayLayout(geometry.counter_bits, ways)
+    return data.StructLayout({"valid": ways, "referenced": ways, "age": AGE_FIELD.width, "counter": counters})
+
+
+def row_layout(geometry: Geometry) -> data.StructLayout:
+    """A set without its slots."""
+    tags = data.ArrayLayout(geometry.tag_bits, geometry.ways)
+    return data.StructLayout({**state_layout(geometry).members, "hot": geometry.ways, "tag": tags})
 
 
 class PipelinesAreSequential(wiring.Component):
@@ -62,10 +64,10 @@ class PipelinesAreSequential(wiring.Component):
                 "update_hot": In(1),
                 "bank": In(geometry.bank_bits), "budget": In(tracker_budget(geometry)), "age_period": In(2),
                 "row_access": In(1), "row_set": In(geometry.set_bits), "row_write": In(1), "clear": In(1),
-                "row_in": In(row_layout(geometry)),
-                "row_way": In(geometry.way_bits), "slot_write": In(1), "slot_in": In(geometry.slot_bits),
-                "level": In(geometry.counter_bits + 1), "wanted": In(3), "load": In(1), "pick_take": In(1),
-                "make_hot": In(1),
+                "row_in": In(state_layout(geometry)),
+                "row_way": In(geometry.way_bits), "entry_write": In(1), "tag_in": In(geometry.tag_bits),
+                "make_hot": In(1), "slot_in": In(geometry.slot_bits),
+                "level": In(geometry.counter_bits + 1), "wanted": In(3), "load": In(1),
             }
         )  # fmt: skip
 
@@ -159,9 +161,10 @@ class PipelinesAreSequential(wiring.Component):
             Assert(~expected.mine | (dut.revived == expected.revives), "revived"),
             Assert(~expected.mine | (dut.returned == expected.returns), "returned"),
         ]  # fmt: skip
+        self.restoring = Signal()  # entries have been written, and the rest of the set has not
         for high in ways:
             for low in range(high):
-                both = row.valid[low] & row.valid[high]
+                both = row.valid[low] & row.valid[high] & ~self.restoring
                 m.d.sync += Assert(~both | (row.tag[low] != row.tag[high]), "no tag twice in a set")
 
         # What the memories and all stages hold.
@@ -169,7 +172,7 @@ class PipelinesAreSequential(wiring.Component):
         kept = [row.valid, row.referenced, row.age, *(row.counter[way] for way in ways)]
         m.d.sync += Assert(states.rows[self.watched] == Cat(kept), "the memory has the state")
         for way in ways:
-            empty = (row.counter[way] == 0) & ~row.hot[way] & ~row.referenced[way]
+            empty = (row.counter[way] == 0) & (~row.hot[way] | self.restoring) & ~row.referenced[way]
             m.d.sync += [
                 Assert(row.valid[way] | empty, f"way {way} is zero if it is invalid"),
                 Assert(~row.valid[way] | usable[way], f"way {way} is in the budget if it is valid"),
@@ -218,36 +221,50 @@ class PipelinesAreSequential(wiring.Component):
         m.d.comb += [
             dut.row_access.eq(self.row_access), dut.row_set.eq(self.row_set), dut.row_write.eq(self.row_write),
             dut.clear.eq(self.clear), Cat(row_parts(dut.row_in)).eq(self.row_in),
-            dut.row_way.eq(self.row_way), dut.slot_write.eq(self.slot_write), dut.slot_in.eq(self.slot_in),
+            dut.row_way.eq(self.row_way), dut.entry_write.eq(self.entry_write), dut.tag_in.eq(self.tag_in),
+            dut.make_hot.eq(self.make_hot), dut.slot_in.eq(self.slot_in),
         ]  # fmt: skip
         here = Signal()
         m.d.comb += here.eq(self.row_access & (self.row_set == self.watched))
-        changes = self.row_write | self.slot_write | self.load | self.pick_take
+        changes = self.row_write | self.entry_write | self.load
         m.d.sync += [
             Assume(~(self.row_access & in_flight), "nothing is in flight when rows are accessed"),
             Assume(self.row_access | ~changes, "whoever changes rows says so"),
             Assume(self.row_way < g.ways, "a way there is"),
+            Assume(~self.restoring | self.row_access, "a set that is restored is finished"),
+            Assume(~(self.row_write & self.entry_write), "one write at a time"),
         ]
-        with m.If(self.row_write & ~self.clear):
+        with m.If(here & self.row_write & ~self.clear):
             given = self.row_in
             m.d.sync += Assume((given.valid & ~usable) == 0, "only ways in the budget are restored")
             for way in ways:
-                empty = (given.counter[way] == 0) & ~given.hot[way] & ~given.referenced[way]
+                empty = (given.counter[way] == 0) & ~row.hot[way] & ~given.referenced[way]
                 m.d.sync += Assume(given.valid[way] | empty, "an invalid entry is zero")
             for high in ways:
                 for low in range(high):
                     both = given.valid[low] & given.valid[high]
-                    m.d.sync += Assume(~both | (given.tag[low] != given.tag[high]), "what is restored has no tag twice")
+                    m.d.sync += Assume(~both | (row.tag[low] != row.tag[high]), "what is restored has no tag twice")
         with m.If(here & self.row_write):
-            m.d.sync += row.eq(self.row_in)
+            kept = [row.valid, row.referenced, row.age, *(row.counter[way] for way in ways)]
+            m.d.sync += [Cat(kept).eq(Mux(self.clear, 0, self.row_in.as_value())), self.restoring.eq(0)]
             with m.If(self.clear):
-                m.d.sync += [row.valid.eq(0), row.hot.eq(0), row.referenced.eq(0), row.age.eq(0), row.counter.eq(0)]
-        with m.If(here & (self.slot_write | (self.pick_take & self.make_hot))):
+                m.d.sync += [row.hot.eq(0), *(row.tag[way].eq(self.tag_in) for way in ways)]
+        for way in ways:
+            with m.If(here & self.entry_write & (self.row_way == way)):
+                m.d.sync += [row.tag[way].eq(self.tag_in), row.hot[way].eq(self.make_hot)]
+        with m.If(here & self.entry_write & self.make_hot):
             m.d.sync += slots[self.row_way].eq(self.slot_in)
         read, before, slot_before = Signal(), Signal(row_layout(g)), Signal(g.slot_bits)
+        tag_before, way_before = Signal(g.tag_bits), Signal(g.way_bits)
+        state_before = Cat(before.valid, before.referenced, before.age, before.counter.as_value())
         m.d.sync += [
             read.eq(here), before.eq(row), slot_before.eq(slots[self.row_way]),
-            Assert(~read | (Cat(row_parts(dut.row_out)) == before.as_value()), "the row as it was"),
+            tag_before.eq(Array(row.tag[way] for way in ways)[self.row_way]), way_before.eq(self.row_way),
+            Assert(~read | (Cat(row_parts(dut.row_out)) == state_before), "the row as it was"),
+            Assert(~read | (dut.hot_out == before.hot), "who was hot"),
+            Assert(~read | (dut.tag_out == tag_before), "the tag as it was"),
+            Assert(self.rows.shown_way == way_before, "whose tag is shown"),
+            Assert(~read | (Array(before.tag[way] for way in ways)[way_before] == tag_before), "tags as they were"),
             Assert(~read | (dut.slot_out == slot_before), "the slot as it was"),
         ]  # fmt: skip
         self._choice(m, dut, row, read, before, changes)
@@ -258,7 +275,6 @@ class PipelinesAreSequential(wiring.Component):
         ways = range(g.ways)
         m.d.comb += [
             dut.level.eq(self.level), dut.wanted.as_value().eq(self.wanted), dut.load.eq(self.load),
-            dut.pick_take.eq(self.pick_take), dut.make_hot.eq(self.make_hot),
         ]  # fmt: skip
         addressed, last_set, changed = Signal(), Signal(g.set_bits), Signal()
         stays, loaded = Signal(), Signal()
@@ -271,7 +287,8 @@ class PipelinesAreSequential(wiring.Component):
         m.d.sync += [
             Assume(self.wanted <= Eligible.RECENT.value, "a choice there is"),
             Assume(~self.load | (stays & ~changed), "a set is loaded that was read, and not changed meanwhile"),
-            Assume(~self.pick_take | (loaded & stays & ~self.load & ~self.row_write), "of the set that is loaded"),
+            Assume(~self.load | ~(self.restoring | self.entry_write), "a set is loaded that is whole"),
+            Assume(~(self.entry_write & loaded) | stays, "of the set that is loaded"),
         ]
 
         eligible, current = Signal(g.ways), Signal(g.ways)
@@ -292,10 +309,9 @@ class PipelinesAreSequential(wiring.Component):
         m.d.comb += mine.eq(loaded & stays & (self.row_set == self.watched))
         # The tracker's own notes on the set that is loaded.
         noted = loaded & addressed & (last_set == self.watched)
-        right = (self.rows.current == current) & (self.rows.current_hot == row.hot)
         m.d.sync += [
             Assert(read == (addressed & (last_set == self.watched)), "the watched set was read"),
-            Assert(~noted | right, "who is left, and who is hot"),
+            Assert(~noted | (self.rows.current == current), "who is left"),
             Assert(~noted | ((current & ~row.valid) == 0), "who is left is there"),
             Assert(~noted | (before.tag.as_value() == row.tag.as_value()), "the tags as they are"),
             Assert(~read | changed | (before.as_value() == row.as_value()), "the row as it is"),
@@ -304,21 +320,21 @@ class PipelinesAreSequential(wiring.Component):
             counted.eq(read), count.eq(sum(eligible[way] for way in ways)),
             Assert(~counted | (dut.eligible == count), "how many are eligible"),
             Assert(~mine | (dut.any_left == current.any()), "whether one is left to be picked"),
-            Assume(~(mine & self.pick_take) | current.bit_select(self.row_way, 1), "one that is left is taken"),
         ]  # fmt: skip
+        tag = Array(row.tag[way] for way in ways)[self.row_way]
+        one_left = current.bit_select(self.row_way, 1) & (self.tag_in == tag)
+        m.d.sync += Assume(~(mine & self.entry_write) | one_left, "one that is left is taken, and keeps its tag")
+        with m.If((self.row_access & (self.row_set == self.watched)) & self.entry_write & ~loaded):
+            m.d.sync += self.restoring.eq(1)
         with m.If(self.load):
             m.d.sync += current.eq(eligible)
-        with m.Elif(mine & self.pick_take):
-            m.d.sync += [
-                current.eq(current & ~(Const(1, g.ways) << self.row_way)),
-                row.hot.eq(row.hot ^ (Const(1, g.ways) << self.row_way)),
-            ]
-        lowest, tag = Signal(g.way_bits), Signal(g.tag_bits)
+        with m.Elif(mine & self.entry_write):
+            m.d.sync += current.eq(current & ~(Const(1, g.ways) << self.row_way))
+        lowest = Signal(g.way_bits)
         for way in reversed(ways):
             with m.If(current[way]):
-                m.d.comb += [lowest.eq(way), tag.eq(row.tag[way])]
-        picked = mine & current.any()
-        m.d.sync += Assert(~picked | ((dut.pick_way == lowest) & (dut.pick_tag == tag)), "the lowest one left")
+                m.d.comb += lowest.eq(way)
+        m.d.sync += Assert(~(mine & current.any()) | (dut.pick_way == lowest), "the lowest one left")
 
 
 @pytest.mark.parametrize("watched", range(GEOMETRY.sets))
@@ -347,8 +363,11 @@ MUTANTS = {
     "the victim may be hot": ("usable & ~read_hot", "usable"),
     "what was emptied is known": ("for part in parts) & read_state.valid", "for part in parts)"),
     "cold entries hit": ("for part in parts) & hot_ways", "for part in parts)"),
-    "the slot of a row that becomes cold is lost": ("self.pick_take & self.make_hot)),", "self.pick_take)),"),
-    "the second of two picks forgets the first": ("current_hot.eq(current_hot ^ taken)", "current_hot.eq(current_hot)"),
+    "the slot of a row that becomes cold is lost": ("self.entry_write & self.make_hot", "self.entry_write"),
+    "an entry that was taken is offered again": ("current.bit_select(self.row_way, 1).eq(0)", "current.eq(current)"),
+    "what is cleared stays hot": ("self.make_hot & ~clears", "self.make_hot"),
+    "a written entry is cold": ("Cat(self.tag_in, self.make_hot & ~clears)", "self.tag_in"),
+    "the tag of the way that is asked for now": ("m.Switch(shown_way)", "m.Switch(self.row_way)"),
 }
 
 # These take longest, and each has a sibling that breaks the same part.

@@ -135,8 +135,8 @@ def test_slots_are_unique(tmp_path):
 
 def test_slots_are_unique_for_some_time(tmp_path):
     """Long enough for every mutant below to be caught."""
-    check(SlotsAreUnique(GEOMETRY), tmp_path / "check", cycles=52)
-    cover(SlotsAreUnique(GEOMETRY), tmp_path / "cover", cycles=80)
+    check(SlotsAreUnique(GEOMETRY), tmp_path / "check", cycles=64)
+    cover(SlotsAreUnique(GEOMETRY), tmp_path / "cover", cycles=100)
 
 
 MUTANTS = {
@@ -152,4 +152,4 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_selector_is_caught(mutant, tmp_path):
     with pytest.raises(PropertyFailed):
-        check(SlotsAreUnique(GEOMETRY, mutated(HotSetSelector, *MUTANTS[mutant])), tmp_path, cycles=60)
+        check(SlotsAreUnique(GEOMETRY, mutated(HotSetSelector, *MUTANTS[mutant])), tmp_path, cycles=74)

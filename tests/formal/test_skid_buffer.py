@@ -52,8 +52,8 @@ def test_a_skid_buffer_is_a_queue(tmp_path):
 
 MUTANTS = {
     "the skid is overwritten": ("with m.If(~skid_valid):", "with m.If(1):"),
-    "what waits in the skid is forgotten": ("self.input.valid | skid_valid)", "self.input.valid)"),
-    "the skid leaves twice": ("skid_valid.eq(0)", "skid_valid.eq(skid_valid)"),
+    "what waits in the skid is forgotten": ("some = self.input.valid | skid_valid", "some = self.input.valid"),
+    "the skid leaves twice": ("skid_valid.eq(some & ~free)", "skid_valid.eq(skid_valid | some & ~free)"),
     "the output is overwritten": ("free.eq(self.output.ready | ~self.output.valid)", "free.eq(1)"),
     "a payload too many is taken": ("self.input.ready.eq(~skid_valid)", "self.input.ready.eq(1)"),
 }

@@ -195,7 +195,7 @@ SCATTER_MUTANTS = {
     "weight by all misses": ("source.misses - ~source.hit", "source.misses"),
     "16 other misses count as none": ("Mux(most[-1], len(WEIGHTS) - 1, most[:-1])", "most[:-1]"),
     "CLASSIFY learns": ("learns.eq(counted_valid & counted.learn)", "learns.eq(counted_valid)"),
-    "a beat that waits is overwritten": ("move.eq((~held | self.load) & ~gains.stop)", "move.eq(~gains.stop)"),
+    "a beat that waits is overwritten": ("move.eq(free & ~gains.stop", "move.eq(~gains.stop"),
     "a beat behind that is overwritten": ("self.input.ready.eq(~counted_valid | move)", "self.input.ready.eq(1)"),
     "what is kept counts at once too": ("Mux(source.fronted, 0, lane_weights[lane])", "lane_weights[lane]"),
 }

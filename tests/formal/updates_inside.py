@@ -46,7 +46,7 @@ class OnTheWay(Claims):
         """
         s = self.s
         self.watched = (watching, ahead, tag, weight)
-        self.hold(~s.gains.stop, "no gain is handed out")
+        self.hold(~s.gains.stop & ~s.given.output.valid & s.given.input.ready, "no gain is handed out")
         self.hold(~(s.counted_valid & s.counted.learn & s.counted.end), "no mini-batch ends that is learned from")
         self.hold(~watching | (ahead < inside), "the watched update is on its way")
         for number, bank in enumerate(self.banks):

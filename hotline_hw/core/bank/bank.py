@@ -59,8 +59,9 @@ class PopularityBank(wiring.Component):
         updating: Updates are waiting or under way.
         inserted, evicted, revived, returned: Event pulses, see `CounterUpdate`.
         age_period: Register AGE_PERIOD.
-        budget, row_access and the ports of `row_ports`: As in the tracker. `row_write`, `slot_write` and `pick_take`
-            are this bank's own. The others go to all banks.
+        budget: As in the tracker.
+        row_access and the other ports of `row_ports`: As in the tracker, but inputs count a cycle later. `row_in` must
+            still be there then. `row_write` and `entry_write` are this bank's own. The others go to all banks.
 
     Ports with a shell, where a `WorkingList` stands between tracker and MultiPopQueue:
         working_start, working_ready, working_enable, working_full: As `start`, `ready`, `enable` and `full` in
@@ -154,14 +155,19 @@ class PopularityBank(wiring.Component):
                 answers.push_valid.eq(tracker.answer_valid),
                 answers.push.eq(Cat(tracker.answer_slot, tracker.answer_hit)),
             ]
+        # What reaches all banks at a time is registered in each. `row_in`, which is wide, stays for two cycles.
         for name, member in row_ports(g).items():
             here, there = getattr(self, name), getattr(tracker, name)
-            if name in ("row_in", "row_out"):
-                pairs = list(zip(row_parts(there), row_parts(here), strict=True))
+            if name == "row_in":
+                m.d.comb += [inner.eq(outer) for inner, outer in zip(row_parts(there), row_parts(here), strict=True)]
+            elif name == "row_out":
+                m.d.comb += [outer.eq(inner) for inner, outer in zip(row_parts(there), row_parts(here), strict=True)]
+            elif member.flow == In:
+                held = Signal.like(there, name=f"held_{name}")
+                m.d.sync += held.eq(here)
+                m.d.comb += there.eq(held)
             else:
-                pairs = [(there, here)]
-            for inner, outer in pairs:
-                m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+                m.d.comb += here.eq(there)
         self._updates(m, tracker)
 
         # Gather. `margin`: how many answers there are beyond those that the current pass wants.

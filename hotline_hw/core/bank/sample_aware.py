@@ -9,7 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.budget import tracker_budget
-from hotline_hw.core.layouts import Eligible, encode, entry_row, select_one
+from hotline_hw.core.layouts import Eligible, encode, entry_row, row_parts, select_one
 from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
@@ -59,16 +59,15 @@ class SampleAwareTracker(wiring.Component):
         budget: `tracker_budget`. It must be stable.
         age_period: Register AGE_PERIOD. It must be stable while updates are under way.
         row_access: The ports below are used. No lookup and no update may be in flight.
-        row_set: A set. `row_out` is its contents, one cycle later.
-        row_write: The set becomes `row_in`, or empty if `clear` is high.
-        row_way: A way of the set. `slot_out` is its slot, one cycle later.
-        slot_write: The slot becomes `slot_in`.
+        row_set: A set. `row_out` is its contents besides tags and slots, one cycle later, and `hot_out` its hot ways.
+        row_write: The set becomes `row_in`, and its tags and hot bits stay. Or it becomes empty, if `clear` is high.
+        row_way: A way of the set. `tag_out` and `slot_out` are its tag and slot, one cycle later.
+        entry_write: The tag becomes `tag_in`. The entry becomes hot, with slot `slot_in`, or cold, as `make_hot` says.
         level, wanted: Which entries are eligible, see `Eligible`.
         eligible: How many entries of the set that was read a cycle ago are eligible, one more cycle later.
         load: The eligible entries of the set that was read become the current ones.
-        any_left: A current entry is left.
-        pick_way, pick_tag: The lowest current entry. `row_set` must not change.
-        pick_take: The entry in `row_way` is taken: its hot bit flips. It gets slot `slot_in` if `make_hot` is high.
+        any_left: A current entry is left. One that is written is none any more.
+        pick_way: The lowest current entry.
     """
 
     LATENCY = 6
@@ -109,10 +108,8 @@ class SampleAwareTracker(wiring.Component):
         slot_write = slots.write_port()
         tag_reads = [store.read_port() for store in tags]
         tag_writes = [store.write_port() for store in tags]
-        taken = Signal(g.ways)  # entries that SELECT takes
-        taken_hot = Signal(g.ways)  # hot bits of their set when they are taken
-        self._updates(m, tag_reads, tag_writes, state_read, state_write, taken, taken_hot)
-        self._rows(m, state_read, tag_reads, slot_write, taken, taken_hot)
+        self._updates(m, tag_reads, tag_writes, state_read, state_write)
+        self._rows(m, state_read, tag_reads, slot_write)
         return m
 
     def _lookups(self, m: Module, tag_reads: list, slot_read) -> None:
@@ -153,9 +150,7 @@ class SampleAwareTracker(wiring.Component):
             self.slot_out.eq(slot_read.data),
         ]
 
-    def _updates(
-        self, m: Module, tag_reads: list, tag_writes: list, state_read, state_write, taken: Signal, taken_hot: Signal
-    ) -> None:  # fmt: skip
+    def _updates(self, m: Module, tag_reads: list, tag_writes: list, state_read, state_write) -> None:
         g = self.geometry
         flight = data.StructLayout(
             {"valid": 1, "hot": 1, "tag": g.tag_bits, "set": g.set_bits, "weight": g.weight_bits}
@@ -301,79 +296,73 @@ class SampleAwareTracker(wiring.Component):
             self.returned.eq(written.valid & update.returns),
         ]
         row = self.row_in
-        whole_row = Cat(row.valid, row.referenced, row.age, row.counters)
+        whole_row = Cat(row_parts(row))
+        given = Signal(g.ways)  # the way that is written
+        clears = self.row_write & self.clear
         m.d.comb += [
             state_write.addr.eq(Mux(self.row_access, self.row_set, written.set)),
             state_write.data.eq(Mux(self.row_access, Mux(self.clear, 0, whole_row), now.state)),
             state_write.en.eq(Mux(self.row_access, self.row_write, written.valid)),
+            given.eq(Mux(self.entry_write, Const(1, g.ways) << self.row_way, 0)),
         ]
-        for way, (port, read) in enumerate(zip(tag_writes, tag_reads, strict=True)):
-            whole = Cat(row.tags.word_select(way, g.tag_bits), row.hot[way] & ~self.clear)
-            flipped = Cat(read.data[:-1], ~taken_hot[way])
-            m.d.comb += [
-                port.data.eq(Mux(self.row_access, Mux(self.row_write, whole, flipped), written.tag)),
-                port.en.eq(Mux(self.row_access, self.row_write | taken[way], fill[way])),
-            ]
+        # All ways are offered the same word. An entry that an update takes in is cold.
+        word = Mux(self.row_access, Cat(self.tag_in, self.make_hot & ~clears), written.tag)
+        for way, port in enumerate(tag_writes):
+            m.d.comb += [port.data.eq(word), port.en.eq(Mux(self.row_access, clears | given[way], fill[way]))]
 
-    def _rows(self, m: Module, state_read, tag_reads: list, slot_write, taken: Signal, taken_hot: Signal) -> None:
-        """Whole sets, in and out, and the choice of entries."""
+    def _rows(self, m: Module, state_read, tag_reads: list, slot_write) -> None:
+        """Sets and entries, in and out, and the choice of entries."""
         g = self.geometry
-        current_hot = Signal(g.ways)  # hot bits of the set being picked from
         current = Signal(g.ways)  # who is left
+        shown_way = Signal(g.way_bits)
         m.d.comb += [
-            taken.eq(Mux(self.pick_take, Const(1, g.ways) << self.row_way, 0)),
-            taken_hot.eq(current_hot),
             slot_write.addr.eq(Cat(self.row_way, self.row_set)),
             slot_write.data.eq(self.slot_in),
-            slot_write.en.eq(self.slot_write | (self.pick_take & self.make_hot)),
+            slot_write.en.eq(self.entry_write & self.make_hot),
         ]
         read = Signal(set_state(g))
+        m.d.sync += shown_way.eq(self.row_way)
         m.d.comb += [
             read.eq(state_read.data),
-            self.row_out.valid.eq(read.valid),
-            self.row_out.referenced.eq(read.referenced),
-            self.row_out.age.eq(read.age),
-            self.row_out.counters.eq(read.counters),
-            self.row_out.hot.eq(Cat(port.data[-1] for port in tag_reads)),
-            self.row_out.tags.eq(Cat(port.data[:-1] for port in tag_reads)),
+            Cat(row_parts(self.row_out)).eq(state_read.data),
+            self.hot_out.eq(Cat(port.data[-1] for port in tag_reads)),
         ]
+        with m.Switch(shown_way):
+            for way, port in enumerate(tag_reads):
+                with m.Case(way):
+                    m.d.comb += self.tag_out.eq(port.data[:-1])
         reaches = Signal(g.ways)
         eligible = Signal(g.ways)
         m.d.comb += reaches.eq(Cat(read.counters[way] >= self.level for way in range(g.ways)))
         with m.Switch(self.wanted):
             with m.Case(Eligible.ALL):
-                m.d.comb += eligible.eq(self.row_out.valid & reaches)
+                m.d.comb += eligible.eq(read.valid & reaches)
             with m.Case(Eligible.COLD):
-                m.d.comb += eligible.eq(self.row_out.valid & ~self.row_out.hot & reaches)
+                m.d.comb += eligible.eq(read.valid & ~self.hot_out & reaches)
             with m.Case(Eligible.HOT):
-                m.d.comb += eligible.eq(self.row_out.hot & ~reaches)
+                m.d.comb += eligible.eq(self.hot_out & ~reaches)
             with m.Case(Eligible.IDLE):
-                m.d.comb += eligible.eq(self.row_out.hot & ~self.row_out.referenced)
+                m.d.comb += eligible.eq(self.hot_out & ~read.referenced)
             with m.Case(Eligible.RECENT):
-                m.d.comb += eligible.eq(self.row_out.valid & ~self.row_out.hot & self.row_out.referenced)
+                m.d.comb += eligible.eq(read.valid & ~self.hot_out & read.referenced)
         m.d.sync += self.eligible.eq(sum((eligible[way] for way in range(g.ways)), Const(0)))
         with m.If(self.load):
-            m.d.sync += [current.eq(eligible), current_hot.eq(self.row_out.hot)]
-        with m.Else():
-            m.d.sync += [current.eq(current & ~taken), current_hot.eq(current_hot ^ taken)]
+            m.d.sync += current.eq(eligible)
+        with m.Elif(self.entry_write):
+            m.d.sync += current.bit_select(self.row_way, 1).eq(0)
         m.d.comb += [
             self.any_left.eq(current.any()),
             self.pick_way.eq(encode(current & (~current + 1)[: g.ways])),
         ]
-        with m.Switch(self.pick_way):
-            for way, port in enumerate(tag_reads):
-                with m.Case(way):
-                    m.d.comb += self.pick_tag.eq(port.data[:-1])
 
 
 def row_ports(geometry: Geometry) -> dict[str, wiring.Member]:
     """Ports for access to whole sets and to chosen entries, as `SampleAwareTracker` describes them."""
     return {
         "row_access": In(1), "row_set": In(geometry.set_bits), "row_write": In(1), "clear": In(1),
-        "row_in": In(entry_row(geometry)), "row_out": Out(entry_row(geometry)),
-        "row_way": In(geometry.way_bits), "slot_write": In(1), "slot_in": In(geometry.slot_bits),
-        "slot_out": Out(geometry.slot_bits),
+        "row_in": In(entry_row(geometry)), "row_out": Out(entry_row(geometry)), "hot_out": Out(geometry.ways),
+        "row_way": In(geometry.way_bits), "tag_out": Out(geometry.tag_bits), "slot_out": Out(geometry.slot_bits),
+        "entry_write": In(1), "tag_in": In(geometry.tag_bits), "make_hot": In(1), "slot_in": In(geometry.slot_bits),
         "level": In(geometry.counter_bits + 1), "wanted": In(Eligible), "eligible": Out(range(geometry.ways + 1)),
-        "load": In(1), "any_left": Out(1), "pick_way": Out(geometry.way_bits), "pick_tag": Out(geometry.tag_bits),
-        "pick_take": In(1), "make_hot": In(1),
+        "load": In(1), "any_left": Out(1), "pick_way": Out(geometry.way_bits),
     }  # fmt: skip

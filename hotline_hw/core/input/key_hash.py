@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import hashed_beat, lookup_beat
 from hotline_hw.lib.blocks import place
-from hotline_hw.lib.pipelines import stage
+from hotline_hw.lib.pipelines import follow, stage
+from hotline_hw.lib.queues import StreamQueue
 from hotline_hw.spec import feistel
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD
@@ -97,12 +98,22 @@ class KeyUnhash(wiring.Component):
 class LookupHasher(wiring.Component):
     """Mixes the keys of a beat, all lanes side by side.
 
+        input --> keys --> KeyHash of each lane --> queue --> output
+          '-----> queue: beats whose keys are being mixed ----^
+
+    Nothing stops on its way through the network: a beat enters only if there is a place for what comes out. So the
+    hundreds of registers of the network need no clock enable.
+
     Ports:
-        input: Stream of `lookup_beat`.
+        input: Stream of `lookup_beat`. `ready` is a register.
         output: Stream of `hashed_beat`, in order.
 
-    Throughput: one beat a cycle. Latency: `KeyHash.LATENCY` cycles. The whole pipeline stops while its end waits.
+    Throughput: one beat a cycle. Latency: `LATENCY` cycles.
     """
+
+    LATENCY = KeyHash.LATENCY + 2
+    DEPTH = 16
+    """Beats that may be here. One that goes is made up for four cycles later."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -116,18 +127,21 @@ class LookupHasher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
-        enable = Signal()
-        m.d.comb += [enable.eq(~self.output.valid | self.output.ready), self.input.ready.eq(enable)]
-
-        valid, beat = self.input.valid, self.input.payload
-        for index in range(KeyHash.LATENCY):
-            next_valid = Signal(name=f"valid{index}")
-            next_beat = Signal(lookup_beat(g), name=f"beat{index}", reset_less=True)
-            with m.If(enable):
-                m.d.sync += [next_valid.eq(valid), next_beat.eq(beat)]
-            valid, beat = next_valid, next_beat
-        m.d.comb += [self.output.valid.eq(valid), self.output.payload.beat.eq(beat)]
-
+        m.submodules.beats = beats = StreamQueue(lookup_beat(g), depth=self.DEPTH)
+        # It holds no more than `beats` does, so it always has room.
+        m.submodules.keys = keys = StreamQueue(data.ArrayLayout(g.key_bits, g.lanes), depth=self.DEPTH)
+        wiring.connect(m, wiring.flipped(self.input), beats.input)
+        taken = Signal()
+        m.d.comb += taken.eq(self.input.valid & self.input.ready)
+        m.d.comb += [
+            keys.input.valid.eq(follow(m, "taken", taken, KeyHash.LATENCY)[-1]),
+            # A beat is older than its keys.
+            self.output.valid.eq(keys.output.valid),
+            self.output.payload.beat.eq(beats.output.payload),
+            self.output.payload.mixed.eq(keys.output.payload),
+            beats.output.ready.eq(keys.output.valid & self.output.ready),
+            keys.output.ready.eq(self.output.ready),
+        ]
         for lane in range(g.lanes):
             payload = self.input.payload.lanes[lane].payload
             row = payload[ROW_FIELD.low : ROW_FIELD.low + g.row_bits]
@@ -135,8 +149,8 @@ class LookupHasher(wiring.Component):
             key_hash = KeyHash(key_bits=g.key_bits)
             place(m, platform, f"lane{lane}", key_hash, "key_hash")
             m.d.comb += [
-                key_hash.enable.eq(enable),
+                key_hash.enable.eq(1),
                 key_hash.key.eq(Cat(row, table)),
-                self.output.payload.mixed[lane].eq(key_hash.mixed),
+                keys.input.payload[lane].eq(key_hash.mixed),
             ]
         return m

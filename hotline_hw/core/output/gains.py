@@ -74,10 +74,10 @@ class FrontGains(wiring.Component):
             total = Signal(range(most + 1), name=f"total{row}")
             sum_ = Signal(range(most + largest + 1), name=f"sum{row}")
             m.d.sync += [
-                mine.eq(Cat(self.valid & self.fronted[lane] & (self.front[lane] == row) for lane in lanes)),
+                mine.eq(Cat(self.fronted[lane] & (self.front[lane] == row) for lane in lanes)),
                 *(part.eq(sum((Mux(mine[lane], weights[lane], 0) for lane in group), Const(0)))
                   for part, group in zip(parts, groups, strict=True)),
-                total.eq(sum(parts, Const(0))),
+                total.eq(Mux(under_way[1], sum(parts, Const(0)), 0)),  # `valid` comes late, so it counts here
             ]  # fmt: skip
             m.d.comb += sum_.eq(gains[row] + total)
             m.d.sync += gains[row].eq(Mux(sum_ > largest, largest, sum_))

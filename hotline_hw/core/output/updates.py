@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.layouts import verdict_beat
+from hotline_hw.lib.streams import SkidBuffer
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHT_BITS, WEIGHTS
 
 from .gains import FrontGains
 
 __all__ = ["UpdateScatter"]
+
+_GAIN = ("gain", "bank", "tag")
 
 
 class UpdateScatter(wiring.Component):
@@ -26,7 +29,8 @@ class UpdateScatter(wiring.Component):
     room. Banks see their updates in stream order.
 
     What hot rows of the front table gain is added up. It goes to their banks when the mini-batch ends, behind all its
-    other updates and before those of the next one.
+    other updates and before those of the next one. A skid buffer is in between: which row comes next does not wait for
+    the banks' room in the same cycle.
 
     Ports:
         input: Stream of `verdict_beat`.
@@ -39,7 +43,7 @@ class UpdateScatter(wiring.Component):
         fire: The beat that waits goes.
         room: For each bank, whether it can take its updates of it.
         busy: A beat is here, or a gain that has not gone.
-        over: Pulse. A mini-batch has ended, and all its updates have gone.
+        over: Pulse. A mini-batch has ended, and nothing overtakes its updates.
 
     Throughput: one beat a cycle; `front_rows` and a few cycles more for each mini-batch that is learned from. Latency:
     three cycles.
@@ -75,14 +79,19 @@ class UpdateScatter(wiring.Component):
         counted_valid = Signal()
         held = Signal()  # updates are there for the banks to choose from
         waits = Signal()  # the banks have chosen their updates
+        free = Signal()
         move = Signal()  # what was counted moves on
+        m.submodules.given = given = SkidBuffer(data.StructLayout({name: len(getattr(gains, name)) for name in _GAIN}))
         m.d.comb += [
             self.fire.eq(waits & self.room.all()),
             self.load.eq(~waits | self.fire),
-            move.eq((~held | self.load) & ~gains.stop),
+            free.eq(~held | self.load),
+            move.eq(free & ~gains.stop & ~given.output.valid),
             self.input.ready.eq(~counted_valid | move),
-            self.busy.eq(counted_valid | held | waits | gains.busy),
-        ]
+            *(given.input.payload[name].eq(getattr(gains, name)) for name in _GAIN),
+            given.input.valid.eq(gains.gain != 0), gains.go.eq(given.input.ready), given.output.ready.eq(free),
+            self.busy.eq(counted_valid | held | waits | gains.busy | given.output.valid),
+        ]  # fmt: skip
         with m.If(self.load):
             m.d.sync += waits.eq(held)
 
@@ -104,7 +113,6 @@ class UpdateScatter(wiring.Component):
             learns.eq(counted_valid & counted.learn),
             gains.valid.eq(learns & move),
             gains.end.eq(counted_valid & counted.end & move),
-            gains.go.eq(gains.stop & (~held | self.load)),
             self.over.eq(gains.over),
             *(there.eq(here) for there, here in zip(gains.keys, self.keys, strict=True)),
         ]
@@ -134,13 +142,14 @@ class UpdateScatter(wiring.Component):
                 )
             for rank, lanes_with in enumerate(self.rank_is):
                 m.d.sync += lanes_with.eq(Cat(counted.lanes[lane].rank == rank for lane in lanes))
-        with m.Elif(gains.go):  # a row's gain, in lane 0
+        with m.Elif(free):  # a row's gain, in lane 0
+            gain = given.output.payload
             m.d.sync += [
-                held.eq(gains.gain != 0), self.lane_weights[0].eq(gains.gain), self.tags[0].eq(gains.tag),
+                held.eq(given.output.valid), self.lane_weights[0].eq(gain.gain), self.tags[0].eq(gain.tag),
                 self.hot[0].eq(1),
             ]  # fmt: skip
             for bank, lanes_to in enumerate(self.to_bank):
-                m.d.sync += lanes_to.eq(gains.bank == bank)
+                m.d.sync += lanes_to.eq(gain.bank == bank)
             for rank, lanes_with in enumerate(self.rank_is):
                 m.d.sync += lanes_with.eq(int(rank == 0))
         return m

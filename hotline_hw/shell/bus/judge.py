@@ -6,6 +6,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hotline_hw.lib.streams import SkidBuffer
+
 from .windows import PAGE_BITS, WindowCheck, share_windows
 
 __all__ = ["BurstJudge"]
@@ -13,6 +15,10 @@ __all__ = ["BurstJudge"]
 
 class BurstJudge(wiring.Component):
     """Passes bursts on in order, beside the check of their pages.
+
+        input --> check --> skid buffer: which windows a burst is in --> rights --> output
+
+    The check has hundreds of registers. They do not wait for what becomes of the burst at `output`.
 
     Args:
         burst: layout of a burst. `at` is its address, in beats.
@@ -25,8 +31,11 @@ class BurstJudge(wiring.Component):
         inside: the burst at `output` is in a window that has the right now.
         busy: it holds a burst.
 
-    Throughput: a burst a cycle. Latency: that of the check. `input.ready` follows `output.ready` in the same cycle.
+    Throughput: a burst a cycle. Latency: that of the check and a cycle.
     """
+
+    HOLDS = WindowCheck.LATENCY + 2
+    """Bursts that it may hold."""
 
     def __init__(self, burst: data.StructLayout, check: WindowCheck, *, write: bool) -> None:
         self.layout, self.check, self.write = burst, check, write
@@ -44,13 +53,20 @@ class BurstJudge(wiring.Component):
         m = Module()
         m.submodules.check = check = self.check
         share_windows(m, self.windows, check.windows)
+        checked = data.StructLayout({"burst": self.layout, "within": len(self.windows)})
+        m.submodules.checked = slice_ = SkidBuffer(checked)
         at = self.input.payload.at
+        out = slice_.output.payload
         move = Signal()
         valid = Signal(check.LATENCY)
         m.d.comb += [
-            move.eq(~valid[-1] | self.output.ready), self.input.ready.eq(move), self.output.valid.eq(valid[-1]),
+            move.eq(~valid[-1] | slice_.input.ready), self.input.ready.eq(move), slice_.input.valid.eq(valid[-1]),
             check.enable.eq(move), check.write.eq(self.write), check.page.eq(at[len(at) - (64 - PAGE_BITS) :]),
-            self.inside.eq(check.inside), self.busy.eq(valid.any()),
+            slice_.input.payload.within.eq(check.within),
+            self.output.valid.eq(slice_.output.valid), self.output.payload.eq(out.burst),
+            slice_.output.ready.eq(self.output.ready),
+            self.inside.eq((out.within & check.rights).any()),
+            self.busy.eq(valid.any() | slice_.output.valid),
         ]  # fmt: skip
         burst = self.input.payload
         stages = [Signal(self.layout, name=f"burst{stage}", reset_less=True) for stage in range(check.LATENCY)]
@@ -59,5 +75,5 @@ class BurstJudge(wiring.Component):
             for stage in stages:
                 m.d.sync += stage.eq(burst)
                 burst = stage
-        m.d.comb += self.output.payload.eq(burst)
+        m.d.comb += slice_.input.payload.burst.eq(burst)
         return m

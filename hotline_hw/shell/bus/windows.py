@@ -27,8 +27,9 @@ class WindowCheck(wiring.Component):
         enable: the pipeline moves.
         page: number of a page of 4 KiB.
         write: the right to write is asked for. Low: the right to read.
-        inside: the page of LATENCY enabled cycles ago was in a window, and the window has that right now. So a right
-            that is taken away counts at once.
+        within: for each window, whether the page of LATENCY enabled cycles ago was in it.
+        rights: for each window, whether it has that right now.
+        inside: any window has both. So a right that is taken away counts at once.
 
     Throughput: a page a cycle.
     """
@@ -42,6 +43,8 @@ class WindowCheck(wiring.Component):
                 "enable": In(1),
                 "page": In(52),
                 "write": In(1),
+                "within": Out(windows),
+                "rights": Out(windows),
                 "inside": Out(1),
             }
         )
@@ -71,8 +74,12 @@ class WindowCheck(wiring.Component):
                     same.eq(~far & (beyond == 0)),
                     low_less.eq(low[:_LOW] < window.pages[:_LOW]),
                 ]
-            within.append(Mux(self.write, window.write, window.read) & (less | (same & low_less)))
-        m.d.comb += self.inside.eq(Cat(within).any())
+            within.append(less | (same & low_less))
+        m.d.comb += [
+            self.within.eq(Cat(within)),
+            self.rights.eq(Cat(Mux(self.write, window.write, window.read) for window in self.windows)),
+            self.inside.eq((self.within & self.rights).any()),
+        ]
         return m
 
 

@@ -85,6 +85,7 @@ class WriteBuffer(wiring.Component):
         newest = Signal(range(depth))
         oldest = Signal(range(depth))
         level = Signal(range(depth + 1))  # beats here
+        full = Signal()  # level == depth, unless a packet is ending
         waiting = Signal(range(depth + 1))  # those of them that are in no burst
         begun = Signal()
         ending = Signal()
@@ -92,7 +93,7 @@ class WriteBuffer(wiring.Component):
         room = Signal(burst_shift)
         unfinished = Signal(range(self.most_bursts + 1))
         m.d.comb += [
-            self.beats.ready.eq((level != depth) & ~ending),
+            self.beats.ready.eq(~full & ~ending),
             taken.eq(self.beats.valid & self.beats.ready),
             pushed.eq(taken & ~(beat.last & (beat.words == 0))),
             fill.addr.eq(newest), fill.data.eq(beat.data), fill.en.eq(pushed),
@@ -127,6 +128,7 @@ class WriteBuffer(wiring.Component):
             newest.eq(newest + pushed),
             oldest.eq(oldest + self.read),
             level.eq(level + pushed - self.read),
+            full.eq(~self.read & ((level == depth) | (taken & (level == depth - 1)))),
             waiting.eq(Mux(form, waiting + pushed - (length + 1), waiting + pushed)),
             unfinished.eq(unfinished + self.pick - self.written - self.dropped),
             carry.eq(0), high.eq(high + carry),
@@ -209,7 +211,7 @@ class WriteEngine(wiring.Component):
         buffers = []
         for number, channel in enumerate(self.channels):
             # These may be unfinished: issued bursts, bursts in the queue to be thrown away, and those to be judged.
-            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1 + WindowCheck.LATENCY)
+            buffer = WriteBuffer(g, most_bursts=self.most_bursts + _QUEUE + 1 + BurstJudge.HOLDS)
             m.submodules[f"buffer{number}"] = buffer
             m.d.comb += [buffer.target.eq(channel.target), buffer.load.eq(channel.load)]
             wiring.connect(m, wiring.flipped(channel.beats), buffer.beats)

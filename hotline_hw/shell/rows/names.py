@@ -13,7 +13,7 @@ from hotline_hw.spec.words import ROW_FIELD, TABLE_FIELD, WORD_BITS
 
 __all__ = ["LIST_WORDS", "ListNames", "MemoryNames"]
 
-_KEYS_AHEAD = 8  # keys on their way from the lists
+_KEYS_AHEAD = 16  # keys on their way from the lists: as many as it takes cycles for one to come back, and more
 _LIST_LATENCY = 2  # of HotlineCore's list_key
 LIST_WORDS = 256
 """The number of words of a list in memory that fit on the chip at a time."""
@@ -24,6 +24,10 @@ _HALF = 32  # an address goes on in two halves
 
 class ListNames(wiring.Component):
     """Walks the lists of unique cold rows, bank by bank, and turns their keys back into names.
+
+        list_key --> KeyUnhash --> FIFO --> output
+
+    A key is asked for if there is room for its name. So nothing stops between the lists and the FIFO.
 
     Ports:
         start: begins a walk.
@@ -65,10 +69,12 @@ class ListNames(wiring.Component):
         count = Signal(g.local_bits + 1)
         wait = Signal(range(3))
         ahead = Signal(range(_KEYS_AHEAD + 1))
-        coming = Signal(_LIST_LATENCY)
+        coming = Signal(_LIST_LATENCY + KeyUnhash.LATENCY)
         m.d.comb += [
             self.list_number.eq(number),
-            keys.w_data.eq(self.list_key),
+            unhash.enable.eq(1),
+            unhash.mixed.eq(self.list_key),
+            keys.w_data.eq(unhash.key),
             keys.w_en.eq(coming[-1]),
         ]
         m.d.sync += [coming.eq(Cat(issued, coming)), ahead.eq(ahead + issued - popped)]
@@ -88,21 +94,14 @@ class ListNames(wiring.Component):
                 m.d.comb += issued.eq(1)
                 m.d.sync += number.eq(number + 1)
 
-        valid = Signal(KeyUnhash.LATENCY)
-        enable = Signal()
         m.d.comb += [
-            enable.eq(~self.output.valid | self.output.ready),
-            unhash.enable.eq(enable),
-            unhash.mixed.eq(keys.r_data),
-            keys.r_en.eq(enable),
-            popped.eq(enable & keys.r_rdy),
-            self.output.valid.eq(valid[-1]),
-            self.output.payload.row.eq(unhash.key[: g.row_bits]),
-            self.output.payload.table.eq(unhash.key[g.row_bits :]),
-            self.done.eq(~walking & (ahead == 0) & ~valid.any()),
+            keys.r_en.eq(self.output.ready),
+            popped.eq(self.output.ready & keys.r_rdy),
+            self.output.valid.eq(keys.r_rdy),
+            self.output.payload.row.eq(keys.r_data[: g.row_bits]),
+            self.output.payload.table.eq(keys.r_data[g.row_bits :]),
+            self.done.eq(~walking & (ahead == 0)),
         ]
-        with m.If(enable):
-            m.d.sync += valid.eq(Cat(keys.r_rdy, valid))
         return m
 
 

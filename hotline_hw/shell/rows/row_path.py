@@ -27,7 +27,7 @@ class RowPath(wiring.Component):
         ListNames, MemoryNames --names--> RowWalker --> row_request
         rows --> GranulePacker (a row begins at granule 0) --> output
 
-    Keys leave through a skid buffer: so the walker does not wait for who takes them in the same cycle.
+    Keys and requests leave through skid buffers: so the walker does not wait for who takes them in the same cycle.
 
     Ports:
         it: the descriptor, a GATHER.
@@ -41,7 +41,7 @@ class RowPath(wiring.Component):
         rows: the answers: payload `read_beat`.
         keys: the names of the rows, if the descriptor wants them: payload `named_row`.
         output: the rows: payload `row_beat`.
-        row_came: high for a cycle when the last beat of a row leaves.
+        row_came: high for a cycle. The last beat of a row left in the cycle before.
         done: every row that was asked for has left, as of the cycle before. It is right three cycles after `start`.
         unknown_table, beyond_table: as in RowWalker.
     """
@@ -85,6 +85,7 @@ class RowPath(wiring.Component):
         m.submodules.walker = walker = RowWalker(g)
         m.submodules.aligner = aligner = GranulePacker(g)
         m.submodules.key_slice = keys = SkidBuffer(named_row())
+        m.submodules.request_slice = requests = SkidBuffer(read_request(g))
         flags = self.it.flags
 
         def has(flag: Flag):
@@ -111,23 +112,25 @@ class RowPath(wiring.Component):
         wiring.connect(m, walker.keys, keys.input)
         wiring.connect(m, keys.output, wiring.flipped(self.keys))
 
-        # Requests. At most `limit` rows are due. Some of their reads are outstanding, and the others wait behind them.
+        # Requests. At most `limit` rows are due, those in the skid buffer too. Some of their reads are outstanding, and
+        # the others wait behind them.
         limit = 2 * g.read_tags
         due = Signal(range(limit + 1))
         room = Signal()
         asked = Signal()
-        came = Signal()
+        came = Signal()  # a row has left, in the cycle before
         m.d.comb += [
             walker.start.eq(self.start), walker.stop.eq(self.stop), walker.want_keys.eq(has(Flag.KEYS)),
             walker.row_granules.eq(self.it.operand >> _GRANULE_SHIFT),
             walker.table_write.eq(self.table_write), walker.table_index.eq(self.table_index),
             walker.table.eq(self.table), self.clearing.eq(walker.clearing),
             self.unknown_table.eq(walker.unknown_table), self.beyond_table.eq(walker.beyond_table),
-            self.row_request.payload.eq(walker.output.payload),
-            self.row_request.valid.eq(walker.output.valid & room),
-            walker.output.ready.eq(self.row_request.ready & room),
-            asked.eq(self.row_request.valid & self.row_request.ready),
+            requests.input.payload.eq(walker.output.payload),
+            requests.input.valid.eq(walker.output.valid & room),
+            walker.output.ready.eq(requests.input.ready & room),
+            asked.eq(requests.input.valid & requests.input.ready),
         ]  # fmt: skip
+        wiring.connect(m, requests.output, wiring.flipped(self.row_request))
         m.d.sync += [due.eq(due + asked - came), room.eq(due < limit - 1)]  # whether or not one is asked for now
 
         # Data
@@ -141,9 +144,9 @@ class RowPath(wiring.Component):
             row.payload.data.eq(aligned.data), row.payload.count.eq(aligned.count),
             row.payload.row_last.eq(aligned.end),
             row.valid.eq(aligner.output.valid), aligner.output.ready.eq(row.ready),
-            came.eq(self.output.valid & self.output.ready & self.output.payload.row_last),
             self.row_came.eq(came),
         ]  # fmt: skip
+        m.d.sync += came.eq(self.output.valid & self.output.ready & self.output.payload.row_last)
         m.d.sync += self.done.eq(
             lists.done & in_memory.done & walker.idle & ~keys.output.valid & (due == 0) & ~aligner.busy
         )

@@ -57,7 +57,7 @@ class StreamPath(wiring.Component):
         completion_words: payload `single_word`.
         channels: to WriteEngine.
         done: all data of the descriptor has moved, as of the cycle before. It is right two cycles after `begin`.
-        state_moved: a beat of state moved.
+        state_moved: a beat of state moved, in the cycle before.
         samples, popular_samples, popular_words, nonpopular_words, listed, held: counts for the completion.
     """
 
@@ -176,6 +176,12 @@ class StreamPath(wiring.Component):
             m.d.sync += words.eq(words + more)
         return packer
 
+    def _channel(self, m: Module, number: int, name: str) -> stream.Interface:
+        """The input of a skid buffer in front of a channel. What a beat holds, and who may send, is chosen before it."""
+        m.submodules[f"{name}_slice"] = beats = SkidBuffer(write_beat(self.geometry))
+        wiring.connect(m, beats.output, wiring.flipped(self.channels[number]))
+        return beats.input
+
     def _main(self, m: Module, is_) -> Signal:
         """The channel MAIN: popular words, state, or data packed in granules.
 
@@ -211,11 +217,12 @@ class StreamPath(wiring.Component):
             splitter.input.valid.eq(state.tvalid & ~selecting),
             state.tready.eq(Mux(selecting, packer.input.ready, splitter.input.ready)),
             moved.eq(state.tvalid & state.tready),
-            self.state_moved.eq(moved),
             last.eq(moved & state.tlast),
         ]  # fmt: skip
 
-        channel = self.channels[MAIN]
+        m.d.sync += self.state_moved.eq(moved)
+
+        channel = self._channel(m, MAIN, "main")
         packed = packer.output.payload
         with m.If(is_[Opcode.DUMP]):
             forward(m, splitter.output, channel)
@@ -257,10 +264,11 @@ class StreamPath(wiring.Component):
             filler.input.payload.last.eq(flushing), filler.input.valid.eq(self.keys.valid | flushing),
             self.keys.ready.eq(filler.input.ready & ~flushing),
         ]  # fmt: skip
+        channel = self._channel(m, OTHER, "other")
         with m.If(is_[Opcode.GATHER]):
-            forward(m, filler.output, self.channels[OTHER])
+            forward(m, filler.output, channel)
         with m.Else():
-            forward(m, nonpopular.output, self.channels[OTHER])
+            forward(m, nonpopular.output, channel)
 
     def _small(self, m: Module) -> Signal:
         """The channel SMALL: verdicts, counts of lists, and completions, one at a time.
