@@ -12,16 +12,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hotline_hw.core.bank.bank import PopularityBank
 from hotline_hw.core.bank.intake import BankIntake
-from hotline_hw.core.bank.sample_aware import SampleAwareTracker, row_ports
+from hotline_hw.core.bank.sample_aware import SampleAwareTracker
 from hotline_hw.spec.params import Geometry
 from hotline_sim.formal import PropertyFailed, check, cover, induct
 from tests.formal.bank_inside import Inside
+from tests.formal.bank_parts import row_bits, rows_of
 from tests.formal.dma_parts import with_parts
 from tests.formal.inside import elaborated, keep_signals
 from tests.formal.mutants import mutated
@@ -46,12 +47,6 @@ class Echo(SampleAwareTracker):
             stages.append((valid, tag))
         m.d.comb += [self.answer_valid.eq(stages[-1][0]), self.answer_slot.eq(stages[-1][1])]
         return m
-
-
-def row_inputs(geometry: Geometry) -> dict[str, int]:
-    """Widths of the inputs of `row_ports`, but for that of a whole set."""
-    ports = {name: port for name, port in row_ports(geometry).items() if port.flow == In and port.is_port}
-    return {name: Shape.cast(port.shape).width for name, port in ports.items()}
 
 
 def seen_echo(geometry: Geometry) -> Echo:
@@ -88,7 +83,7 @@ class AnswersKeepTheirOrder(wiring.Component):
                 "fetch": In(1),
                 "watch": In(1),
                 "choice": In(range(geometry.lanes)),
-                "rows": In(sum(row_inputs(geometry).values())),
+                "rows": In(row_bits(geometry)),
             }
         )
 
@@ -101,7 +96,7 @@ class AnswersKeepTheirOrder(wiring.Component):
         m.d.comb += [
             dut.scatter.eq(self.scatter), dut.pass_load.eq(self.pass_load), dut.take.eq(self.take),
             dut.awaited.eq(self.awaited), dut.advance.eq(self.advance), dut.fetch.eq(self.fetch),
-            Cat(Value.cast(getattr(dut, name)) for name in row_inputs(g)).eq(self.rows),
+            rows_of(dut, g).eq(self.rows),
         ]  # fmt: skip
 
         # Ranks count this bank's lanes from the lowest. Other lanes may have any rank: here, their own number.

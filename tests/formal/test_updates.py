@@ -26,6 +26,7 @@ from hotline_hw.core.output.updates import UpdateScatter
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.regmap import WEIGHTS
 from hotline_sim.formal import PropertyFailed, check, cover, first_value, induct
+from tests.formal.bank_parts import row_bits, rows_of
 from tests.formal.dma_parts import with_parts
 from tests.formal.mutants import mutated
 from tests.formal.updates_inside import BANK, OnTheWay
@@ -60,7 +61,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
     """With `look_inside` it is asserted where every update is. Ports:
     beat: valid; for each lane whether it is routed, where it goes, its tag's lowest bit, and its sample's verdict.
     ready: for each bank, whether its tracker takes an update. weights: the lowest bit of each, constant.
-    gains: rows of the front table occur, constant.
+    gains: rows of the front table occur, constant. rows: what reaches the trackers' rows; these have none.
     watch, choice: watch the update of lane `choice` of this beat, if it goes to bank `home` (constant).
     """
 
@@ -81,6 +82,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
                 "valid": In(1), "learn": In(1), "beat": In(data.ArrayLayout(lane, geometry.lanes)),
                 "ready": In(geometry.banks), "weights": In(len(WEIGHTS)), "home": In(geometry.bank_bits),
                 "watch": In(1), "choice": In(range(geometry.lanes)), "gains": In(1),
+                "rows": In(row_bits(geometry)),
             }
         )  # fmt: skip
 
@@ -123,7 +125,7 @@ class UpdatesKeepTheirOrder(wiring.Component):
                 *(there.eq(here) for there, here in zip(bank.update_rank_is, scatter.rank_is, strict=True)),
                 *(there.eq(here) for there, here in zip(bank.update_tags, scatter.tags, strict=True)),
                 *(there.eq(here) for there, here in zip(bank.update_weights, scatter.lane_weights, strict=True)),
-                tracker.ready.eq(self.ready[number]),
+                tracker.ready.eq(self.ready[number]), rows_of(bank, g).eq(self.rows),
             ]  # fmt: skip
             with m.If(home == number):
                 m.d.comb += updating.eq(bank.updating)
