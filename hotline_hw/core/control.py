@@ -100,11 +100,12 @@ class TrackerControl(wiring.Component):
         commands = Signal()
         resizes = Signal()
         is_ = {code: Signal(name=f"is_{code.name.lower()}") for code in Command}
+        unknown = Signal()  # no command has this code
         asked_rows = Signal(g.hot_rows_bits)
         too_many = Signal()
         m.d.sync += [
             commands.eq(self.command_write), resizes.eq(self.hot_rows_write),
-            Cat(is_.values()).eq(self.command_is),
+            Cat(is_.values()).eq(self.command_is), unknown.eq(~self.command_is.any()),
             asked_rows.eq(self.write_data), too_many.eq(self.write_data > g.hot_capacity),
         ]  # fmt: skip
         asked = commands | resizes
@@ -154,6 +155,7 @@ class TrackerControl(wiring.Component):
                         m.next = "WALK"
                 with m.Elif(commands & ~self.busy):
                     self._begin(m, is_, report, walking)
+                    m.d.comb += self.command_code.eq(unknown)
             transfer.dump_states(m)
             transfer.restore_states(m)
             with m.State("SELECT"):
@@ -184,4 +186,3 @@ class TrackerControl(wiring.Component):
             m.next = "SELECT"
         with m.If(is_[Command.RESET_COUNTERS]):
             m.d.comb += [self.clear_counters.eq(1), self.done.eq(1)]
-        m.d.comb += self.command_code.eq(~Cat(is_.values()).any())

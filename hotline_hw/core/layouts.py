@@ -156,13 +156,17 @@ def row_parts(row: object) -> list:
 
 
 class Eligible(enum.Enum, shape=3):  # type: ignore[call-arg]
-    """Entries that the tracker is asked for. Their counters against a level select them, or their bits."""
+    """Entries that the tracker is asked for. Their counters against a level select them, or their bits.
 
-    ALL = 0  # any at the level or above
-    COLD = 1  # cold, at the level or above
-    HOT = 2  # hot, below the level
-    IDLE = 3  # hot, not referenced since the set's last aging
-    RECENT = 4  # cold, referenced since
+    Bit 0: hot entries, and those that fail the test. Bit 1: the test is whether they were referenced, not their level.
+    Bit 2: hot ones too.
+    """
+
+    COLD = 0  # cold, at the level or above
+    HOT = 1  # hot, below the level
+    RECENT = 2  # cold, referenced since the set's last aging
+    IDLE = 3  # hot, not referenced since
+    ALL = 4  # any at the level or above
 
 
 def select_one(lanes: Value, values: list) -> Value:

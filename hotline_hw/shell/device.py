@@ -281,9 +281,11 @@ class HotlineDevice(wiring.Component):
         m.submodules.accounts = DomainRenamer(_DEVICE_DOMAIN)(accounts)
         axi = self.m_axi
         due = data.valid & (data.payload.target != ReadTarget.DESCRIPTOR)
-        m.d.comb += [
+        moved = Signal()
+        m.d.comb += accounts.useful.eq(moved | streams.state_moved)
+        m.d.sync += [  # `state_moved` is as late
             accounts.busy.eq(sequencer.running | fetch.busy | registers.available),
-            accounts.useful.eq((due & data.ready) | streams.state_moved),
+            moved.eq(due & data.ready),
             accounts.write.eq(
                 Cat(channel.beats.valid & ~channel.beats.ready for channel in write.channels).any()
                 | (write.outstanding & read.idle & ~core_busy)

@@ -285,7 +285,7 @@ class PipelinesAreSequential(wiring.Component):
         with m.Elif(self.load):
             m.d.sync += loaded.eq(1)
         m.d.sync += [
-            Assume(self.wanted <= Eligible.RECENT.value, "a choice there is"),
+            Assume(self.wanted <= Eligible.ALL.value, "a choice there is"),
             Assume(~self.load | (stays & ~changed), "a set is loaded that was read, and not changed meanwhile"),
             Assume(~self.load | ~(self.restoring | self.entry_write), "a set is loaded that is whole"),
             Assume(~(self.entry_write & loaded) | stays, "of the set that is loaded"),

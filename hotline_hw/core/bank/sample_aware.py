@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hotline_hw.core.budget import tracker_budget
 from hotline_hw.core.layouts import Eligible, encode, entry_row, row_parts, select_one
-from hotline_hw.lib.arithmetic import count_ones
 from hotline_hw.lib.memories import deep
 from hotline_hw.spec.params import Geometry
 from hotline_hw.spec.words import AGE_FIELD
@@ -335,18 +334,14 @@ class SampleAwareTracker(wiring.Component):
         reaches = Signal(g.ways)
         eligible = Signal(g.ways)
         m.d.comb += reaches.eq(Cat(read.counters[way] >= self.level for way in range(g.ways)))
-        with m.Switch(self.wanted):
-            with m.Case(Eligible.ALL):
-                m.d.comb += eligible.eq(read.valid & reaches)
-            with m.Case(Eligible.COLD):
-                m.d.comb += eligible.eq(read.valid & ~self.hot_out & reaches)
-            with m.Case(Eligible.HOT):
-                m.d.comb += eligible.eq(self.hot_out & ~reaches)
-            with m.Case(Eligible.IDLE):
-                m.d.comb += eligible.eq(self.hot_out & ~read.referenced)
-            with m.Case(Eligible.RECENT):
-                m.d.comb += eligible.eq(read.valid & ~self.hot_out & read.referenced)
-        m.d.sync += self.eligible.eq(count_ones(eligible))
+        of_hot, by_reference, of_all = Value.cast(self.wanted)
+        for way in range(g.ways):
+            hot = self.hot_out[way]
+            m.d.comb += eligible[way].eq(
+                Mux(of_hot, hot, read.valid[way] & (~hot | of_all))
+                & (Mux(by_reference, read.referenced[way], reaches[way]) ^ of_hot)
+            )
+        m.d.sync += self.eligible.eq(sum((eligible[way] for way in range(g.ways)), Const(0)))
         with m.If(self.load):
             m.d.sync += current.eq(eligible)
         with m.Elif(self.entry_write):

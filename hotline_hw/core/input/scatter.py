@@ -141,7 +141,7 @@ class BankScatter(wiring.Component):
         done = Signal()
         stops = left & ~goes_on
         m.d.comb += [
-            going.eq(left & (stops ^ (stops - 1))),
+            going.eq(Cat(left[part] & ~stops[:part].any() for part in range(parts))),
             after.eq(left & ~going),
             done.eq(~(after & used).any()),
         ]

@@ -1,4 +1,4 @@
-"""`choose` and `count_ones`: for every index and every pattern of bits."""
+"""`choose`, for every index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
 
-from hotline_hw.lib.arithmetic import count_ones
 from hotline_hw.lib.muxes import choose
 
 
@@ -34,9 +33,3 @@ def test_the_item_of_the_index(count):
     found = values(choose([Const(10 + item, 8) for item in range(count)], index), index)
     assert found[:count] == [10 + item for item in range(count)]
     assert all(10 <= other < 10 + count for other in found), "beyond the last item it is one of them"
-
-
-@pytest.mark.parametrize("bits", [1, 3, 4, 6, 9])
-def test_how_many_bits_are_set(bits):
-    pattern = Signal(bits)
-    assert values(count_ones(pattern), pattern) == [value.bit_count() for value in range(1 << bits)]
