@@ -2824,36 +2824,36 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire restore__valid;
   wire [15:0] \$1 ;
   wire \$10 ;
-  wire \$100 ;
+  wire [7:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire [32:0] \$105 ;
+  wire \$105 ;
   wire \$106 ;
-  wire [7:0] \$107 ;
+  wire [32:0] \$107 ;
   wire \$108 ;
-  wire \$109 ;
+  wire [7:0] \$109 ;
   wire [1:0] \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
   wire \$113 ;
-  wire [32:0] \$114 ;
+  wire \$114 ;
   wire \$115 ;
-  wire [7:0] \$116 ;
+  wire [32:0] \$116 ;
   wire \$117 ;
-  wire \$118 ;
+  wire [7:0] \$118 ;
   wire \$119 ;
   wire [2:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire [32:0] \$123 ;
+  wire \$123 ;
   wire \$124 ;
-  wire [7:0] \$125 ;
+  wire [32:0] \$125 ;
   wire \$126 ;
-  wire \$127 ;
+  wire [7:0] \$127 ;
   wire \$128 ;
   wire \$129 ;
   wire [3:0] \$13 ;
@@ -2864,19 +2864,19 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [3:0] \$137 ;
+  wire \$137 ;
   wire \$138 ;
-  wire [12:0] \$139 ;
+  wire [3:0] \$139 ;
   wire [4:0] \$14 ;
-  wire [12:0] \$140 ;
-  wire \$141 ;
-  wire \$142 ;
-  wire [4:0] \$143 ;
+  wire \$140 ;
+  wire [12:0] \$141 ;
+  wire [12:0] \$142 ;
+  wire \$143 ;
   wire \$144 ;
-  wire \$145 ;
-  wire [7:0] \$146 ;
+  wire [4:0] \$145 ;
+  wire \$146 ;
   wire \$147 ;
-  wire \$148 ;
+  wire [7:0] \$148 ;
   wire \$149 ;
   wire [5:0] \$15 ;
   wire \$150 ;
@@ -2939,53 +2939,54 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg \$201 ;
   reg \$202 ;
   reg \$203 ;
-  reg [13:0] \$204 ;
-  reg \$205 ;
-  reg [11:0] \$206 ;
-  reg \$207 ;
-  reg [3:0] \$208 ;
-  reg [32:0] \$209 ;
+  reg \$204 ;
+  reg [13:0] \$205 ;
+  reg \$206 ;
+  reg [11:0] \$207 ;
+  reg \$208 ;
+  reg [3:0] \$209 ;
   wire [14:0] \$21 ;
-  reg [12:0] \$210 ;
-  reg [3:0] \$211 ;
+  reg [32:0] \$210 ;
+  reg [12:0] \$211 ;
   reg [3:0] \$212 ;
   reg [3:0] \$213 ;
-  reg [7:0] \$214 ;
-  reg [31:0] \$215 ;
-  reg [3:0] \$216 ;
-  reg \$217 ;
+  reg [3:0] \$214 ;
+  reg [7:0] \$215 ;
+  reg [31:0] \$216 ;
+  reg [3:0] \$217 ;
   reg \$218 ;
   reg \$219 ;
   wire [14:0] \$22 ;
-  reg [2:0] \$220 ;
-  reg \$221 ;
+  reg \$220 ;
+  reg [2:0] \$221 ;
   reg \$222 ;
-  reg [3:0] \$223 ;
-  reg \$224 ;
-  reg [8:0] \$225 ;
-  reg [11:0] \$226 ;
-  reg \$227 ;
+  reg \$223 ;
+  reg [3:0] \$224 ;
+  reg \$225 ;
+  reg [8:0] \$226 ;
+  reg [11:0] \$227 ;
   reg \$228 ;
-  reg [3:0] \$229 ;
+  reg \$229 ;
   wire [14:0] \$23 ;
-  reg [13:0] \$230 ;
-  reg [2:0] \$231 ;
-  reg [32:0] \$232 ;
-  reg [12:0] \$233 ;
-  reg [32:0] \$234 ;
-  reg [12:0] \$235 ;
-  reg [32:0] \$236 ;
-  reg [12:0] \$237 ;
-  reg [32:0] \$238 ;
-  reg [12:0] \$239 ;
+  reg [3:0] \$230 ;
+  reg [13:0] \$231 ;
+  reg [2:0] \$232 ;
+  reg [32:0] \$233 ;
+  reg [12:0] \$234 ;
+  reg [32:0] \$235 ;
+  reg [12:0] \$236 ;
+  reg [32:0] \$237 ;
+  reg [12:0] \$238 ;
+  reg [32:0] \$239 ;
   wire [14:0] \$24 ;
-  reg [3:0] \$240 ;
+  reg [12:0] \$240 ;
   reg [3:0] \$241 ;
-  reg [7:0] \$242 ;
-  reg [31:0] \$243 ;
-  reg \$244 ;
-  reg [3:0] \$245 ;
-  reg \$246 ;
+  reg [3:0] \$242 ;
+  reg [7:0] \$243 ;
+  reg [31:0] \$244 ;
+  reg \$245 ;
+  reg [3:0] \$246 ;
+  reg \$247 ;
   wire [14:0] \$25 ;
   wire [14:0] \$26 ;
   wire [14:0] \$27 ;
@@ -3005,42 +3006,42 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire \$4 ;
   wire \$40 ;
   wire \$41 ;
-  wire [27:0] \$42 ;
-  wire [28:0] \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire [3:0] \$46 ;
-  wire [3:0] \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire [27:0] \$44 ;
+  wire [28:0] \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire [3:0] \$48 ;
+  wire [3:0] \$49 ;
   wire \$5 ;
   wire \$50 ;
   wire \$51 ;
-  wire [3:0] \$52 ;
+  wire \$52 ;
   wire \$53 ;
-  wire [1:0] \$54 ;
-  wire [2:0] \$55 ;
-  wire [3:0] \$56 ;
-  wire [4:0] \$57 ;
-  wire [4:0] \$58 ;
-  wire [3:0] \$59 ;
+  wire [3:0] \$54 ;
+  wire \$55 ;
+  wire [1:0] \$56 ;
+  wire [2:0] \$57 ;
+  wire [3:0] \$58 ;
+  wire [4:0] \$59 ;
   wire \$6 ;
-  wire [3:0] \$60 ;
-  wire \$61 ;
-  wire \$62 ;
+  wire [4:0] \$60 ;
+  wire [3:0] \$61 ;
+  wire [3:0] \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
-  wire [9:0] \$66 ;
+  wire \$66 ;
   wire \$67 ;
-  wire \$68 ;
+  wire [9:0] \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [3:0] \$72 ;
-  wire [32:0] \$73 ;
-  wire [12:0] \$74 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire [3:0] \$74 ;
   wire [32:0] \$75 ;
   wire [12:0] \$76 ;
   wire [32:0] \$77 ;
@@ -3048,29 +3049,29 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire [32:0] \$79 ;
   wire \$8 ;
   wire [12:0] \$80 ;
-  wire \$81 ;
-  wire [3:0] \$82 ;
-  wire [3:0] \$83 ;
+  wire [32:0] \$81 ;
+  wire [12:0] \$82 ;
+  wire \$83 ;
   wire [3:0] \$84 ;
-  wire [7:0] \$85 ;
-  wire [31:0] \$86 ;
-  wire [12:0] \$87 ;
-  wire [12:0] \$88 ;
-  wire [3:0] \$89 ;
+  wire [3:0] \$85 ;
+  wire [3:0] \$86 ;
+  wire [7:0] \$87 ;
+  wire [31:0] \$88 ;
+  wire [12:0] \$89 ;
   wire \$9 ;
-  wire [3:0] \$90 ;
-  wire \$91 ;
-  wire \$92 ;
+  wire [12:0] \$90 ;
+  wire [3:0] \$91 ;
+  wire [3:0] \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire [32:0] \$96 ;
+  wire \$96 ;
   wire \$97 ;
-  wire [7:0] \$98 ;
+  wire [32:0] \$98 ;
   wire \$99 ;
   reg [13:0] asked_rows = 14'h0000;
   reg [8:0] beyond = 9'h000;
-  reg [3:0] \beyond$90  = 4'h0;
+  reg [3:0] \beyond$91  = 4'h0;
   reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
@@ -3085,7 +3086,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg [7:0] group0_5 = 8'h00;
   reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
-  reg [3:0] \hot$103  = 4'h0;
+  reg [3:0] \hot$104  = 4'h0;
   reg [11:0] index = 12'h000;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -3110,6 +3111,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg [32:0] tag2 = 33'h000000000;
   reg [32:0] tag3 = 33'h000000000;
   reg too_many = 1'h0;
+  reg unknown = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [8:0] walk = 9'h000;
@@ -3143,123 +3145,123 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   assign \$38  = quota >= 1'h1;
   assign \$39  = quota >= 2'h2;
   assign \$40  = quota >= 2'h3;
-  assign \$41  = write_data > 14'h2000;
-  assign \$42  = 1'h1 << \$143 [3:0];
-  assign \$43  = \$42  - 1'h1;
-  assign \$44  = index == last;
-  assign \$45  = index < budget[28:17];
-  assign \$46  = \$45  ? budget[16:13] : budget[12:9];
-  assign \$47  = ~ \beyond$90 ;
-  assign \$48  = slot0 < hot_rows;
-  assign \$49  = slot1 < hot_rows;
-  assign \$50  = slot2 < hot_rows;
-  assign \$51  = slot3 < hot_rows;
-  assign \$52  = \$47  & { \$51 , \$50 , \$49 , \$48  };
-  assign \$53  = counts & judge;
-  assign \$54  = 1'h0 + hot[0];
-  assign \$55  = \$54  + hot[1];
-  assign \$56  = \$55  + hot[2];
-  assign \$57  = \$56  + hot[3];
-  assign \$58  = counted ? \$57  : 5'h00;
-  assign \$59  = ~ \within ;
-  assign \$60  = \hot$103  & \$59 ;
-  assign \$61  = | \$60 ;
-  assign \$62  = judged & \$61 ;
-  assign \$63  = \$62  | unusable;
-  assign \$64  = ~ \$178 ;
-  assign \$65  = \$64  | leaves;
-  assign \$66  = walk + 1'h1;
-  assign \$67  = walk == 9'h1ff;
-  assign \$68  = ~ busy;
-  assign \$69  = resizes & \$68 ;
+  assign \$41  = | { command_is_5, command_is_4, command_is_3, command_is_2, command_is_1, command_is_0 };
+  assign \$42  = ~ \$41 ;
+  assign \$43  = write_data > 14'h2000;
+  assign \$44  = 1'h1 << \$145 [3:0];
+  assign \$45  = \$44  - 1'h1;
+  assign \$46  = index == last;
+  assign \$47  = index < budget[28:17];
+  assign \$48  = \$47  ? budget[16:13] : budget[12:9];
+  assign \$49  = ~ \beyond$91 ;
+  assign \$50  = slot0 < hot_rows;
+  assign \$51  = slot1 < hot_rows;
+  assign \$52  = slot2 < hot_rows;
+  assign \$53  = slot3 < hot_rows;
+  assign \$54  = \$49  & { \$53 , \$52 , \$51 , \$50  };
+  assign \$55  = counts & judge;
+  assign \$56  = 1'h0 + hot[0];
+  assign \$57  = \$56  + hot[1];
+  assign \$58  = \$57  + hot[2];
+  assign \$59  = \$58  + hot[3];
+  assign \$60  = counted ? \$59  : 5'h00;
+  assign \$61  = ~ \within ;
+  assign \$62  = \hot$104  & \$61 ;
+  assign \$63  = | \$62 ;
+  assign \$64  = judged & \$63 ;
+  assign \$65  = \$64  | unusable;
+  assign \$66  = ~ \$178 ;
+  assign \$67  = \$66  | leaves;
+  assign \$68  = walk + 1'h1;
+  assign \$69  = walk == 9'h1ff;
   assign \$70  = ~ busy;
-  assign \$71  = commands & \$70 ;
-  assign \$72  = way + 1'h1;
-  assign \$81  = way == 3'h6;
-  assign \$87  = index + 1'h1;
-  assign \$88  = \final  ? 13'h0000 : \$87 ;
-  assign \$89  = ~ usable;
-  assign \$90  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$89 ;
-  assign \$91  = | \$90 ;
-  assign \$92  = ~ restore__payload[256];
-  assign \$93  = \$91  & \$92 ;
-  assign \$94  = restore__payload[63] & usable[0];
-  assign \$95  = restore__payload[63] & usable[0];
-  assign \$96  = \$95  ? restore__payload[32:0] : 33'h000000000;
+  assign \$71  = resizes & \$70 ;
+  assign \$72  = ~ busy;
+  assign \$73  = commands & \$72 ;
+  assign \$74  = way + 1'h1;
+  assign \$83  = way == 3'h6;
+  assign \$89  = index + 1'h1;
+  assign \$90  = \final  ? 13'h0000 : \$89 ;
+  assign \$91  = ~ usable;
+  assign \$92  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$91 ;
+  assign \$93  = | \$92 ;
+  assign \$94  = ~ restore__payload[256];
+  assign \$95  = \$93  & \$94 ;
+  assign \$96  = restore__payload[63] & usable[0];
   assign \$97  = restore__payload[63] & usable[0];
-  assign \$98  = \$97  ? restore__payload[55:48] : 8'h00;
+  assign \$98  = \$97  ? restore__payload[32:0] : 33'h000000000;
   assign \$99  = restore__payload[63] & usable[0];
-  assign \$100  = \$99  ? restore__payload[61] : 1'h0;
+  assign \$100  = \$99  ? restore__payload[55:48] : 8'h00;
   assign \$101  = restore__payload[63] & usable[0];
-  assign \$102  = \$101  ? restore__payload[62] : 1'h0;
-  assign \$103  = restore__payload[127] & usable[1];
-  assign \$104  = restore__payload[127] & usable[1];
-  assign \$105  = \$104  ? restore__payload[96:64] : 33'h000000000;
+  assign \$102  = \$101  ? restore__payload[61] : 1'h0;
+  assign \$103  = restore__payload[63] & usable[0];
+  assign \$104  = \$103  ? restore__payload[62] : 1'h0;
+  assign \$105  = restore__payload[127] & usable[1];
   assign \$106  = restore__payload[127] & usable[1];
-  assign \$107  = \$106  ? restore__payload[119:112] : 8'h00;
+  assign \$107  = \$106  ? restore__payload[96:64] : 33'h000000000;
   assign \$108  = restore__payload[127] & usable[1];
-  assign \$109  = \$108  ? restore__payload[125] : 1'h0;
+  assign \$109  = \$108  ? restore__payload[119:112] : 8'h00;
   assign \$110  = restore__payload[127] & usable[1];
-  assign \$111  = \$110  ? restore__payload[126] : 1'h0;
-  assign \$112  = restore__payload[191] & usable[2];
-  assign \$113  = restore__payload[191] & usable[2];
-  assign \$114  = \$113  ? restore__payload[160:128] : 33'h000000000;
+  assign \$111  = \$110  ? restore__payload[125] : 1'h0;
+  assign \$112  = restore__payload[127] & usable[1];
+  assign \$113  = \$112  ? restore__payload[126] : 1'h0;
+  assign \$114  = restore__payload[191] & usable[2];
   assign \$115  = restore__payload[191] & usable[2];
-  assign \$116  = \$115  ? restore__payload[183:176] : 8'h00;
+  assign \$116  = \$115  ? restore__payload[160:128] : 33'h000000000;
   assign \$117  = restore__payload[191] & usable[2];
-  assign \$118  = \$117  ? restore__payload[189] : 1'h0;
+  assign \$118  = \$117  ? restore__payload[183:176] : 8'h00;
   assign \$119  = restore__payload[191] & usable[2];
-  assign \$120  = \$119  ? restore__payload[190] : 1'h0;
-  assign \$121  = restore__payload[255] & usable[3];
-  assign \$122  = restore__payload[255] & usable[3];
-  assign \$123  = \$122  ? restore__payload[224:192] : 33'h000000000;
+  assign \$120  = \$119  ? restore__payload[189] : 1'h0;
+  assign \$121  = restore__payload[191] & usable[2];
+  assign \$122  = \$121  ? restore__payload[190] : 1'h0;
+  assign \$123  = restore__payload[255] & usable[3];
   assign \$124  = restore__payload[255] & usable[3];
-  assign \$125  = \$124  ? restore__payload[247:240] : 8'h00;
+  assign \$125  = \$124  ? restore__payload[224:192] : 33'h000000000;
   assign \$126  = restore__payload[255] & usable[3];
-  assign \$127  = \$126  ? restore__payload[253] : 1'h0;
+  assign \$127  = \$126  ? restore__payload[247:240] : 8'h00;
   assign \$128  = restore__payload[255] & usable[3];
-  assign \$129  = \$128  ? restore__payload[254] : 1'h0;
-  assign \$131  = | restore__payload[31:13];
-  assign \$132  = | restore__payload[95:77];
-  assign \$133  = | restore__payload[159:141];
-  assign \$134  = | restore__payload[223:205];
-  assign \$135  = restore__payload[256] == \final ;
-  assign \$136  = restore__payload[256] != \final ;
-  assign \$137  = way + 1'h1;
-  assign \$138  = way == 2'h3;
-  assign \$139  = index + 1'h1;
-  assign \$140  = \final  ? 13'h0000 : \$139 ;
-  assign \$141  = restore__valid & restore__payload[256];
-  assign \$142  = ~ selecting;
-  assign \$143  = 2'h3 + budget[32:29];
+  assign \$129  = \$128  ? restore__payload[253] : 1'h0;
+  assign \$130  = restore__payload[255] & usable[3];
+  assign \$131  = \$130  ? restore__payload[254] : 1'h0;
+  assign \$133  = | restore__payload[31:13];
+  assign \$134  = | restore__payload[95:77];
+  assign \$135  = | restore__payload[159:141];
+  assign \$136  = | restore__payload[223:205];
+  assign \$137  = restore__payload[256] == \final ;
+  assign \$138  = restore__payload[256] != \final ;
+  assign \$139  = way + 1'h1;
+  assign \$140  = way == 2'h3;
+  assign \$141  = index + 1'h1;
+  assign \$142  = \final  ? 13'h0000 : \$141 ;
+  assign \$143  = restore__valid & restore__payload[256];
+  assign \$144  = ~ selecting;
+  assign \$145  = 2'h3 + budget[32:29];
   assign row_set = walking ? walk : index[11:3];
-  assign hot = \hot$103  & \within ;
-  assign \$144  = ~ \$178 ;
-  assign \$145  = commands | resizes;
-  assign running = \$144  | \$145 ;
-  assign \$147  = walk == 9'h1ff;
-  assign \$148  = commands | resizes;
-  assign \$149  = ~ busy;
-  assign \$150  = \$148  & \$149 ;
+  assign hot = \hot$104  & \within ;
+  assign \$146  = ~ \$178 ;
+  assign \$147  = commands | resizes;
+  assign running = \$146  | \$147 ;
+  assign \$149  = walk == 9'h1ff;
+  assign \$150  = commands | resizes;
   assign \$151  = ~ busy;
-  assign \$152  = resizes & \$151 ;
+  assign \$152  = \$150  & \$151 ;
   assign \$153  = ~ busy;
-  assign \$154  = commands & \$153 ;
-  assign \$155  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$156  = ~ \$155 ;
+  assign \$154  = resizes & \$153 ;
+  assign \$155  = ~ busy;
+  assign \$156  = commands & \$155 ;
   assign \$158  = restore__payload[256] != \final ;
   assign \$159  = 1'h1 << index[2:0];
   assign \$160  = 1'h1 << index[2:0];
   assign \$161  = ~ selecting;
-  assign \$162  = row_in__valid[0] ? { 1'h1, \hot$103 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, tag0 } : 64'h0000000000000000;
-  assign \$163  = row_in__valid[1] ? { 1'h1, \hot$103 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, tag1 } : 64'h0000000000000000;
-  assign \$164  = row_in__valid[2] ? { 1'h1, \hot$103 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, tag2 } : 64'h0000000000000000;
-  assign \$165  = row_in__valid[3] ? { 1'h1, \hot$103 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, tag3 } : 64'h0000000000000000;
+  assign \$162  = row_in__valid[0] ? { 1'h1, \hot$104 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 15'h0000, tag0 } : 64'h0000000000000000;
+  assign \$163  = row_in__valid[1] ? { 1'h1, \hot$104 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 15'h0000, tag1 } : 64'h0000000000000000;
+  assign \$164  = row_in__valid[2] ? { 1'h1, \hot$104 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 15'h0000, tag2 } : 64'h0000000000000000;
+  assign \$165  = row_in__valid[3] ? { 1'h1, \hot$104 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 15'h0000, tag3 } : 64'h0000000000000000;
   assign \$166  = sending_slots & \final ;
-  assign \$167  = \hot$103 [0] ? slot0 : 13'h0000;
-  assign \$168  = \hot$103 [1] ? slot1 : 13'h0000;
-  assign \$169  = \hot$103 [2] ? slot2 : 13'h0000;
-  assign \$170  = \hot$103 [3] ? slot3 : 13'h0000;
+  assign \$167  = \hot$104 [0] ? slot0 : 13'h0000;
+  assign \$168  = \hot$104 [1] ? slot1 : 13'h0000;
+  assign \$169  = \hot$104 [2] ? slot2 : 13'h0000;
+  assign \$170  = \hot$104 [3] ? slot3 : 13'h0000;
   assign \$171  = commands | resizes;
   assign \$172  = ~ \$178 ;
   assign \$173  = busy | \$172 ;
@@ -3306,91 +3308,93 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   always @(posedge clk)
     is_select <= \$203 ;
   always @(posedge clk)
-    asked_rows <= \$204 ;
+    unknown <= \$204 ;
   always @(posedge clk)
-    too_many <= \$205 ;
+    asked_rows <= \$205 ;
   always @(posedge clk)
-    last <= \$206 ;
+    too_many <= \$206 ;
   always @(posedge clk)
-    \final  <= \$207 ;
+    last <= \$207 ;
   always @(posedge clk)
-    usable <= \$208 ;
+    \final  <= \$208 ;
   always @(posedge clk)
-    group0_0 <= \$209 ;
+    usable <= \$209 ;
   always @(posedge clk)
-    group0_1 <= \$210 ;
+    group0_0 <= \$210 ;
   always @(posedge clk)
-    group0_2 <= \$211 ;
+    group0_1 <= \$211 ;
   always @(posedge clk)
-    group0_3 <= \$212 ;
+    group0_2 <= \$212 ;
   always @(posedge clk)
-    group0_4 <= \$213 ;
+    group0_3 <= \$213 ;
   always @(posedge clk)
-    group0_5 <= \$214 ;
+    group0_4 <= \$214 ;
   always @(posedge clk)
-    group0_6 <= \$215 ;
+    group0_5 <= \$215 ;
   always @(posedge clk)
-    \within  <= \$216 ;
+    group0_6 <= \$216 ;
   always @(posedge clk)
-    judged <= \$217 ;
+    \within  <= \$217 ;
   always @(posedge clk)
-    judge <= \$218 ;
+    judged <= \$218 ;
   always @(posedge clk)
-    counted <= \$219 ;
+    judge <= \$219 ;
   always @(posedge clk)
-    restored <= \$220 ;
+    counted <= \$220 ;
   always @(posedge clk)
-    restore_entry <= \$221 ;
+    restored <= \$221 ;
   always @(posedge clk)
-    unusable <= \$222 ;
+    restore_entry <= \$222 ;
   always @(posedge clk)
-    \hot$103  <= \$223 ;
+    unusable <= \$223 ;
   always @(posedge clk)
-    accessing <= \$224 ;
+    \hot$104  <= \$224 ;
   always @(posedge clk)
-    walk <= \$225 ;
+    accessing <= \$225 ;
   always @(posedge clk)
-    index <= \$226 ;
+    walk <= \$226 ;
   always @(posedge clk)
-    walking <= \$227 ;
+    index <= \$227 ;
   always @(posedge clk)
-    report <= \$228 ;
+    walking <= \$228 ;
   always @(posedge clk)
-    fsm_state <= \$229 ;
+    report <= \$229 ;
   always @(posedge clk)
-    hot_rows <= \$230 ;
+    fsm_state <= \$230 ;
   always @(posedge clk)
-    way <= \$231 ;
+    hot_rows <= \$231 ;
   always @(posedge clk)
-    tag0 <= \$232 ;
+    way <= \$232 ;
   always @(posedge clk)
-    slot0 <= \$233 ;
+    tag0 <= \$233 ;
   always @(posedge clk)
-    tag1 <= \$234 ;
+    slot0 <= \$234 ;
   always @(posedge clk)
-    slot1 <= \$235 ;
+    tag1 <= \$235 ;
   always @(posedge clk)
-    tag2 <= \$236 ;
+    slot1 <= \$236 ;
   always @(posedge clk)
-    slot2 <= \$237 ;
+    tag2 <= \$237 ;
   always @(posedge clk)
-    tag3 <= \$238 ;
+    slot2 <= \$238 ;
   always @(posedge clk)
-    slot3 <= \$239 ;
+    tag3 <= \$239 ;
   always @(posedge clk)
-    row_in__valid <= \$240 ;
+    slot3 <= \$240 ;
   always @(posedge clk)
-    row_in__referenced <= \$241 ;
+    row_in__valid <= \$241 ;
   always @(posedge clk)
-    row_in__age <= \$242 ;
+    row_in__referenced <= \$242 ;
   always @(posedge clk)
-    row_in__counters <= \$243 ;
+    row_in__age <= \$243 ;
   always @(posedge clk)
-    sending_slots <= \$244 ;
+    row_in__counters <= \$244 ;
   always @(posedge clk)
-    \beyond$90  <= \$245 ;
+    sending_slots <= \$245 ;
   always @(posedge clk)
-    counts <= \$246 ;
+    \beyond$91  <= \$246 ;
+  always @(posedge clk)
+    counts <= \$247 ;
   always @* begin
     if (starts_blocks) begin end
     \$20  = 9'h000;
@@ -3488,13 +3492,13 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (way[1:0])
       2'h0:
-          make_hot = \hot$103 [0];
+          make_hot = \hot$104 [0];
       2'h1:
-          make_hot = \hot$103 [1];
+          make_hot = \hot$104 [1];
       2'h2:
-          make_hot = \hot$103 [2];
+          make_hot = \hot$104 [2];
       2'h3:
-          make_hot = \hot$103 [3];
+          make_hot = \hot$104 [3];
     endcase
   end
   always @* begin
@@ -3601,37 +3605,44 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = write_data[13:0];
+    \$204  = \$42 ;
     if (rst) begin
-      \$204  = 14'h0000;
+      \$204  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = \$41 ;
+    \$205  = write_data[13:0];
     if (rst) begin
-      \$205  = 1'h0;
+      \$205  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = \$43 [11:0];
+    \$206  = \$43 ;
     if (rst) begin
-      \$206  = 12'h000;
+      \$206  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = \$44 ;
+    \$207  = \$45 [11:0];
     if (rst) begin
-      \$207  = 1'h0;
+      \$207  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$208  = \$46 ;
     if (rst) begin
-      \$208  = 4'h0;
+      \$208  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$209  = \$48 ;
+    if (rst) begin
+      \$209  = 4'h0;
     end
   end
   always @* begin
@@ -3639,24 +3650,24 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$209  = tag_out__0;
+          \$210  = tag_out__0;
       3'h1:
-          \$209  = tag_out__1;
+          \$210  = tag_out__1;
       3'h2:
-          \$209  = tag_out__2;
+          \$210  = tag_out__2;
       3'h3:
-          \$209  = tag_out__3;
+          \$210  = tag_out__3;
       3'h4:
-          \$209  = tag_out__4;
+          \$210  = tag_out__4;
       3'h5:
-          \$209  = tag_out__5;
+          \$210  = tag_out__5;
       3'h6:
-          \$209  = tag_out__6;
+          \$210  = tag_out__6;
       3'h7:
-          \$209  = tag_out__7;
+          \$210  = tag_out__7;
     endcase
     if (rst) begin
-      \$209  = 33'h000000000;
+      \$210  = 33'h000000000;
     end
   end
   always @* begin
@@ -3664,24 +3675,24 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$210  = slot_out__0;
+          \$211  = slot_out__0;
       3'h1:
-          \$210  = slot_out__1;
+          \$211  = slot_out__1;
       3'h2:
-          \$210  = slot_out__2;
+          \$211  = slot_out__2;
       3'h3:
-          \$210  = slot_out__3;
+          \$211  = slot_out__3;
       3'h4:
-          \$210  = slot_out__4;
+          \$211  = slot_out__4;
       3'h5:
-          \$210  = slot_out__5;
+          \$211  = slot_out__5;
       3'h6:
-          \$210  = slot_out__6;
+          \$211  = slot_out__6;
       3'h7:
-          \$210  = slot_out__7;
+          \$211  = slot_out__7;
     endcase
     if (rst) begin
-      \$210  = 13'h0000;
+      \$211  = 13'h0000;
     end
   end
   always @* begin
@@ -3689,46 +3700,21 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$211  = hot_out__0;
+          \$212  = hot_out__0;
       3'h1:
-          \$211  = hot_out__1;
+          \$212  = hot_out__1;
       3'h2:
-          \$211  = hot_out__2;
+          \$212  = hot_out__2;
       3'h3:
-          \$211  = hot_out__3;
+          \$212  = hot_out__3;
       3'h4:
-          \$211  = hot_out__4;
+          \$212  = hot_out__4;
       3'h5:
-          \$211  = hot_out__5;
+          \$212  = hot_out__5;
       3'h6:
-          \$211  = hot_out__6;
+          \$212  = hot_out__6;
       3'h7:
-          \$211  = hot_out__7;
-    endcase
-    if (rst) begin
-      \$211  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$212  = row_out__0__valid;
-      3'h1:
-          \$212  = row_out__1__valid;
-      3'h2:
-          \$212  = row_out__2__valid;
-      3'h3:
-          \$212  = row_out__3__valid;
-      3'h4:
-          \$212  = row_out__4__valid;
-      3'h5:
-          \$212  = row_out__5__valid;
-      3'h6:
-          \$212  = row_out__6__valid;
-      3'h7:
-          \$212  = row_out__7__valid;
+          \$212  = hot_out__7;
     endcase
     if (rst) begin
       \$212  = 4'h0;
@@ -3739,21 +3725,21 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$213  = row_out__0__referenced;
+          \$213  = row_out__0__valid;
       3'h1:
-          \$213  = row_out__1__referenced;
+          \$213  = row_out__1__valid;
       3'h2:
-          \$213  = row_out__2__referenced;
+          \$213  = row_out__2__valid;
       3'h3:
-          \$213  = row_out__3__referenced;
+          \$213  = row_out__3__valid;
       3'h4:
-          \$213  = row_out__4__referenced;
+          \$213  = row_out__4__valid;
       3'h5:
-          \$213  = row_out__5__referenced;
+          \$213  = row_out__5__valid;
       3'h6:
-          \$213  = row_out__6__referenced;
+          \$213  = row_out__6__valid;
       3'h7:
-          \$213  = row_out__7__referenced;
+          \$213  = row_out__7__valid;
     endcase
     if (rst) begin
       \$213  = 4'h0;
@@ -3764,24 +3750,24 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$214  = row_out__0__age;
+          \$214  = row_out__0__referenced;
       3'h1:
-          \$214  = row_out__1__age;
+          \$214  = row_out__1__referenced;
       3'h2:
-          \$214  = row_out__2__age;
+          \$214  = row_out__2__referenced;
       3'h3:
-          \$214  = row_out__3__age;
+          \$214  = row_out__3__referenced;
       3'h4:
-          \$214  = row_out__4__age;
+          \$214  = row_out__4__referenced;
       3'h5:
-          \$214  = row_out__5__age;
+          \$214  = row_out__5__referenced;
       3'h6:
-          \$214  = row_out__6__age;
+          \$214  = row_out__6__referenced;
       3'h7:
-          \$214  = row_out__7__age;
+          \$214  = row_out__7__referenced;
     endcase
     if (rst) begin
-      \$214  = 8'h00;
+      \$214  = 4'h0;
     end
   end
   always @* begin
@@ -3789,114 +3775,139 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$215  = row_out__0__counters;
+          \$215  = row_out__0__age;
       3'h1:
-          \$215  = row_out__1__counters;
+          \$215  = row_out__1__age;
       3'h2:
-          \$215  = row_out__2__counters;
+          \$215  = row_out__2__age;
       3'h3:
-          \$215  = row_out__3__counters;
+          \$215  = row_out__3__age;
       3'h4:
-          \$215  = row_out__4__counters;
+          \$215  = row_out__4__age;
       3'h5:
-          \$215  = row_out__5__counters;
+          \$215  = row_out__5__age;
       3'h6:
-          \$215  = row_out__6__counters;
+          \$215  = row_out__6__age;
       3'h7:
-          \$215  = row_out__7__counters;
+          \$215  = row_out__7__age;
     endcase
     if (rst) begin
-      \$215  = 32'd0;
+      \$215  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = \$52 ;
-    if (rst) begin
-      \$216  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$217  = judge;
-    if (rst) begin
-      \$217  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$218  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h7:
-          if (restore__valid) begin
-            \$218  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$216  = row_out__0__counters;
+      3'h1:
+          \$216  = row_out__1__counters;
+      3'h2:
+          \$216  = row_out__2__counters;
+      3'h3:
+          \$216  = row_out__3__counters;
+      3'h4:
+          \$216  = row_out__4__counters;
+      3'h5:
+          \$216  = row_out__5__counters;
+      3'h6:
+          \$216  = row_out__6__counters;
+      3'h7:
+          \$216  = row_out__7__counters;
     endcase
+    if (rst) begin
+      \$216  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$217  = \$54 ;
+    if (rst) begin
+      \$217  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$218  = judge;
     if (rst) begin
       \$218  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = \$53 ;
+    \$219  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$219  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$219  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$220  = \$58 [2:0];
+    \$220  = \$55 ;
     if (rst) begin
-      \$220  = 3'h0;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = \$63 ;
+    \$221  = \$60 [2:0];
     if (rst) begin
-      \$221  = 1'h0;
+      \$221  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$222  = \$93 ;
-          end
-    endcase
+    \$222  = \$65 ;
     if (rst) begin
       \$222  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = \hot$103 ;
+    \$223  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$223  = \$95 ;
+          end
+    endcase
+    if (rst) begin
+      \$223  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = \hot$104 ;
     if (judged) begin
-      \$223  = hot;
+      \$224  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -3904,8 +3915,8 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h0:
           /* empty */;
       4'h2:
-          if (\$81 ) begin
-            \$223  = \$82 ;
+          if (\$83 ) begin
+            \$224  = \$84 ;
           end
       4'h5:
           /* empty */;
@@ -3913,40 +3924,40 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$223 [0] = \$102 ;
-            \$223 [1] = \$111 ;
-            \$223 [2] = \$120 ;
-            \$223 [3] = \$129 ;
+            \$224 [0] = \$104 ;
+            \$224 [1] = \$113 ;
+            \$224 [2] = \$122 ;
+            \$224 [3] = \$131 ;
           end
     endcase
     if (rst) begin
-      \$223  = 4'h0;
+      \$224  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = \$65 ;
+    \$225  = \$67 ;
     if (rst) begin
-      \$224  = 1'h1;
+      \$225  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = walk;
+    \$226  = walk;
     casez (fsm_state)
       4'h1:
-          \$225  = \$66 [8:0];
+          \$226  = \$68 [8:0];
     endcase
     if (rst) begin
-      \$225  = 9'h000;
+      \$226  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = index;
+    \$227  = index;
     casez (fsm_state)
       4'h1:
-          \$226  = 12'h000;
+          \$227  = 12'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -3955,7 +3966,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h6:
           if (dump__ready) begin
-            \$226  = \$88 [11:0];
+            \$227  = \$90 [11:0];
           end
       4'h3:
           /* empty */;
@@ -3968,89 +3979,28 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'hb:
           /* empty */;
       4'hc:
-          \$226  = \$140 [11:0];
+          \$227  = \$142 [11:0];
     endcase
     if (rst) begin
-      \$226  = 12'h000;
+      \$227  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = walking;
+    \$228  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$67 ) begin
-            \$227  = 1'h0;
-          end
-      4'h0:
           if (\$69 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$227  = 1'h1;
-            end
-          end else if (\$71 ) begin
-            if (is_clear) begin
-              \$227  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$130 ) begin
-              if (restore__payload[256]) begin
-                \$227  = 1'h1;
-              end
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$136 ) begin
-              if (restore__payload[256]) begin
-                \$227  = 1'h1;
-              end
-            end
-          end
-      4'h9:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'h8:
-          if (\$141 ) begin
-            \$227  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$227  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$228  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$67 ) begin
             \$228  = 1'h0;
           end
       4'h0:
-          if (\$69 ) begin
+          if (\$71 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$228  = 1'h1;
             end
-          end else if (\$71 ) begin
+          end else if (\$73 ) begin
             if (is_clear) begin
               \$228  = 1'h1;
             end
@@ -4063,137 +4013,198 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$130 ) begin
-              \$228  = 1'h1;
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$136 ) begin
-              \$228  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$228  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$229  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$67 ) begin
-            \$229  = 4'h0;
-          end
-      4'h0:
-          if (\$69 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$229  = 4'h1;
-            end
-          end else if (\$71 ) begin
-            if (is_clear) begin
-              \$229  = 4'h1;
-            end
-            if (is_dump) begin
-              \$229  = 4'h2;
-            end
-            if (is_restore) begin
-              \$229  = 4'h3;
-            end
-            if (is_select) begin
-              \$229  = 4'h4;
-            end
-          end
-      4'h2:
-          if (\$81 ) begin
-            \$229  = 4'h5;
-          end
-      4'h5:
-          if (dump__ready) begin
-            \$229  = 4'h6;
-          end
-      4'h6:
-          if (dump__ready) begin
-            \$229  = 4'h2;
-            if (\final ) begin
-              \$229  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$229  = 4'h7;
-            if (\$130 ) begin
-              \$229  = 4'h8;
+            if (\$132 ) begin
               if (restore__payload[256]) begin
-                \$229  = 4'h1;
+                \$228  = 1'h1;
               end
             end
           end
       4'h7:
           if (restore__valid) begin
-            \$229  = 4'h9;
-            if (\$136 ) begin
-              \$229  = 4'h8;
+            if (\$138 ) begin
               if (restore__payload[256]) begin
-                \$229  = 4'h1;
+                \$228  = 1'h1;
               end
             end
           end
       4'h9:
-          \$229  = 4'ha;
+          /* empty */;
       4'ha:
-          \$229  = 4'hb;
+          /* empty */;
       4'hb:
-          if (\$138 ) begin
-            \$229  = 4'hc;
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$143 ) begin
+            \$228  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$228  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$229  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$69 ) begin
+            \$229  = 1'h0;
+          end
+      4'h0:
+          if (\$71 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$229  = 1'h1;
+            end
+          end else if (\$73 ) begin
+            if (is_clear) begin
+              \$229  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$132 ) begin
+              \$229  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$138 ) begin
+              \$229  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$229  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$230  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$69 ) begin
+            \$230  = 4'h0;
+          end
+      4'h0:
+          if (\$71 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$230  = 4'h1;
+            end
+          end else if (\$73 ) begin
+            if (is_clear) begin
+              \$230  = 4'h1;
+            end
+            if (is_dump) begin
+              \$230  = 4'h2;
+            end
+            if (is_restore) begin
+              \$230  = 4'h3;
+            end
+            if (is_select) begin
+              \$230  = 4'h4;
+            end
+          end
+      4'h2:
+          if (\$83 ) begin
+            \$230  = 4'h5;
+          end
+      4'h5:
+          if (dump__ready) begin
+            \$230  = 4'h6;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$230  = 4'h2;
+            if (\final ) begin
+              \$230  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$230  = 4'h7;
+            if (\$132 ) begin
+              \$230  = 4'h8;
+              if (restore__payload[256]) begin
+                \$230  = 4'h1;
+              end
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            \$230  = 4'h9;
+            if (\$138 ) begin
+              \$230  = 4'h8;
+              if (restore__payload[256]) begin
+                \$230  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          \$230  = 4'ha;
+      4'ha:
+          \$230  = 4'hb;
+      4'hb:
+          if (\$140 ) begin
+            \$230  = 4'hc;
           end
       4'hc:
         begin
-          \$229  = 4'hd;
+          \$230  = 4'hd;
           if (\final ) begin
-            \$229  = 4'h0;
+            \$230  = 4'h0;
           end
         end
       4'hd:
-          \$229  = 4'h3;
+          \$230  = 4'h3;
       4'h8:
-          if (\$141 ) begin
-            \$229  = 4'h1;
+          if (\$143 ) begin
+            \$230  = 4'h1;
           end
       4'h4:
-          if (\$142 ) begin
-            \$229  = 4'h0;
+          if (\$144 ) begin
+            \$230  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$229  = 4'h1;
+      \$230  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = hot_rows;
+    \$231  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$69 ) begin
+          if (\$71 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$230  = asked_rows;
+              \$231  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$230  = 14'h2000;
+      \$231  = 14'h2000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$231  = way;
+    \$232  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4201,9 +4212,9 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h2:
         begin
-          \$231  = \$72 [2:0];
-          if (\$81 ) begin
-            \$231  = 3'h0;
+          \$232  = \$74 [2:0];
+          if (\$83 ) begin
+            \$232  = 3'h0;
           end
         end
       4'h5:
@@ -4220,19 +4231,19 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'hb:
         begin
-          \$231  = \$137 [2:0];
-          if (\$138 ) begin
-            \$231  = 3'h0;
+          \$232  = \$139 [2:0];
+          if (\$140 ) begin
+            \$232  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$231  = 3'h0;
+      \$232  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$232  = tag0;
+    \$233  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4241,7 +4252,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h2:
           casez (way)
             3'h3:
-                \$232  = \$73 ;
+                \$233  = \$75 ;
           endcase
       4'h5:
           /* empty */;
@@ -4249,16 +4260,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$232  = \$96 ;
+            \$233  = \$98 ;
           end
     endcase
     if (rst) begin
-      \$232  = 33'h000000000;
+      \$233  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = slot0;
+    \$234  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4267,7 +4278,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h2:
           casez (way)
             3'h3:
-                \$233  = \$74 ;
+                \$234  = \$76 ;
           endcase
       4'h5:
           /* empty */;
@@ -4277,16 +4288,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$233  = restore__payload[12:0];
+            \$234  = restore__payload[12:0];
           end
     endcase
     if (rst) begin
-      \$233  = 13'h0000;
+      \$234  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = tag1;
+    \$235  = tag1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4297,7 +4308,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h3:
                 /* empty */;
             3'h4:
-                \$234  = \$75 ;
+                \$235  = \$77 ;
           endcase
       4'h5:
           /* empty */;
@@ -4305,16 +4316,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$234  = \$105 ;
+            \$235  = \$107 ;
           end
     endcase
     if (rst) begin
-      \$234  = 33'h000000000;
+      \$235  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = slot1;
+    \$236  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4325,7 +4336,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h3:
                 /* empty */;
             3'h4:
-                \$235  = \$76 ;
+                \$236  = \$78 ;
           endcase
       4'h5:
           /* empty */;
@@ -4335,16 +4346,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$235  = restore__payload[76:64];
+            \$236  = restore__payload[76:64];
           end
     endcase
     if (rst) begin
-      \$235  = 13'h0000;
+      \$236  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = tag2;
+    \$237  = tag2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4357,7 +4368,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h4:
                 /* empty */;
             3'h5:
-                \$236  = \$77 ;
+                \$237  = \$79 ;
           endcase
       4'h5:
           /* empty */;
@@ -4365,16 +4376,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$236  = \$114 ;
+            \$237  = \$116 ;
           end
     endcase
     if (rst) begin
-      \$236  = 33'h000000000;
+      \$237  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = slot2;
+    \$238  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4387,7 +4398,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h4:
                 /* empty */;
             3'h5:
-                \$237  = \$78 ;
+                \$238  = \$80 ;
           endcase
       4'h5:
           /* empty */;
@@ -4397,48 +4408,16 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$237  = restore__payload[140:128];
+            \$238  = restore__payload[140:128];
           end
     endcase
     if (rst) begin
-      \$237  = 13'h0000;
+      \$238  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = tag3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          casez (way)
-            3'h3:
-                /* empty */;
-            3'h4:
-                /* empty */;
-            3'h5:
-                /* empty */;
-            3'h6:
-                \$238  = \$79 ;
-          endcase
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$238  = \$123 ;
-          end
-    endcase
-    if (rst) begin
-      \$238  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$239  = slot3;
+    \$239  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4453,7 +4432,39 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h5:
                 /* empty */;
             3'h6:
-                \$239  = \$80 ;
+                \$239  = \$81 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$239  = \$125 ;
+          end
+    endcase
+    if (rst) begin
+      \$239  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$240  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$240  = \$82 ;
           endcase
       4'h5:
           /* empty */;
@@ -4463,24 +4474,24 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$239  = restore__payload[204:192];
+            \$240  = restore__payload[204:192];
           end
     endcase
     if (rst) begin
-      \$239  = 13'h0000;
+      \$240  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = row_in__valid;
+    \$241  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$81 ) begin
-            \$240  = \$83 ;
+          if (\$83 ) begin
+            \$241  = \$85 ;
           end
       4'h5:
           /* empty */;
@@ -4488,38 +4499,10 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$240 [0] = \$94 ;
-            \$240 [1] = \$103 ;
-            \$240 [2] = \$112 ;
-            \$240 [3] = \$121 ;
-          end
-    endcase
-    if (rst) begin
-      \$240  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$241  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          if (\$81 ) begin
-            \$241  = \$84 ;
-          end
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$241 [0] = \$100 ;
-            \$241 [1] = \$109 ;
-            \$241 [2] = \$118 ;
-            \$241 [3] = \$127 ;
+            \$241 [0] = \$96 ;
+            \$241 [1] = \$105 ;
+            \$241 [2] = \$114 ;
+            \$241 [3] = \$123 ;
           end
     endcase
     if (rst) begin
@@ -4528,15 +4511,43 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$242  = row_in__age;
+    \$242  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$81 ) begin
-            \$242  = \$85 ;
+          if (\$83 ) begin
+            \$242  = \$86 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$242 [0] = \$102 ;
+            \$242 [1] = \$111 ;
+            \$242 [2] = \$120 ;
+            \$242 [3] = \$129 ;
+          end
+    endcase
+    if (rst) begin
+      \$242  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$83 ) begin
+            \$243  = \$87 ;
           end
       4'h5:
           /* empty */;
@@ -4546,24 +4557,24 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$242  = restore__payload[63:56];
+            \$243  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$242  = 8'h00;
+      \$243  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$243  = row_in__counters;
+    \$244  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$81 ) begin
-            \$243  = \$86 ;
+          if (\$83 ) begin
+            \$244  = \$88 ;
           end
       4'h5:
           /* empty */;
@@ -4571,19 +4582,19 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$243 [7:0] = \$98 ;
-            \$243 [15:8] = \$107 ;
-            \$243 [23:16] = \$116 ;
-            \$243 [31:24] = \$125 ;
+            \$244 [7:0] = \$100 ;
+            \$244 [15:8] = \$109 ;
+            \$244 [23:16] = \$118 ;
+            \$244 [31:24] = \$127 ;
           end
     endcase
     if (rst) begin
-      \$243  = 32'd0;
+      \$244  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$244  = sending_slots;
+    \$245  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4593,20 +4604,20 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h5:
           if (dump__ready) begin
-            \$244  = 1'h1;
+            \$245  = 1'h1;
           end
       4'h6:
           if (dump__ready) begin
-            \$244  = 1'h0;
+            \$245  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$244  = 1'h0;
+      \$245  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$245  = \beyond$90 ;
+    \$246  = \beyond$91 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4622,19 +4633,19 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$245 [0] = \$131 ;
-            \$245 [1] = \$132 ;
-            \$245 [2] = \$133 ;
-            \$245 [3] = \$134 ;
+            \$246 [0] = \$133 ;
+            \$246 [1] = \$134 ;
+            \$246 [2] = \$135 ;
+            \$246 [3] = \$136 ;
           end
     endcase
     if (rst) begin
-      \$245  = 4'h0;
+      \$246  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$246  = counts;
+    \$247  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -4650,11 +4661,11 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$246  = \$135 ;
+            \$247  = \$137 ;
           end
     endcase
     if (rst) begin
-      \$246  = 1'h0;
+      \$247  = 1'h0;
     end
   end
   always @* begin
@@ -4662,7 +4673,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     row_write = 8'h00;
     casez (fsm_state)
       4'h1:
-          row_write = \$146 ;
+          row_write = \$148 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -4698,12 +4709,12 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$147 ) begin
+          if (\$149 ) begin
             done = report;
           end
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$154 ) begin
+          end else if (\$156 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -4748,7 +4759,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$150 ;
+          leaves = \$152 ;
     endcase
   end
   always @* begin
@@ -4758,7 +4769,7 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
+          if (\$154 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -4772,8 +4783,8 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$154 ) begin
+          end else if (\$156 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -4787,8 +4798,8 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$154 ) begin
+          end else if (\$156 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -4802,8 +4813,8 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
+          if (\$154 ) begin
+          end else if (\$156 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -4817,9 +4828,9 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$152 ) begin
-          end else if (\$154 ) begin
-            command_code = \$156 ;
+          if (\$154 ) begin
+          end else if (\$156 ) begin
+            command_code = unknown;
           end
     endcase
   end
@@ -4952,25 +4963,25 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$143 [3:0];
+  assign index_bits = \$145 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
     dump__payload[256] = \$166 ;
   end
-  assign \$86  = group0_6;
-  assign \$85  = group0_5;
-  assign \$84  = group0_4;
-  assign \$83  = group0_3;
-  assign \$82  = group0_2;
+  assign \$88  = group0_6;
+  assign \$87  = group0_5;
+  assign \$86  = group0_4;
+  assign \$85  = group0_3;
+  assign \$84  = group0_2;
+  assign \$82  = group0_1;
+  assign \$81  = group0_0;
   assign \$80  = group0_1;
   assign \$79  = group0_0;
   assign \$78  = group0_1;
   assign \$77  = group0_0;
   assign \$76  = group0_1;
   assign \$75  = group0_0;
-  assign \$74  = group0_1;
-  assign \$73  = group0_0;
   assign \$21  = { 3'h0, entries[14:3] };
   assign \$22  = { 4'h0, entries[14:4] };
   assign \$23  = { 5'h00, entries[14:5] };
@@ -4981,8 +4992,8 @@ module hotline_edge_control(clk, rst, busy, command_is_0, command_is_1, command_
   assign \$28  = { 10'h000, entries[14:10] };
   assign \$29  = { 11'h000, entries[14:11] };
   assign \$30  = { 12'h000, entries[14:12] };
-  assign \$146  = 8'hff;
-  assign \$130  = restore__payload[256];
+  assign \$148  = 8'hff;
+  assign \$132  = restore__payload[256];
   assign \$157  = restore__payload[256];
 endmodule
 
@@ -5466,53 +5477,53 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire dump__valid;
   wire [2:0] eligible__0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__1;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__2;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__3;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__4;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__5;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__6;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__7;
   wire empty_batch;
   wire entry_write;
@@ -5719,11 +5730,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire selecting;
   wire selector_clear;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire selector_load;
   wire selector_make_hot;
   wire [8:0] selector_row_set;
@@ -5826,11 +5837,11 @@ module hotline_edge_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [3:0] updates_to_bank__7;
   reg updating = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] wanted;
   wire [31:0] weights_0;
   wire [31:0] weights_1;
@@ -15400,11 +15411,11 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -15514,11 +15525,11 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   reg tracker_entry_write = 2'h0;
   reg [8:0] tracker_level = 13'h0000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg tracker_load = 3'h0;
   reg tracker_make_hot = 33'h000000000;
   reg tracker_row_access = 1'h0;
@@ -15529,11 +15540,11 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   reg [32:0] tracker_tag_in = 1'h0;
   wire tracker_updating;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] tracker_wanted = 9'h000;
   wire update_ready;
   (* init = 2'h0 *)
@@ -15617,8 +15628,8 @@ module hotline_edge_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_edge_popularity_bank_tracker tracker (
-    .\251_0_0 (\$25 ),
-    .\258_0_0 (\$26 ),
+    .\271_0_0 (\$25 ),
+    .\278_0_0 (\$26 ),
     ._signature__data_33_33(\$28 ),
     ._signature__data_33_33_(\$29 ),
     ._signature__data_33_33__(\$30 ),
@@ -16286,7 +16297,7 @@ module hotline_edge_popularity_bank_lookups_queue(clk, rst, head_valid, head, pu
   assign \$10  = head_valid;
 endmodule
 
-module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \251_0_0 , \258_0_0 , state_read__data, slot_out, _signature__data_33_33, _signature__data_33_33_, _signature__data_33_33__, _signature__data_33_33___
+module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \271_0_0 , \278_0_0 , state_read__data, slot_out, _signature__data_33_33, _signature__data_33_33_, _signature__data_33_33__, _signature__data_33_33___
 , row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
 , eligible, tag_out, bank);
   reg starts_blocks;
@@ -16317,10 +16328,10 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire updating;
   output any_left;
   wire any_left;
-  output \251_0_0 ;
-  wire \251_0_0 ;
-  output \258_0_0 ;
-  wire \258_0_0 ;
+  output \271_0_0 ;
+  wire \271_0_0 ;
+  output \278_0_0 ;
+  wire \278_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [12:0] slot_out;
@@ -16354,11 +16365,11 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -16468,20 +16479,20 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  reg [2:0] \$172 ;
-  wire \$173 ;
-  wire \$174 ;
-  wire \$175 ;
+  wire [1:0] \$172 ;
+  wire [2:0] \$173 ;
+  wire [3:0] \$174 ;
+  wire [4:0] \$175 ;
   wire \$176 ;
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
   wire [3:0] \$18 ;
-  wire [8:0] \$180 ;
-  wire [3:0] \$181 ;
+  wire \$180 ;
+  wire \$181 ;
   wire \$182 ;
-  wire \$183 ;
-  wire \$184 ;
+  wire [8:0] \$183 ;
+  wire [3:0] \$184 ;
   wire \$185 ;
   wire \$186 ;
   wire \$187 ;
@@ -16500,20 +16511,20 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$199 ;
   wire \$2 ;
   wire \$20 ;
-  wire [8:0] \$200 ;
-  wire [9:0] \$201 ;
+  wire \$200 ;
+  wire \$201 ;
   wire \$202 ;
-  wire \$203 ;
-  wire [8:0] \$204 ;
-  wire [9:0] \$205 ;
+  wire [8:0] \$203 ;
+  wire [9:0] \$204 ;
+  wire \$205 ;
   wire \$206 ;
-  wire [47:0] \$207 ;
-  wire [6:0] \$208 ;
-  wire [6:0] \$209 ;
+  wire [8:0] \$207 ;
+  wire [9:0] \$208 ;
+  wire \$209 ;
   wire \$21 ;
-  wire \$210 ;
-  wire \$211 ;
-  wire \$212 ;
+  wire [47:0] \$210 ;
+  wire [6:0] \$211 ;
+  wire [6:0] \$212 ;
   wire \$213 ;
   wire \$214 ;
   wire \$215 ;
@@ -16537,114 +16548,134 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$231 ;
   wire \$232 ;
   wire \$233 ;
-  wire [3:0] \$234 ;
-  wire [3:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [3:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire \$234 ;
+  wire \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
-  wire [3:0] \$240 ;
-  wire [3:0] \$241 ;
-  wire [3:0] \$242 ;
-  wire [3:0] \$243 ;
-  wire [3:0] \$244 ;
-  wire [3:0] \$245 ;
-  wire [4:0] \$246 ;
-  wire [3:0] \$247 ;
-  wire [3:0] \$248 ;
-  wire [4:0] \$249 ;
+  wire \$240 ;
+  wire \$241 ;
+  wire \$242 ;
+  wire \$243 ;
+  wire \$244 ;
+  wire \$245 ;
+  wire \$246 ;
+  wire \$247 ;
+  wire \$248 ;
+  wire \$249 ;
   wire \$25 ;
-  wire [3:0] \$250 ;
+  wire \$250 ;
   wire \$251 ;
-  wire [3:0] \$252 ;
-  wire [4:0] \$253 ;
-  wire [3:0] \$254 ;
-  wire [3:0] \$255 ;
-  wire [4:0] \$256 ;
-  wire [3:0] \$257 ;
+  wire \$252 ;
+  wire \$253 ;
+  wire \$254 ;
+  wire \$255 ;
+  wire \$256 ;
+  wire \$257 ;
   wire \$258 ;
-  reg [5:0] \$259 ;
+  wire \$259 ;
   wire \$26 ;
-  reg [41:0] \$260 ;
-  reg [41:0] \$261 ;
-  reg [41:0] \$262 ;
-  reg [41:0] \$263 ;
-  reg [3:0] \$264 ;
-  reg [3:0] \$265 ;
-  reg [32:0] \$266 ;
-  reg [32:0] \$267 ;
-  reg [32:0] \$268 ;
-  reg [32:0] \$269 ;
+  wire \$260 ;
+  wire \$261 ;
+  wire \$262 ;
+  wire \$263 ;
+  wire \$264 ;
+  wire [3:0] \$265 ;
+  wire [4:0] \$266 ;
+  wire [3:0] \$267 ;
+  wire [3:0] \$268 ;
+  wire [4:0] \$269 ;
   wire \$27 ;
-  reg [2:0] \$270 ;
-  reg [2:0] \$271 ;
-  reg [2:0] \$272 ;
-  reg [2:0] \$273 ;
-  reg [3:0] \$274 ;
-  reg \$275 ;
-  reg \$276 ;
-  reg [12:0] \$277 ;
-  reg [51:0] \$278 ;
-  reg [4:0] \$279 ;
+  wire [3:0] \$270 ;
+  wire \$271 ;
+  wire [3:0] \$272 ;
+  wire [4:0] \$273 ;
+  wire [3:0] \$274 ;
+  wire [3:0] \$275 ;
+  wire [4:0] \$276 ;
+  wire [3:0] \$277 ;
+  wire \$278 ;
+  reg [5:0] \$279 ;
   wire \$28 ;
-  reg [51:0] \$280 ;
-  reg [51:0] \$281 ;
-  reg [51:0] \$282 ;
-  reg [51:0] \$283 ;
-  reg [51:0] \$284 ;
+  reg [41:0] \$280 ;
+  reg [41:0] \$281 ;
+  reg [41:0] \$282 ;
+  reg [41:0] \$283 ;
+  reg [3:0] \$284 ;
   reg [3:0] \$285 ;
-  reg [3:0] \$286 ;
-  reg [3:0] \$287 ;
-  reg [3:0] \$288 ;
-  reg [3:0] \$289 ;
+  reg [32:0] \$286 ;
+  reg [32:0] \$287 ;
+  reg [32:0] \$288 ;
+  reg [32:0] \$289 ;
   wire \$29 ;
-  reg [3:0] \$290 ;
-  reg [3:0] \$291 ;
-  reg [3:0] \$292 ;
-  reg [32:0] \$293 ;
-  reg [32:0] \$294 ;
-  reg [32:0] \$295 ;
-  reg [32:0] \$296 ;
-  reg [2:0] \$297 ;
-  reg [2:0] \$298 ;
-  reg [2:0] \$299 ;
+  reg [2:0] \$290 ;
+  reg [2:0] \$291 ;
+  reg [2:0] \$292 ;
+  reg [2:0] \$293 ;
+  reg [3:0] \$294 ;
+  reg \$295 ;
+  reg \$296 ;
+  reg [12:0] \$297 ;
+  reg [51:0] \$298 ;
+  reg [4:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [2:0] \$300 ;
-  reg [47:0] \$301 ;
-  reg [3:0] \$302 ;
-  reg [3:0] \$303 ;
-  reg \$304 ;
+  reg [51:0] \$300 ;
+  reg [51:0] \$301 ;
+  reg [51:0] \$302 ;
+  reg [51:0] \$303 ;
+  reg [51:0] \$304 ;
   reg [3:0] \$305 ;
   reg [3:0] \$306 ;
   reg [3:0] \$307 ;
   reg [3:0] \$308 ;
-  reg [5:0] \$309 ;
+  reg [3:0] \$309 ;
   wire \$31 ;
-  reg [48:0] \$310 ;
-  reg [48:0] \$311 ;
-  reg [48:0] \$312 ;
-  reg [4:0] \$313 ;
-  reg [4:0] \$314 ;
-  reg [4:0] \$315 ;
-  reg [3:0] \$316 ;
-  reg \$317 ;
-  reg \$318 ;
-  reg [3:0] \$319 ;
+  reg [3:0] \$310 ;
+  reg [3:0] \$311 ;
+  reg [3:0] \$312 ;
+  reg [32:0] \$313 ;
+  reg [32:0] \$314 ;
+  reg [32:0] \$315 ;
+  reg [32:0] \$316 ;
+  reg [2:0] \$317 ;
+  reg [2:0] \$318 ;
+  reg [2:0] \$319 ;
   wire \$32 ;
-  reg \$320 ;
-  reg [3:0] \$321 ;
-  reg [48:0] \$322 ;
-  reg \$323 ;
+  reg [2:0] \$320 ;
+  reg [47:0] \$321 ;
+  reg [3:0] \$322 ;
+  reg [3:0] \$323 ;
   reg \$324 ;
-  reg \$325 ;
-  reg \$326 ;
-  reg [1:0] \$327 ;
-  reg [2:0] \$328 ;
-  reg [3:0] \$329 ;
+  reg [3:0] \$325 ;
+  reg [3:0] \$326 ;
+  reg [3:0] \$327 ;
+  reg [3:0] \$328 ;
+  reg [5:0] \$329 ;
   wire \$33 ;
+  reg [48:0] \$330 ;
+  reg [48:0] \$331 ;
+  reg [48:0] \$332 ;
+  reg [4:0] \$333 ;
+  reg [4:0] \$334 ;
+  reg [4:0] \$335 ;
+  reg [3:0] \$336 ;
+  reg \$337 ;
+  reg \$338 ;
+  reg [3:0] \$339 ;
   wire \$34 ;
+  reg \$340 ;
+  reg [3:0] \$341 ;
+  reg [48:0] \$342 ;
+  reg \$343 ;
+  reg \$344 ;
+  reg \$345 ;
+  reg \$346 ;
+  reg [1:0] \$347 ;
+  reg [2:0] \$348 ;
+  reg [3:0] \$349 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -16731,7 +16762,7 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$103 ;
+  wire [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -17086,261 +17117,282 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
+  assign \$172  = 1'h0 + \eligible$103 [0];
+  assign \$173  = \$172  + \eligible$103 [1];
+  assign \$174  = \$173  + \eligible$103 [2];
+  assign \$175  = \$174  + \eligible$103 [3];
   assign tags0_addr = tag[8:0] & budget[8:0];
   assign tags1_addr = tag[8:0] & budget[8:0];
   assign tags2_addr = tag[8:0] & budget[8:0];
   assign tags3_addr = tag[8:0] & budget[8:0];
-  assign \$173  = | { hit_ways[3], hit_ways[1] };
-  assign \$174  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[8:0], \$174 , \$173  };
-  assign \$175  = | waits;
-  assign \$176  = ~ \$175 ;
-  assign \$177  = update_entry[0] & \$176 ;
-  assign \$178  = ~ inserts;
-  assign goes = \$177  & \$178 ;
-  assign \$179  = ~ update_entry[0];
-  assign update_ready = goes | \$179 ;
+  assign \$176  = | { hit_ways[3], hit_ways[1] };
+  assign \$177  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[8:0], \$177 , \$176  };
+  assign \$178  = | waits;
+  assign \$179  = ~ \$178 ;
+  assign \$180  = update_entry[0] & \$179 ;
+  assign \$181  = ~ inserts;
+  assign goes = \$180  & \$181 ;
+  assign \$182  = ~ update_entry[0];
+  assign update_ready = goes | \$182 ;
   assign came_set = update_weight_etc[8:0] & budget[8:0];
-  assign \$180  = row_access ? row_set : update_entry[43:35];
-  assign tag_address = inserts ? update_written[43:35] : \$180 ;
+  assign \$183  = row_access ? row_set : update_entry[43:35];
+  assign tag_address = inserts ? update_written[43:35] : \$183 ;
   assign state_address = row_access ? row_set : update_latched[43:35];
-  assign \$181  = hit | fill;
-  assign \$182  = ~ inserts;
-  assign \$183  = unknown & \$182 ;
-  assign \$184  = | chosen_follows;
-  assign \$185  = ~ \$184 ;
-  assign \$186  = update_chosen[0] & \$185 ;
-  assign \$187  = | known;
+  assign \$184  = hit | fill;
+  assign \$185  = ~ inserts;
+  assign \$186  = unknown & \$185 ;
+  assign \$187  = | chosen_follows;
   assign \$188  = ~ \$187 ;
-  assign chooses = \$186  & \$188 ;
-  assign \$189  = | chosen_follows;
-  assign \$190  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$191  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$192  = \$190  | \$191 ;
-  assign \$193  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$194  = \$192  | \$193 ;
-  assign \$195  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$196  = \$194  | \$195 ;
-  assign \$197  = | known;
-  assign \$198  = ~ \$197 ;
-  assign finds_none = \$189  ? \$196  : \$198 ;
+  assign \$189  = update_chosen[0] & \$188 ;
+  assign \$190  = | known;
+  assign \$191  = ~ \$190 ;
+  assign chooses = \$189  & \$191 ;
+  assign \$192  = | chosen_follows;
+  assign \$193  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$194  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$195  = \$193  | \$194 ;
+  assign \$196  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$197  = \$195  | \$196 ;
+  assign \$198  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$199  = \$197  | \$198 ;
+  assign \$200  = | known;
+  assign \$201  = ~ \$200 ;
+  assign finds_none = \$192  ? \$199  : \$201 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$199  = | age_period;
-  assign \$200  = written_state[15:8] + 1'h1;
-  assign \$201  = \$200  + 1'h1;
-  assign \$202  = \$201  >= age_period;
-  assign due_later = \$199  & \$202 ;
-  assign \$203  = | age_period;
-  assign \$206  = 10'h001 >= age_period;
-  assign due_anew = \$203  & \$206 ;
+  assign \$202  = | age_period;
+  assign \$203  = written_state[15:8] + 1'h1;
+  assign \$204  = \$203  + 1'h1;
+  assign \$205  = \$204  >= age_period;
+  assign due_later = \$202  & \$205 ;
+  assign \$206  = | age_period;
+  assign \$209  = 10'h001 >= age_period;
+  assign due_anew = \$206  & \$209 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[43:35];
-  assign \$207  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$207  : now[47:0];
+  assign \$210  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$210  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$208  = 1'h1 << row_way;
-  assign \$209  = entry_write ? \$208  : 7'h00;
-  assign \$210  = row_write & clear;
-  assign \$211  = ~ \$210 ;
-  assign \$212  = make_hot & \$211 ;
-  assign tags0_data = row_access ? { \$212 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$211  = 1'h1 << row_way;
+  assign \$212  = entry_write ? \$211  : 7'h00;
   assign \$213  = row_write & clear;
-  assign \$214  = \$213  | \$209 [0];
-  assign tags0_en = row_access ? \$214  : fill[0];
-  assign \$215  = row_write & clear;
-  assign \$216  = ~ \$215 ;
-  assign \$217  = make_hot & \$216 ;
-  assign tags1_data = row_access ? { \$217 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$214  = ~ \$213 ;
+  assign \$215  = make_hot & \$214 ;
+  assign tags0_data = row_access ? { \$215 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$216  = row_write & clear;
+  assign \$217  = \$216  | \$212 [0];
+  assign tags0_en = row_access ? \$217  : fill[0];
   assign \$218  = row_write & clear;
-  assign \$219  = \$218  | \$209 [1];
-  assign tags1_en = row_access ? \$219  : fill[1];
-  assign \$220  = row_write & clear;
-  assign \$221  = ~ \$220 ;
-  assign \$222  = make_hot & \$221 ;
-  assign tags2_data = row_access ? { \$222 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$219  = ~ \$218 ;
+  assign \$220  = make_hot & \$219 ;
+  assign tags1_data = row_access ? { \$220 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$221  = row_write & clear;
+  assign \$222  = \$221  | \$212 [1];
+  assign tags1_en = row_access ? \$222  : fill[1];
   assign \$223  = row_write & clear;
-  assign \$224  = \$223  | \$209 [2];
-  assign tags2_en = row_access ? \$224  : fill[2];
-  assign \$225  = row_write & clear;
-  assign \$226  = ~ \$225 ;
-  assign \$227  = make_hot & \$226 ;
-  assign tags3_data = row_access ? { \$227 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$224  = ~ \$223 ;
+  assign \$225  = make_hot & \$224 ;
+  assign tags2_data = row_access ? { \$225 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$226  = row_write & clear;
+  assign \$227  = \$226  | \$212 [2];
+  assign tags2_en = row_access ? \$227  : fill[2];
   assign \$228  = row_write & clear;
-  assign \$229  = \$228  | \$209 [3];
-  assign tags3_en = row_access ? \$229  : fill[3];
+  assign \$229  = ~ \$228 ;
+  assign \$230  = make_hot & \$229 ;
+  assign tags3_data = row_access ? { \$230 , tag_in } : { 1'h0, update_written[34:2] };
+  assign \$231  = row_write & clear;
+  assign \$232  = \$231  | \$212 [3];
+  assign tags3_en = row_access ? \$232  : fill[3];
   assign slot_write__en = entry_write & make_hot;
-  assign \$230  = state_read__data[23:16] >= level;
-  assign \$231  = state_read__data[31:24] >= level;
-  assign \$232  = state_read__data[39:32] >= level;
-  assign \$233  = state_read__data[47:40] >= level;
-  assign \$234  = state_read__data[3:0] & { \$233 , \$232 , \$231 , \$230  };
-  assign \$235  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
-  assign \$236  = state_read__data[3:0] & \$235 ;
-  assign \$237  = \$236  & { \$233 , \$232 , \$231 , \$230  };
-  assign \$238  = ~ { \$233 , \$232 , \$231 , \$230  };
-  assign \$239  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$238 ;
-  assign \$240  = ~ state_read__data[7:4];
-  assign \$241  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] } & \$240 ;
-  assign \$242  = ~ { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
-  assign \$243  = state_read__data[3:0] & \$242 ;
-  assign \$244  = \$243  & state_read__data[7:4];
+  assign \$233  = state_read__data[23:16] >= level;
+  assign \$234  = state_read__data[31:24] >= level;
+  assign \$235  = state_read__data[39:32] >= level;
+  assign \$236  = state_read__data[47:40] >= level;
+  assign \$237  = ~ tags0_data__[33];
+  assign \$238  = \$237  | wanted[2];
+  assign \$239  = state_read__data[0] & \$238 ;
+  assign \$240  = wanted[0] ? tags0_data__[33] : \$239 ;
+  assign \$241  = wanted[1] ? state_read__data[4] : \$233 ;
+  assign \$242  = \$241  ^ wanted[0];
+  assign \$243  = \$240  & \$242 ;
+  assign \$244  = ~ tags1_data__[33];
+  assign \$245  = \$244  | wanted[2];
+  assign \$246  = state_read__data[1] & \$245 ;
+  assign \$247  = wanted[0] ? tags1_data__[33] : \$246 ;
+  assign \$248  = wanted[1] ? state_read__data[5] : \$234 ;
+  assign \$249  = \$248  ^ wanted[0];
+  assign \$250  = \$247  & \$249 ;
+  assign \$251  = ~ tags2_data__[33];
+  assign \$252  = \$251  | wanted[2];
+  assign \$253  = state_read__data[2] & \$252 ;
+  assign \$254  = wanted[0] ? tags2_data__[33] : \$253 ;
+  assign \$255  = wanted[1] ? state_read__data[6] : \$235 ;
+  assign \$256  = \$255  ^ wanted[0];
+  assign \$257  = \$254  & \$256 ;
+  assign \$258  = ~ tags3_data__[33];
+  assign \$259  = \$258  | wanted[2];
+  assign \$260  = state_read__data[3] & \$259 ;
+  assign \$261  = wanted[0] ? tags3_data__[33] : \$260 ;
+  assign \$262  = wanted[1] ? state_read__data[7] : \$236 ;
+  assign \$263  = \$262  ^ wanted[0];
+  assign \$264  = \$261  & \$263 ;
   assign any_left = | current;
-  assign \$245  = ~ current;
-  assign \$246  = \$245  + 1'h1;
-  assign \$247  = current & \$246 [3:0];
-  assign \$248  = ~ current;
-  assign \$249  = \$248  + 1'h1;
-  assign \$250  = current & \$249 [3:0];
-  assign \$251  = | { \$250 [3], \$247 [1] };
-  assign \$252  = ~ current;
-  assign \$253  = \$252  + 1'h1;
-  assign \$254  = current & \$253 [3:0];
-  assign \$255  = ~ current;
-  assign \$256  = \$255  + 1'h1;
-  assign \$257  = current & \$256 [3:0];
-  assign \$258  = | { \$257 [3], \$254 [2] };
+  assign \$265  = ~ current;
+  assign \$266  = \$265  + 1'h1;
+  assign \$267  = current & \$266 [3:0];
+  assign \$268  = ~ current;
+  assign \$269  = \$268  + 1'h1;
+  assign \$270  = current & \$269 [3:0];
+  assign \$271  = | { \$270 [3], \$267 [1] };
+  assign \$272  = ~ current;
+  assign \$273  = \$272  + 1'h1;
+  assign \$274  = current & \$273 [3:0];
+  assign \$275  = ~ current;
+  assign \$276  = \$275  + 1'h1;
+  assign \$277  = current & \$276 [3:0];
+  assign \$278  = | { \$277 [3], \$274 [2] };
   always @(posedge clk)
-    valid <= \$259 ;
+    valid <= \$279 ;
   always @(posedge clk)
-    lookup_latched <= \$260 ;
+    lookup_latched <= \$280 ;
   always @(posedge clk)
-    lookup_compared <= \$261 ;
+    lookup_compared <= \$281 ;
   always @(posedge clk)
-    lookup_matched <= \$262 ;
+    lookup_matched <= \$282 ;
   always @(posedge clk)
-    lookup_addressed <= \$263 ;
+    lookup_addressed <= \$283 ;
   always @(posedge clk)
-    hot_word <= \$264 ;
+    hot_word <= \$284 ;
   always @(posedge clk)
-    hot_ways <= \$265 ;
+    hot_ways <= \$285 ;
   always @(posedge clk)
-    lookup_word0 <= \$266 ;
+    lookup_word0 <= \$286 ;
   always @(posedge clk)
-    lookup_word1 <= \$267 ;
+    lookup_word1 <= \$287 ;
   always @(posedge clk)
-    lookup_word2 <= \$268 ;
+    lookup_word2 <= \$288 ;
   always @(posedge clk)
-    lookup_word3 <= \$269 ;
+    lookup_word3 <= \$289 ;
   always @(posedge clk)
-    lookup_equal0 <= \$270 ;
+    lookup_equal0 <= \$290 ;
   always @(posedge clk)
-    lookup_equal1 <= \$271 ;
+    lookup_equal1 <= \$291 ;
   always @(posedge clk)
-    lookup_equal2 <= \$272 ;
+    lookup_equal2 <= \$292 ;
   always @(posedge clk)
-    lookup_equal3 <= \$273 ;
+    lookup_equal3 <= \$293 ;
   always @(posedge clk)
-    hit_ways <= \$274 ;
+    hit_ways <= \$294 ;
   always @(posedge clk)
-    slot_hit <= \$275 ;
+    slot_hit <= \$295 ;
   always @(posedge clk)
-    answer_hit <= \$276 ;
+    answer_hit <= \$296 ;
   always @(posedge clk)
-    slot <= \$277 ;
+    slot <= \$297 ;
   always @(posedge clk)
-    update_entry <= \$278 ;
+    update_entry <= \$298 ;
   always @(posedge clk)
-    waits <= \$279 ;
+    waits <= \$299 ;
   always @(posedge clk)
-    update_latched <= \$280 ;
+    update_latched <= \$300 ;
   always @(posedge clk)
-    update_compared <= \$281 ;
+    update_compared <= \$301 ;
   always @(posedge clk)
-    update_ranked <= \$282 ;
+    update_ranked <= \$302 ;
   always @(posedge clk)
-    update_chosen <= \$283 ;
+    update_chosen <= \$303 ;
   always @(posedge clk)
-    update_written <= \$284 ;
+    update_written <= \$304 ;
   always @(posedge clk)
-    latched_same <= \$285 ;
+    latched_same <= \$305 ;
   always @(posedge clk)
-    latched_follows <= \$286 ;
+    latched_follows <= \$306 ;
   always @(posedge clk)
-    compared_same <= \$287 ;
+    compared_same <= \$307 ;
   always @(posedge clk)
-    ranked_same <= \$288 ;
+    ranked_same <= \$308 ;
   always @(posedge clk)
-    chosen_same <= \$289 ;
+    chosen_same <= \$309 ;
   always @(posedge clk)
-    compared_follows <= \$290 ;
+    compared_follows <= \$310 ;
   always @(posedge clk)
-    ranked_follows <= \$291 ;
+    ranked_follows <= \$311 ;
   always @(posedge clk)
-    chosen_follows <= \$292 ;
+    chosen_follows <= \$312 ;
   always @(posedge clk)
-    update_word0 <= \$293 ;
+    update_word0 <= \$313 ;
   always @(posedge clk)
-    update_word1 <= \$294 ;
+    update_word1 <= \$314 ;
   always @(posedge clk)
-    update_word2 <= \$295 ;
+    update_word2 <= \$315 ;
   always @(posedge clk)
-    update_word3 <= \$296 ;
+    update_word3 <= \$316 ;
   always @(posedge clk)
-    update_equal0 <= \$297 ;
+    update_equal0 <= \$317 ;
   always @(posedge clk)
-    update_equal1 <= \$298 ;
+    update_equal1 <= \$318 ;
   always @(posedge clk)
-    update_equal2 <= \$299 ;
+    update_equal2 <= \$319 ;
   always @(posedge clk)
-    update_equal3 <= \$300 ;
+    update_equal3 <= \$320 ;
   always @(posedge clk)
-    read_state <= \$301 ;
+    read_state <= \$321 ;
   always @(posedge clk)
-    \hot_word$65  <= \$302 ;
+    \hot_word$65  <= \$322 ;
   always @(posedge clk)
-    read_hot <= \$303 ;
+    read_hot <= \$323 ;
   always @(posedge clk)
-    below <= \$304 ;
+    below <= \$324 ;
   always @(posedge clk)
-    usable <= \$305 ;
+    usable <= \$325 ;
   always @(posedge clk)
-    known <= \$306 ;
+    known <= \$326 ;
   always @(posedge clk)
-    hot <= \$307 ;
+    hot <= \$327 ;
   always @(posedge clk)
-    candidates <= \$308 ;
+    candidates <= \$328 ;
   always @(posedge clk)
-    ranks <= \$309 ;
+    ranks <= \$329 ;
   always @(posedge clk)
-    written1 <= \$310 ;
+    written1 <= \$330 ;
   always @(posedge clk)
-    written2 <= \$311 ;
+    written2 <= \$331 ;
   always @(posedge clk)
-    chosen_state <= \$312 ;
+    chosen_state <= \$332 ;
   always @(posedge clk)
-    outcome1 <= \$313 ;
+    outcome1 <= \$333 ;
   always @(posedge clk)
-    outcome2 <= \$314 ;
+    outcome2 <= \$334 ;
   always @(posedge clk)
-    outcome3 <= \$315 ;
+    outcome3 <= \$335 ;
   always @(posedge clk)
-    hit <= \$316 ;
+    hit <= \$336 ;
   always @(posedge clk)
-    unknown <= \$317 ;
+    unknown <= \$337 ;
   always @(posedge clk)
-    ages <= \$318 ;
+    ages <= \$338 ;
   always @(posedge clk)
-    fill <= \$319 ;
+    fill <= \$339 ;
   always @(posedge clk)
-    inserts <= \$320 ;
+    inserts <= \$340 ;
   always @(posedge clk)
-    written_hot <= \$321 ;
+    written_hot <= \$341 ;
   always @(posedge clk)
-    written_state <= \$322 ;
+    written_state <= \$342 ;
   always @(posedge clk)
-    inserted <= \$323 ;
+    inserted <= \$343 ;
   always @(posedge clk)
-    evicted <= \$324 ;
+    evicted <= \$344 ;
   always @(posedge clk)
-    revived <= \$325 ;
+    revived <= \$345 ;
   always @(posedge clk)
-    returned <= \$326 ;
+    returned <= \$346 ;
   always @(posedge clk)
-    shown_way <= \$327 ;
+    shown_way <= \$347 ;
   always @(posedge clk)
-    eligible <= \$328 ;
+    eligible <= \$348 ;
   always @(posedge clk)
-    current <= \$329 ;
+    current <= \$349 ;
   hotline_edge_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -17359,576 +17411,538 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
   );
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$103 )
-      4'h0:
-          \$172  = 3'h0;
-      4'h1:
-          \$172  = 3'h1;
-      4'h2:
-          \$172  = 3'h1;
-      4'h3:
-          \$172  = 3'h2;
-      4'h4:
-          \$172  = 3'h1;
-      4'h5:
-          \$172  = 3'h2;
-      4'h6:
-          \$172  = 3'h2;
-      4'h7:
-          \$172  = 3'h3;
-      4'h8:
-          \$172  = 3'h1;
-      4'h9:
-          \$172  = 3'h2;
-      4'ha:
-          \$172  = 3'h2;
-      4'hb:
-          \$172  = 3'h3;
-      4'hc:
-          \$172  = 3'h2;
-      4'hd:
-          \$172  = 3'h3;
-      4'he:
-          \$172  = 3'h3;
-      4'hf:
-          \$172  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$259  = { valid[4:0], \valid$3  };
+    \$279  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$259  = 6'h00;
+      \$279  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260 [8:0] = \$1 ;
-    \$260 [41:9] = tag;
+    \$280 [8:0] = \$1 ;
+    \$280 [41:9] = tag;
     if (rst) begin
-      \$260  = 42'h00000000000;
+      \$280  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = lookup_latched;
+    \$281  = lookup_latched;
     if (rst) begin
-      \$261  = 42'h00000000000;
+      \$281  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = lookup_compared;
+    \$282  = lookup_compared;
     if (rst) begin
-      \$262  = 42'h00000000000;
+      \$282  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = lookup_matched;
+    \$283  = lookup_matched;
     if (rst) begin
-      \$263  = 42'h00000000000;
+      \$283  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$264  = { tags3_data_[33], tags2_data_[33], tags1_data_[33], tags0_data_[33] };
+    \$284  = { tags3_data_[33], tags2_data_[33], tags1_data_[33], tags0_data_[33] };
     if (rst) begin
-      \$264  = 4'h0;
+      \$284  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$265  = hot_word;
-    if (rst) begin
-      \$265  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = tags0_data_[32:0];
-    if (rst) begin
-      \$266  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = tags1_data_[32:0];
-    if (rst) begin
-      \$267  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$268  = tags2_data_[32:0];
-    if (rst) begin
-      \$268  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269  = tags3_data_[32:0];
-    if (rst) begin
-      \$269  = 33'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = { \$4 , \$3 , \$2  };
-    if (rst) begin
-      \$270  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = { \$7 , \$6 , \$5  };
-    if (rst) begin
-      \$271  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = { \$10 , \$9 , \$8  };
-    if (rst) begin
-      \$272  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = { \$13 , \$12 , \$11  };
-    if (rst) begin
-      \$273  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = \$18 ;
-    if (rst) begin
-      \$274  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = \$19 ;
-    if (rst) begin
-      \$275  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = slot_hit;
-    if (rst) begin
-      \$276  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = slots_data;
-    if (rst) begin
-      \$277  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = update_entry;
-    if (update_ready) begin
-      \$278 [0] = \$21 ;
-      \$278 [1] = update_weight_etc[41];
-      \$278 [34:2] = update_weight_etc[32:0];
-      \$278 [43:35] = came_set;
-      \$278 [51:44] = update_weight_etc[40:33];
-    end
-    if (rst) begin
-      \$278  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$279  = { \$61 , \$53 , \$45 , \$37 , \$29  };
-    end else begin
-      \$279  = \$62 [4:0];
-    end
-    if (rst) begin
-      \$279  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280 [51:1] = update_entry[51:1];
-    \$280 [0] = goes;
-    if (rst) begin
-      \$280  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = update_latched;
-    if (rst) begin
-      \$281  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$282  = update_compared;
-    if (rst) begin
-      \$282  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$283  = update_ranked;
-    if (rst) begin
-      \$283  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$284  = update_chosen;
-    if (rst) begin
-      \$284  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$285  = { \$70 , \$68 , \$66 , \$64  };
+    \$285  = hot_word;
     if (rst) begin
       \$285  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$94 , \$88 , \$82 , \$76  };
+    \$286  = tags0_data_[32:0];
     if (rst) begin
-      \$286  = 4'h0;
+      \$286  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = latched_same;
+    \$287  = tags1_data_[32:0];
     if (rst) begin
-      \$287  = 4'h0;
+      \$287  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = compared_same;
+    \$288  = tags2_data_[32:0];
     if (rst) begin
-      \$288  = 4'h0;
+      \$288  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = ranked_same;
+    \$289  = tags3_data_[32:0];
     if (rst) begin
-      \$289  = 4'h0;
+      \$289  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = latched_follows;
+    \$290  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$290  = 4'h0;
+      \$290  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = compared_follows;
+    \$291  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$291  = 4'h0;
+      \$291  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = ranked_follows;
+    \$292  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$292  = 4'h0;
+      \$292  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = tags0_data__[32:0];
+    \$293  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$293  = 33'h000000000;
+      \$293  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = tags1_data__[32:0];
+    \$294  = \$18 ;
     if (rst) begin
-      \$294  = 33'h000000000;
+      \$294  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = tags2_data__[32:0];
+    \$295  = \$19 ;
     if (rst) begin
-      \$295  = 33'h000000000;
+      \$295  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = tags3_data__[32:0];
+    \$296  = slot_hit;
     if (rst) begin
-      \$296  = 33'h000000000;
+      \$296  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$97 , \$96 , \$95  };
+    \$297  = slots_data;
     if (rst) begin
-      \$297  = 3'h0;
+      \$297  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = { \$100 , \$99 , \$98  };
+    \$298  = update_entry;
+    if (update_ready) begin
+      \$298 [0] = \$21 ;
+      \$298 [1] = update_weight_etc[41];
+      \$298 [34:2] = update_weight_etc[32:0];
+      \$298 [43:35] = came_set;
+      \$298 [51:44] = update_weight_etc[40:33];
+    end
     if (rst) begin
-      \$298  = 3'h0;
+      \$298  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = { \$103 , \$102 , \$101  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$299  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+    end else begin
+      \$299  = \$62 [4:0];
+    end
     if (rst) begin
-      \$299  = 3'h0;
+      \$299  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = { \$106 , \$105 , \$104  };
+    \$300 [51:1] = update_entry[51:1];
+    \$300 [0] = goes;
     if (rst) begin
-      \$300  = 3'h0;
+      \$300  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = state_read__data;
+    \$301  = update_latched;
     if (rst) begin
-      \$301  = 48'h000000000000;
+      \$301  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
+    \$302  = update_compared;
     if (rst) begin
-      \$302  = 4'h0;
+      \$302  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = \hot_word$65 ;
+    \$303  = update_ranked;
     if (rst) begin
-      \$303  = 4'h0;
+      \$303  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$107 ;
+    \$304  = update_chosen;
     if (rst) begin
-      \$304  = 1'h0;
+      \$304  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = \$108 ;
+    \$305  = { \$70 , \$68 , \$66 , \$64  };
     if (rst) begin
       \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$113 ;
+    \$306  = { \$94 , \$88 , \$82 , \$76  };
     if (rst) begin
       \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = read_hot;
+    \$307  = latched_same;
     if (rst) begin
       \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$115 ;
+    \$308  = compared_same;
     if (rst) begin
       \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    \$309  = ranked_same;
     if (rst) begin
-      \$309  = 6'h00;
+      \$309  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = now;
+    \$310  = latched_follows;
     if (rst) begin
-      \$310  = 49'h0000000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = written1;
+    \$311  = compared_follows;
     if (rst) begin
-      \$311  = 49'h0000000000000;
+      \$311  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312 [47:0] = read_state;
-    \$312 [48] = \$126 ;
-    if (ranked_same[3]) begin
-      \$312  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$312  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$312  = now;
-    end
+    \$312  = ranked_follows;
     if (rst) begin
-      \$312  = 49'h0000000000000;
+      \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = outcome;
+    \$313  = tags0_data__[32:0];
     if (rst) begin
-      \$313  = 5'h00;
+      \$313  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = outcome1;
+    \$314  = tags1_data__[32:0];
     if (rst) begin
-      \$314  = 5'h00;
+      \$314  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = outcome2;
+    \$315  = tags2_data__[32:0];
     if (rst) begin
-      \$315  = 5'h00;
+      \$315  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = \$135 ;
+    \$316  = tags3_data__[32:0];
     if (rst) begin
-      \$316  = 4'h0;
+      \$316  = 33'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = finds_none;
+    \$317  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$317  = 1'h0;
+      \$317  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = \$136 ;
+    \$318  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$318  = 1'h0;
+      \$318  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = \$167 ;
+    \$319  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$319  = 4'h0;
+      \$319  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = \$169 ;
+    \$320  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$320  = 1'h0;
+      \$320  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = hot;
+    \$321  = state_read__data;
     if (rst) begin
-      \$321  = 4'h0;
+      \$321  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = state_now;
+    \$322  = { tags3_data__[33], tags2_data__[33], tags1_data__[33], tags0_data__[33] };
     if (rst) begin
-      \$322  = 49'h0000000000000;
+      \$322  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = inserts;
+    \$323  = \hot_word$65 ;
     if (rst) begin
-      \$323  = 1'h0;
+      \$323  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = evict;
+    \$324  = \$107 ;
     if (rst) begin
       \$324  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = \$170 ;
+    \$325  = \$108 ;
     if (rst) begin
-      \$325  = 1'h0;
+      \$325  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$326  = \$171 ;
+    \$326  = \$113 ;
     if (rst) begin
-      \$326  = 1'h0;
+      \$326  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = row_way;
+    \$327  = read_hot;
     if (rst) begin
-      \$327  = 2'h0;
+      \$327  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = \$172 ;
+    \$328  = \$115 ;
     if (rst) begin
-      \$328  = 3'h0;
+      \$328  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = current;
+    \$329  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    if (rst) begin
+      \$329  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = now;
+    if (rst) begin
+      \$330  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = written1;
+    if (rst) begin
+      \$331  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332 [47:0] = read_state;
+    \$332 [48] = \$126 ;
+    if (ranked_same[3]) begin
+      \$332  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$332  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$332  = now;
+    end
+    if (rst) begin
+      \$332  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = outcome;
+    if (rst) begin
+      \$333  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = outcome1;
+    if (rst) begin
+      \$334  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$335  = outcome2;
+    if (rst) begin
+      \$335  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$336  = \$135 ;
+    if (rst) begin
+      \$336  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$337  = finds_none;
+    if (rst) begin
+      \$337  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$338  = \$136 ;
+    if (rst) begin
+      \$338  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$339  = \$167 ;
+    if (rst) begin
+      \$339  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$340  = \$169 ;
+    if (rst) begin
+      \$340  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$341  = hot;
+    if (rst) begin
+      \$341  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = state_now;
+    if (rst) begin
+      \$342  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$343  = inserts;
+    if (rst) begin
+      \$343  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$344  = evict;
+    if (rst) begin
+      \$344  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$345  = \$170 ;
+    if (rst) begin
+      \$345  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$346  = \$171 ;
+    if (rst) begin
+      \$346  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$347  = row_way;
+    if (rst) begin
+      \$347  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$348  = \$175 [2:0];
+    if (rst) begin
+      \$348  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$349  = current;
     if (load) begin
-      \$329  = \eligible$103 ;
+      \$349  = \eligible$103 ;
     end else if (entry_write) begin
       (* full_case = 32'd1 *)
       casez (row_way)
         2'h0:
-            \$329 [0] = 1'h0;
+            \$349 [0] = 1'h0;
         2'h1:
-            \$329 [1] = 1'h0;
+            \$349 [1] = 1'h0;
         2'h2:
-            \$329 [2] = 1'h0;
+            \$349 [2] = 1'h0;
         2'h3:
-            \$329 [3] = 1'h0;
+            \$349 [3] = 1'h0;
       endcase
     end
     if (rst) begin
-      \$329  = 4'h0;
+      \$349  = 4'h0;
     end
   end
   always @* begin
@@ -17945,38 +17959,26 @@ module hotline_edge_popularity_bank_tracker(budget, age_period, row_in__valid, r
           tag_out = tags3_data__[32:0];
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$103  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$103  = \$234 ;
-      3'h1:
-          \eligible$103  = \$237 ;
-      3'h2:
-          \eligible$103  = \$239 ;
-      3'h3:
-          \eligible$103  = \$241 ;
-      3'h4:
-          \eligible$103  = \$244 ;
-    endcase
-  end
   assign weight = update_written[51:44];
-  assign \251_0_0  = \$251 ;
-  assign \258_0_0  = \$258 ;
+  assign \271_0_0  = \$271 ;
+  assign \278_0_0  = \$278 ;
   assign slot_out = slots_data;
   assign _signature__data_33_33 = tags0_data__[33];
   assign _signature__data_33_33_ = tags1_data__[33];
   assign _signature__data_33_33__ = tags2_data__[33];
   assign _signature__data_33_33___ = tags3_data__[33];
   assign answer_valid = valid[5];
+  assign \eligible$103 [3] = \$264 ;
+  assign \eligible$103 [2] = \$257 ;
+  assign \eligible$103 [1] = \$250 ;
+  assign \eligible$103 [0] = \$243 ;
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$183 ;
-  assign outcome[3:0] = \$181 ;
+  assign outcome[4] = \$186 ;
+  assign outcome[3:0] = \$184 ;
   assign \$62  = { waits, 1'h0 };
-  assign \$204  = 9'h001;
-  assign \$205  = 10'h001;
+  assign \$207  = 9'h001;
+  assign \$208  = 10'h001;
 endmodule
 
 module hotline_edge_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -18754,17 +18756,17 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire \$231 ;
   wire [1:0] \$232 ;
   wire [1:0] \$233 ;
-  wire [1:0] \$234 ;
-  wire [1:0] \$235 ;
-  wire [2:0] \$236 ;
-  wire [2:0] \$237 ;
-  wire [2:0] \$238 ;
-  wire [1:0] \$239 ;
+  wire \$234 ;
+  wire \$235 ;
+  wire \$236 ;
+  wire [1:0] \$237 ;
+  wire [1:0] \$238 ;
+  wire \$239 ;
   wire \$24 ;
-  wire [1:0] \$240 ;
+  wire \$240 ;
   wire \$241 ;
-  wire \$242 ;
-  wire \$243 ;
+  wire [1:0] \$242 ;
+  wire [1:0] \$243 ;
   wire \$244 ;
   wire \$245 ;
   wire \$246 ;
@@ -18778,46 +18780,46 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire \$253 ;
   wire \$254 ;
   wire \$255 ;
-  reg \$256 ;
-  reg [339:0] \$257 ;
-  reg \$258 ;
-  reg [339:0] \$259 ;
+  wire \$256 ;
+  wire \$257 ;
+  wire \$258 ;
+  reg \$259 ;
   wire \$26 ;
-  reg \$260 ;
-  reg [339:0] \$261 ;
-  reg \$262 ;
+  reg [339:0] \$260 ;
+  reg \$261 ;
+  reg [339:0] \$262 ;
   reg \$263 ;
-  reg [1:0] \$264 ;
-  reg [2:0] \$265 ;
-  reg [3:0] \$266 ;
-  reg \$267 ;
-  reg [3:0] \$268 ;
-  reg \$269 ;
+  reg [339:0] \$264 ;
+  reg \$265 ;
+  reg \$266 ;
+  reg [1:0] \$267 ;
+  reg [2:0] \$268 ;
+  reg [3:0] \$269 ;
   wire \$27 ;
   reg \$270 ;
-  reg \$271 ;
+  reg [3:0] \$271 ;
   reg \$272 ;
-  reg [3:0] \$273 ;
+  reg \$273 ;
   reg \$274 ;
   reg \$275 ;
-  reg \$276 ;
-  reg [3:0] \$277 ;
-  reg [1:0] \$278 ;
-  reg [1:0] \$279 ;
+  reg [3:0] \$276 ;
+  reg \$277 ;
+  reg \$278 ;
+  reg \$279 ;
   wire \$28 ;
-  reg \$280 ;
-  reg \$281 ;
-  reg \$282 ;
+  reg [3:0] \$280 ;
+  reg [1:0] \$281 ;
+  reg [1:0] \$282 ;
   reg \$283 ;
-  reg [3:0] \$284 ;
+  reg \$284 ;
   reg \$285 ;
-  reg [358:0] \$286 ;
-  reg \$287 ;
-  reg [358:0] \$288 ;
-  reg [3:0] \$289 ;
+  reg \$286 ;
+  reg [3:0] \$287 ;
+  reg \$288 ;
+  reg [358:0] \$289 ;
   wire \$29 ;
-  reg [3:0] \$290 ;
-  reg [3:0] \$291 ;
+  reg \$290 ;
+  reg [358:0] \$291 ;
   reg [3:0] \$292 ;
   reg [3:0] \$293 ;
   reg [3:0] \$294 ;
@@ -18825,13 +18827,16 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   reg [3:0] \$296 ;
   reg [3:0] \$297 ;
   reg [3:0] \$298 ;
-  reg [32:0] \$299 ;
+  reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [32:0] \$300 ;
-  reg [32:0] \$301 ;
+  reg [3:0] \$300 ;
+  reg [3:0] \$301 ;
   reg [32:0] \$302 ;
-  reg [1:0] \$303 ;
+  reg [32:0] \$303 ;
+  reg [32:0] \$304 ;
+  reg [32:0] \$305 ;
+  reg [1:0] \$306 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
@@ -19042,123 +19047,123 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign \$93  = 1'h0 >> whole1;
   assign \$94  = | { ranked[169], ranked[126] };
   assign \$95  = cut[174] & done;
-  assign \$96  = \$242  & cut_routed[0];
+  assign \$96  = \$245  & cut_routed[0];
   assign \$97  = ! cut[178:176];
   assign \$98  = \$96  & \$97 ;
-  assign \$99  = \$243  & cut_routed[1];
+  assign \$99  = \$246  & cut_routed[1];
   assign \$100  = ! cut[214:212];
   assign \$101  = \$99  & \$100 ;
-  assign \$102  = \$244  & cut_routed[2];
+  assign \$102  = \$247  & cut_routed[2];
   assign \$103  = ! cut[250:248];
   assign \$104  = \$102  & \$103 ;
-  assign \$105  = \$245  & cut_routed[3];
+  assign \$105  = \$248  & cut_routed[3];
   assign \$106  = ! cut[286:284];
   assign \$107  = \$105  & \$106 ;
-  assign \$108  = \$242  & cut_routed[0];
+  assign \$108  = \$245  & cut_routed[0];
   assign \$109  = cut[178:176] == 1'h1;
   assign \$110  = \$108  & \$109 ;
-  assign \$111  = \$243  & cut_routed[1];
+  assign \$111  = \$246  & cut_routed[1];
   assign \$112  = cut[214:212] == 1'h1;
   assign \$113  = \$111  & \$112 ;
-  assign \$114  = \$244  & cut_routed[2];
+  assign \$114  = \$247  & cut_routed[2];
   assign \$115  = cut[250:248] == 1'h1;
   assign \$116  = \$114  & \$115 ;
-  assign \$117  = \$245  & cut_routed[3];
+  assign \$117  = \$248  & cut_routed[3];
   assign \$118  = cut[286:284] == 1'h1;
   assign \$119  = \$117  & \$118 ;
-  assign \$120  = \$242  & cut_routed[0];
+  assign \$120  = \$245  & cut_routed[0];
   assign \$121  = cut[178:176] == 2'h2;
   assign \$122  = \$120  & \$121 ;
-  assign \$123  = \$243  & cut_routed[1];
+  assign \$123  = \$246  & cut_routed[1];
   assign \$124  = cut[214:212] == 2'h2;
   assign \$125  = \$123  & \$124 ;
-  assign \$126  = \$244  & cut_routed[2];
+  assign \$126  = \$247  & cut_routed[2];
   assign \$127  = cut[250:248] == 2'h2;
   assign \$128  = \$126  & \$127 ;
-  assign \$129  = \$245  & cut_routed[3];
+  assign \$129  = \$248  & cut_routed[3];
   assign \$130  = cut[286:284] == 2'h2;
   assign \$131  = \$129  & \$130 ;
-  assign \$132  = \$242  & cut_routed[0];
+  assign \$132  = \$245  & cut_routed[0];
   assign \$133  = cut[178:176] == 2'h3;
   assign \$134  = \$132  & \$133 ;
-  assign \$135  = \$243  & cut_routed[1];
+  assign \$135  = \$246  & cut_routed[1];
   assign \$136  = cut[214:212] == 2'h3;
   assign \$137  = \$135  & \$136 ;
-  assign \$138  = \$244  & cut_routed[2];
+  assign \$138  = \$247  & cut_routed[2];
   assign \$139  = cut[250:248] == 2'h3;
   assign \$140  = \$138  & \$139 ;
-  assign \$141  = \$245  & cut_routed[3];
+  assign \$141  = \$248  & cut_routed[3];
   assign \$142  = cut[286:284] == 2'h3;
   assign \$143  = \$141  & \$142 ;
-  assign \$144  = \$242  & cut_routed[0];
+  assign \$144  = \$245  & cut_routed[0];
   assign \$145  = cut[178:176] == 3'h4;
   assign \$146  = \$144  & \$145 ;
-  assign \$147  = \$243  & cut_routed[1];
+  assign \$147  = \$246  & cut_routed[1];
   assign \$148  = cut[214:212] == 3'h4;
   assign \$149  = \$147  & \$148 ;
-  assign \$150  = \$244  & cut_routed[2];
+  assign \$150  = \$247  & cut_routed[2];
   assign \$151  = cut[250:248] == 3'h4;
   assign \$152  = \$150  & \$151 ;
-  assign \$153  = \$245  & cut_routed[3];
+  assign \$153  = \$248  & cut_routed[3];
   assign \$154  = cut[286:284] == 3'h4;
   assign \$155  = \$153  & \$154 ;
-  assign \$156  = \$242  & cut_routed[0];
+  assign \$156  = \$245  & cut_routed[0];
   assign \$157  = cut[178:176] == 3'h5;
   assign \$158  = \$156  & \$157 ;
-  assign \$159  = \$243  & cut_routed[1];
+  assign \$159  = \$246  & cut_routed[1];
   assign \$160  = cut[214:212] == 3'h5;
   assign \$161  = \$159  & \$160 ;
-  assign \$162  = \$244  & cut_routed[2];
+  assign \$162  = \$247  & cut_routed[2];
   assign \$163  = cut[250:248] == 3'h5;
   assign \$164  = \$162  & \$163 ;
-  assign \$165  = \$245  & cut_routed[3];
+  assign \$165  = \$248  & cut_routed[3];
   assign \$166  = cut[286:284] == 3'h5;
   assign \$167  = \$165  & \$166 ;
-  assign \$168  = \$242  & cut_routed[0];
+  assign \$168  = \$245  & cut_routed[0];
   assign \$169  = cut[178:176] == 3'h6;
   assign \$170  = \$168  & \$169 ;
-  assign \$171  = \$243  & cut_routed[1];
+  assign \$171  = \$246  & cut_routed[1];
   assign \$172  = cut[214:212] == 3'h6;
   assign \$173  = \$171  & \$172 ;
-  assign \$174  = \$244  & cut_routed[2];
+  assign \$174  = \$247  & cut_routed[2];
   assign \$175  = cut[250:248] == 3'h6;
   assign \$176  = \$174  & \$175 ;
-  assign \$177  = \$245  & cut_routed[3];
+  assign \$177  = \$248  & cut_routed[3];
   assign \$178  = cut[286:284] == 3'h6;
   assign \$179  = \$177  & \$178 ;
-  assign \$180  = \$242  & cut_routed[0];
+  assign \$180  = \$245  & cut_routed[0];
   assign \$181  = cut[178:176] == 3'h7;
   assign \$182  = \$180  & \$181 ;
-  assign \$183  = \$243  & cut_routed[1];
+  assign \$183  = \$246  & cut_routed[1];
   assign \$184  = cut[214:212] == 3'h7;
   assign \$185  = \$183  & \$184 ;
-  assign \$186  = \$244  & cut_routed[2];
+  assign \$186  = \$247  & cut_routed[2];
   assign \$187  = cut[250:248] == 3'h7;
   assign \$188  = \$186  & \$187 ;
-  assign \$189  = \$245  & cut_routed[3];
+  assign \$189  = \$248  & cut_routed[3];
   assign \$190  = cut[286:284] == 3'h7;
   assign \$191  = \$189  & \$190 ;
   assign \$192  = ! cut_rank0;
   assign \$193  = ! cut_rank1;
   assign \$194  = ! cut_rank2;
   assign \$195  = ! cut_rank3;
-  assign \$200  = \$242  & cut[41];
-  assign \$201  = \$242  & cut[42];
-  assign \$202  = \$242  & cut_routed[0];
-  assign \$203  = \$242  & cut[320];
-  assign \$204  = \$243  & cut[84];
-  assign \$205  = \$243  & cut[85];
-  assign \$206  = \$243  & cut_routed[1];
-  assign \$207  = \$243  & cut[325];
-  assign \$208  = \$244  & cut[127];
-  assign \$209  = \$244  & cut[128];
-  assign \$210  = \$244  & cut_routed[2];
-  assign \$211  = \$244  & cut[330];
-  assign \$212  = \$245  & cut[170];
-  assign \$213  = \$245  & cut[171];
-  assign \$214  = \$245  & cut_routed[3];
-  assign \$215  = \$245  & cut[335];
-  assign \$216  = \$241  ? after : 2'h3;
+  assign \$200  = \$245  & cut[41];
+  assign \$201  = \$245  & cut[42];
+  assign \$202  = \$245  & cut_routed[0];
+  assign \$203  = \$245  & cut[320];
+  assign \$204  = \$246  & cut[84];
+  assign \$205  = \$246  & cut[85];
+  assign \$206  = \$246  & cut_routed[1];
+  assign \$207  = \$246  & cut[325];
+  assign \$208  = \$247  & cut[127];
+  assign \$209  = \$247  & cut[128];
+  assign \$210  = \$247  & cut_routed[2];
+  assign \$211  = \$247  & cut[330];
+  assign \$212  = \$248  & cut[170];
+  assign \$213  = \$248  & cut[171];
+  assign \$214  = \$248  & cut_routed[3];
+  assign \$215  = \$248  & cut[335];
+  assign \$216  = \$244  ? after : 2'h3;
   assign \$217  = 1'h0 + pairs1;
   assign \$218  = 1'h0 + pairs3[2];
   assign count4_1 = 1'h0 + pairs1;
@@ -19177,201 +19182,173 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign \$231  = ~ \$230 ;
   assign \$232  = ~ goes_on;
   assign \$233  = left & \$232 ;
-  assign \$234  = ~ goes_on;
-  assign \$235  = left & \$234 ;
-  assign \$236  = \$235  - 1'h1;
-  assign \$237  = { 1'h0, \$233  } ^ \$236 ;
-  assign \$238  = { 1'h0, left } & \$237 ;
-  assign \$239  = ~ \$238 [1:0];
-  assign after = left & \$239 ;
-  assign \$240  = after & used;
-  assign \$241  = | \$240 ;
-  assign done = ~ \$241 ;
-  assign \$242  = \$238 [0] & cut[40];
-  assign \$243  = \$238 [0] & cut[83];
-  assign \$244  = \$238 [1] & cut[126];
-  assign \$245  = \$238 [1] & cut[169];
+  assign \$237  = ~ goes_on;
+  assign \$238  = left & \$237 ;
+  assign \$240  = ~ \$239 ;
+  assign \$241  = left[1] & \$240 ;
+  assign \$242  = ~ { \$241 , \$236  };
+  assign after = left & \$242 ;
+  assign \$243  = after & used;
+  assign \$244  = | \$243 ;
+  assign done = ~ \$244 ;
+  assign \$245  = \$236  & cut[40];
+  assign \$246  = \$236  & cut[83];
+  assign \$247  = \$241  & cut[126];
+  assign \$248  = \$241  & cut[169];
   assign all_room = & room;
-  assign \$246  = waiting_valid & all_room;
-  assign fire = \$246  & output__ready;
+  assign \$249  = waiting_valid & all_room;
+  assign fire = \$249  & output__ready;
   assign output__valid = waiting_valid & all_room;
-  assign \$247  = ~ waiting_valid;
-  assign load = \$247  | fire;
-  assign \$248  = ~ sent_valid;
-  assign move3 = \$248  | load;
-  assign \$249  = ~ cut_valid;
-  assign \$250  = move3 & done;
-  assign move2 = \$249  | \$250 ;
-  assign \$251  = ~ ranked_valid;
-  assign move1 = \$251  | move2;
-  assign \$252  = ~ paired_valid;
-  assign move0 = \$252  | move1;
-  assign \$253  = cut_valid & move3;
-  assign split = \$253  & \$254 ;
-  assign \$255  = ~ all_room;
-  assign stalled = waiting_valid & \$255 ;
+  assign \$250  = ~ waiting_valid;
+  assign load = \$250  | fire;
+  assign \$251  = ~ sent_valid;
+  assign move3 = \$251  | load;
+  assign \$252  = ~ cut_valid;
+  assign \$253  = move3 & done;
+  assign move2 = \$252  | \$253 ;
+  assign \$254  = ~ ranked_valid;
+  assign move1 = \$254  | move2;
+  assign \$255  = ~ paired_valid;
+  assign move0 = \$255  | move1;
+  assign \$256  = cut_valid & move3;
+  assign split = \$256  & \$257 ;
+  assign \$258  = ~ all_room;
+  assign stalled = waiting_valid & \$258 ;
   always @(posedge clk)
-    paired_valid <= \$256 ;
+    paired_valid <= \$259 ;
   always @(posedge clk)
-    paired <= \$257 ;
+    paired <= \$260 ;
   always @(posedge clk)
-    ranked_valid <= \$258 ;
+    ranked_valid <= \$261 ;
   always @(posedge clk)
-    ranked <= \$259 ;
+    ranked <= \$262 ;
   always @(posedge clk)
-    cut_valid <= \$260 ;
+    cut_valid <= \$263 ;
   always @(posedge clk)
-    cut <= \$261 ;
+    cut <= \$264 ;
   always @(posedge clk)
-    pairs0 <= \$262 ;
+    pairs0 <= \$265 ;
   always @(posedge clk)
-    pairs1 <= \$263 ;
+    pairs1 <= \$266 ;
   always @(posedge clk)
-    pairs2 <= \$264 ;
+    pairs2 <= \$267 ;
   always @(posedge clk)
-    pairs3 <= \$265 ;
+    pairs3 <= \$268 ;
   always @(posedge clk)
-    routed <= \$266 ;
+    routed <= \$269 ;
   always @(posedge clk)
-    rank2_0 <= \$267 ;
+    rank2_0 <= \$270 ;
   always @(posedge clk)
-    over2 <= \$268 ;
+    over2 <= \$271 ;
   always @(posedge clk)
-    rank2_1 <= \$269 ;
+    rank2_1 <= \$272 ;
   always @(posedge clk)
-    rank2_2 <= \$270 ;
+    rank2_2 <= \$273 ;
   always @(posedge clk)
-    rank2_3 <= \$271 ;
+    rank2_3 <= \$274 ;
   always @(posedge clk)
-    rank4_0 <= \$272 ;
+    rank4_0 <= \$275 ;
   always @(posedge clk)
-    over4 <= \$273 ;
+    over4 <= \$276 ;
   always @(posedge clk)
-    rank4_1 <= \$274 ;
+    rank4_1 <= \$277 ;
   always @(posedge clk)
-    rank4_2 <= \$275 ;
+    rank4_2 <= \$278 ;
   always @(posedge clk)
-    rank4_3 <= \$276 ;
+    rank4_3 <= \$279 ;
   always @(posedge clk)
-    ranked_routed <= \$277 ;
+    ranked_routed <= \$280 ;
   always @(posedge clk)
-    goes_on <= \$278 ;
+    goes_on <= \$281 ;
   always @(posedge clk)
-    used <= \$279 ;
+    used <= \$282 ;
   always @(posedge clk)
-    cut_rank0 <= \$280 ;
+    cut_rank0 <= \$283 ;
   always @(posedge clk)
-    cut_rank1 <= \$281 ;
+    cut_rank1 <= \$284 ;
   always @(posedge clk)
-    cut_rank2 <= \$282 ;
+    cut_rank2 <= \$285 ;
   always @(posedge clk)
-    cut_rank3 <= \$283 ;
+    cut_rank3 <= \$286 ;
   always @(posedge clk)
-    cut_routed <= \$284 ;
+    cut_routed <= \$287 ;
   always @(posedge clk)
-    waiting_valid <= \$285 ;
+    waiting_valid <= \$288 ;
   always @(posedge clk)
-    waiting <= \$286 ;
+    waiting <= \$289 ;
   always @(posedge clk)
-    sent_valid <= \$287 ;
+    sent_valid <= \$290 ;
   always @(posedge clk)
-    sent <= \$288 ;
+    sent <= \$291 ;
   always @(posedge clk)
-    to_bank__0 <= \$289 ;
+    to_bank__0 <= \$292 ;
   always @(posedge clk)
-    to_bank__1 <= \$290 ;
+    to_bank__1 <= \$293 ;
   always @(posedge clk)
-    to_bank__2 <= \$291 ;
+    to_bank__2 <= \$294 ;
   always @(posedge clk)
-    to_bank__3 <= \$292 ;
+    to_bank__3 <= \$295 ;
   always @(posedge clk)
-    to_bank__4 <= \$293 ;
+    to_bank__4 <= \$296 ;
   always @(posedge clk)
-    to_bank__5 <= \$294 ;
+    to_bank__5 <= \$297 ;
   always @(posedge clk)
-    to_bank__6 <= \$295 ;
+    to_bank__6 <= \$298 ;
   always @(posedge clk)
-    to_bank__7 <= \$296 ;
+    to_bank__7 <= \$299 ;
   always @(posedge clk)
-    rank_is__0 <= \$297 ;
+    rank_is__0 <= \$300 ;
   always @(posedge clk)
-    rank_is__1 <= \$298 ;
+    rank_is__1 <= \$301 ;
   always @(posedge clk)
-    tags__0 <= \$299 ;
+    tags__0 <= \$302 ;
   always @(posedge clk)
-    tags__1 <= \$300 ;
+    tags__1 <= \$303 ;
   always @(posedge clk)
-    tags__2 <= \$301 ;
+    tags__2 <= \$304 ;
   always @(posedge clk)
-    tags__3 <= \$302 ;
+    tags__3 <= \$305 ;
   always @(posedge clk)
-    left <= \$303 ;
+    left <= \$306 ;
   always @* begin
     if (starts_blocks) begin end
-    \$256  = paired_valid;
+    \$259  = paired_valid;
     if (move0) begin
-      \$256  = input__valid;
+      \$259  = input__valid;
     end
     if (rst) begin
-      \$256  = 1'h0;
+      \$259  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$257  = paired;
+    \$260  = paired;
     if (move0) begin
-      \$257  = input__payload;
+      \$260  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$258  = ranked_valid;
+    \$261  = ranked_valid;
     if (move1) begin
-      \$258  = paired_valid;
+      \$261  = paired_valid;
     end
     if (rst) begin
-      \$258  = 1'h0;
+      \$261  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$259  = ranked;
+    \$262  = ranked;
     if (move1) begin
-      \$259  = paired;
+      \$262  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260  = cut_valid;
+    \$263  = cut_valid;
     if (move2) begin
-      \$260  = ranked_valid;
-    end
-    if (rst) begin
-      \$260  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$261  = cut;
-    if (move2) begin
-      \$261  = ranked;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$262  = pairs0;
-    if (move0) begin
-      \$262  = 1'h0;
-    end
-    if (rst) begin
-      \$262  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$263  = pairs1;
-    if (move0) begin
-      \$263  = \$11 ;
+      \$263  = ranked_valid;
     end
     if (rst) begin
       \$263  = 1'h0;
@@ -19379,70 +19356,64 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$264  = pairs2;
+    \$264  = cut;
+    if (move2) begin
+      \$264  = ranked;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$265  = pairs0;
     if (move0) begin
-      \$264  = { \$33 , \$22  };
+      \$265  = 1'h0;
     end
     if (rst) begin
-      \$264  = 2'h0;
+      \$265  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$265  = pairs3;
+    \$266  = pairs1;
     if (move0) begin
-      \$265  = { \$66 , \$55 , \$44  };
+      \$266  = \$11 ;
     end
     if (rst) begin
-      \$265  = 3'h0;
+      \$266  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$266  = routed;
+    \$267  = pairs2;
     if (move0) begin
-      \$266  = { \$82 , \$78 , \$74 , \$70  };
+      \$267  = { \$33 , \$22  };
     end
     if (rst) begin
-      \$266  = 4'h0;
+      \$267  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$267  = rank2_0;
-    if (move1) begin
-      \$267  = 1'h0;
+    \$268  = pairs3;
+    if (move0) begin
+      \$268  = { \$66 , \$55 , \$44  };
     end
     if (rst) begin
-      \$267  = 1'h0;
+      \$268  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$268  = over2;
-    if (move1) begin
-      \$268 [0] = \$83 ;
-      \$268 [1] = \$84 ;
-      \$268 [2] = \$85 ;
-      \$268 [3] = \$86 ;
+    \$269  = routed;
+    if (move0) begin
+      \$269  = { \$82 , \$78 , \$74 , \$70  };
     end
     if (rst) begin
-      \$268  = 4'h0;
+      \$269  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$269  = rank2_1;
-    if (move1) begin
-      \$269  = \$217 [0];
-    end
-    if (rst) begin
-      \$269  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = rank2_2;
+    \$270  = rank2_0;
     if (move1) begin
       \$270  = 1'h0;
     end
@@ -19452,42 +19423,42 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = rank2_3;
+    \$271  = over2;
     if (move1) begin
-      \$271  = \$218 [0];
+      \$271 [0] = \$83 ;
+      \$271 [1] = \$84 ;
+      \$271 [2] = \$85 ;
+      \$271 [3] = \$86 ;
     end
     if (rst) begin
-      \$271  = 1'h0;
+      \$271  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = rank4_0;
+    \$272  = rank2_1;
     if (move1) begin
+      \$272  = \$217 [0];
+    end
+    if (rst) begin
       \$272  = 1'h0;
     end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$273  = rank2_2;
+    if (move1) begin
+      \$273  = 1'h0;
+    end
     if (rst) begin
-      \$272  = 1'h0;
+      \$273  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = over4;
+    \$274  = rank2_3;
     if (move1) begin
-      \$273 [0] = \$87 ;
-      \$273 [1] = \$88 ;
-      \$273 [2] = \$89 ;
-      \$273 [3] = \$90 ;
-    end
-    if (rst) begin
-      \$273  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = rank4_1;
-    if (move1) begin
-      \$274  = count4_1[0];
+      \$274  = \$218 [0];
     end
     if (rst) begin
       \$274  = 1'h0;
@@ -19495,9 +19466,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$275  = rank4_2;
+    \$275  = rank4_0;
     if (move1) begin
-      \$275  = \$220 [0];
+      \$275  = 1'h0;
     end
     if (rst) begin
       \$275  = 1'h0;
@@ -19505,104 +19476,89 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$276  = rank4_3;
+    \$276  = over4;
     if (move1) begin
-      \$276  = \$223 [0];
+      \$276 [0] = \$87 ;
+      \$276 [1] = \$88 ;
+      \$276 [2] = \$89 ;
+      \$276 [3] = \$90 ;
     end
     if (rst) begin
-      \$276  = 1'h0;
+      \$276  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$277  = ranked_routed;
+    \$277  = rank4_1;
     if (move1) begin
-      \$277  = routed;
+      \$277  = count4_1[0];
     end
     if (rst) begin
-      \$277  = 4'h0;
+      \$277  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$278  = goes_on;
+    \$278  = rank4_2;
+    if (move1) begin
+      \$278  = \$220 [0];
+    end
+    if (rst) begin
+      \$278  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$279  = rank4_3;
+    if (move1) begin
+      \$279  = \$223 [0];
+    end
+    if (rst) begin
+      \$279  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$280  = ranked_routed;
+    if (move1) begin
+      \$280  = routed;
+    end
+    if (rst) begin
+      \$280  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$281  = goes_on;
     if (move2) begin
-      \$278 [0] = \$91 ;
-      \$278 [1] = \$93 ;
+      \$281 [0] = \$91 ;
+      \$281 [1] = \$93 ;
     end
     if (rst) begin
-      \$278  = 2'h0;
+      \$281  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$279  = used;
+    \$282  = used;
     if (move2) begin
-      \$279 [0] = \$92 ;
-      \$279 [1] = \$94 ;
+      \$282 [0] = \$92 ;
+      \$282 [1] = \$94 ;
     end
     if (rst) begin
-      \$279  = 2'h0;
+      \$282  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$280  = cut_rank0;
+    \$283  = cut_rank0;
     if (move2) begin
       (* full_case = 32'd1 *)
       casez (whole0)
         1'h0:
-            \$280  = rank2_0;
+            \$283  = rank2_0;
         1'h1:
-            \$280  = rank4_0;
-      endcase
-    end
-    if (rst) begin
-      \$280  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = cut_rank1;
-    if (move2) begin
-      (* full_case = 32'd1 *)
-      casez (whole0)
-        1'h0:
-            \$281  = rank2_1;
-        1'h1:
-            \$281  = rank4_1;
-      endcase
-    end
-    if (rst) begin
-      \$281  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$282  = cut_rank2;
-    if (move2) begin
-      (* full_case = 32'd1 *)
-      casez (whole1)
-        1'h0:
-            \$282  = rank2_2;
-        1'h1:
-            \$282  = rank4_2;
-      endcase
-    end
-    if (rst) begin
-      \$282  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$283  = cut_rank3;
-    if (move2) begin
-      (* full_case = 32'd1 *)
-      casez (whole1)
-        1'h0:
-            \$283  = rank2_3;
-        1'h1:
-            \$283  = rank4_3;
+            \$283  = rank4_0;
       endcase
     end
     if (rst) begin
@@ -19611,19 +19567,31 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$284  = cut_routed;
+    \$284  = cut_rank1;
     if (move2) begin
-      \$284  = ranked_routed;
+      (* full_case = 32'd1 *)
+      casez (whole0)
+        1'h0:
+            \$284  = rank2_1;
+        1'h1:
+            \$284  = rank4_1;
+      endcase
     end
     if (rst) begin
-      \$284  = 4'h0;
+      \$284  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$285  = waiting_valid;
-    if (load) begin
-      \$285  = sent_valid;
+    \$285  = cut_rank2;
+    if (move2) begin
+      (* full_case = 32'd1 *)
+      casez (whole1)
+        1'h0:
+            \$285  = rank2_2;
+        1'h1:
+            \$285  = rank4_2;
+      endcase
     end
     if (rst) begin
       \$285  = 1'h0;
@@ -19631,105 +19599,111 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = waiting;
+    \$286  = cut_rank3;
+    if (move2) begin
+      (* full_case = 32'd1 *)
+      casez (whole1)
+        1'h0:
+            \$286  = rank2_3;
+        1'h1:
+            \$286  = rank4_3;
+      endcase
+    end
+    if (rst) begin
+      \$286  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$287  = cut_routed;
+    if (move2) begin
+      \$287  = ranked_routed;
+    end
+    if (rst) begin
+      \$287  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$288  = waiting_valid;
     if (load) begin
-      { \$286 [358:336], \$286 [302:251], \$286 [217:166], \$286 [132:81], \$286 [47:0] } = { sent[358:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
-      \$286 [80:48] = tags__0;
-      \$286 [165:133] = tags__1;
-      \$286 [250:218] = tags__2;
-      \$286 [335:303] = tags__3;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$287  = sent_valid;
-    if (move3) begin
-      \$287  = cut_valid;
+      \$288  = sent_valid;
     end
     if (rst) begin
-      \$287  = 1'h0;
+      \$288  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$288 [342:336], \$288 [302:251], \$288 [217:166], \$288 [132:81], \$288 [47:0] } = { sent[342:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
-    if (move3) begin
-      \$288 [340] = cut[172];
-      \$288 [341] = cut[173];
-      \$288 [342] = \$95 ;
-      \$288 [39:0] = cut[39:0];
-      \$288 [40] = \$242 ;
-      \$288 [41] = \$200 ;
-      \$288 [42] = \$201 ;
-      \$288 [43] = \$202 ;
-      \$288 [46:44] = cut[178:176];
-      \$288 [47] = cut_rank0;
-      \$288 [81] = \$203 ;
-      \$288 [84:82] = cut[324:322];
-      \$288 [124:85] = cut[82:43];
-      \$288 [125] = \$243 ;
-      \$288 [126] = \$204 ;
-      \$288 [127] = \$205 ;
-      \$288 [128] = \$206 ;
-      \$288 [131:129] = cut[214:212];
-      \$288 [132] = cut_rank1;
-      \$288 [166] = \$207 ;
-      \$288 [169:167] = cut[329:327];
-      \$288 [209:170] = cut[125:86];
-      \$288 [210] = \$244 ;
-      \$288 [211] = \$208 ;
-      \$288 [212] = \$209 ;
-      \$288 [213] = \$210 ;
-      \$288 [216:214] = cut[250:248];
-      \$288 [217] = cut_rank2;
-      \$288 [251] = \$211 ;
-      \$288 [254:252] = cut[334:332];
-      \$288 [294:255] = cut[168:129];
-      \$288 [295] = \$245 ;
-      \$288 [296] = \$212 ;
-      \$288 [297] = \$213 ;
-      \$288 [298] = \$214 ;
-      \$288 [301:299] = cut[286:284];
-      \$288 [302] = cut_rank3;
-      \$288 [336] = \$215 ;
-      \$288 [339:337] = cut[339:337];
+    \$289  = waiting;
+    if (load) begin
+      { \$289 [358:336], \$289 [302:251], \$289 [217:166], \$289 [132:81], \$289 [47:0] } = { sent[358:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
+      \$289 [80:48] = tags__0;
+      \$289 [165:133] = tags__1;
+      \$289 [250:218] = tags__2;
+      \$289 [335:303] = tags__3;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = to_bank__0;
+    \$290  = sent_valid;
     if (move3) begin
-      \$289  = { \$107 , \$104 , \$101 , \$98  };
+      \$290  = cut_valid;
     end
     if (rst) begin
-      \$289  = 4'h0;
+      \$290  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = to_bank__1;
+    { \$291 [342:336], \$291 [302:251], \$291 [217:166], \$291 [132:81], \$291 [47:0] } = { sent[342:336], sent[302:251], sent[217:166], sent[132:81], sent[47:0] };
     if (move3) begin
-      \$290  = { \$119 , \$116 , \$113 , \$110  };
-    end
-    if (rst) begin
-      \$290  = 4'h0;
+      \$291 [340] = cut[172];
+      \$291 [341] = cut[173];
+      \$291 [342] = \$95 ;
+      \$291 [39:0] = cut[39:0];
+      \$291 [40] = \$245 ;
+      \$291 [41] = \$200 ;
+      \$291 [42] = \$201 ;
+      \$291 [43] = \$202 ;
+      \$291 [46:44] = cut[178:176];
+      \$291 [47] = cut_rank0;
+      \$291 [81] = \$203 ;
+      \$291 [84:82] = cut[324:322];
+      \$291 [124:85] = cut[82:43];
+      \$291 [125] = \$246 ;
+      \$291 [126] = \$204 ;
+      \$291 [127] = \$205 ;
+      \$291 [128] = \$206 ;
+      \$291 [131:129] = cut[214:212];
+      \$291 [132] = cut_rank1;
+      \$291 [166] = \$207 ;
+      \$291 [169:167] = cut[329:327];
+      \$291 [209:170] = cut[125:86];
+      \$291 [210] = \$247 ;
+      \$291 [211] = \$208 ;
+      \$291 [212] = \$209 ;
+      \$291 [213] = \$210 ;
+      \$291 [216:214] = cut[250:248];
+      \$291 [217] = cut_rank2;
+      \$291 [251] = \$211 ;
+      \$291 [254:252] = cut[334:332];
+      \$291 [294:255] = cut[168:129];
+      \$291 [295] = \$248 ;
+      \$291 [296] = \$212 ;
+      \$291 [297] = \$213 ;
+      \$291 [298] = \$214 ;
+      \$291 [301:299] = cut[286:284];
+      \$291 [302] = cut_rank3;
+      \$291 [336] = \$215 ;
+      \$291 [339:337] = cut[339:337];
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = to_bank__2;
+    \$292  = to_bank__0;
     if (move3) begin
-      \$291  = { \$131 , \$128 , \$125 , \$122  };
-    end
-    if (rst) begin
-      \$291  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$292  = to_bank__3;
-    if (move3) begin
-      \$292  = { \$143 , \$140 , \$137 , \$134  };
+      \$292  = { \$107 , \$104 , \$101 , \$98  };
     end
     if (rst) begin
       \$292  = 4'h0;
@@ -19737,9 +19711,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = to_bank__4;
+    \$293  = to_bank__1;
     if (move3) begin
-      \$293  = { \$155 , \$152 , \$149 , \$146  };
+      \$293  = { \$119 , \$116 , \$113 , \$110  };
     end
     if (rst) begin
       \$293  = 4'h0;
@@ -19747,9 +19721,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = to_bank__5;
+    \$294  = to_bank__2;
     if (move3) begin
-      \$294  = { \$167 , \$164 , \$161 , \$158  };
+      \$294  = { \$131 , \$128 , \$125 , \$122  };
     end
     if (rst) begin
       \$294  = 4'h0;
@@ -19757,9 +19731,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = to_bank__6;
+    \$295  = to_bank__3;
     if (move3) begin
-      \$295  = { \$179 , \$176 , \$173 , \$170  };
+      \$295  = { \$143 , \$140 , \$137 , \$134  };
     end
     if (rst) begin
       \$295  = 4'h0;
@@ -19767,9 +19741,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = to_bank__7;
+    \$296  = to_bank__4;
     if (move3) begin
-      \$296  = { \$191 , \$188 , \$185 , \$182  };
+      \$296  = { \$155 , \$152 , \$149 , \$146  };
     end
     if (rst) begin
       \$296  = 4'h0;
@@ -19777,9 +19751,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = rank_is__0;
+    \$297  = to_bank__5;
     if (move3) begin
-      \$297  = { \$195 , \$194 , \$193 , \$192  };
+      \$297  = { \$167 , \$164 , \$161 , \$158  };
     end
     if (rst) begin
       \$297  = 4'h0;
@@ -19787,9 +19761,9 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = rank_is__1;
+    \$298  = to_bank__6;
     if (move3) begin
-      \$298  = { \$199 , \$198 , \$197 , \$196  };
+      \$298  = { \$179 , \$176 , \$173 , \$170  };
     end
     if (rst) begin
       \$298  = 4'h0;
@@ -19797,39 +19771,39 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = tags__0;
+    \$299  = to_bank__7;
     if (move3) begin
-      \$299  = cut[211:179];
+      \$299  = { \$191 , \$188 , \$185 , \$182  };
     end
     if (rst) begin
-      \$299  = 33'h000000000;
+      \$299  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = tags__1;
+    \$300  = rank_is__0;
     if (move3) begin
-      \$300  = cut[247:215];
+      \$300  = { \$195 , \$194 , \$193 , \$192  };
     end
     if (rst) begin
-      \$300  = 33'h000000000;
+      \$300  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = tags__2;
+    \$301  = rank_is__1;
     if (move3) begin
-      \$301  = cut[283:251];
+      \$301  = { \$199 , \$198 , \$197 , \$196  };
     end
     if (rst) begin
-      \$301  = 33'h000000000;
+      \$301  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = tags__3;
+    \$302  = tags__0;
     if (move3) begin
-      \$302  = cut[319:287];
+      \$302  = cut[211:179];
     end
     if (rst) begin
       \$302  = 33'h000000000;
@@ -19837,14 +19811,44 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = left;
+    \$303  = tags__1;
+    if (move3) begin
+      \$303  = cut[247:215];
+    end
+    if (rst) begin
+      \$303  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$304  = tags__2;
+    if (move3) begin
+      \$304  = cut[283:251];
+    end
+    if (rst) begin
+      \$304  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$305  = tags__3;
+    if (move3) begin
+      \$305  = cut[319:287];
+    end
+    if (rst) begin
+      \$305  = 33'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$306  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$303  = \$216 ;
+        \$306  = \$216 ;
       end
     end
     if (rst) begin
-      \$303  = 2'h3;
+      \$306  = 2'h3;
     end
   end
   always @* begin
@@ -19871,32 +19875,36 @@ module hotline_edge_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign output__payload[342:0] = waiting[342:0];
   always @* begin
     if (starts_blocks) begin end
-    \$288 [80:48] = sent[80:48];
+    \$291 [80:48] = sent[80:48];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288 [165:133] = sent[165:133];
+    \$291 [165:133] = sent[165:133];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288 [250:218] = sent[250:218];
+    \$291 [250:218] = sent[250:218];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288 [335:303] = sent[335:303];
+    \$291 [335:303] = sent[335:303];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288 [358:343] = sent[358:343];
+    \$291 [358:343] = sent[358:343];
   end
   assign \$83  = 1'h0;
   assign \$85  = 1'h0;
   assign \$87  = 1'h0;
+  assign \$234  = 1'h0;
+  assign \$235  = 1'h1;
+  assign \$236  = left[0];
+  assign \$239  = \$238 [0];
   assign \$196  = cut_rank0;
   assign \$197  = cut_rank1;
   assign \$198  = cut_rank2;
   assign \$199  = cut_rank3;
-  assign \$254  = \$241 ;
+  assign \$257  = \$244 ;
 endmodule
 
 module hotline_edge_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, tag_out__2, slot_out__2, eligible__2, pick_way__2, tag_out__3, slot_out__3, eligible__3, pick_way__3, tag_out__4, slot_out__4, eligible__4
@@ -20007,11 +20015,11 @@ module hotline_edge_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
   output [8:0] \level$107 ;
   reg [8:0] \level$107  = 9'h000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   output [2:0] \wanted$108 ;
   reg [2:0] \wanted$108  = 3'h0;
   output [13:0] hot_count;
@@ -20245,16 +20253,16 @@ module hotline_edge_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
   reg [4:0] under_way = 5'h00;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] wanted;
   assign \$1  = 1'h1 << \bit ;
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
-  assign \$5  = promoting ? 3'h1 : 3'h2;
+  assign \$5  = promoting ? 3'h0 : 3'h1;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -20650,19 +20658,19 @@ module hotline_edge_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
       5'h02:
           wanted = 3'h3;
       5'h03:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h04:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h05:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h06:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h07:
           /* empty */;
       5'h08:
-          wanted = 3'h1;
+          wanted = 3'h0;
       5'h09:
-          wanted = 3'h1;
+          wanted = 3'h0;
     endcase
   end
   always @* begin

@@ -11329,37 +11329,37 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   wire restore__valid;
   wire [21:0] \$1 ;
   wire \$10 ;
-  wire [5:0] \$100 ;
-  wire [6:0] \$101 ;
-  wire [7:0] \$102 ;
-  wire [8:0] \$103 ;
-  wire [9:0] \$104 ;
-  wire [10:0] \$105 ;
-  wire [11:0] \$106 ;
-  wire [12:0] \$107 ;
-  wire [13:0] \$108 ;
-  wire [14:0] \$109 ;
+  wire [3:0] \$100 ;
+  wire [4:0] \$101 ;
+  wire [5:0] \$102 ;
+  wire [6:0] \$103 ;
+  wire [7:0] \$104 ;
+  wire [8:0] \$105 ;
+  wire [9:0] \$106 ;
+  wire [10:0] \$107 ;
+  wire [11:0] \$108 ;
+  wire [12:0] \$109 ;
   wire \$11 ;
-  wire [15:0] \$110 ;
-  wire [16:0] \$111 ;
-  wire [16:0] \$112 ;
-  wire [15:0] \$113 ;
-  wire [15:0] \$114 ;
-  wire \$115 ;
-  wire \$116 ;
+  wire [13:0] \$110 ;
+  wire [14:0] \$111 ;
+  wire [15:0] \$112 ;
+  wire [16:0] \$113 ;
+  wire [16:0] \$114 ;
+  wire [15:0] \$115 ;
+  wire [15:0] \$116 ;
   wire \$117 ;
   wire \$118 ;
   wire \$119 ;
   wire \$12 ;
-  wire [11:0] \$120 ;
+  wire \$120 ;
   wire \$121 ;
-  wire \$122 ;
+  wire [11:0] \$122 ;
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
-  wire [5:0] \$126 ;
-  reg [34:0] \$127 ;
-  reg [18:0] \$128 ;
+  wire \$126 ;
+  wire \$127 ;
+  wire [5:0] \$128 ;
   reg [34:0] \$129 ;
   wire [1:0] \$13 ;
   reg [18:0] \$130 ;
@@ -11393,179 +11393,179 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   reg [18:0] \$156 ;
   reg [34:0] \$157 ;
   reg [18:0] \$158 ;
-  wire \$159 ;
+  reg [34:0] \$159 ;
   wire [4:0] \$16 ;
-  reg [15:0] \$160 ;
-  reg [15:0] \$161 ;
+  reg [18:0] \$160 ;
+  wire \$161 ;
   reg [15:0] \$162 ;
-  reg [7:0] \$163 ;
-  reg [127:0] \$164 ;
-  wire [16:0] \$165 ;
-  wire [16:0] \$166 ;
-  wire [15:0] \$167 ;
-  wire [15:0] \$168 ;
-  wire \$169 ;
+  reg [15:0] \$163 ;
+  reg [15:0] \$164 ;
+  reg [7:0] \$165 ;
+  reg [127:0] \$166 ;
+  wire [16:0] \$167 ;
+  wire [16:0] \$168 ;
+  wire [15:0] \$169 ;
   wire [5:0] \$17 ;
-  wire \$170 ;
+  wire [15:0] \$170 ;
   wire \$171 ;
   wire \$172 ;
   wire \$173 ;
-  wire [34:0] \$174 ;
+  wire \$174 ;
   wire \$175 ;
-  wire [7:0] \$176 ;
+  wire [34:0] \$176 ;
   wire \$177 ;
-  wire \$178 ;
+  wire [7:0] \$178 ;
   wire \$179 ;
   wire [6:0] \$18 ;
   wire \$180 ;
   wire \$181 ;
   wire \$182 ;
-  wire [34:0] \$183 ;
+  wire \$183 ;
   wire \$184 ;
-  wire [7:0] \$185 ;
+  wire [34:0] \$185 ;
   wire \$186 ;
-  wire \$187 ;
+  wire [7:0] \$187 ;
   wire \$188 ;
   wire \$189 ;
   wire [7:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
-  wire [34:0] \$192 ;
+  wire \$192 ;
   wire \$193 ;
-  wire [7:0] \$194 ;
+  wire [34:0] \$194 ;
   wire \$195 ;
-  wire \$196 ;
+  wire [7:0] \$196 ;
   wire \$197 ;
   wire \$198 ;
   wire \$199 ;
   wire \$2 ;
   wire [8:0] \$20 ;
   wire \$200 ;
-  wire [34:0] \$201 ;
+  wire \$201 ;
   wire \$202 ;
-  wire [7:0] \$203 ;
+  wire [34:0] \$203 ;
   wire \$204 ;
-  wire \$205 ;
+  wire [7:0] \$205 ;
   wire \$206 ;
   wire \$207 ;
   wire \$208 ;
   wire \$209 ;
   wire [9:0] \$21 ;
-  wire [34:0] \$210 ;
+  wire \$210 ;
   wire \$211 ;
-  wire [7:0] \$212 ;
+  wire [34:0] \$212 ;
   wire \$213 ;
-  wire \$214 ;
+  wire [7:0] \$214 ;
   wire \$215 ;
   wire \$216 ;
   wire \$217 ;
   wire \$218 ;
-  wire [34:0] \$219 ;
+  wire \$219 ;
   wire [10:0] \$22 ;
   wire \$220 ;
-  wire [7:0] \$221 ;
+  wire [34:0] \$221 ;
   wire \$222 ;
-  wire \$223 ;
+  wire [7:0] \$223 ;
   wire \$224 ;
   wire \$225 ;
   wire \$226 ;
   wire \$227 ;
-  wire [34:0] \$228 ;
+  wire \$228 ;
   wire \$229 ;
   wire [11:0] \$23 ;
-  wire [7:0] \$230 ;
+  wire [34:0] \$230 ;
   wire \$231 ;
-  wire \$232 ;
+  wire [7:0] \$232 ;
   wire \$233 ;
   wire \$234 ;
   wire \$235 ;
   wire \$236 ;
-  wire [34:0] \$237 ;
+  wire \$237 ;
   wire \$238 ;
-  wire [7:0] \$239 ;
+  wire [34:0] \$239 ;
   reg [10:0] \$24 ;
   wire \$240 ;
-  wire \$241 ;
+  wire [7:0] \$241 ;
   wire \$242 ;
   wire \$243 ;
   wire \$244 ;
   wire \$245 ;
-  wire [34:0] \$246 ;
+  wire \$246 ;
   wire \$247 ;
-  wire [7:0] \$248 ;
+  wire [34:0] \$248 ;
   wire \$249 ;
   wire [20:0] \$25 ;
-  wire \$250 ;
+  wire [7:0] \$250 ;
   wire \$251 ;
   wire \$252 ;
   wire \$253 ;
   wire \$254 ;
-  wire [34:0] \$255 ;
+  wire \$255 ;
   wire \$256 ;
-  wire [7:0] \$257 ;
+  wire [34:0] \$257 ;
   wire \$258 ;
-  wire \$259 ;
+  wire [7:0] \$259 ;
   wire [20:0] \$26 ;
   wire \$260 ;
   wire \$261 ;
   wire \$262 ;
   wire \$263 ;
-  wire [34:0] \$264 ;
+  wire \$264 ;
   wire \$265 ;
-  wire [7:0] \$266 ;
+  wire [34:0] \$266 ;
   wire \$267 ;
-  wire \$268 ;
+  wire [7:0] \$268 ;
   wire \$269 ;
   wire [20:0] \$27 ;
   wire \$270 ;
   wire \$271 ;
   wire \$272 ;
-  wire [34:0] \$273 ;
+  wire \$273 ;
   wire \$274 ;
-  wire [7:0] \$275 ;
+  wire [34:0] \$275 ;
   wire \$276 ;
-  wire \$277 ;
+  wire [7:0] \$277 ;
   wire \$278 ;
   wire \$279 ;
   wire [20:0] \$28 ;
   wire \$280 ;
   wire \$281 ;
-  wire [34:0] \$282 ;
+  wire \$282 ;
   wire \$283 ;
-  wire [7:0] \$284 ;
+  wire [34:0] \$284 ;
   wire \$285 ;
-  wire \$286 ;
+  wire [7:0] \$286 ;
   wire \$287 ;
   wire \$288 ;
   wire \$289 ;
   wire [20:0] \$29 ;
   wire \$290 ;
-  wire [34:0] \$291 ;
+  wire \$291 ;
   wire \$292 ;
-  wire [7:0] \$293 ;
+  wire [34:0] \$293 ;
   wire \$294 ;
-  wire \$295 ;
+  wire [7:0] \$295 ;
   wire \$296 ;
   wire \$297 ;
   wire \$298 ;
   wire \$299 ;
   wire \$3 ;
   wire [20:0] \$30 ;
-  wire [34:0] \$300 ;
+  wire \$300 ;
   wire \$301 ;
-  wire [7:0] \$302 ;
+  wire [34:0] \$302 ;
   wire \$303 ;
-  wire \$304 ;
+  wire [7:0] \$304 ;
   wire \$305 ;
   wire \$306 ;
   wire \$307 ;
   wire \$308 ;
-  wire [34:0] \$309 ;
+  wire \$309 ;
   wire [20:0] \$31 ;
   wire \$310 ;
-  wire [7:0] \$311 ;
+  wire [34:0] \$311 ;
   wire \$312 ;
-  wire \$313 ;
+  wire [7:0] \$313 ;
   wire \$314 ;
   wire \$315 ;
   wire \$316 ;
@@ -11589,18 +11589,18 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   wire \$332 ;
   wire \$333 ;
   wire \$334 ;
-  wire [5:0] \$335 ;
+  wire \$335 ;
   wire \$336 ;
-  wire [16:0] \$337 ;
-  wire [16:0] \$338 ;
-  wire \$339 ;
+  wire [5:0] \$337 ;
+  wire \$338 ;
+  wire [16:0] \$339 ;
   wire [20:0] \$34 ;
-  wire \$340 ;
+  wire [16:0] \$340 ;
   wire \$341 ;
   wire \$342 ;
-  wire [31:0] \$343 ;
+  wire \$343 ;
   wire \$344 ;
-  wire \$345 ;
+  wire [31:0] \$345 ;
   wire \$346 ;
   wire \$347 ;
   wire \$348 ;
@@ -11689,104 +11689,105 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   reg \$422 ;
   reg \$423 ;
   reg \$424 ;
-  reg [19:0] \$425 ;
-  reg \$426 ;
-  reg [15:0] \$427 ;
-  reg \$428 ;
-  reg [15:0] \$429 ;
+  reg \$425 ;
+  reg [19:0] \$426 ;
+  reg \$427 ;
+  reg [15:0] \$428 ;
+  reg \$429 ;
   wire \$43 ;
-  reg [34:0] \$430 ;
-  reg [18:0] \$431 ;
-  reg [15:0] \$432 ;
+  reg [15:0] \$430 ;
+  reg [34:0] \$431 ;
+  reg [18:0] \$432 ;
   reg [15:0] \$433 ;
   reg [15:0] \$434 ;
-  reg [7:0] \$435 ;
-  reg [127:0] \$436 ;
-  reg [34:0] \$437 ;
-  reg [18:0] \$438 ;
-  reg [15:0] \$439 ;
+  reg [15:0] \$435 ;
+  reg [7:0] \$436 ;
+  reg [127:0] \$437 ;
+  reg [34:0] \$438 ;
+  reg [18:0] \$439 ;
   wire \$44 ;
   reg [15:0] \$440 ;
   reg [15:0] \$441 ;
-  reg [7:0] \$442 ;
-  reg [127:0] \$443 ;
-  reg [34:0] \$444 ;
-  reg [18:0] \$445 ;
-  reg [15:0] \$446 ;
+  reg [15:0] \$442 ;
+  reg [7:0] \$443 ;
+  reg [127:0] \$444 ;
+  reg [34:0] \$445 ;
+  reg [18:0] \$446 ;
   reg [15:0] \$447 ;
   reg [15:0] \$448 ;
-  reg [7:0] \$449 ;
+  reg [15:0] \$449 ;
   wire \$45 ;
-  reg [127:0] \$450 ;
-  reg [34:0] \$451 ;
-  reg [18:0] \$452 ;
-  reg [15:0] \$453 ;
+  reg [7:0] \$450 ;
+  reg [127:0] \$451 ;
+  reg [34:0] \$452 ;
+  reg [18:0] \$453 ;
   reg [15:0] \$454 ;
   reg [15:0] \$455 ;
-  reg [7:0] \$456 ;
-  reg [127:0] \$457 ;
-  reg [15:0] \$458 ;
-  reg \$459 ;
+  reg [15:0] \$456 ;
+  reg [7:0] \$457 ;
+  reg [127:0] \$458 ;
+  reg [15:0] \$459 ;
   wire \$46 ;
   reg \$460 ;
   reg \$461 ;
-  reg [4:0] \$462 ;
-  reg \$463 ;
+  reg \$462 ;
+  reg [4:0] \$463 ;
   reg \$464 ;
-  reg [15:0] \$465 ;
-  reg \$466 ;
-  reg [10:0] \$467 ;
-  reg [15:0] \$468 ;
-  reg \$469 ;
+  reg \$465 ;
+  reg [15:0] \$466 ;
+  reg \$467 ;
+  reg [10:0] \$468 ;
+  reg [15:0] \$469 ;
   wire \$47 ;
   reg \$470 ;
-  reg [3:0] \$471 ;
-  reg [19:0] \$472 ;
-  reg [4:0] \$473 ;
-  reg [34:0] \$474 ;
-  reg [18:0] \$475 ;
-  reg [34:0] \$476 ;
-  reg [18:0] \$477 ;
-  reg [34:0] \$478 ;
-  reg [18:0] \$479 ;
+  reg \$471 ;
+  reg [3:0] \$472 ;
+  reg [19:0] \$473 ;
+  reg [4:0] \$474 ;
+  reg [34:0] \$475 ;
+  reg [18:0] \$476 ;
+  reg [34:0] \$477 ;
+  reg [18:0] \$478 ;
+  reg [34:0] \$479 ;
   wire \$48 ;
-  reg [34:0] \$480 ;
-  reg [18:0] \$481 ;
-  reg [34:0] \$482 ;
-  reg [18:0] \$483 ;
-  reg [34:0] \$484 ;
-  reg [18:0] \$485 ;
-  reg [34:0] \$486 ;
-  reg [18:0] \$487 ;
-  reg [34:0] \$488 ;
-  reg [18:0] \$489 ;
+  reg [18:0] \$480 ;
+  reg [34:0] \$481 ;
+  reg [18:0] \$482 ;
+  reg [34:0] \$483 ;
+  reg [18:0] \$484 ;
+  reg [34:0] \$485 ;
+  reg [18:0] \$486 ;
+  reg [34:0] \$487 ;
+  reg [18:0] \$488 ;
+  reg [34:0] \$489 ;
   wire \$49 ;
-  reg [34:0] \$490 ;
-  reg [18:0] \$491 ;
-  reg [34:0] \$492 ;
-  reg [18:0] \$493 ;
-  reg [34:0] \$494 ;
-  reg [18:0] \$495 ;
-  reg [34:0] \$496 ;
-  reg [18:0] \$497 ;
-  reg [34:0] \$498 ;
-  reg [18:0] \$499 ;
+  reg [18:0] \$490 ;
+  reg [34:0] \$491 ;
+  reg [18:0] \$492 ;
+  reg [34:0] \$493 ;
+  reg [18:0] \$494 ;
+  reg [34:0] \$495 ;
+  reg [18:0] \$496 ;
+  reg [34:0] \$497 ;
+  reg [18:0] \$498 ;
+  reg [34:0] \$499 ;
   wire \$5 ;
   wire \$50 ;
-  reg [34:0] \$500 ;
-  reg [18:0] \$501 ;
-  reg [34:0] \$502 ;
-  reg [18:0] \$503 ;
-  reg [34:0] \$504 ;
-  reg [18:0] \$505 ;
-  reg [15:0] \$506 ;
+  reg [18:0] \$500 ;
+  reg [34:0] \$501 ;
+  reg [18:0] \$502 ;
+  reg [34:0] \$503 ;
+  reg [18:0] \$504 ;
+  reg [34:0] \$505 ;
+  reg [18:0] \$506 ;
   reg [15:0] \$507 ;
-  reg [7:0] \$508 ;
-  reg [127:0] \$509 ;
+  reg [15:0] \$508 ;
+  reg [7:0] \$509 ;
   wire \$51 ;
-  reg \$510 ;
-  reg [15:0] \$511 ;
-  reg \$512 ;
+  reg [127:0] \$510 ;
+  reg \$511 ;
+  reg [15:0] \$512 ;
+  reg \$513 ;
   wire \$52 ;
   wire \$53 ;
   wire \$54 ;
@@ -11809,14 +11810,14 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire [47:0] \$72 ;
-  wire [48:0] \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire [15:0] \$76 ;
-  wire [15:0] \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire [47:0] \$74 ;
+  wire [48:0] \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire [15:0] \$78 ;
+  wire [15:0] \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
@@ -11833,15 +11834,15 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   wire \$91 ;
   wire \$92 ;
   wire \$93 ;
-  wire [15:0] \$94 ;
+  wire \$94 ;
   wire \$95 ;
-  wire [1:0] \$96 ;
-  wire [2:0] \$97 ;
-  wire [3:0] \$98 ;
-  wire [4:0] \$99 ;
+  wire [15:0] \$96 ;
+  wire \$97 ;
+  wire [1:0] \$98 ;
+  wire [2:0] \$99 ;
   reg [19:0] asked_rows = 20'h00000;
   reg [10:0] beyond = 11'h000;
-  reg [15:0] \beyond$279  = 16'h0000;
+  reg [15:0] \beyond$280  = 16'h0000;
   reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
@@ -11877,7 +11878,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   reg [7:0] group8_5 = 8'h00;
   reg [127:0] group8_6 = 128'h00000000000000000000000000000000;
   wire [15:0] hot;
-  reg [15:0] \hot$304  = 16'h0000;
+  reg [15:0] \hot$305  = 16'h0000;
   reg [15:0] index = 16'h0000;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -11926,6 +11927,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   reg [34:0] tag8 = 35'h000000000;
   reg [34:0] tag9 = 35'h000000000;
   reg too_many = 1'h0;
+  reg unknown = 1'h0;
   reg unusable = 1'h0;
   reg [15:0] usable = 16'h0000;
   reg [10:0] walk = 11'h000;
@@ -11933,137 +11935,141 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   reg [4:0] way = 5'h00;
   reg [15:0] \within  = 16'h0000;
   always @(posedge clk)
-    group16_3 <= \$447 ;
+    group16_1 <= \$446 ;
   always @(posedge clk)
-    group16_4 <= \$448 ;
+    group16_2 <= \$447 ;
   always @(posedge clk)
-    group16_5 <= \$449 ;
+    group16_3 <= \$448 ;
   always @(posedge clk)
-    group16_6 <= \$450 ;
+    group16_4 <= \$449 ;
   always @(posedge clk)
-    group24_0 <= \$451 ;
+    group16_5 <= \$450 ;
   always @(posedge clk)
-    group24_1 <= \$452 ;
+    group16_6 <= \$451 ;
   always @(posedge clk)
-    group24_2 <= \$453 ;
+    group24_0 <= \$452 ;
   always @(posedge clk)
-    group24_3 <= \$454 ;
+    group24_1 <= \$453 ;
   always @(posedge clk)
-    group24_4 <= \$455 ;
+    group24_2 <= \$454 ;
   always @(posedge clk)
-    group24_5 <= \$456 ;
+    group24_3 <= \$455 ;
   always @(posedge clk)
-    group24_6 <= \$457 ;
+    group24_4 <= \$456 ;
   always @(posedge clk)
-    \within  <= \$458 ;
+    group24_5 <= \$457 ;
   always @(posedge clk)
-    judged <= \$459 ;
+    group24_6 <= \$458 ;
   always @(posedge clk)
-    judge <= \$460 ;
+    \within  <= \$459 ;
   always @(posedge clk)
-    counted <= \$461 ;
+    judged <= \$460 ;
   always @(posedge clk)
-    restored <= \$462 ;
+    judge <= \$461 ;
   always @(posedge clk)
-    restore_entry <= \$463 ;
+    counted <= \$462 ;
   always @(posedge clk)
-    unusable <= \$464 ;
+    restored <= \$463 ;
   always @(posedge clk)
-    \hot$304  <= \$465 ;
+    restore_entry <= \$464 ;
   always @(posedge clk)
-    accessing <= \$466 ;
+    unusable <= \$465 ;
   always @(posedge clk)
-    walk <= \$467 ;
+    \hot$305  <= \$466 ;
   always @(posedge clk)
-    index <= \$468 ;
+    accessing <= \$467 ;
   always @(posedge clk)
-    walking <= \$469 ;
+    walk <= \$468 ;
   always @(posedge clk)
-    report <= \$470 ;
+    index <= \$469 ;
   always @(posedge clk)
-    fsm_state <= \$471 ;
+    walking <= \$470 ;
   always @(posedge clk)
-    hot_rows <= \$472 ;
+    report <= \$471 ;
   always @(posedge clk)
-    way <= \$473 ;
+    fsm_state <= \$472 ;
   always @(posedge clk)
-    tag0 <= \$474 ;
+    hot_rows <= \$473 ;
   always @(posedge clk)
-    slot0 <= \$475 ;
+    way <= \$474 ;
   always @(posedge clk)
-    tag1 <= \$476 ;
+    tag0 <= \$475 ;
   always @(posedge clk)
-    slot1 <= \$477 ;
+    slot0 <= \$476 ;
   always @(posedge clk)
-    tag2 <= \$478 ;
+    tag1 <= \$477 ;
   always @(posedge clk)
-    slot2 <= \$479 ;
+    slot1 <= \$478 ;
   always @(posedge clk)
-    tag3 <= \$480 ;
+    tag2 <= \$479 ;
   always @(posedge clk)
-    slot3 <= \$481 ;
+    slot2 <= \$480 ;
   always @(posedge clk)
-    tag4 <= \$482 ;
+    tag3 <= \$481 ;
   always @(posedge clk)
-    slot4 <= \$483 ;
+    slot3 <= \$482 ;
   always @(posedge clk)
-    tag5 <= \$484 ;
+    tag4 <= \$483 ;
   always @(posedge clk)
-    slot5 <= \$485 ;
+    slot4 <= \$484 ;
   always @(posedge clk)
-    tag6 <= \$486 ;
+    tag5 <= \$485 ;
   always @(posedge clk)
-    slot6 <= \$487 ;
+    slot5 <= \$486 ;
   always @(posedge clk)
-    tag7 <= \$488 ;
+    tag6 <= \$487 ;
   always @(posedge clk)
-    slot7 <= \$489 ;
+    slot6 <= \$488 ;
   always @(posedge clk)
-    tag8 <= \$490 ;
+    tag7 <= \$489 ;
   always @(posedge clk)
-    slot8 <= \$491 ;
+    slot7 <= \$490 ;
   always @(posedge clk)
-    tag9 <= \$492 ;
+    tag8 <= \$491 ;
   always @(posedge clk)
-    slot9 <= \$493 ;
+    slot8 <= \$492 ;
   always @(posedge clk)
-    tag10 <= \$494 ;
+    tag9 <= \$493 ;
   always @(posedge clk)
-    slot10 <= \$495 ;
+    slot9 <= \$494 ;
   always @(posedge clk)
-    tag11 <= \$496 ;
+    tag10 <= \$495 ;
   always @(posedge clk)
-    slot11 <= \$497 ;
+    slot10 <= \$496 ;
   always @(posedge clk)
-    tag12 <= \$498 ;
+    tag11 <= \$497 ;
   always @(posedge clk)
-    slot12 <= \$499 ;
+    slot11 <= \$498 ;
   always @(posedge clk)
-    tag13 <= \$500 ;
+    tag12 <= \$499 ;
   always @(posedge clk)
-    slot13 <= \$501 ;
+    slot12 <= \$500 ;
   always @(posedge clk)
-    tag14 <= \$502 ;
+    tag13 <= \$501 ;
   always @(posedge clk)
-    slot14 <= \$503 ;
+    slot13 <= \$502 ;
   always @(posedge clk)
-    tag15 <= \$504 ;
+    tag14 <= \$503 ;
   always @(posedge clk)
-    slot15 <= \$505 ;
+    slot14 <= \$504 ;
   always @(posedge clk)
-    row_in__valid <= \$506 ;
+    tag15 <= \$505 ;
   always @(posedge clk)
-    row_in__referenced <= \$507 ;
+    slot15 <= \$506 ;
   always @(posedge clk)
-    row_in__age <= \$508 ;
+    row_in__valid <= \$507 ;
   always @(posedge clk)
-    row_in__counters <= \$509 ;
+    row_in__referenced <= \$508 ;
   always @(posedge clk)
-    sending_slots <= \$510 ;
+    row_in__age <= \$509 ;
   always @(posedge clk)
-    \beyond$279  <= \$511 ;
+    row_in__counters <= \$510 ;
   always @(posedge clk)
-    counts <= \$512 ;
+    sending_slots <= \$511 ;
+  always @(posedge clk)
+    \beyond$280  <= \$512 ;
+  always @(posedge clk)
+    counts <= \$513 ;
   assign \$1  = hot_rows * 2'h2;
   assign \$2  = entries > 10'h200;
   assign \$3  = entries > 11'h400;
@@ -12119,291 +12125,291 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   assign \$68  = quota >= 4'hd;
   assign \$69  = quota >= 4'he;
   assign \$70  = quota >= 4'hf;
-  assign \$71  = write_data > 20'h80000;
-  assign \$72  = 1'h1 << index_bits;
-  assign \$73  = \$72  - 1'h1;
-  assign \$74  = index == last;
-  assign \$75  = index < budget[58:43];
-  assign \$76  = \$75  ? budget[42:27] : budget[26:11];
-  assign \$77  = ~ \beyond$279 ;
-  assign \$78  = slot0 < hot_rows;
-  assign \$79  = slot1 < hot_rows;
-  assign \$80  = slot2 < hot_rows;
-  assign \$81  = slot3 < hot_rows;
-  assign \$82  = slot4 < hot_rows;
-  assign \$83  = slot5 < hot_rows;
-  assign \$84  = slot6 < hot_rows;
-  assign \$85  = slot7 < hot_rows;
-  assign \$86  = slot8 < hot_rows;
-  assign \$87  = slot9 < hot_rows;
-  assign \$88  = slot10 < hot_rows;
-  assign \$89  = slot11 < hot_rows;
-  assign \$90  = slot12 < hot_rows;
-  assign \$91  = slot13 < hot_rows;
-  assign \$92  = slot14 < hot_rows;
-  assign \$93  = slot15 < hot_rows;
-  assign \$94  = \$77  & { \$93 , \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84 , \$83 , \$82 , \$81 , \$80 , \$79 , \$78  };
-  assign \$95  = counts & judge;
-  assign \$96  = 1'h0 + hot[0];
-  assign \$97  = \$96  + hot[1];
-  assign \$98  = \$97  + hot[2];
-  assign \$99  = \$98  + hot[3];
-  assign \$100  = \$99  + hot[4];
-  assign \$101  = \$100  + hot[5];
-  assign \$102  = \$101  + hot[6];
-  assign \$103  = \$102  + hot[7];
-  assign \$104  = \$103  + hot[8];
-  assign \$105  = \$104  + hot[9];
-  assign \$106  = \$105  + hot[10];
-  assign \$107  = \$106  + hot[11];
-  assign \$108  = \$107  + hot[12];
-  assign \$109  = \$108  + hot[13];
-  assign \$110  = \$109  + hot[14];
-  assign \$111  = \$110  + hot[15];
-  assign \$112  = counted ? \$111  : 17'h00000;
-  assign \$113  = ~ \within ;
-  assign \$114  = \hot$304  & \$113 ;
-  assign \$115  = | \$114 ;
-  assign \$116  = judged & \$115 ;
-  assign \$117  = \$116  | unusable;
-  assign \$118  = ~ \$399 ;
-  assign \$119  = \$118  | leaves;
-  assign \$120  = walk + 1'h1;
-  assign \$121  = walk == 11'h7ff;
-  assign \$122  = ~ busy;
-  assign \$123  = resizes & \$122 ;
+  assign \$71  = | { command_is_5, command_is_4, command_is_3, command_is_2, command_is_1, command_is_0 };
+  assign \$72  = ~ \$71 ;
+  assign \$73  = write_data > 20'h80000;
+  assign \$74  = 1'h1 << index_bits;
+  assign \$75  = \$74  - 1'h1;
+  assign \$76  = index == last;
+  assign \$77  = index < budget[58:43];
+  assign \$78  = \$77  ? budget[42:27] : budget[26:11];
+  assign \$79  = ~ \beyond$280 ;
+  assign \$80  = slot0 < hot_rows;
+  assign \$81  = slot1 < hot_rows;
+  assign \$82  = slot2 < hot_rows;
+  assign \$83  = slot3 < hot_rows;
+  assign \$84  = slot4 < hot_rows;
+  assign \$85  = slot5 < hot_rows;
+  assign \$86  = slot6 < hot_rows;
+  assign \$87  = slot7 < hot_rows;
+  assign \$88  = slot8 < hot_rows;
+  assign \$89  = slot9 < hot_rows;
+  assign \$90  = slot10 < hot_rows;
+  assign \$91  = slot11 < hot_rows;
+  assign \$92  = slot12 < hot_rows;
+  assign \$93  = slot13 < hot_rows;
+  assign \$94  = slot14 < hot_rows;
+  assign \$95  = slot15 < hot_rows;
+  assign \$96  = \$79  & { \$95 , \$94 , \$93 , \$92 , \$91 , \$90 , \$89 , \$88 , \$87 , \$86 , \$85 , \$84 , \$83 , \$82 , \$81 , \$80  };
+  assign \$97  = counts & judge;
+  assign \$98  = 1'h0 + hot[0];
+  assign \$99  = \$98  + hot[1];
+  assign \$100  = \$99  + hot[2];
+  assign \$101  = \$100  + hot[3];
+  assign \$102  = \$101  + hot[4];
+  assign \$103  = \$102  + hot[5];
+  assign \$104  = \$103  + hot[6];
+  assign \$105  = \$104  + hot[7];
+  assign \$106  = \$105  + hot[8];
+  assign \$107  = \$106  + hot[9];
+  assign \$108  = \$107  + hot[10];
+  assign \$109  = \$108  + hot[11];
+  assign \$110  = \$109  + hot[12];
+  assign \$111  = \$110  + hot[13];
+  assign \$112  = \$111  + hot[14];
+  assign \$113  = \$112  + hot[15];
+  assign \$114  = counted ? \$113  : 17'h00000;
+  assign \$115  = ~ \within ;
+  assign \$116  = \hot$305  & \$115 ;
+  assign \$117  = | \$116 ;
+  assign \$118  = judged & \$117 ;
+  assign \$119  = \$118  | unusable;
+  assign \$120  = ~ \$399 ;
+  assign \$121  = \$120  | leaves;
+  assign \$122  = walk + 1'h1;
+  assign \$123  = walk == 11'h7ff;
   assign \$124  = ~ busy;
-  assign \$125  = commands & \$124 ;
-  assign \$126  = way + 1'h1;
-  assign \$159  = way == 5'h12;
-  assign \$165  = index + 1'h1;
-  assign \$166  = \final  ? 17'h00000 : \$165 ;
-  assign \$167  = ~ usable;
-  assign \$168  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$167 ;
-  assign \$169  = | \$168 ;
-  assign \$170  = ~ restore__payload[1024];
-  assign \$171  = \$169  & \$170 ;
-  assign \$172  = restore__payload[63] & usable[0];
-  assign \$173  = restore__payload[63] & usable[0];
-  assign \$174  = \$173  ? restore__payload[34:0] : 35'h000000000;
+  assign \$125  = resizes & \$124 ;
+  assign \$126  = ~ busy;
+  assign \$127  = commands & \$126 ;
+  assign \$128  = way + 1'h1;
+  assign \$161  = way == 5'h12;
+  assign \$167  = index + 1'h1;
+  assign \$168  = \final  ? 17'h00000 : \$167 ;
+  assign \$169  = ~ usable;
+  assign \$170  = { restore__payload[1023], restore__payload[959], restore__payload[895], restore__payload[831], restore__payload[767], restore__payload[703], restore__payload[639], restore__payload[575], restore__payload[511], restore__payload[447], restore__payload[383], restore__payload[319], restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$169 ;
+  assign \$171  = | \$170 ;
+  assign \$172  = ~ restore__payload[1024];
+  assign \$173  = \$171  & \$172 ;
+  assign \$174  = restore__payload[63] & usable[0];
   assign \$175  = restore__payload[63] & usable[0];
-  assign \$176  = \$175  ? restore__payload[55:48] : 8'h00;
+  assign \$176  = \$175  ? restore__payload[34:0] : 35'h000000000;
   assign \$177  = restore__payload[63] & usable[0];
-  assign \$178  = \$177  ? restore__payload[61] : 1'h0;
+  assign \$178  = \$177  ? restore__payload[55:48] : 8'h00;
   assign \$179  = restore__payload[63] & usable[0];
-  assign \$180  = \$179  ? restore__payload[62] : 1'h0;
-  assign \$181  = restore__payload[127] & usable[1];
-  assign \$182  = restore__payload[127] & usable[1];
-  assign \$183  = \$182  ? restore__payload[98:64] : 35'h000000000;
+  assign \$180  = \$179  ? restore__payload[61] : 1'h0;
+  assign \$181  = restore__payload[63] & usable[0];
+  assign \$182  = \$181  ? restore__payload[62] : 1'h0;
+  assign \$183  = restore__payload[127] & usable[1];
   assign \$184  = restore__payload[127] & usable[1];
-  assign \$185  = \$184  ? restore__payload[119:112] : 8'h00;
+  assign \$185  = \$184  ? restore__payload[98:64] : 35'h000000000;
   assign \$186  = restore__payload[127] & usable[1];
-  assign \$187  = \$186  ? restore__payload[125] : 1'h0;
+  assign \$187  = \$186  ? restore__payload[119:112] : 8'h00;
   assign \$188  = restore__payload[127] & usable[1];
-  assign \$189  = \$188  ? restore__payload[126] : 1'h0;
-  assign \$190  = restore__payload[191] & usable[2];
-  assign \$191  = restore__payload[191] & usable[2];
-  assign \$192  = \$191  ? restore__payload[162:128] : 35'h000000000;
+  assign \$189  = \$188  ? restore__payload[125] : 1'h0;
+  assign \$190  = restore__payload[127] & usable[1];
+  assign \$191  = \$190  ? restore__payload[126] : 1'h0;
+  assign \$192  = restore__payload[191] & usable[2];
   assign \$193  = restore__payload[191] & usable[2];
-  assign \$194  = \$193  ? restore__payload[183:176] : 8'h00;
+  assign \$194  = \$193  ? restore__payload[162:128] : 35'h000000000;
   assign \$195  = restore__payload[191] & usable[2];
-  assign \$196  = \$195  ? restore__payload[189] : 1'h0;
+  assign \$196  = \$195  ? restore__payload[183:176] : 8'h00;
   assign \$197  = restore__payload[191] & usable[2];
-  assign \$198  = \$197  ? restore__payload[190] : 1'h0;
-  assign \$199  = restore__payload[255] & usable[3];
-  assign \$200  = restore__payload[255] & usable[3];
-  assign \$201  = \$200  ? restore__payload[226:192] : 35'h000000000;
+  assign \$198  = \$197  ? restore__payload[189] : 1'h0;
+  assign \$199  = restore__payload[191] & usable[2];
+  assign \$200  = \$199  ? restore__payload[190] : 1'h0;
+  assign \$201  = restore__payload[255] & usable[3];
   assign \$202  = restore__payload[255] & usable[3];
-  assign \$203  = \$202  ? restore__payload[247:240] : 8'h00;
+  assign \$203  = \$202  ? restore__payload[226:192] : 35'h000000000;
   assign \$204  = restore__payload[255] & usable[3];
-  assign \$205  = \$204  ? restore__payload[253] : 1'h0;
+  assign \$205  = \$204  ? restore__payload[247:240] : 8'h00;
   assign \$206  = restore__payload[255] & usable[3];
-  assign \$207  = \$206  ? restore__payload[254] : 1'h0;
-  assign \$208  = restore__payload[319] & usable[4];
-  assign \$209  = restore__payload[319] & usable[4];
-  assign \$210  = \$209  ? restore__payload[290:256] : 35'h000000000;
+  assign \$207  = \$206  ? restore__payload[253] : 1'h0;
+  assign \$208  = restore__payload[255] & usable[3];
+  assign \$209  = \$208  ? restore__payload[254] : 1'h0;
+  assign \$210  = restore__payload[319] & usable[4];
   assign \$211  = restore__payload[319] & usable[4];
-  assign \$212  = \$211  ? restore__payload[311:304] : 8'h00;
+  assign \$212  = \$211  ? restore__payload[290:256] : 35'h000000000;
   assign \$213  = restore__payload[319] & usable[4];
-  assign \$214  = \$213  ? restore__payload[317] : 1'h0;
+  assign \$214  = \$213  ? restore__payload[311:304] : 8'h00;
   assign \$215  = restore__payload[319] & usable[4];
-  assign \$216  = \$215  ? restore__payload[318] : 1'h0;
-  assign \$217  = restore__payload[383] & usable[5];
-  assign \$218  = restore__payload[383] & usable[5];
-  assign \$219  = \$218  ? restore__payload[354:320] : 35'h000000000;
+  assign \$216  = \$215  ? restore__payload[317] : 1'h0;
+  assign \$217  = restore__payload[319] & usable[4];
+  assign \$218  = \$217  ? restore__payload[318] : 1'h0;
+  assign \$219  = restore__payload[383] & usable[5];
   assign \$220  = restore__payload[383] & usable[5];
-  assign \$221  = \$220  ? restore__payload[375:368] : 8'h00;
+  assign \$221  = \$220  ? restore__payload[354:320] : 35'h000000000;
   assign \$222  = restore__payload[383] & usable[5];
-  assign \$223  = \$222  ? restore__payload[381] : 1'h0;
+  assign \$223  = \$222  ? restore__payload[375:368] : 8'h00;
   assign \$224  = restore__payload[383] & usable[5];
-  assign \$225  = \$224  ? restore__payload[382] : 1'h0;
-  assign \$226  = restore__payload[447] & usable[6];
-  assign \$227  = restore__payload[447] & usable[6];
-  assign \$228  = \$227  ? restore__payload[418:384] : 35'h000000000;
+  assign \$225  = \$224  ? restore__payload[381] : 1'h0;
+  assign \$226  = restore__payload[383] & usable[5];
+  assign \$227  = \$226  ? restore__payload[382] : 1'h0;
+  assign \$228  = restore__payload[447] & usable[6];
   assign \$229  = restore__payload[447] & usable[6];
-  assign \$230  = \$229  ? restore__payload[439:432] : 8'h00;
+  assign \$230  = \$229  ? restore__payload[418:384] : 35'h000000000;
   assign \$231  = restore__payload[447] & usable[6];
-  assign \$232  = \$231  ? restore__payload[445] : 1'h0;
+  assign \$232  = \$231  ? restore__payload[439:432] : 8'h00;
   assign \$233  = restore__payload[447] & usable[6];
-  assign \$234  = \$233  ? restore__payload[446] : 1'h0;
-  assign \$235  = restore__payload[511] & usable[7];
-  assign \$236  = restore__payload[511] & usable[7];
-  assign \$237  = \$236  ? restore__payload[482:448] : 35'h000000000;
+  assign \$234  = \$233  ? restore__payload[445] : 1'h0;
+  assign \$235  = restore__payload[447] & usable[6];
+  assign \$236  = \$235  ? restore__payload[446] : 1'h0;
+  assign \$237  = restore__payload[511] & usable[7];
   assign \$238  = restore__payload[511] & usable[7];
-  assign \$239  = \$238  ? restore__payload[503:496] : 8'h00;
+  assign \$239  = \$238  ? restore__payload[482:448] : 35'h000000000;
   assign \$240  = restore__payload[511] & usable[7];
-  assign \$241  = \$240  ? restore__payload[509] : 1'h0;
+  assign \$241  = \$240  ? restore__payload[503:496] : 8'h00;
   assign \$242  = restore__payload[511] & usable[7];
-  assign \$243  = \$242  ? restore__payload[510] : 1'h0;
-  assign \$244  = restore__payload[575] & usable[8];
-  assign \$245  = restore__payload[575] & usable[8];
-  assign \$246  = \$245  ? restore__payload[546:512] : 35'h000000000;
+  assign \$243  = \$242  ? restore__payload[509] : 1'h0;
+  assign \$244  = restore__payload[511] & usable[7];
+  assign \$245  = \$244  ? restore__payload[510] : 1'h0;
+  assign \$246  = restore__payload[575] & usable[8];
   assign \$247  = restore__payload[575] & usable[8];
-  assign \$248  = \$247  ? restore__payload[567:560] : 8'h00;
+  assign \$248  = \$247  ? restore__payload[546:512] : 35'h000000000;
   assign \$249  = restore__payload[575] & usable[8];
-  assign \$250  = \$249  ? restore__payload[573] : 1'h0;
+  assign \$250  = \$249  ? restore__payload[567:560] : 8'h00;
   assign \$251  = restore__payload[575] & usable[8];
-  assign \$252  = \$251  ? restore__payload[574] : 1'h0;
-  assign \$253  = restore__payload[639] & usable[9];
-  assign \$254  = restore__payload[639] & usable[9];
-  assign \$255  = \$254  ? restore__payload[610:576] : 35'h000000000;
+  assign \$252  = \$251  ? restore__payload[573] : 1'h0;
+  assign \$253  = restore__payload[575] & usable[8];
+  assign \$254  = \$253  ? restore__payload[574] : 1'h0;
+  assign \$255  = restore__payload[639] & usable[9];
   assign \$256  = restore__payload[639] & usable[9];
-  assign \$257  = \$256  ? restore__payload[631:624] : 8'h00;
+  assign \$257  = \$256  ? restore__payload[610:576] : 35'h000000000;
   assign \$258  = restore__payload[639] & usable[9];
-  assign \$259  = \$258  ? restore__payload[637] : 1'h0;
+  assign \$259  = \$258  ? restore__payload[631:624] : 8'h00;
   assign \$260  = restore__payload[639] & usable[9];
-  assign \$261  = \$260  ? restore__payload[638] : 1'h0;
-  assign \$262  = restore__payload[703] & usable[10];
-  assign \$263  = restore__payload[703] & usable[10];
-  assign \$264  = \$263  ? restore__payload[674:640] : 35'h000000000;
+  assign \$261  = \$260  ? restore__payload[637] : 1'h0;
+  assign \$262  = restore__payload[639] & usable[9];
+  assign \$263  = \$262  ? restore__payload[638] : 1'h0;
+  assign \$264  = restore__payload[703] & usable[10];
   assign \$265  = restore__payload[703] & usable[10];
-  assign \$266  = \$265  ? restore__payload[695:688] : 8'h00;
+  assign \$266  = \$265  ? restore__payload[674:640] : 35'h000000000;
   assign \$267  = restore__payload[703] & usable[10];
-  assign \$268  = \$267  ? restore__payload[701] : 1'h0;
+  assign \$268  = \$267  ? restore__payload[695:688] : 8'h00;
   assign \$269  = restore__payload[703] & usable[10];
-  assign \$270  = \$269  ? restore__payload[702] : 1'h0;
-  assign \$271  = restore__payload[767] & usable[11];
-  assign \$272  = restore__payload[767] & usable[11];
-  assign \$273  = \$272  ? restore__payload[738:704] : 35'h000000000;
+  assign \$270  = \$269  ? restore__payload[701] : 1'h0;
+  assign \$271  = restore__payload[703] & usable[10];
+  assign \$272  = \$271  ? restore__payload[702] : 1'h0;
+  assign \$273  = restore__payload[767] & usable[11];
   assign \$274  = restore__payload[767] & usable[11];
-  assign \$275  = \$274  ? restore__payload[759:752] : 8'h00;
+  assign \$275  = \$274  ? restore__payload[738:704] : 35'h000000000;
   assign \$276  = restore__payload[767] & usable[11];
-  assign \$277  = \$276  ? restore__payload[765] : 1'h0;
+  assign \$277  = \$276  ? restore__payload[759:752] : 8'h00;
   assign \$278  = restore__payload[767] & usable[11];
-  assign \$279  = \$278  ? restore__payload[766] : 1'h0;
-  assign \$280  = restore__payload[831] & usable[12];
-  assign \$281  = restore__payload[831] & usable[12];
-  assign \$282  = \$281  ? restore__payload[802:768] : 35'h000000000;
+  assign \$279  = \$278  ? restore__payload[765] : 1'h0;
+  assign \$280  = restore__payload[767] & usable[11];
+  assign \$281  = \$280  ? restore__payload[766] : 1'h0;
+  assign \$282  = restore__payload[831] & usable[12];
   assign \$283  = restore__payload[831] & usable[12];
-  assign \$284  = \$283  ? restore__payload[823:816] : 8'h00;
+  assign \$284  = \$283  ? restore__payload[802:768] : 35'h000000000;
   assign \$285  = restore__payload[831] & usable[12];
-  assign \$286  = \$285  ? restore__payload[829] : 1'h0;
+  assign \$286  = \$285  ? restore__payload[823:816] : 8'h00;
   assign \$287  = restore__payload[831] & usable[12];
-  assign \$288  = \$287  ? restore__payload[830] : 1'h0;
-  assign \$289  = restore__payload[895] & usable[13];
-  assign \$290  = restore__payload[895] & usable[13];
-  assign \$291  = \$290  ? restore__payload[866:832] : 35'h000000000;
+  assign \$288  = \$287  ? restore__payload[829] : 1'h0;
+  assign \$289  = restore__payload[831] & usable[12];
+  assign \$290  = \$289  ? restore__payload[830] : 1'h0;
+  assign \$291  = restore__payload[895] & usable[13];
   assign \$292  = restore__payload[895] & usable[13];
-  assign \$293  = \$292  ? restore__payload[887:880] : 8'h00;
+  assign \$293  = \$292  ? restore__payload[866:832] : 35'h000000000;
   assign \$294  = restore__payload[895] & usable[13];
-  assign \$295  = \$294  ? restore__payload[893] : 1'h0;
+  assign \$295  = \$294  ? restore__payload[887:880] : 8'h00;
   assign \$296  = restore__payload[895] & usable[13];
-  assign \$297  = \$296  ? restore__payload[894] : 1'h0;
-  assign \$298  = restore__payload[959] & usable[14];
-  assign \$299  = restore__payload[959] & usable[14];
-  assign \$300  = \$299  ? restore__payload[930:896] : 35'h000000000;
+  assign \$297  = \$296  ? restore__payload[893] : 1'h0;
+  assign \$298  = restore__payload[895] & usable[13];
+  assign \$299  = \$298  ? restore__payload[894] : 1'h0;
+  assign \$300  = restore__payload[959] & usable[14];
   assign \$301  = restore__payload[959] & usable[14];
-  assign \$302  = \$301  ? restore__payload[951:944] : 8'h00;
+  assign \$302  = \$301  ? restore__payload[930:896] : 35'h000000000;
   assign \$303  = restore__payload[959] & usable[14];
-  assign \$304  = \$303  ? restore__payload[957] : 1'h0;
+  assign \$304  = \$303  ? restore__payload[951:944] : 8'h00;
   assign \$305  = restore__payload[959] & usable[14];
-  assign \$306  = \$305  ? restore__payload[958] : 1'h0;
-  assign \$307  = restore__payload[1023] & usable[15];
-  assign \$308  = restore__payload[1023] & usable[15];
-  assign \$309  = \$308  ? restore__payload[994:960] : 35'h000000000;
+  assign \$306  = \$305  ? restore__payload[957] : 1'h0;
+  assign \$307  = restore__payload[959] & usable[14];
+  assign \$308  = \$307  ? restore__payload[958] : 1'h0;
+  assign \$309  = restore__payload[1023] & usable[15];
   assign \$310  = restore__payload[1023] & usable[15];
-  assign \$311  = \$310  ? restore__payload[1015:1008] : 8'h00;
+  assign \$311  = \$310  ? restore__payload[994:960] : 35'h000000000;
   assign \$312  = restore__payload[1023] & usable[15];
-  assign \$313  = \$312  ? restore__payload[1021] : 1'h0;
+  assign \$313  = \$312  ? restore__payload[1015:1008] : 8'h00;
   assign \$314  = restore__payload[1023] & usable[15];
-  assign \$315  = \$314  ? restore__payload[1022] : 1'h0;
-  assign \$317  = | restore__payload[31:19];
-  assign \$318  = | restore__payload[95:83];
-  assign \$319  = | restore__payload[159:147];
-  assign \$320  = | restore__payload[223:211];
-  assign \$321  = | restore__payload[287:275];
-  assign \$322  = | restore__payload[351:339];
-  assign \$323  = | restore__payload[415:403];
-  assign \$324  = | restore__payload[479:467];
-  assign \$325  = | restore__payload[543:531];
-  assign \$326  = | restore__payload[607:595];
-  assign \$327  = | restore__payload[671:659];
-  assign \$328  = | restore__payload[735:723];
-  assign \$329  = | restore__payload[799:787];
-  assign \$330  = | restore__payload[863:851];
-  assign \$331  = | restore__payload[927:915];
-  assign \$332  = | restore__payload[991:979];
-  assign \$333  = restore__payload[1024] == \final ;
-  assign \$334  = restore__payload[1024] != \final ;
-  assign \$335  = way + 1'h1;
-  assign \$336  = way == 4'hf;
-  assign \$337  = index + 1'h1;
-  assign \$338  = \final  ? 17'h00000 : \$337 ;
-  assign \$339  = restore__valid & restore__payload[1024];
-  assign \$340  = ~ selecting;
+  assign \$315  = \$314  ? restore__payload[1021] : 1'h0;
+  assign \$316  = restore__payload[1023] & usable[15];
+  assign \$317  = \$316  ? restore__payload[1022] : 1'h0;
+  assign \$319  = | restore__payload[31:19];
+  assign \$320  = | restore__payload[95:83];
+  assign \$321  = | restore__payload[159:147];
+  assign \$322  = | restore__payload[223:211];
+  assign \$323  = | restore__payload[287:275];
+  assign \$324  = | restore__payload[351:339];
+  assign \$325  = | restore__payload[415:403];
+  assign \$326  = | restore__payload[479:467];
+  assign \$327  = | restore__payload[543:531];
+  assign \$328  = | restore__payload[607:595];
+  assign \$329  = | restore__payload[671:659];
+  assign \$330  = | restore__payload[735:723];
+  assign \$331  = | restore__payload[799:787];
+  assign \$332  = | restore__payload[863:851];
+  assign \$333  = | restore__payload[927:915];
+  assign \$334  = | restore__payload[991:979];
+  assign \$335  = restore__payload[1024] == \final ;
+  assign \$336  = restore__payload[1024] != \final ;
+  assign \$337  = way + 1'h1;
+  assign \$338  = way == 4'hf;
+  assign \$339  = index + 1'h1;
+  assign \$340  = \final  ? 17'h00000 : \$339 ;
+  assign \$341  = restore__valid & restore__payload[1024];
+  assign \$342  = ~ selecting;
   assign index_bits = 3'h5 + budget[62:59];
   assign row_set = walking ? walk : index[15:5];
-  assign hot = \hot$304  & \within ;
-  assign \$341  = ~ \$399 ;
-  assign \$342  = commands | resizes;
-  assign running = \$341  | \$342 ;
-  assign \$344  = walk == 11'h7ff;
-  assign \$345  = commands | resizes;
-  assign \$346  = ~ busy;
-  assign \$347  = \$345  & \$346 ;
+  assign hot = \hot$305  & \within ;
+  assign \$343  = ~ \$399 ;
+  assign \$344  = commands | resizes;
+  assign running = \$343  | \$344 ;
+  assign \$346  = walk == 11'h7ff;
+  assign \$347  = commands | resizes;
   assign \$348  = ~ busy;
-  assign \$349  = resizes & \$348 ;
+  assign \$349  = \$347  & \$348 ;
   assign \$350  = ~ busy;
-  assign \$351  = commands & \$350 ;
-  assign \$352  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$353  = ~ \$352 ;
+  assign \$351  = resizes & \$350 ;
+  assign \$352  = ~ busy;
+  assign \$353  = commands & \$352 ;
   assign \$355  = restore__payload[1024] != \final ;
   assign \$356  = 1'h1 << index[4:0];
   assign \$357  = 1'h1 << index[4:0];
   assign \$358  = ~ selecting;
-  assign \$359  = row_in__valid[0] ? { 1'h1, \hot$304 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, tag0 } : 64'h0000000000000000;
-  assign \$360  = row_in__valid[1] ? { 1'h1, \hot$304 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, tag1 } : 64'h0000000000000000;
-  assign \$361  = row_in__valid[2] ? { 1'h1, \hot$304 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, tag2 } : 64'h0000000000000000;
-  assign \$362  = row_in__valid[3] ? { 1'h1, \hot$304 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, tag3 } : 64'h0000000000000000;
-  assign \$363  = row_in__valid[4] ? { 1'h1, \hot$304 [4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, tag4 } : 64'h0000000000000000;
-  assign \$364  = row_in__valid[5] ? { 1'h1, \hot$304 [5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, tag5 } : 64'h0000000000000000;
-  assign \$365  = row_in__valid[6] ? { 1'h1, \hot$304 [6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, tag6 } : 64'h0000000000000000;
-  assign \$366  = row_in__valid[7] ? { 1'h1, \hot$304 [7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, tag7 } : 64'h0000000000000000;
-  assign \$367  = row_in__valid[8] ? { 1'h1, \hot$304 [8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, tag8 } : 64'h0000000000000000;
-  assign \$368  = row_in__valid[9] ? { 1'h1, \hot$304 [9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, tag9 } : 64'h0000000000000000;
-  assign \$369  = row_in__valid[10] ? { 1'h1, \hot$304 [10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, tag10 } : 64'h0000000000000000;
-  assign \$370  = row_in__valid[11] ? { 1'h1, \hot$304 [11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, tag11 } : 64'h0000000000000000;
-  assign \$371  = row_in__valid[12] ? { 1'h1, \hot$304 [12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, tag12 } : 64'h0000000000000000;
-  assign \$372  = row_in__valid[13] ? { 1'h1, \hot$304 [13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, tag13 } : 64'h0000000000000000;
-  assign \$373  = row_in__valid[14] ? { 1'h1, \hot$304 [14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, tag14 } : 64'h0000000000000000;
-  assign \$374  = row_in__valid[15] ? { 1'h1, \hot$304 [15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, tag15 } : 64'h0000000000000000;
+  assign \$359  = row_in__valid[0] ? { 1'h1, \hot$305 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, tag0 } : 64'h0000000000000000;
+  assign \$360  = row_in__valid[1] ? { 1'h1, \hot$305 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, tag1 } : 64'h0000000000000000;
+  assign \$361  = row_in__valid[2] ? { 1'h1, \hot$305 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, tag2 } : 64'h0000000000000000;
+  assign \$362  = row_in__valid[3] ? { 1'h1, \hot$305 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, tag3 } : 64'h0000000000000000;
+  assign \$363  = row_in__valid[4] ? { 1'h1, \hot$305 [4], row_in__referenced[4], 5'h00, row_in__counters[39:32], 13'h0000, tag4 } : 64'h0000000000000000;
+  assign \$364  = row_in__valid[5] ? { 1'h1, \hot$305 [5], row_in__referenced[5], 5'h00, row_in__counters[47:40], 13'h0000, tag5 } : 64'h0000000000000000;
+  assign \$365  = row_in__valid[6] ? { 1'h1, \hot$305 [6], row_in__referenced[6], 5'h00, row_in__counters[55:48], 13'h0000, tag6 } : 64'h0000000000000000;
+  assign \$366  = row_in__valid[7] ? { 1'h1, \hot$305 [7], row_in__referenced[7], 5'h00, row_in__counters[63:56], 13'h0000, tag7 } : 64'h0000000000000000;
+  assign \$367  = row_in__valid[8] ? { 1'h1, \hot$305 [8], row_in__referenced[8], 5'h00, row_in__counters[71:64], 13'h0000, tag8 } : 64'h0000000000000000;
+  assign \$368  = row_in__valid[9] ? { 1'h1, \hot$305 [9], row_in__referenced[9], 5'h00, row_in__counters[79:72], 13'h0000, tag9 } : 64'h0000000000000000;
+  assign \$369  = row_in__valid[10] ? { 1'h1, \hot$305 [10], row_in__referenced[10], 5'h00, row_in__counters[87:80], 13'h0000, tag10 } : 64'h0000000000000000;
+  assign \$370  = row_in__valid[11] ? { 1'h1, \hot$305 [11], row_in__referenced[11], 5'h00, row_in__counters[95:88], 13'h0000, tag11 } : 64'h0000000000000000;
+  assign \$371  = row_in__valid[12] ? { 1'h1, \hot$305 [12], row_in__referenced[12], 5'h00, row_in__counters[103:96], 13'h0000, tag12 } : 64'h0000000000000000;
+  assign \$372  = row_in__valid[13] ? { 1'h1, \hot$305 [13], row_in__referenced[13], 5'h00, row_in__counters[111:104], 13'h0000, tag13 } : 64'h0000000000000000;
+  assign \$373  = row_in__valid[14] ? { 1'h1, \hot$305 [14], row_in__referenced[14], 5'h00, row_in__counters[119:112], 13'h0000, tag14 } : 64'h0000000000000000;
+  assign \$374  = row_in__valid[15] ? { 1'h1, \hot$305 [15], row_in__referenced[15], 5'h00, row_in__counters[127:120], 13'h0000, tag15 } : 64'h0000000000000000;
   assign \$375  = sending_slots & \final ;
-  assign \$376  = \hot$304 [0] ? slot0 : 19'h00000;
-  assign \$377  = \hot$304 [1] ? slot1 : 19'h00000;
-  assign \$378  = \hot$304 [2] ? slot2 : 19'h00000;
-  assign \$379  = \hot$304 [3] ? slot3 : 19'h00000;
-  assign \$380  = \hot$304 [4] ? slot4 : 19'h00000;
-  assign \$381  = \hot$304 [5] ? slot5 : 19'h00000;
-  assign \$382  = \hot$304 [6] ? slot6 : 19'h00000;
-  assign \$383  = \hot$304 [7] ? slot7 : 19'h00000;
-  assign \$384  = \hot$304 [8] ? slot8 : 19'h00000;
-  assign \$385  = \hot$304 [9] ? slot9 : 19'h00000;
-  assign \$386  = \hot$304 [10] ? slot10 : 19'h00000;
-  assign \$387  = \hot$304 [11] ? slot11 : 19'h00000;
-  assign \$388  = \hot$304 [12] ? slot12 : 19'h00000;
-  assign \$389  = \hot$304 [13] ? slot13 : 19'h00000;
-  assign \$390  = \hot$304 [14] ? slot14 : 19'h00000;
-  assign \$391  = \hot$304 [15] ? slot15 : 19'h00000;
+  assign \$376  = \hot$305 [0] ? slot0 : 19'h00000;
+  assign \$377  = \hot$305 [1] ? slot1 : 19'h00000;
+  assign \$378  = \hot$305 [2] ? slot2 : 19'h00000;
+  assign \$379  = \hot$305 [3] ? slot3 : 19'h00000;
+  assign \$380  = \hot$305 [4] ? slot4 : 19'h00000;
+  assign \$381  = \hot$305 [5] ? slot5 : 19'h00000;
+  assign \$382  = \hot$305 [6] ? slot6 : 19'h00000;
+  assign \$383  = \hot$305 [7] ? slot7 : 19'h00000;
+  assign \$384  = \hot$305 [8] ? slot8 : 19'h00000;
+  assign \$385  = \hot$305 [9] ? slot9 : 19'h00000;
+  assign \$386  = \hot$305 [10] ? slot10 : 19'h00000;
+  assign \$387  = \hot$305 [11] ? slot11 : 19'h00000;
+  assign \$388  = \hot$305 [12] ? slot12 : 19'h00000;
+  assign \$389  = \hot$305 [13] ? slot13 : 19'h00000;
+  assign \$390  = \hot$305 [14] ? slot14 : 19'h00000;
+  assign \$391  = \hot$305 [15] ? slot15 : 19'h00000;
   assign \$392  = commands | resizes;
   assign \$393  = ~ \$399 ;
   assign \$394  = busy | \$393 ;
@@ -12450,69 +12456,67 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   always @(posedge clk)
     is_select <= \$424 ;
   always @(posedge clk)
-    asked_rows <= \$425 ;
+    unknown <= \$425 ;
   always @(posedge clk)
-    too_many <= \$426 ;
+    asked_rows <= \$426 ;
   always @(posedge clk)
-    last <= \$427 ;
+    too_many <= \$427 ;
   always @(posedge clk)
-    \final  <= \$428 ;
+    last <= \$428 ;
   always @(posedge clk)
-    usable <= \$429 ;
+    \final  <= \$429 ;
   always @(posedge clk)
-    group0_0 <= \$430 ;
+    usable <= \$430 ;
   always @(posedge clk)
-    group0_1 <= \$431 ;
+    group0_0 <= \$431 ;
   always @(posedge clk)
-    group0_2 <= \$432 ;
+    group0_1 <= \$432 ;
   always @(posedge clk)
-    group0_3 <= \$433 ;
+    group0_2 <= \$433 ;
   always @(posedge clk)
-    group0_4 <= \$434 ;
+    group0_3 <= \$434 ;
   always @(posedge clk)
-    group0_5 <= \$435 ;
+    group0_4 <= \$435 ;
   always @(posedge clk)
-    group0_6 <= \$436 ;
+    group0_5 <= \$436 ;
   always @(posedge clk)
-    group8_0 <= \$437 ;
+    group0_6 <= \$437 ;
   always @(posedge clk)
-    group8_1 <= \$438 ;
+    group8_0 <= \$438 ;
   always @(posedge clk)
-    group8_2 <= \$439 ;
+    group8_1 <= \$439 ;
   always @(posedge clk)
-    group8_3 <= \$440 ;
+    group8_2 <= \$440 ;
   always @(posedge clk)
-    group8_4 <= \$441 ;
+    group8_3 <= \$441 ;
   always @(posedge clk)
-    group8_5 <= \$442 ;
+    group8_4 <= \$442 ;
   always @(posedge clk)
-    group8_6 <= \$443 ;
+    group8_5 <= \$443 ;
   always @(posedge clk)
-    group16_0 <= \$444 ;
+    group8_6 <= \$444 ;
   always @(posedge clk)
-    group16_1 <= \$445 ;
-  always @(posedge clk)
-    group16_2 <= \$446 ;
+    group16_0 <= \$445 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$447  = row_out__16__valid;
+          \$447  = hot_out__16;
       3'h1:
-          \$447  = row_out__17__valid;
+          \$447  = hot_out__17;
       3'h2:
-          \$447  = row_out__18__valid;
+          \$447  = hot_out__18;
       3'h3:
-          \$447  = row_out__19__valid;
+          \$447  = hot_out__19;
       3'h4:
-          \$447  = row_out__20__valid;
+          \$447  = hot_out__20;
       3'h5:
-          \$447  = row_out__21__valid;
+          \$447  = hot_out__21;
       3'h6:
-          \$447  = row_out__22__valid;
+          \$447  = hot_out__22;
       3'h7:
-          \$447  = row_out__23__valid;
+          \$447  = hot_out__23;
     endcase
     if (rst) begin
       \$447  = 16'h0000;
@@ -12523,21 +12527,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$448  = row_out__16__referenced;
+          \$448  = row_out__16__valid;
       3'h1:
-          \$448  = row_out__17__referenced;
+          \$448  = row_out__17__valid;
       3'h2:
-          \$448  = row_out__18__referenced;
+          \$448  = row_out__18__valid;
       3'h3:
-          \$448  = row_out__19__referenced;
+          \$448  = row_out__19__valid;
       3'h4:
-          \$448  = row_out__20__referenced;
+          \$448  = row_out__20__valid;
       3'h5:
-          \$448  = row_out__21__referenced;
+          \$448  = row_out__21__valid;
       3'h6:
-          \$448  = row_out__22__referenced;
+          \$448  = row_out__22__valid;
       3'h7:
-          \$448  = row_out__23__referenced;
+          \$448  = row_out__23__valid;
     endcase
     if (rst) begin
       \$448  = 16'h0000;
@@ -12548,24 +12552,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$449  = row_out__16__age;
+          \$449  = row_out__16__referenced;
       3'h1:
-          \$449  = row_out__17__age;
+          \$449  = row_out__17__referenced;
       3'h2:
-          \$449  = row_out__18__age;
+          \$449  = row_out__18__referenced;
       3'h3:
-          \$449  = row_out__19__age;
+          \$449  = row_out__19__referenced;
       3'h4:
-          \$449  = row_out__20__age;
+          \$449  = row_out__20__referenced;
       3'h5:
-          \$449  = row_out__21__age;
+          \$449  = row_out__21__referenced;
       3'h6:
-          \$449  = row_out__22__age;
+          \$449  = row_out__22__referenced;
       3'h7:
-          \$449  = row_out__23__age;
+          \$449  = row_out__23__referenced;
     endcase
     if (rst) begin
-      \$449  = 8'h00;
+      \$449  = 16'h0000;
     end
   end
   always @* begin
@@ -12573,24 +12577,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$450  = row_out__16__counters;
+          \$450  = row_out__16__age;
       3'h1:
-          \$450  = row_out__17__counters;
+          \$450  = row_out__17__age;
       3'h2:
-          \$450  = row_out__18__counters;
+          \$450  = row_out__18__age;
       3'h3:
-          \$450  = row_out__19__counters;
+          \$450  = row_out__19__age;
       3'h4:
-          \$450  = row_out__20__counters;
+          \$450  = row_out__20__age;
       3'h5:
-          \$450  = row_out__21__counters;
+          \$450  = row_out__21__age;
       3'h6:
-          \$450  = row_out__22__counters;
+          \$450  = row_out__22__age;
       3'h7:
-          \$450  = row_out__23__counters;
+          \$450  = row_out__23__age;
     endcase
     if (rst) begin
-      \$450  = 128'h00000000000000000000000000000000;
+      \$450  = 8'h00;
     end
   end
   always @* begin
@@ -12598,24 +12602,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$451  = tag_out__24;
+          \$451  = row_out__16__counters;
       3'h1:
-          \$451  = tag_out__25;
+          \$451  = row_out__17__counters;
       3'h2:
-          \$451  = tag_out__26;
+          \$451  = row_out__18__counters;
       3'h3:
-          \$451  = tag_out__27;
+          \$451  = row_out__19__counters;
       3'h4:
-          \$451  = tag_out__28;
+          \$451  = row_out__20__counters;
       3'h5:
-          \$451  = tag_out__29;
+          \$451  = row_out__21__counters;
       3'h6:
-          \$451  = tag_out__30;
+          \$451  = row_out__22__counters;
       3'h7:
-          \$451  = tag_out__31;
+          \$451  = row_out__23__counters;
     endcase
     if (rst) begin
-      \$451  = 35'h000000000;
+      \$451  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
@@ -12623,24 +12627,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$452  = slot_out__24;
+          \$452  = tag_out__24;
       3'h1:
-          \$452  = slot_out__25;
+          \$452  = tag_out__25;
       3'h2:
-          \$452  = slot_out__26;
+          \$452  = tag_out__26;
       3'h3:
-          \$452  = slot_out__27;
+          \$452  = tag_out__27;
       3'h4:
-          \$452  = slot_out__28;
+          \$452  = tag_out__28;
       3'h5:
-          \$452  = slot_out__29;
+          \$452  = tag_out__29;
       3'h6:
-          \$452  = slot_out__30;
+          \$452  = tag_out__30;
       3'h7:
-          \$452  = slot_out__31;
+          \$452  = tag_out__31;
     endcase
     if (rst) begin
-      \$452  = 19'h00000;
+      \$452  = 35'h000000000;
     end
   end
   always @* begin
@@ -12648,24 +12652,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$453  = hot_out__24;
+          \$453  = slot_out__24;
       3'h1:
-          \$453  = hot_out__25;
+          \$453  = slot_out__25;
       3'h2:
-          \$453  = hot_out__26;
+          \$453  = slot_out__26;
       3'h3:
-          \$453  = hot_out__27;
+          \$453  = slot_out__27;
       3'h4:
-          \$453  = hot_out__28;
+          \$453  = slot_out__28;
       3'h5:
-          \$453  = hot_out__29;
+          \$453  = slot_out__29;
       3'h6:
-          \$453  = hot_out__30;
+          \$453  = slot_out__30;
       3'h7:
-          \$453  = hot_out__31;
+          \$453  = slot_out__31;
     endcase
     if (rst) begin
-      \$453  = 16'h0000;
+      \$453  = 19'h00000;
     end
   end
   always @* begin
@@ -12673,21 +12677,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$454  = row_out__24__valid;
+          \$454  = hot_out__24;
       3'h1:
-          \$454  = row_out__25__valid;
+          \$454  = hot_out__25;
       3'h2:
-          \$454  = row_out__26__valid;
+          \$454  = hot_out__26;
       3'h3:
-          \$454  = row_out__27__valid;
+          \$454  = hot_out__27;
       3'h4:
-          \$454  = row_out__28__valid;
+          \$454  = hot_out__28;
       3'h5:
-          \$454  = row_out__29__valid;
+          \$454  = hot_out__29;
       3'h6:
-          \$454  = row_out__30__valid;
+          \$454  = hot_out__30;
       3'h7:
-          \$454  = row_out__31__valid;
+          \$454  = hot_out__31;
     endcase
     if (rst) begin
       \$454  = 16'h0000;
@@ -12698,21 +12702,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$455  = row_out__24__referenced;
+          \$455  = row_out__24__valid;
       3'h1:
-          \$455  = row_out__25__referenced;
+          \$455  = row_out__25__valid;
       3'h2:
-          \$455  = row_out__26__referenced;
+          \$455  = row_out__26__valid;
       3'h3:
-          \$455  = row_out__27__referenced;
+          \$455  = row_out__27__valid;
       3'h4:
-          \$455  = row_out__28__referenced;
+          \$455  = row_out__28__valid;
       3'h5:
-          \$455  = row_out__29__referenced;
+          \$455  = row_out__29__valid;
       3'h6:
-          \$455  = row_out__30__referenced;
+          \$455  = row_out__30__valid;
       3'h7:
-          \$455  = row_out__31__referenced;
+          \$455  = row_out__31__valid;
     endcase
     if (rst) begin
       \$455  = 16'h0000;
@@ -12723,24 +12727,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$456  = row_out__24__age;
+          \$456  = row_out__24__referenced;
       3'h1:
-          \$456  = row_out__25__age;
+          \$456  = row_out__25__referenced;
       3'h2:
-          \$456  = row_out__26__age;
+          \$456  = row_out__26__referenced;
       3'h3:
-          \$456  = row_out__27__age;
+          \$456  = row_out__27__referenced;
       3'h4:
-          \$456  = row_out__28__age;
+          \$456  = row_out__28__referenced;
       3'h5:
-          \$456  = row_out__29__age;
+          \$456  = row_out__29__referenced;
       3'h6:
-          \$456  = row_out__30__age;
+          \$456  = row_out__30__referenced;
       3'h7:
-          \$456  = row_out__31__age;
+          \$456  = row_out__31__referenced;
     endcase
     if (rst) begin
-      \$456  = 8'h00;
+      \$456  = 16'h0000;
     end
   end
   always @* begin
@@ -12748,114 +12752,139 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$457  = row_out__24__counters;
+          \$457  = row_out__24__age;
       3'h1:
-          \$457  = row_out__25__counters;
+          \$457  = row_out__25__age;
       3'h2:
-          \$457  = row_out__26__counters;
+          \$457  = row_out__26__age;
       3'h3:
-          \$457  = row_out__27__counters;
+          \$457  = row_out__27__age;
       3'h4:
-          \$457  = row_out__28__counters;
+          \$457  = row_out__28__age;
       3'h5:
-          \$457  = row_out__29__counters;
+          \$457  = row_out__29__age;
       3'h6:
-          \$457  = row_out__30__counters;
+          \$457  = row_out__30__age;
       3'h7:
-          \$457  = row_out__31__counters;
+          \$457  = row_out__31__age;
     endcase
     if (rst) begin
-      \$457  = 128'h00000000000000000000000000000000;
+      \$457  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$458  = \$94 ;
-    if (rst) begin
-      \$458  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$459  = judge;
-    if (rst) begin
-      \$459  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$460  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h7:
-          if (restore__valid) begin
-            \$460  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[2:0])
+      3'h0:
+          \$458  = row_out__24__counters;
+      3'h1:
+          \$458  = row_out__25__counters;
+      3'h2:
+          \$458  = row_out__26__counters;
+      3'h3:
+          \$458  = row_out__27__counters;
+      3'h4:
+          \$458  = row_out__28__counters;
+      3'h5:
+          \$458  = row_out__29__counters;
+      3'h6:
+          \$458  = row_out__30__counters;
+      3'h7:
+          \$458  = row_out__31__counters;
     endcase
+    if (rst) begin
+      \$458  = 128'h00000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$459  = \$96 ;
+    if (rst) begin
+      \$459  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$460  = judge;
     if (rst) begin
       \$460  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$461  = \$95 ;
+    \$461  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$461  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$461  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$462  = \$112 [4:0];
+    \$462  = \$97 ;
     if (rst) begin
-      \$462  = 5'h00;
+      \$462  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$463  = \$117 ;
+    \$463  = \$114 [4:0];
     if (rst) begin
-      \$463  = 1'h0;
+      \$463  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$464  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$464  = \$171 ;
-          end
-    endcase
+    \$464  = \$119 ;
     if (rst) begin
       \$464  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$465  = \hot$304 ;
+    \$465  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$465  = \$173 ;
+          end
+    endcase
+    if (rst) begin
+      \$465  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$466  = \hot$305 ;
     if (judged) begin
-      \$465  = hot;
+      \$466  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -12863,8 +12892,8 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h0:
           /* empty */;
       4'h2:
-          if (\$159 ) begin
-            \$465  = \$160 ;
+          if (\$161 ) begin
+            \$466  = \$162 ;
           end
       4'h5:
           /* empty */;
@@ -12872,52 +12901,52 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$465 [0] = \$180 ;
-            \$465 [1] = \$189 ;
-            \$465 [2] = \$198 ;
-            \$465 [3] = \$207 ;
-            \$465 [4] = \$216 ;
-            \$465 [5] = \$225 ;
-            \$465 [6] = \$234 ;
-            \$465 [7] = \$243 ;
-            \$465 [8] = \$252 ;
-            \$465 [9] = \$261 ;
-            \$465 [10] = \$270 ;
-            \$465 [11] = \$279 ;
-            \$465 [12] = \$288 ;
-            \$465 [13] = \$297 ;
-            \$465 [14] = \$306 ;
-            \$465 [15] = \$315 ;
+            \$466 [0] = \$182 ;
+            \$466 [1] = \$191 ;
+            \$466 [2] = \$200 ;
+            \$466 [3] = \$209 ;
+            \$466 [4] = \$218 ;
+            \$466 [5] = \$227 ;
+            \$466 [6] = \$236 ;
+            \$466 [7] = \$245 ;
+            \$466 [8] = \$254 ;
+            \$466 [9] = \$263 ;
+            \$466 [10] = \$272 ;
+            \$466 [11] = \$281 ;
+            \$466 [12] = \$290 ;
+            \$466 [13] = \$299 ;
+            \$466 [14] = \$308 ;
+            \$466 [15] = \$317 ;
           end
     endcase
     if (rst) begin
-      \$465  = 16'h0000;
+      \$466  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$466  = \$119 ;
+    \$467  = \$121 ;
     if (rst) begin
-      \$466  = 1'h1;
+      \$467  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$467  = walk;
+    \$468  = walk;
     casez (fsm_state)
       4'h1:
-          \$467  = \$120 [10:0];
+          \$468  = \$122 [10:0];
     endcase
     if (rst) begin
-      \$467  = 11'h000;
+      \$468  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$468  = index;
+    \$469  = index;
     casez (fsm_state)
       4'h1:
-          \$468  = 16'h0000;
+          \$469  = 16'h0000;
       4'h0:
           /* empty */;
       4'h2:
@@ -12926,7 +12955,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h6:
           if (dump__ready) begin
-            \$468  = \$166 [15:0];
+            \$469  = \$168 [15:0];
           end
       4'h3:
           /* empty */;
@@ -12939,89 +12968,28 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'hb:
           /* empty */;
       4'hc:
-          \$468  = \$338 [15:0];
+          \$469  = \$340 [15:0];
     endcase
     if (rst) begin
-      \$468  = 16'h0000;
+      \$469  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$469  = walking;
+    \$470  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$121 ) begin
-            \$469  = 1'h0;
-          end
-      4'h0:
           if (\$123 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$469  = 1'h1;
-            end
-          end else if (\$125 ) begin
-            if (is_clear) begin
-              \$469  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$316 ) begin
-              if (restore__payload[1024]) begin
-                \$469  = 1'h1;
-              end
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$334 ) begin
-              if (restore__payload[1024]) begin
-                \$469  = 1'h1;
-              end
-            end
-          end
-      4'h9:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'h8:
-          if (\$339 ) begin
-            \$469  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$469  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$470  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$121 ) begin
             \$470  = 1'h0;
           end
       4'h0:
-          if (\$123 ) begin
+          if (\$125 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$470  = 1'h1;
             end
-          end else if (\$125 ) begin
+          end else if (\$127 ) begin
             if (is_clear) begin
               \$470  = 1'h1;
             end
@@ -13034,137 +13002,198 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$316 ) begin
-              \$470  = 1'h1;
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$334 ) begin
-              \$470  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$470  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$471  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$121 ) begin
-            \$471  = 4'h0;
-          end
-      4'h0:
-          if (\$123 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$471  = 4'h1;
-            end
-          end else if (\$125 ) begin
-            if (is_clear) begin
-              \$471  = 4'h1;
-            end
-            if (is_dump) begin
-              \$471  = 4'h2;
-            end
-            if (is_restore) begin
-              \$471  = 4'h3;
-            end
-            if (is_select) begin
-              \$471  = 4'h4;
-            end
-          end
-      4'h2:
-          if (\$159 ) begin
-            \$471  = 4'h5;
-          end
-      4'h5:
-          if (dump__ready) begin
-            \$471  = 4'h6;
-          end
-      4'h6:
-          if (dump__ready) begin
-            \$471  = 4'h2;
-            if (\final ) begin
-              \$471  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$471  = 4'h7;
-            if (\$316 ) begin
-              \$471  = 4'h8;
+            if (\$318 ) begin
               if (restore__payload[1024]) begin
-                \$471  = 4'h1;
+                \$470  = 1'h1;
               end
             end
           end
       4'h7:
           if (restore__valid) begin
-            \$471  = 4'h9;
-            if (\$334 ) begin
-              \$471  = 4'h8;
+            if (\$336 ) begin
               if (restore__payload[1024]) begin
-                \$471  = 4'h1;
+                \$470  = 1'h1;
               end
             end
           end
       4'h9:
-          \$471  = 4'ha;
+          /* empty */;
       4'ha:
-          \$471  = 4'hb;
+          /* empty */;
       4'hb:
-          if (\$336 ) begin
-            \$471  = 4'hc;
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$341 ) begin
+            \$470  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$470  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$471  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$123 ) begin
+            \$471  = 1'h0;
+          end
+      4'h0:
+          if (\$125 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$471  = 1'h1;
+            end
+          end else if (\$127 ) begin
+            if (is_clear) begin
+              \$471  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$318 ) begin
+              \$471  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$336 ) begin
+              \$471  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$471  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$472  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$123 ) begin
+            \$472  = 4'h0;
+          end
+      4'h0:
+          if (\$125 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$472  = 4'h1;
+            end
+          end else if (\$127 ) begin
+            if (is_clear) begin
+              \$472  = 4'h1;
+            end
+            if (is_dump) begin
+              \$472  = 4'h2;
+            end
+            if (is_restore) begin
+              \$472  = 4'h3;
+            end
+            if (is_select) begin
+              \$472  = 4'h4;
+            end
+          end
+      4'h2:
+          if (\$161 ) begin
+            \$472  = 4'h5;
+          end
+      4'h5:
+          if (dump__ready) begin
+            \$472  = 4'h6;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$472  = 4'h2;
+            if (\final ) begin
+              \$472  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$472  = 4'h7;
+            if (\$318 ) begin
+              \$472  = 4'h8;
+              if (restore__payload[1024]) begin
+                \$472  = 4'h1;
+              end
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            \$472  = 4'h9;
+            if (\$336 ) begin
+              \$472  = 4'h8;
+              if (restore__payload[1024]) begin
+                \$472  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          \$472  = 4'ha;
+      4'ha:
+          \$472  = 4'hb;
+      4'hb:
+          if (\$338 ) begin
+            \$472  = 4'hc;
           end
       4'hc:
         begin
-          \$471  = 4'hd;
+          \$472  = 4'hd;
           if (\final ) begin
-            \$471  = 4'h0;
+            \$472  = 4'h0;
           end
         end
       4'hd:
-          \$471  = 4'h3;
+          \$472  = 4'h3;
       4'h8:
-          if (\$339 ) begin
-            \$471  = 4'h1;
+          if (\$341 ) begin
+            \$472  = 4'h1;
           end
       4'h4:
-          if (\$340 ) begin
-            \$471  = 4'h0;
+          if (\$342 ) begin
+            \$472  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$471  = 4'h1;
+      \$472  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$472  = hot_rows;
+    \$473  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$123 ) begin
+          if (\$125 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$472  = asked_rows;
+              \$473  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$472  = 20'h80000;
+      \$473  = 20'h80000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$473  = way;
+    \$474  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13172,9 +13201,9 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h2:
         begin
-          \$473  = \$126 [4:0];
-          if (\$159 ) begin
-            \$473  = 5'h00;
+          \$474  = \$128 [4:0];
+          if (\$161 ) begin
+            \$474  = 5'h00;
           end
         end
       4'h5:
@@ -13191,19 +13220,19 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'hb:
         begin
-          \$473  = \$335 [4:0];
-          if (\$336 ) begin
-            \$473  = 5'h00;
+          \$474  = \$337 [4:0];
+          if (\$338 ) begin
+            \$474  = 5'h00;
           end
         end
     endcase
     if (rst) begin
-      \$473  = 5'h00;
+      \$474  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$474  = tag0;
+    \$475  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13212,7 +13241,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h2:
           casez (way)
             5'h03:
-                \$474  = \$127 ;
+                \$475  = \$129 ;
           endcase
       4'h5:
           /* empty */;
@@ -13220,16 +13249,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$474  = \$174 ;
+            \$475  = \$176 ;
           end
     endcase
     if (rst) begin
-      \$474  = 35'h000000000;
+      \$475  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$475  = slot0;
+    \$476  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13238,7 +13267,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h2:
           casez (way)
             5'h03:
-                \$475  = \$128 ;
+                \$476  = \$130 ;
           endcase
       4'h5:
           /* empty */;
@@ -13248,16 +13277,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$475  = restore__payload[18:0];
+            \$476  = restore__payload[18:0];
           end
     endcase
     if (rst) begin
-      \$475  = 19'h00000;
+      \$476  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$476  = tag1;
+    \$477  = tag1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13268,7 +13297,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h03:
                 /* empty */;
             5'h04:
-                \$476  = \$129 ;
+                \$477  = \$131 ;
           endcase
       4'h5:
           /* empty */;
@@ -13276,16 +13305,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$476  = \$183 ;
+            \$477  = \$185 ;
           end
     endcase
     if (rst) begin
-      \$476  = 35'h000000000;
+      \$477  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$477  = slot1;
+    \$478  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13296,7 +13325,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h03:
                 /* empty */;
             5'h04:
-                \$477  = \$130 ;
+                \$478  = \$132 ;
           endcase
       4'h5:
           /* empty */;
@@ -13306,16 +13335,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$477  = restore__payload[82:64];
+            \$478  = restore__payload[82:64];
           end
     endcase
     if (rst) begin
-      \$477  = 19'h00000;
+      \$478  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$478  = tag2;
+    \$479  = tag2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13328,7 +13357,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h04:
                 /* empty */;
             5'h05:
-                \$478  = \$131 ;
+                \$479  = \$133 ;
           endcase
       4'h5:
           /* empty */;
@@ -13336,16 +13365,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$478  = \$192 ;
+            \$479  = \$194 ;
           end
     endcase
     if (rst) begin
-      \$478  = 35'h000000000;
+      \$479  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$479  = slot2;
+    \$480  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13358,7 +13387,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h04:
                 /* empty */;
             5'h05:
-                \$479  = \$132 ;
+                \$480  = \$134 ;
           endcase
       4'h5:
           /* empty */;
@@ -13368,16 +13397,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$479  = restore__payload[146:128];
+            \$480  = restore__payload[146:128];
           end
     endcase
     if (rst) begin
-      \$479  = 19'h00000;
+      \$480  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$480  = tag3;
+    \$481  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13392,7 +13421,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h05:
                 /* empty */;
             5'h06:
-                \$480  = \$133 ;
+                \$481  = \$135 ;
           endcase
       4'h5:
           /* empty */;
@@ -13400,16 +13429,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$480  = \$201 ;
+            \$481  = \$203 ;
           end
     endcase
     if (rst) begin
-      \$480  = 35'h000000000;
+      \$481  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$481  = slot3;
+    \$482  = slot3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13424,7 +13453,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h05:
                 /* empty */;
             5'h06:
-                \$481  = \$134 ;
+                \$482  = \$136 ;
           endcase
       4'h5:
           /* empty */;
@@ -13434,50 +13463,16 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$481  = restore__payload[210:192];
+            \$482  = restore__payload[210:192];
           end
     endcase
     if (rst) begin
-      \$481  = 19'h00000;
+      \$482  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$482  = tag4;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          casez (way)
-            5'h03:
-                /* empty */;
-            5'h04:
-                /* empty */;
-            5'h05:
-                /* empty */;
-            5'h06:
-                /* empty */;
-            5'h07:
-                \$482  = \$135 ;
-          endcase
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$482  = \$210 ;
-          end
-    endcase
-    if (rst) begin
-      \$482  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$483  = slot4;
+    \$483  = tag4;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13494,26 +13489,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h06:
                 /* empty */;
             5'h07:
-                \$483  = \$136 ;
+                \$483  = \$137 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$483  = restore__payload[274:256];
+            \$483  = \$212 ;
           end
     endcase
     if (rst) begin
-      \$483  = 19'h00000;
+      \$483  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$484  = tag5;
+    \$484  = slot4;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13530,26 +13523,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h06:
                 /* empty */;
             5'h07:
-                /* empty */;
-            5'h08:
-                \$484  = \$137 ;
+                \$484  = \$138 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$484  = \$219 ;
+            \$484  = restore__payload[274:256];
           end
     endcase
     if (rst) begin
-      \$484  = 35'h000000000;
+      \$484  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$485  = slot5;
+    \$485  = tag5;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13568,26 +13561,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h07:
                 /* empty */;
             5'h08:
-                \$485  = \$138 ;
+                \$485  = \$139 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$485  = restore__payload[338:320];
+            \$485  = \$221 ;
           end
     endcase
     if (rst) begin
-      \$485  = 19'h00000;
+      \$485  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$486  = tag6;
+    \$486  = slot5;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13606,26 +13597,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h07:
                 /* empty */;
             5'h08:
-                /* empty */;
-            5'h09:
-                \$486  = \$139 ;
+                \$486  = \$140 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$486  = \$228 ;
+            \$486  = restore__payload[338:320];
           end
     endcase
     if (rst) begin
-      \$486  = 35'h000000000;
+      \$486  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$487  = slot6;
+    \$487  = tag6;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13646,26 +13637,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h08:
                 /* empty */;
             5'h09:
-                \$487  = \$140 ;
+                \$487  = \$141 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$487  = restore__payload[402:384];
+            \$487  = \$230 ;
           end
     endcase
     if (rst) begin
-      \$487  = 19'h00000;
+      \$487  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$488  = tag7;
+    \$488  = slot6;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13686,26 +13675,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h08:
                 /* empty */;
             5'h09:
-                /* empty */;
-            5'h0a:
-                \$488  = \$141 ;
+                \$488  = \$142 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$488  = \$237 ;
+            \$488  = restore__payload[402:384];
           end
     endcase
     if (rst) begin
-      \$488  = 35'h000000000;
+      \$488  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$489  = slot7;
+    \$489  = tag7;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13728,26 +13717,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h09:
                 /* empty */;
             5'h0a:
-                \$489  = \$142 ;
+                \$489  = \$143 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$489  = restore__payload[466:448];
+            \$489  = \$239 ;
           end
     endcase
     if (rst) begin
-      \$489  = 19'h00000;
+      \$489  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$490  = tag8;
+    \$490  = slot7;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13770,26 +13757,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h09:
                 /* empty */;
             5'h0a:
-                /* empty */;
-            5'h0b:
-                \$490  = \$143 ;
+                \$490  = \$144 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$490  = \$246 ;
+            \$490  = restore__payload[466:448];
           end
     endcase
     if (rst) begin
-      \$490  = 35'h000000000;
+      \$490  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$491  = slot8;
+    \$491  = tag8;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13814,26 +13801,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0a:
                 /* empty */;
             5'h0b:
-                \$491  = \$144 ;
+                \$491  = \$145 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$491  = restore__payload[530:512];
+            \$491  = \$248 ;
           end
     endcase
     if (rst) begin
-      \$491  = 19'h00000;
+      \$491  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$492  = tag9;
+    \$492  = slot8;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13858,26 +13843,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0a:
                 /* empty */;
             5'h0b:
-                /* empty */;
-            5'h0c:
-                \$492  = \$145 ;
+                \$492  = \$146 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$492  = \$255 ;
+            \$492  = restore__payload[530:512];
           end
     endcase
     if (rst) begin
-      \$492  = 35'h000000000;
+      \$492  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$493  = slot9;
+    \$493  = tag9;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13904,26 +13889,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0b:
                 /* empty */;
             5'h0c:
-                \$493  = \$146 ;
+                \$493  = \$147 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$493  = restore__payload[594:576];
+            \$493  = \$257 ;
           end
     endcase
     if (rst) begin
-      \$493  = 19'h00000;
+      \$493  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$494  = tag10;
+    \$494  = slot9;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13950,26 +13933,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0b:
                 /* empty */;
             5'h0c:
-                /* empty */;
-            5'h0d:
-                \$494  = \$147 ;
+                \$494  = \$148 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$494  = \$264 ;
+            \$494  = restore__payload[594:576];
           end
     endcase
     if (rst) begin
-      \$494  = 35'h000000000;
+      \$494  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$495  = slot10;
+    \$495  = tag10;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -13998,26 +13981,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0c:
                 /* empty */;
             5'h0d:
-                \$495  = \$148 ;
+                \$495  = \$149 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$495  = restore__payload[658:640];
+            \$495  = \$266 ;
           end
     endcase
     if (rst) begin
-      \$495  = 19'h00000;
+      \$495  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$496  = tag11;
+    \$496  = slot10;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14046,26 +14027,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0c:
                 /* empty */;
             5'h0d:
-                /* empty */;
-            5'h0e:
-                \$496  = \$149 ;
+                \$496  = \$150 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$496  = \$273 ;
+            \$496  = restore__payload[658:640];
           end
     endcase
     if (rst) begin
-      \$496  = 35'h000000000;
+      \$496  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$497  = slot11;
+    \$497  = tag11;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14096,26 +14077,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0d:
                 /* empty */;
             5'h0e:
-                \$497  = \$150 ;
+                \$497  = \$151 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$497  = restore__payload[722:704];
+            \$497  = \$275 ;
           end
     endcase
     if (rst) begin
-      \$497  = 19'h00000;
+      \$497  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$498  = tag12;
+    \$498  = slot11;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14146,26 +14125,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0d:
                 /* empty */;
             5'h0e:
-                /* empty */;
-            5'h0f:
-                \$498  = \$151 ;
+                \$498  = \$152 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$498  = \$282 ;
+            \$498  = restore__payload[722:704];
           end
     endcase
     if (rst) begin
-      \$498  = 35'h000000000;
+      \$498  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$499  = slot12;
+    \$499  = tag12;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14198,26 +14177,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0e:
                 /* empty */;
             5'h0f:
-                \$499  = \$152 ;
+                \$499  = \$153 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$499  = restore__payload[786:768];
+            \$499  = \$284 ;
           end
     endcase
     if (rst) begin
-      \$499  = 19'h00000;
+      \$499  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$500  = tag13;
+    \$500  = slot12;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14250,26 +14227,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0e:
                 /* empty */;
             5'h0f:
-                /* empty */;
-            5'h10:
-                \$500  = \$153 ;
+                \$500  = \$154 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$500  = \$291 ;
+            \$500  = restore__payload[786:768];
           end
     endcase
     if (rst) begin
-      \$500  = 35'h000000000;
+      \$500  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$501  = slot13;
+    \$501  = tag13;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14304,26 +14281,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0f:
                 /* empty */;
             5'h10:
-                \$501  = \$154 ;
+                \$501  = \$155 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$501  = restore__payload[850:832];
+            \$501  = \$293 ;
           end
     endcase
     if (rst) begin
-      \$501  = 19'h00000;
+      \$501  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$502  = tag14;
+    \$502  = slot13;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14358,26 +14333,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h0f:
                 /* empty */;
             5'h10:
-                /* empty */;
-            5'h11:
-                \$502  = \$155 ;
+                \$502  = \$156 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$502  = \$300 ;
+            \$502  = restore__payload[850:832];
           end
     endcase
     if (rst) begin
-      \$502  = 35'h000000000;
+      \$502  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$503  = slot14;
+    \$503  = tag14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14414,26 +14389,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h10:
                 /* empty */;
             5'h11:
-                \$503  = \$156 ;
+                \$503  = \$157 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
-          /* empty */;
-      4'h7:
           if (restore__valid) begin
-            \$503  = restore__payload[914:896];
+            \$503  = \$302 ;
           end
     endcase
     if (rst) begin
-      \$503  = 19'h00000;
+      \$503  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$504  = tag15;
+    \$504  = slot14;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14470,26 +14443,26 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h10:
                 /* empty */;
             5'h11:
-                /* empty */;
-            5'h12:
-                \$504  = \$157 ;
+                \$504  = \$158 ;
           endcase
       4'h5:
           /* empty */;
       4'h6:
           /* empty */;
       4'h3:
+          /* empty */;
+      4'h7:
           if (restore__valid) begin
-            \$504  = \$309 ;
+            \$504  = restore__payload[914:896];
           end
     endcase
     if (rst) begin
-      \$504  = 35'h000000000;
+      \$504  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$505  = slot15;
+    \$505  = tag15;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14528,7 +14501,63 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
             5'h11:
                 /* empty */;
             5'h12:
-                \$505  = \$158 ;
+                \$505  = \$159 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$505  = \$311 ;
+          end
+    endcase
+    if (rst) begin
+      \$505  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$506  = slot15;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            5'h03:
+                /* empty */;
+            5'h04:
+                /* empty */;
+            5'h05:
+                /* empty */;
+            5'h06:
+                /* empty */;
+            5'h07:
+                /* empty */;
+            5'h08:
+                /* empty */;
+            5'h09:
+                /* empty */;
+            5'h0a:
+                /* empty */;
+            5'h0b:
+                /* empty */;
+            5'h0c:
+                /* empty */;
+            5'h0d:
+                /* empty */;
+            5'h0e:
+                /* empty */;
+            5'h0f:
+                /* empty */;
+            5'h10:
+                /* empty */;
+            5'h11:
+                /* empty */;
+            5'h12:
+                \$506  = \$160 ;
           endcase
       4'h5:
           /* empty */;
@@ -14538,24 +14567,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$505  = restore__payload[978:960];
+            \$506  = restore__payload[978:960];
           end
     endcase
     if (rst) begin
-      \$505  = 19'h00000;
+      \$506  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$506  = row_in__valid;
+    \$507  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$159 ) begin
-            \$506  = \$161 ;
+          if (\$161 ) begin
+            \$507  = \$163 ;
           end
       4'h5:
           /* empty */;
@@ -14563,62 +14592,22 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$506 [0] = \$172 ;
-            \$506 [1] = \$181 ;
-            \$506 [2] = \$190 ;
-            \$506 [3] = \$199 ;
-            \$506 [4] = \$208 ;
-            \$506 [5] = \$217 ;
-            \$506 [6] = \$226 ;
-            \$506 [7] = \$235 ;
-            \$506 [8] = \$244 ;
-            \$506 [9] = \$253 ;
-            \$506 [10] = \$262 ;
-            \$506 [11] = \$271 ;
-            \$506 [12] = \$280 ;
-            \$506 [13] = \$289 ;
-            \$506 [14] = \$298 ;
-            \$506 [15] = \$307 ;
-          end
-    endcase
-    if (rst) begin
-      \$506  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$507  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          if (\$159 ) begin
-            \$507  = \$162 ;
-          end
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$507 [0] = \$178 ;
-            \$507 [1] = \$187 ;
-            \$507 [2] = \$196 ;
-            \$507 [3] = \$205 ;
-            \$507 [4] = \$214 ;
-            \$507 [5] = \$223 ;
-            \$507 [6] = \$232 ;
-            \$507 [7] = \$241 ;
-            \$507 [8] = \$250 ;
-            \$507 [9] = \$259 ;
-            \$507 [10] = \$268 ;
-            \$507 [11] = \$277 ;
-            \$507 [12] = \$286 ;
-            \$507 [13] = \$295 ;
-            \$507 [14] = \$304 ;
-            \$507 [15] = \$313 ;
+            \$507 [0] = \$174 ;
+            \$507 [1] = \$183 ;
+            \$507 [2] = \$192 ;
+            \$507 [3] = \$201 ;
+            \$507 [4] = \$210 ;
+            \$507 [5] = \$219 ;
+            \$507 [6] = \$228 ;
+            \$507 [7] = \$237 ;
+            \$507 [8] = \$246 ;
+            \$507 [9] = \$255 ;
+            \$507 [10] = \$264 ;
+            \$507 [11] = \$273 ;
+            \$507 [12] = \$282 ;
+            \$507 [13] = \$291 ;
+            \$507 [14] = \$300 ;
+            \$507 [15] = \$309 ;
           end
     endcase
     if (rst) begin
@@ -14627,15 +14616,55 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   end
   always @* begin
     if (starts_blocks) begin end
-    \$508  = row_in__age;
+    \$508  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$159 ) begin
-            \$508  = \$163 ;
+          if (\$161 ) begin
+            \$508  = \$164 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$508 [0] = \$180 ;
+            \$508 [1] = \$189 ;
+            \$508 [2] = \$198 ;
+            \$508 [3] = \$207 ;
+            \$508 [4] = \$216 ;
+            \$508 [5] = \$225 ;
+            \$508 [6] = \$234 ;
+            \$508 [7] = \$243 ;
+            \$508 [8] = \$252 ;
+            \$508 [9] = \$261 ;
+            \$508 [10] = \$270 ;
+            \$508 [11] = \$279 ;
+            \$508 [12] = \$288 ;
+            \$508 [13] = \$297 ;
+            \$508 [14] = \$306 ;
+            \$508 [15] = \$315 ;
+          end
+    endcase
+    if (rst) begin
+      \$508  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$509  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$161 ) begin
+            \$509  = \$165 ;
           end
       4'h5:
           /* empty */;
@@ -14645,24 +14674,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$508  = restore__payload[63:56];
+            \$509  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$508  = 8'h00;
+      \$509  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$509  = row_in__counters;
+    \$510  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$159 ) begin
-            \$509  = \$164 ;
+          if (\$161 ) begin
+            \$510  = \$166 ;
           end
       4'h5:
           /* empty */;
@@ -14670,31 +14699,31 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$509 [7:0] = \$176 ;
-            \$509 [15:8] = \$185 ;
-            \$509 [23:16] = \$194 ;
-            \$509 [31:24] = \$203 ;
-            \$509 [39:32] = \$212 ;
-            \$509 [47:40] = \$221 ;
-            \$509 [55:48] = \$230 ;
-            \$509 [63:56] = \$239 ;
-            \$509 [71:64] = \$248 ;
-            \$509 [79:72] = \$257 ;
-            \$509 [87:80] = \$266 ;
-            \$509 [95:88] = \$275 ;
-            \$509 [103:96] = \$284 ;
-            \$509 [111:104] = \$293 ;
-            \$509 [119:112] = \$302 ;
-            \$509 [127:120] = \$311 ;
+            \$510 [7:0] = \$178 ;
+            \$510 [15:8] = \$187 ;
+            \$510 [23:16] = \$196 ;
+            \$510 [31:24] = \$205 ;
+            \$510 [39:32] = \$214 ;
+            \$510 [47:40] = \$223 ;
+            \$510 [55:48] = \$232 ;
+            \$510 [63:56] = \$241 ;
+            \$510 [71:64] = \$250 ;
+            \$510 [79:72] = \$259 ;
+            \$510 [87:80] = \$268 ;
+            \$510 [95:88] = \$277 ;
+            \$510 [103:96] = \$286 ;
+            \$510 [111:104] = \$295 ;
+            \$510 [119:112] = \$304 ;
+            \$510 [127:120] = \$313 ;
           end
     endcase
     if (rst) begin
-      \$509  = 128'h00000000000000000000000000000000;
+      \$510  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$510  = sending_slots;
+    \$511  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14704,20 +14733,20 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h5:
           if (dump__ready) begin
-            \$510  = 1'h1;
+            \$511  = 1'h1;
           end
       4'h6:
           if (dump__ready) begin
-            \$510  = 1'h0;
+            \$511  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$510  = 1'h0;
+      \$511  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$511  = \beyond$279 ;
+    \$512  = \beyond$280 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14733,31 +14762,31 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$511 [0] = \$317 ;
-            \$511 [1] = \$318 ;
-            \$511 [2] = \$319 ;
-            \$511 [3] = \$320 ;
-            \$511 [4] = \$321 ;
-            \$511 [5] = \$322 ;
-            \$511 [6] = \$323 ;
-            \$511 [7] = \$324 ;
-            \$511 [8] = \$325 ;
-            \$511 [9] = \$326 ;
-            \$511 [10] = \$327 ;
-            \$511 [11] = \$328 ;
-            \$511 [12] = \$329 ;
-            \$511 [13] = \$330 ;
-            \$511 [14] = \$331 ;
-            \$511 [15] = \$332 ;
+            \$512 [0] = \$319 ;
+            \$512 [1] = \$320 ;
+            \$512 [2] = \$321 ;
+            \$512 [3] = \$322 ;
+            \$512 [4] = \$323 ;
+            \$512 [5] = \$324 ;
+            \$512 [6] = \$325 ;
+            \$512 [7] = \$326 ;
+            \$512 [8] = \$327 ;
+            \$512 [9] = \$328 ;
+            \$512 [10] = \$329 ;
+            \$512 [11] = \$330 ;
+            \$512 [12] = \$331 ;
+            \$512 [13] = \$332 ;
+            \$512 [14] = \$333 ;
+            \$512 [15] = \$334 ;
           end
     endcase
     if (rst) begin
-      \$511  = 16'h0000;
+      \$512  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$512  = counts;
+    \$513  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -14773,11 +14802,11 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$512  = \$333 ;
+            \$513  = \$335 ;
           end
     endcase
     if (rst) begin
-      \$512  = 1'h0;
+      \$513  = 1'h0;
     end
   end
   always @* begin
@@ -14785,7 +14814,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     row_write = 32'd0;
     casez (fsm_state)
       4'h1:
-          row_write = \$343 ;
+          row_write = \$345 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -14821,12 +14850,12 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$344 ) begin
+          if (\$346 ) begin
             done = report;
           end
       4'h0:
-          if (\$349 ) begin
-          end else if (\$351 ) begin
+          if (\$351 ) begin
+          end else if (\$353 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -14871,7 +14900,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$347 ;
+          leaves = \$349 ;
     endcase
   end
   always @* begin
@@ -14881,7 +14910,7 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          if (\$349 ) begin
+          if (\$351 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -14895,8 +14924,8 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          if (\$349 ) begin
-          end else if (\$351 ) begin
+          if (\$351 ) begin
+          end else if (\$353 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -14910,8 +14939,8 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          if (\$349 ) begin
-          end else if (\$351 ) begin
+          if (\$351 ) begin
+          end else if (\$353 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -14925,8 +14954,8 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          if (\$349 ) begin
-          end else if (\$351 ) begin
+          if (\$351 ) begin
+          end else if (\$353 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -14940,9 +14969,9 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
       4'h1:
           /* empty */;
       4'h0:
-          if (\$349 ) begin
-          end else if (\$351 ) begin
-            command_code = \$353 ;
+          if (\$351 ) begin
+          end else if (\$353 ) begin
+            command_code = unknown;
           end
     endcase
   end
@@ -15187,34 +15216,6 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
           \$38  = { 1'h0, entries[14:0] };
       4'hb:
           \$38  = entries[15:0];
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$127  = group0_0;
-      2'h1:
-          \$127  = group8_0;
-      2'h2:
-          \$127  = group16_0;
-      2'h3:
-          \$127  = group24_0;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[4:3])
-      2'h0:
-          \$128  = group0_1;
-      2'h1:
-          \$128  = group8_1;
-      2'h2:
-          \$128  = group16_1;
-      2'h3:
-          \$128  = group24_1;
     endcase
   end
   always @* begin
@@ -15642,13 +15643,13 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[4:3])
       2'h0:
-          \$160  = group0_2;
+          \$159  = group0_0;
       2'h1:
-          \$160  = group8_2;
+          \$159  = group8_0;
       2'h2:
-          \$160  = group16_2;
+          \$159  = group16_0;
       2'h3:
-          \$160  = group24_2;
+          \$159  = group24_0;
     endcase
   end
   always @* begin
@@ -15656,13 +15657,13 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[4:3])
       2'h0:
-          \$161  = group0_3;
+          \$160  = group0_1;
       2'h1:
-          \$161  = group8_3;
+          \$160  = group8_1;
       2'h2:
-          \$161  = group16_3;
+          \$160  = group16_1;
       2'h3:
-          \$161  = group24_3;
+          \$160  = group24_1;
     endcase
   end
   always @* begin
@@ -15670,13 +15671,13 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[4:3])
       2'h0:
-          \$162  = group0_4;
+          \$162  = group0_2;
       2'h1:
-          \$162  = group8_4;
+          \$162  = group8_2;
       2'h2:
-          \$162  = group16_4;
+          \$162  = group16_2;
       2'h3:
-          \$162  = group24_4;
+          \$162  = group24_2;
     endcase
   end
   always @* begin
@@ -15684,13 +15685,13 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[4:3])
       2'h0:
-          \$163  = group0_5;
+          \$163  = group0_3;
       2'h1:
-          \$163  = group8_5;
+          \$163  = group8_3;
       2'h2:
-          \$163  = group16_5;
+          \$163  = group16_3;
       2'h3:
-          \$163  = group24_5;
+          \$163  = group24_3;
     endcase
   end
   always @* begin
@@ -15698,13 +15699,41 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[4:3])
       2'h0:
-          \$164  = group0_6;
+          \$164  = group0_4;
       2'h1:
-          \$164  = group8_6;
+          \$164  = group8_4;
       2'h2:
-          \$164  = group16_6;
+          \$164  = group16_4;
       2'h3:
-          \$164  = group24_6;
+          \$164  = group24_4;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$165  = group0_5;
+      2'h1:
+          \$165  = group8_5;
+      2'h2:
+          \$165  = group16_5;
+      2'h3:
+          \$165  = group24_5;
+    endcase
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    (* full_case = 32'd1 *)
+    casez (index[4:3])
+      2'h0:
+          \$166  = group0_6;
+      2'h1:
+          \$166  = group8_6;
+      2'h2:
+          \$166  = group16_6;
+      2'h3:
+          \$166  = group24_6;
     endcase
   end
   always @* begin
@@ -15750,37 +15779,37 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (way[3:0])
       4'h0:
-          make_hot = \hot$304 [0];
+          make_hot = \hot$305 [0];
       4'h1:
-          make_hot = \hot$304 [1];
+          make_hot = \hot$305 [1];
       4'h2:
-          make_hot = \hot$304 [2];
+          make_hot = \hot$305 [2];
       4'h3:
-          make_hot = \hot$304 [3];
+          make_hot = \hot$305 [3];
       4'h4:
-          make_hot = \hot$304 [4];
+          make_hot = \hot$305 [4];
       4'h5:
-          make_hot = \hot$304 [5];
+          make_hot = \hot$305 [5];
       4'h6:
-          make_hot = \hot$304 [6];
+          make_hot = \hot$305 [6];
       4'h7:
-          make_hot = \hot$304 [7];
+          make_hot = \hot$305 [7];
       4'h8:
-          make_hot = \hot$304 [8];
+          make_hot = \hot$305 [8];
       4'h9:
-          make_hot = \hot$304 [9];
+          make_hot = \hot$305 [9];
       4'ha:
-          make_hot = \hot$304 [10];
+          make_hot = \hot$305 [10];
       4'hb:
-          make_hot = \hot$304 [11];
+          make_hot = \hot$305 [11];
       4'hc:
-          make_hot = \hot$304 [12];
+          make_hot = \hot$305 [12];
       4'hd:
-          make_hot = \hot$304 [13];
+          make_hot = \hot$305 [13];
       4'he:
-          make_hot = \hot$304 [14];
+          make_hot = \hot$305 [14];
       4'hf:
-          make_hot = \hot$304 [15];
+          make_hot = \hot$305 [15];
     endcase
   end
   always @* begin
@@ -15911,37 +15940,44 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   end
   always @* begin
     if (starts_blocks) begin end
-    \$425  = write_data[19:0];
+    \$425  = \$72 ;
     if (rst) begin
-      \$425  = 20'h00000;
+      \$425  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$426  = \$71 ;
+    \$426  = write_data[19:0];
     if (rst) begin
-      \$426  = 1'h0;
+      \$426  = 20'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$427  = \$73 [15:0];
+    \$427  = \$73 ;
     if (rst) begin
-      \$427  = 16'h0000;
+      \$427  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$428  = \$74 ;
+    \$428  = \$75 [15:0];
     if (rst) begin
-      \$428  = 1'h0;
+      \$428  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$429  = \$76 ;
     if (rst) begin
-      \$429  = 16'h0000;
+      \$429  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$430  = \$78 ;
+    if (rst) begin
+      \$430  = 16'h0000;
     end
   end
   always @* begin
@@ -15949,24 +15985,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$430  = tag_out__0;
+          \$431  = tag_out__0;
       3'h1:
-          \$430  = tag_out__1;
+          \$431  = tag_out__1;
       3'h2:
-          \$430  = tag_out__2;
+          \$431  = tag_out__2;
       3'h3:
-          \$430  = tag_out__3;
+          \$431  = tag_out__3;
       3'h4:
-          \$430  = tag_out__4;
+          \$431  = tag_out__4;
       3'h5:
-          \$430  = tag_out__5;
+          \$431  = tag_out__5;
       3'h6:
-          \$430  = tag_out__6;
+          \$431  = tag_out__6;
       3'h7:
-          \$430  = tag_out__7;
+          \$431  = tag_out__7;
     endcase
     if (rst) begin
-      \$430  = 35'h000000000;
+      \$431  = 35'h000000000;
     end
   end
   always @* begin
@@ -15974,24 +16010,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$431  = slot_out__0;
+          \$432  = slot_out__0;
       3'h1:
-          \$431  = slot_out__1;
+          \$432  = slot_out__1;
       3'h2:
-          \$431  = slot_out__2;
+          \$432  = slot_out__2;
       3'h3:
-          \$431  = slot_out__3;
+          \$432  = slot_out__3;
       3'h4:
-          \$431  = slot_out__4;
+          \$432  = slot_out__4;
       3'h5:
-          \$431  = slot_out__5;
+          \$432  = slot_out__5;
       3'h6:
-          \$431  = slot_out__6;
+          \$432  = slot_out__6;
       3'h7:
-          \$431  = slot_out__7;
+          \$432  = slot_out__7;
     endcase
     if (rst) begin
-      \$431  = 19'h00000;
+      \$432  = 19'h00000;
     end
   end
   always @* begin
@@ -15999,46 +16035,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$432  = hot_out__0;
+          \$433  = hot_out__0;
       3'h1:
-          \$432  = hot_out__1;
+          \$433  = hot_out__1;
       3'h2:
-          \$432  = hot_out__2;
+          \$433  = hot_out__2;
       3'h3:
-          \$432  = hot_out__3;
+          \$433  = hot_out__3;
       3'h4:
-          \$432  = hot_out__4;
+          \$433  = hot_out__4;
       3'h5:
-          \$432  = hot_out__5;
+          \$433  = hot_out__5;
       3'h6:
-          \$432  = hot_out__6;
+          \$433  = hot_out__6;
       3'h7:
-          \$432  = hot_out__7;
-    endcase
-    if (rst) begin
-      \$432  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[2:0])
-      3'h0:
-          \$433  = row_out__0__valid;
-      3'h1:
-          \$433  = row_out__1__valid;
-      3'h2:
-          \$433  = row_out__2__valid;
-      3'h3:
-          \$433  = row_out__3__valid;
-      3'h4:
-          \$433  = row_out__4__valid;
-      3'h5:
-          \$433  = row_out__5__valid;
-      3'h6:
-          \$433  = row_out__6__valid;
-      3'h7:
-          \$433  = row_out__7__valid;
+          \$433  = hot_out__7;
     endcase
     if (rst) begin
       \$433  = 16'h0000;
@@ -16049,21 +16060,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$434  = row_out__0__referenced;
+          \$434  = row_out__0__valid;
       3'h1:
-          \$434  = row_out__1__referenced;
+          \$434  = row_out__1__valid;
       3'h2:
-          \$434  = row_out__2__referenced;
+          \$434  = row_out__2__valid;
       3'h3:
-          \$434  = row_out__3__referenced;
+          \$434  = row_out__3__valid;
       3'h4:
-          \$434  = row_out__4__referenced;
+          \$434  = row_out__4__valid;
       3'h5:
-          \$434  = row_out__5__referenced;
+          \$434  = row_out__5__valid;
       3'h6:
-          \$434  = row_out__6__referenced;
+          \$434  = row_out__6__valid;
       3'h7:
-          \$434  = row_out__7__referenced;
+          \$434  = row_out__7__valid;
     endcase
     if (rst) begin
       \$434  = 16'h0000;
@@ -16074,24 +16085,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$435  = row_out__0__age;
+          \$435  = row_out__0__referenced;
       3'h1:
-          \$435  = row_out__1__age;
+          \$435  = row_out__1__referenced;
       3'h2:
-          \$435  = row_out__2__age;
+          \$435  = row_out__2__referenced;
       3'h3:
-          \$435  = row_out__3__age;
+          \$435  = row_out__3__referenced;
       3'h4:
-          \$435  = row_out__4__age;
+          \$435  = row_out__4__referenced;
       3'h5:
-          \$435  = row_out__5__age;
+          \$435  = row_out__5__referenced;
       3'h6:
-          \$435  = row_out__6__age;
+          \$435  = row_out__6__referenced;
       3'h7:
-          \$435  = row_out__7__age;
+          \$435  = row_out__7__referenced;
     endcase
     if (rst) begin
-      \$435  = 8'h00;
+      \$435  = 16'h0000;
     end
   end
   always @* begin
@@ -16099,24 +16110,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$436  = row_out__0__counters;
+          \$436  = row_out__0__age;
       3'h1:
-          \$436  = row_out__1__counters;
+          \$436  = row_out__1__age;
       3'h2:
-          \$436  = row_out__2__counters;
+          \$436  = row_out__2__age;
       3'h3:
-          \$436  = row_out__3__counters;
+          \$436  = row_out__3__age;
       3'h4:
-          \$436  = row_out__4__counters;
+          \$436  = row_out__4__age;
       3'h5:
-          \$436  = row_out__5__counters;
+          \$436  = row_out__5__age;
       3'h6:
-          \$436  = row_out__6__counters;
+          \$436  = row_out__6__age;
       3'h7:
-          \$436  = row_out__7__counters;
+          \$436  = row_out__7__age;
     endcase
     if (rst) begin
-      \$436  = 128'h00000000000000000000000000000000;
+      \$436  = 8'h00;
     end
   end
   always @* begin
@@ -16124,24 +16135,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$437  = tag_out__8;
+          \$437  = row_out__0__counters;
       3'h1:
-          \$437  = tag_out__9;
+          \$437  = row_out__1__counters;
       3'h2:
-          \$437  = tag_out__10;
+          \$437  = row_out__2__counters;
       3'h3:
-          \$437  = tag_out__11;
+          \$437  = row_out__3__counters;
       3'h4:
-          \$437  = tag_out__12;
+          \$437  = row_out__4__counters;
       3'h5:
-          \$437  = tag_out__13;
+          \$437  = row_out__5__counters;
       3'h6:
-          \$437  = tag_out__14;
+          \$437  = row_out__6__counters;
       3'h7:
-          \$437  = tag_out__15;
+          \$437  = row_out__7__counters;
     endcase
     if (rst) begin
-      \$437  = 35'h000000000;
+      \$437  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
@@ -16149,24 +16160,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$438  = slot_out__8;
+          \$438  = tag_out__8;
       3'h1:
-          \$438  = slot_out__9;
+          \$438  = tag_out__9;
       3'h2:
-          \$438  = slot_out__10;
+          \$438  = tag_out__10;
       3'h3:
-          \$438  = slot_out__11;
+          \$438  = tag_out__11;
       3'h4:
-          \$438  = slot_out__12;
+          \$438  = tag_out__12;
       3'h5:
-          \$438  = slot_out__13;
+          \$438  = tag_out__13;
       3'h6:
-          \$438  = slot_out__14;
+          \$438  = tag_out__14;
       3'h7:
-          \$438  = slot_out__15;
+          \$438  = tag_out__15;
     endcase
     if (rst) begin
-      \$438  = 19'h00000;
+      \$438  = 35'h000000000;
     end
   end
   always @* begin
@@ -16174,24 +16185,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$439  = hot_out__8;
+          \$439  = slot_out__8;
       3'h1:
-          \$439  = hot_out__9;
+          \$439  = slot_out__9;
       3'h2:
-          \$439  = hot_out__10;
+          \$439  = slot_out__10;
       3'h3:
-          \$439  = hot_out__11;
+          \$439  = slot_out__11;
       3'h4:
-          \$439  = hot_out__12;
+          \$439  = slot_out__12;
       3'h5:
-          \$439  = hot_out__13;
+          \$439  = slot_out__13;
       3'h6:
-          \$439  = hot_out__14;
+          \$439  = slot_out__14;
       3'h7:
-          \$439  = hot_out__15;
+          \$439  = slot_out__15;
     endcase
     if (rst) begin
-      \$439  = 16'h0000;
+      \$439  = 19'h00000;
     end
   end
   always @* begin
@@ -16199,21 +16210,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$440  = row_out__8__valid;
+          \$440  = hot_out__8;
       3'h1:
-          \$440  = row_out__9__valid;
+          \$440  = hot_out__9;
       3'h2:
-          \$440  = row_out__10__valid;
+          \$440  = hot_out__10;
       3'h3:
-          \$440  = row_out__11__valid;
+          \$440  = hot_out__11;
       3'h4:
-          \$440  = row_out__12__valid;
+          \$440  = hot_out__12;
       3'h5:
-          \$440  = row_out__13__valid;
+          \$440  = hot_out__13;
       3'h6:
-          \$440  = row_out__14__valid;
+          \$440  = hot_out__14;
       3'h7:
-          \$440  = row_out__15__valid;
+          \$440  = hot_out__15;
     endcase
     if (rst) begin
       \$440  = 16'h0000;
@@ -16224,21 +16235,21 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$441  = row_out__8__referenced;
+          \$441  = row_out__8__valid;
       3'h1:
-          \$441  = row_out__9__referenced;
+          \$441  = row_out__9__valid;
       3'h2:
-          \$441  = row_out__10__referenced;
+          \$441  = row_out__10__valid;
       3'h3:
-          \$441  = row_out__11__referenced;
+          \$441  = row_out__11__valid;
       3'h4:
-          \$441  = row_out__12__referenced;
+          \$441  = row_out__12__valid;
       3'h5:
-          \$441  = row_out__13__referenced;
+          \$441  = row_out__13__valid;
       3'h6:
-          \$441  = row_out__14__referenced;
+          \$441  = row_out__14__valid;
       3'h7:
-          \$441  = row_out__15__referenced;
+          \$441  = row_out__15__valid;
     endcase
     if (rst) begin
       \$441  = 16'h0000;
@@ -16249,24 +16260,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$442  = row_out__8__age;
+          \$442  = row_out__8__referenced;
       3'h1:
-          \$442  = row_out__9__age;
+          \$442  = row_out__9__referenced;
       3'h2:
-          \$442  = row_out__10__age;
+          \$442  = row_out__10__referenced;
       3'h3:
-          \$442  = row_out__11__age;
+          \$442  = row_out__11__referenced;
       3'h4:
-          \$442  = row_out__12__age;
+          \$442  = row_out__12__referenced;
       3'h5:
-          \$442  = row_out__13__age;
+          \$442  = row_out__13__referenced;
       3'h6:
-          \$442  = row_out__14__age;
+          \$442  = row_out__14__referenced;
       3'h7:
-          \$442  = row_out__15__age;
+          \$442  = row_out__15__referenced;
     endcase
     if (rst) begin
-      \$442  = 8'h00;
+      \$442  = 16'h0000;
     end
   end
   always @* begin
@@ -16274,24 +16285,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$443  = row_out__8__counters;
+          \$443  = row_out__8__age;
       3'h1:
-          \$443  = row_out__9__counters;
+          \$443  = row_out__9__age;
       3'h2:
-          \$443  = row_out__10__counters;
+          \$443  = row_out__10__age;
       3'h3:
-          \$443  = row_out__11__counters;
+          \$443  = row_out__11__age;
       3'h4:
-          \$443  = row_out__12__counters;
+          \$443  = row_out__12__age;
       3'h5:
-          \$443  = row_out__13__counters;
+          \$443  = row_out__13__age;
       3'h6:
-          \$443  = row_out__14__counters;
+          \$443  = row_out__14__age;
       3'h7:
-          \$443  = row_out__15__counters;
+          \$443  = row_out__15__age;
     endcase
     if (rst) begin
-      \$443  = 128'h00000000000000000000000000000000;
+      \$443  = 8'h00;
     end
   end
   always @* begin
@@ -16299,24 +16310,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$444  = tag_out__16;
+          \$444  = row_out__8__counters;
       3'h1:
-          \$444  = tag_out__17;
+          \$444  = row_out__9__counters;
       3'h2:
-          \$444  = tag_out__18;
+          \$444  = row_out__10__counters;
       3'h3:
-          \$444  = tag_out__19;
+          \$444  = row_out__11__counters;
       3'h4:
-          \$444  = tag_out__20;
+          \$444  = row_out__12__counters;
       3'h5:
-          \$444  = tag_out__21;
+          \$444  = row_out__13__counters;
       3'h6:
-          \$444  = tag_out__22;
+          \$444  = row_out__14__counters;
       3'h7:
-          \$444  = tag_out__23;
+          \$444  = row_out__15__counters;
     endcase
     if (rst) begin
-      \$444  = 35'h000000000;
+      \$444  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
@@ -16324,24 +16335,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$445  = slot_out__16;
+          \$445  = tag_out__16;
       3'h1:
-          \$445  = slot_out__17;
+          \$445  = tag_out__17;
       3'h2:
-          \$445  = slot_out__18;
+          \$445  = tag_out__18;
       3'h3:
-          \$445  = slot_out__19;
+          \$445  = tag_out__19;
       3'h4:
-          \$445  = slot_out__20;
+          \$445  = tag_out__20;
       3'h5:
-          \$445  = slot_out__21;
+          \$445  = tag_out__21;
       3'h6:
-          \$445  = slot_out__22;
+          \$445  = tag_out__22;
       3'h7:
-          \$445  = slot_out__23;
+          \$445  = tag_out__23;
     endcase
     if (rst) begin
-      \$445  = 19'h00000;
+      \$445  = 35'h000000000;
     end
   end
   always @* begin
@@ -16349,24 +16360,24 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
     (* full_case = 32'd1 *)
     casez (index[2:0])
       3'h0:
-          \$446  = hot_out__16;
+          \$446  = slot_out__16;
       3'h1:
-          \$446  = hot_out__17;
+          \$446  = slot_out__17;
       3'h2:
-          \$446  = hot_out__18;
+          \$446  = slot_out__18;
       3'h3:
-          \$446  = hot_out__19;
+          \$446  = slot_out__19;
       3'h4:
-          \$446  = hot_out__20;
+          \$446  = slot_out__20;
       3'h5:
-          \$446  = hot_out__21;
+          \$446  = slot_out__21;
       3'h6:
-          \$446  = hot_out__22;
+          \$446  = slot_out__22;
       3'h7:
-          \$446  = hot_out__23;
+          \$446  = slot_out__23;
     endcase
     if (rst) begin
-      \$446  = 16'h0000;
+      \$446  = 19'h00000;
     end
   end
   assign row_way = way[3:0];
@@ -16386,8 +16397,8 @@ module hotline_kaggle_control(clk, rst, busy, command_is_0, command_is_1, comman
   assign \$34  = { 14'h0000, entries[20:14] };
   assign \$35  = { 15'h0000, entries[20:15] };
   assign \$36  = { 16'h0000, entries[20:16] };
-  assign \$343  = 32'd4294967295;
-  assign \$316  = restore__payload[1024];
+  assign \$345  = 32'd4294967295;
+  assign \$318  = restore__payload[1024];
   assign \$354  = restore__payload[1024];
 endmodule
 
@@ -17599,221 +17610,221 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire dump__valid;
   wire [4:0] eligible__0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__1;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__10;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__11;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__12;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__13;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__14;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__15;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__16;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__17;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__18;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__19;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__2;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__20;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__21;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__22;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__23;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__24;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__25;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__26;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__27;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__28;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__29;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__3;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__30;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__31;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__4;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__5;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__6;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__7;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__8;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [4:0] eligible__9;
   wire empty_batch;
   wire entry_write;
@@ -18254,11 +18265,11 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire selecting;
   wire selector_clear;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire selector_load;
   wire selector_make_hot;
   wire [10:0] selector_row_set;
@@ -18503,11 +18514,11 @@ module hotline_kaggle_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_w
   wire [15:0] updates_to_bank__9;
   reg updating = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] wanted;
   wire [31:0] weights_0;
   wire [31:0] weights_1;
@@ -46799,11 +46810,11 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -46943,11 +46954,11 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
   reg tracker_entry_write = 4'h0;
   reg [8:0] tracker_level = 19'h00000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg tracker_load = 3'h0;
   reg tracker_make_hot = 35'h000000000;
   reg tracker_row_access = 1'h0;
@@ -46958,11 +46969,11 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
   reg [34:0] tracker_tag_in = 1'h0;
   wire tracker_updating;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] tracker_wanted = 9'h000;
   wire update_ready;
   (* init = 3'h0 *)
@@ -47062,10 +47073,10 @@ module hotline_kaggle_popularity_bank(scatter, rank_is_0, rank_is_1, rank_is_2, 
     .rst(rst)
   );
   hotline_kaggle_popularity_bank_tracker tracker (
-    .\1012_0_0 (\$28 ),
-    .\937_0_0 (\$25 ),
-    .\962_0_0 (\$26 ),
-    .\987_0_0 (\$27 ),
+    .\1047_0_0 (\$25 ),
+    .\1072_0_0 (\$26 ),
+    .\1097_0_0 (\$27 ),
+    .\1122_0_0 (\$28 ),
     ._signature__data_35_35(\$30 ),
     ._signature__data_35_35_(\$31 ),
     ._signature__data_35_35__(\$32 ),
@@ -48182,7 +48193,7 @@ module hotline_kaggle_popularity_bank_lookups_queue(clk, rst, head_valid, head, 
   assign \$18  = head_valid;
 endmodule
 
-module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \937_0_0 , \962_0_0 , \987_0_0 , \1012_0_0 , state_read__data, slot_out, _signature__data_35_35, _signature__data_35_35_
+module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \1047_0_0 , \1072_0_0 , \1097_0_0 , \1122_0_0 , state_read__data, slot_out, _signature__data_35_35, _signature__data_35_35_
 , _signature__data_35_35__, _signature__data_35_35___, _signature__data_35_35____, _signature__data_35_35_____, _signature__data_35_35______, _signature__data_35_35_______, _signature__data_35_35________, _signature__data_35_35_________, _signature__data_35_35__________, _signature__data_35_35___________, _signature__data_35_35____________, _signature__data_35_35_____________, _signature__data_35_35______________, _signature__data_35_35_______________, row_access, row_set, row_write, clear, row_way, entry_write, tag_in
 , make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned, eligible, tag_out, bank);
   reg starts_blocks;
@@ -48213,14 +48224,14 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire updating;
   output any_left;
   wire any_left;
-  output \937_0_0 ;
-  wire \937_0_0 ;
-  output \962_0_0 ;
-  wire \962_0_0 ;
-  output \987_0_0 ;
-  wire \987_0_0 ;
-  output \1012_0_0 ;
-  wire \1012_0_0 ;
+  output \1047_0_0 ;
+  wire \1047_0_0 ;
+  output \1072_0_0 ;
+  wire \1072_0_0 ;
+  output \1097_0_0 ;
+  wire \1097_0_0 ;
+  output \1122_0_0 ;
+  wire \1122_0_0 ;
   output [167:0] state_read__data;
   wire [167:0] state_read__data;
   output [18:0] slot_out;
@@ -48278,11 +48289,11 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -48314,164 +48325,274 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire [10:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
-  wire [15:0] \$1000 ;
-  wire [16:0] \$1001 ;
-  wire [15:0] \$1002 ;
-  wire [15:0] \$1003 ;
-  wire [16:0] \$1004 ;
-  wire [15:0] \$1005 ;
-  wire [15:0] \$1006 ;
-  wire [16:0] \$1007 ;
-  wire [15:0] \$1008 ;
-  wire [15:0] \$1009 ;
+  wire \$1000 ;
+  wire \$1001 ;
+  wire \$1002 ;
+  wire \$1003 ;
+  wire \$1004 ;
+  wire \$1005 ;
+  wire \$1006 ;
+  wire \$1007 ;
+  wire \$1008 ;
+  wire \$1009 ;
   wire \$101 ;
-  wire [16:0] \$1010 ;
-  wire [15:0] \$1011 ;
+  wire \$1010 ;
+  wire \$1011 ;
   wire \$1012 ;
-  reg [5:0] \$1013 ;
-  reg [45:0] \$1014 ;
-  reg [45:0] \$1015 ;
-  reg [45:0] \$1016 ;
-  reg [45:0] \$1017 ;
-  reg [15:0] \$1018 ;
-  reg [15:0] \$1019 ;
+  wire \$1013 ;
+  wire \$1014 ;
+  wire \$1015 ;
+  wire \$1016 ;
+  wire \$1017 ;
+  wire \$1018 ;
+  wire \$1019 ;
   wire \$102 ;
-  reg [34:0] \$1020 ;
-  reg [34:0] \$1021 ;
-  reg [34:0] \$1022 ;
-  reg [34:0] \$1023 ;
-  reg [34:0] \$1024 ;
-  reg [34:0] \$1025 ;
-  reg [34:0] \$1026 ;
-  reg [34:0] \$1027 ;
-  reg [34:0] \$1028 ;
-  reg [34:0] \$1029 ;
+  wire \$1020 ;
+  wire \$1021 ;
+  wire \$1022 ;
+  wire [15:0] \$1023 ;
+  wire [16:0] \$1024 ;
+  wire [15:0] \$1025 ;
+  wire [15:0] \$1026 ;
+  wire [16:0] \$1027 ;
+  wire [15:0] \$1028 ;
+  wire [15:0] \$1029 ;
   wire \$103 ;
-  reg [34:0] \$1030 ;
-  reg [34:0] \$1031 ;
-  reg [34:0] \$1032 ;
-  reg [34:0] \$1033 ;
-  reg [34:0] \$1034 ;
-  reg [34:0] \$1035 ;
-  reg [2:0] \$1036 ;
-  reg [2:0] \$1037 ;
-  reg [2:0] \$1038 ;
-  reg [2:0] \$1039 ;
+  wire [16:0] \$1030 ;
+  wire [15:0] \$1031 ;
+  wire [15:0] \$1032 ;
+  wire [16:0] \$1033 ;
+  wire [15:0] \$1034 ;
+  wire [15:0] \$1035 ;
+  wire [16:0] \$1036 ;
+  wire [15:0] \$1037 ;
+  wire [15:0] \$1038 ;
+  wire [16:0] \$1039 ;
   wire \$104 ;
-  reg [2:0] \$1040 ;
-  reg [2:0] \$1041 ;
-  reg [2:0] \$1042 ;
-  reg [2:0] \$1043 ;
-  reg [2:0] \$1044 ;
-  reg [2:0] \$1045 ;
-  reg [2:0] \$1046 ;
-  reg [2:0] \$1047 ;
-  reg [2:0] \$1048 ;
-  reg [2:0] \$1049 ;
+  wire [15:0] \$1040 ;
+  wire [15:0] \$1041 ;
+  wire [16:0] \$1042 ;
+  wire [15:0] \$1043 ;
+  wire [15:0] \$1044 ;
+  wire [16:0] \$1045 ;
+  wire [15:0] \$1046 ;
+  wire \$1047 ;
+  wire [15:0] \$1048 ;
+  wire [16:0] \$1049 ;
   wire \$105 ;
-  reg [2:0] \$1050 ;
-  reg [2:0] \$1051 ;
-  reg [15:0] \$1052 ;
-  reg \$1053 ;
-  reg \$1054 ;
-  reg [18:0] \$1055 ;
-  reg [55:0] \$1056 ;
-  reg [4:0] \$1057 ;
-  reg [55:0] \$1058 ;
-  reg [55:0] \$1059 ;
+  wire [15:0] \$1050 ;
+  wire [15:0] \$1051 ;
+  wire [16:0] \$1052 ;
+  wire [15:0] \$1053 ;
+  wire [15:0] \$1054 ;
+  wire [16:0] \$1055 ;
+  wire [15:0] \$1056 ;
+  wire [15:0] \$1057 ;
+  wire [16:0] \$1058 ;
+  wire [15:0] \$1059 ;
   wire \$106 ;
-  reg [55:0] \$1060 ;
-  reg [55:0] \$1061 ;
-  reg [55:0] \$1062 ;
-  reg [3:0] \$1063 ;
-  reg [3:0] \$1064 ;
-  reg [3:0] \$1065 ;
-  reg [3:0] \$1066 ;
-  reg [3:0] \$1067 ;
-  reg [3:0] \$1068 ;
-  reg [3:0] \$1069 ;
+  wire [15:0] \$1060 ;
+  wire [16:0] \$1061 ;
+  wire [15:0] \$1062 ;
+  wire [15:0] \$1063 ;
+  wire [16:0] \$1064 ;
+  wire [15:0] \$1065 ;
+  wire [15:0] \$1066 ;
+  wire [16:0] \$1067 ;
+  wire [15:0] \$1068 ;
+  wire [15:0] \$1069 ;
   wire \$107 ;
-  reg [3:0] \$1070 ;
-  reg [34:0] \$1071 ;
-  reg [34:0] \$1072 ;
-  reg [34:0] \$1073 ;
-  reg [34:0] \$1074 ;
-  reg [34:0] \$1075 ;
-  reg [34:0] \$1076 ;
-  reg [34:0] \$1077 ;
-  reg [34:0] \$1078 ;
-  reg [34:0] \$1079 ;
+  wire [16:0] \$1070 ;
+  wire [15:0] \$1071 ;
+  wire \$1072 ;
+  wire [15:0] \$1073 ;
+  wire [16:0] \$1074 ;
+  wire [15:0] \$1075 ;
+  wire [15:0] \$1076 ;
+  wire [16:0] \$1077 ;
+  wire [15:0] \$1078 ;
+  wire [15:0] \$1079 ;
   wire \$108 ;
-  reg [34:0] \$1080 ;
-  reg [34:0] \$1081 ;
-  reg [34:0] \$1082 ;
-  reg [34:0] \$1083 ;
-  reg [34:0] \$1084 ;
-  reg [34:0] \$1085 ;
-  reg [34:0] \$1086 ;
-  reg [2:0] \$1087 ;
-  reg [2:0] \$1088 ;
-  reg [2:0] \$1089 ;
+  wire [16:0] \$1080 ;
+  wire [15:0] \$1081 ;
+  wire [15:0] \$1082 ;
+  wire [16:0] \$1083 ;
+  wire [15:0] \$1084 ;
+  wire [15:0] \$1085 ;
+  wire [16:0] \$1086 ;
+  wire [15:0] \$1087 ;
+  wire [15:0] \$1088 ;
+  wire [16:0] \$1089 ;
   wire \$109 ;
-  reg [2:0] \$1090 ;
-  reg [2:0] \$1091 ;
-  reg [2:0] \$1092 ;
-  reg [2:0] \$1093 ;
-  reg [2:0] \$1094 ;
-  reg [2:0] \$1095 ;
-  reg [2:0] \$1096 ;
-  reg [2:0] \$1097 ;
-  reg [2:0] \$1098 ;
-  reg [2:0] \$1099 ;
+  wire [15:0] \$1090 ;
+  wire [15:0] \$1091 ;
+  wire [16:0] \$1092 ;
+  wire [15:0] \$1093 ;
+  wire [15:0] \$1094 ;
+  wire [16:0] \$1095 ;
+  wire [15:0] \$1096 ;
+  wire \$1097 ;
+  wire [15:0] \$1098 ;
+  wire [16:0] \$1099 ;
   wire \$11 ;
   wire [5:0] \$110 ;
-  reg [2:0] \$1100 ;
-  reg [2:0] \$1101 ;
-  reg [2:0] \$1102 ;
-  reg [167:0] \$1103 ;
-  reg [15:0] \$1104 ;
-  reg [15:0] \$1105 ;
-  reg \$1106 ;
-  reg [15:0] \$1107 ;
-  reg [15:0] \$1108 ;
-  reg [15:0] \$1109 ;
+  wire [15:0] \$1100 ;
+  wire [15:0] \$1101 ;
+  wire [16:0] \$1102 ;
+  wire [15:0] \$1103 ;
+  wire [15:0] \$1104 ;
+  wire [16:0] \$1105 ;
+  wire [15:0] \$1106 ;
+  wire [15:0] \$1107 ;
+  wire [16:0] \$1108 ;
+  wire [15:0] \$1109 ;
   wire \$111 ;
-  reg [15:0] \$1110 ;
-  reg [119:0] \$1111 ;
-  reg [168:0] \$1112 ;
-  reg [168:0] \$1113 ;
-  reg [168:0] \$1114 ;
-  reg [16:0] \$1115 ;
-  reg [16:0] \$1116 ;
-  reg [16:0] \$1117 ;
-  reg [15:0] \$1118 ;
-  reg \$1119 ;
+  wire [15:0] \$1110 ;
+  wire [16:0] \$1111 ;
+  wire [15:0] \$1112 ;
+  wire [15:0] \$1113 ;
+  wire [16:0] \$1114 ;
+  wire [15:0] \$1115 ;
+  wire [15:0] \$1116 ;
+  wire [16:0] \$1117 ;
+  wire [15:0] \$1118 ;
+  wire [15:0] \$1119 ;
   wire \$112 ;
-  reg \$1120 ;
-  reg [15:0] \$1121 ;
-  reg \$1122 ;
-  reg [15:0] \$1123 ;
-  reg [168:0] \$1124 ;
-  reg \$1125 ;
-  reg \$1126 ;
-  reg \$1127 ;
-  reg \$1128 ;
-  reg [3:0] \$1129 ;
+  wire [16:0] \$1120 ;
+  wire [15:0] \$1121 ;
+  wire \$1122 ;
+  reg [5:0] \$1123 ;
+  reg [45:0] \$1124 ;
+  reg [45:0] \$1125 ;
+  reg [45:0] \$1126 ;
+  reg [45:0] \$1127 ;
+  reg [15:0] \$1128 ;
+  reg [15:0] \$1129 ;
   wire \$113 ;
-  reg [4:0] \$1130 ;
-  reg [15:0] \$1131 ;
+  reg [34:0] \$1130 ;
+  reg [34:0] \$1131 ;
+  reg [34:0] \$1132 ;
+  reg [34:0] \$1133 ;
+  reg [34:0] \$1134 ;
+  reg [34:0] \$1135 ;
+  reg [34:0] \$1136 ;
+  reg [34:0] \$1137 ;
+  reg [34:0] \$1138 ;
+  reg [34:0] \$1139 ;
   wire \$114 ;
+  reg [34:0] \$1140 ;
+  reg [34:0] \$1141 ;
+  reg [34:0] \$1142 ;
+  reg [34:0] \$1143 ;
+  reg [34:0] \$1144 ;
+  reg [34:0] \$1145 ;
+  reg [2:0] \$1146 ;
+  reg [2:0] \$1147 ;
+  reg [2:0] \$1148 ;
+  reg [2:0] \$1149 ;
   wire \$115 ;
+  reg [2:0] \$1150 ;
+  reg [2:0] \$1151 ;
+  reg [2:0] \$1152 ;
+  reg [2:0] \$1153 ;
+  reg [2:0] \$1154 ;
+  reg [2:0] \$1155 ;
+  reg [2:0] \$1156 ;
+  reg [2:0] \$1157 ;
+  reg [2:0] \$1158 ;
+  reg [2:0] \$1159 ;
   wire \$116 ;
+  reg [2:0] \$1160 ;
+  reg [2:0] \$1161 ;
+  reg [15:0] \$1162 ;
+  reg \$1163 ;
+  reg \$1164 ;
+  reg [18:0] \$1165 ;
+  reg [55:0] \$1166 ;
+  reg [4:0] \$1167 ;
+  reg [55:0] \$1168 ;
+  reg [55:0] \$1169 ;
   wire \$117 ;
+  reg [55:0] \$1170 ;
+  reg [55:0] \$1171 ;
+  reg [55:0] \$1172 ;
+  reg [3:0] \$1173 ;
+  reg [3:0] \$1174 ;
+  reg [3:0] \$1175 ;
+  reg [3:0] \$1176 ;
+  reg [3:0] \$1177 ;
+  reg [3:0] \$1178 ;
+  reg [3:0] \$1179 ;
   wire \$118 ;
+  reg [3:0] \$1180 ;
+  reg [34:0] \$1181 ;
+  reg [34:0] \$1182 ;
+  reg [34:0] \$1183 ;
+  reg [34:0] \$1184 ;
+  reg [34:0] \$1185 ;
+  reg [34:0] \$1186 ;
+  reg [34:0] \$1187 ;
+  reg [34:0] \$1188 ;
+  reg [34:0] \$1189 ;
   wire \$119 ;
+  reg [34:0] \$1190 ;
+  reg [34:0] \$1191 ;
+  reg [34:0] \$1192 ;
+  reg [34:0] \$1193 ;
+  reg [34:0] \$1194 ;
+  reg [34:0] \$1195 ;
+  reg [34:0] \$1196 ;
+  reg [2:0] \$1197 ;
+  reg [2:0] \$1198 ;
+  reg [2:0] \$1199 ;
   wire \$12 ;
   wire \$120 ;
+  reg [2:0] \$1200 ;
+  reg [2:0] \$1201 ;
+  reg [2:0] \$1202 ;
+  reg [2:0] \$1203 ;
+  reg [2:0] \$1204 ;
+  reg [2:0] \$1205 ;
+  reg [2:0] \$1206 ;
+  reg [2:0] \$1207 ;
+  reg [2:0] \$1208 ;
+  reg [2:0] \$1209 ;
   wire \$121 ;
+  reg [2:0] \$1210 ;
+  reg [2:0] \$1211 ;
+  reg [2:0] \$1212 ;
+  reg [167:0] \$1213 ;
+  reg [15:0] \$1214 ;
+  reg [15:0] \$1215 ;
+  reg \$1216 ;
+  reg [15:0] \$1217 ;
+  reg [15:0] \$1218 ;
+  reg [15:0] \$1219 ;
   wire \$122 ;
+  reg [15:0] \$1220 ;
+  reg [119:0] \$1221 ;
+  reg [168:0] \$1222 ;
+  reg [168:0] \$1223 ;
+  reg [168:0] \$1224 ;
+  reg [16:0] \$1225 ;
+  reg [16:0] \$1226 ;
+  reg [16:0] \$1227 ;
+  reg [15:0] \$1228 ;
+  reg \$1229 ;
   wire \$123 ;
+  reg \$1230 ;
+  reg [15:0] \$1231 ;
+  reg \$1232 ;
+  reg [15:0] \$1233 ;
+  reg [168:0] \$1234 ;
+  reg \$1235 ;
+  reg \$1236 ;
+  reg \$1237 ;
+  reg \$1238 ;
+  reg [3:0] \$1239 ;
   wire \$124 ;
+  reg [4:0] \$1240 ;
+  reg [15:0] \$1241 ;
   wire \$125 ;
   wire \$126 ;
   wire \$127 ;
@@ -49177,25 +49298,25 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire \$758 ;
   wire \$759 ;
   wire \$76 ;
-  reg [2:0] \$760 ;
-  reg [2:0] \$761 ;
+  wire [1:0] \$760 ;
+  wire [2:0] \$761 ;
   wire [3:0] \$762 ;
-  reg [2:0] \$763 ;
-  wire [4:0] \$764 ;
-  reg [2:0] \$765 ;
-  wire [5:0] \$766 ;
-  wire \$767 ;
-  wire \$768 ;
-  wire \$769 ;
+  wire [4:0] \$763 ;
+  wire [5:0] \$764 ;
+  wire [6:0] \$765 ;
+  wire [7:0] \$766 ;
+  wire [8:0] \$767 ;
+  wire [9:0] \$768 ;
+  wire [10:0] \$769 ;
   wire \$77 ;
-  wire \$770 ;
-  wire \$771 ;
-  wire \$772 ;
-  wire \$773 ;
-  wire \$774 ;
-  wire \$775 ;
-  wire [10:0] \$776 ;
-  wire [15:0] \$777 ;
+  wire [11:0] \$770 ;
+  wire [12:0] \$771 ;
+  wire [13:0] \$772 ;
+  wire [14:0] \$773 ;
+  wire [15:0] \$774 ;
+  wire [16:0] \$775 ;
+  wire \$776 ;
+  wire \$777 ;
   wire \$778 ;
   wire \$779 ;
   wire \$78 ;
@@ -49204,8 +49325,8 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire \$782 ;
   wire \$783 ;
   wire \$784 ;
-  wire \$785 ;
-  wire \$786 ;
+  wire [10:0] \$785 ;
+  wire [15:0] \$786 ;
   wire \$787 ;
   wire \$788 ;
   wire \$789 ;
@@ -49216,28 +49337,28 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire \$793 ;
   wire \$794 ;
   wire \$795 ;
-  wire [8:0] \$796 ;
-  wire [9:0] \$797 ;
+  wire \$796 ;
+  wire \$797 ;
   wire \$798 ;
   wire \$799 ;
   wire \$8 ;
   wire \$80 ;
-  wire [8:0] \$800 ;
-  wire [9:0] \$801 ;
+  wire \$800 ;
+  wire \$801 ;
   wire \$802 ;
-  wire [167:0] \$803 ;
-  wire [30:0] \$804 ;
-  wire [30:0] \$805 ;
-  wire \$806 ;
+  wire \$803 ;
+  wire \$804 ;
+  wire [8:0] \$805 ;
+  wire [9:0] \$806 ;
   wire \$807 ;
   wire \$808 ;
-  wire \$809 ;
+  wire [8:0] \$809 ;
   wire \$81 ;
-  wire \$810 ;
+  wire [9:0] \$810 ;
   wire \$811 ;
-  wire \$812 ;
-  wire \$813 ;
-  wire \$814 ;
+  wire [167:0] \$812 ;
+  wire [30:0] \$813 ;
+  wire [30:0] \$814 ;
   wire \$815 ;
   wire \$816 ;
   wire \$817 ;
@@ -49335,113 +49456,113 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire \$90 ;
   wire \$900 ;
   wire \$901 ;
-  wire [15:0] \$902 ;
-  wire [15:0] \$903 ;
-  wire [15:0] \$904 ;
-  wire [15:0] \$905 ;
-  wire [15:0] \$906 ;
-  wire [15:0] \$907 ;
-  wire [15:0] \$908 ;
-  wire [15:0] \$909 ;
+  wire \$902 ;
+  wire \$903 ;
+  wire \$904 ;
+  wire \$905 ;
+  wire \$906 ;
+  wire \$907 ;
+  wire \$908 ;
+  wire \$909 ;
   wire \$91 ;
-  wire [15:0] \$910 ;
-  wire [15:0] \$911 ;
-  wire [15:0] \$912 ;
-  wire [15:0] \$913 ;
-  wire [16:0] \$914 ;
-  wire [15:0] \$915 ;
-  wire [15:0] \$916 ;
-  wire [16:0] \$917 ;
-  wire [15:0] \$918 ;
-  wire [15:0] \$919 ;
+  wire \$910 ;
+  wire \$911 ;
+  wire \$912 ;
+  wire \$913 ;
+  wire \$914 ;
+  wire \$915 ;
+  wire \$916 ;
+  wire \$917 ;
+  wire \$918 ;
+  wire \$919 ;
   wire \$92 ;
-  wire [16:0] \$920 ;
-  wire [15:0] \$921 ;
-  wire [15:0] \$922 ;
-  wire [16:0] \$923 ;
-  wire [15:0] \$924 ;
-  wire [15:0] \$925 ;
-  wire [16:0] \$926 ;
-  wire [15:0] \$927 ;
-  wire [15:0] \$928 ;
-  wire [16:0] \$929 ;
+  wire \$920 ;
+  wire \$921 ;
+  wire \$922 ;
+  wire \$923 ;
+  wire \$924 ;
+  wire \$925 ;
+  wire \$926 ;
+  wire \$927 ;
+  wire \$928 ;
+  wire \$929 ;
   wire \$93 ;
-  wire [15:0] \$930 ;
-  wire [15:0] \$931 ;
-  wire [16:0] \$932 ;
-  wire [15:0] \$933 ;
-  wire [15:0] \$934 ;
-  wire [16:0] \$935 ;
-  wire [15:0] \$936 ;
+  wire \$930 ;
+  wire \$931 ;
+  wire \$932 ;
+  wire \$933 ;
+  wire \$934 ;
+  wire \$935 ;
+  wire \$936 ;
   wire \$937 ;
-  wire [15:0] \$938 ;
-  wire [16:0] \$939 ;
+  wire \$938 ;
+  wire \$939 ;
   wire \$94 ;
-  wire [15:0] \$940 ;
-  wire [15:0] \$941 ;
-  wire [16:0] \$942 ;
-  wire [15:0] \$943 ;
-  wire [15:0] \$944 ;
-  wire [16:0] \$945 ;
-  wire [15:0] \$946 ;
-  wire [15:0] \$947 ;
-  wire [16:0] \$948 ;
-  wire [15:0] \$949 ;
+  wire \$940 ;
+  wire \$941 ;
+  wire \$942 ;
+  wire \$943 ;
+  wire \$944 ;
+  wire \$945 ;
+  wire \$946 ;
+  wire \$947 ;
+  wire \$948 ;
+  wire \$949 ;
   wire \$95 ;
-  wire [15:0] \$950 ;
-  wire [16:0] \$951 ;
-  wire [15:0] \$952 ;
-  wire [15:0] \$953 ;
-  wire [16:0] \$954 ;
-  wire [15:0] \$955 ;
-  wire [15:0] \$956 ;
-  wire [16:0] \$957 ;
-  wire [15:0] \$958 ;
-  wire [15:0] \$959 ;
+  wire \$950 ;
+  wire \$951 ;
+  wire \$952 ;
+  wire \$953 ;
+  wire \$954 ;
+  wire \$955 ;
+  wire \$956 ;
+  wire \$957 ;
+  wire \$958 ;
+  wire \$959 ;
   wire \$96 ;
-  wire [16:0] \$960 ;
-  wire [15:0] \$961 ;
+  wire \$960 ;
+  wire \$961 ;
   wire \$962 ;
-  wire [15:0] \$963 ;
-  wire [16:0] \$964 ;
-  wire [15:0] \$965 ;
-  wire [15:0] \$966 ;
-  wire [16:0] \$967 ;
-  wire [15:0] \$968 ;
-  wire [15:0] \$969 ;
+  wire \$963 ;
+  wire \$964 ;
+  wire \$965 ;
+  wire \$966 ;
+  wire \$967 ;
+  wire \$968 ;
+  wire \$969 ;
   wire \$97 ;
-  wire [16:0] \$970 ;
-  wire [15:0] \$971 ;
-  wire [15:0] \$972 ;
-  wire [16:0] \$973 ;
-  wire [15:0] \$974 ;
-  wire [15:0] \$975 ;
-  wire [16:0] \$976 ;
-  wire [15:0] \$977 ;
-  wire [15:0] \$978 ;
-  wire [16:0] \$979 ;
+  wire \$970 ;
+  wire \$971 ;
+  wire \$972 ;
+  wire \$973 ;
+  wire \$974 ;
+  wire \$975 ;
+  wire \$976 ;
+  wire \$977 ;
+  wire \$978 ;
+  wire \$979 ;
   wire \$98 ;
-  wire [15:0] \$980 ;
-  wire [15:0] \$981 ;
-  wire [16:0] \$982 ;
-  wire [15:0] \$983 ;
-  wire [15:0] \$984 ;
-  wire [16:0] \$985 ;
-  wire [15:0] \$986 ;
+  wire \$980 ;
+  wire \$981 ;
+  wire \$982 ;
+  wire \$983 ;
+  wire \$984 ;
+  wire \$985 ;
+  wire \$986 ;
   wire \$987 ;
-  wire [15:0] \$988 ;
-  wire [16:0] \$989 ;
+  wire \$988 ;
+  wire \$989 ;
   wire \$99 ;
-  wire [15:0] \$990 ;
-  wire [15:0] \$991 ;
-  wire [16:0] \$992 ;
-  wire [15:0] \$993 ;
-  wire [15:0] \$994 ;
-  wire [16:0] \$995 ;
-  wire [15:0] \$996 ;
-  wire [15:0] \$997 ;
-  wire [16:0] \$998 ;
-  wire [15:0] \$999 ;
+  wire \$990 ;
+  wire \$991 ;
+  wire \$992 ;
+  wire \$993 ;
+  wire \$994 ;
+  wire \$995 ;
+  wire \$996 ;
+  wire \$997 ;
+  wire \$998 ;
+  wire \$999 ;
   wire [167:0] after;
   reg ages = 1'h0;
   reg below = 1'h0;
@@ -49457,7 +49578,7 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [15:0] \eligible$175 ;
+  wire [15:0] \eligible$175 ;
   wire evict;
   reg [15:0] fill = 16'h0000;
   wire finds_none;
@@ -50700,9 +50821,22 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   assign \$757  = chooses & \$756 ;
   assign \$758  = update_written[0] & revives;
   assign \$759  = update_written[0] & returns;
-  assign \$762  = \$760  + \$761 ;
-  assign \$764  = \$762  + \$763 ;
-  assign \$766  = \$764  + \$765 ;
+  assign \$760  = 1'h0 + \eligible$175 [0];
+  assign \$761  = \$760  + \eligible$175 [1];
+  assign \$762  = \$761  + \eligible$175 [2];
+  assign \$763  = \$762  + \eligible$175 [3];
+  assign \$764  = \$763  + \eligible$175 [4];
+  assign \$765  = \$764  + \eligible$175 [5];
+  assign \$766  = \$765  + \eligible$175 [6];
+  assign \$767  = \$766  + \eligible$175 [7];
+  assign \$768  = \$767  + \eligible$175 [8];
+  assign \$769  = \$768  + \eligible$175 [9];
+  assign \$770  = \$769  + \eligible$175 [10];
+  assign \$771  = \$770  + \eligible$175 [11];
+  assign \$772  = \$771  + \eligible$175 [12];
+  assign \$773  = \$772  + \eligible$175 [13];
+  assign \$774  = \$773  + \eligible$175 [14];
+  assign \$775  = \$774  + \eligible$175 [15];
   assign tags0_addr = tag[10:0] & budget[10:0];
   assign tags1_addr = tag[10:0] & budget[10:0];
   assign tags2_addr = tag[10:0] & budget[10:0];
@@ -50719,537 +50853,638 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   assign tags13_addr = tag[10:0] & budget[10:0];
   assign tags14_addr = tag[10:0] & budget[10:0];
   assign tags15_addr = tag[10:0] & budget[10:0];
-  assign \$767  = | { hit_ways[15], hit_ways[13], hit_ways[11], hit_ways[9], hit_ways[7], hit_ways[5], hit_ways[3], hit_ways[1] };
-  assign \$768  = | { hit_ways[15:14], hit_ways[11:10], hit_ways[7:6], hit_ways[3:2] };
-  assign \$769  = | { hit_ways[15:12], hit_ways[7:4] };
-  assign \$770  = | hit_ways[15:8];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[10:0], \$770 , \$769 , \$768 , \$767  };
-  assign \$771  = | waits;
-  assign \$772  = ~ \$771 ;
-  assign \$773  = update_entry[0] & \$772 ;
-  assign \$774  = ~ inserts;
-  assign goes = \$773  & \$774 ;
-  assign \$775  = ~ update_entry[0];
-  assign update_ready = goes | \$775 ;
-  assign came_set = update_weight_etc[10:0] & budget[10:0];
-  assign \$776  = row_access ? row_set : update_entry[47:37];
-  assign tag_address = inserts ? update_written[47:37] : \$776 ;
-  assign state_address = row_access ? row_set : update_latched[47:37];
-  assign \$777  = hit | fill;
-  assign \$778  = ~ inserts;
-  assign \$779  = unknown & \$778 ;
-  assign \$780  = | chosen_follows;
+  assign \$776  = | { hit_ways[15], hit_ways[13], hit_ways[11], hit_ways[9], hit_ways[7], hit_ways[5], hit_ways[3], hit_ways[1] };
+  assign \$777  = | { hit_ways[15:14], hit_ways[11:10], hit_ways[7:6], hit_ways[3:2] };
+  assign \$778  = | { hit_ways[15:12], hit_ways[7:4] };
+  assign \$779  = | hit_ways[15:8];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[10:0], \$779 , \$778 , \$777 , \$776  };
+  assign \$780  = | waits;
   assign \$781  = ~ \$780 ;
-  assign \$782  = update_chosen[0] & \$781 ;
-  assign \$783  = | known;
-  assign \$784  = ~ \$783 ;
-  assign chooses = \$782  & \$784 ;
-  assign \$785  = | chosen_follows;
-  assign \$786  = chosen_follows[0] ? outcome[16] : 1'h0;
-  assign \$787  = chosen_follows[1] ? outcome1[16] : 1'h0;
-  assign \$788  = \$786  | \$787 ;
-  assign \$789  = chosen_follows[2] ? outcome2[16] : 1'h0;
-  assign \$790  = \$788  | \$789 ;
-  assign \$791  = chosen_follows[3] ? outcome3[16] : 1'h0;
-  assign \$792  = \$790  | \$791 ;
-  assign \$793  = | known;
-  assign \$794  = ~ \$793 ;
-  assign finds_none = \$785  ? \$792  : \$794 ;
+  assign \$782  = update_entry[0] & \$781 ;
+  assign \$783  = ~ inserts;
+  assign goes = \$782  & \$783 ;
+  assign \$784  = ~ update_entry[0];
+  assign update_ready = goes | \$784 ;
+  assign came_set = update_weight_etc[10:0] & budget[10:0];
+  assign \$785  = row_access ? row_set : update_entry[47:37];
+  assign tag_address = inserts ? update_written[47:37] : \$785 ;
+  assign state_address = row_access ? row_set : update_latched[47:37];
+  assign \$786  = hit | fill;
+  assign \$787  = ~ inserts;
+  assign \$788  = unknown & \$787 ;
+  assign \$789  = | chosen_follows;
+  assign \$790  = ~ \$789 ;
+  assign \$791  = update_chosen[0] & \$790 ;
+  assign \$792  = | known;
+  assign \$793  = ~ \$792 ;
+  assign chooses = \$791  & \$793 ;
+  assign \$794  = | chosen_follows;
+  assign \$795  = chosen_follows[0] ? outcome[16] : 1'h0;
+  assign \$796  = chosen_follows[1] ? outcome1[16] : 1'h0;
+  assign \$797  = \$795  | \$796 ;
+  assign \$798  = chosen_follows[2] ? outcome2[16] : 1'h0;
+  assign \$799  = \$797  | \$798 ;
+  assign \$800  = chosen_follows[3] ? outcome3[16] : 1'h0;
+  assign \$801  = \$799  | \$800 ;
+  assign \$802  = | known;
+  assign \$803  = ~ \$802 ;
+  assign finds_none = \$794  ? \$801  : \$803 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$795  = | age_period;
-  assign \$796  = written_state[39:32] + 1'h1;
-  assign \$797  = \$796  + 1'h1;
-  assign \$798  = \$797  >= age_period;
-  assign due_later = \$795  & \$798 ;
-  assign \$799  = | age_period;
-  assign \$802  = 10'h001 >= age_period;
-  assign due_anew = \$799  & \$802 ;
+  assign \$804  = | age_period;
+  assign \$805  = written_state[39:32] + 1'h1;
+  assign \$806  = \$805  + 1'h1;
+  assign \$807  = \$806  >= age_period;
+  assign due_later = \$804  & \$807 ;
+  assign \$808  = | age_period;
+  assign \$811  = 10'h001 >= age_period;
+  assign due_anew = \$808  & \$811 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[47:37];
-  assign \$803  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$803  : now[167:0];
+  assign \$812  = clear ? 168'h000000000000000000000000000000000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$812  : now[167:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$804  = 1'h1 << row_way;
-  assign \$805  = entry_write ? \$804  : 31'h00000000;
-  assign \$806  = row_write & clear;
-  assign \$807  = ~ \$806 ;
-  assign \$808  = make_hot & \$807 ;
-  assign tags0_data = row_access ? { \$808 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$809  = row_write & clear;
-  assign \$810  = \$809  | \$805 [0];
-  assign tags0_en = row_access ? \$810  : fill[0];
-  assign \$811  = row_write & clear;
-  assign \$812  = ~ \$811 ;
-  assign \$813  = make_hot & \$812 ;
-  assign tags1_data = row_access ? { \$813 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$814  = row_write & clear;
-  assign \$815  = \$814  | \$805 [1];
-  assign tags1_en = row_access ? \$815  : fill[1];
-  assign \$816  = row_write & clear;
-  assign \$817  = ~ \$816 ;
-  assign \$818  = make_hot & \$817 ;
-  assign tags2_data = row_access ? { \$818 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$819  = row_write & clear;
-  assign \$820  = \$819  | \$805 [2];
-  assign tags2_en = row_access ? \$820  : fill[2];
-  assign \$821  = row_write & clear;
-  assign \$822  = ~ \$821 ;
-  assign \$823  = make_hot & \$822 ;
-  assign tags3_data = row_access ? { \$823 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$824  = row_write & clear;
-  assign \$825  = \$824  | \$805 [3];
-  assign tags3_en = row_access ? \$825  : fill[3];
-  assign \$826  = row_write & clear;
-  assign \$827  = ~ \$826 ;
-  assign \$828  = make_hot & \$827 ;
-  assign tags4_data = row_access ? { \$828 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$829  = row_write & clear;
-  assign \$830  = \$829  | \$805 [4];
-  assign tags4_en = row_access ? \$830  : fill[4];
-  assign \$831  = row_write & clear;
-  assign \$832  = ~ \$831 ;
-  assign \$833  = make_hot & \$832 ;
-  assign tags5_data = row_access ? { \$833 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$834  = row_write & clear;
-  assign \$835  = \$834  | \$805 [5];
-  assign tags5_en = row_access ? \$835  : fill[5];
-  assign \$836  = row_write & clear;
-  assign \$837  = ~ \$836 ;
-  assign \$838  = make_hot & \$837 ;
-  assign tags6_data = row_access ? { \$838 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$839  = row_write & clear;
-  assign \$840  = \$839  | \$805 [6];
-  assign tags6_en = row_access ? \$840  : fill[6];
-  assign \$841  = row_write & clear;
-  assign \$842  = ~ \$841 ;
-  assign \$843  = make_hot & \$842 ;
-  assign tags7_data = row_access ? { \$843 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$844  = row_write & clear;
-  assign \$845  = \$844  | \$805 [7];
-  assign tags7_en = row_access ? \$845  : fill[7];
-  assign \$846  = row_write & clear;
-  assign \$847  = ~ \$846 ;
-  assign \$848  = make_hot & \$847 ;
-  assign tags8_data = row_access ? { \$848 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$849  = row_write & clear;
-  assign \$850  = \$849  | \$805 [8];
-  assign tags8_en = row_access ? \$850  : fill[8];
-  assign \$851  = row_write & clear;
-  assign \$852  = ~ \$851 ;
-  assign \$853  = make_hot & \$852 ;
-  assign tags9_data = row_access ? { \$853 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$854  = row_write & clear;
-  assign \$855  = \$854  | \$805 [9];
-  assign tags9_en = row_access ? \$855  : fill[9];
-  assign \$856  = row_write & clear;
-  assign \$857  = ~ \$856 ;
-  assign \$858  = make_hot & \$857 ;
-  assign tags10_data = row_access ? { \$858 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$859  = row_write & clear;
-  assign \$860  = \$859  | \$805 [10];
-  assign tags10_en = row_access ? \$860  : fill[10];
-  assign \$861  = row_write & clear;
-  assign \$862  = ~ \$861 ;
-  assign \$863  = make_hot & \$862 ;
-  assign tags11_data = row_access ? { \$863 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$864  = row_write & clear;
-  assign \$865  = \$864  | \$805 [11];
-  assign tags11_en = row_access ? \$865  : fill[11];
-  assign \$866  = row_write & clear;
-  assign \$867  = ~ \$866 ;
-  assign \$868  = make_hot & \$867 ;
-  assign tags12_data = row_access ? { \$868 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$869  = row_write & clear;
-  assign \$870  = \$869  | \$805 [12];
-  assign tags12_en = row_access ? \$870  : fill[12];
-  assign \$871  = row_write & clear;
-  assign \$872  = ~ \$871 ;
-  assign \$873  = make_hot & \$872 ;
-  assign tags13_data = row_access ? { \$873 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$874  = row_write & clear;
-  assign \$875  = \$874  | \$805 [13];
-  assign tags13_en = row_access ? \$875  : fill[13];
-  assign \$876  = row_write & clear;
-  assign \$877  = ~ \$876 ;
-  assign \$878  = make_hot & \$877 ;
-  assign tags14_data = row_access ? { \$878 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$879  = row_write & clear;
-  assign \$880  = \$879  | \$805 [14];
-  assign tags14_en = row_access ? \$880  : fill[14];
-  assign \$881  = row_write & clear;
-  assign \$882  = ~ \$881 ;
-  assign \$883  = make_hot & \$882 ;
-  assign tags15_data = row_access ? { \$883 , tag_in } : { 1'h0, update_written[36:2] };
-  assign \$884  = row_write & clear;
-  assign \$885  = \$884  | \$805 [15];
-  assign tags15_en = row_access ? \$885  : fill[15];
+  assign \$813  = 1'h1 << row_way;
+  assign \$814  = entry_write ? \$813  : 31'h00000000;
+  assign \$815  = row_write & clear;
+  assign \$816  = ~ \$815 ;
+  assign \$817  = make_hot & \$816 ;
+  assign tags0_data = row_access ? { \$817 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$818  = row_write & clear;
+  assign \$819  = \$818  | \$814 [0];
+  assign tags0_en = row_access ? \$819  : fill[0];
+  assign \$820  = row_write & clear;
+  assign \$821  = ~ \$820 ;
+  assign \$822  = make_hot & \$821 ;
+  assign tags1_data = row_access ? { \$822 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$823  = row_write & clear;
+  assign \$824  = \$823  | \$814 [1];
+  assign tags1_en = row_access ? \$824  : fill[1];
+  assign \$825  = row_write & clear;
+  assign \$826  = ~ \$825 ;
+  assign \$827  = make_hot & \$826 ;
+  assign tags2_data = row_access ? { \$827 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$828  = row_write & clear;
+  assign \$829  = \$828  | \$814 [2];
+  assign tags2_en = row_access ? \$829  : fill[2];
+  assign \$830  = row_write & clear;
+  assign \$831  = ~ \$830 ;
+  assign \$832  = make_hot & \$831 ;
+  assign tags3_data = row_access ? { \$832 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$833  = row_write & clear;
+  assign \$834  = \$833  | \$814 [3];
+  assign tags3_en = row_access ? \$834  : fill[3];
+  assign \$835  = row_write & clear;
+  assign \$836  = ~ \$835 ;
+  assign \$837  = make_hot & \$836 ;
+  assign tags4_data = row_access ? { \$837 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$838  = row_write & clear;
+  assign \$839  = \$838  | \$814 [4];
+  assign tags4_en = row_access ? \$839  : fill[4];
+  assign \$840  = row_write & clear;
+  assign \$841  = ~ \$840 ;
+  assign \$842  = make_hot & \$841 ;
+  assign tags5_data = row_access ? { \$842 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$843  = row_write & clear;
+  assign \$844  = \$843  | \$814 [5];
+  assign tags5_en = row_access ? \$844  : fill[5];
+  assign \$845  = row_write & clear;
+  assign \$846  = ~ \$845 ;
+  assign \$847  = make_hot & \$846 ;
+  assign tags6_data = row_access ? { \$847 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$848  = row_write & clear;
+  assign \$849  = \$848  | \$814 [6];
+  assign tags6_en = row_access ? \$849  : fill[6];
+  assign \$850  = row_write & clear;
+  assign \$851  = ~ \$850 ;
+  assign \$852  = make_hot & \$851 ;
+  assign tags7_data = row_access ? { \$852 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$853  = row_write & clear;
+  assign \$854  = \$853  | \$814 [7];
+  assign tags7_en = row_access ? \$854  : fill[7];
+  assign \$855  = row_write & clear;
+  assign \$856  = ~ \$855 ;
+  assign \$857  = make_hot & \$856 ;
+  assign tags8_data = row_access ? { \$857 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$858  = row_write & clear;
+  assign \$859  = \$858  | \$814 [8];
+  assign tags8_en = row_access ? \$859  : fill[8];
+  assign \$860  = row_write & clear;
+  assign \$861  = ~ \$860 ;
+  assign \$862  = make_hot & \$861 ;
+  assign tags9_data = row_access ? { \$862 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$863  = row_write & clear;
+  assign \$864  = \$863  | \$814 [9];
+  assign tags9_en = row_access ? \$864  : fill[9];
+  assign \$865  = row_write & clear;
+  assign \$866  = ~ \$865 ;
+  assign \$867  = make_hot & \$866 ;
+  assign tags10_data = row_access ? { \$867 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$868  = row_write & clear;
+  assign \$869  = \$868  | \$814 [10];
+  assign tags10_en = row_access ? \$869  : fill[10];
+  assign \$870  = row_write & clear;
+  assign \$871  = ~ \$870 ;
+  assign \$872  = make_hot & \$871 ;
+  assign tags11_data = row_access ? { \$872 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$873  = row_write & clear;
+  assign \$874  = \$873  | \$814 [11];
+  assign tags11_en = row_access ? \$874  : fill[11];
+  assign \$875  = row_write & clear;
+  assign \$876  = ~ \$875 ;
+  assign \$877  = make_hot & \$876 ;
+  assign tags12_data = row_access ? { \$877 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$878  = row_write & clear;
+  assign \$879  = \$878  | \$814 [12];
+  assign tags12_en = row_access ? \$879  : fill[12];
+  assign \$880  = row_write & clear;
+  assign \$881  = ~ \$880 ;
+  assign \$882  = make_hot & \$881 ;
+  assign tags13_data = row_access ? { \$882 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$883  = row_write & clear;
+  assign \$884  = \$883  | \$814 [13];
+  assign tags13_en = row_access ? \$884  : fill[13];
+  assign \$885  = row_write & clear;
+  assign \$886  = ~ \$885 ;
+  assign \$887  = make_hot & \$886 ;
+  assign tags14_data = row_access ? { \$887 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$888  = row_write & clear;
+  assign \$889  = \$888  | \$814 [14];
+  assign tags14_en = row_access ? \$889  : fill[14];
+  assign \$890  = row_write & clear;
+  assign \$891  = ~ \$890 ;
+  assign \$892  = make_hot & \$891 ;
+  assign tags15_data = row_access ? { \$892 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$893  = row_write & clear;
+  assign \$894  = \$893  | \$814 [15];
+  assign tags15_en = row_access ? \$894  : fill[15];
   assign slot_write__en = entry_write & make_hot;
-  assign \$886  = state_read__data[47:40] >= level;
-  assign \$887  = state_read__data[55:48] >= level;
-  assign \$888  = state_read__data[63:56] >= level;
-  assign \$889  = state_read__data[71:64] >= level;
-  assign \$890  = state_read__data[79:72] >= level;
-  assign \$891  = state_read__data[87:80] >= level;
-  assign \$892  = state_read__data[95:88] >= level;
-  assign \$893  = state_read__data[103:96] >= level;
-  assign \$894  = state_read__data[111:104] >= level;
-  assign \$895  = state_read__data[119:112] >= level;
-  assign \$896  = state_read__data[127:120] >= level;
-  assign \$897  = state_read__data[135:128] >= level;
-  assign \$898  = state_read__data[143:136] >= level;
-  assign \$899  = state_read__data[151:144] >= level;
-  assign \$900  = state_read__data[159:152] >= level;
-  assign \$901  = state_read__data[167:160] >= level;
-  assign \$902  = state_read__data[15:0] & { \$901 , \$900 , \$899 , \$898 , \$897 , \$896 , \$895 , \$894 , \$893 , \$892 , \$891 , \$890 , \$889 , \$888 , \$887 , \$886  };
-  assign \$903  = ~ { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-  assign \$904  = state_read__data[15:0] & \$903 ;
-  assign \$905  = \$904  & { \$901 , \$900 , \$899 , \$898 , \$897 , \$896 , \$895 , \$894 , \$893 , \$892 , \$891 , \$890 , \$889 , \$888 , \$887 , \$886  };
-  assign \$906  = ~ { \$901 , \$900 , \$899 , \$898 , \$897 , \$896 , \$895 , \$894 , \$893 , \$892 , \$891 , \$890 , \$889 , \$888 , \$887 , \$886  };
-  assign \$907  = { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$906 ;
-  assign \$908  = ~ state_read__data[31:16];
-  assign \$909  = { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$908 ;
-  assign \$910  = ~ { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-  assign \$911  = state_read__data[15:0] & \$910 ;
-  assign \$912  = \$911  & state_read__data[31:16];
+  assign \$895  = state_read__data[47:40] >= level;
+  assign \$896  = state_read__data[55:48] >= level;
+  assign \$897  = state_read__data[63:56] >= level;
+  assign \$898  = state_read__data[71:64] >= level;
+  assign \$899  = state_read__data[79:72] >= level;
+  assign \$900  = state_read__data[87:80] >= level;
+  assign \$901  = state_read__data[95:88] >= level;
+  assign \$902  = state_read__data[103:96] >= level;
+  assign \$903  = state_read__data[111:104] >= level;
+  assign \$904  = state_read__data[119:112] >= level;
+  assign \$905  = state_read__data[127:120] >= level;
+  assign \$906  = state_read__data[135:128] >= level;
+  assign \$907  = state_read__data[143:136] >= level;
+  assign \$908  = state_read__data[151:144] >= level;
+  assign \$909  = state_read__data[159:152] >= level;
+  assign \$910  = state_read__data[167:160] >= level;
+  assign \$911  = ~ tags0_data__[35];
+  assign \$912  = \$911  | wanted[2];
+  assign \$913  = state_read__data[0] & \$912 ;
+  assign \$914  = wanted[0] ? tags0_data__[35] : \$913 ;
+  assign \$915  = wanted[1] ? state_read__data[16] : \$895 ;
+  assign \$916  = \$915  ^ wanted[0];
+  assign \$917  = \$914  & \$916 ;
+  assign \$918  = ~ tags1_data__[35];
+  assign \$919  = \$918  | wanted[2];
+  assign \$920  = state_read__data[1] & \$919 ;
+  assign \$921  = wanted[0] ? tags1_data__[35] : \$920 ;
+  assign \$922  = wanted[1] ? state_read__data[17] : \$896 ;
+  assign \$923  = \$922  ^ wanted[0];
+  assign \$924  = \$921  & \$923 ;
+  assign \$925  = ~ tags2_data__[35];
+  assign \$926  = \$925  | wanted[2];
+  assign \$927  = state_read__data[2] & \$926 ;
+  assign \$928  = wanted[0] ? tags2_data__[35] : \$927 ;
+  assign \$929  = wanted[1] ? state_read__data[18] : \$897 ;
+  assign \$930  = \$929  ^ wanted[0];
+  assign \$931  = \$928  & \$930 ;
+  assign \$932  = ~ tags3_data__[35];
+  assign \$933  = \$932  | wanted[2];
+  assign \$934  = state_read__data[3] & \$933 ;
+  assign \$935  = wanted[0] ? tags3_data__[35] : \$934 ;
+  assign \$936  = wanted[1] ? state_read__data[19] : \$898 ;
+  assign \$937  = \$936  ^ wanted[0];
+  assign \$938  = \$935  & \$937 ;
+  assign \$939  = ~ tags4_data__[35];
+  assign \$940  = \$939  | wanted[2];
+  assign \$941  = state_read__data[4] & \$940 ;
+  assign \$942  = wanted[0] ? tags4_data__[35] : \$941 ;
+  assign \$943  = wanted[1] ? state_read__data[20] : \$899 ;
+  assign \$944  = \$943  ^ wanted[0];
+  assign \$945  = \$942  & \$944 ;
+  assign \$946  = ~ tags5_data__[35];
+  assign \$947  = \$946  | wanted[2];
+  assign \$948  = state_read__data[5] & \$947 ;
+  assign \$949  = wanted[0] ? tags5_data__[35] : \$948 ;
+  assign \$950  = wanted[1] ? state_read__data[21] : \$900 ;
+  assign \$951  = \$950  ^ wanted[0];
+  assign \$952  = \$949  & \$951 ;
+  assign \$953  = ~ tags6_data__[35];
+  assign \$954  = \$953  | wanted[2];
+  assign \$955  = state_read__data[6] & \$954 ;
+  assign \$956  = wanted[0] ? tags6_data__[35] : \$955 ;
+  assign \$957  = wanted[1] ? state_read__data[22] : \$901 ;
+  assign \$958  = \$957  ^ wanted[0];
+  assign \$959  = \$956  & \$958 ;
+  assign \$960  = ~ tags7_data__[35];
+  assign \$961  = \$960  | wanted[2];
+  assign \$962  = state_read__data[7] & \$961 ;
+  assign \$963  = wanted[0] ? tags7_data__[35] : \$962 ;
+  assign \$964  = wanted[1] ? state_read__data[23] : \$902 ;
+  assign \$965  = \$964  ^ wanted[0];
+  assign \$966  = \$963  & \$965 ;
+  assign \$967  = ~ tags8_data__[35];
+  assign \$968  = \$967  | wanted[2];
+  assign \$969  = state_read__data[8] & \$968 ;
+  assign \$970  = wanted[0] ? tags8_data__[35] : \$969 ;
+  assign \$971  = wanted[1] ? state_read__data[24] : \$903 ;
+  assign \$972  = \$971  ^ wanted[0];
+  assign \$973  = \$970  & \$972 ;
+  assign \$974  = ~ tags9_data__[35];
+  assign \$975  = \$974  | wanted[2];
+  assign \$976  = state_read__data[9] & \$975 ;
+  assign \$977  = wanted[0] ? tags9_data__[35] : \$976 ;
+  assign \$978  = wanted[1] ? state_read__data[25] : \$904 ;
+  assign \$979  = \$978  ^ wanted[0];
+  assign \$980  = \$977  & \$979 ;
+  assign \$981  = ~ tags10_data__[35];
+  assign \$982  = \$981  | wanted[2];
+  assign \$983  = state_read__data[10] & \$982 ;
+  assign \$984  = wanted[0] ? tags10_data__[35] : \$983 ;
+  assign \$985  = wanted[1] ? state_read__data[26] : \$905 ;
+  assign \$986  = \$985  ^ wanted[0];
+  assign \$987  = \$984  & \$986 ;
+  assign \$988  = ~ tags11_data__[35];
+  assign \$989  = \$988  | wanted[2];
+  assign \$990  = state_read__data[11] & \$989 ;
+  assign \$991  = wanted[0] ? tags11_data__[35] : \$990 ;
+  assign \$992  = wanted[1] ? state_read__data[27] : \$906 ;
+  assign \$993  = \$992  ^ wanted[0];
+  assign \$994  = \$991  & \$993 ;
+  assign \$995  = ~ tags12_data__[35];
+  assign \$996  = \$995  | wanted[2];
+  assign \$997  = state_read__data[12] & \$996 ;
+  assign \$998  = wanted[0] ? tags12_data__[35] : \$997 ;
+  assign \$999  = wanted[1] ? state_read__data[28] : \$907 ;
+  assign \$1000  = \$999  ^ wanted[0];
+  assign \$1001  = \$998  & \$1000 ;
+  assign \$1002  = ~ tags13_data__[35];
+  assign \$1003  = \$1002  | wanted[2];
+  assign \$1004  = state_read__data[13] & \$1003 ;
+  assign \$1005  = wanted[0] ? tags13_data__[35] : \$1004 ;
+  assign \$1006  = wanted[1] ? state_read__data[29] : \$908 ;
+  assign \$1007  = \$1006  ^ wanted[0];
+  assign \$1008  = \$1005  & \$1007 ;
+  assign \$1009  = ~ tags14_data__[35];
+  assign \$1010  = \$1009  | wanted[2];
+  assign \$1011  = state_read__data[14] & \$1010 ;
+  assign \$1012  = wanted[0] ? tags14_data__[35] : \$1011 ;
+  assign \$1013  = wanted[1] ? state_read__data[30] : \$909 ;
+  assign \$1014  = \$1013  ^ wanted[0];
+  assign \$1015  = \$1012  & \$1014 ;
+  assign \$1016  = ~ tags15_data__[35];
+  assign \$1017  = \$1016  | wanted[2];
+  assign \$1018  = state_read__data[15] & \$1017 ;
+  assign \$1019  = wanted[0] ? tags15_data__[35] : \$1018 ;
+  assign \$1020  = wanted[1] ? state_read__data[31] : \$910 ;
+  assign \$1021  = \$1020  ^ wanted[0];
+  assign \$1022  = \$1019  & \$1021 ;
   assign any_left = | current;
-  assign \$913  = ~ current;
-  assign \$914  = \$913  + 1'h1;
-  assign \$915  = current & \$914 [15:0];
-  assign \$916  = ~ current;
-  assign \$917  = \$916  + 1'h1;
-  assign \$918  = current & \$917 [15:0];
-  assign \$919  = ~ current;
-  assign \$920  = \$919  + 1'h1;
-  assign \$921  = current & \$920 [15:0];
-  assign \$922  = ~ current;
-  assign \$923  = \$922  + 1'h1;
-  assign \$924  = current & \$923 [15:0];
-  assign \$925  = ~ current;
-  assign \$926  = \$925  + 1'h1;
-  assign \$927  = current & \$926 [15:0];
-  assign \$928  = ~ current;
-  assign \$929  = \$928  + 1'h1;
-  assign \$930  = current & \$929 [15:0];
-  assign \$931  = ~ current;
-  assign \$932  = \$931  + 1'h1;
-  assign \$933  = current & \$932 [15:0];
-  assign \$934  = ~ current;
-  assign \$935  = \$934  + 1'h1;
-  assign \$936  = current & \$935 [15:0];
-  assign \$937  = | { \$936 [15], \$933 [13], \$930 [11], \$927 [9], \$924 [7], \$921 [5], \$918 [3], \$915 [1] };
-  assign \$938  = ~ current;
-  assign \$939  = \$938  + 1'h1;
-  assign \$940  = current & \$939 [15:0];
-  assign \$941  = ~ current;
-  assign \$942  = \$941  + 1'h1;
-  assign \$943  = current & \$942 [15:0];
-  assign \$944  = ~ current;
-  assign \$945  = \$944  + 1'h1;
-  assign \$946  = current & \$945 [15:0];
-  assign \$947  = ~ current;
-  assign \$948  = \$947  + 1'h1;
-  assign \$949  = current & \$948 [15:0];
-  assign \$950  = ~ current;
-  assign \$951  = \$950  + 1'h1;
-  assign \$952  = current & \$951 [15:0];
-  assign \$953  = ~ current;
-  assign \$954  = \$953  + 1'h1;
-  assign \$955  = current & \$954 [15:0];
-  assign \$956  = ~ current;
-  assign \$957  = \$956  + 1'h1;
-  assign \$958  = current & \$957 [15:0];
-  assign \$959  = ~ current;
-  assign \$960  = \$959  + 1'h1;
-  assign \$961  = current & \$960 [15:0];
-  assign \$962  = | { \$961 [15], \$958 [14], \$955 [11], \$952 [10], \$949 [7], \$946 [6], \$943 [3], \$940 [2] };
-  assign \$963  = ~ current;
-  assign \$964  = \$963  + 1'h1;
-  assign \$965  = current & \$964 [15:0];
-  assign \$966  = ~ current;
-  assign \$967  = \$966  + 1'h1;
-  assign \$968  = current & \$967 [15:0];
-  assign \$969  = ~ current;
-  assign \$970  = \$969  + 1'h1;
-  assign \$971  = current & \$970 [15:0];
-  assign \$972  = ~ current;
-  assign \$973  = \$972  + 1'h1;
-  assign \$974  = current & \$973 [15:0];
-  assign \$975  = ~ current;
-  assign \$976  = \$975  + 1'h1;
-  assign \$977  = current & \$976 [15:0];
-  assign \$978  = ~ current;
-  assign \$979  = \$978  + 1'h1;
-  assign \$980  = current & \$979 [15:0];
-  assign \$981  = ~ current;
-  assign \$982  = \$981  + 1'h1;
-  assign \$983  = current & \$982 [15:0];
-  assign \$984  = ~ current;
-  assign \$985  = \$984  + 1'h1;
-  assign \$986  = current & \$985 [15:0];
-  assign \$987  = | { \$986 [15], \$983 [14], \$980 [13], \$977 [12], \$974 [7], \$971 [6], \$968 [5], \$965 [4] };
-  assign \$988  = ~ current;
-  assign \$989  = \$988  + 1'h1;
-  assign \$990  = current & \$989 [15:0];
-  assign \$991  = ~ current;
-  assign \$992  = \$991  + 1'h1;
-  assign \$993  = current & \$992 [15:0];
-  assign \$994  = ~ current;
-  assign \$995  = \$994  + 1'h1;
-  assign \$996  = current & \$995 [15:0];
-  assign \$997  = ~ current;
-  assign \$998  = \$997  + 1'h1;
-  assign \$999  = current & \$998 [15:0];
-  assign \$1000  = ~ current;
-  assign \$1001  = \$1000  + 1'h1;
-  assign \$1002  = current & \$1001 [15:0];
-  assign \$1003  = ~ current;
-  assign \$1004  = \$1003  + 1'h1;
-  assign \$1005  = current & \$1004 [15:0];
-  assign \$1006  = ~ current;
-  assign \$1007  = \$1006  + 1'h1;
-  assign \$1008  = current & \$1007 [15:0];
-  assign \$1009  = ~ current;
-  assign \$1010  = \$1009  + 1'h1;
-  assign \$1011  = current & \$1010 [15:0];
-  assign \$1012  = | { \$1011 [15], \$1008 [14], \$1005 [13], \$1002 [12], \$999 [11], \$996 [10], \$993 [9], \$990 [8] };
+  assign \$1023  = ~ current;
+  assign \$1024  = \$1023  + 1'h1;
+  assign \$1025  = current & \$1024 [15:0];
+  assign \$1026  = ~ current;
+  assign \$1027  = \$1026  + 1'h1;
+  assign \$1028  = current & \$1027 [15:0];
+  assign \$1029  = ~ current;
+  assign \$1030  = \$1029  + 1'h1;
+  assign \$1031  = current & \$1030 [15:0];
+  assign \$1032  = ~ current;
+  assign \$1033  = \$1032  + 1'h1;
+  assign \$1034  = current & \$1033 [15:0];
+  assign \$1035  = ~ current;
+  assign \$1036  = \$1035  + 1'h1;
+  assign \$1037  = current & \$1036 [15:0];
+  assign \$1038  = ~ current;
+  assign \$1039  = \$1038  + 1'h1;
+  assign \$1040  = current & \$1039 [15:0];
+  assign \$1041  = ~ current;
+  assign \$1042  = \$1041  + 1'h1;
+  assign \$1043  = current & \$1042 [15:0];
+  assign \$1044  = ~ current;
+  assign \$1045  = \$1044  + 1'h1;
+  assign \$1046  = current & \$1045 [15:0];
+  assign \$1047  = | { \$1046 [15], \$1043 [13], \$1040 [11], \$1037 [9], \$1034 [7], \$1031 [5], \$1028 [3], \$1025 [1] };
+  assign \$1048  = ~ current;
+  assign \$1049  = \$1048  + 1'h1;
+  assign \$1050  = current & \$1049 [15:0];
+  assign \$1051  = ~ current;
+  assign \$1052  = \$1051  + 1'h1;
+  assign \$1053  = current & \$1052 [15:0];
+  assign \$1054  = ~ current;
+  assign \$1055  = \$1054  + 1'h1;
+  assign \$1056  = current & \$1055 [15:0];
+  assign \$1057  = ~ current;
+  assign \$1058  = \$1057  + 1'h1;
+  assign \$1059  = current & \$1058 [15:0];
+  assign \$1060  = ~ current;
+  assign \$1061  = \$1060  + 1'h1;
+  assign \$1062  = current & \$1061 [15:0];
+  assign \$1063  = ~ current;
+  assign \$1064  = \$1063  + 1'h1;
+  assign \$1065  = current & \$1064 [15:0];
+  assign \$1066  = ~ current;
+  assign \$1067  = \$1066  + 1'h1;
+  assign \$1068  = current & \$1067 [15:0];
+  assign \$1069  = ~ current;
+  assign \$1070  = \$1069  + 1'h1;
+  assign \$1071  = current & \$1070 [15:0];
+  assign \$1072  = | { \$1071 [15], \$1068 [14], \$1065 [11], \$1062 [10], \$1059 [7], \$1056 [6], \$1053 [3], \$1050 [2] };
+  assign \$1073  = ~ current;
+  assign \$1074  = \$1073  + 1'h1;
+  assign \$1075  = current & \$1074 [15:0];
+  assign \$1076  = ~ current;
+  assign \$1077  = \$1076  + 1'h1;
+  assign \$1078  = current & \$1077 [15:0];
+  assign \$1079  = ~ current;
+  assign \$1080  = \$1079  + 1'h1;
+  assign \$1081  = current & \$1080 [15:0];
+  assign \$1082  = ~ current;
+  assign \$1083  = \$1082  + 1'h1;
+  assign \$1084  = current & \$1083 [15:0];
+  assign \$1085  = ~ current;
+  assign \$1086  = \$1085  + 1'h1;
+  assign \$1087  = current & \$1086 [15:0];
+  assign \$1088  = ~ current;
+  assign \$1089  = \$1088  + 1'h1;
+  assign \$1090  = current & \$1089 [15:0];
+  assign \$1091  = ~ current;
+  assign \$1092  = \$1091  + 1'h1;
+  assign \$1093  = current & \$1092 [15:0];
+  assign \$1094  = ~ current;
+  assign \$1095  = \$1094  + 1'h1;
+  assign \$1096  = current & \$1095 [15:0];
+  assign \$1097  = | { \$1096 [15], \$1093 [14], \$1090 [13], \$1087 [12], \$1084 [7], \$1081 [6], \$1078 [5], \$1075 [4] };
+  assign \$1098  = ~ current;
+  assign \$1099  = \$1098  + 1'h1;
+  assign \$1100  = current & \$1099 [15:0];
+  assign \$1101  = ~ current;
+  assign \$1102  = \$1101  + 1'h1;
+  assign \$1103  = current & \$1102 [15:0];
+  assign \$1104  = ~ current;
+  assign \$1105  = \$1104  + 1'h1;
+  assign \$1106  = current & \$1105 [15:0];
+  assign \$1107  = ~ current;
+  assign \$1108  = \$1107  + 1'h1;
+  assign \$1109  = current & \$1108 [15:0];
+  assign \$1110  = ~ current;
+  assign \$1111  = \$1110  + 1'h1;
+  assign \$1112  = current & \$1111 [15:0];
+  assign \$1113  = ~ current;
+  assign \$1114  = \$1113  + 1'h1;
+  assign \$1115  = current & \$1114 [15:0];
+  assign \$1116  = ~ current;
+  assign \$1117  = \$1116  + 1'h1;
+  assign \$1118  = current & \$1117 [15:0];
+  assign \$1119  = ~ current;
+  assign \$1120  = \$1119  + 1'h1;
+  assign \$1121  = current & \$1120 [15:0];
+  assign \$1122  = | { \$1121 [15], \$1118 [14], \$1115 [13], \$1112 [12], \$1109 [11], \$1106 [10], \$1103 [9], \$1100 [8] };
   always @(posedge clk)
-    valid <= \$1013 ;
+    valid <= \$1123 ;
   always @(posedge clk)
-    lookup_latched <= \$1014 ;
+    lookup_latched <= \$1124 ;
   always @(posedge clk)
-    lookup_compared <= \$1015 ;
+    lookup_compared <= \$1125 ;
   always @(posedge clk)
-    lookup_matched <= \$1016 ;
+    lookup_matched <= \$1126 ;
   always @(posedge clk)
-    lookup_addressed <= \$1017 ;
+    lookup_addressed <= \$1127 ;
   always @(posedge clk)
-    hot_word <= \$1018 ;
+    hot_word <= \$1128 ;
   always @(posedge clk)
-    hot_ways <= \$1019 ;
+    hot_ways <= \$1129 ;
   always @(posedge clk)
-    lookup_word0 <= \$1020 ;
+    lookup_word0 <= \$1130 ;
   always @(posedge clk)
-    lookup_word1 <= \$1021 ;
+    lookup_word1 <= \$1131 ;
   always @(posedge clk)
-    lookup_word2 <= \$1022 ;
+    lookup_word2 <= \$1132 ;
   always @(posedge clk)
-    lookup_word3 <= \$1023 ;
+    lookup_word3 <= \$1133 ;
   always @(posedge clk)
-    lookup_word4 <= \$1024 ;
+    lookup_word4 <= \$1134 ;
   always @(posedge clk)
-    lookup_word5 <= \$1025 ;
+    lookup_word5 <= \$1135 ;
   always @(posedge clk)
-    lookup_word6 <= \$1026 ;
+    lookup_word6 <= \$1136 ;
   always @(posedge clk)
-    lookup_word7 <= \$1027 ;
+    lookup_word7 <= \$1137 ;
   always @(posedge clk)
-    lookup_word8 <= \$1028 ;
+    lookup_word8 <= \$1138 ;
   always @(posedge clk)
-    lookup_word9 <= \$1029 ;
+    lookup_word9 <= \$1139 ;
   always @(posedge clk)
-    lookup_word10 <= \$1030 ;
+    lookup_word10 <= \$1140 ;
   always @(posedge clk)
-    lookup_word11 <= \$1031 ;
+    lookup_word11 <= \$1141 ;
   always @(posedge clk)
-    lookup_word12 <= \$1032 ;
+    lookup_word12 <= \$1142 ;
   always @(posedge clk)
-    lookup_word13 <= \$1033 ;
+    lookup_word13 <= \$1143 ;
   always @(posedge clk)
-    lookup_word14 <= \$1034 ;
+    lookup_word14 <= \$1144 ;
   always @(posedge clk)
-    lookup_word15 <= \$1035 ;
+    lookup_word15 <= \$1145 ;
   always @(posedge clk)
-    lookup_equal0 <= \$1036 ;
+    lookup_equal0 <= \$1146 ;
   always @(posedge clk)
-    lookup_equal1 <= \$1037 ;
+    lookup_equal1 <= \$1147 ;
   always @(posedge clk)
-    lookup_equal2 <= \$1038 ;
+    lookup_equal2 <= \$1148 ;
   always @(posedge clk)
-    lookup_equal3 <= \$1039 ;
+    lookup_equal3 <= \$1149 ;
   always @(posedge clk)
-    lookup_equal4 <= \$1040 ;
+    lookup_equal4 <= \$1150 ;
   always @(posedge clk)
-    lookup_equal5 <= \$1041 ;
+    lookup_equal5 <= \$1151 ;
   always @(posedge clk)
-    lookup_equal6 <= \$1042 ;
+    lookup_equal6 <= \$1152 ;
   always @(posedge clk)
-    lookup_equal7 <= \$1043 ;
+    lookup_equal7 <= \$1153 ;
   always @(posedge clk)
-    lookup_equal8 <= \$1044 ;
+    lookup_equal8 <= \$1154 ;
   always @(posedge clk)
-    lookup_equal9 <= \$1045 ;
+    lookup_equal9 <= \$1155 ;
   always @(posedge clk)
-    lookup_equal10 <= \$1046 ;
+    lookup_equal10 <= \$1156 ;
   always @(posedge clk)
-    lookup_equal11 <= \$1047 ;
+    lookup_equal11 <= \$1157 ;
   always @(posedge clk)
-    lookup_equal12 <= \$1048 ;
+    lookup_equal12 <= \$1158 ;
   always @(posedge clk)
-    lookup_equal13 <= \$1049 ;
+    lookup_equal13 <= \$1159 ;
   always @(posedge clk)
-    lookup_equal14 <= \$1050 ;
+    lookup_equal14 <= \$1160 ;
   always @(posedge clk)
-    lookup_equal15 <= \$1051 ;
+    lookup_equal15 <= \$1161 ;
   always @(posedge clk)
-    hit_ways <= \$1052 ;
+    hit_ways <= \$1162 ;
   always @(posedge clk)
-    slot_hit <= \$1053 ;
+    slot_hit <= \$1163 ;
   always @(posedge clk)
-    answer_hit <= \$1054 ;
+    answer_hit <= \$1164 ;
   always @(posedge clk)
-    slot <= \$1055 ;
+    slot <= \$1165 ;
   always @(posedge clk)
-    update_entry <= \$1056 ;
+    update_entry <= \$1166 ;
   always @(posedge clk)
-    waits <= \$1057 ;
+    waits <= \$1167 ;
   always @(posedge clk)
-    update_latched <= \$1058 ;
+    update_latched <= \$1168 ;
   always @(posedge clk)
-    update_compared <= \$1059 ;
+    update_compared <= \$1169 ;
   always @(posedge clk)
-    update_ranked <= \$1060 ;
+    update_ranked <= \$1170 ;
   always @(posedge clk)
-    update_chosen <= \$1061 ;
+    update_chosen <= \$1171 ;
   always @(posedge clk)
-    update_written <= \$1062 ;
+    update_written <= \$1172 ;
   always @(posedge clk)
-    latched_same <= \$1063 ;
+    latched_same <= \$1173 ;
   always @(posedge clk)
-    latched_follows <= \$1064 ;
+    latched_follows <= \$1174 ;
   always @(posedge clk)
-    compared_same <= \$1065 ;
+    compared_same <= \$1175 ;
   always @(posedge clk)
-    ranked_same <= \$1066 ;
+    ranked_same <= \$1176 ;
   always @(posedge clk)
-    chosen_same <= \$1067 ;
+    chosen_same <= \$1177 ;
   always @(posedge clk)
-    compared_follows <= \$1068 ;
+    compared_follows <= \$1178 ;
   always @(posedge clk)
-    ranked_follows <= \$1069 ;
+    ranked_follows <= \$1179 ;
   always @(posedge clk)
-    chosen_follows <= \$1070 ;
+    chosen_follows <= \$1180 ;
   always @(posedge clk)
-    update_word0 <= \$1071 ;
+    update_word0 <= \$1181 ;
   always @(posedge clk)
-    update_word1 <= \$1072 ;
+    update_word1 <= \$1182 ;
   always @(posedge clk)
-    update_word2 <= \$1073 ;
+    update_word2 <= \$1183 ;
   always @(posedge clk)
-    update_word3 <= \$1074 ;
+    update_word3 <= \$1184 ;
   always @(posedge clk)
-    update_word4 <= \$1075 ;
+    update_word4 <= \$1185 ;
   always @(posedge clk)
-    update_word5 <= \$1076 ;
+    update_word5 <= \$1186 ;
   always @(posedge clk)
-    update_word6 <= \$1077 ;
+    update_word6 <= \$1187 ;
   always @(posedge clk)
-    update_word7 <= \$1078 ;
+    update_word7 <= \$1188 ;
   always @(posedge clk)
-    update_word8 <= \$1079 ;
+    update_word8 <= \$1189 ;
   always @(posedge clk)
-    update_word9 <= \$1080 ;
+    update_word9 <= \$1190 ;
   always @(posedge clk)
-    update_word10 <= \$1081 ;
+    update_word10 <= \$1191 ;
   always @(posedge clk)
-    update_word11 <= \$1082 ;
+    update_word11 <= \$1192 ;
   always @(posedge clk)
-    update_word12 <= \$1083 ;
+    update_word12 <= \$1193 ;
   always @(posedge clk)
-    update_word13 <= \$1084 ;
+    update_word13 <= \$1194 ;
   always @(posedge clk)
-    update_word14 <= \$1085 ;
+    update_word14 <= \$1195 ;
   always @(posedge clk)
-    update_word15 <= \$1086 ;
+    update_word15 <= \$1196 ;
   always @(posedge clk)
-    update_equal0 <= \$1087 ;
+    update_equal0 <= \$1197 ;
   always @(posedge clk)
-    update_equal1 <= \$1088 ;
+    update_equal1 <= \$1198 ;
   always @(posedge clk)
-    update_equal2 <= \$1089 ;
+    update_equal2 <= \$1199 ;
   always @(posedge clk)
-    update_equal3 <= \$1090 ;
+    update_equal3 <= \$1200 ;
   always @(posedge clk)
-    update_equal4 <= \$1091 ;
+    update_equal4 <= \$1201 ;
   always @(posedge clk)
-    update_equal5 <= \$1092 ;
+    update_equal5 <= \$1202 ;
   always @(posedge clk)
-    update_equal6 <= \$1093 ;
+    update_equal6 <= \$1203 ;
   always @(posedge clk)
-    update_equal7 <= \$1094 ;
+    update_equal7 <= \$1204 ;
   always @(posedge clk)
-    update_equal8 <= \$1095 ;
+    update_equal8 <= \$1205 ;
   always @(posedge clk)
-    update_equal9 <= \$1096 ;
+    update_equal9 <= \$1206 ;
   always @(posedge clk)
-    update_equal10 <= \$1097 ;
+    update_equal10 <= \$1207 ;
   always @(posedge clk)
-    update_equal11 <= \$1098 ;
+    update_equal11 <= \$1208 ;
   always @(posedge clk)
-    update_equal12 <= \$1099 ;
+    update_equal12 <= \$1209 ;
   always @(posedge clk)
-    update_equal13 <= \$1100 ;
+    update_equal13 <= \$1210 ;
   always @(posedge clk)
-    update_equal14 <= \$1101 ;
+    update_equal14 <= \$1211 ;
   always @(posedge clk)
-    update_equal15 <= \$1102 ;
+    update_equal15 <= \$1212 ;
   always @(posedge clk)
-    read_state <= \$1103 ;
+    read_state <= \$1213 ;
   always @(posedge clk)
-    \hot_word$137  <= \$1104 ;
+    \hot_word$137  <= \$1214 ;
   always @(posedge clk)
-    read_hot <= \$1105 ;
+    read_hot <= \$1215 ;
   always @(posedge clk)
-    below <= \$1106 ;
+    below <= \$1216 ;
   always @(posedge clk)
-    usable <= \$1107 ;
+    usable <= \$1217 ;
   always @(posedge clk)
-    known <= \$1108 ;
+    known <= \$1218 ;
   always @(posedge clk)
-    hot <= \$1109 ;
+    hot <= \$1219 ;
   always @(posedge clk)
-    candidates <= \$1110 ;
+    candidates <= \$1220 ;
   always @(posedge clk)
-    ranks <= \$1111 ;
+    ranks <= \$1221 ;
   always @(posedge clk)
-    written1 <= \$1112 ;
+    written1 <= \$1222 ;
   always @(posedge clk)
-    written2 <= \$1113 ;
+    written2 <= \$1223 ;
   always @(posedge clk)
-    chosen_state <= \$1114 ;
+    chosen_state <= \$1224 ;
   always @(posedge clk)
-    outcome1 <= \$1115 ;
+    outcome1 <= \$1225 ;
   always @(posedge clk)
-    outcome2 <= \$1116 ;
+    outcome2 <= \$1226 ;
   always @(posedge clk)
-    outcome3 <= \$1117 ;
+    outcome3 <= \$1227 ;
   always @(posedge clk)
-    hit <= \$1118 ;
+    hit <= \$1228 ;
   always @(posedge clk)
-    unknown <= \$1119 ;
+    unknown <= \$1229 ;
   always @(posedge clk)
-    ages <= \$1120 ;
+    ages <= \$1230 ;
   always @(posedge clk)
-    fill <= \$1121 ;
+    fill <= \$1231 ;
   always @(posedge clk)
-    inserts <= \$1122 ;
+    inserts <= \$1232 ;
   always @(posedge clk)
-    written_hot <= \$1123 ;
+    written_hot <= \$1233 ;
   always @(posedge clk)
-    written_state <= \$1124 ;
+    written_state <= \$1234 ;
   always @(posedge clk)
-    inserted <= \$1125 ;
+    inserted <= \$1235 ;
   always @(posedge clk)
-    evicted <= \$1126 ;
+    evicted <= \$1236 ;
   always @(posedge clk)
-    revived <= \$1127 ;
+    revived <= \$1237 ;
   always @(posedge clk)
-    returned <= \$1128 ;
+    returned <= \$1238 ;
   always @(posedge clk)
-    shown_way <= \$1129 ;
+    shown_way <= \$1239 ;
   always @(posedge clk)
-    eligible <= \$1130 ;
+    eligible <= \$1240 ;
   always @(posedge clk)
-    current <= \$1131 ;
+    current <= \$1241 ;
   hotline_kaggle_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -51268,1050 +51503,898 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   );
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$175 [3:0])
-      4'h0:
-          \$760  = 3'h0;
-      4'h1:
-          \$760  = 3'h1;
-      4'h2:
-          \$760  = 3'h1;
-      4'h3:
-          \$760  = 3'h2;
-      4'h4:
-          \$760  = 3'h1;
-      4'h5:
-          \$760  = 3'h2;
-      4'h6:
-          \$760  = 3'h2;
-      4'h7:
-          \$760  = 3'h3;
-      4'h8:
-          \$760  = 3'h1;
-      4'h9:
-          \$760  = 3'h2;
-      4'ha:
-          \$760  = 3'h2;
-      4'hb:
-          \$760  = 3'h3;
-      4'hc:
-          \$760  = 3'h2;
-      4'hd:
-          \$760  = 3'h3;
-      4'he:
-          \$760  = 3'h3;
-      4'hf:
-          \$760  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$175 [7:4])
-      4'h0:
-          \$761  = 3'h0;
-      4'h1:
-          \$761  = 3'h1;
-      4'h2:
-          \$761  = 3'h1;
-      4'h3:
-          \$761  = 3'h2;
-      4'h4:
-          \$761  = 3'h1;
-      4'h5:
-          \$761  = 3'h2;
-      4'h6:
-          \$761  = 3'h2;
-      4'h7:
-          \$761  = 3'h3;
-      4'h8:
-          \$761  = 3'h1;
-      4'h9:
-          \$761  = 3'h2;
-      4'ha:
-          \$761  = 3'h2;
-      4'hb:
-          \$761  = 3'h3;
-      4'hc:
-          \$761  = 3'h2;
-      4'hd:
-          \$761  = 3'h3;
-      4'he:
-          \$761  = 3'h3;
-      4'hf:
-          \$761  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$175 [11:8])
-      4'h0:
-          \$763  = 3'h0;
-      4'h1:
-          \$763  = 3'h1;
-      4'h2:
-          \$763  = 3'h1;
-      4'h3:
-          \$763  = 3'h2;
-      4'h4:
-          \$763  = 3'h1;
-      4'h5:
-          \$763  = 3'h2;
-      4'h6:
-          \$763  = 3'h2;
-      4'h7:
-          \$763  = 3'h3;
-      4'h8:
-          \$763  = 3'h1;
-      4'h9:
-          \$763  = 3'h2;
-      4'ha:
-          \$763  = 3'h2;
-      4'hb:
-          \$763  = 3'h3;
-      4'hc:
-          \$763  = 3'h2;
-      4'hd:
-          \$763  = 3'h3;
-      4'he:
-          \$763  = 3'h3;
-      4'hf:
-          \$763  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$175 [15:12])
-      4'h0:
-          \$765  = 3'h0;
-      4'h1:
-          \$765  = 3'h1;
-      4'h2:
-          \$765  = 3'h1;
-      4'h3:
-          \$765  = 3'h2;
-      4'h4:
-          \$765  = 3'h1;
-      4'h5:
-          \$765  = 3'h2;
-      4'h6:
-          \$765  = 3'h2;
-      4'h7:
-          \$765  = 3'h3;
-      4'h8:
-          \$765  = 3'h1;
-      4'h9:
-          \$765  = 3'h2;
-      4'ha:
-          \$765  = 3'h2;
-      4'hb:
-          \$765  = 3'h3;
-      4'hc:
-          \$765  = 3'h2;
-      4'hd:
-          \$765  = 3'h3;
-      4'he:
-          \$765  = 3'h3;
-      4'hf:
-          \$765  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$1013  = { valid[4:0], \valid$3  };
+    \$1123  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$1013  = 6'h00;
+      \$1123  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1014 [10:0] = \$1 ;
-    \$1014 [45:11] = tag;
+    \$1124 [10:0] = \$1 ;
+    \$1124 [45:11] = tag;
     if (rst) begin
-      \$1014  = 46'h000000000000;
+      \$1124  = 46'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1015  = lookup_latched;
+    \$1125  = lookup_latched;
     if (rst) begin
-      \$1015  = 46'h000000000000;
+      \$1125  = 46'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1016  = lookup_compared;
+    \$1126  = lookup_compared;
     if (rst) begin
-      \$1016  = 46'h000000000000;
+      \$1126  = 46'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1017  = lookup_matched;
+    \$1127  = lookup_matched;
     if (rst) begin
-      \$1017  = 46'h000000000000;
+      \$1127  = 46'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1018  = { tags15_data_[35], tags14_data_[35], tags13_data_[35], tags12_data_[35], tags11_data_[35], tags10_data_[35], tags9_data_[35], tags8_data_[35], tags7_data_[35], tags6_data_[35], tags5_data_[35], tags4_data_[35], tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
+    \$1128  = { tags15_data_[35], tags14_data_[35], tags13_data_[35], tags12_data_[35], tags11_data_[35], tags10_data_[35], tags9_data_[35], tags8_data_[35], tags7_data_[35], tags6_data_[35], tags5_data_[35], tags4_data_[35], tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
     if (rst) begin
-      \$1018  = 16'h0000;
+      \$1128  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1019  = hot_word;
+    \$1129  = hot_word;
     if (rst) begin
-      \$1019  = 16'h0000;
+      \$1129  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1020  = tags0_data_[34:0];
+    \$1130  = tags0_data_[34:0];
     if (rst) begin
-      \$1020  = 35'h000000000;
+      \$1130  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1021  = tags1_data_[34:0];
+    \$1131  = tags1_data_[34:0];
     if (rst) begin
-      \$1021  = 35'h000000000;
+      \$1131  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1022  = tags2_data_[34:0];
+    \$1132  = tags2_data_[34:0];
     if (rst) begin
-      \$1022  = 35'h000000000;
+      \$1132  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1023  = tags3_data_[34:0];
+    \$1133  = tags3_data_[34:0];
     if (rst) begin
-      \$1023  = 35'h000000000;
+      \$1133  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1024  = tags4_data_[34:0];
+    \$1134  = tags4_data_[34:0];
     if (rst) begin
-      \$1024  = 35'h000000000;
+      \$1134  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1025  = tags5_data_[34:0];
+    \$1135  = tags5_data_[34:0];
     if (rst) begin
-      \$1025  = 35'h000000000;
+      \$1135  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1026  = tags6_data_[34:0];
+    \$1136  = tags6_data_[34:0];
     if (rst) begin
-      \$1026  = 35'h000000000;
+      \$1136  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1027  = tags7_data_[34:0];
+    \$1137  = tags7_data_[34:0];
     if (rst) begin
-      \$1027  = 35'h000000000;
+      \$1137  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1028  = tags8_data_[34:0];
+    \$1138  = tags8_data_[34:0];
     if (rst) begin
-      \$1028  = 35'h000000000;
+      \$1138  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1029  = tags9_data_[34:0];
+    \$1139  = tags9_data_[34:0];
     if (rst) begin
-      \$1029  = 35'h000000000;
+      \$1139  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1030  = tags10_data_[34:0];
+    \$1140  = tags10_data_[34:0];
     if (rst) begin
-      \$1030  = 35'h000000000;
+      \$1140  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1031  = tags11_data_[34:0];
+    \$1141  = tags11_data_[34:0];
     if (rst) begin
-      \$1031  = 35'h000000000;
+      \$1141  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1032  = tags12_data_[34:0];
+    \$1142  = tags12_data_[34:0];
     if (rst) begin
-      \$1032  = 35'h000000000;
+      \$1142  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1033  = tags13_data_[34:0];
+    \$1143  = tags13_data_[34:0];
     if (rst) begin
-      \$1033  = 35'h000000000;
+      \$1143  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1034  = tags14_data_[34:0];
+    \$1144  = tags14_data_[34:0];
     if (rst) begin
-      \$1034  = 35'h000000000;
+      \$1144  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1035  = tags15_data_[34:0];
+    \$1145  = tags15_data_[34:0];
     if (rst) begin
-      \$1035  = 35'h000000000;
+      \$1145  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1036  = { \$4 , \$3 , \$2  };
+    \$1146  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$1036  = 3'h0;
+      \$1146  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1037  = { \$7 , \$6 , \$5  };
+    \$1147  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$1037  = 3'h0;
+      \$1147  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1038  = { \$10 , \$9 , \$8  };
+    \$1148  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$1038  = 3'h0;
+      \$1148  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1039  = { \$13 , \$12 , \$11  };
+    \$1149  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$1039  = 3'h0;
+      \$1149  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1040  = { \$16 , \$15 , \$14  };
+    \$1150  = { \$16 , \$15 , \$14  };
     if (rst) begin
-      \$1040  = 3'h0;
+      \$1150  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1041  = { \$19 , \$18 , \$17  };
+    \$1151  = { \$19 , \$18 , \$17  };
     if (rst) begin
-      \$1041  = 3'h0;
+      \$1151  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1042  = { \$22 , \$21 , \$20  };
+    \$1152  = { \$22 , \$21 , \$20  };
     if (rst) begin
-      \$1042  = 3'h0;
+      \$1152  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1043  = { \$25 , \$24 , \$23  };
+    \$1153  = { \$25 , \$24 , \$23  };
     if (rst) begin
-      \$1043  = 3'h0;
+      \$1153  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1044  = { \$28 , \$27 , \$26  };
+    \$1154  = { \$28 , \$27 , \$26  };
     if (rst) begin
-      \$1044  = 3'h0;
+      \$1154  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1045  = { \$31 , \$30 , \$29  };
+    \$1155  = { \$31 , \$30 , \$29  };
     if (rst) begin
-      \$1045  = 3'h0;
+      \$1155  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1046  = { \$34 , \$33 , \$32  };
+    \$1156  = { \$34 , \$33 , \$32  };
     if (rst) begin
-      \$1046  = 3'h0;
+      \$1156  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1047  = { \$37 , \$36 , \$35  };
+    \$1157  = { \$37 , \$36 , \$35  };
     if (rst) begin
-      \$1047  = 3'h0;
+      \$1157  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1048  = { \$40 , \$39 , \$38  };
+    \$1158  = { \$40 , \$39 , \$38  };
     if (rst) begin
-      \$1048  = 3'h0;
+      \$1158  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1049  = { \$43 , \$42 , \$41  };
+    \$1159  = { \$43 , \$42 , \$41  };
     if (rst) begin
-      \$1049  = 3'h0;
+      \$1159  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1050  = { \$46 , \$45 , \$44  };
+    \$1160  = { \$46 , \$45 , \$44  };
     if (rst) begin
-      \$1050  = 3'h0;
+      \$1160  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1051  = { \$49 , \$48 , \$47  };
+    \$1161  = { \$49 , \$48 , \$47  };
     if (rst) begin
-      \$1051  = 3'h0;
+      \$1161  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1052  = \$66 ;
+    \$1162  = \$66 ;
     if (rst) begin
-      \$1052  = 16'h0000;
+      \$1162  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1053  = \$67 ;
+    \$1163  = \$67 ;
     if (rst) begin
-      \$1053  = 1'h0;
+      \$1163  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1054  = slot_hit;
+    \$1164  = slot_hit;
     if (rst) begin
-      \$1054  = 1'h0;
+      \$1164  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1055  = slots_data;
+    \$1165  = slots_data;
     if (rst) begin
-      \$1055  = 19'h00000;
+      \$1165  = 19'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1056  = update_entry;
+    \$1166  = update_entry;
     if (update_ready) begin
-      \$1056 [0] = \$69 ;
-      \$1056 [1] = update_weight_etc[43];
-      \$1056 [36:2] = update_weight_etc[34:0];
-      \$1056 [47:37] = came_set;
-      \$1056 [55:48] = update_weight_etc[42:35];
+      \$1166 [0] = \$69 ;
+      \$1166 [1] = update_weight_etc[43];
+      \$1166 [36:2] = update_weight_etc[34:0];
+      \$1166 [47:37] = came_set;
+      \$1166 [55:48] = update_weight_etc[42:35];
     end
     if (rst) begin
-      \$1056  = 56'h00000000000000;
+      \$1166  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
     if (update_ready) begin
-      \$1057  = { \$109 , \$101 , \$93 , \$85 , \$77  };
+      \$1167  = { \$109 , \$101 , \$93 , \$85 , \$77  };
     end else begin
-      \$1057  = \$110 [4:0];
+      \$1167  = \$110 [4:0];
     end
     if (rst) begin
-      \$1057  = 5'h00;
+      \$1167  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1058 [55:1] = update_entry[55:1];
-    \$1058 [0] = goes;
+    \$1168 [55:1] = update_entry[55:1];
+    \$1168 [0] = goes;
     if (rst) begin
-      \$1058  = 56'h00000000000000;
+      \$1168  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1059  = update_latched;
+    \$1169  = update_latched;
     if (rst) begin
-      \$1059  = 56'h00000000000000;
+      \$1169  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1060  = update_compared;
+    \$1170  = update_compared;
     if (rst) begin
-      \$1060  = 56'h00000000000000;
+      \$1170  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1061  = update_ranked;
+    \$1171  = update_ranked;
     if (rst) begin
-      \$1061  = 56'h00000000000000;
+      \$1171  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1062  = update_chosen;
+    \$1172  = update_chosen;
     if (rst) begin
-      \$1062  = 56'h00000000000000;
+      \$1172  = 56'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1063  = { \$118 , \$116 , \$114 , \$112  };
+    \$1173  = { \$118 , \$116 , \$114 , \$112  };
     if (rst) begin
-      \$1063  = 4'h0;
+      \$1173  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1064  = { \$142 , \$136 , \$130 , \$124  };
+    \$1174  = { \$142 , \$136 , \$130 , \$124  };
     if (rst) begin
-      \$1064  = 4'h0;
+      \$1174  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1065  = latched_same;
+    \$1175  = latched_same;
     if (rst) begin
-      \$1065  = 4'h0;
+      \$1175  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1066  = compared_same;
+    \$1176  = compared_same;
     if (rst) begin
-      \$1066  = 4'h0;
+      \$1176  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1067  = ranked_same;
+    \$1177  = ranked_same;
     if (rst) begin
-      \$1067  = 4'h0;
+      \$1177  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1068  = latched_follows;
+    \$1178  = latched_follows;
     if (rst) begin
-      \$1068  = 4'h0;
+      \$1178  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1069  = compared_follows;
+    \$1179  = compared_follows;
     if (rst) begin
-      \$1069  = 4'h0;
+      \$1179  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1070  = ranked_follows;
+    \$1180  = ranked_follows;
     if (rst) begin
-      \$1070  = 4'h0;
+      \$1180  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1071  = tags0_data__[34:0];
+    \$1181  = tags0_data__[34:0];
     if (rst) begin
-      \$1071  = 35'h000000000;
+      \$1181  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1072  = tags1_data__[34:0];
+    \$1182  = tags1_data__[34:0];
     if (rst) begin
-      \$1072  = 35'h000000000;
+      \$1182  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1073  = tags2_data__[34:0];
+    \$1183  = tags2_data__[34:0];
     if (rst) begin
-      \$1073  = 35'h000000000;
+      \$1183  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1074  = tags3_data__[34:0];
+    \$1184  = tags3_data__[34:0];
     if (rst) begin
-      \$1074  = 35'h000000000;
+      \$1184  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1075  = tags4_data__[34:0];
+    \$1185  = tags4_data__[34:0];
     if (rst) begin
-      \$1075  = 35'h000000000;
+      \$1185  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1076  = tags5_data__[34:0];
+    \$1186  = tags5_data__[34:0];
     if (rst) begin
-      \$1076  = 35'h000000000;
+      \$1186  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1077  = tags6_data__[34:0];
+    \$1187  = tags6_data__[34:0];
     if (rst) begin
-      \$1077  = 35'h000000000;
+      \$1187  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1078  = tags7_data__[34:0];
+    \$1188  = tags7_data__[34:0];
     if (rst) begin
-      \$1078  = 35'h000000000;
+      \$1188  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1079  = tags8_data__[34:0];
+    \$1189  = tags8_data__[34:0];
     if (rst) begin
-      \$1079  = 35'h000000000;
+      \$1189  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1080  = tags9_data__[34:0];
+    \$1190  = tags9_data__[34:0];
     if (rst) begin
-      \$1080  = 35'h000000000;
+      \$1190  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1081  = tags10_data__[34:0];
+    \$1191  = tags10_data__[34:0];
     if (rst) begin
-      \$1081  = 35'h000000000;
+      \$1191  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1082  = tags11_data__[34:0];
+    \$1192  = tags11_data__[34:0];
     if (rst) begin
-      \$1082  = 35'h000000000;
+      \$1192  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1083  = tags12_data__[34:0];
+    \$1193  = tags12_data__[34:0];
     if (rst) begin
-      \$1083  = 35'h000000000;
+      \$1193  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1084  = tags13_data__[34:0];
+    \$1194  = tags13_data__[34:0];
     if (rst) begin
-      \$1084  = 35'h000000000;
+      \$1194  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1085  = tags14_data__[34:0];
+    \$1195  = tags14_data__[34:0];
     if (rst) begin
-      \$1085  = 35'h000000000;
+      \$1195  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1086  = tags15_data__[34:0];
+    \$1196  = tags15_data__[34:0];
     if (rst) begin
-      \$1086  = 35'h000000000;
+      \$1196  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1087  = { \$145 , \$144 , \$143  };
+    \$1197  = { \$145 , \$144 , \$143  };
     if (rst) begin
-      \$1087  = 3'h0;
+      \$1197  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1088  = { \$148 , \$147 , \$146  };
+    \$1198  = { \$148 , \$147 , \$146  };
     if (rst) begin
-      \$1088  = 3'h0;
+      \$1198  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1089  = { \$151 , \$150 , \$149  };
+    \$1199  = { \$151 , \$150 , \$149  };
     if (rst) begin
-      \$1089  = 3'h0;
+      \$1199  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1090  = { \$154 , \$153 , \$152  };
+    \$1200  = { \$154 , \$153 , \$152  };
     if (rst) begin
-      \$1090  = 3'h0;
+      \$1200  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1091  = { \$157 , \$156 , \$155  };
+    \$1201  = { \$157 , \$156 , \$155  };
     if (rst) begin
-      \$1091  = 3'h0;
+      \$1201  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1092  = { \$160 , \$159 , \$158  };
+    \$1202  = { \$160 , \$159 , \$158  };
     if (rst) begin
-      \$1092  = 3'h0;
+      \$1202  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1093  = { \$163 , \$162 , \$161  };
+    \$1203  = { \$163 , \$162 , \$161  };
     if (rst) begin
-      \$1093  = 3'h0;
+      \$1203  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1094  = { \$166 , \$165 , \$164  };
+    \$1204  = { \$166 , \$165 , \$164  };
     if (rst) begin
-      \$1094  = 3'h0;
+      \$1204  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1095  = { \$169 , \$168 , \$167  };
+    \$1205  = { \$169 , \$168 , \$167  };
     if (rst) begin
-      \$1095  = 3'h0;
+      \$1205  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1096  = { \$172 , \$171 , \$170  };
+    \$1206  = { \$172 , \$171 , \$170  };
     if (rst) begin
-      \$1096  = 3'h0;
+      \$1206  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1097  = { \$175 , \$174 , \$173  };
+    \$1207  = { \$175 , \$174 , \$173  };
     if (rst) begin
-      \$1097  = 3'h0;
+      \$1207  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1098  = { \$178 , \$177 , \$176  };
+    \$1208  = { \$178 , \$177 , \$176  };
     if (rst) begin
-      \$1098  = 3'h0;
+      \$1208  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1099  = { \$181 , \$180 , \$179  };
+    \$1209  = { \$181 , \$180 , \$179  };
     if (rst) begin
-      \$1099  = 3'h0;
+      \$1209  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1100  = { \$184 , \$183 , \$182  };
+    \$1210  = { \$184 , \$183 , \$182  };
     if (rst) begin
-      \$1100  = 3'h0;
+      \$1210  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1101  = { \$187 , \$186 , \$185  };
+    \$1211  = { \$187 , \$186 , \$185  };
     if (rst) begin
-      \$1101  = 3'h0;
+      \$1211  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1102  = { \$190 , \$189 , \$188  };
+    \$1212  = { \$190 , \$189 , \$188  };
     if (rst) begin
-      \$1102  = 3'h0;
+      \$1212  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1103  = state_read__data;
+    \$1213  = state_read__data;
     if (rst) begin
-      \$1103  = 168'h000000000000000000000000000000000000000000;
+      \$1213  = 168'h000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1104  = { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+    \$1214  = { tags15_data__[35], tags14_data__[35], tags13_data__[35], tags12_data__[35], tags11_data__[35], tags10_data__[35], tags9_data__[35], tags8_data__[35], tags7_data__[35], tags6_data__[35], tags5_data__[35], tags4_data__[35], tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     if (rst) begin
-      \$1104  = 16'h0000;
+      \$1214  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1105  = \hot_word$137 ;
+    \$1215  = \hot_word$137 ;
     if (rst) begin
-      \$1105  = 16'h0000;
+      \$1215  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1106  = \$191 ;
+    \$1216  = \$191 ;
     if (rst) begin
-      \$1106  = 1'h0;
+      \$1216  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1107  = \$192 ;
+    \$1217  = \$192 ;
     if (rst) begin
-      \$1107  = 16'h0000;
+      \$1217  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1108  = \$209 ;
+    \$1218  = \$209 ;
     if (rst) begin
-      \$1108  = 16'h0000;
+      \$1218  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1109  = read_hot;
+    \$1219  = read_hot;
     if (rst) begin
-      \$1109  = 16'h0000;
+      \$1219  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1110  = \$211 ;
+    \$1220  = \$211 ;
     if (rst) begin
-      \$1110  = 16'h0000;
+      \$1220  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1111  = { \$331 , \$330 , \$329 , \$328 , \$327 , \$326 , \$325 , \$324 , \$323 , \$322 , \$321 , \$320 , \$319 , \$318 , \$317 , \$316 , \$315 , \$314 , \$313 , \$312 , \$311 , \$310 , \$309 , \$308 , \$307 , \$306 , \$305 , \$304 , \$303 , \$302 , \$301 , \$300 , \$299 , \$298 , \$297 , \$296 , \$295 , \$294 , \$293 , \$292 , \$291 , \$290 , \$289 , \$288 , \$287 , \$286 , \$285 , \$284 , \$283 , \$282 , \$281 , \$280 , \$279 , \$278 , \$277 , \$276 , \$275 , \$274 , \$273 , \$272 , \$271 , \$270 , \$269 , \$268 , \$267 , \$266 , \$265 , \$264 , \$263 , \$262 , \$261 , \$260 , \$259 , \$258 , \$257 , \$256 , \$255 , \$254 , \$253 , \$252 , \$251 , \$250 , \$249 , \$248 , \$247 , \$246 , \$245 , \$244 , \$243 , \$242 , \$241 , \$240 , \$239 , \$238 , \$237 , \$236 , \$235 , \$234 , \$233 , \$232 , \$231 , \$230 , \$229 , \$228 , \$227 , \$226 , \$225 , \$224 , \$223 , \$222 , \$221 , \$220 , \$219 , \$218 , \$217 , \$216 , \$215 , \$214 , \$213 , \$212  };
+    \$1221  = { \$331 , \$330 , \$329 , \$328 , \$327 , \$326 , \$325 , \$324 , \$323 , \$322 , \$321 , \$320 , \$319 , \$318 , \$317 , \$316 , \$315 , \$314 , \$313 , \$312 , \$311 , \$310 , \$309 , \$308 , \$307 , \$306 , \$305 , \$304 , \$303 , \$302 , \$301 , \$300 , \$299 , \$298 , \$297 , \$296 , \$295 , \$294 , \$293 , \$292 , \$291 , \$290 , \$289 , \$288 , \$287 , \$286 , \$285 , \$284 , \$283 , \$282 , \$281 , \$280 , \$279 , \$278 , \$277 , \$276 , \$275 , \$274 , \$273 , \$272 , \$271 , \$270 , \$269 , \$268 , \$267 , \$266 , \$265 , \$264 , \$263 , \$262 , \$261 , \$260 , \$259 , \$258 , \$257 , \$256 , \$255 , \$254 , \$253 , \$252 , \$251 , \$250 , \$249 , \$248 , \$247 , \$246 , \$245 , \$244 , \$243 , \$242 , \$241 , \$240 , \$239 , \$238 , \$237 , \$236 , \$235 , \$234 , \$233 , \$232 , \$231 , \$230 , \$229 , \$228 , \$227 , \$226 , \$225 , \$224 , \$223 , \$222 , \$221 , \$220 , \$219 , \$218 , \$217 , \$216 , \$215 , \$214 , \$213 , \$212  };
     if (rst) begin
-      \$1111  = 120'h000000000000000000000000000000;
+      \$1221  = 120'h000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1112  = now;
+    \$1222  = now;
     if (rst) begin
-      \$1112  = 169'h0000000000000000000000000000000000000000000;
+      \$1222  = 169'h0000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1113  = written1;
+    \$1223  = written1;
     if (rst) begin
-      \$1113  = 169'h0000000000000000000000000000000000000000000;
+      \$1223  = 169'h0000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1114 [167:0] = read_state;
-    \$1114 [168] = \$336 ;
+    \$1224 [167:0] = read_state;
+    \$1224 [168] = \$336 ;
     if (ranked_same[3]) begin
-      \$1114  = written2;
+      \$1224  = written2;
     end
     if (ranked_same[2]) begin
-      \$1114  = written1;
+      \$1224  = written1;
     end
     if (ranked_same[1]) begin
-      \$1114  = now;
+      \$1224  = now;
     end
     if (rst) begin
-      \$1114  = 169'h0000000000000000000000000000000000000000000;
+      \$1224  = 169'h0000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1115  = outcome;
+    \$1225  = outcome;
     if (rst) begin
-      \$1115  = 17'h00000;
+      \$1225  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1116  = outcome1;
+    \$1226  = outcome1;
     if (rst) begin
-      \$1116  = 17'h00000;
+      \$1226  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1117  = outcome2;
+    \$1227  = outcome2;
     if (rst) begin
-      \$1117  = 17'h00000;
+      \$1227  = 17'h00000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1118  = \$345 ;
+    \$1228  = \$345 ;
     if (rst) begin
-      \$1118  = 16'h0000;
+      \$1228  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1119  = finds_none;
+    \$1229  = finds_none;
     if (rst) begin
-      \$1119  = 1'h0;
+      \$1229  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1120  = \$346 ;
+    \$1230  = \$346 ;
     if (rst) begin
-      \$1120  = 1'h0;
+      \$1230  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1121  = \$755 ;
+    \$1231  = \$755 ;
     if (rst) begin
-      \$1121  = 16'h0000;
+      \$1231  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1122  = \$757 ;
+    \$1232  = \$757 ;
     if (rst) begin
-      \$1122  = 1'h0;
+      \$1232  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1123  = hot;
+    \$1233  = hot;
     if (rst) begin
-      \$1123  = 16'h0000;
+      \$1233  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1124  = state_now;
+    \$1234  = state_now;
     if (rst) begin
-      \$1124  = 169'h0000000000000000000000000000000000000000000;
+      \$1234  = 169'h0000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1125  = inserts;
+    \$1235  = inserts;
     if (rst) begin
-      \$1125  = 1'h0;
+      \$1235  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1126  = evict;
+    \$1236  = evict;
     if (rst) begin
-      \$1126  = 1'h0;
+      \$1236  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1127  = \$758 ;
+    \$1237  = \$758 ;
     if (rst) begin
-      \$1127  = 1'h0;
+      \$1237  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1128  = \$759 ;
+    \$1238  = \$759 ;
     if (rst) begin
-      \$1128  = 1'h0;
+      \$1238  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1129  = row_way;
+    \$1239  = row_way;
     if (rst) begin
-      \$1129  = 4'h0;
+      \$1239  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1130  = \$766 [4:0];
+    \$1240  = \$775 [4:0];
     if (rst) begin
-      \$1130  = 5'h00;
+      \$1240  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$1131  = current;
+    \$1241  = current;
     if (load) begin
-      \$1131  = \eligible$175 ;
+      \$1241  = \eligible$175 ;
     end else if (entry_write) begin
       (* full_case = 32'd1 *)
       casez (row_way)
         4'h0:
-            \$1131 [0] = 1'h0;
+            \$1241 [0] = 1'h0;
         4'h1:
-            \$1131 [1] = 1'h0;
+            \$1241 [1] = 1'h0;
         4'h2:
-            \$1131 [2] = 1'h0;
+            \$1241 [2] = 1'h0;
         4'h3:
-            \$1131 [3] = 1'h0;
+            \$1241 [3] = 1'h0;
         4'h4:
-            \$1131 [4] = 1'h0;
+            \$1241 [4] = 1'h0;
         4'h5:
-            \$1131 [5] = 1'h0;
+            \$1241 [5] = 1'h0;
         4'h6:
-            \$1131 [6] = 1'h0;
+            \$1241 [6] = 1'h0;
         4'h7:
-            \$1131 [7] = 1'h0;
+            \$1241 [7] = 1'h0;
         4'h8:
-            \$1131 [8] = 1'h0;
+            \$1241 [8] = 1'h0;
         4'h9:
-            \$1131 [9] = 1'h0;
+            \$1241 [9] = 1'h0;
         4'ha:
-            \$1131 [10] = 1'h0;
+            \$1241 [10] = 1'h0;
         4'hb:
-            \$1131 [11] = 1'h0;
+            \$1241 [11] = 1'h0;
         4'hc:
-            \$1131 [12] = 1'h0;
+            \$1241 [12] = 1'h0;
         4'hd:
-            \$1131 [13] = 1'h0;
+            \$1241 [13] = 1'h0;
         4'he:
-            \$1131 [14] = 1'h0;
+            \$1241 [14] = 1'h0;
         4'hf:
-            \$1131 [15] = 1'h0;
+            \$1241 [15] = 1'h0;
       endcase
     end
     if (rst) begin
-      \$1131  = 16'h0000;
+      \$1241  = 16'h0000;
     end
   end
   always @* begin
@@ -52352,27 +52435,11 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
           tag_out = tags15_data__[34:0];
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$175  = 16'h0000;
-    casez (wanted)
-      3'h0:
-          \eligible$175  = \$902 ;
-      3'h1:
-          \eligible$175  = \$905 ;
-      3'h2:
-          \eligible$175  = \$907 ;
-      3'h3:
-          \eligible$175  = \$909 ;
-      3'h4:
-          \eligible$175  = \$912 ;
-    endcase
-  end
   assign weight = update_written[55:48];
-  assign \937_0_0  = \$937 ;
-  assign \962_0_0  = \$962 ;
-  assign \987_0_0  = \$987 ;
-  assign \1012_0_0  = \$1012 ;
+  assign \1047_0_0  = \$1047 ;
+  assign \1072_0_0  = \$1072 ;
+  assign \1097_0_0  = \$1097 ;
+  assign \1122_0_0  = \$1122 ;
   assign slot_out = slots_data;
   assign _signature__data_35_35 = tags0_data__[35];
   assign _signature__data_35_35_ = tags1_data__[35];
@@ -52391,13 +52458,29 @@ module hotline_kaggle_popularity_bank_tracker(budget, age_period, row_in__valid,
   assign _signature__data_35_35______________ = tags14_data__[35];
   assign _signature__data_35_35_______________ = tags15_data__[35];
   assign answer_valid = valid[5];
+  assign \eligible$175 [15] = \$1022 ;
+  assign \eligible$175 [14] = \$1015 ;
+  assign \eligible$175 [13] = \$1008 ;
+  assign \eligible$175 [12] = \$1001 ;
+  assign \eligible$175 [11] = \$994 ;
+  assign \eligible$175 [10] = \$987 ;
+  assign \eligible$175 [9] = \$980 ;
+  assign \eligible$175 [8] = \$973 ;
+  assign \eligible$175 [7] = \$966 ;
+  assign \eligible$175 [6] = \$959 ;
+  assign \eligible$175 [5] = \$952 ;
+  assign \eligible$175 [4] = \$945 ;
+  assign \eligible$175 [3] = \$938 ;
+  assign \eligible$175 [2] = \$931 ;
+  assign \eligible$175 [1] = \$924 ;
+  assign \eligible$175 [0] = \$917 ;
   assign now[168] = due_after;
   assign now[167:0] = after;
-  assign outcome[16] = \$779 ;
-  assign outcome[15:0] = \$777 ;
+  assign outcome[16] = \$788 ;
+  assign outcome[15:0] = \$786 ;
   assign \$110  = { waits, 1'h0 };
-  assign \$800  = 9'h001;
-  assign \$801  = 10'h001;
+  assign \$809  = 9'h001;
+  assign \$810  = 10'h001;
 endmodule
 
 module hotline_kaggle_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -56485,28 +56568,28 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   wire \$3323 ;
   wire [3:0] \$3324 ;
   wire [3:0] \$3325 ;
-  wire [3:0] \$3326 ;
-  wire [3:0] \$3327 ;
-  wire [4:0] \$3328 ;
-  wire [4:0] \$3329 ;
+  wire \$3326 ;
+  wire \$3327 ;
+  wire \$3328 ;
+  wire [3:0] \$3329 ;
   wire \$333 ;
-  wire [4:0] \$3330 ;
-  wire [3:0] \$3331 ;
-  wire [3:0] \$3332 ;
+  wire [3:0] \$3330 ;
+  wire \$3331 ;
+  wire \$3332 ;
   wire \$3333 ;
-  wire \$3334 ;
-  wire \$3335 ;
+  wire [3:0] \$3334 ;
+  wire [3:0] \$3335 ;
   wire \$3336 ;
   wire \$3337 ;
   wire \$3338 ;
-  wire \$3339 ;
+  wire [3:0] \$3339 ;
   wire \$334 ;
-  wire \$3340 ;
+  wire [3:0] \$3340 ;
   wire \$3341 ;
   wire \$3342 ;
   wire \$3343 ;
-  wire \$3344 ;
-  wire \$3345 ;
+  wire [3:0] \$3344 ;
+  wire [3:0] \$3345 ;
   wire \$3346 ;
   wire \$3347 ;
   wire \$3348 ;
@@ -56523,53 +56606,53 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   wire \$3358 ;
   wire \$3359 ;
   wire \$336 ;
-  reg \$3360 ;
-  reg [1427:0] \$3361 ;
-  reg \$3362 ;
-  reg [1427:0] \$3363 ;
-  reg \$3364 ;
-  reg [1427:0] \$3365 ;
-  reg \$3366 ;
-  reg \$3367 ;
-  reg [1:0] \$3368 ;
-  reg [2:0] \$3369 ;
+  wire \$3360 ;
+  wire \$3361 ;
+  wire \$3362 ;
+  wire \$3363 ;
+  wire \$3364 ;
+  wire \$3365 ;
+  wire \$3366 ;
+  wire \$3367 ;
+  wire \$3368 ;
+  wire \$3369 ;
   wire \$337 ;
-  reg [3:0] \$3370 ;
-  reg [4:0] \$3371 ;
-  reg [5:0] \$3372 ;
-  reg [6:0] \$3373 ;
-  reg [7:0] \$3374 ;
-  reg [8:0] \$3375 ;
-  reg [9:0] \$3376 ;
-  reg [10:0] \$3377 ;
-  reg [11:0] \$3378 ;
-  reg [12:0] \$3379 ;
+  wire \$3370 ;
+  wire \$3371 ;
+  wire \$3372 ;
+  reg \$3373 ;
+  reg [1427:0] \$3374 ;
+  reg \$3375 ;
+  reg [1427:0] \$3376 ;
+  reg \$3377 ;
+  reg [1427:0] \$3378 ;
+  reg \$3379 ;
   wire \$338 ;
-  reg [13:0] \$3380 ;
-  reg [14:0] \$3381 ;
-  reg [15:0] \$3382 ;
-  reg [1:0] \$3383 ;
-  reg [15:0] \$3384 ;
-  reg [1:0] \$3385 ;
-  reg [1:0] \$3386 ;
-  reg [1:0] \$3387 ;
-  reg [1:0] \$3388 ;
-  reg [1:0] \$3389 ;
+  reg \$3380 ;
+  reg [1:0] \$3381 ;
+  reg [2:0] \$3382 ;
+  reg [3:0] \$3383 ;
+  reg [4:0] \$3384 ;
+  reg [5:0] \$3385 ;
+  reg [6:0] \$3386 ;
+  reg [7:0] \$3387 ;
+  reg [8:0] \$3388 ;
+  reg [9:0] \$3389 ;
   wire \$339 ;
-  reg [1:0] \$3390 ;
-  reg [1:0] \$3391 ;
-  reg [1:0] \$3392 ;
-  reg [1:0] \$3393 ;
-  reg [1:0] \$3394 ;
-  reg [1:0] \$3395 ;
+  reg [10:0] \$3390 ;
+  reg [11:0] \$3391 ;
+  reg [12:0] \$3392 ;
+  reg [13:0] \$3393 ;
+  reg [14:0] \$3394 ;
+  reg [15:0] \$3395 ;
   reg [1:0] \$3396 ;
-  reg [1:0] \$3397 ;
+  reg [15:0] \$3397 ;
   reg [1:0] \$3398 ;
   reg [1:0] \$3399 ;
   wire \$34 ;
   wire \$340 ;
   reg [1:0] \$3400 ;
-  reg [15:0] \$3401 ;
+  reg [1:0] \$3401 ;
   reg [1:0] \$3402 ;
   reg [1:0] \$3403 ;
   reg [1:0] \$3404 ;
@@ -56583,11 +56666,11 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   reg [1:0] \$3411 ;
   reg [1:0] \$3412 ;
   reg [1:0] \$3413 ;
-  reg [1:0] \$3414 ;
+  reg [15:0] \$3414 ;
   reg [1:0] \$3415 ;
   reg [1:0] \$3416 ;
   reg [1:0] \$3417 ;
-  reg [15:0] \$3418 ;
+  reg [1:0] \$3418 ;
   reg [1:0] \$3419 ;
   wire \$342 ;
   reg [1:0] \$3420 ;
@@ -56602,12 +56685,12 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   reg [1:0] \$3429 ;
   wire \$343 ;
   reg [1:0] \$3430 ;
-  reg [1:0] \$3431 ;
+  reg [15:0] \$3431 ;
   reg [1:0] \$3432 ;
   reg [1:0] \$3433 ;
-  reg [15:0] \$3434 ;
-  reg [3:0] \$3435 ;
-  reg [3:0] \$3436 ;
+  reg [1:0] \$3434 ;
+  reg [1:0] \$3435 ;
+  reg [1:0] \$3436 ;
   reg [1:0] \$3437 ;
   reg [1:0] \$3438 ;
   reg [1:0] \$3439 ;
@@ -56619,33 +56702,33 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   reg [1:0] \$3444 ;
   reg [1:0] \$3445 ;
   reg [1:0] \$3446 ;
-  reg [1:0] \$3447 ;
-  reg [1:0] \$3448 ;
-  reg [1:0] \$3449 ;
+  reg [15:0] \$3447 ;
+  reg [3:0] \$3448 ;
+  reg [3:0] \$3449 ;
   wire \$345 ;
   reg [1:0] \$3450 ;
   reg [1:0] \$3451 ;
   reg [1:0] \$3452 ;
-  reg [15:0] \$3453 ;
-  reg \$3454 ;
-  reg [1554:0] \$3455 ;
-  reg \$3456 ;
-  reg [1554:0] \$3457 ;
-  reg [15:0] \$3458 ;
-  reg [15:0] \$3459 ;
+  reg [1:0] \$3453 ;
+  reg [1:0] \$3454 ;
+  reg [1:0] \$3455 ;
+  reg [1:0] \$3456 ;
+  reg [1:0] \$3457 ;
+  reg [1:0] \$3458 ;
+  reg [1:0] \$3459 ;
   wire \$346 ;
-  reg [15:0] \$3460 ;
-  reg [15:0] \$3461 ;
-  reg [15:0] \$3462 ;
-  reg [15:0] \$3463 ;
-  reg [15:0] \$3464 ;
-  reg [15:0] \$3465 ;
+  reg [1:0] \$3460 ;
+  reg [1:0] \$3461 ;
+  reg [1:0] \$3462 ;
+  reg [1:0] \$3463 ;
+  reg [1:0] \$3464 ;
+  reg [1:0] \$3465 ;
   reg [15:0] \$3466 ;
-  reg [15:0] \$3467 ;
-  reg [15:0] \$3468 ;
-  reg [15:0] \$3469 ;
+  reg \$3467 ;
+  reg [1554:0] \$3468 ;
+  reg \$3469 ;
   wire \$347 ;
-  reg [15:0] \$3470 ;
+  reg [1554:0] \$3470 ;
   reg [15:0] \$3471 ;
   reg [15:0] \$3472 ;
   reg [15:0] \$3473 ;
@@ -56671,27 +56754,40 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   reg [15:0] \$3491 ;
   reg [15:0] \$3492 ;
   reg [15:0] \$3493 ;
-  reg [34:0] \$3494 ;
-  reg [34:0] \$3495 ;
-  reg [34:0] \$3496 ;
-  reg [34:0] \$3497 ;
-  reg [34:0] \$3498 ;
-  reg [34:0] \$3499 ;
+  reg [15:0] \$3494 ;
+  reg [15:0] \$3495 ;
+  reg [15:0] \$3496 ;
+  reg [15:0] \$3497 ;
+  reg [15:0] \$3498 ;
+  reg [15:0] \$3499 ;
   wire \$35 ;
   wire \$350 ;
-  reg [34:0] \$3500 ;
-  reg [34:0] \$3501 ;
-  reg [34:0] \$3502 ;
-  reg [34:0] \$3503 ;
-  reg [34:0] \$3504 ;
-  reg [34:0] \$3505 ;
-  reg [34:0] \$3506 ;
+  reg [15:0] \$3500 ;
+  reg [15:0] \$3501 ;
+  reg [15:0] \$3502 ;
+  reg [15:0] \$3503 ;
+  reg [15:0] \$3504 ;
+  reg [15:0] \$3505 ;
+  reg [15:0] \$3506 ;
   reg [34:0] \$3507 ;
   reg [34:0] \$3508 ;
   reg [34:0] \$3509 ;
   wire \$351 ;
-  reg [3:0] \$3510 ;
+  reg [34:0] \$3510 ;
+  reg [34:0] \$3511 ;
+  reg [34:0] \$3512 ;
+  reg [34:0] \$3513 ;
+  reg [34:0] \$3514 ;
+  reg [34:0] \$3515 ;
+  reg [34:0] \$3516 ;
+  reg [34:0] \$3517 ;
+  reg [34:0] \$3518 ;
+  reg [34:0] \$3519 ;
   wire \$352 ;
+  reg [34:0] \$3520 ;
+  reg [34:0] \$3521 ;
+  reg [34:0] \$3522 ;
+  reg [3:0] \$3523 ;
   wire \$353 ;
   wire \$354 ;
   wire \$355 ;
@@ -58959,1540 +59055,1540 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   assign \$1439  = 1'h0 >> whole3;
   assign \$1440  = | { ranked[685], ranked[642], ranked[599], ranked[556] };
   assign \$1441  = cut[690] & done;
-  assign \$1442  = \$3334  & cut_routed[0];
+  assign \$1442  = \$3347  & cut_routed[0];
   assign \$1443  = ! cut[696:692];
   assign \$1444  = \$1442  & \$1443 ;
-  assign \$1445  = \$3335  & cut_routed[1];
+  assign \$1445  = \$3348  & cut_routed[1];
   assign \$1446  = ! cut[736:732];
   assign \$1447  = \$1445  & \$1446 ;
-  assign \$1448  = \$3336  & cut_routed[2];
+  assign \$1448  = \$3349  & cut_routed[2];
   assign \$1449  = ! cut[776:772];
   assign \$1450  = \$1448  & \$1449 ;
-  assign \$1451  = \$3337  & cut_routed[3];
+  assign \$1451  = \$3350  & cut_routed[3];
   assign \$1452  = ! cut[816:812];
   assign \$1453  = \$1451  & \$1452 ;
-  assign \$1454  = \$3338  & cut_routed[4];
+  assign \$1454  = \$3351  & cut_routed[4];
   assign \$1455  = ! cut[856:852];
   assign \$1456  = \$1454  & \$1455 ;
-  assign \$1457  = \$3339  & cut_routed[5];
+  assign \$1457  = \$3352  & cut_routed[5];
   assign \$1458  = ! cut[896:892];
   assign \$1459  = \$1457  & \$1458 ;
-  assign \$1460  = \$3340  & cut_routed[6];
+  assign \$1460  = \$3353  & cut_routed[6];
   assign \$1461  = ! cut[936:932];
   assign \$1462  = \$1460  & \$1461 ;
-  assign \$1463  = \$3341  & cut_routed[7];
+  assign \$1463  = \$3354  & cut_routed[7];
   assign \$1464  = ! cut[976:972];
   assign \$1465  = \$1463  & \$1464 ;
-  assign \$1466  = \$3342  & cut_routed[8];
+  assign \$1466  = \$3355  & cut_routed[8];
   assign \$1467  = ! cut[1016:1012];
   assign \$1468  = \$1466  & \$1467 ;
-  assign \$1469  = \$3343  & cut_routed[9];
+  assign \$1469  = \$3356  & cut_routed[9];
   assign \$1470  = ! cut[1056:1052];
   assign \$1471  = \$1469  & \$1470 ;
-  assign \$1472  = \$3344  & cut_routed[10];
+  assign \$1472  = \$3357  & cut_routed[10];
   assign \$1473  = ! cut[1096:1092];
   assign \$1474  = \$1472  & \$1473 ;
-  assign \$1475  = \$3345  & cut_routed[11];
+  assign \$1475  = \$3358  & cut_routed[11];
   assign \$1476  = ! cut[1136:1132];
   assign \$1477  = \$1475  & \$1476 ;
-  assign \$1478  = \$3346  & cut_routed[12];
+  assign \$1478  = \$3359  & cut_routed[12];
   assign \$1479  = ! cut[1176:1172];
   assign \$1480  = \$1478  & \$1479 ;
-  assign \$1481  = \$3347  & cut_routed[13];
+  assign \$1481  = \$3360  & cut_routed[13];
   assign \$1482  = ! cut[1216:1212];
   assign \$1483  = \$1481  & \$1482 ;
-  assign \$1484  = \$3348  & cut_routed[14];
+  assign \$1484  = \$3361  & cut_routed[14];
   assign \$1485  = ! cut[1256:1252];
   assign \$1486  = \$1484  & \$1485 ;
-  assign \$1487  = \$3349  & cut_routed[15];
+  assign \$1487  = \$3362  & cut_routed[15];
   assign \$1488  = ! cut[1296:1292];
   assign \$1489  = \$1487  & \$1488 ;
-  assign \$1490  = \$3334  & cut_routed[0];
+  assign \$1490  = \$3347  & cut_routed[0];
   assign \$1491  = cut[696:692] == 1'h1;
   assign \$1492  = \$1490  & \$1491 ;
-  assign \$1493  = \$3335  & cut_routed[1];
+  assign \$1493  = \$3348  & cut_routed[1];
   assign \$1494  = cut[736:732] == 1'h1;
   assign \$1495  = \$1493  & \$1494 ;
-  assign \$1496  = \$3336  & cut_routed[2];
+  assign \$1496  = \$3349  & cut_routed[2];
   assign \$1497  = cut[776:772] == 1'h1;
   assign \$1498  = \$1496  & \$1497 ;
-  assign \$1499  = \$3337  & cut_routed[3];
+  assign \$1499  = \$3350  & cut_routed[3];
   assign \$1500  = cut[816:812] == 1'h1;
   assign \$1501  = \$1499  & \$1500 ;
-  assign \$1502  = \$3338  & cut_routed[4];
+  assign \$1502  = \$3351  & cut_routed[4];
   assign \$1503  = cut[856:852] == 1'h1;
   assign \$1504  = \$1502  & \$1503 ;
-  assign \$1505  = \$3339  & cut_routed[5];
+  assign \$1505  = \$3352  & cut_routed[5];
   assign \$1506  = cut[896:892] == 1'h1;
   assign \$1507  = \$1505  & \$1506 ;
-  assign \$1508  = \$3340  & cut_routed[6];
+  assign \$1508  = \$3353  & cut_routed[6];
   assign \$1509  = cut[936:932] == 1'h1;
   assign \$1510  = \$1508  & \$1509 ;
-  assign \$1511  = \$3341  & cut_routed[7];
+  assign \$1511  = \$3354  & cut_routed[7];
   assign \$1512  = cut[976:972] == 1'h1;
   assign \$1513  = \$1511  & \$1512 ;
-  assign \$1514  = \$3342  & cut_routed[8];
+  assign \$1514  = \$3355  & cut_routed[8];
   assign \$1515  = cut[1016:1012] == 1'h1;
   assign \$1516  = \$1514  & \$1515 ;
-  assign \$1517  = \$3343  & cut_routed[9];
+  assign \$1517  = \$3356  & cut_routed[9];
   assign \$1518  = cut[1056:1052] == 1'h1;
   assign \$1519  = \$1517  & \$1518 ;
-  assign \$1520  = \$3344  & cut_routed[10];
+  assign \$1520  = \$3357  & cut_routed[10];
   assign \$1521  = cut[1096:1092] == 1'h1;
   assign \$1522  = \$1520  & \$1521 ;
-  assign \$1523  = \$3345  & cut_routed[11];
+  assign \$1523  = \$3358  & cut_routed[11];
   assign \$1524  = cut[1136:1132] == 1'h1;
   assign \$1525  = \$1523  & \$1524 ;
-  assign \$1526  = \$3346  & cut_routed[12];
+  assign \$1526  = \$3359  & cut_routed[12];
   assign \$1527  = cut[1176:1172] == 1'h1;
   assign \$1528  = \$1526  & \$1527 ;
-  assign \$1529  = \$3347  & cut_routed[13];
+  assign \$1529  = \$3360  & cut_routed[13];
   assign \$1530  = cut[1216:1212] == 1'h1;
   assign \$1531  = \$1529  & \$1530 ;
-  assign \$1532  = \$3348  & cut_routed[14];
+  assign \$1532  = \$3361  & cut_routed[14];
   assign \$1533  = cut[1256:1252] == 1'h1;
   assign \$1534  = \$1532  & \$1533 ;
-  assign \$1535  = \$3349  & cut_routed[15];
+  assign \$1535  = \$3362  & cut_routed[15];
   assign \$1536  = cut[1296:1292] == 1'h1;
   assign \$1537  = \$1535  & \$1536 ;
-  assign \$1538  = \$3334  & cut_routed[0];
+  assign \$1538  = \$3347  & cut_routed[0];
   assign \$1539  = cut[696:692] == 2'h2;
   assign \$1540  = \$1538  & \$1539 ;
-  assign \$1541  = \$3335  & cut_routed[1];
+  assign \$1541  = \$3348  & cut_routed[1];
   assign \$1542  = cut[736:732] == 2'h2;
   assign \$1543  = \$1541  & \$1542 ;
-  assign \$1544  = \$3336  & cut_routed[2];
+  assign \$1544  = \$3349  & cut_routed[2];
   assign \$1545  = cut[776:772] == 2'h2;
   assign \$1546  = \$1544  & \$1545 ;
-  assign \$1547  = \$3337  & cut_routed[3];
+  assign \$1547  = \$3350  & cut_routed[3];
   assign \$1548  = cut[816:812] == 2'h2;
   assign \$1549  = \$1547  & \$1548 ;
-  assign \$1550  = \$3338  & cut_routed[4];
+  assign \$1550  = \$3351  & cut_routed[4];
   assign \$1551  = cut[856:852] == 2'h2;
   assign \$1552  = \$1550  & \$1551 ;
-  assign \$1553  = \$3339  & cut_routed[5];
+  assign \$1553  = \$3352  & cut_routed[5];
   assign \$1554  = cut[896:892] == 2'h2;
   assign \$1555  = \$1553  & \$1554 ;
-  assign \$1556  = \$3340  & cut_routed[6];
+  assign \$1556  = \$3353  & cut_routed[6];
   assign \$1557  = cut[936:932] == 2'h2;
   assign \$1558  = \$1556  & \$1557 ;
-  assign \$1559  = \$3341  & cut_routed[7];
+  assign \$1559  = \$3354  & cut_routed[7];
   assign \$1560  = cut[976:972] == 2'h2;
   assign \$1561  = \$1559  & \$1560 ;
-  assign \$1562  = \$3342  & cut_routed[8];
+  assign \$1562  = \$3355  & cut_routed[8];
   assign \$1563  = cut[1016:1012] == 2'h2;
   assign \$1564  = \$1562  & \$1563 ;
-  assign \$1565  = \$3343  & cut_routed[9];
+  assign \$1565  = \$3356  & cut_routed[9];
   assign \$1566  = cut[1056:1052] == 2'h2;
   assign \$1567  = \$1565  & \$1566 ;
-  assign \$1568  = \$3344  & cut_routed[10];
+  assign \$1568  = \$3357  & cut_routed[10];
   assign \$1569  = cut[1096:1092] == 2'h2;
   assign \$1570  = \$1568  & \$1569 ;
-  assign \$1571  = \$3345  & cut_routed[11];
+  assign \$1571  = \$3358  & cut_routed[11];
   assign \$1572  = cut[1136:1132] == 2'h2;
   assign \$1573  = \$1571  & \$1572 ;
-  assign \$1574  = \$3346  & cut_routed[12];
+  assign \$1574  = \$3359  & cut_routed[12];
   assign \$1575  = cut[1176:1172] == 2'h2;
   assign \$1576  = \$1574  & \$1575 ;
-  assign \$1577  = \$3347  & cut_routed[13];
+  assign \$1577  = \$3360  & cut_routed[13];
   assign \$1578  = cut[1216:1212] == 2'h2;
   assign \$1579  = \$1577  & \$1578 ;
-  assign \$1580  = \$3348  & cut_routed[14];
+  assign \$1580  = \$3361  & cut_routed[14];
   assign \$1581  = cut[1256:1252] == 2'h2;
   assign \$1582  = \$1580  & \$1581 ;
-  assign \$1583  = \$3349  & cut_routed[15];
+  assign \$1583  = \$3362  & cut_routed[15];
   assign \$1584  = cut[1296:1292] == 2'h2;
   assign \$1585  = \$1583  & \$1584 ;
-  assign \$1586  = \$3334  & cut_routed[0];
+  assign \$1586  = \$3347  & cut_routed[0];
   assign \$1587  = cut[696:692] == 2'h3;
   assign \$1588  = \$1586  & \$1587 ;
-  assign \$1589  = \$3335  & cut_routed[1];
+  assign \$1589  = \$3348  & cut_routed[1];
   assign \$1590  = cut[736:732] == 2'h3;
   assign \$1591  = \$1589  & \$1590 ;
-  assign \$1592  = \$3336  & cut_routed[2];
+  assign \$1592  = \$3349  & cut_routed[2];
   assign \$1593  = cut[776:772] == 2'h3;
   assign \$1594  = \$1592  & \$1593 ;
-  assign \$1595  = \$3337  & cut_routed[3];
+  assign \$1595  = \$3350  & cut_routed[3];
   assign \$1596  = cut[816:812] == 2'h3;
   assign \$1597  = \$1595  & \$1596 ;
-  assign \$1598  = \$3338  & cut_routed[4];
+  assign \$1598  = \$3351  & cut_routed[4];
   assign \$1599  = cut[856:852] == 2'h3;
   assign \$1600  = \$1598  & \$1599 ;
-  assign \$1601  = \$3339  & cut_routed[5];
+  assign \$1601  = \$3352  & cut_routed[5];
   assign \$1602  = cut[896:892] == 2'h3;
   assign \$1603  = \$1601  & \$1602 ;
-  assign \$1604  = \$3340  & cut_routed[6];
+  assign \$1604  = \$3353  & cut_routed[6];
   assign \$1605  = cut[936:932] == 2'h3;
   assign \$1606  = \$1604  & \$1605 ;
-  assign \$1607  = \$3341  & cut_routed[7];
+  assign \$1607  = \$3354  & cut_routed[7];
   assign \$1608  = cut[976:972] == 2'h3;
   assign \$1609  = \$1607  & \$1608 ;
-  assign \$1610  = \$3342  & cut_routed[8];
+  assign \$1610  = \$3355  & cut_routed[8];
   assign \$1611  = cut[1016:1012] == 2'h3;
   assign \$1612  = \$1610  & \$1611 ;
-  assign \$1613  = \$3343  & cut_routed[9];
+  assign \$1613  = \$3356  & cut_routed[9];
   assign \$1614  = cut[1056:1052] == 2'h3;
   assign \$1615  = \$1613  & \$1614 ;
-  assign \$1616  = \$3344  & cut_routed[10];
+  assign \$1616  = \$3357  & cut_routed[10];
   assign \$1617  = cut[1096:1092] == 2'h3;
   assign \$1618  = \$1616  & \$1617 ;
-  assign \$1619  = \$3345  & cut_routed[11];
+  assign \$1619  = \$3358  & cut_routed[11];
   assign \$1620  = cut[1136:1132] == 2'h3;
   assign \$1621  = \$1619  & \$1620 ;
-  assign \$1622  = \$3346  & cut_routed[12];
+  assign \$1622  = \$3359  & cut_routed[12];
   assign \$1623  = cut[1176:1172] == 2'h3;
   assign \$1624  = \$1622  & \$1623 ;
-  assign \$1625  = \$3347  & cut_routed[13];
+  assign \$1625  = \$3360  & cut_routed[13];
   assign \$1626  = cut[1216:1212] == 2'h3;
   assign \$1627  = \$1625  & \$1626 ;
-  assign \$1628  = \$3348  & cut_routed[14];
+  assign \$1628  = \$3361  & cut_routed[14];
   assign \$1629  = cut[1256:1252] == 2'h3;
   assign \$1630  = \$1628  & \$1629 ;
-  assign \$1631  = \$3349  & cut_routed[15];
+  assign \$1631  = \$3362  & cut_routed[15];
   assign \$1632  = cut[1296:1292] == 2'h3;
   assign \$1633  = \$1631  & \$1632 ;
-  assign \$1634  = \$3334  & cut_routed[0];
+  assign \$1634  = \$3347  & cut_routed[0];
   assign \$1635  = cut[696:692] == 3'h4;
   assign \$1636  = \$1634  & \$1635 ;
-  assign \$1637  = \$3335  & cut_routed[1];
+  assign \$1637  = \$3348  & cut_routed[1];
   assign \$1638  = cut[736:732] == 3'h4;
   assign \$1639  = \$1637  & \$1638 ;
-  assign \$1640  = \$3336  & cut_routed[2];
+  assign \$1640  = \$3349  & cut_routed[2];
   assign \$1641  = cut[776:772] == 3'h4;
   assign \$1642  = \$1640  & \$1641 ;
-  assign \$1643  = \$3337  & cut_routed[3];
+  assign \$1643  = \$3350  & cut_routed[3];
   assign \$1644  = cut[816:812] == 3'h4;
   assign \$1645  = \$1643  & \$1644 ;
-  assign \$1646  = \$3338  & cut_routed[4];
+  assign \$1646  = \$3351  & cut_routed[4];
   assign \$1647  = cut[856:852] == 3'h4;
   assign \$1648  = \$1646  & \$1647 ;
-  assign \$1649  = \$3339  & cut_routed[5];
+  assign \$1649  = \$3352  & cut_routed[5];
   assign \$1650  = cut[896:892] == 3'h4;
   assign \$1651  = \$1649  & \$1650 ;
-  assign \$1652  = \$3340  & cut_routed[6];
+  assign \$1652  = \$3353  & cut_routed[6];
   assign \$1653  = cut[936:932] == 3'h4;
   assign \$1654  = \$1652  & \$1653 ;
-  assign \$1655  = \$3341  & cut_routed[7];
+  assign \$1655  = \$3354  & cut_routed[7];
   assign \$1656  = cut[976:972] == 3'h4;
   assign \$1657  = \$1655  & \$1656 ;
-  assign \$1658  = \$3342  & cut_routed[8];
+  assign \$1658  = \$3355  & cut_routed[8];
   assign \$1659  = cut[1016:1012] == 3'h4;
   assign \$1660  = \$1658  & \$1659 ;
-  assign \$1661  = \$3343  & cut_routed[9];
+  assign \$1661  = \$3356  & cut_routed[9];
   assign \$1662  = cut[1056:1052] == 3'h4;
   assign \$1663  = \$1661  & \$1662 ;
-  assign \$1664  = \$3344  & cut_routed[10];
+  assign \$1664  = \$3357  & cut_routed[10];
   assign \$1665  = cut[1096:1092] == 3'h4;
   assign \$1666  = \$1664  & \$1665 ;
-  assign \$1667  = \$3345  & cut_routed[11];
+  assign \$1667  = \$3358  & cut_routed[11];
   assign \$1668  = cut[1136:1132] == 3'h4;
   assign \$1669  = \$1667  & \$1668 ;
-  assign \$1670  = \$3346  & cut_routed[12];
+  assign \$1670  = \$3359  & cut_routed[12];
   assign \$1671  = cut[1176:1172] == 3'h4;
   assign \$1672  = \$1670  & \$1671 ;
-  assign \$1673  = \$3347  & cut_routed[13];
+  assign \$1673  = \$3360  & cut_routed[13];
   assign \$1674  = cut[1216:1212] == 3'h4;
   assign \$1675  = \$1673  & \$1674 ;
-  assign \$1676  = \$3348  & cut_routed[14];
+  assign \$1676  = \$3361  & cut_routed[14];
   assign \$1677  = cut[1256:1252] == 3'h4;
   assign \$1678  = \$1676  & \$1677 ;
-  assign \$1679  = \$3349  & cut_routed[15];
+  assign \$1679  = \$3362  & cut_routed[15];
   assign \$1680  = cut[1296:1292] == 3'h4;
   assign \$1681  = \$1679  & \$1680 ;
-  assign \$1682  = \$3334  & cut_routed[0];
+  assign \$1682  = \$3347  & cut_routed[0];
   assign \$1683  = cut[696:692] == 3'h5;
   assign \$1684  = \$1682  & \$1683 ;
-  assign \$1685  = \$3335  & cut_routed[1];
+  assign \$1685  = \$3348  & cut_routed[1];
   assign \$1686  = cut[736:732] == 3'h5;
   assign \$1687  = \$1685  & \$1686 ;
-  assign \$1688  = \$3336  & cut_routed[2];
+  assign \$1688  = \$3349  & cut_routed[2];
   assign \$1689  = cut[776:772] == 3'h5;
   assign \$1690  = \$1688  & \$1689 ;
-  assign \$1691  = \$3337  & cut_routed[3];
+  assign \$1691  = \$3350  & cut_routed[3];
   assign \$1692  = cut[816:812] == 3'h5;
   assign \$1693  = \$1691  & \$1692 ;
-  assign \$1694  = \$3338  & cut_routed[4];
+  assign \$1694  = \$3351  & cut_routed[4];
   assign \$1695  = cut[856:852] == 3'h5;
   assign \$1696  = \$1694  & \$1695 ;
-  assign \$1697  = \$3339  & cut_routed[5];
+  assign \$1697  = \$3352  & cut_routed[5];
   assign \$1698  = cut[896:892] == 3'h5;
   assign \$1699  = \$1697  & \$1698 ;
-  assign \$1700  = \$3340  & cut_routed[6];
+  assign \$1700  = \$3353  & cut_routed[6];
   assign \$1701  = cut[936:932] == 3'h5;
   assign \$1702  = \$1700  & \$1701 ;
-  assign \$1703  = \$3341  & cut_routed[7];
+  assign \$1703  = \$3354  & cut_routed[7];
   assign \$1704  = cut[976:972] == 3'h5;
   assign \$1705  = \$1703  & \$1704 ;
-  assign \$1706  = \$3342  & cut_routed[8];
+  assign \$1706  = \$3355  & cut_routed[8];
   assign \$1707  = cut[1016:1012] == 3'h5;
   assign \$1708  = \$1706  & \$1707 ;
-  assign \$1709  = \$3343  & cut_routed[9];
+  assign \$1709  = \$3356  & cut_routed[9];
   assign \$1710  = cut[1056:1052] == 3'h5;
   assign \$1711  = \$1709  & \$1710 ;
-  assign \$1712  = \$3344  & cut_routed[10];
+  assign \$1712  = \$3357  & cut_routed[10];
   assign \$1713  = cut[1096:1092] == 3'h5;
   assign \$1714  = \$1712  & \$1713 ;
-  assign \$1715  = \$3345  & cut_routed[11];
+  assign \$1715  = \$3358  & cut_routed[11];
   assign \$1716  = cut[1136:1132] == 3'h5;
   assign \$1717  = \$1715  & \$1716 ;
-  assign \$1718  = \$3346  & cut_routed[12];
+  assign \$1718  = \$3359  & cut_routed[12];
   assign \$1719  = cut[1176:1172] == 3'h5;
   assign \$1720  = \$1718  & \$1719 ;
-  assign \$1721  = \$3347  & cut_routed[13];
+  assign \$1721  = \$3360  & cut_routed[13];
   assign \$1722  = cut[1216:1212] == 3'h5;
   assign \$1723  = \$1721  & \$1722 ;
-  assign \$1724  = \$3348  & cut_routed[14];
+  assign \$1724  = \$3361  & cut_routed[14];
   assign \$1725  = cut[1256:1252] == 3'h5;
   assign \$1726  = \$1724  & \$1725 ;
-  assign \$1727  = \$3349  & cut_routed[15];
+  assign \$1727  = \$3362  & cut_routed[15];
   assign \$1728  = cut[1296:1292] == 3'h5;
   assign \$1729  = \$1727  & \$1728 ;
-  assign \$1730  = \$3334  & cut_routed[0];
+  assign \$1730  = \$3347  & cut_routed[0];
   assign \$1731  = cut[696:692] == 3'h6;
   assign \$1732  = \$1730  & \$1731 ;
-  assign \$1733  = \$3335  & cut_routed[1];
+  assign \$1733  = \$3348  & cut_routed[1];
   assign \$1734  = cut[736:732] == 3'h6;
   assign \$1735  = \$1733  & \$1734 ;
-  assign \$1736  = \$3336  & cut_routed[2];
+  assign \$1736  = \$3349  & cut_routed[2];
   assign \$1737  = cut[776:772] == 3'h6;
   assign \$1738  = \$1736  & \$1737 ;
-  assign \$1739  = \$3337  & cut_routed[3];
+  assign \$1739  = \$3350  & cut_routed[3];
   assign \$1740  = cut[816:812] == 3'h6;
   assign \$1741  = \$1739  & \$1740 ;
-  assign \$1742  = \$3338  & cut_routed[4];
+  assign \$1742  = \$3351  & cut_routed[4];
   assign \$1743  = cut[856:852] == 3'h6;
   assign \$1744  = \$1742  & \$1743 ;
-  assign \$1745  = \$3339  & cut_routed[5];
+  assign \$1745  = \$3352  & cut_routed[5];
   assign \$1746  = cut[896:892] == 3'h6;
   assign \$1747  = \$1745  & \$1746 ;
-  assign \$1748  = \$3340  & cut_routed[6];
+  assign \$1748  = \$3353  & cut_routed[6];
   assign \$1749  = cut[936:932] == 3'h6;
   assign \$1750  = \$1748  & \$1749 ;
-  assign \$1751  = \$3341  & cut_routed[7];
+  assign \$1751  = \$3354  & cut_routed[7];
   assign \$1752  = cut[976:972] == 3'h6;
   assign \$1753  = \$1751  & \$1752 ;
-  assign \$1754  = \$3342  & cut_routed[8];
+  assign \$1754  = \$3355  & cut_routed[8];
   assign \$1755  = cut[1016:1012] == 3'h6;
   assign \$1756  = \$1754  & \$1755 ;
-  assign \$1757  = \$3343  & cut_routed[9];
+  assign \$1757  = \$3356  & cut_routed[9];
   assign \$1758  = cut[1056:1052] == 3'h6;
   assign \$1759  = \$1757  & \$1758 ;
-  assign \$1760  = \$3344  & cut_routed[10];
+  assign \$1760  = \$3357  & cut_routed[10];
   assign \$1761  = cut[1096:1092] == 3'h6;
   assign \$1762  = \$1760  & \$1761 ;
-  assign \$1763  = \$3345  & cut_routed[11];
+  assign \$1763  = \$3358  & cut_routed[11];
   assign \$1764  = cut[1136:1132] == 3'h6;
   assign \$1765  = \$1763  & \$1764 ;
-  assign \$1766  = \$3346  & cut_routed[12];
+  assign \$1766  = \$3359  & cut_routed[12];
   assign \$1767  = cut[1176:1172] == 3'h6;
   assign \$1768  = \$1766  & \$1767 ;
-  assign \$1769  = \$3347  & cut_routed[13];
+  assign \$1769  = \$3360  & cut_routed[13];
   assign \$1770  = cut[1216:1212] == 3'h6;
   assign \$1771  = \$1769  & \$1770 ;
-  assign \$1772  = \$3348  & cut_routed[14];
+  assign \$1772  = \$3361  & cut_routed[14];
   assign \$1773  = cut[1256:1252] == 3'h6;
   assign \$1774  = \$1772  & \$1773 ;
-  assign \$1775  = \$3349  & cut_routed[15];
+  assign \$1775  = \$3362  & cut_routed[15];
   assign \$1776  = cut[1296:1292] == 3'h6;
   assign \$1777  = \$1775  & \$1776 ;
-  assign \$1778  = \$3334  & cut_routed[0];
+  assign \$1778  = \$3347  & cut_routed[0];
   assign \$1779  = cut[696:692] == 3'h7;
   assign \$1780  = \$1778  & \$1779 ;
-  assign \$1781  = \$3335  & cut_routed[1];
+  assign \$1781  = \$3348  & cut_routed[1];
   assign \$1782  = cut[736:732] == 3'h7;
   assign \$1783  = \$1781  & \$1782 ;
-  assign \$1784  = \$3336  & cut_routed[2];
+  assign \$1784  = \$3349  & cut_routed[2];
   assign \$1785  = cut[776:772] == 3'h7;
   assign \$1786  = \$1784  & \$1785 ;
-  assign \$1787  = \$3337  & cut_routed[3];
+  assign \$1787  = \$3350  & cut_routed[3];
   assign \$1788  = cut[816:812] == 3'h7;
   assign \$1789  = \$1787  & \$1788 ;
-  assign \$1790  = \$3338  & cut_routed[4];
+  assign \$1790  = \$3351  & cut_routed[4];
   assign \$1791  = cut[856:852] == 3'h7;
   assign \$1792  = \$1790  & \$1791 ;
-  assign \$1793  = \$3339  & cut_routed[5];
+  assign \$1793  = \$3352  & cut_routed[5];
   assign \$1794  = cut[896:892] == 3'h7;
   assign \$1795  = \$1793  & \$1794 ;
-  assign \$1796  = \$3340  & cut_routed[6];
+  assign \$1796  = \$3353  & cut_routed[6];
   assign \$1797  = cut[936:932] == 3'h7;
   assign \$1798  = \$1796  & \$1797 ;
-  assign \$1799  = \$3341  & cut_routed[7];
+  assign \$1799  = \$3354  & cut_routed[7];
   assign \$1800  = cut[976:972] == 3'h7;
   assign \$1801  = \$1799  & \$1800 ;
-  assign \$1802  = \$3342  & cut_routed[8];
+  assign \$1802  = \$3355  & cut_routed[8];
   assign \$1803  = cut[1016:1012] == 3'h7;
   assign \$1804  = \$1802  & \$1803 ;
-  assign \$1805  = \$3343  & cut_routed[9];
+  assign \$1805  = \$3356  & cut_routed[9];
   assign \$1806  = cut[1056:1052] == 3'h7;
   assign \$1807  = \$1805  & \$1806 ;
-  assign \$1808  = \$3344  & cut_routed[10];
+  assign \$1808  = \$3357  & cut_routed[10];
   assign \$1809  = cut[1096:1092] == 3'h7;
   assign \$1810  = \$1808  & \$1809 ;
-  assign \$1811  = \$3345  & cut_routed[11];
+  assign \$1811  = \$3358  & cut_routed[11];
   assign \$1812  = cut[1136:1132] == 3'h7;
   assign \$1813  = \$1811  & \$1812 ;
-  assign \$1814  = \$3346  & cut_routed[12];
+  assign \$1814  = \$3359  & cut_routed[12];
   assign \$1815  = cut[1176:1172] == 3'h7;
   assign \$1816  = \$1814  & \$1815 ;
-  assign \$1817  = \$3347  & cut_routed[13];
+  assign \$1817  = \$3360  & cut_routed[13];
   assign \$1818  = cut[1216:1212] == 3'h7;
   assign \$1819  = \$1817  & \$1818 ;
-  assign \$1820  = \$3348  & cut_routed[14];
+  assign \$1820  = \$3361  & cut_routed[14];
   assign \$1821  = cut[1256:1252] == 3'h7;
   assign \$1822  = \$1820  & \$1821 ;
-  assign \$1823  = \$3349  & cut_routed[15];
+  assign \$1823  = \$3362  & cut_routed[15];
   assign \$1824  = cut[1296:1292] == 3'h7;
   assign \$1825  = \$1823  & \$1824 ;
-  assign \$1826  = \$3334  & cut_routed[0];
+  assign \$1826  = \$3347  & cut_routed[0];
   assign \$1827  = cut[696:692] == 4'h8;
   assign \$1828  = \$1826  & \$1827 ;
-  assign \$1829  = \$3335  & cut_routed[1];
+  assign \$1829  = \$3348  & cut_routed[1];
   assign \$1830  = cut[736:732] == 4'h8;
   assign \$1831  = \$1829  & \$1830 ;
-  assign \$1832  = \$3336  & cut_routed[2];
+  assign \$1832  = \$3349  & cut_routed[2];
   assign \$1833  = cut[776:772] == 4'h8;
   assign \$1834  = \$1832  & \$1833 ;
-  assign \$1835  = \$3337  & cut_routed[3];
+  assign \$1835  = \$3350  & cut_routed[3];
   assign \$1836  = cut[816:812] == 4'h8;
   assign \$1837  = \$1835  & \$1836 ;
-  assign \$1838  = \$3338  & cut_routed[4];
+  assign \$1838  = \$3351  & cut_routed[4];
   assign \$1839  = cut[856:852] == 4'h8;
   assign \$1840  = \$1838  & \$1839 ;
-  assign \$1841  = \$3339  & cut_routed[5];
+  assign \$1841  = \$3352  & cut_routed[5];
   assign \$1842  = cut[896:892] == 4'h8;
   assign \$1843  = \$1841  & \$1842 ;
-  assign \$1844  = \$3340  & cut_routed[6];
+  assign \$1844  = \$3353  & cut_routed[6];
   assign \$1845  = cut[936:932] == 4'h8;
   assign \$1846  = \$1844  & \$1845 ;
-  assign \$1847  = \$3341  & cut_routed[7];
+  assign \$1847  = \$3354  & cut_routed[7];
   assign \$1848  = cut[976:972] == 4'h8;
   assign \$1849  = \$1847  & \$1848 ;
-  assign \$1850  = \$3342  & cut_routed[8];
+  assign \$1850  = \$3355  & cut_routed[8];
   assign \$1851  = cut[1016:1012] == 4'h8;
   assign \$1852  = \$1850  & \$1851 ;
-  assign \$1853  = \$3343  & cut_routed[9];
+  assign \$1853  = \$3356  & cut_routed[9];
   assign \$1854  = cut[1056:1052] == 4'h8;
   assign \$1855  = \$1853  & \$1854 ;
-  assign \$1856  = \$3344  & cut_routed[10];
+  assign \$1856  = \$3357  & cut_routed[10];
   assign \$1857  = cut[1096:1092] == 4'h8;
   assign \$1858  = \$1856  & \$1857 ;
-  assign \$1859  = \$3345  & cut_routed[11];
+  assign \$1859  = \$3358  & cut_routed[11];
   assign \$1860  = cut[1136:1132] == 4'h8;
   assign \$1861  = \$1859  & \$1860 ;
-  assign \$1862  = \$3346  & cut_routed[12];
+  assign \$1862  = \$3359  & cut_routed[12];
   assign \$1863  = cut[1176:1172] == 4'h8;
   assign \$1864  = \$1862  & \$1863 ;
-  assign \$1865  = \$3347  & cut_routed[13];
+  assign \$1865  = \$3360  & cut_routed[13];
   assign \$1866  = cut[1216:1212] == 4'h8;
   assign \$1867  = \$1865  & \$1866 ;
-  assign \$1868  = \$3348  & cut_routed[14];
+  assign \$1868  = \$3361  & cut_routed[14];
   assign \$1869  = cut[1256:1252] == 4'h8;
   assign \$1870  = \$1868  & \$1869 ;
-  assign \$1871  = \$3349  & cut_routed[15];
+  assign \$1871  = \$3362  & cut_routed[15];
   assign \$1872  = cut[1296:1292] == 4'h8;
   assign \$1873  = \$1871  & \$1872 ;
-  assign \$1874  = \$3334  & cut_routed[0];
+  assign \$1874  = \$3347  & cut_routed[0];
   assign \$1875  = cut[696:692] == 4'h9;
   assign \$1876  = \$1874  & \$1875 ;
-  assign \$1877  = \$3335  & cut_routed[1];
+  assign \$1877  = \$3348  & cut_routed[1];
   assign \$1878  = cut[736:732] == 4'h9;
   assign \$1879  = \$1877  & \$1878 ;
-  assign \$1880  = \$3336  & cut_routed[2];
+  assign \$1880  = \$3349  & cut_routed[2];
   assign \$1881  = cut[776:772] == 4'h9;
   assign \$1882  = \$1880  & \$1881 ;
-  assign \$1883  = \$3337  & cut_routed[3];
+  assign \$1883  = \$3350  & cut_routed[3];
   assign \$1884  = cut[816:812] == 4'h9;
   assign \$1885  = \$1883  & \$1884 ;
-  assign \$1886  = \$3338  & cut_routed[4];
+  assign \$1886  = \$3351  & cut_routed[4];
   assign \$1887  = cut[856:852] == 4'h9;
   assign \$1888  = \$1886  & \$1887 ;
-  assign \$1889  = \$3339  & cut_routed[5];
+  assign \$1889  = \$3352  & cut_routed[5];
   assign \$1890  = cut[896:892] == 4'h9;
   assign \$1891  = \$1889  & \$1890 ;
-  assign \$1892  = \$3340  & cut_routed[6];
+  assign \$1892  = \$3353  & cut_routed[6];
   assign \$1893  = cut[936:932] == 4'h9;
   assign \$1894  = \$1892  & \$1893 ;
-  assign \$1895  = \$3341  & cut_routed[7];
+  assign \$1895  = \$3354  & cut_routed[7];
   assign \$1896  = cut[976:972] == 4'h9;
   assign \$1897  = \$1895  & \$1896 ;
-  assign \$1898  = \$3342  & cut_routed[8];
+  assign \$1898  = \$3355  & cut_routed[8];
   assign \$1899  = cut[1016:1012] == 4'h9;
   assign \$1900  = \$1898  & \$1899 ;
-  assign \$1901  = \$3343  & cut_routed[9];
+  assign \$1901  = \$3356  & cut_routed[9];
   assign \$1902  = cut[1056:1052] == 4'h9;
   assign \$1903  = \$1901  & \$1902 ;
-  assign \$1904  = \$3344  & cut_routed[10];
+  assign \$1904  = \$3357  & cut_routed[10];
   assign \$1905  = cut[1096:1092] == 4'h9;
   assign \$1906  = \$1904  & \$1905 ;
-  assign \$1907  = \$3345  & cut_routed[11];
+  assign \$1907  = \$3358  & cut_routed[11];
   assign \$1908  = cut[1136:1132] == 4'h9;
   assign \$1909  = \$1907  & \$1908 ;
-  assign \$1910  = \$3346  & cut_routed[12];
+  assign \$1910  = \$3359  & cut_routed[12];
   assign \$1911  = cut[1176:1172] == 4'h9;
   assign \$1912  = \$1910  & \$1911 ;
-  assign \$1913  = \$3347  & cut_routed[13];
+  assign \$1913  = \$3360  & cut_routed[13];
   assign \$1914  = cut[1216:1212] == 4'h9;
   assign \$1915  = \$1913  & \$1914 ;
-  assign \$1916  = \$3348  & cut_routed[14];
+  assign \$1916  = \$3361  & cut_routed[14];
   assign \$1917  = cut[1256:1252] == 4'h9;
   assign \$1918  = \$1916  & \$1917 ;
-  assign \$1919  = \$3349  & cut_routed[15];
+  assign \$1919  = \$3362  & cut_routed[15];
   assign \$1920  = cut[1296:1292] == 4'h9;
   assign \$1921  = \$1919  & \$1920 ;
-  assign \$1922  = \$3334  & cut_routed[0];
+  assign \$1922  = \$3347  & cut_routed[0];
   assign \$1923  = cut[696:692] == 4'ha;
   assign \$1924  = \$1922  & \$1923 ;
-  assign \$1925  = \$3335  & cut_routed[1];
+  assign \$1925  = \$3348  & cut_routed[1];
   assign \$1926  = cut[736:732] == 4'ha;
   assign \$1927  = \$1925  & \$1926 ;
-  assign \$1928  = \$3336  & cut_routed[2];
+  assign \$1928  = \$3349  & cut_routed[2];
   assign \$1929  = cut[776:772] == 4'ha;
   assign \$1930  = \$1928  & \$1929 ;
-  assign \$1931  = \$3337  & cut_routed[3];
+  assign \$1931  = \$3350  & cut_routed[3];
   assign \$1932  = cut[816:812] == 4'ha;
   assign \$1933  = \$1931  & \$1932 ;
-  assign \$1934  = \$3338  & cut_routed[4];
+  assign \$1934  = \$3351  & cut_routed[4];
   assign \$1935  = cut[856:852] == 4'ha;
   assign \$1936  = \$1934  & \$1935 ;
-  assign \$1937  = \$3339  & cut_routed[5];
+  assign \$1937  = \$3352  & cut_routed[5];
   assign \$1938  = cut[896:892] == 4'ha;
   assign \$1939  = \$1937  & \$1938 ;
-  assign \$1940  = \$3340  & cut_routed[6];
+  assign \$1940  = \$3353  & cut_routed[6];
   assign \$1941  = cut[936:932] == 4'ha;
   assign \$1942  = \$1940  & \$1941 ;
-  assign \$1943  = \$3341  & cut_routed[7];
+  assign \$1943  = \$3354  & cut_routed[7];
   assign \$1944  = cut[976:972] == 4'ha;
   assign \$1945  = \$1943  & \$1944 ;
-  assign \$1946  = \$3342  & cut_routed[8];
+  assign \$1946  = \$3355  & cut_routed[8];
   assign \$1947  = cut[1016:1012] == 4'ha;
   assign \$1948  = \$1946  & \$1947 ;
-  assign \$1949  = \$3343  & cut_routed[9];
+  assign \$1949  = \$3356  & cut_routed[9];
   assign \$1950  = cut[1056:1052] == 4'ha;
   assign \$1951  = \$1949  & \$1950 ;
-  assign \$1952  = \$3344  & cut_routed[10];
+  assign \$1952  = \$3357  & cut_routed[10];
   assign \$1953  = cut[1096:1092] == 4'ha;
   assign \$1954  = \$1952  & \$1953 ;
-  assign \$1955  = \$3345  & cut_routed[11];
+  assign \$1955  = \$3358  & cut_routed[11];
   assign \$1956  = cut[1136:1132] == 4'ha;
   assign \$1957  = \$1955  & \$1956 ;
-  assign \$1958  = \$3346  & cut_routed[12];
+  assign \$1958  = \$3359  & cut_routed[12];
   assign \$1959  = cut[1176:1172] == 4'ha;
   assign \$1960  = \$1958  & \$1959 ;
-  assign \$1961  = \$3347  & cut_routed[13];
+  assign \$1961  = \$3360  & cut_routed[13];
   assign \$1962  = cut[1216:1212] == 4'ha;
   assign \$1963  = \$1961  & \$1962 ;
-  assign \$1964  = \$3348  & cut_routed[14];
+  assign \$1964  = \$3361  & cut_routed[14];
   assign \$1965  = cut[1256:1252] == 4'ha;
   assign \$1966  = \$1964  & \$1965 ;
-  assign \$1967  = \$3349  & cut_routed[15];
+  assign \$1967  = \$3362  & cut_routed[15];
   assign \$1968  = cut[1296:1292] == 4'ha;
   assign \$1969  = \$1967  & \$1968 ;
-  assign \$1970  = \$3334  & cut_routed[0];
+  assign \$1970  = \$3347  & cut_routed[0];
   assign \$1971  = cut[696:692] == 4'hb;
   assign \$1972  = \$1970  & \$1971 ;
-  assign \$1973  = \$3335  & cut_routed[1];
+  assign \$1973  = \$3348  & cut_routed[1];
   assign \$1974  = cut[736:732] == 4'hb;
   assign \$1975  = \$1973  & \$1974 ;
-  assign \$1976  = \$3336  & cut_routed[2];
+  assign \$1976  = \$3349  & cut_routed[2];
   assign \$1977  = cut[776:772] == 4'hb;
   assign \$1978  = \$1976  & \$1977 ;
-  assign \$1979  = \$3337  & cut_routed[3];
+  assign \$1979  = \$3350  & cut_routed[3];
   assign \$1980  = cut[816:812] == 4'hb;
   assign \$1981  = \$1979  & \$1980 ;
-  assign \$1982  = \$3338  & cut_routed[4];
+  assign \$1982  = \$3351  & cut_routed[4];
   assign \$1983  = cut[856:852] == 4'hb;
   assign \$1984  = \$1982  & \$1983 ;
-  assign \$1985  = \$3339  & cut_routed[5];
+  assign \$1985  = \$3352  & cut_routed[5];
   assign \$1986  = cut[896:892] == 4'hb;
   assign \$1987  = \$1985  & \$1986 ;
-  assign \$1988  = \$3340  & cut_routed[6];
+  assign \$1988  = \$3353  & cut_routed[6];
   assign \$1989  = cut[936:932] == 4'hb;
   assign \$1990  = \$1988  & \$1989 ;
-  assign \$1991  = \$3341  & cut_routed[7];
+  assign \$1991  = \$3354  & cut_routed[7];
   assign \$1992  = cut[976:972] == 4'hb;
   assign \$1993  = \$1991  & \$1992 ;
-  assign \$1994  = \$3342  & cut_routed[8];
+  assign \$1994  = \$3355  & cut_routed[8];
   assign \$1995  = cut[1016:1012] == 4'hb;
   assign \$1996  = \$1994  & \$1995 ;
-  assign \$1997  = \$3343  & cut_routed[9];
+  assign \$1997  = \$3356  & cut_routed[9];
   assign \$1998  = cut[1056:1052] == 4'hb;
   assign \$1999  = \$1997  & \$1998 ;
-  assign \$2000  = \$3344  & cut_routed[10];
+  assign \$2000  = \$3357  & cut_routed[10];
   assign \$2001  = cut[1096:1092] == 4'hb;
   assign \$2002  = \$2000  & \$2001 ;
-  assign \$2003  = \$3345  & cut_routed[11];
+  assign \$2003  = \$3358  & cut_routed[11];
   assign \$2004  = cut[1136:1132] == 4'hb;
   assign \$2005  = \$2003  & \$2004 ;
-  assign \$2006  = \$3346  & cut_routed[12];
+  assign \$2006  = \$3359  & cut_routed[12];
   assign \$2007  = cut[1176:1172] == 4'hb;
   assign \$2008  = \$2006  & \$2007 ;
-  assign \$2009  = \$3347  & cut_routed[13];
+  assign \$2009  = \$3360  & cut_routed[13];
   assign \$2010  = cut[1216:1212] == 4'hb;
   assign \$2011  = \$2009  & \$2010 ;
-  assign \$2012  = \$3348  & cut_routed[14];
+  assign \$2012  = \$3361  & cut_routed[14];
   assign \$2013  = cut[1256:1252] == 4'hb;
   assign \$2014  = \$2012  & \$2013 ;
-  assign \$2015  = \$3349  & cut_routed[15];
+  assign \$2015  = \$3362  & cut_routed[15];
   assign \$2016  = cut[1296:1292] == 4'hb;
   assign \$2017  = \$2015  & \$2016 ;
-  assign \$2018  = \$3334  & cut_routed[0];
+  assign \$2018  = \$3347  & cut_routed[0];
   assign \$2019  = cut[696:692] == 4'hc;
   assign \$2020  = \$2018  & \$2019 ;
-  assign \$2021  = \$3335  & cut_routed[1];
+  assign \$2021  = \$3348  & cut_routed[1];
   assign \$2022  = cut[736:732] == 4'hc;
   assign \$2023  = \$2021  & \$2022 ;
-  assign \$2024  = \$3336  & cut_routed[2];
+  assign \$2024  = \$3349  & cut_routed[2];
   assign \$2025  = cut[776:772] == 4'hc;
   assign \$2026  = \$2024  & \$2025 ;
-  assign \$2027  = \$3337  & cut_routed[3];
+  assign \$2027  = \$3350  & cut_routed[3];
   assign \$2028  = cut[816:812] == 4'hc;
   assign \$2029  = \$2027  & \$2028 ;
-  assign \$2030  = \$3338  & cut_routed[4];
+  assign \$2030  = \$3351  & cut_routed[4];
   assign \$2031  = cut[856:852] == 4'hc;
   assign \$2032  = \$2030  & \$2031 ;
-  assign \$2033  = \$3339  & cut_routed[5];
+  assign \$2033  = \$3352  & cut_routed[5];
   assign \$2034  = cut[896:892] == 4'hc;
   assign \$2035  = \$2033  & \$2034 ;
-  assign \$2036  = \$3340  & cut_routed[6];
+  assign \$2036  = \$3353  & cut_routed[6];
   assign \$2037  = cut[936:932] == 4'hc;
   assign \$2038  = \$2036  & \$2037 ;
-  assign \$2039  = \$3341  & cut_routed[7];
+  assign \$2039  = \$3354  & cut_routed[7];
   assign \$2040  = cut[976:972] == 4'hc;
   assign \$2041  = \$2039  & \$2040 ;
-  assign \$2042  = \$3342  & cut_routed[8];
+  assign \$2042  = \$3355  & cut_routed[8];
   assign \$2043  = cut[1016:1012] == 4'hc;
   assign \$2044  = \$2042  & \$2043 ;
-  assign \$2045  = \$3343  & cut_routed[9];
+  assign \$2045  = \$3356  & cut_routed[9];
   assign \$2046  = cut[1056:1052] == 4'hc;
   assign \$2047  = \$2045  & \$2046 ;
-  assign \$2048  = \$3344  & cut_routed[10];
+  assign \$2048  = \$3357  & cut_routed[10];
   assign \$2049  = cut[1096:1092] == 4'hc;
   assign \$2050  = \$2048  & \$2049 ;
-  assign \$2051  = \$3345  & cut_routed[11];
+  assign \$2051  = \$3358  & cut_routed[11];
   assign \$2052  = cut[1136:1132] == 4'hc;
   assign \$2053  = \$2051  & \$2052 ;
-  assign \$2054  = \$3346  & cut_routed[12];
+  assign \$2054  = \$3359  & cut_routed[12];
   assign \$2055  = cut[1176:1172] == 4'hc;
   assign \$2056  = \$2054  & \$2055 ;
-  assign \$2057  = \$3347  & cut_routed[13];
+  assign \$2057  = \$3360  & cut_routed[13];
   assign \$2058  = cut[1216:1212] == 4'hc;
   assign \$2059  = \$2057  & \$2058 ;
-  assign \$2060  = \$3348  & cut_routed[14];
+  assign \$2060  = \$3361  & cut_routed[14];
   assign \$2061  = cut[1256:1252] == 4'hc;
   assign \$2062  = \$2060  & \$2061 ;
-  assign \$2063  = \$3349  & cut_routed[15];
+  assign \$2063  = \$3362  & cut_routed[15];
   assign \$2064  = cut[1296:1292] == 4'hc;
   assign \$2065  = \$2063  & \$2064 ;
-  assign \$2066  = \$3334  & cut_routed[0];
+  assign \$2066  = \$3347  & cut_routed[0];
   assign \$2067  = cut[696:692] == 4'hd;
   assign \$2068  = \$2066  & \$2067 ;
-  assign \$2069  = \$3335  & cut_routed[1];
+  assign \$2069  = \$3348  & cut_routed[1];
   assign \$2070  = cut[736:732] == 4'hd;
   assign \$2071  = \$2069  & \$2070 ;
-  assign \$2072  = \$3336  & cut_routed[2];
+  assign \$2072  = \$3349  & cut_routed[2];
   assign \$2073  = cut[776:772] == 4'hd;
   assign \$2074  = \$2072  & \$2073 ;
-  assign \$2075  = \$3337  & cut_routed[3];
+  assign \$2075  = \$3350  & cut_routed[3];
   assign \$2076  = cut[816:812] == 4'hd;
   assign \$2077  = \$2075  & \$2076 ;
-  assign \$2078  = \$3338  & cut_routed[4];
+  assign \$2078  = \$3351  & cut_routed[4];
   assign \$2079  = cut[856:852] == 4'hd;
   assign \$2080  = \$2078  & \$2079 ;
-  assign \$2081  = \$3339  & cut_routed[5];
+  assign \$2081  = \$3352  & cut_routed[5];
   assign \$2082  = cut[896:892] == 4'hd;
   assign \$2083  = \$2081  & \$2082 ;
-  assign \$2084  = \$3340  & cut_routed[6];
+  assign \$2084  = \$3353  & cut_routed[6];
   assign \$2085  = cut[936:932] == 4'hd;
   assign \$2086  = \$2084  & \$2085 ;
-  assign \$2087  = \$3341  & cut_routed[7];
+  assign \$2087  = \$3354  & cut_routed[7];
   assign \$2088  = cut[976:972] == 4'hd;
   assign \$2089  = \$2087  & \$2088 ;
-  assign \$2090  = \$3342  & cut_routed[8];
+  assign \$2090  = \$3355  & cut_routed[8];
   assign \$2091  = cut[1016:1012] == 4'hd;
   assign \$2092  = \$2090  & \$2091 ;
-  assign \$2093  = \$3343  & cut_routed[9];
+  assign \$2093  = \$3356  & cut_routed[9];
   assign \$2094  = cut[1056:1052] == 4'hd;
   assign \$2095  = \$2093  & \$2094 ;
-  assign \$2096  = \$3344  & cut_routed[10];
+  assign \$2096  = \$3357  & cut_routed[10];
   assign \$2097  = cut[1096:1092] == 4'hd;
   assign \$2098  = \$2096  & \$2097 ;
-  assign \$2099  = \$3345  & cut_routed[11];
+  assign \$2099  = \$3358  & cut_routed[11];
   assign \$2100  = cut[1136:1132] == 4'hd;
   assign \$2101  = \$2099  & \$2100 ;
-  assign \$2102  = \$3346  & cut_routed[12];
+  assign \$2102  = \$3359  & cut_routed[12];
   assign \$2103  = cut[1176:1172] == 4'hd;
   assign \$2104  = \$2102  & \$2103 ;
-  assign \$2105  = \$3347  & cut_routed[13];
+  assign \$2105  = \$3360  & cut_routed[13];
   assign \$2106  = cut[1216:1212] == 4'hd;
   assign \$2107  = \$2105  & \$2106 ;
-  assign \$2108  = \$3348  & cut_routed[14];
+  assign \$2108  = \$3361  & cut_routed[14];
   assign \$2109  = cut[1256:1252] == 4'hd;
   assign \$2110  = \$2108  & \$2109 ;
-  assign \$2111  = \$3349  & cut_routed[15];
+  assign \$2111  = \$3362  & cut_routed[15];
   assign \$2112  = cut[1296:1292] == 4'hd;
   assign \$2113  = \$2111  & \$2112 ;
-  assign \$2114  = \$3334  & cut_routed[0];
+  assign \$2114  = \$3347  & cut_routed[0];
   assign \$2115  = cut[696:692] == 4'he;
   assign \$2116  = \$2114  & \$2115 ;
-  assign \$2117  = \$3335  & cut_routed[1];
+  assign \$2117  = \$3348  & cut_routed[1];
   assign \$2118  = cut[736:732] == 4'he;
   assign \$2119  = \$2117  & \$2118 ;
-  assign \$2120  = \$3336  & cut_routed[2];
+  assign \$2120  = \$3349  & cut_routed[2];
   assign \$2121  = cut[776:772] == 4'he;
   assign \$2122  = \$2120  & \$2121 ;
-  assign \$2123  = \$3337  & cut_routed[3];
+  assign \$2123  = \$3350  & cut_routed[3];
   assign \$2124  = cut[816:812] == 4'he;
   assign \$2125  = \$2123  & \$2124 ;
-  assign \$2126  = \$3338  & cut_routed[4];
+  assign \$2126  = \$3351  & cut_routed[4];
   assign \$2127  = cut[856:852] == 4'he;
   assign \$2128  = \$2126  & \$2127 ;
-  assign \$2129  = \$3339  & cut_routed[5];
+  assign \$2129  = \$3352  & cut_routed[5];
   assign \$2130  = cut[896:892] == 4'he;
   assign \$2131  = \$2129  & \$2130 ;
-  assign \$2132  = \$3340  & cut_routed[6];
+  assign \$2132  = \$3353  & cut_routed[6];
   assign \$2133  = cut[936:932] == 4'he;
   assign \$2134  = \$2132  & \$2133 ;
-  assign \$2135  = \$3341  & cut_routed[7];
+  assign \$2135  = \$3354  & cut_routed[7];
   assign \$2136  = cut[976:972] == 4'he;
   assign \$2137  = \$2135  & \$2136 ;
-  assign \$2138  = \$3342  & cut_routed[8];
+  assign \$2138  = \$3355  & cut_routed[8];
   assign \$2139  = cut[1016:1012] == 4'he;
   assign \$2140  = \$2138  & \$2139 ;
-  assign \$2141  = \$3343  & cut_routed[9];
+  assign \$2141  = \$3356  & cut_routed[9];
   assign \$2142  = cut[1056:1052] == 4'he;
   assign \$2143  = \$2141  & \$2142 ;
-  assign \$2144  = \$3344  & cut_routed[10];
+  assign \$2144  = \$3357  & cut_routed[10];
   assign \$2145  = cut[1096:1092] == 4'he;
   assign \$2146  = \$2144  & \$2145 ;
-  assign \$2147  = \$3345  & cut_routed[11];
+  assign \$2147  = \$3358  & cut_routed[11];
   assign \$2148  = cut[1136:1132] == 4'he;
   assign \$2149  = \$2147  & \$2148 ;
-  assign \$2150  = \$3346  & cut_routed[12];
+  assign \$2150  = \$3359  & cut_routed[12];
   assign \$2151  = cut[1176:1172] == 4'he;
   assign \$2152  = \$2150  & \$2151 ;
-  assign \$2153  = \$3347  & cut_routed[13];
+  assign \$2153  = \$3360  & cut_routed[13];
   assign \$2154  = cut[1216:1212] == 4'he;
   assign \$2155  = \$2153  & \$2154 ;
-  assign \$2156  = \$3348  & cut_routed[14];
+  assign \$2156  = \$3361  & cut_routed[14];
   assign \$2157  = cut[1256:1252] == 4'he;
   assign \$2158  = \$2156  & \$2157 ;
-  assign \$2159  = \$3349  & cut_routed[15];
+  assign \$2159  = \$3362  & cut_routed[15];
   assign \$2160  = cut[1296:1292] == 4'he;
   assign \$2161  = \$2159  & \$2160 ;
-  assign \$2162  = \$3334  & cut_routed[0];
+  assign \$2162  = \$3347  & cut_routed[0];
   assign \$2163  = cut[696:692] == 4'hf;
   assign \$2164  = \$2162  & \$2163 ;
-  assign \$2165  = \$3335  & cut_routed[1];
+  assign \$2165  = \$3348  & cut_routed[1];
   assign \$2166  = cut[736:732] == 4'hf;
   assign \$2167  = \$2165  & \$2166 ;
-  assign \$2168  = \$3336  & cut_routed[2];
+  assign \$2168  = \$3349  & cut_routed[2];
   assign \$2169  = cut[776:772] == 4'hf;
   assign \$2170  = \$2168  & \$2169 ;
-  assign \$2171  = \$3337  & cut_routed[3];
+  assign \$2171  = \$3350  & cut_routed[3];
   assign \$2172  = cut[816:812] == 4'hf;
   assign \$2173  = \$2171  & \$2172 ;
-  assign \$2174  = \$3338  & cut_routed[4];
+  assign \$2174  = \$3351  & cut_routed[4];
   assign \$2175  = cut[856:852] == 4'hf;
   assign \$2176  = \$2174  & \$2175 ;
-  assign \$2177  = \$3339  & cut_routed[5];
+  assign \$2177  = \$3352  & cut_routed[5];
   assign \$2178  = cut[896:892] == 4'hf;
   assign \$2179  = \$2177  & \$2178 ;
-  assign \$2180  = \$3340  & cut_routed[6];
+  assign \$2180  = \$3353  & cut_routed[6];
   assign \$2181  = cut[936:932] == 4'hf;
   assign \$2182  = \$2180  & \$2181 ;
-  assign \$2183  = \$3341  & cut_routed[7];
+  assign \$2183  = \$3354  & cut_routed[7];
   assign \$2184  = cut[976:972] == 4'hf;
   assign \$2185  = \$2183  & \$2184 ;
-  assign \$2186  = \$3342  & cut_routed[8];
+  assign \$2186  = \$3355  & cut_routed[8];
   assign \$2187  = cut[1016:1012] == 4'hf;
   assign \$2188  = \$2186  & \$2187 ;
-  assign \$2189  = \$3343  & cut_routed[9];
+  assign \$2189  = \$3356  & cut_routed[9];
   assign \$2190  = cut[1056:1052] == 4'hf;
   assign \$2191  = \$2189  & \$2190 ;
-  assign \$2192  = \$3344  & cut_routed[10];
+  assign \$2192  = \$3357  & cut_routed[10];
   assign \$2193  = cut[1096:1092] == 4'hf;
   assign \$2194  = \$2192  & \$2193 ;
-  assign \$2195  = \$3345  & cut_routed[11];
+  assign \$2195  = \$3358  & cut_routed[11];
   assign \$2196  = cut[1136:1132] == 4'hf;
   assign \$2197  = \$2195  & \$2196 ;
-  assign \$2198  = \$3346  & cut_routed[12];
+  assign \$2198  = \$3359  & cut_routed[12];
   assign \$2199  = cut[1176:1172] == 4'hf;
   assign \$2200  = \$2198  & \$2199 ;
-  assign \$2201  = \$3347  & cut_routed[13];
+  assign \$2201  = \$3360  & cut_routed[13];
   assign \$2202  = cut[1216:1212] == 4'hf;
   assign \$2203  = \$2201  & \$2202 ;
-  assign \$2204  = \$3348  & cut_routed[14];
+  assign \$2204  = \$3361  & cut_routed[14];
   assign \$2205  = cut[1256:1252] == 4'hf;
   assign \$2206  = \$2204  & \$2205 ;
-  assign \$2207  = \$3349  & cut_routed[15];
+  assign \$2207  = \$3362  & cut_routed[15];
   assign \$2208  = cut[1296:1292] == 4'hf;
   assign \$2209  = \$2207  & \$2208 ;
-  assign \$2210  = \$3334  & cut_routed[0];
+  assign \$2210  = \$3347  & cut_routed[0];
   assign \$2211  = cut[696:692] == 5'h10;
   assign \$2212  = \$2210  & \$2211 ;
-  assign \$2213  = \$3335  & cut_routed[1];
+  assign \$2213  = \$3348  & cut_routed[1];
   assign \$2214  = cut[736:732] == 5'h10;
   assign \$2215  = \$2213  & \$2214 ;
-  assign \$2216  = \$3336  & cut_routed[2];
+  assign \$2216  = \$3349  & cut_routed[2];
   assign \$2217  = cut[776:772] == 5'h10;
   assign \$2218  = \$2216  & \$2217 ;
-  assign \$2219  = \$3337  & cut_routed[3];
+  assign \$2219  = \$3350  & cut_routed[3];
   assign \$2220  = cut[816:812] == 5'h10;
   assign \$2221  = \$2219  & \$2220 ;
-  assign \$2222  = \$3338  & cut_routed[4];
+  assign \$2222  = \$3351  & cut_routed[4];
   assign \$2223  = cut[856:852] == 5'h10;
   assign \$2224  = \$2222  & \$2223 ;
-  assign \$2225  = \$3339  & cut_routed[5];
+  assign \$2225  = \$3352  & cut_routed[5];
   assign \$2226  = cut[896:892] == 5'h10;
   assign \$2227  = \$2225  & \$2226 ;
-  assign \$2228  = \$3340  & cut_routed[6];
+  assign \$2228  = \$3353  & cut_routed[6];
   assign \$2229  = cut[936:932] == 5'h10;
   assign \$2230  = \$2228  & \$2229 ;
-  assign \$2231  = \$3341  & cut_routed[7];
+  assign \$2231  = \$3354  & cut_routed[7];
   assign \$2232  = cut[976:972] == 5'h10;
   assign \$2233  = \$2231  & \$2232 ;
-  assign \$2234  = \$3342  & cut_routed[8];
+  assign \$2234  = \$3355  & cut_routed[8];
   assign \$2235  = cut[1016:1012] == 5'h10;
   assign \$2236  = \$2234  & \$2235 ;
-  assign \$2237  = \$3343  & cut_routed[9];
+  assign \$2237  = \$3356  & cut_routed[9];
   assign \$2238  = cut[1056:1052] == 5'h10;
   assign \$2239  = \$2237  & \$2238 ;
-  assign \$2240  = \$3344  & cut_routed[10];
+  assign \$2240  = \$3357  & cut_routed[10];
   assign \$2241  = cut[1096:1092] == 5'h10;
   assign \$2242  = \$2240  & \$2241 ;
-  assign \$2243  = \$3345  & cut_routed[11];
+  assign \$2243  = \$3358  & cut_routed[11];
   assign \$2244  = cut[1136:1132] == 5'h10;
   assign \$2245  = \$2243  & \$2244 ;
-  assign \$2246  = \$3346  & cut_routed[12];
+  assign \$2246  = \$3359  & cut_routed[12];
   assign \$2247  = cut[1176:1172] == 5'h10;
   assign \$2248  = \$2246  & \$2247 ;
-  assign \$2249  = \$3347  & cut_routed[13];
+  assign \$2249  = \$3360  & cut_routed[13];
   assign \$2250  = cut[1216:1212] == 5'h10;
   assign \$2251  = \$2249  & \$2250 ;
-  assign \$2252  = \$3348  & cut_routed[14];
+  assign \$2252  = \$3361  & cut_routed[14];
   assign \$2253  = cut[1256:1252] == 5'h10;
   assign \$2254  = \$2252  & \$2253 ;
-  assign \$2255  = \$3349  & cut_routed[15];
+  assign \$2255  = \$3362  & cut_routed[15];
   assign \$2256  = cut[1296:1292] == 5'h10;
   assign \$2257  = \$2255  & \$2256 ;
-  assign \$2258  = \$3334  & cut_routed[0];
+  assign \$2258  = \$3347  & cut_routed[0];
   assign \$2259  = cut[696:692] == 5'h11;
   assign \$2260  = \$2258  & \$2259 ;
-  assign \$2261  = \$3335  & cut_routed[1];
+  assign \$2261  = \$3348  & cut_routed[1];
   assign \$2262  = cut[736:732] == 5'h11;
   assign \$2263  = \$2261  & \$2262 ;
-  assign \$2264  = \$3336  & cut_routed[2];
+  assign \$2264  = \$3349  & cut_routed[2];
   assign \$2265  = cut[776:772] == 5'h11;
   assign \$2266  = \$2264  & \$2265 ;
-  assign \$2267  = \$3337  & cut_routed[3];
+  assign \$2267  = \$3350  & cut_routed[3];
   assign \$2268  = cut[816:812] == 5'h11;
   assign \$2269  = \$2267  & \$2268 ;
-  assign \$2270  = \$3338  & cut_routed[4];
+  assign \$2270  = \$3351  & cut_routed[4];
   assign \$2271  = cut[856:852] == 5'h11;
   assign \$2272  = \$2270  & \$2271 ;
-  assign \$2273  = \$3339  & cut_routed[5];
+  assign \$2273  = \$3352  & cut_routed[5];
   assign \$2274  = cut[896:892] == 5'h11;
   assign \$2275  = \$2273  & \$2274 ;
-  assign \$2276  = \$3340  & cut_routed[6];
+  assign \$2276  = \$3353  & cut_routed[6];
   assign \$2277  = cut[936:932] == 5'h11;
   assign \$2278  = \$2276  & \$2277 ;
-  assign \$2279  = \$3341  & cut_routed[7];
+  assign \$2279  = \$3354  & cut_routed[7];
   assign \$2280  = cut[976:972] == 5'h11;
   assign \$2281  = \$2279  & \$2280 ;
-  assign \$2282  = \$3342  & cut_routed[8];
+  assign \$2282  = \$3355  & cut_routed[8];
   assign \$2283  = cut[1016:1012] == 5'h11;
   assign \$2284  = \$2282  & \$2283 ;
-  assign \$2285  = \$3343  & cut_routed[9];
+  assign \$2285  = \$3356  & cut_routed[9];
   assign \$2286  = cut[1056:1052] == 5'h11;
   assign \$2287  = \$2285  & \$2286 ;
-  assign \$2288  = \$3344  & cut_routed[10];
+  assign \$2288  = \$3357  & cut_routed[10];
   assign \$2289  = cut[1096:1092] == 5'h11;
   assign \$2290  = \$2288  & \$2289 ;
-  assign \$2291  = \$3345  & cut_routed[11];
+  assign \$2291  = \$3358  & cut_routed[11];
   assign \$2292  = cut[1136:1132] == 5'h11;
   assign \$2293  = \$2291  & \$2292 ;
-  assign \$2294  = \$3346  & cut_routed[12];
+  assign \$2294  = \$3359  & cut_routed[12];
   assign \$2295  = cut[1176:1172] == 5'h11;
   assign \$2296  = \$2294  & \$2295 ;
-  assign \$2297  = \$3347  & cut_routed[13];
+  assign \$2297  = \$3360  & cut_routed[13];
   assign \$2298  = cut[1216:1212] == 5'h11;
   assign \$2299  = \$2297  & \$2298 ;
-  assign \$2300  = \$3348  & cut_routed[14];
+  assign \$2300  = \$3361  & cut_routed[14];
   assign \$2301  = cut[1256:1252] == 5'h11;
   assign \$2302  = \$2300  & \$2301 ;
-  assign \$2303  = \$3349  & cut_routed[15];
+  assign \$2303  = \$3362  & cut_routed[15];
   assign \$2304  = cut[1296:1292] == 5'h11;
   assign \$2305  = \$2303  & \$2304 ;
-  assign \$2306  = \$3334  & cut_routed[0];
+  assign \$2306  = \$3347  & cut_routed[0];
   assign \$2307  = cut[696:692] == 5'h12;
   assign \$2308  = \$2306  & \$2307 ;
-  assign \$2309  = \$3335  & cut_routed[1];
+  assign \$2309  = \$3348  & cut_routed[1];
   assign \$2310  = cut[736:732] == 5'h12;
   assign \$2311  = \$2309  & \$2310 ;
-  assign \$2312  = \$3336  & cut_routed[2];
+  assign \$2312  = \$3349  & cut_routed[2];
   assign \$2313  = cut[776:772] == 5'h12;
   assign \$2314  = \$2312  & \$2313 ;
-  assign \$2315  = \$3337  & cut_routed[3];
+  assign \$2315  = \$3350  & cut_routed[3];
   assign \$2316  = cut[816:812] == 5'h12;
   assign \$2317  = \$2315  & \$2316 ;
-  assign \$2318  = \$3338  & cut_routed[4];
+  assign \$2318  = \$3351  & cut_routed[4];
   assign \$2319  = cut[856:852] == 5'h12;
   assign \$2320  = \$2318  & \$2319 ;
-  assign \$2321  = \$3339  & cut_routed[5];
+  assign \$2321  = \$3352  & cut_routed[5];
   assign \$2322  = cut[896:892] == 5'h12;
   assign \$2323  = \$2321  & \$2322 ;
-  assign \$2324  = \$3340  & cut_routed[6];
+  assign \$2324  = \$3353  & cut_routed[6];
   assign \$2325  = cut[936:932] == 5'h12;
   assign \$2326  = \$2324  & \$2325 ;
-  assign \$2327  = \$3341  & cut_routed[7];
+  assign \$2327  = \$3354  & cut_routed[7];
   assign \$2328  = cut[976:972] == 5'h12;
   assign \$2329  = \$2327  & \$2328 ;
-  assign \$2330  = \$3342  & cut_routed[8];
+  assign \$2330  = \$3355  & cut_routed[8];
   assign \$2331  = cut[1016:1012] == 5'h12;
   assign \$2332  = \$2330  & \$2331 ;
-  assign \$2333  = \$3343  & cut_routed[9];
+  assign \$2333  = \$3356  & cut_routed[9];
   assign \$2334  = cut[1056:1052] == 5'h12;
   assign \$2335  = \$2333  & \$2334 ;
-  assign \$2336  = \$3344  & cut_routed[10];
+  assign \$2336  = \$3357  & cut_routed[10];
   assign \$2337  = cut[1096:1092] == 5'h12;
   assign \$2338  = \$2336  & \$2337 ;
-  assign \$2339  = \$3345  & cut_routed[11];
+  assign \$2339  = \$3358  & cut_routed[11];
   assign \$2340  = cut[1136:1132] == 5'h12;
   assign \$2341  = \$2339  & \$2340 ;
-  assign \$2342  = \$3346  & cut_routed[12];
+  assign \$2342  = \$3359  & cut_routed[12];
   assign \$2343  = cut[1176:1172] == 5'h12;
   assign \$2344  = \$2342  & \$2343 ;
-  assign \$2345  = \$3347  & cut_routed[13];
+  assign \$2345  = \$3360  & cut_routed[13];
   assign \$2346  = cut[1216:1212] == 5'h12;
   assign \$2347  = \$2345  & \$2346 ;
-  assign \$2348  = \$3348  & cut_routed[14];
+  assign \$2348  = \$3361  & cut_routed[14];
   assign \$2349  = cut[1256:1252] == 5'h12;
   assign \$2350  = \$2348  & \$2349 ;
-  assign \$2351  = \$3349  & cut_routed[15];
+  assign \$2351  = \$3362  & cut_routed[15];
   assign \$2352  = cut[1296:1292] == 5'h12;
   assign \$2353  = \$2351  & \$2352 ;
-  assign \$2354  = \$3334  & cut_routed[0];
+  assign \$2354  = \$3347  & cut_routed[0];
   assign \$2355  = cut[696:692] == 5'h13;
   assign \$2356  = \$2354  & \$2355 ;
-  assign \$2357  = \$3335  & cut_routed[1];
+  assign \$2357  = \$3348  & cut_routed[1];
   assign \$2358  = cut[736:732] == 5'h13;
   assign \$2359  = \$2357  & \$2358 ;
-  assign \$2360  = \$3336  & cut_routed[2];
+  assign \$2360  = \$3349  & cut_routed[2];
   assign \$2361  = cut[776:772] == 5'h13;
   assign \$2362  = \$2360  & \$2361 ;
-  assign \$2363  = \$3337  & cut_routed[3];
+  assign \$2363  = \$3350  & cut_routed[3];
   assign \$2364  = cut[816:812] == 5'h13;
   assign \$2365  = \$2363  & \$2364 ;
-  assign \$2366  = \$3338  & cut_routed[4];
+  assign \$2366  = \$3351  & cut_routed[4];
   assign \$2367  = cut[856:852] == 5'h13;
   assign \$2368  = \$2366  & \$2367 ;
-  assign \$2369  = \$3339  & cut_routed[5];
+  assign \$2369  = \$3352  & cut_routed[5];
   assign \$2370  = cut[896:892] == 5'h13;
   assign \$2371  = \$2369  & \$2370 ;
-  assign \$2372  = \$3340  & cut_routed[6];
+  assign \$2372  = \$3353  & cut_routed[6];
   assign \$2373  = cut[936:932] == 5'h13;
   assign \$2374  = \$2372  & \$2373 ;
-  assign \$2375  = \$3341  & cut_routed[7];
+  assign \$2375  = \$3354  & cut_routed[7];
   assign \$2376  = cut[976:972] == 5'h13;
   assign \$2377  = \$2375  & \$2376 ;
-  assign \$2378  = \$3342  & cut_routed[8];
+  assign \$2378  = \$3355  & cut_routed[8];
   assign \$2379  = cut[1016:1012] == 5'h13;
   assign \$2380  = \$2378  & \$2379 ;
-  assign \$2381  = \$3343  & cut_routed[9];
+  assign \$2381  = \$3356  & cut_routed[9];
   assign \$2382  = cut[1056:1052] == 5'h13;
   assign \$2383  = \$2381  & \$2382 ;
-  assign \$2384  = \$3344  & cut_routed[10];
+  assign \$2384  = \$3357  & cut_routed[10];
   assign \$2385  = cut[1096:1092] == 5'h13;
   assign \$2386  = \$2384  & \$2385 ;
-  assign \$2387  = \$3345  & cut_routed[11];
+  assign \$2387  = \$3358  & cut_routed[11];
   assign \$2388  = cut[1136:1132] == 5'h13;
   assign \$2389  = \$2387  & \$2388 ;
-  assign \$2390  = \$3346  & cut_routed[12];
+  assign \$2390  = \$3359  & cut_routed[12];
   assign \$2391  = cut[1176:1172] == 5'h13;
   assign \$2392  = \$2390  & \$2391 ;
-  assign \$2393  = \$3347  & cut_routed[13];
+  assign \$2393  = \$3360  & cut_routed[13];
   assign \$2394  = cut[1216:1212] == 5'h13;
   assign \$2395  = \$2393  & \$2394 ;
-  assign \$2396  = \$3348  & cut_routed[14];
+  assign \$2396  = \$3361  & cut_routed[14];
   assign \$2397  = cut[1256:1252] == 5'h13;
   assign \$2398  = \$2396  & \$2397 ;
-  assign \$2399  = \$3349  & cut_routed[15];
+  assign \$2399  = \$3362  & cut_routed[15];
   assign \$2400  = cut[1296:1292] == 5'h13;
   assign \$2401  = \$2399  & \$2400 ;
-  assign \$2402  = \$3334  & cut_routed[0];
+  assign \$2402  = \$3347  & cut_routed[0];
   assign \$2403  = cut[696:692] == 5'h14;
   assign \$2404  = \$2402  & \$2403 ;
-  assign \$2405  = \$3335  & cut_routed[1];
+  assign \$2405  = \$3348  & cut_routed[1];
   assign \$2406  = cut[736:732] == 5'h14;
   assign \$2407  = \$2405  & \$2406 ;
-  assign \$2408  = \$3336  & cut_routed[2];
+  assign \$2408  = \$3349  & cut_routed[2];
   assign \$2409  = cut[776:772] == 5'h14;
   assign \$2410  = \$2408  & \$2409 ;
-  assign \$2411  = \$3337  & cut_routed[3];
+  assign \$2411  = \$3350  & cut_routed[3];
   assign \$2412  = cut[816:812] == 5'h14;
   assign \$2413  = \$2411  & \$2412 ;
-  assign \$2414  = \$3338  & cut_routed[4];
+  assign \$2414  = \$3351  & cut_routed[4];
   assign \$2415  = cut[856:852] == 5'h14;
   assign \$2416  = \$2414  & \$2415 ;
-  assign \$2417  = \$3339  & cut_routed[5];
+  assign \$2417  = \$3352  & cut_routed[5];
   assign \$2418  = cut[896:892] == 5'h14;
   assign \$2419  = \$2417  & \$2418 ;
-  assign \$2420  = \$3340  & cut_routed[6];
+  assign \$2420  = \$3353  & cut_routed[6];
   assign \$2421  = cut[936:932] == 5'h14;
   assign \$2422  = \$2420  & \$2421 ;
-  assign \$2423  = \$3341  & cut_routed[7];
+  assign \$2423  = \$3354  & cut_routed[7];
   assign \$2424  = cut[976:972] == 5'h14;
   assign \$2425  = \$2423  & \$2424 ;
-  assign \$2426  = \$3342  & cut_routed[8];
+  assign \$2426  = \$3355  & cut_routed[8];
   assign \$2427  = cut[1016:1012] == 5'h14;
   assign \$2428  = \$2426  & \$2427 ;
-  assign \$2429  = \$3343  & cut_routed[9];
+  assign \$2429  = \$3356  & cut_routed[9];
   assign \$2430  = cut[1056:1052] == 5'h14;
   assign \$2431  = \$2429  & \$2430 ;
-  assign \$2432  = \$3344  & cut_routed[10];
+  assign \$2432  = \$3357  & cut_routed[10];
   assign \$2433  = cut[1096:1092] == 5'h14;
   assign \$2434  = \$2432  & \$2433 ;
-  assign \$2435  = \$3345  & cut_routed[11];
+  assign \$2435  = \$3358  & cut_routed[11];
   assign \$2436  = cut[1136:1132] == 5'h14;
   assign \$2437  = \$2435  & \$2436 ;
-  assign \$2438  = \$3346  & cut_routed[12];
+  assign \$2438  = \$3359  & cut_routed[12];
   assign \$2439  = cut[1176:1172] == 5'h14;
   assign \$2440  = \$2438  & \$2439 ;
-  assign \$2441  = \$3347  & cut_routed[13];
+  assign \$2441  = \$3360  & cut_routed[13];
   assign \$2442  = cut[1216:1212] == 5'h14;
   assign \$2443  = \$2441  & \$2442 ;
-  assign \$2444  = \$3348  & cut_routed[14];
+  assign \$2444  = \$3361  & cut_routed[14];
   assign \$2445  = cut[1256:1252] == 5'h14;
   assign \$2446  = \$2444  & \$2445 ;
-  assign \$2447  = \$3349  & cut_routed[15];
+  assign \$2447  = \$3362  & cut_routed[15];
   assign \$2448  = cut[1296:1292] == 5'h14;
   assign \$2449  = \$2447  & \$2448 ;
-  assign \$2450  = \$3334  & cut_routed[0];
+  assign \$2450  = \$3347  & cut_routed[0];
   assign \$2451  = cut[696:692] == 5'h15;
   assign \$2452  = \$2450  & \$2451 ;
-  assign \$2453  = \$3335  & cut_routed[1];
+  assign \$2453  = \$3348  & cut_routed[1];
   assign \$2454  = cut[736:732] == 5'h15;
   assign \$2455  = \$2453  & \$2454 ;
-  assign \$2456  = \$3336  & cut_routed[2];
+  assign \$2456  = \$3349  & cut_routed[2];
   assign \$2457  = cut[776:772] == 5'h15;
   assign \$2458  = \$2456  & \$2457 ;
-  assign \$2459  = \$3337  & cut_routed[3];
+  assign \$2459  = \$3350  & cut_routed[3];
   assign \$2460  = cut[816:812] == 5'h15;
   assign \$2461  = \$2459  & \$2460 ;
-  assign \$2462  = \$3338  & cut_routed[4];
+  assign \$2462  = \$3351  & cut_routed[4];
   assign \$2463  = cut[856:852] == 5'h15;
   assign \$2464  = \$2462  & \$2463 ;
-  assign \$2465  = \$3339  & cut_routed[5];
+  assign \$2465  = \$3352  & cut_routed[5];
   assign \$2466  = cut[896:892] == 5'h15;
   assign \$2467  = \$2465  & \$2466 ;
-  assign \$2468  = \$3340  & cut_routed[6];
+  assign \$2468  = \$3353  & cut_routed[6];
   assign \$2469  = cut[936:932] == 5'h15;
   assign \$2470  = \$2468  & \$2469 ;
-  assign \$2471  = \$3341  & cut_routed[7];
+  assign \$2471  = \$3354  & cut_routed[7];
   assign \$2472  = cut[976:972] == 5'h15;
   assign \$2473  = \$2471  & \$2472 ;
-  assign \$2474  = \$3342  & cut_routed[8];
+  assign \$2474  = \$3355  & cut_routed[8];
   assign \$2475  = cut[1016:1012] == 5'h15;
   assign \$2476  = \$2474  & \$2475 ;
-  assign \$2477  = \$3343  & cut_routed[9];
+  assign \$2477  = \$3356  & cut_routed[9];
   assign \$2478  = cut[1056:1052] == 5'h15;
   assign \$2479  = \$2477  & \$2478 ;
-  assign \$2480  = \$3344  & cut_routed[10];
+  assign \$2480  = \$3357  & cut_routed[10];
   assign \$2481  = cut[1096:1092] == 5'h15;
   assign \$2482  = \$2480  & \$2481 ;
-  assign \$2483  = \$3345  & cut_routed[11];
+  assign \$2483  = \$3358  & cut_routed[11];
   assign \$2484  = cut[1136:1132] == 5'h15;
   assign \$2485  = \$2483  & \$2484 ;
-  assign \$2486  = \$3346  & cut_routed[12];
+  assign \$2486  = \$3359  & cut_routed[12];
   assign \$2487  = cut[1176:1172] == 5'h15;
   assign \$2488  = \$2486  & \$2487 ;
-  assign \$2489  = \$3347  & cut_routed[13];
+  assign \$2489  = \$3360  & cut_routed[13];
   assign \$2490  = cut[1216:1212] == 5'h15;
   assign \$2491  = \$2489  & \$2490 ;
-  assign \$2492  = \$3348  & cut_routed[14];
+  assign \$2492  = \$3361  & cut_routed[14];
   assign \$2493  = cut[1256:1252] == 5'h15;
   assign \$2494  = \$2492  & \$2493 ;
-  assign \$2495  = \$3349  & cut_routed[15];
+  assign \$2495  = \$3362  & cut_routed[15];
   assign \$2496  = cut[1296:1292] == 5'h15;
   assign \$2497  = \$2495  & \$2496 ;
-  assign \$2498  = \$3334  & cut_routed[0];
+  assign \$2498  = \$3347  & cut_routed[0];
   assign \$2499  = cut[696:692] == 5'h16;
   assign \$2500  = \$2498  & \$2499 ;
-  assign \$2501  = \$3335  & cut_routed[1];
+  assign \$2501  = \$3348  & cut_routed[1];
   assign \$2502  = cut[736:732] == 5'h16;
   assign \$2503  = \$2501  & \$2502 ;
-  assign \$2504  = \$3336  & cut_routed[2];
+  assign \$2504  = \$3349  & cut_routed[2];
   assign \$2505  = cut[776:772] == 5'h16;
   assign \$2506  = \$2504  & \$2505 ;
-  assign \$2507  = \$3337  & cut_routed[3];
+  assign \$2507  = \$3350  & cut_routed[3];
   assign \$2508  = cut[816:812] == 5'h16;
   assign \$2509  = \$2507  & \$2508 ;
-  assign \$2510  = \$3338  & cut_routed[4];
+  assign \$2510  = \$3351  & cut_routed[4];
   assign \$2511  = cut[856:852] == 5'h16;
   assign \$2512  = \$2510  & \$2511 ;
-  assign \$2513  = \$3339  & cut_routed[5];
+  assign \$2513  = \$3352  & cut_routed[5];
   assign \$2514  = cut[896:892] == 5'h16;
   assign \$2515  = \$2513  & \$2514 ;
-  assign \$2516  = \$3340  & cut_routed[6];
+  assign \$2516  = \$3353  & cut_routed[6];
   assign \$2517  = cut[936:932] == 5'h16;
   assign \$2518  = \$2516  & \$2517 ;
-  assign \$2519  = \$3341  & cut_routed[7];
+  assign \$2519  = \$3354  & cut_routed[7];
   assign \$2520  = cut[976:972] == 5'h16;
   assign \$2521  = \$2519  & \$2520 ;
-  assign \$2522  = \$3342  & cut_routed[8];
+  assign \$2522  = \$3355  & cut_routed[8];
   assign \$2523  = cut[1016:1012] == 5'h16;
   assign \$2524  = \$2522  & \$2523 ;
-  assign \$2525  = \$3343  & cut_routed[9];
+  assign \$2525  = \$3356  & cut_routed[9];
   assign \$2526  = cut[1056:1052] == 5'h16;
   assign \$2527  = \$2525  & \$2526 ;
-  assign \$2528  = \$3344  & cut_routed[10];
+  assign \$2528  = \$3357  & cut_routed[10];
   assign \$2529  = cut[1096:1092] == 5'h16;
   assign \$2530  = \$2528  & \$2529 ;
-  assign \$2531  = \$3345  & cut_routed[11];
+  assign \$2531  = \$3358  & cut_routed[11];
   assign \$2532  = cut[1136:1132] == 5'h16;
   assign \$2533  = \$2531  & \$2532 ;
-  assign \$2534  = \$3346  & cut_routed[12];
+  assign \$2534  = \$3359  & cut_routed[12];
   assign \$2535  = cut[1176:1172] == 5'h16;
   assign \$2536  = \$2534  & \$2535 ;
-  assign \$2537  = \$3347  & cut_routed[13];
+  assign \$2537  = \$3360  & cut_routed[13];
   assign \$2538  = cut[1216:1212] == 5'h16;
   assign \$2539  = \$2537  & \$2538 ;
-  assign \$2540  = \$3348  & cut_routed[14];
+  assign \$2540  = \$3361  & cut_routed[14];
   assign \$2541  = cut[1256:1252] == 5'h16;
   assign \$2542  = \$2540  & \$2541 ;
-  assign \$2543  = \$3349  & cut_routed[15];
+  assign \$2543  = \$3362  & cut_routed[15];
   assign \$2544  = cut[1296:1292] == 5'h16;
   assign \$2545  = \$2543  & \$2544 ;
-  assign \$2546  = \$3334  & cut_routed[0];
+  assign \$2546  = \$3347  & cut_routed[0];
   assign \$2547  = cut[696:692] == 5'h17;
   assign \$2548  = \$2546  & \$2547 ;
-  assign \$2549  = \$3335  & cut_routed[1];
+  assign \$2549  = \$3348  & cut_routed[1];
   assign \$2550  = cut[736:732] == 5'h17;
   assign \$2551  = \$2549  & \$2550 ;
-  assign \$2552  = \$3336  & cut_routed[2];
+  assign \$2552  = \$3349  & cut_routed[2];
   assign \$2553  = cut[776:772] == 5'h17;
   assign \$2554  = \$2552  & \$2553 ;
-  assign \$2555  = \$3337  & cut_routed[3];
+  assign \$2555  = \$3350  & cut_routed[3];
   assign \$2556  = cut[816:812] == 5'h17;
   assign \$2557  = \$2555  & \$2556 ;
-  assign \$2558  = \$3338  & cut_routed[4];
+  assign \$2558  = \$3351  & cut_routed[4];
   assign \$2559  = cut[856:852] == 5'h17;
   assign \$2560  = \$2558  & \$2559 ;
-  assign \$2561  = \$3339  & cut_routed[5];
+  assign \$2561  = \$3352  & cut_routed[5];
   assign \$2562  = cut[896:892] == 5'h17;
   assign \$2563  = \$2561  & \$2562 ;
-  assign \$2564  = \$3340  & cut_routed[6];
+  assign \$2564  = \$3353  & cut_routed[6];
   assign \$2565  = cut[936:932] == 5'h17;
   assign \$2566  = \$2564  & \$2565 ;
-  assign \$2567  = \$3341  & cut_routed[7];
+  assign \$2567  = \$3354  & cut_routed[7];
   assign \$2568  = cut[976:972] == 5'h17;
   assign \$2569  = \$2567  & \$2568 ;
-  assign \$2570  = \$3342  & cut_routed[8];
+  assign \$2570  = \$3355  & cut_routed[8];
   assign \$2571  = cut[1016:1012] == 5'h17;
   assign \$2572  = \$2570  & \$2571 ;
-  assign \$2573  = \$3343  & cut_routed[9];
+  assign \$2573  = \$3356  & cut_routed[9];
   assign \$2574  = cut[1056:1052] == 5'h17;
   assign \$2575  = \$2573  & \$2574 ;
-  assign \$2576  = \$3344  & cut_routed[10];
+  assign \$2576  = \$3357  & cut_routed[10];
   assign \$2577  = cut[1096:1092] == 5'h17;
   assign \$2578  = \$2576  & \$2577 ;
-  assign \$2579  = \$3345  & cut_routed[11];
+  assign \$2579  = \$3358  & cut_routed[11];
   assign \$2580  = cut[1136:1132] == 5'h17;
   assign \$2581  = \$2579  & \$2580 ;
-  assign \$2582  = \$3346  & cut_routed[12];
+  assign \$2582  = \$3359  & cut_routed[12];
   assign \$2583  = cut[1176:1172] == 5'h17;
   assign \$2584  = \$2582  & \$2583 ;
-  assign \$2585  = \$3347  & cut_routed[13];
+  assign \$2585  = \$3360  & cut_routed[13];
   assign \$2586  = cut[1216:1212] == 5'h17;
   assign \$2587  = \$2585  & \$2586 ;
-  assign \$2588  = \$3348  & cut_routed[14];
+  assign \$2588  = \$3361  & cut_routed[14];
   assign \$2589  = cut[1256:1252] == 5'h17;
   assign \$2590  = \$2588  & \$2589 ;
-  assign \$2591  = \$3349  & cut_routed[15];
+  assign \$2591  = \$3362  & cut_routed[15];
   assign \$2592  = cut[1296:1292] == 5'h17;
   assign \$2593  = \$2591  & \$2592 ;
-  assign \$2594  = \$3334  & cut_routed[0];
+  assign \$2594  = \$3347  & cut_routed[0];
   assign \$2595  = cut[696:692] == 5'h18;
   assign \$2596  = \$2594  & \$2595 ;
-  assign \$2597  = \$3335  & cut_routed[1];
+  assign \$2597  = \$3348  & cut_routed[1];
   assign \$2598  = cut[736:732] == 5'h18;
   assign \$2599  = \$2597  & \$2598 ;
-  assign \$2600  = \$3336  & cut_routed[2];
+  assign \$2600  = \$3349  & cut_routed[2];
   assign \$2601  = cut[776:772] == 5'h18;
   assign \$2602  = \$2600  & \$2601 ;
-  assign \$2603  = \$3337  & cut_routed[3];
+  assign \$2603  = \$3350  & cut_routed[3];
   assign \$2604  = cut[816:812] == 5'h18;
   assign \$2605  = \$2603  & \$2604 ;
-  assign \$2606  = \$3338  & cut_routed[4];
+  assign \$2606  = \$3351  & cut_routed[4];
   assign \$2607  = cut[856:852] == 5'h18;
   assign \$2608  = \$2606  & \$2607 ;
-  assign \$2609  = \$3339  & cut_routed[5];
+  assign \$2609  = \$3352  & cut_routed[5];
   assign \$2610  = cut[896:892] == 5'h18;
   assign \$2611  = \$2609  & \$2610 ;
-  assign \$2612  = \$3340  & cut_routed[6];
+  assign \$2612  = \$3353  & cut_routed[6];
   assign \$2613  = cut[936:932] == 5'h18;
   assign \$2614  = \$2612  & \$2613 ;
-  assign \$2615  = \$3341  & cut_routed[7];
+  assign \$2615  = \$3354  & cut_routed[7];
   assign \$2616  = cut[976:972] == 5'h18;
   assign \$2617  = \$2615  & \$2616 ;
-  assign \$2618  = \$3342  & cut_routed[8];
+  assign \$2618  = \$3355  & cut_routed[8];
   assign \$2619  = cut[1016:1012] == 5'h18;
   assign \$2620  = \$2618  & \$2619 ;
-  assign \$2621  = \$3343  & cut_routed[9];
+  assign \$2621  = \$3356  & cut_routed[9];
   assign \$2622  = cut[1056:1052] == 5'h18;
   assign \$2623  = \$2621  & \$2622 ;
-  assign \$2624  = \$3344  & cut_routed[10];
+  assign \$2624  = \$3357  & cut_routed[10];
   assign \$2625  = cut[1096:1092] == 5'h18;
   assign \$2626  = \$2624  & \$2625 ;
-  assign \$2627  = \$3345  & cut_routed[11];
+  assign \$2627  = \$3358  & cut_routed[11];
   assign \$2628  = cut[1136:1132] == 5'h18;
   assign \$2629  = \$2627  & \$2628 ;
-  assign \$2630  = \$3346  & cut_routed[12];
+  assign \$2630  = \$3359  & cut_routed[12];
   assign \$2631  = cut[1176:1172] == 5'h18;
   assign \$2632  = \$2630  & \$2631 ;
-  assign \$2633  = \$3347  & cut_routed[13];
+  assign \$2633  = \$3360  & cut_routed[13];
   assign \$2634  = cut[1216:1212] == 5'h18;
   assign \$2635  = \$2633  & \$2634 ;
-  assign \$2636  = \$3348  & cut_routed[14];
+  assign \$2636  = \$3361  & cut_routed[14];
   assign \$2637  = cut[1256:1252] == 5'h18;
   assign \$2638  = \$2636  & \$2637 ;
-  assign \$2639  = \$3349  & cut_routed[15];
+  assign \$2639  = \$3362  & cut_routed[15];
   assign \$2640  = cut[1296:1292] == 5'h18;
   assign \$2641  = \$2639  & \$2640 ;
-  assign \$2642  = \$3334  & cut_routed[0];
+  assign \$2642  = \$3347  & cut_routed[0];
   assign \$2643  = cut[696:692] == 5'h19;
   assign \$2644  = \$2642  & \$2643 ;
-  assign \$2645  = \$3335  & cut_routed[1];
+  assign \$2645  = \$3348  & cut_routed[1];
   assign \$2646  = cut[736:732] == 5'h19;
   assign \$2647  = \$2645  & \$2646 ;
-  assign \$2648  = \$3336  & cut_routed[2];
+  assign \$2648  = \$3349  & cut_routed[2];
   assign \$2649  = cut[776:772] == 5'h19;
   assign \$2650  = \$2648  & \$2649 ;
-  assign \$2651  = \$3337  & cut_routed[3];
+  assign \$2651  = \$3350  & cut_routed[3];
   assign \$2652  = cut[816:812] == 5'h19;
   assign \$2653  = \$2651  & \$2652 ;
-  assign \$2654  = \$3338  & cut_routed[4];
+  assign \$2654  = \$3351  & cut_routed[4];
   assign \$2655  = cut[856:852] == 5'h19;
   assign \$2656  = \$2654  & \$2655 ;
-  assign \$2657  = \$3339  & cut_routed[5];
+  assign \$2657  = \$3352  & cut_routed[5];
   assign \$2658  = cut[896:892] == 5'h19;
   assign \$2659  = \$2657  & \$2658 ;
-  assign \$2660  = \$3340  & cut_routed[6];
+  assign \$2660  = \$3353  & cut_routed[6];
   assign \$2661  = cut[936:932] == 5'h19;
   assign \$2662  = \$2660  & \$2661 ;
-  assign \$2663  = \$3341  & cut_routed[7];
+  assign \$2663  = \$3354  & cut_routed[7];
   assign \$2664  = cut[976:972] == 5'h19;
   assign \$2665  = \$2663  & \$2664 ;
-  assign \$2666  = \$3342  & cut_routed[8];
+  assign \$2666  = \$3355  & cut_routed[8];
   assign \$2667  = cut[1016:1012] == 5'h19;
   assign \$2668  = \$2666  & \$2667 ;
-  assign \$2669  = \$3343  & cut_routed[9];
+  assign \$2669  = \$3356  & cut_routed[9];
   assign \$2670  = cut[1056:1052] == 5'h19;
   assign \$2671  = \$2669  & \$2670 ;
-  assign \$2672  = \$3344  & cut_routed[10];
+  assign \$2672  = \$3357  & cut_routed[10];
   assign \$2673  = cut[1096:1092] == 5'h19;
   assign \$2674  = \$2672  & \$2673 ;
-  assign \$2675  = \$3345  & cut_routed[11];
+  assign \$2675  = \$3358  & cut_routed[11];
   assign \$2676  = cut[1136:1132] == 5'h19;
   assign \$2677  = \$2675  & \$2676 ;
-  assign \$2678  = \$3346  & cut_routed[12];
+  assign \$2678  = \$3359  & cut_routed[12];
   assign \$2679  = cut[1176:1172] == 5'h19;
   assign \$2680  = \$2678  & \$2679 ;
-  assign \$2681  = \$3347  & cut_routed[13];
+  assign \$2681  = \$3360  & cut_routed[13];
   assign \$2682  = cut[1216:1212] == 5'h19;
   assign \$2683  = \$2681  & \$2682 ;
-  assign \$2684  = \$3348  & cut_routed[14];
+  assign \$2684  = \$3361  & cut_routed[14];
   assign \$2685  = cut[1256:1252] == 5'h19;
   assign \$2686  = \$2684  & \$2685 ;
-  assign \$2687  = \$3349  & cut_routed[15];
+  assign \$2687  = \$3362  & cut_routed[15];
   assign \$2688  = cut[1296:1292] == 5'h19;
   assign \$2689  = \$2687  & \$2688 ;
-  assign \$2690  = \$3334  & cut_routed[0];
+  assign \$2690  = \$3347  & cut_routed[0];
   assign \$2691  = cut[696:692] == 5'h1a;
   assign \$2692  = \$2690  & \$2691 ;
-  assign \$2693  = \$3335  & cut_routed[1];
+  assign \$2693  = \$3348  & cut_routed[1];
   assign \$2694  = cut[736:732] == 5'h1a;
   assign \$2695  = \$2693  & \$2694 ;
-  assign \$2696  = \$3336  & cut_routed[2];
+  assign \$2696  = \$3349  & cut_routed[2];
   assign \$2697  = cut[776:772] == 5'h1a;
   assign \$2698  = \$2696  & \$2697 ;
-  assign \$2699  = \$3337  & cut_routed[3];
+  assign \$2699  = \$3350  & cut_routed[3];
   assign \$2700  = cut[816:812] == 5'h1a;
   assign \$2701  = \$2699  & \$2700 ;
-  assign \$2702  = \$3338  & cut_routed[4];
+  assign \$2702  = \$3351  & cut_routed[4];
   assign \$2703  = cut[856:852] == 5'h1a;
   assign \$2704  = \$2702  & \$2703 ;
-  assign \$2705  = \$3339  & cut_routed[5];
+  assign \$2705  = \$3352  & cut_routed[5];
   assign \$2706  = cut[896:892] == 5'h1a;
   assign \$2707  = \$2705  & \$2706 ;
-  assign \$2708  = \$3340  & cut_routed[6];
+  assign \$2708  = \$3353  & cut_routed[6];
   assign \$2709  = cut[936:932] == 5'h1a;
   assign \$2710  = \$2708  & \$2709 ;
-  assign \$2711  = \$3341  & cut_routed[7];
+  assign \$2711  = \$3354  & cut_routed[7];
   assign \$2712  = cut[976:972] == 5'h1a;
   assign \$2713  = \$2711  & \$2712 ;
-  assign \$2714  = \$3342  & cut_routed[8];
+  assign \$2714  = \$3355  & cut_routed[8];
   assign \$2715  = cut[1016:1012] == 5'h1a;
   assign \$2716  = \$2714  & \$2715 ;
-  assign \$2717  = \$3343  & cut_routed[9];
+  assign \$2717  = \$3356  & cut_routed[9];
   assign \$2718  = cut[1056:1052] == 5'h1a;
   assign \$2719  = \$2717  & \$2718 ;
-  assign \$2720  = \$3344  & cut_routed[10];
+  assign \$2720  = \$3357  & cut_routed[10];
   assign \$2721  = cut[1096:1092] == 5'h1a;
   assign \$2722  = \$2720  & \$2721 ;
-  assign \$2723  = \$3345  & cut_routed[11];
+  assign \$2723  = \$3358  & cut_routed[11];
   assign \$2724  = cut[1136:1132] == 5'h1a;
   assign \$2725  = \$2723  & \$2724 ;
-  assign \$2726  = \$3346  & cut_routed[12];
+  assign \$2726  = \$3359  & cut_routed[12];
   assign \$2727  = cut[1176:1172] == 5'h1a;
   assign \$2728  = \$2726  & \$2727 ;
-  assign \$2729  = \$3347  & cut_routed[13];
+  assign \$2729  = \$3360  & cut_routed[13];
   assign \$2730  = cut[1216:1212] == 5'h1a;
   assign \$2731  = \$2729  & \$2730 ;
-  assign \$2732  = \$3348  & cut_routed[14];
+  assign \$2732  = \$3361  & cut_routed[14];
   assign \$2733  = cut[1256:1252] == 5'h1a;
   assign \$2734  = \$2732  & \$2733 ;
-  assign \$2735  = \$3349  & cut_routed[15];
+  assign \$2735  = \$3362  & cut_routed[15];
   assign \$2736  = cut[1296:1292] == 5'h1a;
   assign \$2737  = \$2735  & \$2736 ;
-  assign \$2738  = \$3334  & cut_routed[0];
+  assign \$2738  = \$3347  & cut_routed[0];
   assign \$2739  = cut[696:692] == 5'h1b;
   assign \$2740  = \$2738  & \$2739 ;
-  assign \$2741  = \$3335  & cut_routed[1];
+  assign \$2741  = \$3348  & cut_routed[1];
   assign \$2742  = cut[736:732] == 5'h1b;
   assign \$2743  = \$2741  & \$2742 ;
-  assign \$2744  = \$3336  & cut_routed[2];
+  assign \$2744  = \$3349  & cut_routed[2];
   assign \$2745  = cut[776:772] == 5'h1b;
   assign \$2746  = \$2744  & \$2745 ;
-  assign \$2747  = \$3337  & cut_routed[3];
+  assign \$2747  = \$3350  & cut_routed[3];
   assign \$2748  = cut[816:812] == 5'h1b;
   assign \$2749  = \$2747  & \$2748 ;
-  assign \$2750  = \$3338  & cut_routed[4];
+  assign \$2750  = \$3351  & cut_routed[4];
   assign \$2751  = cut[856:852] == 5'h1b;
   assign \$2752  = \$2750  & \$2751 ;
-  assign \$2753  = \$3339  & cut_routed[5];
+  assign \$2753  = \$3352  & cut_routed[5];
   assign \$2754  = cut[896:892] == 5'h1b;
   assign \$2755  = \$2753  & \$2754 ;
-  assign \$2756  = \$3340  & cut_routed[6];
+  assign \$2756  = \$3353  & cut_routed[6];
   assign \$2757  = cut[936:932] == 5'h1b;
   assign \$2758  = \$2756  & \$2757 ;
-  assign \$2759  = \$3341  & cut_routed[7];
+  assign \$2759  = \$3354  & cut_routed[7];
   assign \$2760  = cut[976:972] == 5'h1b;
   assign \$2761  = \$2759  & \$2760 ;
-  assign \$2762  = \$3342  & cut_routed[8];
+  assign \$2762  = \$3355  & cut_routed[8];
   assign \$2763  = cut[1016:1012] == 5'h1b;
   assign \$2764  = \$2762  & \$2763 ;
-  assign \$2765  = \$3343  & cut_routed[9];
+  assign \$2765  = \$3356  & cut_routed[9];
   assign \$2766  = cut[1056:1052] == 5'h1b;
   assign \$2767  = \$2765  & \$2766 ;
-  assign \$2768  = \$3344  & cut_routed[10];
+  assign \$2768  = \$3357  & cut_routed[10];
   assign \$2769  = cut[1096:1092] == 5'h1b;
   assign \$2770  = \$2768  & \$2769 ;
-  assign \$2771  = \$3345  & cut_routed[11];
+  assign \$2771  = \$3358  & cut_routed[11];
   assign \$2772  = cut[1136:1132] == 5'h1b;
   assign \$2773  = \$2771  & \$2772 ;
-  assign \$2774  = \$3346  & cut_routed[12];
+  assign \$2774  = \$3359  & cut_routed[12];
   assign \$2775  = cut[1176:1172] == 5'h1b;
   assign \$2776  = \$2774  & \$2775 ;
-  assign \$2777  = \$3347  & cut_routed[13];
+  assign \$2777  = \$3360  & cut_routed[13];
   assign \$2778  = cut[1216:1212] == 5'h1b;
   assign \$2779  = \$2777  & \$2778 ;
-  assign \$2780  = \$3348  & cut_routed[14];
+  assign \$2780  = \$3361  & cut_routed[14];
   assign \$2781  = cut[1256:1252] == 5'h1b;
   assign \$2782  = \$2780  & \$2781 ;
-  assign \$2783  = \$3349  & cut_routed[15];
+  assign \$2783  = \$3362  & cut_routed[15];
   assign \$2784  = cut[1296:1292] == 5'h1b;
   assign \$2785  = \$2783  & \$2784 ;
-  assign \$2786  = \$3334  & cut_routed[0];
+  assign \$2786  = \$3347  & cut_routed[0];
   assign \$2787  = cut[696:692] == 5'h1c;
   assign \$2788  = \$2786  & \$2787 ;
-  assign \$2789  = \$3335  & cut_routed[1];
+  assign \$2789  = \$3348  & cut_routed[1];
   assign \$2790  = cut[736:732] == 5'h1c;
   assign \$2791  = \$2789  & \$2790 ;
-  assign \$2792  = \$3336  & cut_routed[2];
+  assign \$2792  = \$3349  & cut_routed[2];
   assign \$2793  = cut[776:772] == 5'h1c;
   assign \$2794  = \$2792  & \$2793 ;
-  assign \$2795  = \$3337  & cut_routed[3];
+  assign \$2795  = \$3350  & cut_routed[3];
   assign \$2796  = cut[816:812] == 5'h1c;
   assign \$2797  = \$2795  & \$2796 ;
-  assign \$2798  = \$3338  & cut_routed[4];
+  assign \$2798  = \$3351  & cut_routed[4];
   assign \$2799  = cut[856:852] == 5'h1c;
   assign \$2800  = \$2798  & \$2799 ;
-  assign \$2801  = \$3339  & cut_routed[5];
+  assign \$2801  = \$3352  & cut_routed[5];
   assign \$2802  = cut[896:892] == 5'h1c;
   assign \$2803  = \$2801  & \$2802 ;
-  assign \$2804  = \$3340  & cut_routed[6];
+  assign \$2804  = \$3353  & cut_routed[6];
   assign \$2805  = cut[936:932] == 5'h1c;
   assign \$2806  = \$2804  & \$2805 ;
-  assign \$2807  = \$3341  & cut_routed[7];
+  assign \$2807  = \$3354  & cut_routed[7];
   assign \$2808  = cut[976:972] == 5'h1c;
   assign \$2809  = \$2807  & \$2808 ;
-  assign \$2810  = \$3342  & cut_routed[8];
+  assign \$2810  = \$3355  & cut_routed[8];
   assign \$2811  = cut[1016:1012] == 5'h1c;
   assign \$2812  = \$2810  & \$2811 ;
-  assign \$2813  = \$3343  & cut_routed[9];
+  assign \$2813  = \$3356  & cut_routed[9];
   assign \$2814  = cut[1056:1052] == 5'h1c;
   assign \$2815  = \$2813  & \$2814 ;
-  assign \$2816  = \$3344  & cut_routed[10];
+  assign \$2816  = \$3357  & cut_routed[10];
   assign \$2817  = cut[1096:1092] == 5'h1c;
   assign \$2818  = \$2816  & \$2817 ;
-  assign \$2819  = \$3345  & cut_routed[11];
+  assign \$2819  = \$3358  & cut_routed[11];
   assign \$2820  = cut[1136:1132] == 5'h1c;
   assign \$2821  = \$2819  & \$2820 ;
-  assign \$2822  = \$3346  & cut_routed[12];
+  assign \$2822  = \$3359  & cut_routed[12];
   assign \$2823  = cut[1176:1172] == 5'h1c;
   assign \$2824  = \$2822  & \$2823 ;
-  assign \$2825  = \$3347  & cut_routed[13];
+  assign \$2825  = \$3360  & cut_routed[13];
   assign \$2826  = cut[1216:1212] == 5'h1c;
   assign \$2827  = \$2825  & \$2826 ;
-  assign \$2828  = \$3348  & cut_routed[14];
+  assign \$2828  = \$3361  & cut_routed[14];
   assign \$2829  = cut[1256:1252] == 5'h1c;
   assign \$2830  = \$2828  & \$2829 ;
-  assign \$2831  = \$3349  & cut_routed[15];
+  assign \$2831  = \$3362  & cut_routed[15];
   assign \$2832  = cut[1296:1292] == 5'h1c;
   assign \$2833  = \$2831  & \$2832 ;
-  assign \$2834  = \$3334  & cut_routed[0];
+  assign \$2834  = \$3347  & cut_routed[0];
   assign \$2835  = cut[696:692] == 5'h1d;
   assign \$2836  = \$2834  & \$2835 ;
-  assign \$2837  = \$3335  & cut_routed[1];
+  assign \$2837  = \$3348  & cut_routed[1];
   assign \$2838  = cut[736:732] == 5'h1d;
   assign \$2839  = \$2837  & \$2838 ;
-  assign \$2840  = \$3336  & cut_routed[2];
+  assign \$2840  = \$3349  & cut_routed[2];
   assign \$2841  = cut[776:772] == 5'h1d;
   assign \$2842  = \$2840  & \$2841 ;
-  assign \$2843  = \$3337  & cut_routed[3];
+  assign \$2843  = \$3350  & cut_routed[3];
   assign \$2844  = cut[816:812] == 5'h1d;
   assign \$2845  = \$2843  & \$2844 ;
-  assign \$2846  = \$3338  & cut_routed[4];
+  assign \$2846  = \$3351  & cut_routed[4];
   assign \$2847  = cut[856:852] == 5'h1d;
   assign \$2848  = \$2846  & \$2847 ;
-  assign \$2849  = \$3339  & cut_routed[5];
+  assign \$2849  = \$3352  & cut_routed[5];
   assign \$2850  = cut[896:892] == 5'h1d;
   assign \$2851  = \$2849  & \$2850 ;
-  assign \$2852  = \$3340  & cut_routed[6];
+  assign \$2852  = \$3353  & cut_routed[6];
   assign \$2853  = cut[936:932] == 5'h1d;
   assign \$2854  = \$2852  & \$2853 ;
-  assign \$2855  = \$3341  & cut_routed[7];
+  assign \$2855  = \$3354  & cut_routed[7];
   assign \$2856  = cut[976:972] == 5'h1d;
   assign \$2857  = \$2855  & \$2856 ;
-  assign \$2858  = \$3342  & cut_routed[8];
+  assign \$2858  = \$3355  & cut_routed[8];
   assign \$2859  = cut[1016:1012] == 5'h1d;
   assign \$2860  = \$2858  & \$2859 ;
-  assign \$2861  = \$3343  & cut_routed[9];
+  assign \$2861  = \$3356  & cut_routed[9];
   assign \$2862  = cut[1056:1052] == 5'h1d;
   assign \$2863  = \$2861  & \$2862 ;
-  assign \$2864  = \$3344  & cut_routed[10];
+  assign \$2864  = \$3357  & cut_routed[10];
   assign \$2865  = cut[1096:1092] == 5'h1d;
   assign \$2866  = \$2864  & \$2865 ;
-  assign \$2867  = \$3345  & cut_routed[11];
+  assign \$2867  = \$3358  & cut_routed[11];
   assign \$2868  = cut[1136:1132] == 5'h1d;
   assign \$2869  = \$2867  & \$2868 ;
-  assign \$2870  = \$3346  & cut_routed[12];
+  assign \$2870  = \$3359  & cut_routed[12];
   assign \$2871  = cut[1176:1172] == 5'h1d;
   assign \$2872  = \$2870  & \$2871 ;
-  assign \$2873  = \$3347  & cut_routed[13];
+  assign \$2873  = \$3360  & cut_routed[13];
   assign \$2874  = cut[1216:1212] == 5'h1d;
   assign \$2875  = \$2873  & \$2874 ;
-  assign \$2876  = \$3348  & cut_routed[14];
+  assign \$2876  = \$3361  & cut_routed[14];
   assign \$2877  = cut[1256:1252] == 5'h1d;
   assign \$2878  = \$2876  & \$2877 ;
-  assign \$2879  = \$3349  & cut_routed[15];
+  assign \$2879  = \$3362  & cut_routed[15];
   assign \$2880  = cut[1296:1292] == 5'h1d;
   assign \$2881  = \$2879  & \$2880 ;
-  assign \$2882  = \$3334  & cut_routed[0];
+  assign \$2882  = \$3347  & cut_routed[0];
   assign \$2883  = cut[696:692] == 5'h1e;
   assign \$2884  = \$2882  & \$2883 ;
-  assign \$2885  = \$3335  & cut_routed[1];
+  assign \$2885  = \$3348  & cut_routed[1];
   assign \$2886  = cut[736:732] == 5'h1e;
   assign \$2887  = \$2885  & \$2886 ;
-  assign \$2888  = \$3336  & cut_routed[2];
+  assign \$2888  = \$3349  & cut_routed[2];
   assign \$2889  = cut[776:772] == 5'h1e;
   assign \$2890  = \$2888  & \$2889 ;
-  assign \$2891  = \$3337  & cut_routed[3];
+  assign \$2891  = \$3350  & cut_routed[3];
   assign \$2892  = cut[816:812] == 5'h1e;
   assign \$2893  = \$2891  & \$2892 ;
-  assign \$2894  = \$3338  & cut_routed[4];
+  assign \$2894  = \$3351  & cut_routed[4];
   assign \$2895  = cut[856:852] == 5'h1e;
   assign \$2896  = \$2894  & \$2895 ;
-  assign \$2897  = \$3339  & cut_routed[5];
+  assign \$2897  = \$3352  & cut_routed[5];
   assign \$2898  = cut[896:892] == 5'h1e;
   assign \$2899  = \$2897  & \$2898 ;
-  assign \$2900  = \$3340  & cut_routed[6];
+  assign \$2900  = \$3353  & cut_routed[6];
   assign \$2901  = cut[936:932] == 5'h1e;
   assign \$2902  = \$2900  & \$2901 ;
-  assign \$2903  = \$3341  & cut_routed[7];
+  assign \$2903  = \$3354  & cut_routed[7];
   assign \$2904  = cut[976:972] == 5'h1e;
   assign \$2905  = \$2903  & \$2904 ;
-  assign \$2906  = \$3342  & cut_routed[8];
+  assign \$2906  = \$3355  & cut_routed[8];
   assign \$2907  = cut[1016:1012] == 5'h1e;
   assign \$2908  = \$2906  & \$2907 ;
-  assign \$2909  = \$3343  & cut_routed[9];
+  assign \$2909  = \$3356  & cut_routed[9];
   assign \$2910  = cut[1056:1052] == 5'h1e;
   assign \$2911  = \$2909  & \$2910 ;
-  assign \$2912  = \$3344  & cut_routed[10];
+  assign \$2912  = \$3357  & cut_routed[10];
   assign \$2913  = cut[1096:1092] == 5'h1e;
   assign \$2914  = \$2912  & \$2913 ;
-  assign \$2915  = \$3345  & cut_routed[11];
+  assign \$2915  = \$3358  & cut_routed[11];
   assign \$2916  = cut[1136:1132] == 5'h1e;
   assign \$2917  = \$2915  & \$2916 ;
-  assign \$2918  = \$3346  & cut_routed[12];
+  assign \$2918  = \$3359  & cut_routed[12];
   assign \$2919  = cut[1176:1172] == 5'h1e;
   assign \$2920  = \$2918  & \$2919 ;
-  assign \$2921  = \$3347  & cut_routed[13];
+  assign \$2921  = \$3360  & cut_routed[13];
   assign \$2922  = cut[1216:1212] == 5'h1e;
   assign \$2923  = \$2921  & \$2922 ;
-  assign \$2924  = \$3348  & cut_routed[14];
+  assign \$2924  = \$3361  & cut_routed[14];
   assign \$2925  = cut[1256:1252] == 5'h1e;
   assign \$2926  = \$2924  & \$2925 ;
-  assign \$2927  = \$3349  & cut_routed[15];
+  assign \$2927  = \$3362  & cut_routed[15];
   assign \$2928  = cut[1296:1292] == 5'h1e;
   assign \$2929  = \$2927  & \$2928 ;
-  assign \$2930  = \$3334  & cut_routed[0];
+  assign \$2930  = \$3347  & cut_routed[0];
   assign \$2931  = cut[696:692] == 5'h1f;
   assign \$2932  = \$2930  & \$2931 ;
-  assign \$2933  = \$3335  & cut_routed[1];
+  assign \$2933  = \$3348  & cut_routed[1];
   assign \$2934  = cut[736:732] == 5'h1f;
   assign \$2935  = \$2933  & \$2934 ;
-  assign \$2936  = \$3336  & cut_routed[2];
+  assign \$2936  = \$3349  & cut_routed[2];
   assign \$2937  = cut[776:772] == 5'h1f;
   assign \$2938  = \$2936  & \$2937 ;
-  assign \$2939  = \$3337  & cut_routed[3];
+  assign \$2939  = \$3350  & cut_routed[3];
   assign \$2940  = cut[816:812] == 5'h1f;
   assign \$2941  = \$2939  & \$2940 ;
-  assign \$2942  = \$3338  & cut_routed[4];
+  assign \$2942  = \$3351  & cut_routed[4];
   assign \$2943  = cut[856:852] == 5'h1f;
   assign \$2944  = \$2942  & \$2943 ;
-  assign \$2945  = \$3339  & cut_routed[5];
+  assign \$2945  = \$3352  & cut_routed[5];
   assign \$2946  = cut[896:892] == 5'h1f;
   assign \$2947  = \$2945  & \$2946 ;
-  assign \$2948  = \$3340  & cut_routed[6];
+  assign \$2948  = \$3353  & cut_routed[6];
   assign \$2949  = cut[936:932] == 5'h1f;
   assign \$2950  = \$2948  & \$2949 ;
-  assign \$2951  = \$3341  & cut_routed[7];
+  assign \$2951  = \$3354  & cut_routed[7];
   assign \$2952  = cut[976:972] == 5'h1f;
   assign \$2953  = \$2951  & \$2952 ;
-  assign \$2954  = \$3342  & cut_routed[8];
+  assign \$2954  = \$3355  & cut_routed[8];
   assign \$2955  = cut[1016:1012] == 5'h1f;
   assign \$2956  = \$2954  & \$2955 ;
-  assign \$2957  = \$3343  & cut_routed[9];
+  assign \$2957  = \$3356  & cut_routed[9];
   assign \$2958  = cut[1056:1052] == 5'h1f;
   assign \$2959  = \$2957  & \$2958 ;
-  assign \$2960  = \$3344  & cut_routed[10];
+  assign \$2960  = \$3357  & cut_routed[10];
   assign \$2961  = cut[1096:1092] == 5'h1f;
   assign \$2962  = \$2960  & \$2961 ;
-  assign \$2963  = \$3345  & cut_routed[11];
+  assign \$2963  = \$3358  & cut_routed[11];
   assign \$2964  = cut[1136:1132] == 5'h1f;
   assign \$2965  = \$2963  & \$2964 ;
-  assign \$2966  = \$3346  & cut_routed[12];
+  assign \$2966  = \$3359  & cut_routed[12];
   assign \$2967  = cut[1176:1172] == 5'h1f;
   assign \$2968  = \$2966  & \$2967 ;
-  assign \$2969  = \$3347  & cut_routed[13];
+  assign \$2969  = \$3360  & cut_routed[13];
   assign \$2970  = cut[1216:1212] == 5'h1f;
   assign \$2971  = \$2969  & \$2970 ;
-  assign \$2972  = \$3348  & cut_routed[14];
+  assign \$2972  = \$3361  & cut_routed[14];
   assign \$2973  = cut[1256:1252] == 5'h1f;
   assign \$2974  = \$2972  & \$2973 ;
-  assign \$2975  = \$3349  & cut_routed[15];
+  assign \$2975  = \$3362  & cut_routed[15];
   assign \$2976  = cut[1296:1292] == 5'h1f;
   assign \$2977  = \$2975  & \$2976 ;
   assign \$2978  = ! cut_rank0;
@@ -60559,71 +60655,71 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   assign \$3039  = cut_rank13 == 2'h3;
   assign \$3040  = cut_rank14 == 2'h3;
   assign \$3041  = cut_rank15 == 2'h3;
-  assign \$3042  = \$3334  & cut[41];
-  assign \$3043  = \$3334  & cut[42];
-  assign \$3044  = \$3334  & cut_routed[0];
-  assign \$3045  = \$3334  & cut[1332];
-  assign \$3046  = \$3335  & cut[84];
-  assign \$3047  = \$3335  & cut[85];
-  assign \$3048  = \$3335  & cut_routed[1];
-  assign \$3049  = \$3335  & cut[1338];
-  assign \$3050  = \$3336  & cut[127];
-  assign \$3051  = \$3336  & cut[128];
-  assign \$3052  = \$3336  & cut_routed[2];
-  assign \$3053  = \$3336  & cut[1344];
-  assign \$3054  = \$3337  & cut[170];
-  assign \$3055  = \$3337  & cut[171];
-  assign \$3056  = \$3337  & cut_routed[3];
-  assign \$3057  = \$3337  & cut[1350];
-  assign \$3058  = \$3338  & cut[213];
-  assign \$3059  = \$3338  & cut[214];
-  assign \$3060  = \$3338  & cut_routed[4];
-  assign \$3061  = \$3338  & cut[1356];
-  assign \$3062  = \$3339  & cut[256];
-  assign \$3063  = \$3339  & cut[257];
-  assign \$3064  = \$3339  & cut_routed[5];
-  assign \$3065  = \$3339  & cut[1362];
-  assign \$3066  = \$3340  & cut[299];
-  assign \$3067  = \$3340  & cut[300];
-  assign \$3068  = \$3340  & cut_routed[6];
-  assign \$3069  = \$3340  & cut[1368];
-  assign \$3070  = \$3341  & cut[342];
-  assign \$3071  = \$3341  & cut[343];
-  assign \$3072  = \$3341  & cut_routed[7];
-  assign \$3073  = \$3341  & cut[1374];
-  assign \$3074  = \$3342  & cut[385];
-  assign \$3075  = \$3342  & cut[386];
-  assign \$3076  = \$3342  & cut_routed[8];
-  assign \$3077  = \$3342  & cut[1380];
-  assign \$3078  = \$3343  & cut[428];
-  assign \$3079  = \$3343  & cut[429];
-  assign \$3080  = \$3343  & cut_routed[9];
-  assign \$3081  = \$3343  & cut[1386];
-  assign \$3082  = \$3344  & cut[471];
-  assign \$3083  = \$3344  & cut[472];
-  assign \$3084  = \$3344  & cut_routed[10];
-  assign \$3085  = \$3344  & cut[1392];
-  assign \$3086  = \$3345  & cut[514];
-  assign \$3087  = \$3345  & cut[515];
-  assign \$3088  = \$3345  & cut_routed[11];
-  assign \$3089  = \$3345  & cut[1398];
-  assign \$3090  = \$3346  & cut[557];
-  assign \$3091  = \$3346  & cut[558];
-  assign \$3092  = \$3346  & cut_routed[12];
-  assign \$3093  = \$3346  & cut[1404];
-  assign \$3094  = \$3347  & cut[600];
-  assign \$3095  = \$3347  & cut[601];
-  assign \$3096  = \$3347  & cut_routed[13];
-  assign \$3097  = \$3347  & cut[1410];
-  assign \$3098  = \$3348  & cut[643];
-  assign \$3099  = \$3348  & cut[644];
-  assign \$3100  = \$3348  & cut_routed[14];
-  assign \$3101  = \$3348  & cut[1416];
-  assign \$3102  = \$3349  & cut[686];
-  assign \$3103  = \$3349  & cut[687];
-  assign \$3104  = \$3349  & cut_routed[15];
-  assign \$3105  = \$3349  & cut[1422];
-  assign \$3106  = \$3333  ? after : 4'hf;
+  assign \$3042  = \$3347  & cut[41];
+  assign \$3043  = \$3347  & cut[42];
+  assign \$3044  = \$3347  & cut_routed[0];
+  assign \$3045  = \$3347  & cut[1332];
+  assign \$3046  = \$3348  & cut[84];
+  assign \$3047  = \$3348  & cut[85];
+  assign \$3048  = \$3348  & cut_routed[1];
+  assign \$3049  = \$3348  & cut[1338];
+  assign \$3050  = \$3349  & cut[127];
+  assign \$3051  = \$3349  & cut[128];
+  assign \$3052  = \$3349  & cut_routed[2];
+  assign \$3053  = \$3349  & cut[1344];
+  assign \$3054  = \$3350  & cut[170];
+  assign \$3055  = \$3350  & cut[171];
+  assign \$3056  = \$3350  & cut_routed[3];
+  assign \$3057  = \$3350  & cut[1350];
+  assign \$3058  = \$3351  & cut[213];
+  assign \$3059  = \$3351  & cut[214];
+  assign \$3060  = \$3351  & cut_routed[4];
+  assign \$3061  = \$3351  & cut[1356];
+  assign \$3062  = \$3352  & cut[256];
+  assign \$3063  = \$3352  & cut[257];
+  assign \$3064  = \$3352  & cut_routed[5];
+  assign \$3065  = \$3352  & cut[1362];
+  assign \$3066  = \$3353  & cut[299];
+  assign \$3067  = \$3353  & cut[300];
+  assign \$3068  = \$3353  & cut_routed[6];
+  assign \$3069  = \$3353  & cut[1368];
+  assign \$3070  = \$3354  & cut[342];
+  assign \$3071  = \$3354  & cut[343];
+  assign \$3072  = \$3354  & cut_routed[7];
+  assign \$3073  = \$3354  & cut[1374];
+  assign \$3074  = \$3355  & cut[385];
+  assign \$3075  = \$3355  & cut[386];
+  assign \$3076  = \$3355  & cut_routed[8];
+  assign \$3077  = \$3355  & cut[1380];
+  assign \$3078  = \$3356  & cut[428];
+  assign \$3079  = \$3356  & cut[429];
+  assign \$3080  = \$3356  & cut_routed[9];
+  assign \$3081  = \$3356  & cut[1386];
+  assign \$3082  = \$3357  & cut[471];
+  assign \$3083  = \$3357  & cut[472];
+  assign \$3084  = \$3357  & cut_routed[10];
+  assign \$3085  = \$3357  & cut[1392];
+  assign \$3086  = \$3358  & cut[514];
+  assign \$3087  = \$3358  & cut[515];
+  assign \$3088  = \$3358  & cut_routed[11];
+  assign \$3089  = \$3358  & cut[1398];
+  assign \$3090  = \$3359  & cut[557];
+  assign \$3091  = \$3359  & cut[558];
+  assign \$3092  = \$3359  & cut_routed[12];
+  assign \$3093  = \$3359  & cut[1404];
+  assign \$3094  = \$3360  & cut[600];
+  assign \$3095  = \$3360  & cut[601];
+  assign \$3096  = \$3360  & cut_routed[13];
+  assign \$3097  = \$3360  & cut[1410];
+  assign \$3098  = \$3361  & cut[643];
+  assign \$3099  = \$3361  & cut[644];
+  assign \$3100  = \$3361  & cut_routed[14];
+  assign \$3101  = \$3361  & cut[1416];
+  assign \$3102  = \$3362  & cut[686];
+  assign \$3103  = \$3362  & cut[687];
+  assign \$3104  = \$3362  & cut_routed[15];
+  assign \$3105  = \$3362  & cut[1422];
+  assign \$3106  = \$3346  ? after : 4'hf;
   assign count4_1 = 1'h0 + pairs1;
   assign \$3107  = 1'h0 + pairs2[0];
   assign \$3108  = \$3107  + pairs2[1];
@@ -60850,722 +60946,586 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   assign \$3323  = ~ \$3322 ;
   assign \$3324  = ~ goes_on;
   assign \$3325  = left & \$3324 ;
-  assign \$3326  = ~ goes_on;
-  assign \$3327  = left & \$3326 ;
-  assign \$3328  = \$3327  - 1'h1;
-  assign \$3329  = { 1'h0, \$3325  } ^ \$3328 ;
-  assign \$3330  = { 1'h0, left } & \$3329 ;
-  assign \$3331  = ~ \$3330 [3:0];
-  assign after = left & \$3331 ;
-  assign \$3332  = after & used;
-  assign \$3333  = | \$3332 ;
-  assign done = ~ \$3333 ;
-  assign \$3334  = \$3330 [0] & cut[40];
-  assign \$3335  = \$3330 [0] & cut[83];
-  assign \$3336  = \$3330 [0] & cut[126];
-  assign \$3337  = \$3330 [0] & cut[169];
-  assign \$3338  = \$3330 [1] & cut[212];
-  assign \$3339  = \$3330 [1] & cut[255];
-  assign \$3340  = \$3330 [1] & cut[298];
-  assign \$3341  = \$3330 [1] & cut[341];
-  assign \$3342  = \$3330 [2] & cut[384];
-  assign \$3343  = \$3330 [2] & cut[427];
-  assign \$3344  = \$3330 [2] & cut[470];
-  assign \$3345  = \$3330 [2] & cut[513];
-  assign \$3346  = \$3330 [3] & cut[556];
-  assign \$3347  = \$3330 [3] & cut[599];
-  assign \$3348  = \$3330 [3] & cut[642];
-  assign \$3349  = \$3330 [3] & cut[685];
+  assign \$3329  = ~ goes_on;
+  assign \$3330  = left & \$3329 ;
+  assign \$3332  = ~ \$3331 ;
+  assign \$3333  = left[1] & \$3332 ;
+  assign \$3334  = ~ goes_on;
+  assign \$3335  = left & \$3334 ;
+  assign \$3336  = | \$3335 [1:0];
+  assign \$3337  = ~ \$3336 ;
+  assign \$3338  = left[2] & \$3337 ;
+  assign \$3339  = ~ goes_on;
+  assign \$3340  = left & \$3339 ;
+  assign \$3341  = | \$3340 [2:0];
+  assign \$3342  = ~ \$3341 ;
+  assign \$3343  = left[3] & \$3342 ;
+  assign \$3344  = ~ { \$3343 , \$3338 , \$3333 , \$3328  };
+  assign after = left & \$3344 ;
+  assign \$3345  = after & used;
+  assign \$3346  = | \$3345 ;
+  assign done = ~ \$3346 ;
+  assign \$3347  = \$3328  & cut[40];
+  assign \$3348  = \$3328  & cut[83];
+  assign \$3349  = \$3328  & cut[126];
+  assign \$3350  = \$3328  & cut[169];
+  assign \$3351  = \$3333  & cut[212];
+  assign \$3352  = \$3333  & cut[255];
+  assign \$3353  = \$3333  & cut[298];
+  assign \$3354  = \$3333  & cut[341];
+  assign \$3355  = \$3338  & cut[384];
+  assign \$3356  = \$3338  & cut[427];
+  assign \$3357  = \$3338  & cut[470];
+  assign \$3358  = \$3338  & cut[513];
+  assign \$3359  = \$3343  & cut[556];
+  assign \$3360  = \$3343  & cut[599];
+  assign \$3361  = \$3343  & cut[642];
+  assign \$3362  = \$3343  & cut[685];
   assign all_room = & room;
-  assign \$3350  = waiting_valid & all_room;
-  assign fire = \$3350  & output__ready;
+  assign \$3363  = waiting_valid & all_room;
+  assign fire = \$3363  & output__ready;
   assign output__valid = waiting_valid & all_room;
-  assign \$3351  = ~ waiting_valid;
-  assign load = \$3351  | fire;
-  assign \$3352  = ~ sent_valid;
-  assign move3 = \$3352  | load;
-  assign \$3353  = ~ cut_valid;
-  assign \$3354  = move3 & done;
-  assign move2 = \$3353  | \$3354 ;
-  assign \$3355  = ~ ranked_valid;
-  assign move1 = \$3355  | move2;
-  assign \$3356  = ~ paired_valid;
-  assign move0 = \$3356  | move1;
-  assign \$3357  = cut_valid & move3;
-  assign split = \$3357  & \$3358 ;
-  assign \$3359  = ~ all_room;
-  assign stalled = waiting_valid & \$3359 ;
+  assign \$3364  = ~ waiting_valid;
+  assign load = \$3364  | fire;
+  assign \$3365  = ~ sent_valid;
+  assign move3 = \$3365  | load;
+  assign \$3366  = ~ cut_valid;
+  assign \$3367  = move3 & done;
+  assign move2 = \$3366  | \$3367 ;
+  assign \$3368  = ~ ranked_valid;
+  assign move1 = \$3368  | move2;
+  assign \$3369  = ~ paired_valid;
+  assign move0 = \$3369  | move1;
+  assign \$3370  = cut_valid & move3;
+  assign split = \$3370  & \$3371 ;
+  assign \$3372  = ~ all_room;
+  assign stalled = waiting_valid & \$3372 ;
   always @(posedge clk)
-    paired_valid <= \$3360 ;
+    paired_valid <= \$3373 ;
   always @(posedge clk)
-    paired <= \$3361 ;
+    paired <= \$3374 ;
   always @(posedge clk)
-    ranked_valid <= \$3362 ;
+    ranked_valid <= \$3375 ;
   always @(posedge clk)
-    ranked <= \$3363 ;
+    ranked <= \$3376 ;
   always @(posedge clk)
-    cut_valid <= \$3364 ;
+    cut_valid <= \$3377 ;
   always @(posedge clk)
-    cut <= \$3365 ;
+    cut <= \$3378 ;
   always @(posedge clk)
-    pairs0 <= \$3366 ;
+    pairs0 <= \$3379 ;
   always @(posedge clk)
-    pairs1 <= \$3367 ;
+    pairs1 <= \$3380 ;
   always @(posedge clk)
-    pairs2 <= \$3368 ;
+    pairs2 <= \$3381 ;
   always @(posedge clk)
-    pairs3 <= \$3369 ;
+    pairs3 <= \$3382 ;
   always @(posedge clk)
-    pairs4 <= \$3370 ;
+    pairs4 <= \$3383 ;
   always @(posedge clk)
-    pairs5 <= \$3371 ;
+    pairs5 <= \$3384 ;
   always @(posedge clk)
-    pairs6 <= \$3372 ;
+    pairs6 <= \$3385 ;
   always @(posedge clk)
-    pairs7 <= \$3373 ;
+    pairs7 <= \$3386 ;
   always @(posedge clk)
-    pairs8 <= \$3374 ;
+    pairs8 <= \$3387 ;
   always @(posedge clk)
-    pairs9 <= \$3375 ;
+    pairs9 <= \$3388 ;
   always @(posedge clk)
-    pairs10 <= \$3376 ;
+    pairs10 <= \$3389 ;
   always @(posedge clk)
-    pairs11 <= \$3377 ;
+    pairs11 <= \$3390 ;
   always @(posedge clk)
-    pairs12 <= \$3378 ;
+    pairs12 <= \$3391 ;
   always @(posedge clk)
-    pairs13 <= \$3379 ;
+    pairs13 <= \$3392 ;
   always @(posedge clk)
-    pairs14 <= \$3380 ;
+    pairs14 <= \$3393 ;
   always @(posedge clk)
-    pairs15 <= \$3381 ;
+    pairs15 <= \$3394 ;
   always @(posedge clk)
-    routed <= \$3382 ;
+    routed <= \$3395 ;
   always @(posedge clk)
-    rank4_0 <= \$3383 ;
+    rank4_0 <= \$3396 ;
   always @(posedge clk)
-    over4 <= \$3384 ;
+    over4 <= \$3397 ;
   always @(posedge clk)
-    rank4_1 <= \$3385 ;
+    rank4_1 <= \$3398 ;
   always @(posedge clk)
-    rank4_2 <= \$3386 ;
+    rank4_2 <= \$3399 ;
   always @(posedge clk)
-    rank4_3 <= \$3387 ;
+    rank4_3 <= \$3400 ;
   always @(posedge clk)
-    rank4_4 <= \$3388 ;
+    rank4_4 <= \$3401 ;
   always @(posedge clk)
-    rank4_5 <= \$3389 ;
+    rank4_5 <= \$3402 ;
   always @(posedge clk)
-    rank4_6 <= \$3390 ;
+    rank4_6 <= \$3403 ;
   always @(posedge clk)
-    rank4_7 <= \$3391 ;
+    rank4_7 <= \$3404 ;
   always @(posedge clk)
-    rank4_8 <= \$3392 ;
+    rank4_8 <= \$3405 ;
   always @(posedge clk)
-    rank4_9 <= \$3393 ;
+    rank4_9 <= \$3406 ;
   always @(posedge clk)
-    rank4_10 <= \$3394 ;
+    rank4_10 <= \$3407 ;
   always @(posedge clk)
-    rank4_11 <= \$3395 ;
+    rank4_11 <= \$3408 ;
   always @(posedge clk)
-    rank4_12 <= \$3396 ;
+    rank4_12 <= \$3409 ;
   always @(posedge clk)
-    rank4_13 <= \$3397 ;
+    rank4_13 <= \$3410 ;
   always @(posedge clk)
-    rank4_14 <= \$3398 ;
+    rank4_14 <= \$3411 ;
   always @(posedge clk)
-    rank4_15 <= \$3399 ;
+    rank4_15 <= \$3412 ;
   always @(posedge clk)
-    rank8_0 <= \$3400 ;
+    rank8_0 <= \$3413 ;
   always @(posedge clk)
-    over8 <= \$3401 ;
+    over8 <= \$3414 ;
   always @(posedge clk)
-    rank8_1 <= \$3402 ;
+    rank8_1 <= \$3415 ;
   always @(posedge clk)
-    rank8_2 <= \$3403 ;
+    rank8_2 <= \$3416 ;
   always @(posedge clk)
-    rank8_3 <= \$3404 ;
+    rank8_3 <= \$3417 ;
   always @(posedge clk)
-    rank8_4 <= \$3405 ;
+    rank8_4 <= \$3418 ;
   always @(posedge clk)
-    rank8_5 <= \$3406 ;
+    rank8_5 <= \$3419 ;
   always @(posedge clk)
-    rank8_6 <= \$3407 ;
+    rank8_6 <= \$3420 ;
   always @(posedge clk)
-    rank8_7 <= \$3408 ;
+    rank8_7 <= \$3421 ;
   always @(posedge clk)
-    rank8_8 <= \$3409 ;
+    rank8_8 <= \$3422 ;
   always @(posedge clk)
-    rank8_9 <= \$3410 ;
+    rank8_9 <= \$3423 ;
   always @(posedge clk)
-    rank8_10 <= \$3411 ;
+    rank8_10 <= \$3424 ;
   always @(posedge clk)
-    rank8_11 <= \$3412 ;
+    rank8_11 <= \$3425 ;
   always @(posedge clk)
-    rank8_12 <= \$3413 ;
+    rank8_12 <= \$3426 ;
   always @(posedge clk)
-    rank8_13 <= \$3414 ;
+    rank8_13 <= \$3427 ;
   always @(posedge clk)
-    rank8_14 <= \$3415 ;
+    rank8_14 <= \$3428 ;
   always @(posedge clk)
-    rank8_15 <= \$3416 ;
+    rank8_15 <= \$3429 ;
   always @(posedge clk)
-    rank16_0 <= \$3417 ;
+    rank16_0 <= \$3430 ;
   always @(posedge clk)
-    over16 <= \$3418 ;
+    over16 <= \$3431 ;
   always @(posedge clk)
-    rank16_1 <= \$3419 ;
+    rank16_1 <= \$3432 ;
   always @(posedge clk)
-    rank16_2 <= \$3420 ;
+    rank16_2 <= \$3433 ;
   always @(posedge clk)
-    rank16_3 <= \$3421 ;
+    rank16_3 <= \$3434 ;
   always @(posedge clk)
-    rank16_4 <= \$3422 ;
+    rank16_4 <= \$3435 ;
   always @(posedge clk)
-    rank16_5 <= \$3423 ;
+    rank16_5 <= \$3436 ;
   always @(posedge clk)
-    rank16_6 <= \$3424 ;
+    rank16_6 <= \$3437 ;
   always @(posedge clk)
-    rank16_7 <= \$3425 ;
+    rank16_7 <= \$3438 ;
   always @(posedge clk)
-    rank16_8 <= \$3426 ;
+    rank16_8 <= \$3439 ;
   always @(posedge clk)
-    rank16_9 <= \$3427 ;
+    rank16_9 <= \$3440 ;
   always @(posedge clk)
-    rank16_10 <= \$3428 ;
+    rank16_10 <= \$3441 ;
   always @(posedge clk)
-    rank16_11 <= \$3429 ;
+    rank16_11 <= \$3442 ;
   always @(posedge clk)
-    rank16_12 <= \$3430 ;
+    rank16_12 <= \$3443 ;
   always @(posedge clk)
-    rank16_13 <= \$3431 ;
+    rank16_13 <= \$3444 ;
   always @(posedge clk)
-    rank16_14 <= \$3432 ;
+    rank16_14 <= \$3445 ;
   always @(posedge clk)
-    rank16_15 <= \$3433 ;
+    rank16_15 <= \$3446 ;
   always @(posedge clk)
-    ranked_routed <= \$3434 ;
+    ranked_routed <= \$3447 ;
   always @(posedge clk)
-    goes_on <= \$3435 ;
+    goes_on <= \$3448 ;
   always @(posedge clk)
-    used <= \$3436 ;
+    used <= \$3449 ;
   always @(posedge clk)
-    cut_rank0 <= \$3437 ;
+    cut_rank0 <= \$3450 ;
   always @(posedge clk)
-    cut_rank1 <= \$3438 ;
+    cut_rank1 <= \$3451 ;
   always @(posedge clk)
-    cut_rank2 <= \$3439 ;
+    cut_rank2 <= \$3452 ;
   always @(posedge clk)
-    cut_rank3 <= \$3440 ;
+    cut_rank3 <= \$3453 ;
   always @(posedge clk)
-    cut_rank4 <= \$3441 ;
+    cut_rank4 <= \$3454 ;
   always @(posedge clk)
-    cut_rank5 <= \$3442 ;
+    cut_rank5 <= \$3455 ;
   always @(posedge clk)
-    cut_rank6 <= \$3443 ;
+    cut_rank6 <= \$3456 ;
   always @(posedge clk)
-    cut_rank7 <= \$3444 ;
+    cut_rank7 <= \$3457 ;
   always @(posedge clk)
-    cut_rank8 <= \$3445 ;
+    cut_rank8 <= \$3458 ;
   always @(posedge clk)
-    cut_rank9 <= \$3446 ;
+    cut_rank9 <= \$3459 ;
   always @(posedge clk)
-    cut_rank10 <= \$3447 ;
+    cut_rank10 <= \$3460 ;
   always @(posedge clk)
-    cut_rank11 <= \$3448 ;
+    cut_rank11 <= \$3461 ;
   always @(posedge clk)
-    cut_rank12 <= \$3449 ;
+    cut_rank12 <= \$3462 ;
   always @(posedge clk)
-    cut_rank13 <= \$3450 ;
+    cut_rank13 <= \$3463 ;
   always @(posedge clk)
-    cut_rank14 <= \$3451 ;
+    cut_rank14 <= \$3464 ;
   always @(posedge clk)
-    cut_rank15 <= \$3452 ;
+    cut_rank15 <= \$3465 ;
   always @(posedge clk)
-    cut_routed <= \$3453 ;
+    cut_routed <= \$3466 ;
   always @(posedge clk)
-    waiting_valid <= \$3454 ;
+    waiting_valid <= \$3467 ;
   always @(posedge clk)
-    waiting <= \$3455 ;
+    waiting <= \$3468 ;
   always @(posedge clk)
-    sent_valid <= \$3456 ;
+    sent_valid <= \$3469 ;
   always @(posedge clk)
-    sent <= \$3457 ;
+    sent <= \$3470 ;
   always @(posedge clk)
-    to_bank__0 <= \$3458 ;
+    to_bank__0 <= \$3471 ;
   always @(posedge clk)
-    to_bank__1 <= \$3459 ;
+    to_bank__1 <= \$3472 ;
   always @(posedge clk)
-    to_bank__2 <= \$3460 ;
+    to_bank__2 <= \$3473 ;
   always @(posedge clk)
-    to_bank__3 <= \$3461 ;
+    to_bank__3 <= \$3474 ;
   always @(posedge clk)
-    to_bank__4 <= \$3462 ;
+    to_bank__4 <= \$3475 ;
   always @(posedge clk)
-    to_bank__5 <= \$3463 ;
+    to_bank__5 <= \$3476 ;
   always @(posedge clk)
-    to_bank__6 <= \$3464 ;
+    to_bank__6 <= \$3477 ;
   always @(posedge clk)
-    to_bank__7 <= \$3465 ;
+    to_bank__7 <= \$3478 ;
   always @(posedge clk)
-    to_bank__8 <= \$3466 ;
+    to_bank__8 <= \$3479 ;
   always @(posedge clk)
-    to_bank__9 <= \$3467 ;
+    to_bank__9 <= \$3480 ;
   always @(posedge clk)
-    to_bank__10 <= \$3468 ;
+    to_bank__10 <= \$3481 ;
   always @(posedge clk)
-    to_bank__11 <= \$3469 ;
+    to_bank__11 <= \$3482 ;
   always @(posedge clk)
-    to_bank__12 <= \$3470 ;
+    to_bank__12 <= \$3483 ;
   always @(posedge clk)
-    to_bank__13 <= \$3471 ;
+    to_bank__13 <= \$3484 ;
   always @(posedge clk)
-    to_bank__14 <= \$3472 ;
+    to_bank__14 <= \$3485 ;
   always @(posedge clk)
-    to_bank__15 <= \$3473 ;
+    to_bank__15 <= \$3486 ;
   always @(posedge clk)
-    to_bank__16 <= \$3474 ;
+    to_bank__16 <= \$3487 ;
   always @(posedge clk)
-    to_bank__17 <= \$3475 ;
+    to_bank__17 <= \$3488 ;
   always @(posedge clk)
-    to_bank__18 <= \$3476 ;
+    to_bank__18 <= \$3489 ;
   always @(posedge clk)
-    to_bank__19 <= \$3477 ;
+    to_bank__19 <= \$3490 ;
   always @(posedge clk)
-    to_bank__20 <= \$3478 ;
+    to_bank__20 <= \$3491 ;
   always @(posedge clk)
-    to_bank__21 <= \$3479 ;
+    to_bank__21 <= \$3492 ;
   always @(posedge clk)
-    to_bank__22 <= \$3480 ;
+    to_bank__22 <= \$3493 ;
   always @(posedge clk)
-    to_bank__23 <= \$3481 ;
+    to_bank__23 <= \$3494 ;
   always @(posedge clk)
-    to_bank__24 <= \$3482 ;
+    to_bank__24 <= \$3495 ;
   always @(posedge clk)
-    to_bank__25 <= \$3483 ;
+    to_bank__25 <= \$3496 ;
   always @(posedge clk)
-    to_bank__26 <= \$3484 ;
+    to_bank__26 <= \$3497 ;
   always @(posedge clk)
-    to_bank__27 <= \$3485 ;
+    to_bank__27 <= \$3498 ;
   always @(posedge clk)
-    to_bank__28 <= \$3486 ;
+    to_bank__28 <= \$3499 ;
   always @(posedge clk)
-    to_bank__29 <= \$3487 ;
+    to_bank__29 <= \$3500 ;
   always @(posedge clk)
-    to_bank__30 <= \$3488 ;
+    to_bank__30 <= \$3501 ;
   always @(posedge clk)
-    to_bank__31 <= \$3489 ;
+    to_bank__31 <= \$3502 ;
   always @(posedge clk)
-    rank_is__0 <= \$3490 ;
+    rank_is__0 <= \$3503 ;
   always @(posedge clk)
-    rank_is__1 <= \$3491 ;
+    rank_is__1 <= \$3504 ;
   always @(posedge clk)
-    rank_is__2 <= \$3492 ;
+    rank_is__2 <= \$3505 ;
   always @(posedge clk)
-    rank_is__3 <= \$3493 ;
+    rank_is__3 <= \$3506 ;
   always @(posedge clk)
-    tags__0 <= \$3494 ;
+    tags__0 <= \$3507 ;
   always @(posedge clk)
-    tags__1 <= \$3495 ;
+    tags__1 <= \$3508 ;
   always @(posedge clk)
-    tags__2 <= \$3496 ;
+    tags__2 <= \$3509 ;
   always @(posedge clk)
-    tags__3 <= \$3497 ;
+    tags__3 <= \$3510 ;
   always @(posedge clk)
-    tags__4 <= \$3498 ;
+    tags__4 <= \$3511 ;
   always @(posedge clk)
-    tags__5 <= \$3499 ;
+    tags__5 <= \$3512 ;
   always @(posedge clk)
-    tags__6 <= \$3500 ;
+    tags__6 <= \$3513 ;
   always @(posedge clk)
-    tags__7 <= \$3501 ;
+    tags__7 <= \$3514 ;
   always @(posedge clk)
-    tags__8 <= \$3502 ;
+    tags__8 <= \$3515 ;
   always @(posedge clk)
-    tags__9 <= \$3503 ;
+    tags__9 <= \$3516 ;
   always @(posedge clk)
-    tags__10 <= \$3504 ;
+    tags__10 <= \$3517 ;
   always @(posedge clk)
-    tags__11 <= \$3505 ;
+    tags__11 <= \$3518 ;
   always @(posedge clk)
-    tags__12 <= \$3506 ;
+    tags__12 <= \$3519 ;
   always @(posedge clk)
-    tags__13 <= \$3507 ;
+    tags__13 <= \$3520 ;
   always @(posedge clk)
-    tags__14 <= \$3508 ;
+    tags__14 <= \$3521 ;
   always @(posedge clk)
-    tags__15 <= \$3509 ;
+    tags__15 <= \$3522 ;
   always @(posedge clk)
-    left <= \$3510 ;
+    left <= \$3523 ;
   always @* begin
     if (starts_blocks) begin end
-    \$3360  = paired_valid;
+    \$3373  = paired_valid;
     if (move0) begin
-      \$3360  = input__valid;
+      \$3373  = input__valid;
     end
     if (rst) begin
-      \$3360  = 1'h0;
+      \$3373  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3361  = paired;
+    \$3374  = paired;
     if (move0) begin
-      \$3361  = input__payload;
+      \$3374  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3362  = ranked_valid;
+    \$3375  = ranked_valid;
     if (move1) begin
-      \$3362  = paired_valid;
+      \$3375  = paired_valid;
     end
     if (rst) begin
-      \$3362  = 1'h0;
+      \$3375  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3363  = ranked;
+    \$3376  = ranked;
     if (move1) begin
-      \$3363  = paired;
+      \$3376  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3364  = cut_valid;
+    \$3377  = cut_valid;
     if (move2) begin
-      \$3364  = ranked_valid;
+      \$3377  = ranked_valid;
     end
     if (rst) begin
-      \$3364  = 1'h0;
+      \$3377  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3365  = cut;
+    \$3378  = cut;
     if (move2) begin
-      \$3365  = ranked;
+      \$3378  = ranked;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3366  = pairs0;
+    \$3379  = pairs0;
     if (move0) begin
-      \$3366  = 1'h0;
+      \$3379  = 1'h0;
     end
     if (rst) begin
-      \$3366  = 1'h0;
+      \$3379  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3367  = pairs1;
+    \$3380  = pairs1;
     if (move0) begin
-      \$3367  = \$11 ;
+      \$3380  = \$11 ;
     end
     if (rst) begin
-      \$3367  = 1'h0;
+      \$3380  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3368  = pairs2;
+    \$3381  = pairs2;
     if (move0) begin
-      \$3368  = { \$33 , \$22  };
+      \$3381  = { \$33 , \$22  };
     end
     if (rst) begin
-      \$3368  = 2'h0;
+      \$3381  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3369  = pairs3;
+    \$3382  = pairs3;
     if (move0) begin
-      \$3369  = { \$66 , \$55 , \$44  };
+      \$3382  = { \$66 , \$55 , \$44  };
     end
     if (rst) begin
-      \$3369  = 3'h0;
+      \$3382  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3370  = pairs4;
+    \$3383  = pairs4;
     if (move0) begin
-      \$3370  = { \$110 , \$99 , \$88 , \$77  };
+      \$3383  = { \$110 , \$99 , \$88 , \$77  };
     end
     if (rst) begin
-      \$3370  = 4'h0;
+      \$3383  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3371  = pairs5;
+    \$3384  = pairs5;
     if (move0) begin
-      \$3371  = { \$165 , \$154 , \$143 , \$132 , \$121  };
+      \$3384  = { \$165 , \$154 , \$143 , \$132 , \$121  };
     end
     if (rst) begin
-      \$3371  = 5'h00;
+      \$3384  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3372  = pairs6;
+    \$3385  = pairs6;
     if (move0) begin
-      \$3372  = { \$231 , \$220 , \$209 , \$198 , \$187 , \$176  };
+      \$3385  = { \$231 , \$220 , \$209 , \$198 , \$187 , \$176  };
     end
     if (rst) begin
-      \$3372  = 6'h00;
+      \$3385  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3373  = pairs7;
+    \$3386  = pairs7;
     if (move0) begin
-      \$3373  = { \$308 , \$297 , \$286 , \$275 , \$264 , \$253 , \$242  };
+      \$3386  = { \$308 , \$297 , \$286 , \$275 , \$264 , \$253 , \$242  };
     end
     if (rst) begin
-      \$3373  = 7'h00;
+      \$3386  = 7'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3374  = pairs8;
+    \$3387  = pairs8;
     if (move0) begin
-      \$3374  = { \$396 , \$385 , \$374 , \$363 , \$352 , \$341 , \$330 , \$319  };
+      \$3387  = { \$396 , \$385 , \$374 , \$363 , \$352 , \$341 , \$330 , \$319  };
     end
     if (rst) begin
-      \$3374  = 8'h00;
+      \$3387  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3375  = pairs9;
+    \$3388  = pairs9;
     if (move0) begin
-      \$3375  = { \$495 , \$484 , \$473 , \$462 , \$451 , \$440 , \$429 , \$418 , \$407  };
+      \$3388  = { \$495 , \$484 , \$473 , \$462 , \$451 , \$440 , \$429 , \$418 , \$407  };
     end
     if (rst) begin
-      \$3375  = 9'h000;
+      \$3388  = 9'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3376  = pairs10;
+    \$3389  = pairs10;
     if (move0) begin
-      \$3376  = { \$605 , \$594 , \$583 , \$572 , \$561 , \$550 , \$539 , \$528 , \$517 , \$506  };
+      \$3389  = { \$605 , \$594 , \$583 , \$572 , \$561 , \$550 , \$539 , \$528 , \$517 , \$506  };
     end
     if (rst) begin
-      \$3376  = 10'h000;
+      \$3389  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3377  = pairs11;
+    \$3390  = pairs11;
     if (move0) begin
-      \$3377  = { \$726 , \$715 , \$704 , \$693 , \$682 , \$671 , \$660 , \$649 , \$638 , \$627 , \$616  };
+      \$3390  = { \$726 , \$715 , \$704 , \$693 , \$682 , \$671 , \$660 , \$649 , \$638 , \$627 , \$616  };
     end
     if (rst) begin
-      \$3377  = 11'h000;
+      \$3390  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3378  = pairs12;
+    \$3391  = pairs12;
     if (move0) begin
-      \$3378  = { \$858 , \$847 , \$836 , \$825 , \$814 , \$803 , \$792 , \$781 , \$770 , \$759 , \$748 , \$737  };
+      \$3391  = { \$858 , \$847 , \$836 , \$825 , \$814 , \$803 , \$792 , \$781 , \$770 , \$759 , \$748 , \$737  };
     end
     if (rst) begin
-      \$3378  = 12'h000;
+      \$3391  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3379  = pairs13;
+    \$3392  = pairs13;
     if (move0) begin
-      \$3379  = { \$1001 , \$990 , \$979 , \$968 , \$957 , \$946 , \$935 , \$924 , \$913 , \$902 , \$891 , \$880 , \$869  };
+      \$3392  = { \$1001 , \$990 , \$979 , \$968 , \$957 , \$946 , \$935 , \$924 , \$913 , \$902 , \$891 , \$880 , \$869  };
     end
     if (rst) begin
-      \$3379  = 13'h0000;
+      \$3392  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3380  = pairs14;
+    \$3393  = pairs14;
     if (move0) begin
-      \$3380  = { \$1155 , \$1144 , \$1133 , \$1122 , \$1111 , \$1100 , \$1089 , \$1078 , \$1067 , \$1056 , \$1045 , \$1034 , \$1023 , \$1012  };
+      \$3393  = { \$1155 , \$1144 , \$1133 , \$1122 , \$1111 , \$1100 , \$1089 , \$1078 , \$1067 , \$1056 , \$1045 , \$1034 , \$1023 , \$1012  };
     end
     if (rst) begin
-      \$3380  = 14'h0000;
+      \$3393  = 14'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3381  = pairs15;
+    \$3394  = pairs15;
     if (move0) begin
-      \$3381  = { \$1320 , \$1309 , \$1298 , \$1287 , \$1276 , \$1265 , \$1254 , \$1243 , \$1232 , \$1221 , \$1210 , \$1199 , \$1188 , \$1177 , \$1166  };
+      \$3394  = { \$1320 , \$1309 , \$1298 , \$1287 , \$1276 , \$1265 , \$1254 , \$1243 , \$1232 , \$1221 , \$1210 , \$1199 , \$1188 , \$1177 , \$1166  };
     end
     if (rst) begin
-      \$3381  = 15'h0000;
+      \$3394  = 15'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3382  = routed;
+    \$3395  = routed;
     if (move0) begin
-      \$3382  = { \$1384 , \$1380 , \$1376 , \$1372 , \$1368 , \$1364 , \$1360 , \$1356 , \$1352 , \$1348 , \$1344 , \$1340 , \$1336 , \$1332 , \$1328 , \$1324  };
+      \$3395  = { \$1384 , \$1380 , \$1376 , \$1372 , \$1368 , \$1364 , \$1360 , \$1356 , \$1352 , \$1348 , \$1344 , \$1340 , \$1336 , \$1332 , \$1328 , \$1324  };
     end
     if (rst) begin
-      \$3382  = 16'h0000;
+      \$3395  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3383  = rank4_0;
-    if (move1) begin
-      \$3383  = 2'h0;
-    end
-    if (rst) begin
-      \$3383  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3384  = over4;
-    if (move1) begin
-      \$3384 [0] = \$1385 ;
-      \$3384 [1] = \$1386 ;
-      \$3384 [2] = \$1387 ;
-      \$3384 [3] = \$1388 ;
-      \$3384 [4] = \$1389 ;
-      \$3384 [5] = \$1390 ;
-      \$3384 [6] = \$1391 ;
-      \$3384 [7] = \$1392 ;
-      \$3384 [8] = \$1393 ;
-      \$3384 [9] = \$1394 ;
-      \$3384 [10] = \$1395 ;
-      \$3384 [11] = \$1396 ;
-      \$3384 [12] = \$1397 ;
-      \$3384 [13] = \$1398 ;
-      \$3384 [14] = \$1399 ;
-      \$3384 [15] = \$1400 ;
-    end
-    if (rst) begin
-      \$3384  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3385  = rank4_1;
-    if (move1) begin
-      \$3385  = count4_1;
-    end
-    if (rst) begin
-      \$3385  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3386  = rank4_2;
-    if (move1) begin
-      \$3386  = \$3108 [1:0];
-    end
-    if (rst) begin
-      \$3386  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3387  = rank4_3;
-    if (move1) begin
-      \$3387  = \$3111 [1:0];
-    end
-    if (rst) begin
-      \$3387  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3388  = rank4_4;
-    if (move1) begin
-      \$3388  = 2'h0;
-    end
-    if (rst) begin
-      \$3388  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3389  = rank4_5;
-    if (move1) begin
-      \$3389  = count4_5;
-    end
-    if (rst) begin
-      \$3389  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3390  = rank4_6;
-    if (move1) begin
-      \$3390  = \$3113 [1:0];
-    end
-    if (rst) begin
-      \$3390  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3391  = rank4_7;
-    if (move1) begin
-      \$3391  = \$3116 [1:0];
-    end
-    if (rst) begin
-      \$3391  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3392  = rank4_8;
-    if (move1) begin
-      \$3392  = 2'h0;
-    end
-    if (rst) begin
-      \$3392  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3393  = rank4_9;
-    if (move1) begin
-      \$3393  = count4_9;
-    end
-    if (rst) begin
-      \$3393  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3394  = rank4_10;
-    if (move1) begin
-      \$3394  = \$3118 [1:0];
-    end
-    if (rst) begin
-      \$3394  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3395  = rank4_11;
-    if (move1) begin
-      \$3395  = \$3121 [1:0];
-    end
-    if (rst) begin
-      \$3395  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3396  = rank4_12;
+    \$3396  = rank4_0;
     if (move1) begin
       \$3396  = 2'h0;
     end
@@ -61575,19 +61535,34 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3397  = rank4_13;
+    \$3397  = over4;
     if (move1) begin
-      \$3397  = count4_13;
+      \$3397 [0] = \$1385 ;
+      \$3397 [1] = \$1386 ;
+      \$3397 [2] = \$1387 ;
+      \$3397 [3] = \$1388 ;
+      \$3397 [4] = \$1389 ;
+      \$3397 [5] = \$1390 ;
+      \$3397 [6] = \$1391 ;
+      \$3397 [7] = \$1392 ;
+      \$3397 [8] = \$1393 ;
+      \$3397 [9] = \$1394 ;
+      \$3397 [10] = \$1395 ;
+      \$3397 [11] = \$1396 ;
+      \$3397 [12] = \$1397 ;
+      \$3397 [13] = \$1398 ;
+      \$3397 [14] = \$1399 ;
+      \$3397 [15] = \$1400 ;
     end
     if (rst) begin
-      \$3397  = 2'h0;
+      \$3397  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3398  = rank4_14;
+    \$3398  = rank4_1;
     if (move1) begin
-      \$3398  = \$3123 [1:0];
+      \$3398  = count4_1;
     end
     if (rst) begin
       \$3398  = 2'h0;
@@ -61595,9 +61570,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3399  = rank4_15;
+    \$3399  = rank4_2;
     if (move1) begin
-      \$3399  = \$3126 [1:0];
+      \$3399  = \$3108 [1:0];
     end
     if (rst) begin
       \$3399  = 2'h0;
@@ -61605,9 +61580,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3400  = rank8_0;
+    \$3400  = rank4_3;
     if (move1) begin
-      \$3400  = 2'h0;
+      \$3400  = \$3111 [1:0];
     end
     if (rst) begin
       \$3400  = 2'h0;
@@ -61615,34 +61590,19 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3401  = over8;
+    \$3401  = rank4_4;
     if (move1) begin
-      \$3401 [0] = \$1401 ;
-      \$3401 [1] = \$1402 ;
-      \$3401 [2] = \$1403 ;
-      \$3401 [3] = \$1404 ;
-      \$3401 [4] = \$1405 ;
-      \$3401 [5] = \$1406 ;
-      \$3401 [6] = \$1407 ;
-      \$3401 [7] = \$1408 ;
-      \$3401 [8] = \$1409 ;
-      \$3401 [9] = \$1410 ;
-      \$3401 [10] = \$1411 ;
-      \$3401 [11] = \$1412 ;
-      \$3401 [12] = \$1413 ;
-      \$3401 [13] = \$1414 ;
-      \$3401 [14] = \$1415 ;
-      \$3401 [15] = \$1416 ;
+      \$3401  = 2'h0;
     end
     if (rst) begin
-      \$3401  = 16'h0000;
+      \$3401  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3402  = rank8_1;
+    \$3402  = rank4_5;
     if (move1) begin
-      \$3402  = \$3127 ;
+      \$3402  = count4_5;
     end
     if (rst) begin
       \$3402  = 2'h0;
@@ -61650,9 +61610,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3403  = rank8_2;
+    \$3403  = rank4_6;
     if (move1) begin
-      \$3403  = count8_2[1:0];
+      \$3403  = \$3113 [1:0];
     end
     if (rst) begin
       \$3403  = 2'h0;
@@ -61660,9 +61620,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3404  = rank8_3;
+    \$3404  = rank4_7;
     if (move1) begin
-      \$3404  = \$3131 [1:0];
+      \$3404  = \$3116 [1:0];
     end
     if (rst) begin
       \$3404  = 2'h0;
@@ -61670,9 +61630,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3405  = rank8_4;
+    \$3405  = rank4_8;
     if (move1) begin
-      \$3405  = \$3135 [1:0];
+      \$3405  = 2'h0;
     end
     if (rst) begin
       \$3405  = 2'h0;
@@ -61680,9 +61640,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3406  = rank8_5;
+    \$3406  = rank4_9;
     if (move1) begin
-      \$3406  = \$3140 [1:0];
+      \$3406  = count4_9;
     end
     if (rst) begin
       \$3406  = 2'h0;
@@ -61690,9 +61650,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3407  = rank8_6;
+    \$3407  = rank4_10;
     if (move1) begin
-      \$3407  = \$3146 [1:0];
+      \$3407  = \$3118 [1:0];
     end
     if (rst) begin
       \$3407  = 2'h0;
@@ -61700,9 +61660,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3408  = rank8_7;
+    \$3408  = rank4_11;
     if (move1) begin
-      \$3408  = \$3153 [1:0];
+      \$3408  = \$3121 [1:0];
     end
     if (rst) begin
       \$3408  = 2'h0;
@@ -61710,7 +61670,7 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3409  = rank8_8;
+    \$3409  = rank4_12;
     if (move1) begin
       \$3409  = 2'h0;
     end
@@ -61720,9 +61680,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3410  = rank8_9;
+    \$3410  = rank4_13;
     if (move1) begin
-      \$3410  = \$3154 ;
+      \$3410  = count4_13;
     end
     if (rst) begin
       \$3410  = 2'h0;
@@ -61730,9 +61690,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3411  = rank8_10;
+    \$3411  = rank4_14;
     if (move1) begin
-      \$3411  = count8_10[1:0];
+      \$3411  = \$3123 [1:0];
     end
     if (rst) begin
       \$3411  = 2'h0;
@@ -61740,9 +61700,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3412  = rank8_11;
+    \$3412  = rank4_15;
     if (move1) begin
-      \$3412  = \$3158 [1:0];
+      \$3412  = \$3126 [1:0];
     end
     if (rst) begin
       \$3412  = 2'h0;
@@ -61750,9 +61710,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3413  = rank8_12;
+    \$3413  = rank8_0;
     if (move1) begin
-      \$3413  = \$3162 [1:0];
+      \$3413  = 2'h0;
     end
     if (rst) begin
       \$3413  = 2'h0;
@@ -61760,19 +61720,34 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3414  = rank8_13;
+    \$3414  = over8;
     if (move1) begin
-      \$3414  = \$3167 [1:0];
+      \$3414 [0] = \$1401 ;
+      \$3414 [1] = \$1402 ;
+      \$3414 [2] = \$1403 ;
+      \$3414 [3] = \$1404 ;
+      \$3414 [4] = \$1405 ;
+      \$3414 [5] = \$1406 ;
+      \$3414 [6] = \$1407 ;
+      \$3414 [7] = \$1408 ;
+      \$3414 [8] = \$1409 ;
+      \$3414 [9] = \$1410 ;
+      \$3414 [10] = \$1411 ;
+      \$3414 [11] = \$1412 ;
+      \$3414 [12] = \$1413 ;
+      \$3414 [13] = \$1414 ;
+      \$3414 [14] = \$1415 ;
+      \$3414 [15] = \$1416 ;
     end
     if (rst) begin
-      \$3414  = 2'h0;
+      \$3414  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3415  = rank8_14;
+    \$3415  = rank8_1;
     if (move1) begin
-      \$3415  = \$3173 [1:0];
+      \$3415  = \$3127 ;
     end
     if (rst) begin
       \$3415  = 2'h0;
@@ -61780,9 +61755,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3416  = rank8_15;
+    \$3416  = rank8_2;
     if (move1) begin
-      \$3416  = \$3180 [1:0];
+      \$3416  = count8_2[1:0];
     end
     if (rst) begin
       \$3416  = 2'h0;
@@ -61790,9 +61765,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3417  = rank16_0;
+    \$3417  = rank8_3;
     if (move1) begin
-      \$3417  = 2'h0;
+      \$3417  = \$3131 [1:0];
     end
     if (rst) begin
       \$3417  = 2'h0;
@@ -61800,34 +61775,19 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3418  = over16;
+    \$3418  = rank8_4;
     if (move1) begin
-      \$3418 [0] = \$1417 ;
-      \$3418 [1] = \$1418 ;
-      \$3418 [2] = \$1419 ;
-      \$3418 [3] = \$1420 ;
-      \$3418 [4] = \$1421 ;
-      \$3418 [5] = \$1422 ;
-      \$3418 [6] = \$1423 ;
-      \$3418 [7] = \$1424 ;
-      \$3418 [8] = \$1425 ;
-      \$3418 [9] = \$1426 ;
-      \$3418 [10] = \$1427 ;
-      \$3418 [11] = \$1428 ;
-      \$3418 [12] = \$1429 ;
-      \$3418 [13] = \$1430 ;
-      \$3418 [14] = \$1431 ;
-      \$3418 [15] = \$1432 ;
+      \$3418  = \$3135 [1:0];
     end
     if (rst) begin
-      \$3418  = 16'h0000;
+      \$3418  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3419  = rank16_1;
+    \$3419  = rank8_5;
     if (move1) begin
-      \$3419  = \$3181 ;
+      \$3419  = \$3140 [1:0];
     end
     if (rst) begin
       \$3419  = 2'h0;
@@ -61835,9 +61795,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3420  = rank16_2;
+    \$3420  = rank8_6;
     if (move1) begin
-      \$3420  = \$3183 [1:0];
+      \$3420  = \$3146 [1:0];
     end
     if (rst) begin
       \$3420  = 2'h0;
@@ -61845,9 +61805,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3421  = rank16_3;
+    \$3421  = rank8_7;
     if (move1) begin
-      \$3421  = count16_3[1:0];
+      \$3421  = \$3153 [1:0];
     end
     if (rst) begin
       \$3421  = 2'h0;
@@ -61855,9 +61815,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3422  = rank16_4;
+    \$3422  = rank8_8;
     if (move1) begin
-      \$3422  = \$3189 [1:0];
+      \$3422  = 2'h0;
     end
     if (rst) begin
       \$3422  = 2'h0;
@@ -61865,9 +61825,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3423  = rank16_5;
+    \$3423  = rank8_9;
     if (move1) begin
-      \$3423  = \$3194 [1:0];
+      \$3423  = \$3154 ;
     end
     if (rst) begin
       \$3423  = 2'h0;
@@ -61875,9 +61835,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3424  = rank16_6;
+    \$3424  = rank8_10;
     if (move1) begin
-      \$3424  = \$3200 [1:0];
+      \$3424  = count8_10[1:0];
     end
     if (rst) begin
       \$3424  = 2'h0;
@@ -61885,9 +61845,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3425  = rank16_7;
+    \$3425  = rank8_11;
     if (move1) begin
-      \$3425  = \$3207 [1:0];
+      \$3425  = \$3158 [1:0];
     end
     if (rst) begin
       \$3425  = 2'h0;
@@ -61895,9 +61855,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3426  = rank16_8;
+    \$3426  = rank8_12;
     if (move1) begin
-      \$3426  = \$3215 [1:0];
+      \$3426  = \$3162 [1:0];
     end
     if (rst) begin
       \$3426  = 2'h0;
@@ -61905,9 +61865,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3427  = rank16_9;
+    \$3427  = rank8_13;
     if (move1) begin
-      \$3427  = \$3224 [1:0];
+      \$3427  = \$3167 [1:0];
     end
     if (rst) begin
       \$3427  = 2'h0;
@@ -61915,9 +61875,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3428  = rank16_10;
+    \$3428  = rank8_14;
     if (move1) begin
-      \$3428  = \$3234 [1:0];
+      \$3428  = \$3173 [1:0];
     end
     if (rst) begin
       \$3428  = 2'h0;
@@ -61925,9 +61885,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3429  = rank16_11;
+    \$3429  = rank8_15;
     if (move1) begin
-      \$3429  = \$3245 [1:0];
+      \$3429  = \$3180 [1:0];
     end
     if (rst) begin
       \$3429  = 2'h0;
@@ -61935,9 +61895,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3430  = rank16_12;
+    \$3430  = rank16_0;
     if (move1) begin
-      \$3430  = \$3257 [1:0];
+      \$3430  = 2'h0;
     end
     if (rst) begin
       \$3430  = 2'h0;
@@ -61945,19 +61905,34 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3431  = rank16_13;
+    \$3431  = over16;
     if (move1) begin
-      \$3431  = \$3270 [1:0];
+      \$3431 [0] = \$1417 ;
+      \$3431 [1] = \$1418 ;
+      \$3431 [2] = \$1419 ;
+      \$3431 [3] = \$1420 ;
+      \$3431 [4] = \$1421 ;
+      \$3431 [5] = \$1422 ;
+      \$3431 [6] = \$1423 ;
+      \$3431 [7] = \$1424 ;
+      \$3431 [8] = \$1425 ;
+      \$3431 [9] = \$1426 ;
+      \$3431 [10] = \$1427 ;
+      \$3431 [11] = \$1428 ;
+      \$3431 [12] = \$1429 ;
+      \$3431 [13] = \$1430 ;
+      \$3431 [14] = \$1431 ;
+      \$3431 [15] = \$1432 ;
     end
     if (rst) begin
-      \$3431  = 2'h0;
+      \$3431  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3432  = rank16_14;
+    \$3432  = rank16_1;
     if (move1) begin
-      \$3432  = \$3284 [1:0];
+      \$3432  = \$3181 ;
     end
     if (rst) begin
       \$3432  = 2'h0;
@@ -61965,9 +61940,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3433  = rank16_15;
+    \$3433  = rank16_2;
     if (move1) begin
-      \$3433  = \$3299 [1:0];
+      \$3433  = \$3183 [1:0];
     end
     if (rst) begin
       \$3433  = 2'h0;
@@ -61975,52 +61950,39 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3434  = ranked_routed;
+    \$3434  = rank16_3;
     if (move1) begin
-      \$3434  = routed;
+      \$3434  = count16_3[1:0];
     end
     if (rst) begin
-      \$3434  = 16'h0000;
+      \$3434  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3435  = goes_on;
-    if (move2) begin
-      \$3435 [0] = \$1433 ;
-      \$3435 [1] = \$1435 ;
-      \$3435 [2] = \$1437 ;
-      \$3435 [3] = \$1439 ;
+    \$3435  = rank16_4;
+    if (move1) begin
+      \$3435  = \$3189 [1:0];
     end
     if (rst) begin
-      \$3435  = 4'h0;
+      \$3435  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3436  = used;
-    if (move2) begin
-      \$3436 [0] = \$1434 ;
-      \$3436 [1] = \$1436 ;
-      \$3436 [2] = \$1438 ;
-      \$3436 [3] = \$1440 ;
+    \$3436  = rank16_5;
+    if (move1) begin
+      \$3436  = \$3194 [1:0];
     end
     if (rst) begin
-      \$3436  = 4'h0;
+      \$3436  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3437  = cut_rank0;
-    if (move2) begin
-      casez (whole0)
-        2'h0:
-            \$3437  = rank4_0;
-        2'h1:
-            \$3437  = rank8_0;
-        2'h2:
-            \$3437  = rank16_0;
-      endcase
+    \$3437  = rank16_6;
+    if (move1) begin
+      \$3437  = \$3200 [1:0];
     end
     if (rst) begin
       \$3437  = 2'h0;
@@ -62028,16 +61990,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3438  = cut_rank1;
-    if (move2) begin
-      casez (whole0)
-        2'h0:
-            \$3438  = rank4_1;
-        2'h1:
-            \$3438  = rank8_1;
-        2'h2:
-            \$3438  = rank16_1;
-      endcase
+    \$3438  = rank16_7;
+    if (move1) begin
+      \$3438  = \$3207 [1:0];
     end
     if (rst) begin
       \$3438  = 2'h0;
@@ -62045,16 +62000,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3439  = cut_rank2;
-    if (move2) begin
-      casez (whole0)
-        2'h0:
-            \$3439  = rank4_2;
-        2'h1:
-            \$3439  = rank8_2;
-        2'h2:
-            \$3439  = rank16_2;
-      endcase
+    \$3439  = rank16_8;
+    if (move1) begin
+      \$3439  = \$3215 [1:0];
     end
     if (rst) begin
       \$3439  = 2'h0;
@@ -62062,16 +62010,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3440  = cut_rank3;
-    if (move2) begin
-      casez (whole0)
-        2'h0:
-            \$3440  = rank4_3;
-        2'h1:
-            \$3440  = rank8_3;
-        2'h2:
-            \$3440  = rank16_3;
-      endcase
+    \$3440  = rank16_9;
+    if (move1) begin
+      \$3440  = \$3224 [1:0];
     end
     if (rst) begin
       \$3440  = 2'h0;
@@ -62079,16 +62020,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3441  = cut_rank4;
-    if (move2) begin
-      casez (whole1)
-        2'h0:
-            \$3441  = rank4_4;
-        2'h1:
-            \$3441  = rank8_4;
-        2'h2:
-            \$3441  = rank16_4;
-      endcase
+    \$3441  = rank16_10;
+    if (move1) begin
+      \$3441  = \$3234 [1:0];
     end
     if (rst) begin
       \$3441  = 2'h0;
@@ -62096,16 +62030,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3442  = cut_rank5;
-    if (move2) begin
-      casez (whole1)
-        2'h0:
-            \$3442  = rank4_5;
-        2'h1:
-            \$3442  = rank8_5;
-        2'h2:
-            \$3442  = rank16_5;
-      endcase
+    \$3442  = rank16_11;
+    if (move1) begin
+      \$3442  = \$3245 [1:0];
     end
     if (rst) begin
       \$3442  = 2'h0;
@@ -62113,16 +62040,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3443  = cut_rank6;
-    if (move2) begin
-      casez (whole1)
-        2'h0:
-            \$3443  = rank4_6;
-        2'h1:
-            \$3443  = rank8_6;
-        2'h2:
-            \$3443  = rank16_6;
-      endcase
+    \$3443  = rank16_12;
+    if (move1) begin
+      \$3443  = \$3257 [1:0];
     end
     if (rst) begin
       \$3443  = 2'h0;
@@ -62130,16 +62050,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3444  = cut_rank7;
-    if (move2) begin
-      casez (whole1)
-        2'h0:
-            \$3444  = rank4_7;
-        2'h1:
-            \$3444  = rank8_7;
-        2'h2:
-            \$3444  = rank16_7;
-      endcase
+    \$3444  = rank16_13;
+    if (move1) begin
+      \$3444  = \$3270 [1:0];
     end
     if (rst) begin
       \$3444  = 2'h0;
@@ -62147,16 +62060,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3445  = cut_rank8;
-    if (move2) begin
-      casez (whole2)
-        2'h0:
-            \$3445  = rank4_8;
-        2'h1:
-            \$3445  = rank8_8;
-        2'h2:
-            \$3445  = rank16_8;
-      endcase
+    \$3445  = rank16_14;
+    if (move1) begin
+      \$3445  = \$3284 [1:0];
     end
     if (rst) begin
       \$3445  = 2'h0;
@@ -62164,16 +62070,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3446  = cut_rank9;
-    if (move2) begin
-      casez (whole2)
-        2'h0:
-            \$3446  = rank4_9;
-        2'h1:
-            \$3446  = rank8_9;
-        2'h2:
-            \$3446  = rank16_9;
-      endcase
+    \$3446  = rank16_15;
+    if (move1) begin
+      \$3446  = \$3299 [1:0];
     end
     if (rst) begin
       \$3446  = 2'h0;
@@ -62181,66 +62080,51 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3447  = cut_rank10;
-    if (move2) begin
-      casez (whole2)
-        2'h0:
-            \$3447  = rank4_10;
-        2'h1:
-            \$3447  = rank8_10;
-        2'h2:
-            \$3447  = rank16_10;
-      endcase
+    \$3447  = ranked_routed;
+    if (move1) begin
+      \$3447  = routed;
     end
     if (rst) begin
-      \$3447  = 2'h0;
+      \$3447  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3448  = cut_rank11;
+    \$3448  = goes_on;
     if (move2) begin
-      casez (whole2)
-        2'h0:
-            \$3448  = rank4_11;
-        2'h1:
-            \$3448  = rank8_11;
-        2'h2:
-            \$3448  = rank16_11;
-      endcase
+      \$3448 [0] = \$1433 ;
+      \$3448 [1] = \$1435 ;
+      \$3448 [2] = \$1437 ;
+      \$3448 [3] = \$1439 ;
     end
     if (rst) begin
-      \$3448  = 2'h0;
+      \$3448  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3449  = cut_rank12;
+    \$3449  = used;
     if (move2) begin
-      casez (whole3)
-        2'h0:
-            \$3449  = rank4_12;
-        2'h1:
-            \$3449  = rank8_12;
-        2'h2:
-            \$3449  = rank16_12;
-      endcase
+      \$3449 [0] = \$1434 ;
+      \$3449 [1] = \$1436 ;
+      \$3449 [2] = \$1438 ;
+      \$3449 [3] = \$1440 ;
     end
     if (rst) begin
-      \$3449  = 2'h0;
+      \$3449  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3450  = cut_rank13;
+    \$3450  = cut_rank0;
     if (move2) begin
-      casez (whole3)
+      casez (whole0)
         2'h0:
-            \$3450  = rank4_13;
+            \$3450  = rank4_0;
         2'h1:
-            \$3450  = rank8_13;
+            \$3450  = rank8_0;
         2'h2:
-            \$3450  = rank16_13;
+            \$3450  = rank16_0;
       endcase
     end
     if (rst) begin
@@ -62249,15 +62133,15 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3451  = cut_rank14;
+    \$3451  = cut_rank1;
     if (move2) begin
-      casez (whole3)
+      casez (whole0)
         2'h0:
-            \$3451  = rank4_14;
+            \$3451  = rank4_1;
         2'h1:
-            \$3451  = rank8_14;
+            \$3451  = rank8_1;
         2'h2:
-            \$3451  = rank16_14;
+            \$3451  = rank16_1;
       endcase
     end
     if (rst) begin
@@ -62266,15 +62150,15 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3452  = cut_rank15;
+    \$3452  = cut_rank2;
     if (move2) begin
-      casez (whole3)
+      casez (whole0)
         2'h0:
-            \$3452  = rank4_15;
+            \$3452  = rank4_2;
         2'h1:
-            \$3452  = rank8_15;
+            \$3452  = rank8_2;
         2'h2:
-            \$3452  = rank16_15;
+            \$3452  = rank16_2;
       endcase
     end
     if (rst) begin
@@ -62283,295 +62167,230 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3453  = cut_routed;
+    \$3453  = cut_rank3;
     if (move2) begin
-      \$3453  = ranked_routed;
+      casez (whole0)
+        2'h0:
+            \$3453  = rank4_3;
+        2'h1:
+            \$3453  = rank8_3;
+        2'h2:
+            \$3453  = rank16_3;
+      endcase
     end
     if (rst) begin
-      \$3453  = 16'h0000;
+      \$3453  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3454  = waiting_valid;
-    if (load) begin
-      \$3454  = sent_valid;
+    \$3454  = cut_rank4;
+    if (move2) begin
+      casez (whole1)
+        2'h0:
+            \$3454  = rank4_4;
+        2'h1:
+            \$3454  = rank8_4;
+        2'h2:
+            \$3454  = rank16_4;
+      endcase
     end
     if (rst) begin
-      \$3454  = 1'h0;
+      \$3454  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3455  = waiting;
-    if (load) begin
-      { \$3455 [1554:1451], \$3455 [1415:1360], \$3455 [1324:1269], \$3455 [1233:1178], \$3455 [1142:1087], \$3455 [1051:996], \$3455 [960:905], \$3455 [869:814], \$3455 [778:723], \$3455 [687:632], \$3455 [596:541], \$3455 [505:450], \$3455 [414:359], \$3455 [323:268], \$3455 [232:177], \$3455 [141:86], \$3455 [50:0] } = { sent[1554:1451], sent[1415:1360], sent[1324:1269], sent[1233:1178], sent[1142:1087], sent[1051:996], sent[960:905], sent[869:814], sent[778:723], sent[687:632], sent[596:541], sent[505:450], sent[414:359], sent[323:268], sent[232:177], sent[141:86], sent[50:0] };
-      \$3455 [85:51] = tags__0;
-      \$3455 [176:142] = tags__1;
-      \$3455 [267:233] = tags__2;
-      \$3455 [358:324] = tags__3;
-      \$3455 [449:415] = tags__4;
-      \$3455 [540:506] = tags__5;
-      \$3455 [631:597] = tags__6;
-      \$3455 [722:688] = tags__7;
-      \$3455 [813:779] = tags__8;
-      \$3455 [904:870] = tags__9;
-      \$3455 [995:961] = tags__10;
-      \$3455 [1086:1052] = tags__11;
-      \$3455 [1177:1143] = tags__12;
-      \$3455 [1268:1234] = tags__13;
-      \$3455 [1359:1325] = tags__14;
-      \$3455 [1450:1416] = tags__15;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3456  = sent_valid;
-    if (move3) begin
-      \$3456  = cut_valid;
+    \$3455  = cut_rank5;
+    if (move2) begin
+      casez (whole1)
+        2'h0:
+            \$3455  = rank4_5;
+        2'h1:
+            \$3455  = rank8_5;
+        2'h2:
+            \$3455  = rank16_5;
+      endcase
     end
     if (rst) begin
-      \$3456  = 1'h0;
+      \$3455  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$3457 [1458:1451], \$3457 [1415:1360], \$3457 [1324:1269], \$3457 [1233:1178], \$3457 [1142:1087], \$3457 [1051:996], \$3457 [960:905], \$3457 [869:814], \$3457 [778:723], \$3457 [687:632], \$3457 [596:541], \$3457 [505:450], \$3457 [414:359], \$3457 [323:268], \$3457 [232:177], \$3457 [141:86], \$3457 [50:0] } = { sent[1458:1451], sent[1415:1360], sent[1324:1269], sent[1233:1178], sent[1142:1087], sent[1051:996], sent[960:905], sent[869:814], sent[778:723], sent[687:632], sent[596:541], sent[505:450], sent[414:359], sent[323:268], sent[232:177], sent[141:86], sent[50:0] };
-    if (move3) begin
-      \$3457 [1456] = cut[688];
-      \$3457 [1457] = cut[689];
-      \$3457 [1458] = \$1441 ;
-      \$3457 [39:0] = cut[39:0];
-      \$3457 [40] = \$3334 ;
-      \$3457 [41] = \$3042 ;
-      \$3457 [42] = \$3043 ;
-      \$3457 [43] = \$3044 ;
-      \$3457 [48:44] = cut[696:692];
-      \$3457 [50:49] = cut_rank0;
-      \$3457 [86] = \$3045 ;
-      \$3457 [90:87] = cut[1337:1334];
-      \$3457 [130:91] = cut[82:43];
-      \$3457 [131] = \$3335 ;
-      \$3457 [132] = \$3046 ;
-      \$3457 [133] = \$3047 ;
-      \$3457 [134] = \$3048 ;
-      \$3457 [139:135] = cut[736:732];
-      \$3457 [141:140] = cut_rank1;
-      \$3457 [177] = \$3049 ;
-      \$3457 [181:178] = cut[1343:1340];
-      \$3457 [221:182] = cut[125:86];
-      \$3457 [222] = \$3336 ;
-      \$3457 [223] = \$3050 ;
-      \$3457 [224] = \$3051 ;
-      \$3457 [225] = \$3052 ;
-      \$3457 [230:226] = cut[776:772];
-      \$3457 [232:231] = cut_rank2;
-      \$3457 [268] = \$3053 ;
-      \$3457 [272:269] = cut[1349:1346];
-      \$3457 [312:273] = cut[168:129];
-      \$3457 [313] = \$3337 ;
-      \$3457 [314] = \$3054 ;
-      \$3457 [315] = \$3055 ;
-      \$3457 [316] = \$3056 ;
-      \$3457 [321:317] = cut[816:812];
-      \$3457 [323:322] = cut_rank3;
-      \$3457 [359] = \$3057 ;
-      \$3457 [363:360] = cut[1355:1352];
-      \$3457 [403:364] = cut[211:172];
-      \$3457 [404] = \$3338 ;
-      \$3457 [405] = \$3058 ;
-      \$3457 [406] = \$3059 ;
-      \$3457 [407] = \$3060 ;
-      \$3457 [412:408] = cut[856:852];
-      \$3457 [414:413] = cut_rank4;
-      \$3457 [450] = \$3061 ;
-      \$3457 [454:451] = cut[1361:1358];
-      \$3457 [494:455] = cut[254:215];
-      \$3457 [495] = \$3339 ;
-      \$3457 [496] = \$3062 ;
-      \$3457 [497] = \$3063 ;
-      \$3457 [498] = \$3064 ;
-      \$3457 [503:499] = cut[896:892];
-      \$3457 [505:504] = cut_rank5;
-      \$3457 [541] = \$3065 ;
-      \$3457 [545:542] = cut[1367:1364];
-      \$3457 [585:546] = cut[297:258];
-      \$3457 [586] = \$3340 ;
-      \$3457 [587] = \$3066 ;
-      \$3457 [588] = \$3067 ;
-      \$3457 [589] = \$3068 ;
-      \$3457 [594:590] = cut[936:932];
-      \$3457 [596:595] = cut_rank6;
-      \$3457 [632] = \$3069 ;
-      \$3457 [636:633] = cut[1373:1370];
-      \$3457 [676:637] = cut[340:301];
-      \$3457 [677] = \$3341 ;
-      \$3457 [678] = \$3070 ;
-      \$3457 [679] = \$3071 ;
-      \$3457 [680] = \$3072 ;
-      \$3457 [685:681] = cut[976:972];
-      \$3457 [687:686] = cut_rank7;
-      \$3457 [723] = \$3073 ;
-      \$3457 [727:724] = cut[1379:1376];
-      \$3457 [767:728] = cut[383:344];
-      \$3457 [768] = \$3342 ;
-      \$3457 [769] = \$3074 ;
-      \$3457 [770] = \$3075 ;
-      \$3457 [771] = \$3076 ;
-      \$3457 [776:772] = cut[1016:1012];
-      \$3457 [778:777] = cut_rank8;
-      \$3457 [814] = \$3077 ;
-      \$3457 [818:815] = cut[1385:1382];
-      \$3457 [858:819] = cut[426:387];
-      \$3457 [859] = \$3343 ;
-      \$3457 [860] = \$3078 ;
-      \$3457 [861] = \$3079 ;
-      \$3457 [862] = \$3080 ;
-      \$3457 [867:863] = cut[1056:1052];
-      \$3457 [869:868] = cut_rank9;
-      \$3457 [905] = \$3081 ;
-      \$3457 [909:906] = cut[1391:1388];
-      \$3457 [949:910] = cut[469:430];
-      \$3457 [950] = \$3344 ;
-      \$3457 [951] = \$3082 ;
-      \$3457 [952] = \$3083 ;
-      \$3457 [953] = \$3084 ;
-      \$3457 [958:954] = cut[1096:1092];
-      \$3457 [960:959] = cut_rank10;
-      \$3457 [996] = \$3085 ;
-      \$3457 [1000:997] = cut[1397:1394];
-      \$3457 [1040:1001] = cut[512:473];
-      \$3457 [1041] = \$3345 ;
-      \$3457 [1042] = \$3086 ;
-      \$3457 [1043] = \$3087 ;
-      \$3457 [1044] = \$3088 ;
-      \$3457 [1049:1045] = cut[1136:1132];
-      \$3457 [1051:1050] = cut_rank11;
-      \$3457 [1087] = \$3089 ;
-      \$3457 [1091:1088] = cut[1403:1400];
-      \$3457 [1131:1092] = cut[555:516];
-      \$3457 [1132] = \$3346 ;
-      \$3457 [1133] = \$3090 ;
-      \$3457 [1134] = \$3091 ;
-      \$3457 [1135] = \$3092 ;
-      \$3457 [1140:1136] = cut[1176:1172];
-      \$3457 [1142:1141] = cut_rank12;
-      \$3457 [1178] = \$3093 ;
-      \$3457 [1182:1179] = cut[1409:1406];
-      \$3457 [1222:1183] = cut[598:559];
-      \$3457 [1223] = \$3347 ;
-      \$3457 [1224] = \$3094 ;
-      \$3457 [1225] = \$3095 ;
-      \$3457 [1226] = \$3096 ;
-      \$3457 [1231:1227] = cut[1216:1212];
-      \$3457 [1233:1232] = cut_rank13;
-      \$3457 [1269] = \$3097 ;
-      \$3457 [1273:1270] = cut[1415:1412];
-      \$3457 [1313:1274] = cut[641:602];
-      \$3457 [1314] = \$3348 ;
-      \$3457 [1315] = \$3098 ;
-      \$3457 [1316] = \$3099 ;
-      \$3457 [1317] = \$3100 ;
-      \$3457 [1322:1318] = cut[1256:1252];
-      \$3457 [1324:1323] = cut_rank14;
-      \$3457 [1360] = \$3101 ;
-      \$3457 [1364:1361] = cut[1421:1418];
-      \$3457 [1404:1365] = cut[684:645];
-      \$3457 [1405] = \$3349 ;
-      \$3457 [1406] = \$3102 ;
-      \$3457 [1407] = \$3103 ;
-      \$3457 [1408] = \$3104 ;
-      \$3457 [1413:1409] = cut[1296:1292];
-      \$3457 [1415:1414] = cut_rank15;
-      \$3457 [1451] = \$3105 ;
-      \$3457 [1455:1452] = cut[1427:1424];
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3458  = to_bank__0;
-    if (move3) begin
-      \$3458  = { \$1489 , \$1486 , \$1483 , \$1480 , \$1477 , \$1474 , \$1471 , \$1468 , \$1465 , \$1462 , \$1459 , \$1456 , \$1453 , \$1450 , \$1447 , \$1444  };
+    \$3456  = cut_rank6;
+    if (move2) begin
+      casez (whole1)
+        2'h0:
+            \$3456  = rank4_6;
+        2'h1:
+            \$3456  = rank8_6;
+        2'h2:
+            \$3456  = rank16_6;
+      endcase
     end
     if (rst) begin
-      \$3458  = 16'h0000;
+      \$3456  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3459  = to_bank__1;
-    if (move3) begin
-      \$3459  = { \$1537 , \$1534 , \$1531 , \$1528 , \$1525 , \$1522 , \$1519 , \$1516 , \$1513 , \$1510 , \$1507 , \$1504 , \$1501 , \$1498 , \$1495 , \$1492  };
+    \$3457  = cut_rank7;
+    if (move2) begin
+      casez (whole1)
+        2'h0:
+            \$3457  = rank4_7;
+        2'h1:
+            \$3457  = rank8_7;
+        2'h2:
+            \$3457  = rank16_7;
+      endcase
     end
     if (rst) begin
-      \$3459  = 16'h0000;
+      \$3457  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3460  = to_bank__2;
-    if (move3) begin
-      \$3460  = { \$1585 , \$1582 , \$1579 , \$1576 , \$1573 , \$1570 , \$1567 , \$1564 , \$1561 , \$1558 , \$1555 , \$1552 , \$1549 , \$1546 , \$1543 , \$1540  };
+    \$3458  = cut_rank8;
+    if (move2) begin
+      casez (whole2)
+        2'h0:
+            \$3458  = rank4_8;
+        2'h1:
+            \$3458  = rank8_8;
+        2'h2:
+            \$3458  = rank16_8;
+      endcase
     end
     if (rst) begin
-      \$3460  = 16'h0000;
+      \$3458  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3461  = to_bank__3;
-    if (move3) begin
-      \$3461  = { \$1633 , \$1630 , \$1627 , \$1624 , \$1621 , \$1618 , \$1615 , \$1612 , \$1609 , \$1606 , \$1603 , \$1600 , \$1597 , \$1594 , \$1591 , \$1588  };
+    \$3459  = cut_rank9;
+    if (move2) begin
+      casez (whole2)
+        2'h0:
+            \$3459  = rank4_9;
+        2'h1:
+            \$3459  = rank8_9;
+        2'h2:
+            \$3459  = rank16_9;
+      endcase
     end
     if (rst) begin
-      \$3461  = 16'h0000;
+      \$3459  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3462  = to_bank__4;
-    if (move3) begin
-      \$3462  = { \$1681 , \$1678 , \$1675 , \$1672 , \$1669 , \$1666 , \$1663 , \$1660 , \$1657 , \$1654 , \$1651 , \$1648 , \$1645 , \$1642 , \$1639 , \$1636  };
+    \$3460  = cut_rank10;
+    if (move2) begin
+      casez (whole2)
+        2'h0:
+            \$3460  = rank4_10;
+        2'h1:
+            \$3460  = rank8_10;
+        2'h2:
+            \$3460  = rank16_10;
+      endcase
     end
     if (rst) begin
-      \$3462  = 16'h0000;
+      \$3460  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3463  = to_bank__5;
-    if (move3) begin
-      \$3463  = { \$1729 , \$1726 , \$1723 , \$1720 , \$1717 , \$1714 , \$1711 , \$1708 , \$1705 , \$1702 , \$1699 , \$1696 , \$1693 , \$1690 , \$1687 , \$1684  };
+    \$3461  = cut_rank11;
+    if (move2) begin
+      casez (whole2)
+        2'h0:
+            \$3461  = rank4_11;
+        2'h1:
+            \$3461  = rank8_11;
+        2'h2:
+            \$3461  = rank16_11;
+      endcase
     end
     if (rst) begin
-      \$3463  = 16'h0000;
+      \$3461  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3464  = to_bank__6;
-    if (move3) begin
-      \$3464  = { \$1777 , \$1774 , \$1771 , \$1768 , \$1765 , \$1762 , \$1759 , \$1756 , \$1753 , \$1750 , \$1747 , \$1744 , \$1741 , \$1738 , \$1735 , \$1732  };
+    \$3462  = cut_rank12;
+    if (move2) begin
+      casez (whole3)
+        2'h0:
+            \$3462  = rank4_12;
+        2'h1:
+            \$3462  = rank8_12;
+        2'h2:
+            \$3462  = rank16_12;
+      endcase
     end
     if (rst) begin
-      \$3464  = 16'h0000;
+      \$3462  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3465  = to_bank__7;
-    if (move3) begin
-      \$3465  = { \$1825 , \$1822 , \$1819 , \$1816 , \$1813 , \$1810 , \$1807 , \$1804 , \$1801 , \$1798 , \$1795 , \$1792 , \$1789 , \$1786 , \$1783 , \$1780  };
+    \$3463  = cut_rank13;
+    if (move2) begin
+      casez (whole3)
+        2'h0:
+            \$3463  = rank4_13;
+        2'h1:
+            \$3463  = rank8_13;
+        2'h2:
+            \$3463  = rank16_13;
+      endcase
     end
     if (rst) begin
-      \$3465  = 16'h0000;
+      \$3463  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3466  = to_bank__8;
-    if (move3) begin
-      \$3466  = { \$1873 , \$1870 , \$1867 , \$1864 , \$1861 , \$1858 , \$1855 , \$1852 , \$1849 , \$1846 , \$1843 , \$1840 , \$1837 , \$1834 , \$1831 , \$1828  };
+    \$3464  = cut_rank14;
+    if (move2) begin
+      casez (whole3)
+        2'h0:
+            \$3464  = rank4_14;
+        2'h1:
+            \$3464  = rank8_14;
+        2'h2:
+            \$3464  = rank16_14;
+      endcase
+    end
+    if (rst) begin
+      \$3464  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3465  = cut_rank15;
+    if (move2) begin
+      casez (whole3)
+        2'h0:
+            \$3465  = rank4_15;
+        2'h1:
+            \$3465  = rank8_15;
+        2'h2:
+            \$3465  = rank16_15;
+      endcase
+    end
+    if (rst) begin
+      \$3465  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3466  = cut_routed;
+    if (move2) begin
+      \$3466  = ranked_routed;
     end
     if (rst) begin
       \$3466  = 16'h0000;
@@ -62579,49 +62398,205 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3467  = to_bank__9;
-    if (move3) begin
-      \$3467  = { \$1921 , \$1918 , \$1915 , \$1912 , \$1909 , \$1906 , \$1903 , \$1900 , \$1897 , \$1894 , \$1891 , \$1888 , \$1885 , \$1882 , \$1879 , \$1876  };
+    \$3467  = waiting_valid;
+    if (load) begin
+      \$3467  = sent_valid;
     end
     if (rst) begin
-      \$3467  = 16'h0000;
+      \$3467  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3468  = to_bank__10;
-    if (move3) begin
-      \$3468  = { \$1969 , \$1966 , \$1963 , \$1960 , \$1957 , \$1954 , \$1951 , \$1948 , \$1945 , \$1942 , \$1939 , \$1936 , \$1933 , \$1930 , \$1927 , \$1924  };
-    end
-    if (rst) begin
-      \$3468  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3469  = to_bank__11;
-    if (move3) begin
-      \$3469  = { \$2017 , \$2014 , \$2011 , \$2008 , \$2005 , \$2002 , \$1999 , \$1996 , \$1993 , \$1990 , \$1987 , \$1984 , \$1981 , \$1978 , \$1975 , \$1972  };
-    end
-    if (rst) begin
-      \$3469  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$3470  = to_bank__12;
-    if (move3) begin
-      \$3470  = { \$2065 , \$2062 , \$2059 , \$2056 , \$2053 , \$2050 , \$2047 , \$2044 , \$2041 , \$2038 , \$2035 , \$2032 , \$2029 , \$2026 , \$2023 , \$2020  };
-    end
-    if (rst) begin
-      \$3470  = 16'h0000;
+    \$3468  = waiting;
+    if (load) begin
+      { \$3468 [1554:1451], \$3468 [1415:1360], \$3468 [1324:1269], \$3468 [1233:1178], \$3468 [1142:1087], \$3468 [1051:996], \$3468 [960:905], \$3468 [869:814], \$3468 [778:723], \$3468 [687:632], \$3468 [596:541], \$3468 [505:450], \$3468 [414:359], \$3468 [323:268], \$3468 [232:177], \$3468 [141:86], \$3468 [50:0] } = { sent[1554:1451], sent[1415:1360], sent[1324:1269], sent[1233:1178], sent[1142:1087], sent[1051:996], sent[960:905], sent[869:814], sent[778:723], sent[687:632], sent[596:541], sent[505:450], sent[414:359], sent[323:268], sent[232:177], sent[141:86], sent[50:0] };
+      \$3468 [85:51] = tags__0;
+      \$3468 [176:142] = tags__1;
+      \$3468 [267:233] = tags__2;
+      \$3468 [358:324] = tags__3;
+      \$3468 [449:415] = tags__4;
+      \$3468 [540:506] = tags__5;
+      \$3468 [631:597] = tags__6;
+      \$3468 [722:688] = tags__7;
+      \$3468 [813:779] = tags__8;
+      \$3468 [904:870] = tags__9;
+      \$3468 [995:961] = tags__10;
+      \$3468 [1086:1052] = tags__11;
+      \$3468 [1177:1143] = tags__12;
+      \$3468 [1268:1234] = tags__13;
+      \$3468 [1359:1325] = tags__14;
+      \$3468 [1450:1416] = tags__15;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3471  = to_bank__13;
+    \$3469  = sent_valid;
     if (move3) begin
-      \$3471  = { \$2113 , \$2110 , \$2107 , \$2104 , \$2101 , \$2098 , \$2095 , \$2092 , \$2089 , \$2086 , \$2083 , \$2080 , \$2077 , \$2074 , \$2071 , \$2068  };
+      \$3469  = cut_valid;
+    end
+    if (rst) begin
+      \$3469  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    { \$3470 [1458:1451], \$3470 [1415:1360], \$3470 [1324:1269], \$3470 [1233:1178], \$3470 [1142:1087], \$3470 [1051:996], \$3470 [960:905], \$3470 [869:814], \$3470 [778:723], \$3470 [687:632], \$3470 [596:541], \$3470 [505:450], \$3470 [414:359], \$3470 [323:268], \$3470 [232:177], \$3470 [141:86], \$3470 [50:0] } = { sent[1458:1451], sent[1415:1360], sent[1324:1269], sent[1233:1178], sent[1142:1087], sent[1051:996], sent[960:905], sent[869:814], sent[778:723], sent[687:632], sent[596:541], sent[505:450], sent[414:359], sent[323:268], sent[232:177], sent[141:86], sent[50:0] };
+    if (move3) begin
+      \$3470 [1456] = cut[688];
+      \$3470 [1457] = cut[689];
+      \$3470 [1458] = \$1441 ;
+      \$3470 [39:0] = cut[39:0];
+      \$3470 [40] = \$3347 ;
+      \$3470 [41] = \$3042 ;
+      \$3470 [42] = \$3043 ;
+      \$3470 [43] = \$3044 ;
+      \$3470 [48:44] = cut[696:692];
+      \$3470 [50:49] = cut_rank0;
+      \$3470 [86] = \$3045 ;
+      \$3470 [90:87] = cut[1337:1334];
+      \$3470 [130:91] = cut[82:43];
+      \$3470 [131] = \$3348 ;
+      \$3470 [132] = \$3046 ;
+      \$3470 [133] = \$3047 ;
+      \$3470 [134] = \$3048 ;
+      \$3470 [139:135] = cut[736:732];
+      \$3470 [141:140] = cut_rank1;
+      \$3470 [177] = \$3049 ;
+      \$3470 [181:178] = cut[1343:1340];
+      \$3470 [221:182] = cut[125:86];
+      \$3470 [222] = \$3349 ;
+      \$3470 [223] = \$3050 ;
+      \$3470 [224] = \$3051 ;
+      \$3470 [225] = \$3052 ;
+      \$3470 [230:226] = cut[776:772];
+      \$3470 [232:231] = cut_rank2;
+      \$3470 [268] = \$3053 ;
+      \$3470 [272:269] = cut[1349:1346];
+      \$3470 [312:273] = cut[168:129];
+      \$3470 [313] = \$3350 ;
+      \$3470 [314] = \$3054 ;
+      \$3470 [315] = \$3055 ;
+      \$3470 [316] = \$3056 ;
+      \$3470 [321:317] = cut[816:812];
+      \$3470 [323:322] = cut_rank3;
+      \$3470 [359] = \$3057 ;
+      \$3470 [363:360] = cut[1355:1352];
+      \$3470 [403:364] = cut[211:172];
+      \$3470 [404] = \$3351 ;
+      \$3470 [405] = \$3058 ;
+      \$3470 [406] = \$3059 ;
+      \$3470 [407] = \$3060 ;
+      \$3470 [412:408] = cut[856:852];
+      \$3470 [414:413] = cut_rank4;
+      \$3470 [450] = \$3061 ;
+      \$3470 [454:451] = cut[1361:1358];
+      \$3470 [494:455] = cut[254:215];
+      \$3470 [495] = \$3352 ;
+      \$3470 [496] = \$3062 ;
+      \$3470 [497] = \$3063 ;
+      \$3470 [498] = \$3064 ;
+      \$3470 [503:499] = cut[896:892];
+      \$3470 [505:504] = cut_rank5;
+      \$3470 [541] = \$3065 ;
+      \$3470 [545:542] = cut[1367:1364];
+      \$3470 [585:546] = cut[297:258];
+      \$3470 [586] = \$3353 ;
+      \$3470 [587] = \$3066 ;
+      \$3470 [588] = \$3067 ;
+      \$3470 [589] = \$3068 ;
+      \$3470 [594:590] = cut[936:932];
+      \$3470 [596:595] = cut_rank6;
+      \$3470 [632] = \$3069 ;
+      \$3470 [636:633] = cut[1373:1370];
+      \$3470 [676:637] = cut[340:301];
+      \$3470 [677] = \$3354 ;
+      \$3470 [678] = \$3070 ;
+      \$3470 [679] = \$3071 ;
+      \$3470 [680] = \$3072 ;
+      \$3470 [685:681] = cut[976:972];
+      \$3470 [687:686] = cut_rank7;
+      \$3470 [723] = \$3073 ;
+      \$3470 [727:724] = cut[1379:1376];
+      \$3470 [767:728] = cut[383:344];
+      \$3470 [768] = \$3355 ;
+      \$3470 [769] = \$3074 ;
+      \$3470 [770] = \$3075 ;
+      \$3470 [771] = \$3076 ;
+      \$3470 [776:772] = cut[1016:1012];
+      \$3470 [778:777] = cut_rank8;
+      \$3470 [814] = \$3077 ;
+      \$3470 [818:815] = cut[1385:1382];
+      \$3470 [858:819] = cut[426:387];
+      \$3470 [859] = \$3356 ;
+      \$3470 [860] = \$3078 ;
+      \$3470 [861] = \$3079 ;
+      \$3470 [862] = \$3080 ;
+      \$3470 [867:863] = cut[1056:1052];
+      \$3470 [869:868] = cut_rank9;
+      \$3470 [905] = \$3081 ;
+      \$3470 [909:906] = cut[1391:1388];
+      \$3470 [949:910] = cut[469:430];
+      \$3470 [950] = \$3357 ;
+      \$3470 [951] = \$3082 ;
+      \$3470 [952] = \$3083 ;
+      \$3470 [953] = \$3084 ;
+      \$3470 [958:954] = cut[1096:1092];
+      \$3470 [960:959] = cut_rank10;
+      \$3470 [996] = \$3085 ;
+      \$3470 [1000:997] = cut[1397:1394];
+      \$3470 [1040:1001] = cut[512:473];
+      \$3470 [1041] = \$3358 ;
+      \$3470 [1042] = \$3086 ;
+      \$3470 [1043] = \$3087 ;
+      \$3470 [1044] = \$3088 ;
+      \$3470 [1049:1045] = cut[1136:1132];
+      \$3470 [1051:1050] = cut_rank11;
+      \$3470 [1087] = \$3089 ;
+      \$3470 [1091:1088] = cut[1403:1400];
+      \$3470 [1131:1092] = cut[555:516];
+      \$3470 [1132] = \$3359 ;
+      \$3470 [1133] = \$3090 ;
+      \$3470 [1134] = \$3091 ;
+      \$3470 [1135] = \$3092 ;
+      \$3470 [1140:1136] = cut[1176:1172];
+      \$3470 [1142:1141] = cut_rank12;
+      \$3470 [1178] = \$3093 ;
+      \$3470 [1182:1179] = cut[1409:1406];
+      \$3470 [1222:1183] = cut[598:559];
+      \$3470 [1223] = \$3360 ;
+      \$3470 [1224] = \$3094 ;
+      \$3470 [1225] = \$3095 ;
+      \$3470 [1226] = \$3096 ;
+      \$3470 [1231:1227] = cut[1216:1212];
+      \$3470 [1233:1232] = cut_rank13;
+      \$3470 [1269] = \$3097 ;
+      \$3470 [1273:1270] = cut[1415:1412];
+      \$3470 [1313:1274] = cut[641:602];
+      \$3470 [1314] = \$3361 ;
+      \$3470 [1315] = \$3098 ;
+      \$3470 [1316] = \$3099 ;
+      \$3470 [1317] = \$3100 ;
+      \$3470 [1322:1318] = cut[1256:1252];
+      \$3470 [1324:1323] = cut_rank14;
+      \$3470 [1360] = \$3101 ;
+      \$3470 [1364:1361] = cut[1421:1418];
+      \$3470 [1404:1365] = cut[684:645];
+      \$3470 [1405] = \$3362 ;
+      \$3470 [1406] = \$3102 ;
+      \$3470 [1407] = \$3103 ;
+      \$3470 [1408] = \$3104 ;
+      \$3470 [1413:1409] = cut[1296:1292];
+      \$3470 [1415:1414] = cut_rank15;
+      \$3470 [1451] = \$3105 ;
+      \$3470 [1455:1452] = cut[1427:1424];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3471  = to_bank__0;
+    if (move3) begin
+      \$3471  = { \$1489 , \$1486 , \$1483 , \$1480 , \$1477 , \$1474 , \$1471 , \$1468 , \$1465 , \$1462 , \$1459 , \$1456 , \$1453 , \$1450 , \$1447 , \$1444  };
     end
     if (rst) begin
       \$3471  = 16'h0000;
@@ -62629,9 +62604,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3472  = to_bank__14;
+    \$3472  = to_bank__1;
     if (move3) begin
-      \$3472  = { \$2161 , \$2158 , \$2155 , \$2152 , \$2149 , \$2146 , \$2143 , \$2140 , \$2137 , \$2134 , \$2131 , \$2128 , \$2125 , \$2122 , \$2119 , \$2116  };
+      \$3472  = { \$1537 , \$1534 , \$1531 , \$1528 , \$1525 , \$1522 , \$1519 , \$1516 , \$1513 , \$1510 , \$1507 , \$1504 , \$1501 , \$1498 , \$1495 , \$1492  };
     end
     if (rst) begin
       \$3472  = 16'h0000;
@@ -62639,9 +62614,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3473  = to_bank__15;
+    \$3473  = to_bank__2;
     if (move3) begin
-      \$3473  = { \$2209 , \$2206 , \$2203 , \$2200 , \$2197 , \$2194 , \$2191 , \$2188 , \$2185 , \$2182 , \$2179 , \$2176 , \$2173 , \$2170 , \$2167 , \$2164  };
+      \$3473  = { \$1585 , \$1582 , \$1579 , \$1576 , \$1573 , \$1570 , \$1567 , \$1564 , \$1561 , \$1558 , \$1555 , \$1552 , \$1549 , \$1546 , \$1543 , \$1540  };
     end
     if (rst) begin
       \$3473  = 16'h0000;
@@ -62649,9 +62624,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3474  = to_bank__16;
+    \$3474  = to_bank__3;
     if (move3) begin
-      \$3474  = { \$2257 , \$2254 , \$2251 , \$2248 , \$2245 , \$2242 , \$2239 , \$2236 , \$2233 , \$2230 , \$2227 , \$2224 , \$2221 , \$2218 , \$2215 , \$2212  };
+      \$3474  = { \$1633 , \$1630 , \$1627 , \$1624 , \$1621 , \$1618 , \$1615 , \$1612 , \$1609 , \$1606 , \$1603 , \$1600 , \$1597 , \$1594 , \$1591 , \$1588  };
     end
     if (rst) begin
       \$3474  = 16'h0000;
@@ -62659,9 +62634,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3475  = to_bank__17;
+    \$3475  = to_bank__4;
     if (move3) begin
-      \$3475  = { \$2305 , \$2302 , \$2299 , \$2296 , \$2293 , \$2290 , \$2287 , \$2284 , \$2281 , \$2278 , \$2275 , \$2272 , \$2269 , \$2266 , \$2263 , \$2260  };
+      \$3475  = { \$1681 , \$1678 , \$1675 , \$1672 , \$1669 , \$1666 , \$1663 , \$1660 , \$1657 , \$1654 , \$1651 , \$1648 , \$1645 , \$1642 , \$1639 , \$1636  };
     end
     if (rst) begin
       \$3475  = 16'h0000;
@@ -62669,9 +62644,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3476  = to_bank__18;
+    \$3476  = to_bank__5;
     if (move3) begin
-      \$3476  = { \$2353 , \$2350 , \$2347 , \$2344 , \$2341 , \$2338 , \$2335 , \$2332 , \$2329 , \$2326 , \$2323 , \$2320 , \$2317 , \$2314 , \$2311 , \$2308  };
+      \$3476  = { \$1729 , \$1726 , \$1723 , \$1720 , \$1717 , \$1714 , \$1711 , \$1708 , \$1705 , \$1702 , \$1699 , \$1696 , \$1693 , \$1690 , \$1687 , \$1684  };
     end
     if (rst) begin
       \$3476  = 16'h0000;
@@ -62679,9 +62654,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3477  = to_bank__19;
+    \$3477  = to_bank__6;
     if (move3) begin
-      \$3477  = { \$2401 , \$2398 , \$2395 , \$2392 , \$2389 , \$2386 , \$2383 , \$2380 , \$2377 , \$2374 , \$2371 , \$2368 , \$2365 , \$2362 , \$2359 , \$2356  };
+      \$3477  = { \$1777 , \$1774 , \$1771 , \$1768 , \$1765 , \$1762 , \$1759 , \$1756 , \$1753 , \$1750 , \$1747 , \$1744 , \$1741 , \$1738 , \$1735 , \$1732  };
     end
     if (rst) begin
       \$3477  = 16'h0000;
@@ -62689,9 +62664,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3478  = to_bank__20;
+    \$3478  = to_bank__7;
     if (move3) begin
-      \$3478  = { \$2449 , \$2446 , \$2443 , \$2440 , \$2437 , \$2434 , \$2431 , \$2428 , \$2425 , \$2422 , \$2419 , \$2416 , \$2413 , \$2410 , \$2407 , \$2404  };
+      \$3478  = { \$1825 , \$1822 , \$1819 , \$1816 , \$1813 , \$1810 , \$1807 , \$1804 , \$1801 , \$1798 , \$1795 , \$1792 , \$1789 , \$1786 , \$1783 , \$1780  };
     end
     if (rst) begin
       \$3478  = 16'h0000;
@@ -62699,9 +62674,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3479  = to_bank__21;
+    \$3479  = to_bank__8;
     if (move3) begin
-      \$3479  = { \$2497 , \$2494 , \$2491 , \$2488 , \$2485 , \$2482 , \$2479 , \$2476 , \$2473 , \$2470 , \$2467 , \$2464 , \$2461 , \$2458 , \$2455 , \$2452  };
+      \$3479  = { \$1873 , \$1870 , \$1867 , \$1864 , \$1861 , \$1858 , \$1855 , \$1852 , \$1849 , \$1846 , \$1843 , \$1840 , \$1837 , \$1834 , \$1831 , \$1828  };
     end
     if (rst) begin
       \$3479  = 16'h0000;
@@ -62709,9 +62684,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3480  = to_bank__22;
+    \$3480  = to_bank__9;
     if (move3) begin
-      \$3480  = { \$2545 , \$2542 , \$2539 , \$2536 , \$2533 , \$2530 , \$2527 , \$2524 , \$2521 , \$2518 , \$2515 , \$2512 , \$2509 , \$2506 , \$2503 , \$2500  };
+      \$3480  = { \$1921 , \$1918 , \$1915 , \$1912 , \$1909 , \$1906 , \$1903 , \$1900 , \$1897 , \$1894 , \$1891 , \$1888 , \$1885 , \$1882 , \$1879 , \$1876  };
     end
     if (rst) begin
       \$3480  = 16'h0000;
@@ -62719,9 +62694,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3481  = to_bank__23;
+    \$3481  = to_bank__10;
     if (move3) begin
-      \$3481  = { \$2593 , \$2590 , \$2587 , \$2584 , \$2581 , \$2578 , \$2575 , \$2572 , \$2569 , \$2566 , \$2563 , \$2560 , \$2557 , \$2554 , \$2551 , \$2548  };
+      \$3481  = { \$1969 , \$1966 , \$1963 , \$1960 , \$1957 , \$1954 , \$1951 , \$1948 , \$1945 , \$1942 , \$1939 , \$1936 , \$1933 , \$1930 , \$1927 , \$1924  };
     end
     if (rst) begin
       \$3481  = 16'h0000;
@@ -62729,9 +62704,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3482  = to_bank__24;
+    \$3482  = to_bank__11;
     if (move3) begin
-      \$3482  = { \$2641 , \$2638 , \$2635 , \$2632 , \$2629 , \$2626 , \$2623 , \$2620 , \$2617 , \$2614 , \$2611 , \$2608 , \$2605 , \$2602 , \$2599 , \$2596  };
+      \$3482  = { \$2017 , \$2014 , \$2011 , \$2008 , \$2005 , \$2002 , \$1999 , \$1996 , \$1993 , \$1990 , \$1987 , \$1984 , \$1981 , \$1978 , \$1975 , \$1972  };
     end
     if (rst) begin
       \$3482  = 16'h0000;
@@ -62739,9 +62714,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3483  = to_bank__25;
+    \$3483  = to_bank__12;
     if (move3) begin
-      \$3483  = { \$2689 , \$2686 , \$2683 , \$2680 , \$2677 , \$2674 , \$2671 , \$2668 , \$2665 , \$2662 , \$2659 , \$2656 , \$2653 , \$2650 , \$2647 , \$2644  };
+      \$3483  = { \$2065 , \$2062 , \$2059 , \$2056 , \$2053 , \$2050 , \$2047 , \$2044 , \$2041 , \$2038 , \$2035 , \$2032 , \$2029 , \$2026 , \$2023 , \$2020  };
     end
     if (rst) begin
       \$3483  = 16'h0000;
@@ -62749,9 +62724,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3484  = to_bank__26;
+    \$3484  = to_bank__13;
     if (move3) begin
-      \$3484  = { \$2737 , \$2734 , \$2731 , \$2728 , \$2725 , \$2722 , \$2719 , \$2716 , \$2713 , \$2710 , \$2707 , \$2704 , \$2701 , \$2698 , \$2695 , \$2692  };
+      \$3484  = { \$2113 , \$2110 , \$2107 , \$2104 , \$2101 , \$2098 , \$2095 , \$2092 , \$2089 , \$2086 , \$2083 , \$2080 , \$2077 , \$2074 , \$2071 , \$2068  };
     end
     if (rst) begin
       \$3484  = 16'h0000;
@@ -62759,9 +62734,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3485  = to_bank__27;
+    \$3485  = to_bank__14;
     if (move3) begin
-      \$3485  = { \$2785 , \$2782 , \$2779 , \$2776 , \$2773 , \$2770 , \$2767 , \$2764 , \$2761 , \$2758 , \$2755 , \$2752 , \$2749 , \$2746 , \$2743 , \$2740  };
+      \$3485  = { \$2161 , \$2158 , \$2155 , \$2152 , \$2149 , \$2146 , \$2143 , \$2140 , \$2137 , \$2134 , \$2131 , \$2128 , \$2125 , \$2122 , \$2119 , \$2116  };
     end
     if (rst) begin
       \$3485  = 16'h0000;
@@ -62769,9 +62744,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3486  = to_bank__28;
+    \$3486  = to_bank__15;
     if (move3) begin
-      \$3486  = { \$2833 , \$2830 , \$2827 , \$2824 , \$2821 , \$2818 , \$2815 , \$2812 , \$2809 , \$2806 , \$2803 , \$2800 , \$2797 , \$2794 , \$2791 , \$2788  };
+      \$3486  = { \$2209 , \$2206 , \$2203 , \$2200 , \$2197 , \$2194 , \$2191 , \$2188 , \$2185 , \$2182 , \$2179 , \$2176 , \$2173 , \$2170 , \$2167 , \$2164  };
     end
     if (rst) begin
       \$3486  = 16'h0000;
@@ -62779,9 +62754,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3487  = to_bank__29;
+    \$3487  = to_bank__16;
     if (move3) begin
-      \$3487  = { \$2881 , \$2878 , \$2875 , \$2872 , \$2869 , \$2866 , \$2863 , \$2860 , \$2857 , \$2854 , \$2851 , \$2848 , \$2845 , \$2842 , \$2839 , \$2836  };
+      \$3487  = { \$2257 , \$2254 , \$2251 , \$2248 , \$2245 , \$2242 , \$2239 , \$2236 , \$2233 , \$2230 , \$2227 , \$2224 , \$2221 , \$2218 , \$2215 , \$2212  };
     end
     if (rst) begin
       \$3487  = 16'h0000;
@@ -62789,9 +62764,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3488  = to_bank__30;
+    \$3488  = to_bank__17;
     if (move3) begin
-      \$3488  = { \$2929 , \$2926 , \$2923 , \$2920 , \$2917 , \$2914 , \$2911 , \$2908 , \$2905 , \$2902 , \$2899 , \$2896 , \$2893 , \$2890 , \$2887 , \$2884  };
+      \$3488  = { \$2305 , \$2302 , \$2299 , \$2296 , \$2293 , \$2290 , \$2287 , \$2284 , \$2281 , \$2278 , \$2275 , \$2272 , \$2269 , \$2266 , \$2263 , \$2260  };
     end
     if (rst) begin
       \$3488  = 16'h0000;
@@ -62799,9 +62774,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3489  = to_bank__31;
+    \$3489  = to_bank__18;
     if (move3) begin
-      \$3489  = { \$2977 , \$2974 , \$2971 , \$2968 , \$2965 , \$2962 , \$2959 , \$2956 , \$2953 , \$2950 , \$2947 , \$2944 , \$2941 , \$2938 , \$2935 , \$2932  };
+      \$3489  = { \$2353 , \$2350 , \$2347 , \$2344 , \$2341 , \$2338 , \$2335 , \$2332 , \$2329 , \$2326 , \$2323 , \$2320 , \$2317 , \$2314 , \$2311 , \$2308  };
     end
     if (rst) begin
       \$3489  = 16'h0000;
@@ -62809,9 +62784,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3490  = rank_is__0;
+    \$3490  = to_bank__19;
     if (move3) begin
-      \$3490  = { \$2993 , \$2992 , \$2991 , \$2990 , \$2989 , \$2988 , \$2987 , \$2986 , \$2985 , \$2984 , \$2983 , \$2982 , \$2981 , \$2980 , \$2979 , \$2978  };
+      \$3490  = { \$2401 , \$2398 , \$2395 , \$2392 , \$2389 , \$2386 , \$2383 , \$2380 , \$2377 , \$2374 , \$2371 , \$2368 , \$2365 , \$2362 , \$2359 , \$2356  };
     end
     if (rst) begin
       \$3490  = 16'h0000;
@@ -62819,9 +62794,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3491  = rank_is__1;
+    \$3491  = to_bank__20;
     if (move3) begin
-      \$3491  = { \$3009 , \$3008 , \$3007 , \$3006 , \$3005 , \$3004 , \$3003 , \$3002 , \$3001 , \$3000 , \$2999 , \$2998 , \$2997 , \$2996 , \$2995 , \$2994  };
+      \$3491  = { \$2449 , \$2446 , \$2443 , \$2440 , \$2437 , \$2434 , \$2431 , \$2428 , \$2425 , \$2422 , \$2419 , \$2416 , \$2413 , \$2410 , \$2407 , \$2404  };
     end
     if (rst) begin
       \$3491  = 16'h0000;
@@ -62829,9 +62804,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3492  = rank_is__2;
+    \$3492  = to_bank__21;
     if (move3) begin
-      \$3492  = { \$3025 , \$3024 , \$3023 , \$3022 , \$3021 , \$3020 , \$3019 , \$3018 , \$3017 , \$3016 , \$3015 , \$3014 , \$3013 , \$3012 , \$3011 , \$3010  };
+      \$3492  = { \$2497 , \$2494 , \$2491 , \$2488 , \$2485 , \$2482 , \$2479 , \$2476 , \$2473 , \$2470 , \$2467 , \$2464 , \$2461 , \$2458 , \$2455 , \$2452  };
     end
     if (rst) begin
       \$3492  = 16'h0000;
@@ -62839,9 +62814,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3493  = rank_is__3;
+    \$3493  = to_bank__22;
     if (move3) begin
-      \$3493  = { \$3041 , \$3040 , \$3039 , \$3038 , \$3037 , \$3036 , \$3035 , \$3034 , \$3033 , \$3032 , \$3031 , \$3030 , \$3029 , \$3028 , \$3027 , \$3026  };
+      \$3493  = { \$2545 , \$2542 , \$2539 , \$2536 , \$2533 , \$2530 , \$2527 , \$2524 , \$2521 , \$2518 , \$2515 , \$2512 , \$2509 , \$2506 , \$2503 , \$2500  };
     end
     if (rst) begin
       \$3493  = 16'h0000;
@@ -62849,139 +62824,139 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3494  = tags__0;
+    \$3494  = to_bank__23;
     if (move3) begin
-      \$3494  = cut[731:697];
+      \$3494  = { \$2593 , \$2590 , \$2587 , \$2584 , \$2581 , \$2578 , \$2575 , \$2572 , \$2569 , \$2566 , \$2563 , \$2560 , \$2557 , \$2554 , \$2551 , \$2548  };
     end
     if (rst) begin
-      \$3494  = 35'h000000000;
+      \$3494  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3495  = tags__1;
+    \$3495  = to_bank__24;
     if (move3) begin
-      \$3495  = cut[771:737];
+      \$3495  = { \$2641 , \$2638 , \$2635 , \$2632 , \$2629 , \$2626 , \$2623 , \$2620 , \$2617 , \$2614 , \$2611 , \$2608 , \$2605 , \$2602 , \$2599 , \$2596  };
     end
     if (rst) begin
-      \$3495  = 35'h000000000;
+      \$3495  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3496  = tags__2;
+    \$3496  = to_bank__25;
     if (move3) begin
-      \$3496  = cut[811:777];
+      \$3496  = { \$2689 , \$2686 , \$2683 , \$2680 , \$2677 , \$2674 , \$2671 , \$2668 , \$2665 , \$2662 , \$2659 , \$2656 , \$2653 , \$2650 , \$2647 , \$2644  };
     end
     if (rst) begin
-      \$3496  = 35'h000000000;
+      \$3496  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3497  = tags__3;
+    \$3497  = to_bank__26;
     if (move3) begin
-      \$3497  = cut[851:817];
+      \$3497  = { \$2737 , \$2734 , \$2731 , \$2728 , \$2725 , \$2722 , \$2719 , \$2716 , \$2713 , \$2710 , \$2707 , \$2704 , \$2701 , \$2698 , \$2695 , \$2692  };
     end
     if (rst) begin
-      \$3497  = 35'h000000000;
+      \$3497  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3498  = tags__4;
+    \$3498  = to_bank__27;
     if (move3) begin
-      \$3498  = cut[891:857];
+      \$3498  = { \$2785 , \$2782 , \$2779 , \$2776 , \$2773 , \$2770 , \$2767 , \$2764 , \$2761 , \$2758 , \$2755 , \$2752 , \$2749 , \$2746 , \$2743 , \$2740  };
     end
     if (rst) begin
-      \$3498  = 35'h000000000;
+      \$3498  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3499  = tags__5;
+    \$3499  = to_bank__28;
     if (move3) begin
-      \$3499  = cut[931:897];
+      \$3499  = { \$2833 , \$2830 , \$2827 , \$2824 , \$2821 , \$2818 , \$2815 , \$2812 , \$2809 , \$2806 , \$2803 , \$2800 , \$2797 , \$2794 , \$2791 , \$2788  };
     end
     if (rst) begin
-      \$3499  = 35'h000000000;
+      \$3499  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3500  = tags__6;
+    \$3500  = to_bank__29;
     if (move3) begin
-      \$3500  = cut[971:937];
+      \$3500  = { \$2881 , \$2878 , \$2875 , \$2872 , \$2869 , \$2866 , \$2863 , \$2860 , \$2857 , \$2854 , \$2851 , \$2848 , \$2845 , \$2842 , \$2839 , \$2836  };
     end
     if (rst) begin
-      \$3500  = 35'h000000000;
+      \$3500  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3501  = tags__7;
+    \$3501  = to_bank__30;
     if (move3) begin
-      \$3501  = cut[1011:977];
+      \$3501  = { \$2929 , \$2926 , \$2923 , \$2920 , \$2917 , \$2914 , \$2911 , \$2908 , \$2905 , \$2902 , \$2899 , \$2896 , \$2893 , \$2890 , \$2887 , \$2884  };
     end
     if (rst) begin
-      \$3501  = 35'h000000000;
+      \$3501  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3502  = tags__8;
+    \$3502  = to_bank__31;
     if (move3) begin
-      \$3502  = cut[1051:1017];
+      \$3502  = { \$2977 , \$2974 , \$2971 , \$2968 , \$2965 , \$2962 , \$2959 , \$2956 , \$2953 , \$2950 , \$2947 , \$2944 , \$2941 , \$2938 , \$2935 , \$2932  };
     end
     if (rst) begin
-      \$3502  = 35'h000000000;
+      \$3502  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3503  = tags__9;
+    \$3503  = rank_is__0;
     if (move3) begin
-      \$3503  = cut[1091:1057];
+      \$3503  = { \$2993 , \$2992 , \$2991 , \$2990 , \$2989 , \$2988 , \$2987 , \$2986 , \$2985 , \$2984 , \$2983 , \$2982 , \$2981 , \$2980 , \$2979 , \$2978  };
     end
     if (rst) begin
-      \$3503  = 35'h000000000;
+      \$3503  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3504  = tags__10;
+    \$3504  = rank_is__1;
     if (move3) begin
-      \$3504  = cut[1131:1097];
+      \$3504  = { \$3009 , \$3008 , \$3007 , \$3006 , \$3005 , \$3004 , \$3003 , \$3002 , \$3001 , \$3000 , \$2999 , \$2998 , \$2997 , \$2996 , \$2995 , \$2994  };
     end
     if (rst) begin
-      \$3504  = 35'h000000000;
+      \$3504  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3505  = tags__11;
+    \$3505  = rank_is__2;
     if (move3) begin
-      \$3505  = cut[1171:1137];
+      \$3505  = { \$3025 , \$3024 , \$3023 , \$3022 , \$3021 , \$3020 , \$3019 , \$3018 , \$3017 , \$3016 , \$3015 , \$3014 , \$3013 , \$3012 , \$3011 , \$3010  };
     end
     if (rst) begin
-      \$3505  = 35'h000000000;
+      \$3505  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3506  = tags__12;
+    \$3506  = rank_is__3;
     if (move3) begin
-      \$3506  = cut[1211:1177];
+      \$3506  = { \$3041 , \$3040 , \$3039 , \$3038 , \$3037 , \$3036 , \$3035 , \$3034 , \$3033 , \$3032 , \$3031 , \$3030 , \$3029 , \$3028 , \$3027 , \$3026  };
     end
     if (rst) begin
-      \$3506  = 35'h000000000;
+      \$3506  = 16'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3507  = tags__13;
+    \$3507  = tags__0;
     if (move3) begin
-      \$3507  = cut[1251:1217];
+      \$3507  = cut[731:697];
     end
     if (rst) begin
       \$3507  = 35'h000000000;
@@ -62989,9 +62964,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3508  = tags__14;
+    \$3508  = tags__1;
     if (move3) begin
-      \$3508  = cut[1291:1257];
+      \$3508  = cut[771:737];
     end
     if (rst) begin
       \$3508  = 35'h000000000;
@@ -62999,9 +62974,9 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3509  = tags__15;
+    \$3509  = tags__2;
     if (move3) begin
-      \$3509  = cut[1331:1297];
+      \$3509  = cut[811:777];
     end
     if (rst) begin
       \$3509  = 35'h000000000;
@@ -63009,14 +62984,144 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3510  = left;
+    \$3510  = tags__3;
+    if (move3) begin
+      \$3510  = cut[851:817];
+    end
+    if (rst) begin
+      \$3510  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3511  = tags__4;
+    if (move3) begin
+      \$3511  = cut[891:857];
+    end
+    if (rst) begin
+      \$3511  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3512  = tags__5;
+    if (move3) begin
+      \$3512  = cut[931:897];
+    end
+    if (rst) begin
+      \$3512  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3513  = tags__6;
+    if (move3) begin
+      \$3513  = cut[971:937];
+    end
+    if (rst) begin
+      \$3513  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3514  = tags__7;
+    if (move3) begin
+      \$3514  = cut[1011:977];
+    end
+    if (rst) begin
+      \$3514  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3515  = tags__8;
+    if (move3) begin
+      \$3515  = cut[1051:1017];
+    end
+    if (rst) begin
+      \$3515  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3516  = tags__9;
+    if (move3) begin
+      \$3516  = cut[1091:1057];
+    end
+    if (rst) begin
+      \$3516  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3517  = tags__10;
+    if (move3) begin
+      \$3517  = cut[1131:1097];
+    end
+    if (rst) begin
+      \$3517  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3518  = tags__11;
+    if (move3) begin
+      \$3518  = cut[1171:1137];
+    end
+    if (rst) begin
+      \$3518  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3519  = tags__12;
+    if (move3) begin
+      \$3519  = cut[1211:1177];
+    end
+    if (rst) begin
+      \$3519  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3520  = tags__13;
+    if (move3) begin
+      \$3520  = cut[1251:1217];
+    end
+    if (rst) begin
+      \$3520  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3521  = tags__14;
+    if (move3) begin
+      \$3521  = cut[1291:1257];
+    end
+    if (rst) begin
+      \$3521  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3522  = tags__15;
+    if (move3) begin
+      \$3522  = cut[1331:1297];
+    end
+    if (rst) begin
+      \$3522  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$3523  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$3510  = \$3106 ;
+        \$3523  = \$3106 ;
       end
     end
     if (rst) begin
-      \$3510  = 4'hf;
+      \$3523  = 4'hf;
     end
   end
   always @* begin
@@ -63075,71 +63180,71 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   assign output__payload[1458:0] = waiting[1458:0];
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [85:51] = sent[85:51];
+    \$3470 [85:51] = sent[85:51];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [176:142] = sent[176:142];
+    \$3470 [176:142] = sent[176:142];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [267:233] = sent[267:233];
+    \$3470 [267:233] = sent[267:233];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [358:324] = sent[358:324];
+    \$3470 [358:324] = sent[358:324];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [449:415] = sent[449:415];
+    \$3470 [449:415] = sent[449:415];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [540:506] = sent[540:506];
+    \$3470 [540:506] = sent[540:506];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [631:597] = sent[631:597];
+    \$3470 [631:597] = sent[631:597];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [722:688] = sent[722:688];
+    \$3470 [722:688] = sent[722:688];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [813:779] = sent[813:779];
+    \$3470 [813:779] = sent[813:779];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [904:870] = sent[904:870];
+    \$3470 [904:870] = sent[904:870];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [995:961] = sent[995:961];
+    \$3470 [995:961] = sent[995:961];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1086:1052] = sent[1086:1052];
+    \$3470 [1086:1052] = sent[1086:1052];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1177:1143] = sent[1177:1143];
+    \$3470 [1177:1143] = sent[1177:1143];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1268:1234] = sent[1268:1234];
+    \$3470 [1268:1234] = sent[1268:1234];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1359:1325] = sent[1359:1325];
+    \$3470 [1359:1325] = sent[1359:1325];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1450:1416] = sent[1450:1416];
+    \$3470 [1450:1416] = sent[1450:1416];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$3457 [1554:1459] = sent[1554:1459];
+    \$3470 [1554:1459] = sent[1554:1459];
   end
   assign \$1385  = 1'h0;
   assign \$1389  = 1'h0;
@@ -63148,7 +63253,11 @@ module hotline_kaggle_scatter(rst, fire, output__valid, load, move0, split, stal
   assign \$1401  = 1'h0;
   assign \$1409  = 1'h0;
   assign \$1417  = 1'h0;
-  assign \$3358  = \$3333 ;
+  assign \$3326  = 1'h0;
+  assign \$3327  = 1'h1;
+  assign \$3328  = left[0];
+  assign \$3331  = \$3330 [0];
+  assign \$3371  = \$3346 ;
 endmodule
 
 module hotline_kaggle_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, tag_out__2, slot_out__2, eligible__2, pick_way__2, tag_out__3, slot_out__3, eligible__3, pick_way__3, tag_out__4, slot_out__4, eligible__4
@@ -63456,11 +63565,11 @@ module hotline_kaggle_selector(rst, clear, tag_out__0, slot_out__0, eligible__0,
   output [8:0] \level$283 ;
   reg [8:0] \level$283  = 9'h000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   output [2:0] \wanted$284 ;
   reg [2:0] \wanted$284  = 3'h0;
   output [19:0] hot_count;
@@ -63954,16 +64063,16 @@ module hotline_kaggle_selector(rst, clear, tag_out__0, slot_out__0, eligible__0,
   reg [5:0] under_way = 6'h00;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] wanted;
   assign \$1  = 1'h1 << \bit ;
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
-  assign \$5  = promoting ? 3'h1 : 3'h2;
+  assign \$5  = promoting ? 3'h0 : 3'h1;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 24'h800000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -64835,19 +64944,19 @@ module hotline_kaggle_selector(rst, clear, tag_out__0, slot_out__0, eligible__0,
       5'h02:
           wanted = 3'h3;
       5'h03:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h04:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h05:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h06:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h07:
           /* empty */;
       5'h08:
-          wanted = 3'h1;
+          wanted = 3'h0;
       5'h09:
-          wanted = 3'h1;
+          wanted = 3'h0;
     endcase
   end
   always @* begin

@@ -1953,39 +1953,39 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   wire [14:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
-  wire [7:0] \$101 ;
+  wire [34:0] \$101 ;
   wire \$102 ;
-  wire \$103 ;
+  wire [7:0] \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
-  wire [34:0] \$108 ;
+  wire \$108 ;
   wire \$109 ;
   wire \$11 ;
-  wire [7:0] \$110 ;
+  wire [34:0] \$110 ;
   wire \$111 ;
-  wire \$112 ;
+  wire [7:0] \$112 ;
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire [34:0] \$117 ;
+  wire \$117 ;
   wire \$118 ;
-  wire [7:0] \$119 ;
+  wire [34:0] \$119 ;
   wire [1:0] \$12 ;
   wire \$120 ;
-  wire \$121 ;
+  wire [7:0] \$121 ;
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
   wire \$125 ;
-  wire [34:0] \$126 ;
+  wire \$126 ;
   wire \$127 ;
-  wire [7:0] \$128 ;
+  wire [34:0] \$128 ;
   wire \$129 ;
   wire [2:0] \$13 ;
-  wire \$130 ;
+  wire [7:0] \$130 ;
   wire \$131 ;
   wire \$132 ;
   wire \$133 ;
@@ -1996,19 +1996,19 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   wire \$138 ;
   wire \$139 ;
   wire [3:0] \$14 ;
-  wire [3:0] \$140 ;
+  wire \$140 ;
   wire \$141 ;
-  wire [11:0] \$142 ;
-  wire [11:0] \$143 ;
-  wire \$144 ;
-  wire \$145 ;
-  wire [4:0] \$146 ;
+  wire [3:0] \$142 ;
+  wire \$143 ;
+  wire [11:0] \$144 ;
+  wire [11:0] \$145 ;
+  wire \$146 ;
   wire \$147 ;
-  wire \$148 ;
-  wire [1:0] \$149 ;
+  wire [4:0] \$148 ;
+  wire \$149 ;
   wire [4:0] \$15 ;
   wire \$150 ;
-  wire \$151 ;
+  wire [1:0] \$151 ;
   wire \$152 ;
   wire \$153 ;
   wire \$154 ;
@@ -2070,54 +2070,55 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   reg \$204 ;
   reg \$205 ;
   reg \$206 ;
-  reg [12:0] \$207 ;
-  reg \$208 ;
-  reg [10:0] \$209 ;
+  reg \$207 ;
+  reg [12:0] \$208 ;
+  reg \$209 ;
   wire [10:0] \$21 ;
-  reg \$210 ;
-  reg [3:0] \$211 ;
-  reg [34:0] \$212 ;
-  reg [11:0] \$213 ;
-  reg [3:0] \$214 ;
+  reg [10:0] \$210 ;
+  reg \$211 ;
+  reg [3:0] \$212 ;
+  reg [34:0] \$213 ;
+  reg [11:0] \$214 ;
   reg [3:0] \$215 ;
   reg [3:0] \$216 ;
-  reg [7:0] \$217 ;
-  reg [31:0] \$218 ;
-  reg [3:0] \$219 ;
+  reg [3:0] \$217 ;
+  reg [7:0] \$218 ;
+  reg [31:0] \$219 ;
   reg [9:0] \$22 ;
-  reg \$220 ;
+  reg [3:0] \$220 ;
   reg \$221 ;
   reg \$222 ;
-  reg [2:0] \$223 ;
-  reg \$224 ;
+  reg \$223 ;
+  reg [2:0] \$224 ;
   reg \$225 ;
-  reg [3:0] \$226 ;
-  reg \$227 ;
-  reg [9:0] \$228 ;
-  reg [10:0] \$229 ;
+  reg \$226 ;
+  reg [3:0] \$227 ;
+  reg \$228 ;
+  reg [9:0] \$229 ;
   wire [13:0] \$23 ;
-  reg \$230 ;
+  reg [10:0] \$230 ;
   reg \$231 ;
-  reg [3:0] \$232 ;
-  reg [12:0] \$233 ;
-  reg [2:0] \$234 ;
-  reg [34:0] \$235 ;
-  reg [11:0] \$236 ;
-  reg [34:0] \$237 ;
-  reg [11:0] \$238 ;
-  reg [34:0] \$239 ;
+  reg \$232 ;
+  reg [3:0] \$233 ;
+  reg [12:0] \$234 ;
+  reg [2:0] \$235 ;
+  reg [34:0] \$236 ;
+  reg [11:0] \$237 ;
+  reg [34:0] \$238 ;
+  reg [11:0] \$239 ;
   wire [13:0] \$24 ;
-  reg [11:0] \$240 ;
-  reg [34:0] \$241 ;
-  reg [11:0] \$242 ;
-  reg [3:0] \$243 ;
+  reg [34:0] \$240 ;
+  reg [11:0] \$241 ;
+  reg [34:0] \$242 ;
+  reg [11:0] \$243 ;
   reg [3:0] \$244 ;
-  reg [7:0] \$245 ;
-  reg [31:0] \$246 ;
-  reg \$247 ;
-  reg [3:0] \$248 ;
-  reg \$249 ;
+  reg [3:0] \$245 ;
+  reg [7:0] \$246 ;
+  reg [31:0] \$247 ;
+  reg \$248 ;
+  reg [3:0] \$249 ;
   wire [13:0] \$25 ;
+  reg \$250 ;
   wire [13:0] \$26 ;
   wire [13:0] \$27 ;
   wire [13:0] \$28 ;
@@ -2139,42 +2140,42 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   wire \$42 ;
   wire \$43 ;
   wire \$44 ;
-  wire [26:0] \$45 ;
-  wire [27:0] \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire [3:0] \$49 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire [26:0] \$47 ;
+  wire [27:0] \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [3:0] \$50 ;
-  wire \$51 ;
-  wire \$52 ;
+  wire \$50 ;
+  wire [3:0] \$51 ;
+  wire [3:0] \$52 ;
   wire \$53 ;
   wire \$54 ;
-  wire [3:0] \$55 ;
+  wire \$55 ;
   wire \$56 ;
-  wire [1:0] \$57 ;
-  wire [2:0] \$58 ;
-  wire [3:0] \$59 ;
+  wire [3:0] \$57 ;
+  wire \$58 ;
+  wire [1:0] \$59 ;
   wire \$6 ;
-  wire [4:0] \$60 ;
-  wire [4:0] \$61 ;
-  wire [3:0] \$62 ;
-  wire [3:0] \$63 ;
-  wire \$64 ;
-  wire \$65 ;
+  wire [2:0] \$60 ;
+  wire [3:0] \$61 ;
+  wire [4:0] \$62 ;
+  wire [4:0] \$63 ;
+  wire [3:0] \$64 ;
+  wire [3:0] \$65 ;
   wire \$66 ;
   wire \$67 ;
   wire \$68 ;
-  wire [10:0] \$69 ;
+  wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire \$71 ;
+  wire [10:0] \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [3:0] \$75 ;
-  wire [34:0] \$76 ;
-  wire [11:0] \$77 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire [3:0] \$77 ;
   wire [34:0] \$78 ;
   wire [11:0] \$79 ;
   wire \$8 ;
@@ -2182,26 +2183,26 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   wire [11:0] \$81 ;
   wire [34:0] \$82 ;
   wire [11:0] \$83 ;
-  wire \$84 ;
-  wire [3:0] \$85 ;
-  wire [3:0] \$86 ;
+  wire [34:0] \$84 ;
+  wire [11:0] \$85 ;
+  wire \$86 ;
   wire [3:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire [31:0] \$89 ;
+  wire [3:0] \$88 ;
+  wire [3:0] \$89 ;
   wire \$9 ;
-  wire [11:0] \$90 ;
-  wire [11:0] \$91 ;
-  wire [3:0] \$92 ;
-  wire [3:0] \$93 ;
-  wire \$94 ;
-  wire \$95 ;
+  wire [7:0] \$90 ;
+  wire [31:0] \$91 ;
+  wire [11:0] \$92 ;
+  wire [11:0] \$93 ;
+  wire [3:0] \$94 ;
+  wire [3:0] \$95 ;
   wire \$96 ;
   wire \$97 ;
   wire \$98 ;
-  wire [34:0] \$99 ;
+  wire \$99 ;
   reg [12:0] asked_rows = 13'h0000;
   reg [9:0] beyond = 10'h000;
-  reg [3:0] \beyond$48  = 4'h0;
+  reg [3:0] \beyond$49  = 4'h0;
   reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
@@ -2216,7 +2217,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   reg [7:0] group0_5 = 8'h00;
   reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
-  reg [3:0] \hot$61  = 4'h0;
+  reg [3:0] \hot$62  = 4'h0;
   reg [10:0] index = 11'h000;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -2241,6 +2242,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   reg [34:0] tag2 = 35'h000000000;
   reg [34:0] tag3 = 35'h000000000;
   reg too_many = 1'h0;
+  reg unknown = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [9:0] walk = 10'h000;
@@ -2276,123 +2278,123 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   assign \$41  = quota >= 1'h1;
   assign \$42  = quota >= 2'h2;
   assign \$43  = quota >= 2'h3;
-  assign \$44  = write_data > 13'h1000;
-  assign \$45  = 1'h1 << \$146 [3:0];
-  assign \$46  = \$45  - 1'h1;
-  assign \$47  = index == last;
-  assign \$48  = index < budget[28:18];
-  assign \$49  = \$48  ? budget[17:14] : budget[13:10];
-  assign \$50  = ~ \beyond$48 ;
-  assign \$51  = slot0 < hot_rows;
-  assign \$52  = slot1 < hot_rows;
-  assign \$53  = slot2 < hot_rows;
-  assign \$54  = slot3 < hot_rows;
-  assign \$55  = \$50  & { \$54 , \$53 , \$52 , \$51  };
-  assign \$56  = counts & judge;
-  assign \$57  = 1'h0 + hot[0];
-  assign \$58  = \$57  + hot[1];
-  assign \$59  = \$58  + hot[2];
-  assign \$60  = \$59  + hot[3];
-  assign \$61  = counted ? \$60  : 5'h00;
-  assign \$62  = ~ \within ;
-  assign \$63  = \hot$61  & \$62 ;
-  assign \$64  = | \$63 ;
-  assign \$65  = judged & \$64 ;
-  assign \$66  = \$65  | unusable;
-  assign \$67  = ~ \$181 ;
-  assign \$68  = \$67  | leaves;
-  assign \$69  = walk + 1'h1;
-  assign \$70  = walk == 10'h3ff;
-  assign \$71  = ~ busy;
-  assign \$72  = resizes & \$71 ;
+  assign \$44  = | { command_is_5, command_is_4, command_is_3, command_is_2, command_is_1, command_is_0 };
+  assign \$45  = ~ \$44 ;
+  assign \$46  = write_data > 13'h1000;
+  assign \$47  = 1'h1 << \$148 [3:0];
+  assign \$48  = \$47  - 1'h1;
+  assign \$49  = index == last;
+  assign \$50  = index < budget[28:18];
+  assign \$51  = \$50  ? budget[17:14] : budget[13:10];
+  assign \$52  = ~ \beyond$49 ;
+  assign \$53  = slot0 < hot_rows;
+  assign \$54  = slot1 < hot_rows;
+  assign \$55  = slot2 < hot_rows;
+  assign \$56  = slot3 < hot_rows;
+  assign \$57  = \$52  & { \$56 , \$55 , \$54 , \$53  };
+  assign \$58  = counts & judge;
+  assign \$59  = 1'h0 + hot[0];
+  assign \$60  = \$59  + hot[1];
+  assign \$61  = \$60  + hot[2];
+  assign \$62  = \$61  + hot[3];
+  assign \$63  = counted ? \$62  : 5'h00;
+  assign \$64  = ~ \within ;
+  assign \$65  = \hot$62  & \$64 ;
+  assign \$66  = | \$65 ;
+  assign \$67  = judged & \$66 ;
+  assign \$68  = \$67  | unusable;
+  assign \$69  = ~ \$181 ;
+  assign \$70  = \$69  | leaves;
+  assign \$71  = walk + 1'h1;
+  assign \$72  = walk == 10'h3ff;
   assign \$73  = ~ busy;
-  assign \$74  = commands & \$73 ;
-  assign \$75  = way + 1'h1;
-  assign \$84  = way == 3'h6;
-  assign \$90  = index + 1'h1;
-  assign \$91  = \final  ? 12'h000 : \$90 ;
-  assign \$92  = ~ usable;
-  assign \$93  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$92 ;
-  assign \$94  = | \$93 ;
-  assign \$95  = ~ restore__payload[256];
-  assign \$96  = \$94  & \$95 ;
-  assign \$97  = restore__payload[63] & usable[0];
-  assign \$98  = restore__payload[63] & usable[0];
-  assign \$99  = \$98  ? restore__payload[34:0] : 35'h000000000;
+  assign \$74  = resizes & \$73 ;
+  assign \$75  = ~ busy;
+  assign \$76  = commands & \$75 ;
+  assign \$77  = way + 1'h1;
+  assign \$86  = way == 3'h6;
+  assign \$92  = index + 1'h1;
+  assign \$93  = \final  ? 12'h000 : \$92 ;
+  assign \$94  = ~ usable;
+  assign \$95  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$94 ;
+  assign \$96  = | \$95 ;
+  assign \$97  = ~ restore__payload[256];
+  assign \$98  = \$96  & \$97 ;
+  assign \$99  = restore__payload[63] & usable[0];
   assign \$100  = restore__payload[63] & usable[0];
-  assign \$101  = \$100  ? restore__payload[55:48] : 8'h00;
+  assign \$101  = \$100  ? restore__payload[34:0] : 35'h000000000;
   assign \$102  = restore__payload[63] & usable[0];
-  assign \$103  = \$102  ? restore__payload[61] : 1'h0;
+  assign \$103  = \$102  ? restore__payload[55:48] : 8'h00;
   assign \$104  = restore__payload[63] & usable[0];
-  assign \$105  = \$104  ? restore__payload[62] : 1'h0;
-  assign \$106  = restore__payload[127] & usable[1];
-  assign \$107  = restore__payload[127] & usable[1];
-  assign \$108  = \$107  ? restore__payload[98:64] : 35'h000000000;
+  assign \$105  = \$104  ? restore__payload[61] : 1'h0;
+  assign \$106  = restore__payload[63] & usable[0];
+  assign \$107  = \$106  ? restore__payload[62] : 1'h0;
+  assign \$108  = restore__payload[127] & usable[1];
   assign \$109  = restore__payload[127] & usable[1];
-  assign \$110  = \$109  ? restore__payload[119:112] : 8'h00;
+  assign \$110  = \$109  ? restore__payload[98:64] : 35'h000000000;
   assign \$111  = restore__payload[127] & usable[1];
-  assign \$112  = \$111  ? restore__payload[125] : 1'h0;
+  assign \$112  = \$111  ? restore__payload[119:112] : 8'h00;
   assign \$113  = restore__payload[127] & usable[1];
-  assign \$114  = \$113  ? restore__payload[126] : 1'h0;
-  assign \$115  = restore__payload[191] & usable[2];
-  assign \$116  = restore__payload[191] & usable[2];
-  assign \$117  = \$116  ? restore__payload[162:128] : 35'h000000000;
+  assign \$114  = \$113  ? restore__payload[125] : 1'h0;
+  assign \$115  = restore__payload[127] & usable[1];
+  assign \$116  = \$115  ? restore__payload[126] : 1'h0;
+  assign \$117  = restore__payload[191] & usable[2];
   assign \$118  = restore__payload[191] & usable[2];
-  assign \$119  = \$118  ? restore__payload[183:176] : 8'h00;
+  assign \$119  = \$118  ? restore__payload[162:128] : 35'h000000000;
   assign \$120  = restore__payload[191] & usable[2];
-  assign \$121  = \$120  ? restore__payload[189] : 1'h0;
+  assign \$121  = \$120  ? restore__payload[183:176] : 8'h00;
   assign \$122  = restore__payload[191] & usable[2];
-  assign \$123  = \$122  ? restore__payload[190] : 1'h0;
-  assign \$124  = restore__payload[255] & usable[3];
-  assign \$125  = restore__payload[255] & usable[3];
-  assign \$126  = \$125  ? restore__payload[226:192] : 35'h000000000;
+  assign \$123  = \$122  ? restore__payload[189] : 1'h0;
+  assign \$124  = restore__payload[191] & usable[2];
+  assign \$125  = \$124  ? restore__payload[190] : 1'h0;
+  assign \$126  = restore__payload[255] & usable[3];
   assign \$127  = restore__payload[255] & usable[3];
-  assign \$128  = \$127  ? restore__payload[247:240] : 8'h00;
+  assign \$128  = \$127  ? restore__payload[226:192] : 35'h000000000;
   assign \$129  = restore__payload[255] & usable[3];
-  assign \$130  = \$129  ? restore__payload[253] : 1'h0;
+  assign \$130  = \$129  ? restore__payload[247:240] : 8'h00;
   assign \$131  = restore__payload[255] & usable[3];
-  assign \$132  = \$131  ? restore__payload[254] : 1'h0;
-  assign \$134  = | restore__payload[31:12];
-  assign \$135  = | restore__payload[95:76];
-  assign \$136  = | restore__payload[159:140];
-  assign \$137  = | restore__payload[223:204];
-  assign \$138  = restore__payload[256] == \final ;
-  assign \$139  = restore__payload[256] != \final ;
-  assign \$140  = way + 1'h1;
-  assign \$141  = way == 2'h3;
-  assign \$142  = index + 1'h1;
-  assign \$143  = \final  ? 12'h000 : \$142 ;
-  assign \$144  = restore__valid & restore__payload[256];
-  assign \$145  = ~ selecting;
-  assign \$146  = 1'h1 + budget[32:29];
+  assign \$132  = \$131  ? restore__payload[253] : 1'h0;
+  assign \$133  = restore__payload[255] & usable[3];
+  assign \$134  = \$133  ? restore__payload[254] : 1'h0;
+  assign \$136  = | restore__payload[31:12];
+  assign \$137  = | restore__payload[95:76];
+  assign \$138  = | restore__payload[159:140];
+  assign \$139  = | restore__payload[223:204];
+  assign \$140  = restore__payload[256] == \final ;
+  assign \$141  = restore__payload[256] != \final ;
+  assign \$142  = way + 1'h1;
+  assign \$143  = way == 2'h3;
+  assign \$144  = index + 1'h1;
+  assign \$145  = \final  ? 12'h000 : \$144 ;
+  assign \$146  = restore__valid & restore__payload[256];
+  assign \$147  = ~ selecting;
+  assign \$148  = 1'h1 + budget[32:29];
   assign row_set = walking ? walk : index[10:1];
-  assign hot = \hot$61  & \within ;
-  assign \$147  = ~ \$181 ;
-  assign \$148  = commands | resizes;
-  assign running = \$147  | \$148 ;
-  assign \$150  = walk == 10'h3ff;
-  assign \$151  = commands | resizes;
-  assign \$152  = ~ busy;
-  assign \$153  = \$151  & \$152 ;
+  assign hot = \hot$62  & \within ;
+  assign \$149  = ~ \$181 ;
+  assign \$150  = commands | resizes;
+  assign running = \$149  | \$150 ;
+  assign \$152  = walk == 10'h3ff;
+  assign \$153  = commands | resizes;
   assign \$154  = ~ busy;
-  assign \$155  = resizes & \$154 ;
+  assign \$155  = \$153  & \$154 ;
   assign \$156  = ~ busy;
-  assign \$157  = commands & \$156 ;
-  assign \$158  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$159  = ~ \$158 ;
+  assign \$157  = resizes & \$156 ;
+  assign \$158  = ~ busy;
+  assign \$159  = commands & \$158 ;
   assign \$161  = restore__payload[256] != \final ;
   assign \$162  = 1'h1 << index[0];
   assign \$163  = 1'h1 << index[0];
   assign \$164  = ~ selecting;
-  assign \$165  = row_in__valid[0] ? { 1'h1, \hot$61 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, tag0 } : 64'h0000000000000000;
-  assign \$166  = row_in__valid[1] ? { 1'h1, \hot$61 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, tag1 } : 64'h0000000000000000;
-  assign \$167  = row_in__valid[2] ? { 1'h1, \hot$61 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, tag2 } : 64'h0000000000000000;
-  assign \$168  = row_in__valid[3] ? { 1'h1, \hot$61 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, tag3 } : 64'h0000000000000000;
+  assign \$165  = row_in__valid[0] ? { 1'h1, \hot$62 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 13'h0000, tag0 } : 64'h0000000000000000;
+  assign \$166  = row_in__valid[1] ? { 1'h1, \hot$62 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 13'h0000, tag1 } : 64'h0000000000000000;
+  assign \$167  = row_in__valid[2] ? { 1'h1, \hot$62 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 13'h0000, tag2 } : 64'h0000000000000000;
+  assign \$168  = row_in__valid[3] ? { 1'h1, \hot$62 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 13'h0000, tag3 } : 64'h0000000000000000;
   assign \$169  = sending_slots & \final ;
-  assign \$170  = \hot$61 [0] ? slot0 : 12'h000;
-  assign \$171  = \hot$61 [1] ? slot1 : 12'h000;
-  assign \$172  = \hot$61 [2] ? slot2 : 12'h000;
-  assign \$173  = \hot$61 [3] ? slot3 : 12'h000;
+  assign \$170  = \hot$62 [0] ? slot0 : 12'h000;
+  assign \$171  = \hot$62 [1] ? slot1 : 12'h000;
+  assign \$172  = \hot$62 [2] ? slot2 : 12'h000;
+  assign \$173  = \hot$62 [3] ? slot3 : 12'h000;
   assign \$174  = commands | resizes;
   assign \$175  = ~ \$181 ;
   assign \$176  = busy | \$175 ;
@@ -2439,91 +2441,93 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   always @(posedge clk)
     is_select <= \$206 ;
   always @(posedge clk)
-    asked_rows <= \$207 ;
+    unknown <= \$207 ;
   always @(posedge clk)
-    too_many <= \$208 ;
+    asked_rows <= \$208 ;
   always @(posedge clk)
-    last <= \$209 ;
+    too_many <= \$209 ;
   always @(posedge clk)
-    \final  <= \$210 ;
+    last <= \$210 ;
   always @(posedge clk)
-    usable <= \$211 ;
+    \final  <= \$211 ;
   always @(posedge clk)
-    group0_0 <= \$212 ;
+    usable <= \$212 ;
   always @(posedge clk)
-    group0_1 <= \$213 ;
+    group0_0 <= \$213 ;
   always @(posedge clk)
-    group0_2 <= \$214 ;
+    group0_1 <= \$214 ;
   always @(posedge clk)
-    group0_3 <= \$215 ;
+    group0_2 <= \$215 ;
   always @(posedge clk)
-    group0_4 <= \$216 ;
+    group0_3 <= \$216 ;
   always @(posedge clk)
-    group0_5 <= \$217 ;
+    group0_4 <= \$217 ;
   always @(posedge clk)
-    group0_6 <= \$218 ;
+    group0_5 <= \$218 ;
   always @(posedge clk)
-    \within  <= \$219 ;
+    group0_6 <= \$219 ;
   always @(posedge clk)
-    judged <= \$220 ;
+    \within  <= \$220 ;
   always @(posedge clk)
-    judge <= \$221 ;
+    judged <= \$221 ;
   always @(posedge clk)
-    counted <= \$222 ;
+    judge <= \$222 ;
   always @(posedge clk)
-    restored <= \$223 ;
+    counted <= \$223 ;
   always @(posedge clk)
-    restore_entry <= \$224 ;
+    restored <= \$224 ;
   always @(posedge clk)
-    unusable <= \$225 ;
+    restore_entry <= \$225 ;
   always @(posedge clk)
-    \hot$61  <= \$226 ;
+    unusable <= \$226 ;
   always @(posedge clk)
-    accessing <= \$227 ;
+    \hot$62  <= \$227 ;
   always @(posedge clk)
-    walk <= \$228 ;
+    accessing <= \$228 ;
   always @(posedge clk)
-    index <= \$229 ;
+    walk <= \$229 ;
   always @(posedge clk)
-    walking <= \$230 ;
+    index <= \$230 ;
   always @(posedge clk)
-    report <= \$231 ;
+    walking <= \$231 ;
   always @(posedge clk)
-    fsm_state <= \$232 ;
+    report <= \$232 ;
   always @(posedge clk)
-    hot_rows <= \$233 ;
+    fsm_state <= \$233 ;
   always @(posedge clk)
-    way <= \$234 ;
+    hot_rows <= \$234 ;
   always @(posedge clk)
-    tag0 <= \$235 ;
+    way <= \$235 ;
   always @(posedge clk)
-    slot0 <= \$236 ;
+    tag0 <= \$236 ;
   always @(posedge clk)
-    tag1 <= \$237 ;
+    slot0 <= \$237 ;
   always @(posedge clk)
-    slot1 <= \$238 ;
+    tag1 <= \$238 ;
   always @(posedge clk)
-    tag2 <= \$239 ;
+    slot1 <= \$239 ;
   always @(posedge clk)
-    slot2 <= \$240 ;
+    tag2 <= \$240 ;
   always @(posedge clk)
-    tag3 <= \$241 ;
+    slot2 <= \$241 ;
   always @(posedge clk)
-    slot3 <= \$242 ;
+    tag3 <= \$242 ;
   always @(posedge clk)
-    row_in__valid <= \$243 ;
+    slot3 <= \$243 ;
   always @(posedge clk)
-    row_in__referenced <= \$244 ;
+    row_in__valid <= \$244 ;
   always @(posedge clk)
-    row_in__age <= \$245 ;
+    row_in__referenced <= \$245 ;
   always @(posedge clk)
-    row_in__counters <= \$246 ;
+    row_in__age <= \$246 ;
   always @(posedge clk)
-    sending_slots <= \$247 ;
+    row_in__counters <= \$247 ;
   always @(posedge clk)
-    \beyond$48  <= \$248 ;
+    sending_slots <= \$248 ;
   always @(posedge clk)
-    counts <= \$249 ;
+    \beyond$49  <= \$249 ;
+  always @(posedge clk)
+    counts <= \$250 ;
   always @* begin
     if (starts_blocks) begin end
     \$22  = 10'h000;
@@ -2627,13 +2631,13 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (way[1:0])
       2'h0:
-          make_hot = \hot$61 [0];
+          make_hot = \hot$62 [0];
       2'h1:
-          make_hot = \hot$61 [1];
+          make_hot = \hot$62 [1];
       2'h2:
-          make_hot = \hot$61 [2];
+          make_hot = \hot$62 [2];
       2'h3:
-          make_hot = \hot$61 [3];
+          make_hot = \hot$62 [3];
     endcase
   end
   always @* begin
@@ -2740,37 +2744,44 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = write_data[12:0];
+    \$207  = \$45 ;
     if (rst) begin
-      \$207  = 13'h0000;
+      \$207  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = \$44 ;
+    \$208  = write_data[12:0];
     if (rst) begin
-      \$208  = 1'h0;
+      \$208  = 13'h0000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$209  = \$46 [10:0];
+    \$209  = \$46 ;
     if (rst) begin
-      \$209  = 11'h000;
+      \$209  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$210  = \$47 ;
+    \$210  = \$48 [10:0];
     if (rst) begin
-      \$210  = 1'h0;
+      \$210  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$211  = \$49 ;
     if (rst) begin
-      \$211  = 4'h0;
+      \$211  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$212  = \$51 ;
+    if (rst) begin
+      \$212  = 4'h0;
     end
   end
   always @* begin
@@ -2778,12 +2789,12 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$212  = tag_out__0;
+          \$213  = tag_out__0;
       1'h1:
-          \$212  = tag_out__1;
+          \$213  = tag_out__1;
     endcase
     if (rst) begin
-      \$212  = 35'h000000000;
+      \$213  = 35'h000000000;
     end
   end
   always @* begin
@@ -2791,12 +2802,12 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$213  = slot_out__0;
+          \$214  = slot_out__0;
       1'h1:
-          \$213  = slot_out__1;
+          \$214  = slot_out__1;
     endcase
     if (rst) begin
-      \$213  = 12'h000;
+      \$214  = 12'h000;
     end
   end
   always @* begin
@@ -2804,22 +2815,9 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$214  = hot_out__0;
+          \$215  = hot_out__0;
       1'h1:
-          \$214  = hot_out__1;
-    endcase
-    if (rst) begin
-      \$214  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$215  = row_out__0__valid;
-      1'h1:
-          \$215  = row_out__1__valid;
+          \$215  = hot_out__1;
     endcase
     if (rst) begin
       \$215  = 4'h0;
@@ -2830,9 +2828,9 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$216  = row_out__0__referenced;
+          \$216  = row_out__0__valid;
       1'h1:
-          \$216  = row_out__1__referenced;
+          \$216  = row_out__1__valid;
     endcase
     if (rst) begin
       \$216  = 4'h0;
@@ -2843,12 +2841,12 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$217  = row_out__0__age;
+          \$217  = row_out__0__referenced;
       1'h1:
-          \$217  = row_out__1__age;
+          \$217  = row_out__1__referenced;
     endcase
     if (rst) begin
-      \$217  = 8'h00;
+      \$217  = 4'h0;
     end
   end
   always @* begin
@@ -2856,102 +2854,115 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$218  = row_out__0__counters;
+          \$218  = row_out__0__age;
       1'h1:
-          \$218  = row_out__1__counters;
+          \$218  = row_out__1__age;
     endcase
     if (rst) begin
-      \$218  = 32'd0;
+      \$218  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = \$55 ;
-    if (rst) begin
-      \$219  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$220  = judge;
-    if (rst) begin
-      \$220  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$221  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h7:
-          if (restore__valid) begin
-            \$221  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$219  = row_out__0__counters;
+      1'h1:
+          \$219  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$219  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$220  = \$57 ;
+    if (rst) begin
+      \$220  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = judge;
     if (rst) begin
       \$221  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$222  = \$56 ;
+    \$222  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$222  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$222  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = \$61 [2:0];
+    \$223  = \$58 ;
     if (rst) begin
-      \$223  = 3'h0;
+      \$223  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = \$66 ;
+    \$224  = \$63 [2:0];
     if (rst) begin
-      \$224  = 1'h0;
+      \$224  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$225  = \$96 ;
-          end
-    endcase
+    \$225  = \$68 ;
     if (rst) begin
       \$225  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = \hot$61 ;
+    \$226  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$226  = \$98 ;
+          end
+    endcase
+    if (rst) begin
+      \$226  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$227  = \hot$62 ;
     if (judged) begin
-      \$226  = hot;
+      \$227  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2959,8 +2970,8 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h0:
           /* empty */;
       4'h2:
-          if (\$84 ) begin
-            \$226  = \$85 ;
+          if (\$86 ) begin
+            \$227  = \$87 ;
           end
       4'h5:
           /* empty */;
@@ -2968,40 +2979,40 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$226 [0] = \$105 ;
-            \$226 [1] = \$114 ;
-            \$226 [2] = \$123 ;
-            \$226 [3] = \$132 ;
+            \$227 [0] = \$107 ;
+            \$227 [1] = \$116 ;
+            \$227 [2] = \$125 ;
+            \$227 [3] = \$134 ;
           end
     endcase
     if (rst) begin
-      \$226  = 4'h0;
+      \$227  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = \$68 ;
+    \$228  = \$70 ;
     if (rst) begin
-      \$227  = 1'h1;
+      \$228  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$228  = walk;
+    \$229  = walk;
     casez (fsm_state)
       4'h1:
-          \$228  = \$69 [9:0];
+          \$229  = \$71 [9:0];
     endcase
     if (rst) begin
-      \$228  = 10'h000;
+      \$229  = 10'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$229  = index;
+    \$230  = index;
     casez (fsm_state)
       4'h1:
-          \$229  = 11'h000;
+          \$230  = 11'h000;
       4'h0:
           /* empty */;
       4'h2:
@@ -3010,7 +3021,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h6:
           if (dump__ready) begin
-            \$229  = \$91 [10:0];
+            \$230  = \$93 [10:0];
           end
       4'h3:
           /* empty */;
@@ -3023,89 +3034,28 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'hb:
           /* empty */;
       4'hc:
-          \$229  = \$143 [10:0];
+          \$230  = \$145 [10:0];
     endcase
     if (rst) begin
-      \$229  = 11'h000;
+      \$230  = 11'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$230  = walking;
+    \$231  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$70 ) begin
-            \$230  = 1'h0;
-          end
-      4'h0:
           if (\$72 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$230  = 1'h1;
-            end
-          end else if (\$74 ) begin
-            if (is_clear) begin
-              \$230  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$133 ) begin
-              if (restore__payload[256]) begin
-                \$230  = 1'h1;
-              end
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$139 ) begin
-              if (restore__payload[256]) begin
-                \$230  = 1'h1;
-              end
-            end
-          end
-      4'h9:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'h8:
-          if (\$144 ) begin
-            \$230  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$230  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$231  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$70 ) begin
             \$231  = 1'h0;
           end
       4'h0:
-          if (\$72 ) begin
+          if (\$74 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$231  = 1'h1;
             end
-          end else if (\$74 ) begin
+          end else if (\$76 ) begin
             if (is_clear) begin
               \$231  = 1'h1;
             end
@@ -3118,137 +3068,198 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$133 ) begin
-              \$231  = 1'h1;
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$139 ) begin
-              \$231  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$231  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$232  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$70 ) begin
-            \$232  = 4'h0;
-          end
-      4'h0:
-          if (\$72 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$232  = 4'h1;
-            end
-          end else if (\$74 ) begin
-            if (is_clear) begin
-              \$232  = 4'h1;
-            end
-            if (is_dump) begin
-              \$232  = 4'h2;
-            end
-            if (is_restore) begin
-              \$232  = 4'h3;
-            end
-            if (is_select) begin
-              \$232  = 4'h4;
-            end
-          end
-      4'h2:
-          if (\$84 ) begin
-            \$232  = 4'h5;
-          end
-      4'h5:
-          if (dump__ready) begin
-            \$232  = 4'h6;
-          end
-      4'h6:
-          if (dump__ready) begin
-            \$232  = 4'h2;
-            if (\final ) begin
-              \$232  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$232  = 4'h7;
-            if (\$133 ) begin
-              \$232  = 4'h8;
+            if (\$135 ) begin
               if (restore__payload[256]) begin
-                \$232  = 4'h1;
+                \$231  = 1'h1;
               end
             end
           end
       4'h7:
           if (restore__valid) begin
-            \$232  = 4'h9;
-            if (\$139 ) begin
-              \$232  = 4'h8;
+            if (\$141 ) begin
               if (restore__payload[256]) begin
-                \$232  = 4'h1;
+                \$231  = 1'h1;
               end
             end
           end
       4'h9:
-          \$232  = 4'ha;
+          /* empty */;
       4'ha:
-          \$232  = 4'hb;
+          /* empty */;
       4'hb:
-          if (\$141 ) begin
-            \$232  = 4'hc;
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$146 ) begin
+            \$231  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$231  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$232  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$72 ) begin
+            \$232  = 1'h0;
+          end
+      4'h0:
+          if (\$74 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$232  = 1'h1;
+            end
+          end else if (\$76 ) begin
+            if (is_clear) begin
+              \$232  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$135 ) begin
+              \$232  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$141 ) begin
+              \$232  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$232  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$233  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$72 ) begin
+            \$233  = 4'h0;
+          end
+      4'h0:
+          if (\$74 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$233  = 4'h1;
+            end
+          end else if (\$76 ) begin
+            if (is_clear) begin
+              \$233  = 4'h1;
+            end
+            if (is_dump) begin
+              \$233  = 4'h2;
+            end
+            if (is_restore) begin
+              \$233  = 4'h3;
+            end
+            if (is_select) begin
+              \$233  = 4'h4;
+            end
+          end
+      4'h2:
+          if (\$86 ) begin
+            \$233  = 4'h5;
+          end
+      4'h5:
+          if (dump__ready) begin
+            \$233  = 4'h6;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$233  = 4'h2;
+            if (\final ) begin
+              \$233  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$233  = 4'h7;
+            if (\$135 ) begin
+              \$233  = 4'h8;
+              if (restore__payload[256]) begin
+                \$233  = 4'h1;
+              end
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            \$233  = 4'h9;
+            if (\$141 ) begin
+              \$233  = 4'h8;
+              if (restore__payload[256]) begin
+                \$233  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          \$233  = 4'ha;
+      4'ha:
+          \$233  = 4'hb;
+      4'hb:
+          if (\$143 ) begin
+            \$233  = 4'hc;
           end
       4'hc:
         begin
-          \$232  = 4'hd;
+          \$233  = 4'hd;
           if (\final ) begin
-            \$232  = 4'h0;
+            \$233  = 4'h0;
           end
         end
       4'hd:
-          \$232  = 4'h3;
+          \$233  = 4'h3;
       4'h8:
-          if (\$144 ) begin
-            \$232  = 4'h1;
+          if (\$146 ) begin
+            \$233  = 4'h1;
           end
       4'h4:
-          if (\$145 ) begin
-            \$232  = 4'h0;
+          if (\$147 ) begin
+            \$233  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$232  = 4'h1;
+      \$233  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$233  = hot_rows;
+    \$234  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$72 ) begin
+          if (\$74 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$233  = asked_rows;
+              \$234  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$233  = 13'h1000;
+      \$234  = 13'h1000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$234  = way;
+    \$235  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3256,9 +3267,9 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h2:
         begin
-          \$234  = \$75 [2:0];
-          if (\$84 ) begin
-            \$234  = 3'h0;
+          \$235  = \$77 [2:0];
+          if (\$86 ) begin
+            \$235  = 3'h0;
           end
         end
       4'h5:
@@ -3275,19 +3286,19 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'hb:
         begin
-          \$234  = \$140 [2:0];
-          if (\$141 ) begin
-            \$234  = 3'h0;
+          \$235  = \$142 [2:0];
+          if (\$143 ) begin
+            \$235  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$234  = 3'h0;
+      \$235  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$235  = tag0;
+    \$236  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3296,7 +3307,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h2:
           casez (way)
             3'h3:
-                \$235  = \$76 ;
+                \$236  = \$78 ;
           endcase
       4'h5:
           /* empty */;
@@ -3304,16 +3315,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$235  = \$99 ;
+            \$236  = \$101 ;
           end
     endcase
     if (rst) begin
-      \$235  = 35'h000000000;
+      \$236  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$236  = slot0;
+    \$237  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3322,7 +3333,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h2:
           casez (way)
             3'h3:
-                \$236  = \$77 ;
+                \$237  = \$79 ;
           endcase
       4'h5:
           /* empty */;
@@ -3332,16 +3343,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$236  = restore__payload[11:0];
+            \$237  = restore__payload[11:0];
           end
     endcase
     if (rst) begin
-      \$236  = 12'h000;
+      \$237  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$237  = tag1;
+    \$238  = tag1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3352,7 +3363,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
             3'h3:
                 /* empty */;
             3'h4:
-                \$237  = \$78 ;
+                \$238  = \$80 ;
           endcase
       4'h5:
           /* empty */;
@@ -3360,16 +3371,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$237  = \$108 ;
+            \$238  = \$110 ;
           end
     endcase
     if (rst) begin
-      \$237  = 35'h000000000;
+      \$238  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$238  = slot1;
+    \$239  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3380,7 +3391,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
             3'h3:
                 /* empty */;
             3'h4:
-                \$238  = \$79 ;
+                \$239  = \$81 ;
           endcase
       4'h5:
           /* empty */;
@@ -3390,16 +3401,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$238  = restore__payload[75:64];
+            \$239  = restore__payload[75:64];
           end
     endcase
     if (rst) begin
-      \$238  = 12'h000;
+      \$239  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$239  = tag2;
+    \$240  = tag2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3412,7 +3423,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
             3'h4:
                 /* empty */;
             3'h5:
-                \$239  = \$80 ;
+                \$240  = \$82 ;
           endcase
       4'h5:
           /* empty */;
@@ -3420,16 +3431,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$239  = \$117 ;
+            \$240  = \$119 ;
           end
     endcase
     if (rst) begin
-      \$239  = 35'h000000000;
+      \$240  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$240  = slot2;
+    \$241  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3442,7 +3453,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
             3'h4:
                 /* empty */;
             3'h5:
-                \$240  = \$81 ;
+                \$241  = \$83 ;
           endcase
       4'h5:
           /* empty */;
@@ -3452,48 +3463,16 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$240  = restore__payload[139:128];
+            \$241  = restore__payload[139:128];
           end
     endcase
     if (rst) begin
-      \$240  = 12'h000;
+      \$241  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$241  = tag3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          casez (way)
-            3'h3:
-                /* empty */;
-            3'h4:
-                /* empty */;
-            3'h5:
-                /* empty */;
-            3'h6:
-                \$241  = \$82 ;
-          endcase
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$241  = \$126 ;
-          end
-    endcase
-    if (rst) begin
-      \$241  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$242  = slot3;
+    \$242  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3508,7 +3487,39 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
             3'h5:
                 /* empty */;
             3'h6:
-                \$242  = \$83 ;
+                \$242  = \$84 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$242  = \$128 ;
+          end
+    endcase
+    if (rst) begin
+      \$242  = 35'h000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$243  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$243  = \$85 ;
           endcase
       4'h5:
           /* empty */;
@@ -3518,24 +3529,24 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$242  = restore__payload[203:192];
+            \$243  = restore__payload[203:192];
           end
     endcase
     if (rst) begin
-      \$242  = 12'h000;
+      \$243  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$243  = row_in__valid;
+    \$244  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$84 ) begin
-            \$243  = \$86 ;
+          if (\$86 ) begin
+            \$244  = \$88 ;
           end
       4'h5:
           /* empty */;
@@ -3543,38 +3554,10 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$243 [0] = \$97 ;
-            \$243 [1] = \$106 ;
-            \$243 [2] = \$115 ;
-            \$243 [3] = \$124 ;
-          end
-    endcase
-    if (rst) begin
-      \$243  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$244  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          if (\$84 ) begin
-            \$244  = \$87 ;
-          end
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$244 [0] = \$103 ;
-            \$244 [1] = \$112 ;
-            \$244 [2] = \$121 ;
-            \$244 [3] = \$130 ;
+            \$244 [0] = \$99 ;
+            \$244 [1] = \$108 ;
+            \$244 [2] = \$117 ;
+            \$244 [3] = \$126 ;
           end
     endcase
     if (rst) begin
@@ -3583,15 +3566,43 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   end
   always @* begin
     if (starts_blocks) begin end
-    \$245  = row_in__age;
+    \$245  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$84 ) begin
-            \$245  = \$88 ;
+          if (\$86 ) begin
+            \$245  = \$89 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$245 [0] = \$105 ;
+            \$245 [1] = \$114 ;
+            \$245 [2] = \$123 ;
+            \$245 [3] = \$132 ;
+          end
+    endcase
+    if (rst) begin
+      \$245  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$246  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$86 ) begin
+            \$246  = \$90 ;
           end
       4'h5:
           /* empty */;
@@ -3601,24 +3612,24 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$245  = restore__payload[63:56];
+            \$246  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$245  = 8'h00;
+      \$246  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$246  = row_in__counters;
+    \$247  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$84 ) begin
-            \$246  = \$89 ;
+          if (\$86 ) begin
+            \$247  = \$91 ;
           end
       4'h5:
           /* empty */;
@@ -3626,19 +3637,19 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$246 [7:0] = \$101 ;
-            \$246 [15:8] = \$110 ;
-            \$246 [23:16] = \$119 ;
-            \$246 [31:24] = \$128 ;
+            \$247 [7:0] = \$103 ;
+            \$247 [15:8] = \$112 ;
+            \$247 [23:16] = \$121 ;
+            \$247 [31:24] = \$130 ;
           end
     endcase
     if (rst) begin
-      \$246  = 32'd0;
+      \$247  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$247  = sending_slots;
+    \$248  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3648,20 +3659,20 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h5:
           if (dump__ready) begin
-            \$247  = 1'h1;
+            \$248  = 1'h1;
           end
       4'h6:
           if (dump__ready) begin
-            \$247  = 1'h0;
+            \$248  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$247  = 1'h0;
+      \$248  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$248  = \beyond$48 ;
+    \$249  = \beyond$49 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3677,19 +3688,19 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$248 [0] = \$134 ;
-            \$248 [1] = \$135 ;
-            \$248 [2] = \$136 ;
-            \$248 [3] = \$137 ;
+            \$249 [0] = \$136 ;
+            \$249 [1] = \$137 ;
+            \$249 [2] = \$138 ;
+            \$249 [3] = \$139 ;
           end
     endcase
     if (rst) begin
-      \$248  = 4'h0;
+      \$249  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$249  = counts;
+    \$250  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3705,11 +3716,11 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$249  = \$138 ;
+            \$250  = \$140 ;
           end
     endcase
     if (rst) begin
-      \$249  = 1'h0;
+      \$250  = 1'h0;
     end
   end
   always @* begin
@@ -3717,7 +3728,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$149 ;
+          row_write = \$151 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3753,12 +3764,12 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$150 ) begin
+          if (\$152 ) begin
             done = report;
           end
       4'h0:
-          if (\$155 ) begin
-          end else if (\$157 ) begin
+          if (\$157 ) begin
+          end else if (\$159 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -3803,7 +3814,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$153 ;
+          leaves = \$155 ;
     endcase
   end
   always @* begin
@@ -3813,7 +3824,7 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          if (\$155 ) begin
+          if (\$157 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -3827,8 +3838,8 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          if (\$155 ) begin
-          end else if (\$157 ) begin
+          if (\$157 ) begin
+          end else if (\$159 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -3842,8 +3853,8 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          if (\$155 ) begin
-          end else if (\$157 ) begin
+          if (\$157 ) begin
+          end else if (\$159 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -3857,8 +3868,8 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          if (\$155 ) begin
-          end else if (\$157 ) begin
+          if (\$157 ) begin
+          end else if (\$159 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -3872,9 +3883,9 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       4'h1:
           /* empty */;
       4'h0:
-          if (\$155 ) begin
-          end else if (\$157 ) begin
-            command_code = \$159 ;
+          if (\$157 ) begin
+          end else if (\$159 ) begin
+            command_code = unknown;
           end
     endcase
   end
@@ -4007,25 +4018,25 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
       snapshot = 1'h1;
     end
   end
-  assign index_bits = \$146 [3:0];
+  assign index_bits = \$148 [3:0];
   assign row_way = way[1:0];
   always @* begin
     if (starts_blocks) begin end
     dump__payload[256] = \$169 ;
   end
-  assign \$89  = group0_6;
-  assign \$88  = group0_5;
-  assign \$87  = group0_4;
-  assign \$86  = group0_3;
-  assign \$85  = group0_2;
+  assign \$91  = group0_6;
+  assign \$90  = group0_5;
+  assign \$89  = group0_4;
+  assign \$88  = group0_3;
+  assign \$87  = group0_2;
+  assign \$85  = group0_1;
+  assign \$84  = group0_0;
   assign \$83  = group0_1;
   assign \$82  = group0_0;
   assign \$81  = group0_1;
   assign \$80  = group0_0;
   assign \$79  = group0_1;
   assign \$78  = group0_0;
-  assign \$77  = group0_1;
-  assign \$76  = group0_0;
   assign \$23  = { 1'h0, entries[13:1] };
   assign \$24  = { 2'h0, entries[13:2] };
   assign \$25  = { 3'h0, entries[13:3] };
@@ -4037,8 +4048,8 @@ module hotline_small_control(clk, rst, busy, command_is_0, command_is_1, command
   assign \$31  = { 9'h000, entries[13:9] };
   assign \$32  = { 10'h000, entries[13:10] };
   assign \$33  = { 11'h000, entries[13:11] };
-  assign \$149  = 2'h3;
-  assign \$133  = restore__payload[256];
+  assign \$151  = 2'h3;
+  assign \$135  = restore__payload[256];
   assign \$160  = restore__payload[256];
 endmodule
 
@@ -4356,11 +4367,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire dump__valid;
   wire [2:0] eligible__0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__1;
   wire empty_batch;
   wire entry_write;
@@ -4511,11 +4522,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire selecting;
   wire selector_clear;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire selector_load;
   wire selector_make_hot;
   wire [9:0] selector_row_set;
@@ -4588,11 +4599,11 @@ module hotline_small_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_ws
   wire [1:0] updates_to_bank__1;
   reg updating = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] wanted;
   wire [31:0] weights_0;
   wire [31:0] weights_1;
@@ -12419,11 +12430,11 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -12531,11 +12542,11 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   reg tracker_entry_write = 2'h0;
   reg [8:0] tracker_level = 12'h000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg tracker_load = 3'h0;
   reg tracker_make_hot = 35'h000000000;
   reg tracker_row_access = 1'h0;
@@ -12546,11 +12557,11 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
   reg [34:0] tracker_tag_in = 1'h0;
   wire tracker_updating;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] tracker_wanted = 9'h000;
   wire update_ready;
   (* init = 2'h0 *)
@@ -12632,8 +12643,8 @@ module hotline_small_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags
     .rst(rst)
   );
   hotline_small_popularity_bank_tracker tracker (
-    .\251_0_0 (\$25 ),
-    .\258_0_0 (\$26 ),
+    .\271_0_0 (\$25 ),
+    .\278_0_0 (\$26 ),
     ._signature__data_35_35(\$28 ),
     ._signature__data_35_35_(\$29 ),
     ._signature__data_35_35__(\$30 ),
@@ -13277,7 +13288,7 @@ module hotline_small_popularity_bank_lookups_queue(clk, rst, head_valid, head, p
   assign \$10  = head_valid;
 endmodule
 
-module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \251_0_0 , \258_0_0 , state_read__data, slot_out, _signature__data_35_35, _signature__data_35_35_, _signature__data_35_35__, _signature__data_35_35___
+module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \271_0_0 , \278_0_0 , state_read__data, slot_out, _signature__data_35_35, _signature__data_35_35_, _signature__data_35_35__, _signature__data_35_35___
 , row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
 , eligible, tag_out, bank);
   reg starts_blocks;
@@ -13308,10 +13319,10 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   wire updating;
   output any_left;
   wire any_left;
-  output \251_0_0 ;
-  wire \251_0_0 ;
-  output \258_0_0 ;
-  wire \258_0_0 ;
+  output \271_0_0 ;
+  wire \271_0_0 ;
+  output \278_0_0 ;
+  wire \278_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [11:0] slot_out;
@@ -13345,11 +13356,11 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -13459,20 +13470,20 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   wire \$17 ;
   wire \$170 ;
   wire \$171 ;
-  reg [2:0] \$172 ;
-  wire \$173 ;
-  wire \$174 ;
-  wire \$175 ;
+  wire [1:0] \$172 ;
+  wire [2:0] \$173 ;
+  wire [3:0] \$174 ;
+  wire [4:0] \$175 ;
   wire \$176 ;
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
   wire [3:0] \$18 ;
-  wire [9:0] \$180 ;
-  wire [3:0] \$181 ;
+  wire \$180 ;
+  wire \$181 ;
   wire \$182 ;
-  wire \$183 ;
-  wire \$184 ;
+  wire [9:0] \$183 ;
+  wire [3:0] \$184 ;
   wire \$185 ;
   wire \$186 ;
   wire \$187 ;
@@ -13491,20 +13502,20 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   wire \$199 ;
   wire \$2 ;
   wire \$20 ;
-  wire [8:0] \$200 ;
-  wire [9:0] \$201 ;
+  wire \$200 ;
+  wire \$201 ;
   wire \$202 ;
-  wire \$203 ;
-  wire [8:0] \$204 ;
-  wire [9:0] \$205 ;
+  wire [8:0] \$203 ;
+  wire [9:0] \$204 ;
+  wire \$205 ;
   wire \$206 ;
-  wire [47:0] \$207 ;
-  wire [6:0] \$208 ;
-  wire [6:0] \$209 ;
+  wire [8:0] \$207 ;
+  wire [9:0] \$208 ;
+  wire \$209 ;
   wire \$21 ;
-  wire \$210 ;
-  wire \$211 ;
-  wire \$212 ;
+  wire [47:0] \$210 ;
+  wire [6:0] \$211 ;
+  wire [6:0] \$212 ;
   wire \$213 ;
   wire \$214 ;
   wire \$215 ;
@@ -13528,114 +13539,134 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   wire \$231 ;
   wire \$232 ;
   wire \$233 ;
-  wire [3:0] \$234 ;
-  wire [3:0] \$235 ;
-  wire [3:0] \$236 ;
-  wire [3:0] \$237 ;
-  wire [3:0] \$238 ;
-  wire [3:0] \$239 ;
+  wire \$234 ;
+  wire \$235 ;
+  wire \$236 ;
+  wire \$237 ;
+  wire \$238 ;
+  wire \$239 ;
   wire \$24 ;
-  wire [3:0] \$240 ;
-  wire [3:0] \$241 ;
-  wire [3:0] \$242 ;
-  wire [3:0] \$243 ;
-  wire [3:0] \$244 ;
-  wire [3:0] \$245 ;
-  wire [4:0] \$246 ;
-  wire [3:0] \$247 ;
-  wire [3:0] \$248 ;
-  wire [4:0] \$249 ;
+  wire \$240 ;
+  wire \$241 ;
+  wire \$242 ;
+  wire \$243 ;
+  wire \$244 ;
+  wire \$245 ;
+  wire \$246 ;
+  wire \$247 ;
+  wire \$248 ;
+  wire \$249 ;
   wire \$25 ;
-  wire [3:0] \$250 ;
+  wire \$250 ;
   wire \$251 ;
-  wire [3:0] \$252 ;
-  wire [4:0] \$253 ;
-  wire [3:0] \$254 ;
-  wire [3:0] \$255 ;
-  wire [4:0] \$256 ;
-  wire [3:0] \$257 ;
+  wire \$252 ;
+  wire \$253 ;
+  wire \$254 ;
+  wire \$255 ;
+  wire \$256 ;
+  wire \$257 ;
   wire \$258 ;
-  reg [5:0] \$259 ;
+  wire \$259 ;
   wire \$26 ;
-  reg [44:0] \$260 ;
-  reg [44:0] \$261 ;
-  reg [44:0] \$262 ;
-  reg [44:0] \$263 ;
-  reg [3:0] \$264 ;
-  reg [3:0] \$265 ;
-  reg [34:0] \$266 ;
-  reg [34:0] \$267 ;
-  reg [34:0] \$268 ;
-  reg [34:0] \$269 ;
+  wire \$260 ;
+  wire \$261 ;
+  wire \$262 ;
+  wire \$263 ;
+  wire \$264 ;
+  wire [3:0] \$265 ;
+  wire [4:0] \$266 ;
+  wire [3:0] \$267 ;
+  wire [3:0] \$268 ;
+  wire [4:0] \$269 ;
   wire \$27 ;
-  reg [2:0] \$270 ;
-  reg [2:0] \$271 ;
-  reg [2:0] \$272 ;
-  reg [2:0] \$273 ;
-  reg [3:0] \$274 ;
-  reg \$275 ;
-  reg \$276 ;
-  reg [11:0] \$277 ;
-  reg [54:0] \$278 ;
-  reg [4:0] \$279 ;
+  wire [3:0] \$270 ;
+  wire \$271 ;
+  wire [3:0] \$272 ;
+  wire [4:0] \$273 ;
+  wire [3:0] \$274 ;
+  wire [3:0] \$275 ;
+  wire [4:0] \$276 ;
+  wire [3:0] \$277 ;
+  wire \$278 ;
+  reg [5:0] \$279 ;
   wire \$28 ;
-  reg [54:0] \$280 ;
-  reg [54:0] \$281 ;
-  reg [54:0] \$282 ;
-  reg [54:0] \$283 ;
-  reg [54:0] \$284 ;
+  reg [44:0] \$280 ;
+  reg [44:0] \$281 ;
+  reg [44:0] \$282 ;
+  reg [44:0] \$283 ;
+  reg [3:0] \$284 ;
   reg [3:0] \$285 ;
-  reg [3:0] \$286 ;
-  reg [3:0] \$287 ;
-  reg [3:0] \$288 ;
-  reg [3:0] \$289 ;
+  reg [34:0] \$286 ;
+  reg [34:0] \$287 ;
+  reg [34:0] \$288 ;
+  reg [34:0] \$289 ;
   wire \$29 ;
-  reg [3:0] \$290 ;
-  reg [3:0] \$291 ;
-  reg [3:0] \$292 ;
-  reg [34:0] \$293 ;
-  reg [34:0] \$294 ;
-  reg [34:0] \$295 ;
-  reg [34:0] \$296 ;
-  reg [2:0] \$297 ;
-  reg [2:0] \$298 ;
-  reg [2:0] \$299 ;
+  reg [2:0] \$290 ;
+  reg [2:0] \$291 ;
+  reg [2:0] \$292 ;
+  reg [2:0] \$293 ;
+  reg [3:0] \$294 ;
+  reg \$295 ;
+  reg \$296 ;
+  reg [11:0] \$297 ;
+  reg [54:0] \$298 ;
+  reg [4:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
-  reg [2:0] \$300 ;
-  reg [47:0] \$301 ;
-  reg [3:0] \$302 ;
-  reg [3:0] \$303 ;
-  reg \$304 ;
+  reg [54:0] \$300 ;
+  reg [54:0] \$301 ;
+  reg [54:0] \$302 ;
+  reg [54:0] \$303 ;
+  reg [54:0] \$304 ;
   reg [3:0] \$305 ;
   reg [3:0] \$306 ;
   reg [3:0] \$307 ;
   reg [3:0] \$308 ;
-  reg [5:0] \$309 ;
+  reg [3:0] \$309 ;
   wire \$31 ;
-  reg [48:0] \$310 ;
-  reg [48:0] \$311 ;
-  reg [48:0] \$312 ;
-  reg [4:0] \$313 ;
-  reg [4:0] \$314 ;
-  reg [4:0] \$315 ;
-  reg [3:0] \$316 ;
-  reg \$317 ;
-  reg \$318 ;
-  reg [3:0] \$319 ;
+  reg [3:0] \$310 ;
+  reg [3:0] \$311 ;
+  reg [3:0] \$312 ;
+  reg [34:0] \$313 ;
+  reg [34:0] \$314 ;
+  reg [34:0] \$315 ;
+  reg [34:0] \$316 ;
+  reg [2:0] \$317 ;
+  reg [2:0] \$318 ;
+  reg [2:0] \$319 ;
   wire \$32 ;
-  reg \$320 ;
-  reg [3:0] \$321 ;
-  reg [48:0] \$322 ;
-  reg \$323 ;
+  reg [2:0] \$320 ;
+  reg [47:0] \$321 ;
+  reg [3:0] \$322 ;
+  reg [3:0] \$323 ;
   reg \$324 ;
-  reg \$325 ;
-  reg \$326 ;
-  reg [1:0] \$327 ;
-  reg [2:0] \$328 ;
-  reg [3:0] \$329 ;
+  reg [3:0] \$325 ;
+  reg [3:0] \$326 ;
+  reg [3:0] \$327 ;
+  reg [3:0] \$328 ;
+  reg [5:0] \$329 ;
   wire \$33 ;
+  reg [48:0] \$330 ;
+  reg [48:0] \$331 ;
+  reg [48:0] \$332 ;
+  reg [4:0] \$333 ;
+  reg [4:0] \$334 ;
+  reg [4:0] \$335 ;
+  reg [3:0] \$336 ;
+  reg \$337 ;
+  reg \$338 ;
+  reg [3:0] \$339 ;
   wire \$34 ;
+  reg \$340 ;
+  reg [3:0] \$341 ;
+  reg [48:0] \$342 ;
+  reg \$343 ;
+  reg \$344 ;
+  reg \$345 ;
+  reg \$346 ;
+  reg [1:0] \$347 ;
+  reg [2:0] \$348 ;
+  reg [3:0] \$349 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -13722,7 +13753,7 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$103 ;
+  wire [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -14077,261 +14108,282 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   assign \$169  = chooses & \$168 ;
   assign \$170  = update_written[0] & revives;
   assign \$171  = update_written[0] & returns;
+  assign \$172  = 1'h0 + \eligible$103 [0];
+  assign \$173  = \$172  + \eligible$103 [1];
+  assign \$174  = \$173  + \eligible$103 [2];
+  assign \$175  = \$174  + \eligible$103 [3];
   assign tags0_addr = tag[9:0] & budget[9:0];
   assign tags1_addr = tag[9:0] & budget[9:0];
   assign tags2_addr = tag[9:0] & budget[9:0];
   assign tags3_addr = tag[9:0] & budget[9:0];
-  assign \$173  = | { hit_ways[3], hit_ways[1] };
-  assign \$174  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[9:0], \$174 , \$173  };
-  assign \$175  = | waits;
-  assign \$176  = ~ \$175 ;
-  assign \$177  = update_entry[0] & \$176 ;
-  assign \$178  = ~ inserts;
-  assign goes = \$177  & \$178 ;
-  assign \$179  = ~ update_entry[0];
-  assign update_ready = goes | \$179 ;
+  assign \$176  = | { hit_ways[3], hit_ways[1] };
+  assign \$177  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[9:0], \$177 , \$176  };
+  assign \$178  = | waits;
+  assign \$179  = ~ \$178 ;
+  assign \$180  = update_entry[0] & \$179 ;
+  assign \$181  = ~ inserts;
+  assign goes = \$180  & \$181 ;
+  assign \$182  = ~ update_entry[0];
+  assign update_ready = goes | \$182 ;
   assign came_set = update_weight_etc[9:0] & budget[9:0];
-  assign \$180  = row_access ? row_set : update_entry[46:37];
-  assign tag_address = inserts ? update_written[46:37] : \$180 ;
+  assign \$183  = row_access ? row_set : update_entry[46:37];
+  assign tag_address = inserts ? update_written[46:37] : \$183 ;
   assign state_address = row_access ? row_set : update_latched[46:37];
-  assign \$181  = hit | fill;
-  assign \$182  = ~ inserts;
-  assign \$183  = unknown & \$182 ;
-  assign \$184  = | chosen_follows;
-  assign \$185  = ~ \$184 ;
-  assign \$186  = update_chosen[0] & \$185 ;
-  assign \$187  = | known;
+  assign \$184  = hit | fill;
+  assign \$185  = ~ inserts;
+  assign \$186  = unknown & \$185 ;
+  assign \$187  = | chosen_follows;
   assign \$188  = ~ \$187 ;
-  assign chooses = \$186  & \$188 ;
-  assign \$189  = | chosen_follows;
-  assign \$190  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$191  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$192  = \$190  | \$191 ;
-  assign \$193  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$194  = \$192  | \$193 ;
-  assign \$195  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$196  = \$194  | \$195 ;
-  assign \$197  = | known;
-  assign \$198  = ~ \$197 ;
-  assign finds_none = \$189  ? \$196  : \$198 ;
+  assign \$189  = update_chosen[0] & \$188 ;
+  assign \$190  = | known;
+  assign \$191  = ~ \$190 ;
+  assign chooses = \$189  & \$191 ;
+  assign \$192  = | chosen_follows;
+  assign \$193  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$194  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$195  = \$193  | \$194 ;
+  assign \$196  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$197  = \$195  | \$196 ;
+  assign \$198  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$199  = \$197  | \$198 ;
+  assign \$200  = | known;
+  assign \$201  = ~ \$200 ;
+  assign finds_none = \$192  ? \$199  : \$201 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$199  = | age_period;
-  assign \$200  = written_state[15:8] + 1'h1;
-  assign \$201  = \$200  + 1'h1;
-  assign \$202  = \$201  >= age_period;
-  assign due_later = \$199  & \$202 ;
-  assign \$203  = | age_period;
-  assign \$206  = 10'h001 >= age_period;
-  assign due_anew = \$203  & \$206 ;
+  assign \$202  = | age_period;
+  assign \$203  = written_state[15:8] + 1'h1;
+  assign \$204  = \$203  + 1'h1;
+  assign \$205  = \$204  >= age_period;
+  assign due_later = \$202  & \$205 ;
+  assign \$206  = | age_period;
+  assign \$209  = 10'h001 >= age_period;
+  assign due_anew = \$206  & \$209 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[46:37];
-  assign \$207  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$207  : now[47:0];
+  assign \$210  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$210  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$208  = 1'h1 << row_way;
-  assign \$209  = entry_write ? \$208  : 7'h00;
-  assign \$210  = row_write & clear;
-  assign \$211  = ~ \$210 ;
-  assign \$212  = make_hot & \$211 ;
-  assign tags0_data = row_access ? { \$212 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$211  = 1'h1 << row_way;
+  assign \$212  = entry_write ? \$211  : 7'h00;
   assign \$213  = row_write & clear;
-  assign \$214  = \$213  | \$209 [0];
-  assign tags0_en = row_access ? \$214  : fill[0];
-  assign \$215  = row_write & clear;
-  assign \$216  = ~ \$215 ;
-  assign \$217  = make_hot & \$216 ;
-  assign tags1_data = row_access ? { \$217 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$214  = ~ \$213 ;
+  assign \$215  = make_hot & \$214 ;
+  assign tags0_data = row_access ? { \$215 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$216  = row_write & clear;
+  assign \$217  = \$216  | \$212 [0];
+  assign tags0_en = row_access ? \$217  : fill[0];
   assign \$218  = row_write & clear;
-  assign \$219  = \$218  | \$209 [1];
-  assign tags1_en = row_access ? \$219  : fill[1];
-  assign \$220  = row_write & clear;
-  assign \$221  = ~ \$220 ;
-  assign \$222  = make_hot & \$221 ;
-  assign tags2_data = row_access ? { \$222 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$219  = ~ \$218 ;
+  assign \$220  = make_hot & \$219 ;
+  assign tags1_data = row_access ? { \$220 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$221  = row_write & clear;
+  assign \$222  = \$221  | \$212 [1];
+  assign tags1_en = row_access ? \$222  : fill[1];
   assign \$223  = row_write & clear;
-  assign \$224  = \$223  | \$209 [2];
-  assign tags2_en = row_access ? \$224  : fill[2];
-  assign \$225  = row_write & clear;
-  assign \$226  = ~ \$225 ;
-  assign \$227  = make_hot & \$226 ;
-  assign tags3_data = row_access ? { \$227 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$224  = ~ \$223 ;
+  assign \$225  = make_hot & \$224 ;
+  assign tags2_data = row_access ? { \$225 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$226  = row_write & clear;
+  assign \$227  = \$226  | \$212 [2];
+  assign tags2_en = row_access ? \$227  : fill[2];
   assign \$228  = row_write & clear;
-  assign \$229  = \$228  | \$209 [3];
-  assign tags3_en = row_access ? \$229  : fill[3];
+  assign \$229  = ~ \$228 ;
+  assign \$230  = make_hot & \$229 ;
+  assign tags3_data = row_access ? { \$230 , tag_in } : { 1'h0, update_written[36:2] };
+  assign \$231  = row_write & clear;
+  assign \$232  = \$231  | \$212 [3];
+  assign tags3_en = row_access ? \$232  : fill[3];
   assign slot_write__en = entry_write & make_hot;
-  assign \$230  = state_read__data[23:16] >= level;
-  assign \$231  = state_read__data[31:24] >= level;
-  assign \$232  = state_read__data[39:32] >= level;
-  assign \$233  = state_read__data[47:40] >= level;
-  assign \$234  = state_read__data[3:0] & { \$233 , \$232 , \$231 , \$230  };
-  assign \$235  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-  assign \$236  = state_read__data[3:0] & \$235 ;
-  assign \$237  = \$236  & { \$233 , \$232 , \$231 , \$230  };
-  assign \$238  = ~ { \$233 , \$232 , \$231 , \$230  };
-  assign \$239  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$238 ;
-  assign \$240  = ~ state_read__data[7:4];
-  assign \$241  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] } & \$240 ;
-  assign \$242  = ~ { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
-  assign \$243  = state_read__data[3:0] & \$242 ;
-  assign \$244  = \$243  & state_read__data[7:4];
+  assign \$233  = state_read__data[23:16] >= level;
+  assign \$234  = state_read__data[31:24] >= level;
+  assign \$235  = state_read__data[39:32] >= level;
+  assign \$236  = state_read__data[47:40] >= level;
+  assign \$237  = ~ tags0_data__[35];
+  assign \$238  = \$237  | wanted[2];
+  assign \$239  = state_read__data[0] & \$238 ;
+  assign \$240  = wanted[0] ? tags0_data__[35] : \$239 ;
+  assign \$241  = wanted[1] ? state_read__data[4] : \$233 ;
+  assign \$242  = \$241  ^ wanted[0];
+  assign \$243  = \$240  & \$242 ;
+  assign \$244  = ~ tags1_data__[35];
+  assign \$245  = \$244  | wanted[2];
+  assign \$246  = state_read__data[1] & \$245 ;
+  assign \$247  = wanted[0] ? tags1_data__[35] : \$246 ;
+  assign \$248  = wanted[1] ? state_read__data[5] : \$234 ;
+  assign \$249  = \$248  ^ wanted[0];
+  assign \$250  = \$247  & \$249 ;
+  assign \$251  = ~ tags2_data__[35];
+  assign \$252  = \$251  | wanted[2];
+  assign \$253  = state_read__data[2] & \$252 ;
+  assign \$254  = wanted[0] ? tags2_data__[35] : \$253 ;
+  assign \$255  = wanted[1] ? state_read__data[6] : \$235 ;
+  assign \$256  = \$255  ^ wanted[0];
+  assign \$257  = \$254  & \$256 ;
+  assign \$258  = ~ tags3_data__[35];
+  assign \$259  = \$258  | wanted[2];
+  assign \$260  = state_read__data[3] & \$259 ;
+  assign \$261  = wanted[0] ? tags3_data__[35] : \$260 ;
+  assign \$262  = wanted[1] ? state_read__data[7] : \$236 ;
+  assign \$263  = \$262  ^ wanted[0];
+  assign \$264  = \$261  & \$263 ;
   assign any_left = | current;
-  assign \$245  = ~ current;
-  assign \$246  = \$245  + 1'h1;
-  assign \$247  = current & \$246 [3:0];
-  assign \$248  = ~ current;
-  assign \$249  = \$248  + 1'h1;
-  assign \$250  = current & \$249 [3:0];
-  assign \$251  = | { \$250 [3], \$247 [1] };
-  assign \$252  = ~ current;
-  assign \$253  = \$252  + 1'h1;
-  assign \$254  = current & \$253 [3:0];
-  assign \$255  = ~ current;
-  assign \$256  = \$255  + 1'h1;
-  assign \$257  = current & \$256 [3:0];
-  assign \$258  = | { \$257 [3], \$254 [2] };
+  assign \$265  = ~ current;
+  assign \$266  = \$265  + 1'h1;
+  assign \$267  = current & \$266 [3:0];
+  assign \$268  = ~ current;
+  assign \$269  = \$268  + 1'h1;
+  assign \$270  = current & \$269 [3:0];
+  assign \$271  = | { \$270 [3], \$267 [1] };
+  assign \$272  = ~ current;
+  assign \$273  = \$272  + 1'h1;
+  assign \$274  = current & \$273 [3:0];
+  assign \$275  = ~ current;
+  assign \$276  = \$275  + 1'h1;
+  assign \$277  = current & \$276 [3:0];
+  assign \$278  = | { \$277 [3], \$274 [2] };
   always @(posedge clk)
-    valid <= \$259 ;
+    valid <= \$279 ;
   always @(posedge clk)
-    lookup_latched <= \$260 ;
+    lookup_latched <= \$280 ;
   always @(posedge clk)
-    lookup_compared <= \$261 ;
+    lookup_compared <= \$281 ;
   always @(posedge clk)
-    lookup_matched <= \$262 ;
+    lookup_matched <= \$282 ;
   always @(posedge clk)
-    lookup_addressed <= \$263 ;
+    lookup_addressed <= \$283 ;
   always @(posedge clk)
-    hot_word <= \$264 ;
+    hot_word <= \$284 ;
   always @(posedge clk)
-    hot_ways <= \$265 ;
+    hot_ways <= \$285 ;
   always @(posedge clk)
-    lookup_word0 <= \$266 ;
+    lookup_word0 <= \$286 ;
   always @(posedge clk)
-    lookup_word1 <= \$267 ;
+    lookup_word1 <= \$287 ;
   always @(posedge clk)
-    lookup_word2 <= \$268 ;
+    lookup_word2 <= \$288 ;
   always @(posedge clk)
-    lookup_word3 <= \$269 ;
+    lookup_word3 <= \$289 ;
   always @(posedge clk)
-    lookup_equal0 <= \$270 ;
+    lookup_equal0 <= \$290 ;
   always @(posedge clk)
-    lookup_equal1 <= \$271 ;
+    lookup_equal1 <= \$291 ;
   always @(posedge clk)
-    lookup_equal2 <= \$272 ;
+    lookup_equal2 <= \$292 ;
   always @(posedge clk)
-    lookup_equal3 <= \$273 ;
+    lookup_equal3 <= \$293 ;
   always @(posedge clk)
-    hit_ways <= \$274 ;
+    hit_ways <= \$294 ;
   always @(posedge clk)
-    slot_hit <= \$275 ;
+    slot_hit <= \$295 ;
   always @(posedge clk)
-    answer_hit <= \$276 ;
+    answer_hit <= \$296 ;
   always @(posedge clk)
-    slot <= \$277 ;
+    slot <= \$297 ;
   always @(posedge clk)
-    update_entry <= \$278 ;
+    update_entry <= \$298 ;
   always @(posedge clk)
-    waits <= \$279 ;
+    waits <= \$299 ;
   always @(posedge clk)
-    update_latched <= \$280 ;
+    update_latched <= \$300 ;
   always @(posedge clk)
-    update_compared <= \$281 ;
+    update_compared <= \$301 ;
   always @(posedge clk)
-    update_ranked <= \$282 ;
+    update_ranked <= \$302 ;
   always @(posedge clk)
-    update_chosen <= \$283 ;
+    update_chosen <= \$303 ;
   always @(posedge clk)
-    update_written <= \$284 ;
+    update_written <= \$304 ;
   always @(posedge clk)
-    latched_same <= \$285 ;
+    latched_same <= \$305 ;
   always @(posedge clk)
-    latched_follows <= \$286 ;
+    latched_follows <= \$306 ;
   always @(posedge clk)
-    compared_same <= \$287 ;
+    compared_same <= \$307 ;
   always @(posedge clk)
-    ranked_same <= \$288 ;
+    ranked_same <= \$308 ;
   always @(posedge clk)
-    chosen_same <= \$289 ;
+    chosen_same <= \$309 ;
   always @(posedge clk)
-    compared_follows <= \$290 ;
+    compared_follows <= \$310 ;
   always @(posedge clk)
-    ranked_follows <= \$291 ;
+    ranked_follows <= \$311 ;
   always @(posedge clk)
-    chosen_follows <= \$292 ;
+    chosen_follows <= \$312 ;
   always @(posedge clk)
-    update_word0 <= \$293 ;
+    update_word0 <= \$313 ;
   always @(posedge clk)
-    update_word1 <= \$294 ;
+    update_word1 <= \$314 ;
   always @(posedge clk)
-    update_word2 <= \$295 ;
+    update_word2 <= \$315 ;
   always @(posedge clk)
-    update_word3 <= \$296 ;
+    update_word3 <= \$316 ;
   always @(posedge clk)
-    update_equal0 <= \$297 ;
+    update_equal0 <= \$317 ;
   always @(posedge clk)
-    update_equal1 <= \$298 ;
+    update_equal1 <= \$318 ;
   always @(posedge clk)
-    update_equal2 <= \$299 ;
+    update_equal2 <= \$319 ;
   always @(posedge clk)
-    update_equal3 <= \$300 ;
+    update_equal3 <= \$320 ;
   always @(posedge clk)
-    read_state <= \$301 ;
+    read_state <= \$321 ;
   always @(posedge clk)
-    \hot_word$65  <= \$302 ;
+    \hot_word$65  <= \$322 ;
   always @(posedge clk)
-    read_hot <= \$303 ;
+    read_hot <= \$323 ;
   always @(posedge clk)
-    below <= \$304 ;
+    below <= \$324 ;
   always @(posedge clk)
-    usable <= \$305 ;
+    usable <= \$325 ;
   always @(posedge clk)
-    known <= \$306 ;
+    known <= \$326 ;
   always @(posedge clk)
-    hot <= \$307 ;
+    hot <= \$327 ;
   always @(posedge clk)
-    candidates <= \$308 ;
+    candidates <= \$328 ;
   always @(posedge clk)
-    ranks <= \$309 ;
+    ranks <= \$329 ;
   always @(posedge clk)
-    written1 <= \$310 ;
+    written1 <= \$330 ;
   always @(posedge clk)
-    written2 <= \$311 ;
+    written2 <= \$331 ;
   always @(posedge clk)
-    chosen_state <= \$312 ;
+    chosen_state <= \$332 ;
   always @(posedge clk)
-    outcome1 <= \$313 ;
+    outcome1 <= \$333 ;
   always @(posedge clk)
-    outcome2 <= \$314 ;
+    outcome2 <= \$334 ;
   always @(posedge clk)
-    outcome3 <= \$315 ;
+    outcome3 <= \$335 ;
   always @(posedge clk)
-    hit <= \$316 ;
+    hit <= \$336 ;
   always @(posedge clk)
-    unknown <= \$317 ;
+    unknown <= \$337 ;
   always @(posedge clk)
-    ages <= \$318 ;
+    ages <= \$338 ;
   always @(posedge clk)
-    fill <= \$319 ;
+    fill <= \$339 ;
   always @(posedge clk)
-    inserts <= \$320 ;
+    inserts <= \$340 ;
   always @(posedge clk)
-    written_hot <= \$321 ;
+    written_hot <= \$341 ;
   always @(posedge clk)
-    written_state <= \$322 ;
+    written_state <= \$342 ;
   always @(posedge clk)
-    inserted <= \$323 ;
+    inserted <= \$343 ;
   always @(posedge clk)
-    evicted <= \$324 ;
+    evicted <= \$344 ;
   always @(posedge clk)
-    revived <= \$325 ;
+    revived <= \$345 ;
   always @(posedge clk)
-    returned <= \$326 ;
+    returned <= \$346 ;
   always @(posedge clk)
-    shown_way <= \$327 ;
+    shown_way <= \$347 ;
   always @(posedge clk)
-    eligible <= \$328 ;
+    eligible <= \$348 ;
   always @(posedge clk)
-    current <= \$329 ;
+    current <= \$349 ;
   hotline_small_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -14350,576 +14402,538 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
   );
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$103 )
-      4'h0:
-          \$172  = 3'h0;
-      4'h1:
-          \$172  = 3'h1;
-      4'h2:
-          \$172  = 3'h1;
-      4'h3:
-          \$172  = 3'h2;
-      4'h4:
-          \$172  = 3'h1;
-      4'h5:
-          \$172  = 3'h2;
-      4'h6:
-          \$172  = 3'h2;
-      4'h7:
-          \$172  = 3'h3;
-      4'h8:
-          \$172  = 3'h1;
-      4'h9:
-          \$172  = 3'h2;
-      4'ha:
-          \$172  = 3'h2;
-      4'hb:
-          \$172  = 3'h3;
-      4'hc:
-          \$172  = 3'h2;
-      4'hd:
-          \$172  = 3'h3;
-      4'he:
-          \$172  = 3'h3;
-      4'hf:
-          \$172  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$259  = { valid[4:0], \valid$3  };
+    \$279  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$259  = 6'h00;
+      \$279  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$260 [9:0] = \$1 ;
-    \$260 [44:10] = tag;
+    \$280 [9:0] = \$1 ;
+    \$280 [44:10] = tag;
     if (rst) begin
-      \$260  = 45'h000000000000;
+      \$280  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$261  = lookup_latched;
+    \$281  = lookup_latched;
     if (rst) begin
-      \$261  = 45'h000000000000;
+      \$281  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$262  = lookup_compared;
+    \$282  = lookup_compared;
     if (rst) begin
-      \$262  = 45'h000000000000;
+      \$282  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$263  = lookup_matched;
+    \$283  = lookup_matched;
     if (rst) begin
-      \$263  = 45'h000000000000;
+      \$283  = 45'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$264  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
+    \$284  = { tags3_data_[35], tags2_data_[35], tags1_data_[35], tags0_data_[35] };
     if (rst) begin
-      \$264  = 4'h0;
+      \$284  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$265  = hot_word;
-    if (rst) begin
-      \$265  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$266  = tags0_data_[34:0];
-    if (rst) begin
-      \$266  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = tags1_data_[34:0];
-    if (rst) begin
-      \$267  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$268  = tags2_data_[34:0];
-    if (rst) begin
-      \$268  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$269  = tags3_data_[34:0];
-    if (rst) begin
-      \$269  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$270  = { \$4 , \$3 , \$2  };
-    if (rst) begin
-      \$270  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$271  = { \$7 , \$6 , \$5  };
-    if (rst) begin
-      \$271  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$272  = { \$10 , \$9 , \$8  };
-    if (rst) begin
-      \$272  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$273  = { \$13 , \$12 , \$11  };
-    if (rst) begin
-      \$273  = 3'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = \$18 ;
-    if (rst) begin
-      \$274  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = \$19 ;
-    if (rst) begin
-      \$275  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = slot_hit;
-    if (rst) begin
-      \$276  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = slots_data;
-    if (rst) begin
-      \$277  = 12'h000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = update_entry;
-    if (update_ready) begin
-      \$278 [0] = \$21 ;
-      \$278 [1] = update_weight_etc[43];
-      \$278 [36:2] = update_weight_etc[34:0];
-      \$278 [46:37] = came_set;
-      \$278 [54:47] = update_weight_etc[42:35];
-    end
-    if (rst) begin
-      \$278  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$279  = { \$61 , \$53 , \$45 , \$37 , \$29  };
-    end else begin
-      \$279  = \$62 [4:0];
-    end
-    if (rst) begin
-      \$279  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280 [54:1] = update_entry[54:1];
-    \$280 [0] = goes;
-    if (rst) begin
-      \$280  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = update_latched;
-    if (rst) begin
-      \$281  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$282  = update_compared;
-    if (rst) begin
-      \$282  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$283  = update_ranked;
-    if (rst) begin
-      \$283  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$284  = update_chosen;
-    if (rst) begin
-      \$284  = 55'h00000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$285  = { \$70 , \$68 , \$66 , \$64  };
+    \$285  = hot_word;
     if (rst) begin
       \$285  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$286  = { \$94 , \$88 , \$82 , \$76  };
+    \$286  = tags0_data_[34:0];
     if (rst) begin
-      \$286  = 4'h0;
+      \$286  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$287  = latched_same;
+    \$287  = tags1_data_[34:0];
     if (rst) begin
-      \$287  = 4'h0;
+      \$287  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$288  = compared_same;
+    \$288  = tags2_data_[34:0];
     if (rst) begin
-      \$288  = 4'h0;
+      \$288  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$289  = ranked_same;
+    \$289  = tags3_data_[34:0];
     if (rst) begin
-      \$289  = 4'h0;
+      \$289  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$290  = latched_follows;
+    \$290  = { \$4 , \$3 , \$2  };
     if (rst) begin
-      \$290  = 4'h0;
+      \$290  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$291  = compared_follows;
+    \$291  = { \$7 , \$6 , \$5  };
     if (rst) begin
-      \$291  = 4'h0;
+      \$291  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$292  = ranked_follows;
+    \$292  = { \$10 , \$9 , \$8  };
     if (rst) begin
-      \$292  = 4'h0;
+      \$292  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$293  = tags0_data__[34:0];
+    \$293  = { \$13 , \$12 , \$11  };
     if (rst) begin
-      \$293  = 35'h000000000;
+      \$293  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = tags1_data__[34:0];
+    \$294  = \$18 ;
     if (rst) begin
-      \$294  = 35'h000000000;
+      \$294  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = tags2_data__[34:0];
+    \$295  = \$19 ;
     if (rst) begin
-      \$295  = 35'h000000000;
+      \$295  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = tags3_data__[34:0];
+    \$296  = slot_hit;
     if (rst) begin
-      \$296  = 35'h000000000;
+      \$296  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = { \$97 , \$96 , \$95  };
+    \$297  = slots_data;
     if (rst) begin
-      \$297  = 3'h0;
+      \$297  = 12'h000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = { \$100 , \$99 , \$98  };
+    \$298  = update_entry;
+    if (update_ready) begin
+      \$298 [0] = \$21 ;
+      \$298 [1] = update_weight_etc[43];
+      \$298 [36:2] = update_weight_etc[34:0];
+      \$298 [46:37] = came_set;
+      \$298 [54:47] = update_weight_etc[42:35];
+    end
     if (rst) begin
-      \$298  = 3'h0;
+      \$298  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = { \$103 , \$102 , \$101  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$299  = { \$61 , \$53 , \$45 , \$37 , \$29  };
+    end else begin
+      \$299  = \$62 [4:0];
+    end
     if (rst) begin
-      \$299  = 3'h0;
+      \$299  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = { \$106 , \$105 , \$104  };
+    \$300 [54:1] = update_entry[54:1];
+    \$300 [0] = goes;
     if (rst) begin
-      \$300  = 3'h0;
+      \$300  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = state_read__data;
+    \$301  = update_latched;
     if (rst) begin
-      \$301  = 48'h000000000000;
+      \$301  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
+    \$302  = update_compared;
     if (rst) begin
-      \$302  = 4'h0;
+      \$302  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = \hot_word$65 ;
+    \$303  = update_ranked;
     if (rst) begin
-      \$303  = 4'h0;
+      \$303  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = \$107 ;
+    \$304  = update_chosen;
     if (rst) begin
-      \$304  = 1'h0;
+      \$304  = 55'h00000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = \$108 ;
+    \$305  = { \$70 , \$68 , \$66 , \$64  };
     if (rst) begin
       \$305  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = \$113 ;
+    \$306  = { \$94 , \$88 , \$82 , \$76  };
     if (rst) begin
       \$306  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = read_hot;
+    \$307  = latched_same;
     if (rst) begin
       \$307  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = \$115 ;
+    \$308  = compared_same;
     if (rst) begin
       \$308  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    \$309  = ranked_same;
     if (rst) begin
-      \$309  = 6'h00;
+      \$309  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = now;
+    \$310  = latched_follows;
     if (rst) begin
-      \$310  = 49'h0000000000000;
+      \$310  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = written1;
+    \$311  = compared_follows;
     if (rst) begin
-      \$311  = 49'h0000000000000;
+      \$311  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312 [47:0] = read_state;
-    \$312 [48] = \$126 ;
-    if (ranked_same[3]) begin
-      \$312  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$312  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$312  = now;
-    end
+    \$312  = ranked_follows;
     if (rst) begin
-      \$312  = 49'h0000000000000;
+      \$312  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = outcome;
+    \$313  = tags0_data__[34:0];
     if (rst) begin
-      \$313  = 5'h00;
+      \$313  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = outcome1;
+    \$314  = tags1_data__[34:0];
     if (rst) begin
-      \$314  = 5'h00;
+      \$314  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = outcome2;
+    \$315  = tags2_data__[34:0];
     if (rst) begin
-      \$315  = 5'h00;
+      \$315  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = \$135 ;
+    \$316  = tags3_data__[34:0];
     if (rst) begin
-      \$316  = 4'h0;
+      \$316  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = finds_none;
+    \$317  = { \$97 , \$96 , \$95  };
     if (rst) begin
-      \$317  = 1'h0;
+      \$317  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = \$136 ;
+    \$318  = { \$100 , \$99 , \$98  };
     if (rst) begin
-      \$318  = 1'h0;
+      \$318  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = \$167 ;
+    \$319  = { \$103 , \$102 , \$101  };
     if (rst) begin
-      \$319  = 4'h0;
+      \$319  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320  = \$169 ;
+    \$320  = { \$106 , \$105 , \$104  };
     if (rst) begin
-      \$320  = 1'h0;
+      \$320  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = hot;
+    \$321  = state_read__data;
     if (rst) begin
-      \$321  = 4'h0;
+      \$321  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = state_now;
+    \$322  = { tags3_data__[35], tags2_data__[35], tags1_data__[35], tags0_data__[35] };
     if (rst) begin
-      \$322  = 49'h0000000000000;
+      \$322  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = inserts;
+    \$323  = \hot_word$65 ;
     if (rst) begin
-      \$323  = 1'h0;
+      \$323  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = evict;
+    \$324  = \$107 ;
     if (rst) begin
       \$324  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = \$170 ;
+    \$325  = \$108 ;
     if (rst) begin
-      \$325  = 1'h0;
+      \$325  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$326  = \$171 ;
+    \$326  = \$113 ;
     if (rst) begin
-      \$326  = 1'h0;
+      \$326  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = row_way;
+    \$327  = read_hot;
     if (rst) begin
-      \$327  = 2'h0;
+      \$327  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = \$172 ;
+    \$328  = \$115 ;
     if (rst) begin
-      \$328  = 3'h0;
+      \$328  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = current;
+    \$329  = { \$121 , \$120 , \$119 , \$118 , \$117 , \$116  };
+    if (rst) begin
+      \$329  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$330  = now;
+    if (rst) begin
+      \$330  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$331  = written1;
+    if (rst) begin
+      \$331  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$332 [47:0] = read_state;
+    \$332 [48] = \$126 ;
+    if (ranked_same[3]) begin
+      \$332  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$332  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$332  = now;
+    end
+    if (rst) begin
+      \$332  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$333  = outcome;
+    if (rst) begin
+      \$333  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$334  = outcome1;
+    if (rst) begin
+      \$334  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$335  = outcome2;
+    if (rst) begin
+      \$335  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$336  = \$135 ;
+    if (rst) begin
+      \$336  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$337  = finds_none;
+    if (rst) begin
+      \$337  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$338  = \$136 ;
+    if (rst) begin
+      \$338  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$339  = \$167 ;
+    if (rst) begin
+      \$339  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$340  = \$169 ;
+    if (rst) begin
+      \$340  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$341  = hot;
+    if (rst) begin
+      \$341  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = state_now;
+    if (rst) begin
+      \$342  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$343  = inserts;
+    if (rst) begin
+      \$343  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$344  = evict;
+    if (rst) begin
+      \$344  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$345  = \$170 ;
+    if (rst) begin
+      \$345  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$346  = \$171 ;
+    if (rst) begin
+      \$346  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$347  = row_way;
+    if (rst) begin
+      \$347  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$348  = \$175 [2:0];
+    if (rst) begin
+      \$348  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$349  = current;
     if (load) begin
-      \$329  = \eligible$103 ;
+      \$349  = \eligible$103 ;
     end else if (entry_write) begin
       (* full_case = 32'd1 *)
       casez (row_way)
         2'h0:
-            \$329 [0] = 1'h0;
+            \$349 [0] = 1'h0;
         2'h1:
-            \$329 [1] = 1'h0;
+            \$349 [1] = 1'h0;
         2'h2:
-            \$329 [2] = 1'h0;
+            \$349 [2] = 1'h0;
         2'h3:
-            \$329 [3] = 1'h0;
+            \$349 [3] = 1'h0;
       endcase
     end
     if (rst) begin
-      \$329  = 4'h0;
+      \$349  = 4'h0;
     end
   end
   always @* begin
@@ -14936,38 +14950,26 @@ module hotline_small_popularity_bank_tracker(budget, age_period, row_in__valid, 
           tag_out = tags3_data__[34:0];
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$103  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$103  = \$234 ;
-      3'h1:
-          \eligible$103  = \$237 ;
-      3'h2:
-          \eligible$103  = \$239 ;
-      3'h3:
-          \eligible$103  = \$241 ;
-      3'h4:
-          \eligible$103  = \$244 ;
-    endcase
-  end
   assign weight = update_written[54:47];
-  assign \251_0_0  = \$251 ;
-  assign \258_0_0  = \$258 ;
+  assign \271_0_0  = \$271 ;
+  assign \278_0_0  = \$278 ;
   assign slot_out = slots_data;
   assign _signature__data_35_35 = tags0_data__[35];
   assign _signature__data_35_35_ = tags1_data__[35];
   assign _signature__data_35_35__ = tags2_data__[35];
   assign _signature__data_35_35___ = tags3_data__[35];
   assign answer_valid = valid[5];
+  assign \eligible$103 [3] = \$264 ;
+  assign \eligible$103 [2] = \$257 ;
+  assign \eligible$103 [1] = \$250 ;
+  assign \eligible$103 [0] = \$243 ;
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$183 ;
-  assign outcome[3:0] = \$181 ;
+  assign outcome[4] = \$186 ;
+  assign outcome[3:0] = \$184 ;
   assign \$62  = { waits, 1'h0 };
-  assign \$204  = 9'h001;
-  assign \$205  = 10'h001;
+  assign \$207  = 9'h001;
+  assign \$208  = 10'h001;
 endmodule
 
 module hotline_small_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -15544,10 +15546,7 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg [1:0] \$100 ;
-  reg [34:0] \$101 ;
-  reg [34:0] \$102 ;
-  reg \$103 ;
+  reg \$100 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -15598,9 +15597,9 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire [1:0] \$57 ;
-  wire [1:0] \$58 ;
-  wire [1:0] \$59 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
@@ -15615,36 +15614,36 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  reg \$75 ;
-  reg [171:0] \$76 ;
-  reg \$77 ;
-  reg [171:0] \$78 ;
+  reg \$72 ;
+  reg [171:0] \$73 ;
+  reg \$74 ;
+  reg [171:0] \$75 ;
+  reg \$76 ;
+  reg [171:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
   wire \$8 ;
-  reg [171:0] \$80 ;
+  reg [1:0] \$80 ;
   reg \$81 ;
-  reg \$82 ;
-  reg [1:0] \$83 ;
-  reg \$84 ;
-  reg [1:0] \$85 ;
+  reg [1:0] \$82 ;
+  reg \$83 ;
+  reg [1:0] \$84 ;
+  reg \$85 ;
   reg \$86 ;
-  reg [1:0] \$87 ;
+  reg \$87 ;
   reg \$88 ;
-  reg \$89 ;
+  reg [1:0] \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg \$91 ;
-  reg [1:0] \$92 ;
-  reg \$93 ;
-  reg [176:0] \$94 ;
-  reg \$95 ;
-  reg [176:0] \$96 ;
+  reg [176:0] \$91 ;
+  reg \$92 ;
+  reg [176:0] \$93 ;
+  reg [1:0] \$94 ;
+  reg [1:0] \$95 ;
+  reg [1:0] \$96 ;
   reg [1:0] \$97 ;
-  reg [1:0] \$98 ;
-  reg [1:0] \$99 ;
+  reg [34:0] \$98 ;
+  reg [34:0] \$99 ;
   wire after;
   wire all_room;
   reg [171:0] cut = 172'h0000000000000000000000000000000000000000000;
@@ -15654,6 +15653,7 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   reg cut_valid = 1'h0;
   wire done;
   reg goes_on = 1'h0;
+  wire going;
   reg left = 1'h1;
   wire move1;
   wire move2;
@@ -15695,160 +15695,175 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   assign \$19  = \$17  & \$18 ;
   assign \$21  = \$50 [0] >= 2'h2;
   assign \$23  = | { ranked[83], ranked[40] };
-  assign \$24  = cut[88] & done;
-  assign \$25  = \$63  & cut_routed[0];
+  assign \$25  = \$60  & cut_routed[0];
   assign \$26  = ! cut[90];
   assign \$27  = \$25  & \$26 ;
-  assign \$28  = \$64  & cut_routed[1];
+  assign \$28  = \$61  & cut_routed[1];
   assign \$29  = ! cut[126];
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = \$63  & cut_routed[0];
+  assign \$31  = \$60  & cut_routed[0];
   assign \$33  = \$31  & \$32 ;
-  assign \$34  = \$64  & cut_routed[1];
+  assign \$34  = \$61  & cut_routed[1];
   assign \$36  = \$34  & \$35 ;
   assign \$37  = ! cut_rank0;
   assign \$38  = ! cut_rank1;
-  assign \$41  = \$63  & cut[41];
-  assign \$42  = \$63  & cut[42];
-  assign \$43  = \$63  & cut_routed[0];
-  assign \$44  = \$63  & cut[162];
-  assign \$45  = \$64  & cut[84];
-  assign \$46  = \$64  & cut[85];
-  assign \$47  = \$64  & cut_routed[1];
-  assign \$48  = \$64  & cut[167];
-  assign \$49  = \$62  ? after : 1'h1;
+  assign \$41  = \$60  & cut[41];
+  assign \$42  = \$60  & cut[42];
+  assign \$43  = \$60  & cut_routed[0];
+  assign \$44  = \$60  & cut[162];
+  assign \$45  = \$61  & cut[84];
+  assign \$46  = \$61  & cut[85];
+  assign \$47  = \$61  & cut_routed[1];
+  assign \$48  = \$61  & cut[167];
   assign \$50  = 1'h0 + pairs1;
   assign \$51  = | over2;
   assign \$52  = ~ \$51 ;
   assign \$53  = ~ goes_on;
   assign \$54  = left & \$53 ;
-  assign \$55  = ~ goes_on;
-  assign \$56  = left & \$55 ;
-  assign \$57  = \$56  - 1'h1;
-  assign \$58  = { 1'h0, \$54  } ^ \$57 ;
-  assign \$59  = { 1'h0, left } & \$58 ;
-  assign \$60  = ~ \$59 [0];
-  assign after = left & \$60 ;
-  assign \$61  = after & used;
-  assign done = ~ \$62 ;
-  assign \$63  = \$59 [0] & cut[40];
-  assign \$64  = \$59 [0] & cut[83];
+  assign \$57  = ~ going;
+  assign \$60  = going & cut[40];
+  assign \$61  = going & cut[83];
   assign all_room = & room;
-  assign \$65  = waiting_valid & all_room;
-  assign fire = \$65  & output__ready;
+  assign \$62  = waiting_valid & all_room;
+  assign fire = \$62  & output__ready;
   assign output__valid = waiting_valid & all_room;
-  assign \$66  = ~ waiting_valid;
-  assign load = \$66  | fire;
-  assign \$67  = ~ sent_valid;
-  assign move3 = \$67  | load;
-  assign \$68  = ~ cut_valid;
-  assign \$69  = move3 & done;
-  assign move2 = \$68  | \$69 ;
-  assign \$70  = ~ ranked_valid;
-  assign move1 = \$70  | move2;
-  assign \$71  = ~ paired_valid;
-  assign move0 = \$71  | move1;
-  assign \$72  = cut_valid & move3;
-  assign split = \$72  & \$73 ;
-  assign \$74  = ~ all_room;
-  assign stalled = waiting_valid & \$74 ;
+  assign \$63  = ~ waiting_valid;
+  assign load = \$63  | fire;
+  assign \$64  = ~ sent_valid;
+  assign move3 = \$64  | load;
+  assign \$65  = ~ cut_valid;
+  assign move2 = \$65  | \$66 ;
+  assign \$67  = ~ ranked_valid;
+  assign move1 = \$67  | move2;
+  assign \$68  = ~ paired_valid;
+  assign move0 = \$68  | move1;
+  assign \$69  = cut_valid & move3;
+  assign \$71  = ~ all_room;
+  assign stalled = waiting_valid & \$71 ;
   always @(posedge clk)
-    paired_valid <= \$75 ;
+    paired_valid <= \$72 ;
   always @(posedge clk)
-    paired <= \$76 ;
+    paired <= \$73 ;
   always @(posedge clk)
-    ranked_valid <= \$77 ;
+    ranked_valid <= \$74 ;
   always @(posedge clk)
-    ranked <= \$78 ;
+    ranked <= \$75 ;
   always @(posedge clk)
-    cut_valid <= \$79 ;
+    cut_valid <= \$76 ;
   always @(posedge clk)
-    cut <= \$80 ;
+    cut <= \$77 ;
   always @(posedge clk)
-    pairs0 <= \$81 ;
+    pairs0 <= \$78 ;
   always @(posedge clk)
-    pairs1 <= \$82 ;
+    pairs1 <= \$79 ;
   always @(posedge clk)
-    routed <= \$83 ;
+    routed <= \$80 ;
   always @(posedge clk)
-    rank2_0 <= \$84 ;
+    rank2_0 <= \$81 ;
   always @(posedge clk)
-    over2 <= \$85 ;
+    over2 <= \$82 ;
   always @(posedge clk)
-    rank2_1 <= \$86 ;
+    rank2_1 <= \$83 ;
   always @(posedge clk)
-    ranked_routed <= \$87 ;
+    ranked_routed <= \$84 ;
   always @(posedge clk)
-    goes_on <= \$88 ;
+    goes_on <= \$85 ;
   always @(posedge clk)
-    used <= \$89 ;
+    used <= \$86 ;
   always @(posedge clk)
-    cut_rank0 <= \$90 ;
+    cut_rank0 <= \$87 ;
   always @(posedge clk)
-    cut_rank1 <= \$91 ;
+    cut_rank1 <= \$88 ;
   always @(posedge clk)
-    cut_routed <= \$92 ;
+    cut_routed <= \$89 ;
   always @(posedge clk)
-    waiting_valid <= \$93 ;
+    waiting_valid <= \$90 ;
   always @(posedge clk)
-    waiting <= \$94 ;
+    waiting <= \$91 ;
   always @(posedge clk)
-    sent_valid <= \$95 ;
+    sent_valid <= \$92 ;
   always @(posedge clk)
-    sent <= \$96 ;
+    sent <= \$93 ;
   always @(posedge clk)
-    to_bank__0 <= \$97 ;
+    to_bank__0 <= \$94 ;
   always @(posedge clk)
-    to_bank__1 <= \$98 ;
+    to_bank__1 <= \$95 ;
   always @(posedge clk)
-    rank_is__0 <= \$99 ;
+    rank_is__0 <= \$96 ;
   always @(posedge clk)
-    rank_is__1 <= \$100 ;
+    rank_is__1 <= \$97 ;
   always @(posedge clk)
-    tags__0 <= \$101 ;
+    tags__0 <= \$98 ;
   always @(posedge clk)
-    tags__1 <= \$102 ;
+    tags__1 <= \$99 ;
   always @(posedge clk)
-    left <= \$103 ;
+    left <= \$100 ;
   always @* begin
     if (starts_blocks) begin end
-    \$75  = paired_valid;
+    \$72  = paired_valid;
     if (move0) begin
-      \$75  = input__valid;
+      \$72  = input__valid;
     end
     if (rst) begin
-      \$75  = 1'h0;
+      \$72  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = paired;
+    \$73  = paired;
     if (move0) begin
-      \$76  = input__payload;
+      \$73  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = ranked_valid;
+    \$74  = ranked_valid;
     if (move1) begin
-      \$77  = paired_valid;
+      \$74  = paired_valid;
     end
     if (rst) begin
-      \$77  = 1'h0;
+      \$74  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = ranked;
+    \$75  = ranked;
     if (move1) begin
-      \$78  = paired;
+      \$75  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = cut_valid;
+    \$76  = cut_valid;
     if (move2) begin
-      \$79  = ranked_valid;
+      \$76  = ranked_valid;
+    end
+    if (rst) begin
+      \$76  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$77  = cut;
+    if (move2) begin
+      \$77  = ranked;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = pairs0;
+    if (move0) begin
+      \$78  = 1'h0;
+    end
+    if (rst) begin
+      \$78  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$79  = pairs1;
+    if (move0) begin
+      \$79  = \$11 ;
     end
     if (rst) begin
       \$79  = 1'h0;
@@ -15856,67 +15871,70 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = cut;
+    \$80  = routed;
+    if (move0) begin
+      \$80  = { \$19 , \$15  };
+    end
+    if (rst) begin
+      \$80  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = rank2_0;
+    if (move1) begin
+      \$81  = 1'h0;
+    end
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = over2;
+    if (move1) begin
+      \$82 [0] = \$20 ;
+      \$82 [1] = \$21 ;
+    end
+    if (rst) begin
+      \$82  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$83  = rank2_1;
+    if (move1) begin
+      \$83  = \$50 [0];
+    end
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = ranked_routed;
+    if (move1) begin
+      \$84  = routed;
+    end
+    if (rst) begin
+      \$84  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = goes_on;
     if (move2) begin
-      \$80  = ranked;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$81  = pairs0;
-    if (move0) begin
-      \$81  = 1'h0;
+      \$85  = \$22 ;
     end
     if (rst) begin
-      \$81  = 1'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = pairs1;
-    if (move0) begin
-      \$82  = \$11 ;
-    end
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = routed;
-    if (move0) begin
-      \$83  = { \$19 , \$15  };
-    end
-    if (rst) begin
-      \$83  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = rank2_0;
-    if (move1) begin
-      \$84  = 1'h0;
-    end
-    if (rst) begin
-      \$84  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = over2;
-    if (move1) begin
-      \$85 [0] = \$20 ;
-      \$85 [1] = \$21 ;
-    end
-    if (rst) begin
-      \$85  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = rank2_1;
-    if (move1) begin
-      \$86  = \$50 [0];
+    \$86  = used;
+    if (move2) begin
+      \$86  = \$23 ;
     end
     if (rst) begin
       \$86  = 1'h0;
@@ -15924,19 +15942,19 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = ranked_routed;
-    if (move1) begin
-      \$87  = routed;
+    \$87  = cut_rank0;
+    if (move2) begin
+      \$87  = rank2_0;
     end
     if (rst) begin
-      \$87  = 2'h0;
+      \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = goes_on;
+    \$88  = cut_rank1;
     if (move2) begin
-      \$88  = \$22 ;
+      \$88  = rank2_1;
     end
     if (rst) begin
       \$88  = 1'h0;
@@ -15944,19 +15962,19 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = used;
+    \$89  = cut_routed;
     if (move2) begin
-      \$89  = \$23 ;
+      \$89  = ranked_routed;
     end
     if (rst) begin
-      \$89  = 1'h0;
+      \$89  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = cut_rank0;
-    if (move2) begin
-      \$90  = rank2_0;
+    \$90  = waiting_valid;
+    if (load) begin
+      \$90  = sent_valid;
     end
     if (rst) begin
       \$90  = 1'h0;
@@ -15964,85 +15982,85 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = cut_rank1;
-    if (move2) begin
-      \$91  = rank2_1;
-    end
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = cut_routed;
-    if (move2) begin
-      \$92  = ranked_routed;
-    end
-    if (rst) begin
-      \$92  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = waiting_valid;
+    \$91  = waiting;
     if (load) begin
-      \$93  = sent_valid;
+      { \$91 [176:166], \$91 [130:81], \$91 [45:0] } = { sent[176:166], sent[130:81], sent[45:0] };
+      \$91 [80:46] = tags__0;
+      \$91 [165:131] = tags__1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$92  = sent_valid;
+    if (move3) begin
+      \$92  = cut_valid;
     end
     if (rst) begin
-      \$93  = 1'h0;
+      \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = waiting;
-    if (load) begin
-      { \$94 [176:166], \$94 [130:81], \$94 [45:0] } = { sent[176:166], sent[130:81], sent[45:0] };
-      \$94 [80:46] = tags__0;
-      \$94 [165:131] = tags__1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = sent_valid;
+    { \$93 [172:166], \$93 [130:81], \$93 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
     if (move3) begin
-      \$95  = cut_valid;
+      \$93 [170] = cut[86];
+      \$93 [171] = cut[87];
+      \$93 [172] = \$24 ;
+      \$93 [39:0] = cut[39:0];
+      \$93 [40] = \$60 ;
+      \$93 [41] = \$41 ;
+      \$93 [42] = \$42 ;
+      \$93 [43] = \$43 ;
+      \$93 [44] = cut[90];
+      \$93 [45] = cut_rank0;
+      \$93 [81] = \$44 ;
+      \$93 [84:82] = cut[166:164];
+      \$93 [124:85] = cut[82:43];
+      \$93 [125] = \$61 ;
+      \$93 [126] = \$45 ;
+      \$93 [127] = \$46 ;
+      \$93 [128] = \$47 ;
+      \$93 [129] = cut[126];
+      \$93 [130] = cut_rank1;
+      \$93 [166] = \$48 ;
+      \$93 [169:167] = cut[171:169];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$94  = to_bank__0;
+    if (move3) begin
+      \$94  = { \$30 , \$27  };
     end
     if (rst) begin
-      \$95  = 1'h0;
+      \$94  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$96 [172:166], \$96 [130:81], \$96 [45:0] } = { sent[172:166], sent[130:81], sent[45:0] };
+    \$95  = to_bank__1;
     if (move3) begin
-      \$96 [170] = cut[86];
-      \$96 [171] = cut[87];
-      \$96 [172] = \$24 ;
-      \$96 [39:0] = cut[39:0];
-      \$96 [40] = \$63 ;
-      \$96 [41] = \$41 ;
-      \$96 [42] = \$42 ;
-      \$96 [43] = \$43 ;
-      \$96 [44] = cut[90];
-      \$96 [45] = cut_rank0;
-      \$96 [81] = \$44 ;
-      \$96 [84:82] = cut[166:164];
-      \$96 [124:85] = cut[82:43];
-      \$96 [125] = \$64 ;
-      \$96 [126] = \$45 ;
-      \$96 [127] = \$46 ;
-      \$96 [128] = \$47 ;
-      \$96 [129] = cut[126];
-      \$96 [130] = cut_rank1;
-      \$96 [166] = \$48 ;
-      \$96 [169:167] = cut[171:169];
+      \$95  = { \$36 , \$33  };
+    end
+    if (rst) begin
+      \$95  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = to_bank__0;
+    \$96  = rank_is__0;
     if (move3) begin
-      \$97  = { \$30 , \$27  };
+      \$96  = { \$38 , \$37  };
+    end
+    if (rst) begin
+      \$96  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = rank_is__1;
+    if (move3) begin
+      \$97  = { \$40 , \$39  };
     end
     if (rst) begin
       \$97  = 2'h0;
@@ -16050,88 +16068,68 @@ module hotline_small_scatter(rst, fire, output__valid, load, move0, split, stall
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = to_bank__1;
+    \$98  = tags__0;
     if (move3) begin
-      \$98  = { \$36 , \$33  };
+      \$98  = cut[125:91];
     end
     if (rst) begin
-      \$98  = 2'h0;
+      \$98  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = rank_is__0;
+    \$99  = tags__1;
     if (move3) begin
-      \$99  = { \$38 , \$37  };
+      \$99  = cut[161:127];
     end
     if (rst) begin
-      \$99  = 2'h0;
+      \$99  = 35'h000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = rank_is__1;
-    if (move3) begin
-      \$100  = { \$40 , \$39  };
-    end
-    if (rst) begin
-      \$100  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$101  = tags__0;
-    if (move3) begin
-      \$101  = cut[125:91];
-    end
-    if (rst) begin
-      \$101  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$102  = tags__1;
-    if (move3) begin
-      \$102  = cut[161:127];
-    end
-    if (rst) begin
-      \$102  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = left;
+    \$100  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$103  = \$49 ;
+        \$100  = \$49 ;
       end
     end
     if (rst) begin
-      \$103  = 1'h1;
+      \$100  = 1'h1;
     end
   end
   assign output__payload[176:173] = { asked__1, asked__0 };
   assign output__payload[172:0] = waiting[172:0];
   always @* begin
     if (starts_blocks) begin end
-    \$96 [80:46] = sent[80:46];
+    \$93 [80:46] = sent[80:46];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96 [165:131] = sent[165:131];
+    \$93 [165:131] = sent[165:131];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96 [176:173] = sent[176:173];
+    \$93 [176:173] = sent[176:173];
   end
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
-  assign \$62  = \$61 ;
+  assign \$55  = 1'h0;
+  assign \$56  = 1'h1;
+  assign going = left;
+  assign \$59  = \$58 ;
   assign \$32  = cut[90];
   assign \$35  = cut[126];
   assign \$39  = cut_rank0;
   assign \$40  = cut_rank1;
-  assign \$73  = \$62 ;
+  assign \$70  = \$59 ;
+  assign after = 1'h0;
+  assign \$58  = 1'h0;
+  assign done = 1'h1;
+  assign \$24  = cut[88];
+  assign \$49  = 1'h1;
+  assign \$66  = move3;
+  assign split = 1'h0;
 endmodule
 
 module hotline_small_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
@@ -16193,11 +16191,11 @@ module hotline_small_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, 
   output [8:0] \level$63 ;
   reg [8:0] \level$63  = 9'h000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   output [2:0] \wanted$64 ;
   reg [2:0] \wanted$64  = 3'h0;
   output [12:0] hot_count;
@@ -16378,16 +16376,16 @@ module hotline_small_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, 
   reg [3:0] under_way = 4'h0;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] wanted;
   assign \$1  = 1'h1 << \bit ;
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
-  assign \$5  = promoting ? 3'h1 : 3'h2;
+  assign \$5  = promoting ? 3'h0 : 3'h1;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 28'h8000000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -16676,19 +16674,19 @@ module hotline_small_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, 
       5'h02:
           wanted = 3'h3;
       5'h03:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h04:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h05:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h06:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h07:
           /* empty */;
       5'h08:
-          wanted = 3'h1;
+          wanted = 3'h0;
       5'h09:
-          wanted = 3'h1;
+          wanted = 3'h0;
     endcase
   end
   always @* begin

@@ -1952,16 +1952,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire restore__valid;
   wire [7:0] \$1 ;
   wire [6:0] \$10 ;
-  wire \$100 ;
+  wire [7:0] \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire [38:0] \$105 ;
+  wire \$105 ;
   wire \$106 ;
-  wire [7:0] \$107 ;
+  wire [38:0] \$107 ;
   wire \$108 ;
-  wire \$109 ;
+  wire [7:0] \$109 ;
   wire [6:0] \$11 ;
   wire \$110 ;
   wire \$111 ;
@@ -1972,18 +1972,18 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
-  wire [3:0] \$119 ;
+  wire \$119 ;
   wire [6:0] \$12 ;
   wire \$120 ;
-  wire [4:0] \$121 ;
-  wire [4:0] \$122 ;
-  wire \$123 ;
-  wire \$124 ;
+  wire [3:0] \$121 ;
+  wire \$122 ;
+  wire [4:0] \$123 ;
+  wire [4:0] \$124 ;
   wire \$125 ;
   wire \$126 ;
-  wire [1:0] \$127 ;
+  wire \$127 ;
   wire \$128 ;
-  wire \$129 ;
+  wire [1:0] \$129 ;
   reg [6:0] \$13 ;
   wire \$130 ;
   wire \$131 ;
@@ -2045,91 +2045,92 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg \$182 ;
   reg \$183 ;
   reg \$184 ;
-  reg [5:0] \$185 ;
-  reg \$186 ;
-  reg [3:0] \$187 ;
-  reg \$188 ;
-  reg [3:0] \$189 ;
+  reg \$185 ;
+  reg [5:0] \$186 ;
+  reg \$187 ;
+  reg [3:0] \$188 ;
+  reg \$189 ;
   wire \$19 ;
-  reg [38:0] \$190 ;
-  reg [4:0] \$191 ;
-  reg [3:0] \$192 ;
+  reg [3:0] \$190 ;
+  reg [38:0] \$191 ;
+  reg [4:0] \$192 ;
   reg [3:0] \$193 ;
   reg [3:0] \$194 ;
-  reg [7:0] \$195 ;
-  reg [31:0] \$196 ;
-  reg [3:0] \$197 ;
-  reg \$198 ;
+  reg [3:0] \$195 ;
+  reg [7:0] \$196 ;
+  reg [31:0] \$197 ;
+  reg [3:0] \$198 ;
   reg \$199 ;
   wire \$2 ;
   wire \$20 ;
   reg \$200 ;
-  reg [2:0] \$201 ;
-  reg \$202 ;
+  reg \$201 ;
+  reg [2:0] \$202 ;
   reg \$203 ;
-  reg [3:0] \$204 ;
-  reg \$205 ;
-  reg [2:0] \$206 ;
-  reg [3:0] \$207 ;
-  reg \$208 ;
+  reg \$204 ;
+  reg [3:0] \$205 ;
+  reg \$206 ;
+  reg [2:0] \$207 ;
+  reg [3:0] \$208 ;
   reg \$209 ;
   wire \$21 ;
-  reg [3:0] \$210 ;
-  reg [5:0] \$211 ;
-  reg [2:0] \$212 ;
-  reg [38:0] \$213 ;
-  reg [4:0] \$214 ;
-  reg [38:0] \$215 ;
-  reg [4:0] \$216 ;
-  reg [38:0] \$217 ;
-  reg [4:0] \$218 ;
-  reg [38:0] \$219 ;
+  reg \$210 ;
+  reg [3:0] \$211 ;
+  reg [5:0] \$212 ;
+  reg [2:0] \$213 ;
+  reg [38:0] \$214 ;
+  reg [4:0] \$215 ;
+  reg [38:0] \$216 ;
+  reg [4:0] \$217 ;
+  reg [38:0] \$218 ;
+  reg [4:0] \$219 ;
   wire \$22 ;
-  reg [4:0] \$220 ;
-  reg [3:0] \$221 ;
+  reg [38:0] \$220 ;
+  reg [4:0] \$221 ;
   reg [3:0] \$222 ;
-  reg [7:0] \$223 ;
-  reg [31:0] \$224 ;
-  reg \$225 ;
-  reg [3:0] \$226 ;
-  reg \$227 ;
+  reg [3:0] \$223 ;
+  reg [7:0] \$224 ;
+  reg [31:0] \$225 ;
+  reg \$226 ;
+  reg [3:0] \$227 ;
+  reg \$228 ;
   wire \$23 ;
-  wire [11:0] \$24 ;
-  wire [12:0] \$25 ;
-  wire \$26 ;
-  wire \$27 ;
-  wire [3:0] \$28 ;
-  wire [3:0] \$29 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [11:0] \$26 ;
+  wire [12:0] \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
+  wire [3:0] \$30 ;
+  wire [3:0] \$31 ;
   wire \$32 ;
   wire \$33 ;
-  wire [3:0] \$34 ;
+  wire \$34 ;
   wire \$35 ;
-  wire [1:0] \$36 ;
-  wire [2:0] \$37 ;
-  wire [3:0] \$38 ;
-  wire [4:0] \$39 ;
+  wire [3:0] \$36 ;
+  wire \$37 ;
+  wire [1:0] \$38 ;
+  wire [2:0] \$39 ;
   wire \$4 ;
-  wire [4:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire [3:0] \$42 ;
-  wire \$43 ;
-  wire \$44 ;
+  wire [3:0] \$40 ;
+  wire [4:0] \$41 ;
+  wire [4:0] \$42 ;
+  wire [3:0] \$43 ;
+  wire [3:0] \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [3:0] \$48 ;
+  wire \$48 ;
   wire \$49 ;
   wire [1:0] \$5 ;
-  wire \$50 ;
+  wire [3:0] \$50 ;
   wire \$51 ;
   wire \$52 ;
   wire \$53 ;
-  wire [3:0] \$54 ;
-  wire [38:0] \$55 ;
-  wire [4:0] \$56 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire [3:0] \$56 ;
   wire [38:0] \$57 ;
   wire [4:0] \$58 ;
   wire [38:0] \$59 ;
@@ -2137,49 +2138,49 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   wire [4:0] \$60 ;
   wire [38:0] \$61 ;
   wire [4:0] \$62 ;
-  wire \$63 ;
-  wire [3:0] \$64 ;
-  wire [3:0] \$65 ;
+  wire [38:0] \$63 ;
+  wire [4:0] \$64 ;
+  wire \$65 ;
   wire [3:0] \$66 ;
-  wire [7:0] \$67 ;
-  wire [31:0] \$68 ;
-  wire [4:0] \$69 ;
+  wire [3:0] \$67 ;
+  wire [3:0] \$68 ;
+  wire [7:0] \$69 ;
   wire [3:0] \$7 ;
-  wire [4:0] \$70 ;
-  wire [3:0] \$71 ;
-  wire [3:0] \$72 ;
-  wire \$73 ;
-  wire \$74 ;
+  wire [31:0] \$70 ;
+  wire [4:0] \$71 ;
+  wire [4:0] \$72 ;
+  wire [3:0] \$73 ;
+  wire [3:0] \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [38:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   reg [2:0] \$8 ;
-  wire [7:0] \$80 ;
+  wire [38:0] \$80 ;
   wire \$81 ;
-  wire \$82 ;
+  wire [7:0] \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire \$85 ;
   wire \$86 ;
-  wire [38:0] \$87 ;
+  wire \$87 ;
   wire \$88 ;
-  wire [7:0] \$89 ;
+  wire [38:0] \$89 ;
   wire [6:0] \$9 ;
   wire \$90 ;
-  wire \$91 ;
+  wire [7:0] \$91 ;
   wire \$92 ;
   wire \$93 ;
   wire \$94 ;
   wire \$95 ;
-  wire [38:0] \$96 ;
+  wire \$96 ;
   wire \$97 ;
-  wire [7:0] \$98 ;
+  wire [38:0] \$98 ;
   wire \$99 ;
   reg [5:0] asked_rows = 6'h00;
   reg [2:0] beyond = 3'h0;
-  reg [3:0] \beyond$48  = 4'h0;
+  reg [3:0] \beyond$49  = 4'h0;
   reg commands = 1'h0;
   reg counted = 1'h0;
   reg counts = 1'h0;
@@ -2194,7 +2195,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg [7:0] group0_5 = 8'h00;
   reg [31:0] group0_6 = 32'd0;
   wire [3:0] hot;
-  reg [3:0] \hot$61  = 4'h0;
+  reg [3:0] \hot$62  = 4'h0;
   reg [3:0] index = 4'h0;
   reg is_clear = 1'h0;
   reg is_dump = 1'h0;
@@ -2219,6 +2220,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   reg [38:0] tag2 = 39'h0000000000;
   reg [38:0] tag3 = 39'h0000000000;
   reg too_many = 1'h0;
+  reg unknown = 1'h0;
   reg unusable = 1'h0;
   reg [3:0] usable = 4'h0;
   reg [2:0] walk = 3'h0;
@@ -2240,123 +2242,123 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   assign \$20  = quota >= 1'h1;
   assign \$21  = quota >= 2'h2;
   assign \$22  = quota >= 2'h3;
-  assign \$23  = write_data > 6'h20;
-  assign \$24  = 1'h1 << index_bits;
-  assign \$25  = \$24  - 1'h1;
-  assign \$26  = index == last;
-  assign \$27  = index < budget[14:11];
-  assign \$28  = \$27  ? budget[10:7] : budget[6:3];
-  assign \$29  = ~ \beyond$48 ;
-  assign \$30  = slot0 < hot_rows;
-  assign \$31  = slot1 < hot_rows;
-  assign \$32  = slot2 < hot_rows;
-  assign \$33  = slot3 < hot_rows;
-  assign \$34  = \$29  & { \$33 , \$32 , \$31 , \$30  };
-  assign \$35  = counts & judge;
-  assign \$36  = 1'h0 + hot[0];
-  assign \$37  = \$36  + hot[1];
-  assign \$38  = \$37  + hot[2];
-  assign \$39  = \$38  + hot[3];
-  assign \$40  = counted ? \$39  : 5'h00;
-  assign \$41  = ~ \within ;
-  assign \$42  = \hot$61  & \$41 ;
-  assign \$43  = | \$42 ;
-  assign \$44  = judged & \$43 ;
-  assign \$45  = \$44  | unusable;
-  assign \$46  = ~ \$159 ;
-  assign \$47  = \$46  | leaves;
-  assign \$48  = walk + 1'h1;
-  assign \$49  = walk == 3'h7;
-  assign \$50  = ~ busy;
-  assign \$51  = resizes & \$50 ;
+  assign \$23  = | { command_is_5, command_is_4, command_is_3, command_is_2, command_is_1, command_is_0 };
+  assign \$24  = ~ \$23 ;
+  assign \$25  = write_data > 6'h20;
+  assign \$26  = 1'h1 << index_bits;
+  assign \$27  = \$26  - 1'h1;
+  assign \$28  = index == last;
+  assign \$29  = index < budget[14:11];
+  assign \$30  = \$29  ? budget[10:7] : budget[6:3];
+  assign \$31  = ~ \beyond$49 ;
+  assign \$32  = slot0 < hot_rows;
+  assign \$33  = slot1 < hot_rows;
+  assign \$34  = slot2 < hot_rows;
+  assign \$35  = slot3 < hot_rows;
+  assign \$36  = \$31  & { \$35 , \$34 , \$33 , \$32  };
+  assign \$37  = counts & judge;
+  assign \$38  = 1'h0 + hot[0];
+  assign \$39  = \$38  + hot[1];
+  assign \$40  = \$39  + hot[2];
+  assign \$41  = \$40  + hot[3];
+  assign \$42  = counted ? \$41  : 5'h00;
+  assign \$43  = ~ \within ;
+  assign \$44  = \hot$62  & \$43 ;
+  assign \$45  = | \$44 ;
+  assign \$46  = judged & \$45 ;
+  assign \$47  = \$46  | unusable;
+  assign \$48  = ~ \$159 ;
+  assign \$49  = \$48  | leaves;
+  assign \$50  = walk + 1'h1;
+  assign \$51  = walk == 3'h7;
   assign \$52  = ~ busy;
-  assign \$53  = commands & \$52 ;
-  assign \$54  = way + 1'h1;
-  assign \$63  = way == 3'h6;
-  assign \$69  = index + 1'h1;
-  assign \$70  = \final  ? 5'h00 : \$69 ;
-  assign \$71  = ~ usable;
-  assign \$72  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$71 ;
-  assign \$73  = | \$72 ;
-  assign \$74  = ~ restore__payload[256];
-  assign \$75  = \$73  & \$74 ;
-  assign \$76  = restore__payload[63] & usable[0];
-  assign \$77  = restore__payload[63] & usable[0];
-  assign \$78  = \$77  ? restore__payload[38:0] : 39'h0000000000;
+  assign \$53  = resizes & \$52 ;
+  assign \$54  = ~ busy;
+  assign \$55  = commands & \$54 ;
+  assign \$56  = way + 1'h1;
+  assign \$65  = way == 3'h6;
+  assign \$71  = index + 1'h1;
+  assign \$72  = \final  ? 5'h00 : \$71 ;
+  assign \$73  = ~ usable;
+  assign \$74  = { restore__payload[255], restore__payload[191], restore__payload[127], restore__payload[63] } & \$73 ;
+  assign \$75  = | \$74 ;
+  assign \$76  = ~ restore__payload[256];
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = restore__payload[63] & usable[0];
   assign \$79  = restore__payload[63] & usable[0];
-  assign \$80  = \$79  ? restore__payload[55:48] : 8'h00;
+  assign \$80  = \$79  ? restore__payload[38:0] : 39'h0000000000;
   assign \$81  = restore__payload[63] & usable[0];
-  assign \$82  = \$81  ? restore__payload[61] : 1'h0;
+  assign \$82  = \$81  ? restore__payload[55:48] : 8'h00;
   assign \$83  = restore__payload[63] & usable[0];
-  assign \$84  = \$83  ? restore__payload[62] : 1'h0;
-  assign \$85  = restore__payload[127] & usable[1];
-  assign \$86  = restore__payload[127] & usable[1];
-  assign \$87  = \$86  ? restore__payload[102:64] : 39'h0000000000;
+  assign \$84  = \$83  ? restore__payload[61] : 1'h0;
+  assign \$85  = restore__payload[63] & usable[0];
+  assign \$86  = \$85  ? restore__payload[62] : 1'h0;
+  assign \$87  = restore__payload[127] & usable[1];
   assign \$88  = restore__payload[127] & usable[1];
-  assign \$89  = \$88  ? restore__payload[119:112] : 8'h00;
+  assign \$89  = \$88  ? restore__payload[102:64] : 39'h0000000000;
   assign \$90  = restore__payload[127] & usable[1];
-  assign \$91  = \$90  ? restore__payload[125] : 1'h0;
+  assign \$91  = \$90  ? restore__payload[119:112] : 8'h00;
   assign \$92  = restore__payload[127] & usable[1];
-  assign \$93  = \$92  ? restore__payload[126] : 1'h0;
-  assign \$94  = restore__payload[191] & usable[2];
-  assign \$95  = restore__payload[191] & usable[2];
-  assign \$96  = \$95  ? restore__payload[166:128] : 39'h0000000000;
+  assign \$93  = \$92  ? restore__payload[125] : 1'h0;
+  assign \$94  = restore__payload[127] & usable[1];
+  assign \$95  = \$94  ? restore__payload[126] : 1'h0;
+  assign \$96  = restore__payload[191] & usable[2];
   assign \$97  = restore__payload[191] & usable[2];
-  assign \$98  = \$97  ? restore__payload[183:176] : 8'h00;
+  assign \$98  = \$97  ? restore__payload[166:128] : 39'h0000000000;
   assign \$99  = restore__payload[191] & usable[2];
-  assign \$100  = \$99  ? restore__payload[189] : 1'h0;
+  assign \$100  = \$99  ? restore__payload[183:176] : 8'h00;
   assign \$101  = restore__payload[191] & usable[2];
-  assign \$102  = \$101  ? restore__payload[190] : 1'h0;
-  assign \$103  = restore__payload[255] & usable[3];
-  assign \$104  = restore__payload[255] & usable[3];
-  assign \$105  = \$104  ? restore__payload[230:192] : 39'h0000000000;
+  assign \$102  = \$101  ? restore__payload[189] : 1'h0;
+  assign \$103  = restore__payload[191] & usable[2];
+  assign \$104  = \$103  ? restore__payload[190] : 1'h0;
+  assign \$105  = restore__payload[255] & usable[3];
   assign \$106  = restore__payload[255] & usable[3];
-  assign \$107  = \$106  ? restore__payload[247:240] : 8'h00;
+  assign \$107  = \$106  ? restore__payload[230:192] : 39'h0000000000;
   assign \$108  = restore__payload[255] & usable[3];
-  assign \$109  = \$108  ? restore__payload[253] : 1'h0;
+  assign \$109  = \$108  ? restore__payload[247:240] : 8'h00;
   assign \$110  = restore__payload[255] & usable[3];
-  assign \$111  = \$110  ? restore__payload[254] : 1'h0;
-  assign \$113  = | restore__payload[31:5];
-  assign \$114  = | restore__payload[95:69];
-  assign \$115  = | restore__payload[159:133];
-  assign \$116  = | restore__payload[223:197];
-  assign \$117  = restore__payload[256] == \final ;
-  assign \$118  = restore__payload[256] != \final ;
-  assign \$119  = way + 1'h1;
-  assign \$120  = way == 2'h3;
-  assign \$121  = index + 1'h1;
-  assign \$122  = \final  ? 5'h00 : \$121 ;
-  assign \$123  = restore__valid & restore__payload[256];
-  assign \$124  = ~ selecting;
+  assign \$111  = \$110  ? restore__payload[253] : 1'h0;
+  assign \$112  = restore__payload[255] & usable[3];
+  assign \$113  = \$112  ? restore__payload[254] : 1'h0;
+  assign \$115  = | restore__payload[31:5];
+  assign \$116  = | restore__payload[95:69];
+  assign \$117  = | restore__payload[159:133];
+  assign \$118  = | restore__payload[223:197];
+  assign \$119  = restore__payload[256] == \final ;
+  assign \$120  = restore__payload[256] != \final ;
+  assign \$121  = way + 1'h1;
+  assign \$122  = way == 2'h3;
+  assign \$123  = index + 1'h1;
+  assign \$124  = \final  ? 5'h00 : \$123 ;
+  assign \$125  = restore__valid & restore__payload[256];
+  assign \$126  = ~ selecting;
   assign index_bits = 1'h1 + budget[16:15];
   assign row_set = walking ? walk : index[3:1];
-  assign hot = \hot$61  & \within ;
-  assign \$125  = ~ \$159 ;
-  assign \$126  = commands | resizes;
-  assign running = \$125  | \$126 ;
-  assign \$128  = walk == 3'h7;
-  assign \$129  = commands | resizes;
-  assign \$130  = ~ busy;
-  assign \$131  = \$129  & \$130 ;
+  assign hot = \hot$62  & \within ;
+  assign \$127  = ~ \$159 ;
+  assign \$128  = commands | resizes;
+  assign running = \$127  | \$128 ;
+  assign \$130  = walk == 3'h7;
+  assign \$131  = commands | resizes;
   assign \$132  = ~ busy;
-  assign \$133  = resizes & \$132 ;
+  assign \$133  = \$131  & \$132 ;
   assign \$134  = ~ busy;
-  assign \$135  = commands & \$134 ;
-  assign \$136  = | { is_select, is_reset_counters, is_snapshot, is_restore, is_dump, is_clear };
-  assign \$137  = ~ \$136 ;
+  assign \$135  = resizes & \$134 ;
+  assign \$136  = ~ busy;
+  assign \$137  = commands & \$136 ;
   assign \$139  = restore__payload[256] != \final ;
   assign \$140  = 1'h1 << index[0];
   assign \$141  = 1'h1 << index[0];
   assign \$142  = ~ selecting;
-  assign \$143  = row_in__valid[0] ? { 1'h1, \hot$61 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, tag0 } : 64'h0000000000000000;
-  assign \$144  = row_in__valid[1] ? { 1'h1, \hot$61 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, tag1 } : 64'h0000000000000000;
-  assign \$145  = row_in__valid[2] ? { 1'h1, \hot$61 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, tag2 } : 64'h0000000000000000;
-  assign \$146  = row_in__valid[3] ? { 1'h1, \hot$61 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, tag3 } : 64'h0000000000000000;
+  assign \$143  = row_in__valid[0] ? { 1'h1, \hot$62 [0], row_in__referenced[0], 5'h00, row_in__counters[7:0], 9'h000, tag0 } : 64'h0000000000000000;
+  assign \$144  = row_in__valid[1] ? { 1'h1, \hot$62 [1], row_in__referenced[1], 5'h00, row_in__counters[15:8], 9'h000, tag1 } : 64'h0000000000000000;
+  assign \$145  = row_in__valid[2] ? { 1'h1, \hot$62 [2], row_in__referenced[2], 5'h00, row_in__counters[23:16], 9'h000, tag2 } : 64'h0000000000000000;
+  assign \$146  = row_in__valid[3] ? { 1'h1, \hot$62 [3], row_in__referenced[3], 5'h00, row_in__counters[31:24], 9'h000, tag3 } : 64'h0000000000000000;
   assign \$147  = sending_slots & \final ;
-  assign \$148  = \hot$61 [0] ? slot0 : 5'h00;
-  assign \$149  = \hot$61 [1] ? slot1 : 5'h00;
-  assign \$150  = \hot$61 [2] ? slot2 : 5'h00;
-  assign \$151  = \hot$61 [3] ? slot3 : 5'h00;
+  assign \$148  = \hot$62 [0] ? slot0 : 5'h00;
+  assign \$149  = \hot$62 [1] ? slot1 : 5'h00;
+  assign \$150  = \hot$62 [2] ? slot2 : 5'h00;
+  assign \$151  = \hot$62 [3] ? slot3 : 5'h00;
   assign \$152  = commands | resizes;
   assign \$153  = ~ \$159 ;
   assign \$154  = busy | \$153 ;
@@ -2403,91 +2405,93 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   always @(posedge clk)
     is_select <= \$184 ;
   always @(posedge clk)
-    asked_rows <= \$185 ;
+    unknown <= \$185 ;
   always @(posedge clk)
-    too_many <= \$186 ;
+    asked_rows <= \$186 ;
   always @(posedge clk)
-    last <= \$187 ;
+    too_many <= \$187 ;
   always @(posedge clk)
-    \final  <= \$188 ;
+    last <= \$188 ;
   always @(posedge clk)
-    usable <= \$189 ;
+    \final  <= \$189 ;
   always @(posedge clk)
-    group0_0 <= \$190 ;
+    usable <= \$190 ;
   always @(posedge clk)
-    group0_1 <= \$191 ;
+    group0_0 <= \$191 ;
   always @(posedge clk)
-    group0_2 <= \$192 ;
+    group0_1 <= \$192 ;
   always @(posedge clk)
-    group0_3 <= \$193 ;
+    group0_2 <= \$193 ;
   always @(posedge clk)
-    group0_4 <= \$194 ;
+    group0_3 <= \$194 ;
   always @(posedge clk)
-    group0_5 <= \$195 ;
+    group0_4 <= \$195 ;
   always @(posedge clk)
-    group0_6 <= \$196 ;
+    group0_5 <= \$196 ;
   always @(posedge clk)
-    \within  <= \$197 ;
+    group0_6 <= \$197 ;
   always @(posedge clk)
-    judged <= \$198 ;
+    \within  <= \$198 ;
   always @(posedge clk)
-    judge <= \$199 ;
+    judged <= \$199 ;
   always @(posedge clk)
-    counted <= \$200 ;
+    judge <= \$200 ;
   always @(posedge clk)
-    restored <= \$201 ;
+    counted <= \$201 ;
   always @(posedge clk)
-    restore_entry <= \$202 ;
+    restored <= \$202 ;
   always @(posedge clk)
-    unusable <= \$203 ;
+    restore_entry <= \$203 ;
   always @(posedge clk)
-    \hot$61  <= \$204 ;
+    unusable <= \$204 ;
   always @(posedge clk)
-    accessing <= \$205 ;
+    \hot$62  <= \$205 ;
   always @(posedge clk)
-    walk <= \$206 ;
+    accessing <= \$206 ;
   always @(posedge clk)
-    index <= \$207 ;
+    walk <= \$207 ;
   always @(posedge clk)
-    walking <= \$208 ;
+    index <= \$208 ;
   always @(posedge clk)
-    report <= \$209 ;
+    walking <= \$209 ;
   always @(posedge clk)
-    fsm_state <= \$210 ;
+    report <= \$210 ;
   always @(posedge clk)
-    hot_rows <= \$211 ;
+    fsm_state <= \$211 ;
   always @(posedge clk)
-    way <= \$212 ;
+    hot_rows <= \$212 ;
   always @(posedge clk)
-    tag0 <= \$213 ;
+    way <= \$213 ;
   always @(posedge clk)
-    slot0 <= \$214 ;
+    tag0 <= \$214 ;
   always @(posedge clk)
-    tag1 <= \$215 ;
+    slot0 <= \$215 ;
   always @(posedge clk)
-    slot1 <= \$216 ;
+    tag1 <= \$216 ;
   always @(posedge clk)
-    tag2 <= \$217 ;
+    slot1 <= \$217 ;
   always @(posedge clk)
-    slot2 <= \$218 ;
+    tag2 <= \$218 ;
   always @(posedge clk)
-    tag3 <= \$219 ;
+    slot2 <= \$219 ;
   always @(posedge clk)
-    slot3 <= \$220 ;
+    tag3 <= \$220 ;
   always @(posedge clk)
-    row_in__valid <= \$221 ;
+    slot3 <= \$221 ;
   always @(posedge clk)
-    row_in__referenced <= \$222 ;
+    row_in__valid <= \$222 ;
   always @(posedge clk)
-    row_in__age <= \$223 ;
+    row_in__referenced <= \$223 ;
   always @(posedge clk)
-    row_in__counters <= \$224 ;
+    row_in__age <= \$224 ;
   always @(posedge clk)
-    sending_slots <= \$225 ;
+    row_in__counters <= \$225 ;
   always @(posedge clk)
-    \beyond$48  <= \$226 ;
+    sending_slots <= \$226 ;
   always @(posedge clk)
-    counts <= \$227 ;
+    \beyond$49  <= \$227 ;
+  always @(posedge clk)
+    counts <= \$228 ;
   always @* begin
     if (starts_blocks) begin end
     (* full_case = 32'd1 *)
@@ -2549,13 +2553,13 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (way[1:0])
       2'h0:
-          make_hot = \hot$61 [0];
+          make_hot = \hot$62 [0];
       2'h1:
-          make_hot = \hot$61 [1];
+          make_hot = \hot$62 [1];
       2'h2:
-          make_hot = \hot$61 [2];
+          make_hot = \hot$62 [2];
       2'h3:
-          make_hot = \hot$61 [3];
+          make_hot = \hot$62 [3];
     endcase
   end
   always @* begin
@@ -2662,37 +2666,44 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$185  = write_data[5:0];
+    \$185  = \$24 ;
     if (rst) begin
-      \$185  = 6'h00;
+      \$185  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$186  = \$23 ;
+    \$186  = write_data[5:0];
     if (rst) begin
-      \$186  = 1'h0;
+      \$186  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$187  = \$25 [3:0];
+    \$187  = \$25 ;
     if (rst) begin
-      \$187  = 4'h0;
+      \$187  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$188  = \$26 ;
+    \$188  = \$27 [3:0];
     if (rst) begin
-      \$188  = 1'h0;
+      \$188  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
     \$189  = \$28 ;
     if (rst) begin
-      \$189  = 4'h0;
+      \$189  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$190  = \$30 ;
+    if (rst) begin
+      \$190  = 4'h0;
     end
   end
   always @* begin
@@ -2700,12 +2711,12 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$190  = tag_out__0;
+          \$191  = tag_out__0;
       1'h1:
-          \$190  = tag_out__1;
+          \$191  = tag_out__1;
     endcase
     if (rst) begin
-      \$190  = 39'h0000000000;
+      \$191  = 39'h0000000000;
     end
   end
   always @* begin
@@ -2713,12 +2724,12 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$191  = slot_out__0;
+          \$192  = slot_out__0;
       1'h1:
-          \$191  = slot_out__1;
+          \$192  = slot_out__1;
     endcase
     if (rst) begin
-      \$191  = 5'h00;
+      \$192  = 5'h00;
     end
   end
   always @* begin
@@ -2726,22 +2737,9 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$192  = hot_out__0;
+          \$193  = hot_out__0;
       1'h1:
-          \$192  = hot_out__1;
-    endcase
-    if (rst) begin
-      \$192  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (index[0])
-      1'h0:
-          \$193  = row_out__0__valid;
-      1'h1:
-          \$193  = row_out__1__valid;
+          \$193  = hot_out__1;
     endcase
     if (rst) begin
       \$193  = 4'h0;
@@ -2752,9 +2750,9 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$194  = row_out__0__referenced;
+          \$194  = row_out__0__valid;
       1'h1:
-          \$194  = row_out__1__referenced;
+          \$194  = row_out__1__valid;
     endcase
     if (rst) begin
       \$194  = 4'h0;
@@ -2765,12 +2763,12 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$195  = row_out__0__age;
+          \$195  = row_out__0__referenced;
       1'h1:
-          \$195  = row_out__1__age;
+          \$195  = row_out__1__referenced;
     endcase
     if (rst) begin
-      \$195  = 8'h00;
+      \$195  = 4'h0;
     end
   end
   always @* begin
@@ -2778,102 +2776,115 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     (* full_case = 32'd1 *)
     casez (index[0])
       1'h0:
-          \$196  = row_out__0__counters;
+          \$196  = row_out__0__age;
       1'h1:
-          \$196  = row_out__1__counters;
+          \$196  = row_out__1__age;
     endcase
     if (rst) begin
-      \$196  = 32'd0;
+      \$196  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$197  = \$34 ;
-    if (rst) begin
-      \$197  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$198  = judge;
-    if (rst) begin
-      \$198  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$199  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h7:
-          if (restore__valid) begin
-            \$199  = 1'h1;
-          end
+    (* full_case = 32'd1 *)
+    casez (index[0])
+      1'h0:
+          \$197  = row_out__0__counters;
+      1'h1:
+          \$197  = row_out__1__counters;
     endcase
+    if (rst) begin
+      \$197  = 32'd0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$198  = \$36 ;
+    if (rst) begin
+      \$198  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$199  = judge;
     if (rst) begin
       \$199  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$200  = \$35 ;
+    \$200  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h7:
+          if (restore__valid) begin
+            \$200  = 1'h1;
+          end
+    endcase
     if (rst) begin
       \$200  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$201  = \$40 [2:0];
+    \$201  = \$37 ;
     if (rst) begin
-      \$201  = 3'h0;
+      \$201  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$202  = \$45 ;
+    \$202  = \$42 [2:0];
     if (rst) begin
-      \$202  = 1'h0;
+      \$202  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$203  = 1'h0;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$203  = \$75 ;
-          end
-    endcase
+    \$203  = \$47 ;
     if (rst) begin
       \$203  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$204  = \hot$61 ;
+    \$204  = 1'h0;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$204  = \$77 ;
+          end
+    endcase
+    if (rst) begin
+      \$204  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$205  = \hot$62 ;
     if (judged) begin
-      \$204  = hot;
+      \$205  = hot;
     end
     casez (fsm_state)
       4'h1:
@@ -2881,8 +2892,8 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h0:
           /* empty */;
       4'h2:
-          if (\$63 ) begin
-            \$204  = \$64 ;
+          if (\$65 ) begin
+            \$205  = \$66 ;
           end
       4'h5:
           /* empty */;
@@ -2890,40 +2901,40 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$204 [0] = \$84 ;
-            \$204 [1] = \$93 ;
-            \$204 [2] = \$102 ;
-            \$204 [3] = \$111 ;
+            \$205 [0] = \$86 ;
+            \$205 [1] = \$95 ;
+            \$205 [2] = \$104 ;
+            \$205 [3] = \$113 ;
           end
     endcase
     if (rst) begin
-      \$204  = 4'h0;
+      \$205  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$205  = \$47 ;
+    \$206  = \$49 ;
     if (rst) begin
-      \$205  = 1'h1;
+      \$206  = 1'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$206  = walk;
+    \$207  = walk;
     casez (fsm_state)
       4'h1:
-          \$206  = \$48 [2:0];
+          \$207  = \$50 [2:0];
     endcase
     if (rst) begin
-      \$206  = 3'h0;
+      \$207  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$207  = index;
+    \$208  = index;
     casez (fsm_state)
       4'h1:
-          \$207  = 4'h0;
+          \$208  = 4'h0;
       4'h0:
           /* empty */;
       4'h2:
@@ -2932,7 +2943,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h6:
           if (dump__ready) begin
-            \$207  = \$70 [3:0];
+            \$208  = \$72 [3:0];
           end
       4'h3:
           /* empty */;
@@ -2945,89 +2956,28 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'hb:
           /* empty */;
       4'hc:
-          \$207  = \$122 [3:0];
+          \$208  = \$124 [3:0];
     endcase
     if (rst) begin
-      \$207  = 4'h0;
+      \$208  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$208  = walking;
+    \$209  = walking;
     casez (fsm_state)
       4'h1:
-          if (\$49 ) begin
-            \$208  = 1'h0;
-          end
-      4'h0:
           if (\$51 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$208  = 1'h1;
-            end
-          end else if (\$53 ) begin
-            if (is_clear) begin
-              \$208  = 1'h1;
-            end
-          end
-      4'h2:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            if (\$112 ) begin
-              if (restore__payload[256]) begin
-                \$208  = 1'h1;
-              end
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$118 ) begin
-              if (restore__payload[256]) begin
-                \$208  = 1'h1;
-              end
-            end
-          end
-      4'h9:
-          /* empty */;
-      4'ha:
-          /* empty */;
-      4'hb:
-          /* empty */;
-      4'hc:
-          /* empty */;
-      4'hd:
-          /* empty */;
-      4'h8:
-          if (\$123 ) begin
-            \$208  = 1'h1;
-          end
-    endcase
-    if (rst) begin
-      \$208  = 1'h1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$209  = report;
-    casez (fsm_state)
-      4'h1:
-          if (\$49 ) begin
             \$209  = 1'h0;
           end
       4'h0:
-          if (\$51 ) begin
+          if (\$53 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
               \$209  = 1'h1;
             end
-          end else if (\$53 ) begin
+          end else if (\$55 ) begin
             if (is_clear) begin
               \$209  = 1'h1;
             end
@@ -3040,137 +2990,198 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            if (\$112 ) begin
-              \$209  = 1'h1;
-            end
-          end
-      4'h7:
-          if (restore__valid) begin
-            if (\$118 ) begin
-              \$209  = 1'h1;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$209  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$210  = fsm_state;
-    casez (fsm_state)
-      4'h1:
-          if (\$49 ) begin
-            \$210  = 4'h0;
-          end
-      4'h0:
-          if (\$51 ) begin
-            (* full_case = 32'd1 *)
-            if (too_many) begin
-            end else begin
-              \$210  = 4'h1;
-            end
-          end else if (\$53 ) begin
-            if (is_clear) begin
-              \$210  = 4'h1;
-            end
-            if (is_dump) begin
-              \$210  = 4'h2;
-            end
-            if (is_restore) begin
-              \$210  = 4'h3;
-            end
-            if (is_select) begin
-              \$210  = 4'h4;
-            end
-          end
-      4'h2:
-          if (\$63 ) begin
-            \$210  = 4'h5;
-          end
-      4'h5:
-          if (dump__ready) begin
-            \$210  = 4'h6;
-          end
-      4'h6:
-          if (dump__ready) begin
-            \$210  = 4'h2;
-            if (\final ) begin
-              \$210  = 4'h0;
-            end
-          end
-      4'h3:
-          if (restore__valid) begin
-            \$210  = 4'h7;
-            if (\$112 ) begin
-              \$210  = 4'h8;
+            if (\$114 ) begin
               if (restore__payload[256]) begin
-                \$210  = 4'h1;
+                \$209  = 1'h1;
               end
             end
           end
       4'h7:
           if (restore__valid) begin
-            \$210  = 4'h9;
-            if (\$118 ) begin
-              \$210  = 4'h8;
+            if (\$120 ) begin
               if (restore__payload[256]) begin
-                \$210  = 4'h1;
+                \$209  = 1'h1;
               end
             end
           end
       4'h9:
-          \$210  = 4'ha;
+          /* empty */;
       4'ha:
-          \$210  = 4'hb;
+          /* empty */;
       4'hb:
-          if (\$120 ) begin
-            \$210  = 4'hc;
+          /* empty */;
+      4'hc:
+          /* empty */;
+      4'hd:
+          /* empty */;
+      4'h8:
+          if (\$125 ) begin
+            \$209  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$209  = 1'h1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$210  = report;
+    casez (fsm_state)
+      4'h1:
+          if (\$51 ) begin
+            \$210  = 1'h0;
+          end
+      4'h0:
+          if (\$53 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$210  = 1'h1;
+            end
+          end else if (\$55 ) begin
+            if (is_clear) begin
+              \$210  = 1'h1;
+            end
+          end
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            if (\$114 ) begin
+              \$210  = 1'h1;
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            if (\$120 ) begin
+              \$210  = 1'h1;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$210  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$211  = fsm_state;
+    casez (fsm_state)
+      4'h1:
+          if (\$51 ) begin
+            \$211  = 4'h0;
+          end
+      4'h0:
+          if (\$53 ) begin
+            (* full_case = 32'd1 *)
+            if (too_many) begin
+            end else begin
+              \$211  = 4'h1;
+            end
+          end else if (\$55 ) begin
+            if (is_clear) begin
+              \$211  = 4'h1;
+            end
+            if (is_dump) begin
+              \$211  = 4'h2;
+            end
+            if (is_restore) begin
+              \$211  = 4'h3;
+            end
+            if (is_select) begin
+              \$211  = 4'h4;
+            end
+          end
+      4'h2:
+          if (\$65 ) begin
+            \$211  = 4'h5;
+          end
+      4'h5:
+          if (dump__ready) begin
+            \$211  = 4'h6;
+          end
+      4'h6:
+          if (dump__ready) begin
+            \$211  = 4'h2;
+            if (\final ) begin
+              \$211  = 4'h0;
+            end
+          end
+      4'h3:
+          if (restore__valid) begin
+            \$211  = 4'h7;
+            if (\$114 ) begin
+              \$211  = 4'h8;
+              if (restore__payload[256]) begin
+                \$211  = 4'h1;
+              end
+            end
+          end
+      4'h7:
+          if (restore__valid) begin
+            \$211  = 4'h9;
+            if (\$120 ) begin
+              \$211  = 4'h8;
+              if (restore__payload[256]) begin
+                \$211  = 4'h1;
+              end
+            end
+          end
+      4'h9:
+          \$211  = 4'ha;
+      4'ha:
+          \$211  = 4'hb;
+      4'hb:
+          if (\$122 ) begin
+            \$211  = 4'hc;
           end
       4'hc:
         begin
-          \$210  = 4'hd;
+          \$211  = 4'hd;
           if (\final ) begin
-            \$210  = 4'h0;
+            \$211  = 4'h0;
           end
         end
       4'hd:
-          \$210  = 4'h3;
+          \$211  = 4'h3;
       4'h8:
-          if (\$123 ) begin
-            \$210  = 4'h1;
+          if (\$125 ) begin
+            \$211  = 4'h1;
           end
       4'h4:
-          if (\$124 ) begin
-            \$210  = 4'h0;
+          if (\$126 ) begin
+            \$211  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$210  = 4'h1;
+      \$211  = 4'h1;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$211  = hot_rows;
+    \$212  = hot_rows;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
-          if (\$51 ) begin
+          if (\$53 ) begin
             (* full_case = 32'd1 *)
             if (too_many) begin
             end else begin
-              \$211  = asked_rows;
+              \$212  = asked_rows;
             end
           end
     endcase
     if (rst) begin
-      \$211  = 6'h20;
+      \$212  = 6'h20;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$212  = way;
+    \$213  = way;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3178,9 +3189,9 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h2:
         begin
-          \$212  = \$54 [2:0];
-          if (\$63 ) begin
-            \$212  = 3'h0;
+          \$213  = \$56 [2:0];
+          if (\$65 ) begin
+            \$213  = 3'h0;
           end
         end
       4'h5:
@@ -3197,19 +3208,19 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'hb:
         begin
-          \$212  = \$119 [2:0];
-          if (\$120 ) begin
-            \$212  = 3'h0;
+          \$213  = \$121 [2:0];
+          if (\$122 ) begin
+            \$213  = 3'h0;
           end
         end
     endcase
     if (rst) begin
-      \$212  = 3'h0;
+      \$213  = 3'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$213  = tag0;
+    \$214  = tag0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3218,7 +3229,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h2:
           casez (way)
             3'h3:
-                \$213  = \$55 ;
+                \$214  = \$57 ;
           endcase
       4'h5:
           /* empty */;
@@ -3226,16 +3237,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$213  = \$78 ;
+            \$214  = \$80 ;
           end
     endcase
     if (rst) begin
-      \$213  = 39'h0000000000;
+      \$214  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$214  = slot0;
+    \$215  = slot0;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3244,7 +3255,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h2:
           casez (way)
             3'h3:
-                \$214  = \$56 ;
+                \$215  = \$58 ;
           endcase
       4'h5:
           /* empty */;
@@ -3254,16 +3265,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$214  = restore__payload[4:0];
+            \$215  = restore__payload[4:0];
           end
     endcase
     if (rst) begin
-      \$214  = 5'h00;
+      \$215  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$215  = tag1;
+    \$216  = tag1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3274,7 +3285,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h3:
                 /* empty */;
             3'h4:
-                \$215  = \$57 ;
+                \$216  = \$59 ;
           endcase
       4'h5:
           /* empty */;
@@ -3282,16 +3293,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$215  = \$87 ;
+            \$216  = \$89 ;
           end
     endcase
     if (rst) begin
-      \$215  = 39'h0000000000;
+      \$216  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$216  = slot1;
+    \$217  = slot1;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3302,7 +3313,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h3:
                 /* empty */;
             3'h4:
-                \$216  = \$58 ;
+                \$217  = \$60 ;
           endcase
       4'h5:
           /* empty */;
@@ -3312,16 +3323,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$216  = restore__payload[68:64];
+            \$217  = restore__payload[68:64];
           end
     endcase
     if (rst) begin
-      \$216  = 5'h00;
+      \$217  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$217  = tag2;
+    \$218  = tag2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3334,7 +3345,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h4:
                 /* empty */;
             3'h5:
-                \$217  = \$59 ;
+                \$218  = \$61 ;
           endcase
       4'h5:
           /* empty */;
@@ -3342,16 +3353,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$217  = \$96 ;
+            \$218  = \$98 ;
           end
     endcase
     if (rst) begin
-      \$217  = 39'h0000000000;
+      \$218  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$218  = slot2;
+    \$219  = slot2;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3364,7 +3375,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h4:
                 /* empty */;
             3'h5:
-                \$218  = \$60 ;
+                \$219  = \$62 ;
           endcase
       4'h5:
           /* empty */;
@@ -3374,48 +3385,16 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$218  = restore__payload[132:128];
+            \$219  = restore__payload[132:128];
           end
     endcase
     if (rst) begin
-      \$218  = 5'h00;
+      \$219  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$219  = tag3;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          casez (way)
-            3'h3:
-                /* empty */;
-            3'h4:
-                /* empty */;
-            3'h5:
-                /* empty */;
-            3'h6:
-                \$219  = \$61 ;
-          endcase
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$219  = \$105 ;
-          end
-    endcase
-    if (rst) begin
-      \$219  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$220  = slot3;
+    \$220  = tag3;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3430,7 +3409,39 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
             3'h5:
                 /* empty */;
             3'h6:
-                \$220  = \$62 ;
+                \$220  = \$63 ;
+          endcase
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$220  = \$107 ;
+          end
+    endcase
+    if (rst) begin
+      \$220  = 39'h0000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$221  = slot3;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          casez (way)
+            3'h3:
+                /* empty */;
+            3'h4:
+                /* empty */;
+            3'h5:
+                /* empty */;
+            3'h6:
+                \$221  = \$64 ;
           endcase
       4'h5:
           /* empty */;
@@ -3440,24 +3451,24 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$220  = restore__payload[196:192];
+            \$221  = restore__payload[196:192];
           end
     endcase
     if (rst) begin
-      \$220  = 5'h00;
+      \$221  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$221  = row_in__valid;
+    \$222  = row_in__valid;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$63 ) begin
-            \$221  = \$65 ;
+          if (\$65 ) begin
+            \$222  = \$67 ;
           end
       4'h5:
           /* empty */;
@@ -3465,38 +3476,10 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$221 [0] = \$76 ;
-            \$221 [1] = \$85 ;
-            \$221 [2] = \$94 ;
-            \$221 [3] = \$103 ;
-          end
-    endcase
-    if (rst) begin
-      \$221  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$222  = row_in__referenced;
-    casez (fsm_state)
-      4'h1:
-          /* empty */;
-      4'h0:
-          /* empty */;
-      4'h2:
-          if (\$63 ) begin
-            \$222  = \$66 ;
-          end
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h3:
-          if (restore__valid) begin
-            \$222 [0] = \$82 ;
-            \$222 [1] = \$91 ;
-            \$222 [2] = \$100 ;
-            \$222 [3] = \$109 ;
+            \$222 [0] = \$78 ;
+            \$222 [1] = \$87 ;
+            \$222 [2] = \$96 ;
+            \$222 [3] = \$105 ;
           end
     endcase
     if (rst) begin
@@ -3505,15 +3488,43 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
   end
   always @* begin
     if (starts_blocks) begin end
-    \$223  = row_in__age;
+    \$223  = row_in__referenced;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$63 ) begin
-            \$223  = \$67 ;
+          if (\$65 ) begin
+            \$223  = \$68 ;
+          end
+      4'h5:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h3:
+          if (restore__valid) begin
+            \$223 [0] = \$84 ;
+            \$223 [1] = \$93 ;
+            \$223 [2] = \$102 ;
+            \$223 [3] = \$111 ;
+          end
+    endcase
+    if (rst) begin
+      \$223  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$224  = row_in__age;
+    casez (fsm_state)
+      4'h1:
+          /* empty */;
+      4'h0:
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
+            \$224  = \$69 ;
           end
       4'h5:
           /* empty */;
@@ -3523,24 +3534,24 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$223  = restore__payload[63:56];
+            \$224  = restore__payload[63:56];
           end
     endcase
     if (rst) begin
-      \$223  = 8'h00;
+      \$224  = 8'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$224  = row_in__counters;
+    \$225  = row_in__counters;
     casez (fsm_state)
       4'h1:
           /* empty */;
       4'h0:
           /* empty */;
       4'h2:
-          if (\$63 ) begin
-            \$224  = \$68 ;
+          if (\$65 ) begin
+            \$225  = \$70 ;
           end
       4'h5:
           /* empty */;
@@ -3548,19 +3559,19 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h3:
           if (restore__valid) begin
-            \$224 [7:0] = \$80 ;
-            \$224 [15:8] = \$89 ;
-            \$224 [23:16] = \$98 ;
-            \$224 [31:24] = \$107 ;
+            \$225 [7:0] = \$82 ;
+            \$225 [15:8] = \$91 ;
+            \$225 [23:16] = \$100 ;
+            \$225 [31:24] = \$109 ;
           end
     endcase
     if (rst) begin
-      \$224  = 32'd0;
+      \$225  = 32'd0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$225  = sending_slots;
+    \$226  = sending_slots;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3570,20 +3581,20 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h5:
           if (dump__ready) begin
-            \$225  = 1'h1;
+            \$226  = 1'h1;
           end
       4'h6:
           if (dump__ready) begin
-            \$225  = 1'h0;
+            \$226  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$225  = 1'h0;
+      \$226  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$226  = \beyond$48 ;
+    \$227  = \beyond$49 ;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3599,19 +3610,19 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$226 [0] = \$113 ;
-            \$226 [1] = \$114 ;
-            \$226 [2] = \$115 ;
-            \$226 [3] = \$116 ;
+            \$227 [0] = \$115 ;
+            \$227 [1] = \$116 ;
+            \$227 [2] = \$117 ;
+            \$227 [3] = \$118 ;
           end
     endcase
     if (rst) begin
-      \$226  = 4'h0;
+      \$227  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$227  = counts;
+    \$228  = counts;
     casez (fsm_state)
       4'h1:
           /* empty */;
@@ -3627,11 +3638,11 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
           /* empty */;
       4'h7:
           if (restore__valid) begin
-            \$227  = \$117 ;
+            \$228  = \$119 ;
           end
     endcase
     if (rst) begin
-      \$227  = 1'h0;
+      \$228  = 1'h0;
     end
   end
   always @* begin
@@ -3639,7 +3650,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     row_write = 2'h0;
     casez (fsm_state)
       4'h1:
-          row_write = \$127 ;
+          row_write = \$129 ;
       4'h0:
           /* empty */;
       4'h2:
@@ -3675,12 +3686,12 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     done = 1'h0;
     casez (fsm_state)
       4'h1:
-          if (\$128 ) begin
+          if (\$130 ) begin
             done = report;
           end
       4'h0:
-          if (\$133 ) begin
-          end else if (\$135 ) begin
+          if (\$135 ) begin
+          end else if (\$137 ) begin
             if (is_reset_counters) begin
               done = 1'h1;
             end
@@ -3725,7 +3736,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          leaves = \$131 ;
+          leaves = \$133 ;
     endcase
   end
   always @* begin
@@ -3735,7 +3746,7 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$133 ) begin
+          if (\$135 ) begin
             if (too_many) begin
               hot_rows_range = 1'h1;
             end
@@ -3749,8 +3760,8 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$133 ) begin
-          end else if (\$135 ) begin
+          if (\$135 ) begin
+          end else if (\$137 ) begin
             if (is_restore) begin
               restore_start = 1'h1;
             end
@@ -3764,8 +3775,8 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$133 ) begin
-          end else if (\$135 ) begin
+          if (\$135 ) begin
+          end else if (\$137 ) begin
             if (is_select) begin
               select = 1'h1;
             end
@@ -3779,8 +3790,8 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$133 ) begin
-          end else if (\$135 ) begin
+          if (\$135 ) begin
+          end else if (\$137 ) begin
             if (is_reset_counters) begin
               clear_counters = 1'h1;
             end
@@ -3794,9 +3805,9 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
       4'h1:
           /* empty */;
       4'h0:
-          if (\$133 ) begin
-          end else if (\$135 ) begin
-            command_code = \$137 ;
+          if (\$135 ) begin
+          end else if (\$137 ) begin
+            command_code = unknown;
           end
     endcase
   end
@@ -3934,25 +3945,25 @@ module hotline_tiny_control(clk, rst, busy, command_is_0, command_is_1, command_
     if (starts_blocks) begin end
     dump__payload[256] = \$147 ;
   end
-  assign \$68  = group0_6;
-  assign \$67  = group0_5;
-  assign \$66  = group0_4;
-  assign \$65  = group0_3;
-  assign \$64  = group0_2;
+  assign \$70  = group0_6;
+  assign \$69  = group0_5;
+  assign \$68  = group0_4;
+  assign \$67  = group0_3;
+  assign \$66  = group0_2;
+  assign \$64  = group0_1;
+  assign \$63  = group0_0;
   assign \$62  = group0_1;
   assign \$61  = group0_0;
   assign \$60  = group0_1;
   assign \$59  = group0_0;
   assign \$58  = group0_1;
   assign \$57  = group0_0;
-  assign \$56  = group0_1;
-  assign \$55  = group0_0;
   assign \$9  = { 1'h0, entries[6:1] };
   assign \$10  = { 2'h0, entries[6:2] };
   assign \$11  = { 3'h0, entries[6:3] };
   assign \$12  = { 4'h0, entries[6:4] };
-  assign \$127  = 2'h3;
-  assign \$112  = restore__payload[256];
+  assign \$129  = 2'h3;
+  assign \$114  = restore__payload[256];
   assign \$138  = restore__payload[256];
 endmodule
 
@@ -4270,11 +4281,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire dump__valid;
   wire [2:0] eligible__0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] eligible__1;
   wire empty_batch;
   wire entry_write;
@@ -4421,11 +4432,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire selecting;
   wire selector_clear;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire selector_load;
   wire selector_make_hot;
   wire [2:0] selector_row_set;
@@ -4494,11 +4505,11 @@ module hotline_tiny_core(s_axil_awprot, s_axil_awvalid, s_axil_wdata, s_axil_wst
   wire [1:0] updates_to_bank__1;
   reg updating = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   wire [2:0] wanted;
   wire [31:0] weights_0;
   wire [31:0] weights_1;
@@ -11853,11 +11864,11 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -11965,11 +11976,11 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   reg tracker_entry_write = 2'h0;
   reg [8:0] tracker_level = 5'h00;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg tracker_load = 3'h0;
   reg tracker_make_hot = 39'h0000000000;
   reg tracker_row_access = 1'h0;
@@ -11980,11 +11991,11 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
   reg [38:0] tracker_tag_in = 1'h0;
   wire tracker_updating;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] tracker_wanted = 9'h000;
   wire update_ready;
   (* init = 2'h0 *)
@@ -12066,8 +12077,8 @@ module hotline_tiny_popularity_bank(scatter, rank_is_0, rank_is_1, tags_0, tags_
     .rst(rst)
   );
   hotline_tiny_popularity_bank_tracker tracker (
-    .\259_0_0 (\$25 ),
-    .\266_0_0 (\$26 ),
+    .\279_0_0 (\$25 ),
+    .\286_0_0 (\$26 ),
     ._signature__data_39_39(\$28 ),
     ._signature__data_39_39_(\$29 ),
     ._signature__data_39_39__(\$30 ),
@@ -12711,7 +12722,7 @@ module hotline_tiny_popularity_bank_lookups_queue(clk, rst, head_valid, head, pu
   assign \$10  = head_valid;
 endmodule
 
-module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \259_0_0 , \266_0_0 , state_read__data, slot_out, _signature__data_39_39, _signature__data_39_39_, _signature__data_39_39__, _signature__data_39_39___
+module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, row_in__referenced, row_in__age, row_in__counters, clk, rst, \valid$3 , tag, update_ready, updating, any_left, \279_0_0 , \286_0_0 , state_read__data, slot_out, _signature__data_39_39, _signature__data_39_39_, _signature__data_39_39__, _signature__data_39_39___
 , row_access, row_set, row_write, clear, row_way, entry_write, tag_in, make_hot, slot_write__data, level, wanted, load, update_valid, update_weight_etc, answer_valid, answer_hit, slot, inserted, evicted, revived, returned
 , eligible, tag_out, bank);
   reg starts_blocks;
@@ -12742,10 +12753,10 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire updating;
   output any_left;
   wire any_left;
-  output \259_0_0 ;
-  wire \259_0_0 ;
-  output \266_0_0 ;
-  wire \266_0_0 ;
+  output \279_0_0 ;
+  wire \279_0_0 ;
+  output \286_0_0 ;
+  wire \286_0_0 ;
   output [47:0] state_read__data;
   wire [47:0] state_read__data;
   output [4:0] slot_out;
@@ -12779,11 +12790,11 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   input [8:0] level;
   wire [8:0] level;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   input [2:0] wanted;
   wire [2:0] wanted;
   input load;
@@ -12902,20 +12913,20 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$178 ;
   wire \$179 ;
   wire \$18 ;
-  reg [2:0] \$180 ;
-  wire \$181 ;
-  wire \$182 ;
-  wire \$183 ;
+  wire [1:0] \$180 ;
+  wire [2:0] \$181 ;
+  wire [3:0] \$182 ;
+  wire [4:0] \$183 ;
   wire \$184 ;
   wire \$185 ;
   wire \$186 ;
   wire \$187 ;
-  wire [2:0] \$188 ;
-  wire [3:0] \$189 ;
+  wire \$188 ;
+  wire \$189 ;
   wire \$19 ;
   wire \$190 ;
-  wire \$191 ;
-  wire \$192 ;
+  wire [2:0] \$191 ;
+  wire [3:0] \$192 ;
   wire \$193 ;
   wire \$194 ;
   wire \$195 ;
@@ -12933,21 +12944,21 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$205 ;
   wire \$206 ;
   wire \$207 ;
-  wire [8:0] \$208 ;
-  wire [9:0] \$209 ;
+  wire \$208 ;
+  wire \$209 ;
   wire \$21 ;
   wire \$210 ;
-  wire \$211 ;
-  wire [8:0] \$212 ;
-  wire [9:0] \$213 ;
+  wire [8:0] \$211 ;
+  wire [9:0] \$212 ;
+  wire \$213 ;
   wire \$214 ;
-  wire [47:0] \$215 ;
-  wire [6:0] \$216 ;
-  wire [6:0] \$217 ;
-  wire \$218 ;
-  wire \$219 ;
+  wire [8:0] \$215 ;
+  wire [9:0] \$216 ;
+  wire \$217 ;
+  wire [47:0] \$218 ;
+  wire [6:0] \$219 ;
   wire [3:0] \$22 ;
-  wire \$220 ;
+  wire [6:0] \$220 ;
   wire \$221 ;
   wire \$222 ;
   wire \$223 ;
@@ -12971,114 +12982,134 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire \$24 ;
   wire \$240 ;
   wire \$241 ;
-  wire [3:0] \$242 ;
-  wire [3:0] \$243 ;
-  wire [3:0] \$244 ;
-  wire [3:0] \$245 ;
-  wire [3:0] \$246 ;
-  wire [3:0] \$247 ;
-  wire [3:0] \$248 ;
-  wire [3:0] \$249 ;
+  wire \$242 ;
+  wire \$243 ;
+  wire \$244 ;
+  wire \$245 ;
+  wire \$246 ;
+  wire \$247 ;
+  wire \$248 ;
+  wire \$249 ;
   wire \$25 ;
-  wire [3:0] \$250 ;
-  wire [3:0] \$251 ;
-  wire [3:0] \$252 ;
-  wire [3:0] \$253 ;
-  wire [4:0] \$254 ;
-  wire [3:0] \$255 ;
-  wire [3:0] \$256 ;
-  wire [4:0] \$257 ;
-  wire [3:0] \$258 ;
+  wire \$250 ;
+  wire \$251 ;
+  wire \$252 ;
+  wire \$253 ;
+  wire \$254 ;
+  wire \$255 ;
+  wire \$256 ;
+  wire \$257 ;
+  wire \$258 ;
   wire \$259 ;
   wire \$26 ;
-  wire [3:0] \$260 ;
-  wire [4:0] \$261 ;
-  wire [3:0] \$262 ;
-  wire [3:0] \$263 ;
-  wire [4:0] \$264 ;
-  wire [3:0] \$265 ;
+  wire \$260 ;
+  wire \$261 ;
+  wire \$262 ;
+  wire \$263 ;
+  wire \$264 ;
+  wire \$265 ;
   wire \$266 ;
-  reg [5:0] \$267 ;
-  reg [41:0] \$268 ;
-  reg [41:0] \$269 ;
+  wire \$267 ;
+  wire \$268 ;
+  wire \$269 ;
   wire \$27 ;
-  reg [41:0] \$270 ;
-  reg [41:0] \$271 ;
-  reg [3:0] \$272 ;
-  reg [3:0] \$273 ;
-  reg [38:0] \$274 ;
-  reg [38:0] \$275 ;
-  reg [38:0] \$276 ;
-  reg [38:0] \$277 ;
-  reg [3:0] \$278 ;
-  reg [3:0] \$279 ;
+  wire \$270 ;
+  wire \$271 ;
+  wire \$272 ;
+  wire [3:0] \$273 ;
+  wire [4:0] \$274 ;
+  wire [3:0] \$275 ;
+  wire [3:0] \$276 ;
+  wire [4:0] \$277 ;
+  wire [3:0] \$278 ;
+  wire \$279 ;
   wire \$28 ;
-  reg [3:0] \$280 ;
-  reg [3:0] \$281 ;
-  reg [3:0] \$282 ;
-  reg \$283 ;
-  reg \$284 ;
-  reg [4:0] \$285 ;
-  reg [51:0] \$286 ;
-  reg [4:0] \$287 ;
-  reg [51:0] \$288 ;
-  reg [51:0] \$289 ;
+  wire [3:0] \$280 ;
+  wire [4:0] \$281 ;
+  wire [3:0] \$282 ;
+  wire [3:0] \$283 ;
+  wire [4:0] \$284 ;
+  wire [3:0] \$285 ;
+  wire \$286 ;
+  reg [5:0] \$287 ;
+  reg [41:0] \$288 ;
+  reg [41:0] \$289 ;
   wire \$29 ;
-  reg [51:0] \$290 ;
-  reg [51:0] \$291 ;
-  reg [51:0] \$292 ;
+  reg [41:0] \$290 ;
+  reg [41:0] \$291 ;
+  reg [3:0] \$292 ;
   reg [3:0] \$293 ;
-  reg [3:0] \$294 ;
-  reg [3:0] \$295 ;
-  reg [3:0] \$296 ;
-  reg [3:0] \$297 ;
+  reg [38:0] \$294 ;
+  reg [38:0] \$295 ;
+  reg [38:0] \$296 ;
+  reg [38:0] \$297 ;
   reg [3:0] \$298 ;
   reg [3:0] \$299 ;
   wire \$3 ;
   wire \$30 ;
   reg [3:0] \$300 ;
-  reg [38:0] \$301 ;
-  reg [38:0] \$302 ;
-  reg [38:0] \$303 ;
-  reg [38:0] \$304 ;
-  reg [3:0] \$305 ;
-  reg [3:0] \$306 ;
-  reg [3:0] \$307 ;
-  reg [3:0] \$308 ;
-  reg [47:0] \$309 ;
+  reg [3:0] \$301 ;
+  reg [3:0] \$302 ;
+  reg \$303 ;
+  reg \$304 ;
+  reg [4:0] \$305 ;
+  reg [51:0] \$306 ;
+  reg [4:0] \$307 ;
+  reg [51:0] \$308 ;
+  reg [51:0] \$309 ;
   wire \$31 ;
-  reg [3:0] \$310 ;
-  reg [3:0] \$311 ;
-  reg \$312 ;
+  reg [51:0] \$310 ;
+  reg [51:0] \$311 ;
+  reg [51:0] \$312 ;
   reg [3:0] \$313 ;
   reg [3:0] \$314 ;
   reg [3:0] \$315 ;
   reg [3:0] \$316 ;
-  reg [5:0] \$317 ;
-  reg [48:0] \$318 ;
-  reg [48:0] \$319 ;
+  reg [3:0] \$317 ;
+  reg [3:0] \$318 ;
+  reg [3:0] \$319 ;
   wire \$32 ;
-  reg [48:0] \$320 ;
-  reg [4:0] \$321 ;
-  reg [4:0] \$322 ;
-  reg [4:0] \$323 ;
-  reg [3:0] \$324 ;
-  reg \$325 ;
-  reg \$326 ;
+  reg [3:0] \$320 ;
+  reg [38:0] \$321 ;
+  reg [38:0] \$322 ;
+  reg [38:0] \$323 ;
+  reg [38:0] \$324 ;
+  reg [3:0] \$325 ;
+  reg [3:0] \$326 ;
   reg [3:0] \$327 ;
-  reg \$328 ;
-  reg [3:0] \$329 ;
+  reg [3:0] \$328 ;
+  reg [47:0] \$329 ;
   wire \$33 ;
-  reg [48:0] \$330 ;
-  reg \$331 ;
+  reg [3:0] \$330 ;
+  reg [3:0] \$331 ;
   reg \$332 ;
-  reg \$333 ;
-  reg \$334 ;
-  reg [1:0] \$335 ;
-  reg [2:0] \$336 ;
-  reg [3:0] \$337 ;
+  reg [3:0] \$333 ;
+  reg [3:0] \$334 ;
+  reg [3:0] \$335 ;
+  reg [3:0] \$336 ;
+  reg [5:0] \$337 ;
+  reg [48:0] \$338 ;
+  reg [48:0] \$339 ;
   wire \$34 ;
+  reg [48:0] \$340 ;
+  reg [4:0] \$341 ;
+  reg [4:0] \$342 ;
+  reg [4:0] \$343 ;
+  reg [3:0] \$344 ;
+  reg \$345 ;
+  reg \$346 ;
+  reg [3:0] \$347 ;
+  reg \$348 ;
+  reg [3:0] \$349 ;
   wire \$35 ;
+  reg [48:0] \$350 ;
+  reg \$351 ;
+  reg \$352 ;
+  reg \$353 ;
+  reg \$354 ;
+  reg [1:0] \$355 ;
+  reg [2:0] \$356 ;
+  reg [3:0] \$357 ;
   wire \$36 ;
   wire \$37 ;
   wire \$38 ;
@@ -13164,7 +13195,7 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   wire due_after;
   wire due_anew;
   wire due_later;
-  reg [3:0] \eligible$103 ;
+  wire [3:0] \eligible$103 ;
   wire evict;
   reg [3:0] fill = 4'h0;
   wire finds_none;
@@ -13509,261 +13540,282 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   assign \$177  = chooses & \$176 ;
   assign \$178  = update_written[0] & revives;
   assign \$179  = update_written[0] & returns;
+  assign \$180  = 1'h0 + \eligible$103 [0];
+  assign \$181  = \$180  + \eligible$103 [1];
+  assign \$182  = \$181  + \eligible$103 [2];
+  assign \$183  = \$182  + \eligible$103 [3];
   assign tags0_addr = tag[2:0] & budget[2:0];
   assign tags1_addr = tag[2:0] & budget[2:0];
   assign tags2_addr = tag[2:0] & budget[2:0];
   assign tags3_addr = tag[2:0] & budget[2:0];
-  assign \$181  = | { hit_ways[3], hit_ways[1] };
-  assign \$182  = | hit_ways[3:2];
-  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$182 , \$181  };
-  assign \$183  = | waits;
-  assign \$184  = ~ \$183 ;
-  assign \$185  = update_entry[0] & \$184 ;
-  assign \$186  = ~ inserts;
-  assign goes = \$185  & \$186 ;
-  assign \$187  = ~ update_entry[0];
-  assign update_ready = goes | \$187 ;
+  assign \$184  = | { hit_ways[3], hit_ways[1] };
+  assign \$185  = | hit_ways[3:2];
+  assign slots_addr = row_access ? { row_set, row_way } : { lookup_addressed[2:0], \$185 , \$184  };
+  assign \$186  = | waits;
+  assign \$187  = ~ \$186 ;
+  assign \$188  = update_entry[0] & \$187 ;
+  assign \$189  = ~ inserts;
+  assign goes = \$188  & \$189 ;
+  assign \$190  = ~ update_entry[0];
+  assign update_ready = goes | \$190 ;
   assign came_set = update_weight_etc[2:0] & budget[2:0];
-  assign \$188  = row_access ? row_set : update_entry[43:41];
-  assign tag_address = inserts ? update_written[43:41] : \$188 ;
+  assign \$191  = row_access ? row_set : update_entry[43:41];
+  assign tag_address = inserts ? update_written[43:41] : \$191 ;
   assign state_address = row_access ? row_set : update_latched[43:41];
-  assign \$189  = hit | fill;
-  assign \$190  = ~ inserts;
-  assign \$191  = unknown & \$190 ;
-  assign \$192  = | chosen_follows;
-  assign \$193  = ~ \$192 ;
-  assign \$194  = update_chosen[0] & \$193 ;
-  assign \$195  = | known;
+  assign \$192  = hit | fill;
+  assign \$193  = ~ inserts;
+  assign \$194  = unknown & \$193 ;
+  assign \$195  = | chosen_follows;
   assign \$196  = ~ \$195 ;
-  assign chooses = \$194  & \$196 ;
-  assign \$197  = | chosen_follows;
-  assign \$198  = chosen_follows[0] ? outcome[4] : 1'h0;
-  assign \$199  = chosen_follows[1] ? outcome1[4] : 1'h0;
-  assign \$200  = \$198  | \$199 ;
-  assign \$201  = chosen_follows[2] ? outcome2[4] : 1'h0;
-  assign \$202  = \$200  | \$201 ;
-  assign \$203  = chosen_follows[3] ? outcome3[4] : 1'h0;
-  assign \$204  = \$202  | \$203 ;
-  assign \$205  = | known;
-  assign \$206  = ~ \$205 ;
-  assign finds_none = \$197  ? \$204  : \$206 ;
+  assign \$197  = update_chosen[0] & \$196 ;
+  assign \$198  = | known;
+  assign \$199  = ~ \$198 ;
+  assign chooses = \$197  & \$199 ;
+  assign \$200  = | chosen_follows;
+  assign \$201  = chosen_follows[0] ? outcome[4] : 1'h0;
+  assign \$202  = chosen_follows[1] ? outcome1[4] : 1'h0;
+  assign \$203  = \$201  | \$202 ;
+  assign \$204  = chosen_follows[2] ? outcome2[4] : 1'h0;
+  assign \$205  = \$203  | \$204 ;
+  assign \$206  = chosen_follows[3] ? outcome3[4] : 1'h0;
+  assign \$207  = \$205  | \$206 ;
+  assign \$208  = | known;
+  assign \$209  = ~ \$208 ;
+  assign finds_none = \$200  ? \$207  : \$209 ;
   assign state_now = chosen_same[0] ? now : chosen_state;
-  assign \$207  = | age_period;
-  assign \$208  = written_state[15:8] + 1'h1;
-  assign \$209  = \$208  + 1'h1;
-  assign \$210  = \$209  >= age_period;
-  assign due_later = \$207  & \$210 ;
-  assign \$211  = | age_period;
-  assign \$214  = 10'h001 >= age_period;
-  assign due_anew = \$211  & \$214 ;
+  assign \$210  = | age_period;
+  assign \$211  = written_state[15:8] + 1'h1;
+  assign \$212  = \$211  + 1'h1;
+  assign \$213  = \$212  >= age_period;
+  assign due_later = \$210  & \$213 ;
+  assign \$214  = | age_period;
+  assign \$217  = 10'h001 >= age_period;
+  assign due_anew = \$214  & \$217 ;
   assign updating = | { update_written[0], update_chosen[0], update_ranked[0], update_compared[0], update_latched[0], update_entry[0] };
   assign state_write__addr = row_access ? row_set : update_written[43:41];
-  assign \$215  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
-  assign state_write__data = row_access ? \$215  : now[47:0];
+  assign \$218  = clear ? 48'h000000000000 : { row_in__counters, row_in__age, row_in__referenced, row_in__valid };
+  assign state_write__data = row_access ? \$218  : now[47:0];
   assign state_write__en = row_access ? row_write : update_written[0];
-  assign \$216  = 1'h1 << row_way;
-  assign \$217  = entry_write ? \$216  : 7'h00;
-  assign \$218  = row_write & clear;
-  assign \$219  = ~ \$218 ;
-  assign \$220  = make_hot & \$219 ;
-  assign tags0_data = row_access ? { \$220 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$219  = 1'h1 << row_way;
+  assign \$220  = entry_write ? \$219  : 7'h00;
   assign \$221  = row_write & clear;
-  assign \$222  = \$221  | \$217 [0];
-  assign tags0_en = row_access ? \$222  : fill[0];
-  assign \$223  = row_write & clear;
-  assign \$224  = ~ \$223 ;
-  assign \$225  = make_hot & \$224 ;
-  assign tags1_data = row_access ? { \$225 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$222  = ~ \$221 ;
+  assign \$223  = make_hot & \$222 ;
+  assign tags0_data = row_access ? { \$223 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$224  = row_write & clear;
+  assign \$225  = \$224  | \$220 [0];
+  assign tags0_en = row_access ? \$225  : fill[0];
   assign \$226  = row_write & clear;
-  assign \$227  = \$226  | \$217 [1];
-  assign tags1_en = row_access ? \$227  : fill[1];
-  assign \$228  = row_write & clear;
-  assign \$229  = ~ \$228 ;
-  assign \$230  = make_hot & \$229 ;
-  assign tags2_data = row_access ? { \$230 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$227  = ~ \$226 ;
+  assign \$228  = make_hot & \$227 ;
+  assign tags1_data = row_access ? { \$228 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$229  = row_write & clear;
+  assign \$230  = \$229  | \$220 [1];
+  assign tags1_en = row_access ? \$230  : fill[1];
   assign \$231  = row_write & clear;
-  assign \$232  = \$231  | \$217 [2];
-  assign tags2_en = row_access ? \$232  : fill[2];
-  assign \$233  = row_write & clear;
-  assign \$234  = ~ \$233 ;
-  assign \$235  = make_hot & \$234 ;
-  assign tags3_data = row_access ? { \$235 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$232  = ~ \$231 ;
+  assign \$233  = make_hot & \$232 ;
+  assign tags2_data = row_access ? { \$233 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$234  = row_write & clear;
+  assign \$235  = \$234  | \$220 [2];
+  assign tags2_en = row_access ? \$235  : fill[2];
   assign \$236  = row_write & clear;
-  assign \$237  = \$236  | \$217 [3];
-  assign tags3_en = row_access ? \$237  : fill[3];
+  assign \$237  = ~ \$236 ;
+  assign \$238  = make_hot & \$237 ;
+  assign tags3_data = row_access ? { \$238 , tag_in } : { 1'h0, update_written[40:2] };
+  assign \$239  = row_write & clear;
+  assign \$240  = \$239  | \$220 [3];
+  assign tags3_en = row_access ? \$240  : fill[3];
   assign slot_write__en = entry_write & make_hot;
-  assign \$238  = state_read__data[23:16] >= level;
-  assign \$239  = state_read__data[31:24] >= level;
-  assign \$240  = state_read__data[39:32] >= level;
-  assign \$241  = state_read__data[47:40] >= level;
-  assign \$242  = state_read__data[3:0] & { \$241 , \$240 , \$239 , \$238  };
-  assign \$243  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-  assign \$244  = state_read__data[3:0] & \$243 ;
-  assign \$245  = \$244  & { \$241 , \$240 , \$239 , \$238  };
-  assign \$246  = ~ { \$241 , \$240 , \$239 , \$238  };
-  assign \$247  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$246 ;
-  assign \$248  = ~ state_read__data[7:4];
-  assign \$249  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] } & \$248 ;
-  assign \$250  = ~ { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
-  assign \$251  = state_read__data[3:0] & \$250 ;
-  assign \$252  = \$251  & state_read__data[7:4];
+  assign \$241  = state_read__data[23:16] >= level;
+  assign \$242  = state_read__data[31:24] >= level;
+  assign \$243  = state_read__data[39:32] >= level;
+  assign \$244  = state_read__data[47:40] >= level;
+  assign \$245  = ~ tags0_data__[39];
+  assign \$246  = \$245  | wanted[2];
+  assign \$247  = state_read__data[0] & \$246 ;
+  assign \$248  = wanted[0] ? tags0_data__[39] : \$247 ;
+  assign \$249  = wanted[1] ? state_read__data[4] : \$241 ;
+  assign \$250  = \$249  ^ wanted[0];
+  assign \$251  = \$248  & \$250 ;
+  assign \$252  = ~ tags1_data__[39];
+  assign \$253  = \$252  | wanted[2];
+  assign \$254  = state_read__data[1] & \$253 ;
+  assign \$255  = wanted[0] ? tags1_data__[39] : \$254 ;
+  assign \$256  = wanted[1] ? state_read__data[5] : \$242 ;
+  assign \$257  = \$256  ^ wanted[0];
+  assign \$258  = \$255  & \$257 ;
+  assign \$259  = ~ tags2_data__[39];
+  assign \$260  = \$259  | wanted[2];
+  assign \$261  = state_read__data[2] & \$260 ;
+  assign \$262  = wanted[0] ? tags2_data__[39] : \$261 ;
+  assign \$263  = wanted[1] ? state_read__data[6] : \$243 ;
+  assign \$264  = \$263  ^ wanted[0];
+  assign \$265  = \$262  & \$264 ;
+  assign \$266  = ~ tags3_data__[39];
+  assign \$267  = \$266  | wanted[2];
+  assign \$268  = state_read__data[3] & \$267 ;
+  assign \$269  = wanted[0] ? tags3_data__[39] : \$268 ;
+  assign \$270  = wanted[1] ? state_read__data[7] : \$244 ;
+  assign \$271  = \$270  ^ wanted[0];
+  assign \$272  = \$269  & \$271 ;
   assign any_left = | current;
-  assign \$253  = ~ current;
-  assign \$254  = \$253  + 1'h1;
-  assign \$255  = current & \$254 [3:0];
-  assign \$256  = ~ current;
-  assign \$257  = \$256  + 1'h1;
-  assign \$258  = current & \$257 [3:0];
-  assign \$259  = | { \$258 [3], \$255 [1] };
-  assign \$260  = ~ current;
-  assign \$261  = \$260  + 1'h1;
-  assign \$262  = current & \$261 [3:0];
-  assign \$263  = ~ current;
-  assign \$264  = \$263  + 1'h1;
-  assign \$265  = current & \$264 [3:0];
-  assign \$266  = | { \$265 [3], \$262 [2] };
+  assign \$273  = ~ current;
+  assign \$274  = \$273  + 1'h1;
+  assign \$275  = current & \$274 [3:0];
+  assign \$276  = ~ current;
+  assign \$277  = \$276  + 1'h1;
+  assign \$278  = current & \$277 [3:0];
+  assign \$279  = | { \$278 [3], \$275 [1] };
+  assign \$280  = ~ current;
+  assign \$281  = \$280  + 1'h1;
+  assign \$282  = current & \$281 [3:0];
+  assign \$283  = ~ current;
+  assign \$284  = \$283  + 1'h1;
+  assign \$285  = current & \$284 [3:0];
+  assign \$286  = | { \$285 [3], \$282 [2] };
   always @(posedge clk)
-    valid <= \$267 ;
+    valid <= \$287 ;
   always @(posedge clk)
-    lookup_latched <= \$268 ;
+    lookup_latched <= \$288 ;
   always @(posedge clk)
-    lookup_compared <= \$269 ;
+    lookup_compared <= \$289 ;
   always @(posedge clk)
-    lookup_matched <= \$270 ;
+    lookup_matched <= \$290 ;
   always @(posedge clk)
-    lookup_addressed <= \$271 ;
+    lookup_addressed <= \$291 ;
   always @(posedge clk)
-    hot_word <= \$272 ;
+    hot_word <= \$292 ;
   always @(posedge clk)
-    hot_ways <= \$273 ;
+    hot_ways <= \$293 ;
   always @(posedge clk)
-    lookup_word0 <= \$274 ;
+    lookup_word0 <= \$294 ;
   always @(posedge clk)
-    lookup_word1 <= \$275 ;
+    lookup_word1 <= \$295 ;
   always @(posedge clk)
-    lookup_word2 <= \$276 ;
+    lookup_word2 <= \$296 ;
   always @(posedge clk)
-    lookup_word3 <= \$277 ;
+    lookup_word3 <= \$297 ;
   always @(posedge clk)
-    lookup_equal0 <= \$278 ;
+    lookup_equal0 <= \$298 ;
   always @(posedge clk)
-    lookup_equal1 <= \$279 ;
+    lookup_equal1 <= \$299 ;
   always @(posedge clk)
-    lookup_equal2 <= \$280 ;
+    lookup_equal2 <= \$300 ;
   always @(posedge clk)
-    lookup_equal3 <= \$281 ;
+    lookup_equal3 <= \$301 ;
   always @(posedge clk)
-    hit_ways <= \$282 ;
+    hit_ways <= \$302 ;
   always @(posedge clk)
-    slot_hit <= \$283 ;
+    slot_hit <= \$303 ;
   always @(posedge clk)
-    answer_hit <= \$284 ;
+    answer_hit <= \$304 ;
   always @(posedge clk)
-    slot <= \$285 ;
+    slot <= \$305 ;
   always @(posedge clk)
-    update_entry <= \$286 ;
+    update_entry <= \$306 ;
   always @(posedge clk)
-    waits <= \$287 ;
+    waits <= \$307 ;
   always @(posedge clk)
-    update_latched <= \$288 ;
+    update_latched <= \$308 ;
   always @(posedge clk)
-    update_compared <= \$289 ;
+    update_compared <= \$309 ;
   always @(posedge clk)
-    update_ranked <= \$290 ;
+    update_ranked <= \$310 ;
   always @(posedge clk)
-    update_chosen <= \$291 ;
+    update_chosen <= \$311 ;
   always @(posedge clk)
-    update_written <= \$292 ;
+    update_written <= \$312 ;
   always @(posedge clk)
-    latched_same <= \$293 ;
+    latched_same <= \$313 ;
   always @(posedge clk)
-    latched_follows <= \$294 ;
+    latched_follows <= \$314 ;
   always @(posedge clk)
-    compared_same <= \$295 ;
+    compared_same <= \$315 ;
   always @(posedge clk)
-    ranked_same <= \$296 ;
+    ranked_same <= \$316 ;
   always @(posedge clk)
-    chosen_same <= \$297 ;
+    chosen_same <= \$317 ;
   always @(posedge clk)
-    compared_follows <= \$298 ;
+    compared_follows <= \$318 ;
   always @(posedge clk)
-    ranked_follows <= \$299 ;
+    ranked_follows <= \$319 ;
   always @(posedge clk)
-    chosen_follows <= \$300 ;
+    chosen_follows <= \$320 ;
   always @(posedge clk)
-    update_word0 <= \$301 ;
+    update_word0 <= \$321 ;
   always @(posedge clk)
-    update_word1 <= \$302 ;
+    update_word1 <= \$322 ;
   always @(posedge clk)
-    update_word2 <= \$303 ;
+    update_word2 <= \$323 ;
   always @(posedge clk)
-    update_word3 <= \$304 ;
+    update_word3 <= \$324 ;
   always @(posedge clk)
-    update_equal0 <= \$305 ;
+    update_equal0 <= \$325 ;
   always @(posedge clk)
-    update_equal1 <= \$306 ;
+    update_equal1 <= \$326 ;
   always @(posedge clk)
-    update_equal2 <= \$307 ;
+    update_equal2 <= \$327 ;
   always @(posedge clk)
-    update_equal3 <= \$308 ;
+    update_equal3 <= \$328 ;
   always @(posedge clk)
-    read_state <= \$309 ;
+    read_state <= \$329 ;
   always @(posedge clk)
-    \hot_word$65  <= \$310 ;
+    \hot_word$65  <= \$330 ;
   always @(posedge clk)
-    read_hot <= \$311 ;
+    read_hot <= \$331 ;
   always @(posedge clk)
-    below <= \$312 ;
+    below <= \$332 ;
   always @(posedge clk)
-    usable <= \$313 ;
+    usable <= \$333 ;
   always @(posedge clk)
-    known <= \$314 ;
+    known <= \$334 ;
   always @(posedge clk)
-    hot <= \$315 ;
+    hot <= \$335 ;
   always @(posedge clk)
-    candidates <= \$316 ;
+    candidates <= \$336 ;
   always @(posedge clk)
-    ranks <= \$317 ;
+    ranks <= \$337 ;
   always @(posedge clk)
-    written1 <= \$318 ;
+    written1 <= \$338 ;
   always @(posedge clk)
-    written2 <= \$319 ;
+    written2 <= \$339 ;
   always @(posedge clk)
-    chosen_state <= \$320 ;
+    chosen_state <= \$340 ;
   always @(posedge clk)
-    outcome1 <= \$321 ;
+    outcome1 <= \$341 ;
   always @(posedge clk)
-    outcome2 <= \$322 ;
+    outcome2 <= \$342 ;
   always @(posedge clk)
-    outcome3 <= \$323 ;
+    outcome3 <= \$343 ;
   always @(posedge clk)
-    hit <= \$324 ;
+    hit <= \$344 ;
   always @(posedge clk)
-    unknown <= \$325 ;
+    unknown <= \$345 ;
   always @(posedge clk)
-    ages <= \$326 ;
+    ages <= \$346 ;
   always @(posedge clk)
-    fill <= \$327 ;
+    fill <= \$347 ;
   always @(posedge clk)
-    inserts <= \$328 ;
+    inserts <= \$348 ;
   always @(posedge clk)
-    written_hot <= \$329 ;
+    written_hot <= \$349 ;
   always @(posedge clk)
-    written_state <= \$330 ;
+    written_state <= \$350 ;
   always @(posedge clk)
-    inserted <= \$331 ;
+    inserted <= \$351 ;
   always @(posedge clk)
-    evicted <= \$332 ;
+    evicted <= \$352 ;
   always @(posedge clk)
-    revived <= \$333 ;
+    revived <= \$353 ;
   always @(posedge clk)
-    returned <= \$334 ;
+    returned <= \$354 ;
   always @(posedge clk)
-    shown_way <= \$335 ;
+    shown_way <= \$355 ;
   always @(posedge clk)
-    eligible <= \$336 ;
+    eligible <= \$356 ;
   always @(posedge clk)
-    current <= \$337 ;
+    current <= \$357 ;
   hotline_tiny_popularity_bank_tracker_update update (
     .after(after),
     .ages(ages),
@@ -13782,576 +13834,538 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
   );
   always @* begin
     if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    casez (\eligible$103 )
-      4'h0:
-          \$180  = 3'h0;
-      4'h1:
-          \$180  = 3'h1;
-      4'h2:
-          \$180  = 3'h1;
-      4'h3:
-          \$180  = 3'h2;
-      4'h4:
-          \$180  = 3'h1;
-      4'h5:
-          \$180  = 3'h2;
-      4'h6:
-          \$180  = 3'h2;
-      4'h7:
-          \$180  = 3'h3;
-      4'h8:
-          \$180  = 3'h1;
-      4'h9:
-          \$180  = 3'h2;
-      4'ha:
-          \$180  = 3'h2;
-      4'hb:
-          \$180  = 3'h3;
-      4'hc:
-          \$180  = 3'h2;
-      4'hd:
-          \$180  = 3'h3;
-      4'he:
-          \$180  = 3'h3;
-      4'hf:
-          \$180  = 3'h4;
-    endcase
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$267  = { valid[4:0], \valid$3  };
+    \$287  = { valid[4:0], \valid$3  };
     if (rst) begin
-      \$267  = 6'h00;
+      \$287  = 6'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$268 [2:0] = \$1 ;
-    \$268 [41:3] = tag;
+    \$288 [2:0] = \$1 ;
+    \$288 [41:3] = tag;
     if (rst) begin
-      \$268  = 42'h00000000000;
+      \$288  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$269  = lookup_latched;
+    \$289  = lookup_latched;
     if (rst) begin
-      \$269  = 42'h00000000000;
+      \$289  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$270  = lookup_compared;
+    \$290  = lookup_compared;
     if (rst) begin
-      \$270  = 42'h00000000000;
+      \$290  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$271  = lookup_matched;
+    \$291  = lookup_matched;
     if (rst) begin
-      \$271  = 42'h00000000000;
+      \$291  = 42'h00000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$272  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
+    \$292  = { tags3_data_[39], tags2_data_[39], tags1_data_[39], tags0_data_[39] };
     if (rst) begin
-      \$272  = 4'h0;
+      \$292  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$273  = hot_word;
-    if (rst) begin
-      \$273  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$274  = tags0_data_[38:0];
-    if (rst) begin
-      \$274  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$275  = tags1_data_[38:0];
-    if (rst) begin
-      \$275  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$276  = tags2_data_[38:0];
-    if (rst) begin
-      \$276  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$277  = tags3_data_[38:0];
-    if (rst) begin
-      \$277  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$278  = { \$5 , \$4 , \$3 , \$2  };
-    if (rst) begin
-      \$278  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$279  = { \$9 , \$8 , \$7 , \$6  };
-    if (rst) begin
-      \$279  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$280  = { \$13 , \$12 , \$11 , \$10  };
-    if (rst) begin
-      \$280  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$281  = { \$17 , \$16 , \$15 , \$14  };
-    if (rst) begin
-      \$281  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$282  = \$22 ;
-    if (rst) begin
-      \$282  = 4'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$283  = \$23 ;
-    if (rst) begin
-      \$283  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$284  = slot_hit;
-    if (rst) begin
-      \$284  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$285  = slots_data;
-    if (rst) begin
-      \$285  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$286  = update_entry;
-    if (update_ready) begin
-      \$286 [0] = \$25 ;
-      \$286 [1] = update_weight_etc[47];
-      \$286 [40:2] = update_weight_etc[38:0];
-      \$286 [43:41] = came_set;
-      \$286 [51:44] = update_weight_etc[46:39];
-    end
-    if (rst) begin
-      \$286  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    (* full_case = 32'd1 *)
-    if (update_ready) begin
-      \$287  = { \$65 , \$57 , \$49 , \$41 , \$33  };
-    end else begin
-      \$287  = \$66 [4:0];
-    end
-    if (rst) begin
-      \$287  = 5'h00;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$288 [51:1] = update_entry[51:1];
-    \$288 [0] = goes;
-    if (rst) begin
-      \$288  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$289  = update_latched;
-    if (rst) begin
-      \$289  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$290  = update_compared;
-    if (rst) begin
-      \$290  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$291  = update_ranked;
-    if (rst) begin
-      \$291  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$292  = update_chosen;
-    if (rst) begin
-      \$292  = 52'h0000000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$293  = { \$74 , \$72 , \$70 , \$68  };
+    \$293  = hot_word;
     if (rst) begin
       \$293  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$294  = { \$98 , \$92 , \$86 , \$80  };
+    \$294  = tags0_data_[38:0];
     if (rst) begin
-      \$294  = 4'h0;
+      \$294  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$295  = latched_same;
+    \$295  = tags1_data_[38:0];
     if (rst) begin
-      \$295  = 4'h0;
+      \$295  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$296  = compared_same;
+    \$296  = tags2_data_[38:0];
     if (rst) begin
-      \$296  = 4'h0;
+      \$296  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$297  = ranked_same;
+    \$297  = tags3_data_[38:0];
     if (rst) begin
-      \$297  = 4'h0;
+      \$297  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$298  = latched_follows;
+    \$298  = { \$5 , \$4 , \$3 , \$2  };
     if (rst) begin
       \$298  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$299  = compared_follows;
+    \$299  = { \$9 , \$8 , \$7 , \$6  };
     if (rst) begin
       \$299  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$300  = ranked_follows;
+    \$300  = { \$13 , \$12 , \$11 , \$10  };
     if (rst) begin
       \$300  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$301  = tags0_data__[38:0];
+    \$301  = { \$17 , \$16 , \$15 , \$14  };
     if (rst) begin
-      \$301  = 39'h0000000000;
+      \$301  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$302  = tags1_data__[38:0];
+    \$302  = \$22 ;
     if (rst) begin
-      \$302  = 39'h0000000000;
+      \$302  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$303  = tags2_data__[38:0];
+    \$303  = \$23 ;
     if (rst) begin
-      \$303  = 39'h0000000000;
+      \$303  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$304  = tags3_data__[38:0];
+    \$304  = slot_hit;
     if (rst) begin
-      \$304  = 39'h0000000000;
+      \$304  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$305  = { \$102 , \$101 , \$100 , \$99  };
+    \$305  = slots_data;
     if (rst) begin
-      \$305  = 4'h0;
+      \$305  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$306  = { \$106 , \$105 , \$104 , \$103  };
+    \$306  = update_entry;
+    if (update_ready) begin
+      \$306 [0] = \$25 ;
+      \$306 [1] = update_weight_etc[47];
+      \$306 [40:2] = update_weight_etc[38:0];
+      \$306 [43:41] = came_set;
+      \$306 [51:44] = update_weight_etc[46:39];
+    end
     if (rst) begin
-      \$306  = 4'h0;
+      \$306  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$307  = { \$110 , \$109 , \$108 , \$107  };
+    (* full_case = 32'd1 *)
+    if (update_ready) begin
+      \$307  = { \$65 , \$57 , \$49 , \$41 , \$33  };
+    end else begin
+      \$307  = \$66 [4:0];
+    end
     if (rst) begin
-      \$307  = 4'h0;
+      \$307  = 5'h00;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$308  = { \$114 , \$113 , \$112 , \$111  };
+    \$308 [51:1] = update_entry[51:1];
+    \$308 [0] = goes;
     if (rst) begin
-      \$308  = 4'h0;
+      \$308  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$309  = state_read__data;
+    \$309  = update_latched;
     if (rst) begin
-      \$309  = 48'h000000000000;
+      \$309  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$310  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
+    \$310  = update_compared;
     if (rst) begin
-      \$310  = 4'h0;
+      \$310  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$311  = \hot_word$65 ;
+    \$311  = update_ranked;
     if (rst) begin
-      \$311  = 4'h0;
+      \$311  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$312  = \$115 ;
+    \$312  = update_chosen;
     if (rst) begin
-      \$312  = 1'h0;
+      \$312  = 52'h0000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$313  = \$116 ;
+    \$313  = { \$74 , \$72 , \$70 , \$68  };
     if (rst) begin
       \$313  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$314  = \$121 ;
+    \$314  = { \$98 , \$92 , \$86 , \$80  };
     if (rst) begin
       \$314  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$315  = read_hot;
+    \$315  = latched_same;
     if (rst) begin
       \$315  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$316  = \$123 ;
+    \$316  = compared_same;
     if (rst) begin
       \$316  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$317  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
+    \$317  = ranked_same;
     if (rst) begin
-      \$317  = 6'h00;
+      \$317  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$318  = now;
+    \$318  = latched_follows;
     if (rst) begin
-      \$318  = 49'h0000000000000;
+      \$318  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$319  = written1;
+    \$319  = compared_follows;
     if (rst) begin
-      \$319  = 49'h0000000000000;
+      \$319  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$320 [47:0] = read_state;
-    \$320 [48] = \$134 ;
-    if (ranked_same[3]) begin
-      \$320  = written2;
-    end
-    if (ranked_same[2]) begin
-      \$320  = written1;
-    end
-    if (ranked_same[1]) begin
-      \$320  = now;
-    end
+    \$320  = ranked_follows;
     if (rst) begin
-      \$320  = 49'h0000000000000;
+      \$320  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$321  = outcome;
+    \$321  = tags0_data__[38:0];
     if (rst) begin
-      \$321  = 5'h00;
+      \$321  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$322  = outcome1;
+    \$322  = tags1_data__[38:0];
     if (rst) begin
-      \$322  = 5'h00;
+      \$322  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$323  = outcome2;
+    \$323  = tags2_data__[38:0];
     if (rst) begin
-      \$323  = 5'h00;
+      \$323  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$324  = \$143 ;
+    \$324  = tags3_data__[38:0];
     if (rst) begin
-      \$324  = 4'h0;
+      \$324  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$325  = finds_none;
+    \$325  = { \$102 , \$101 , \$100 , \$99  };
     if (rst) begin
-      \$325  = 1'h0;
+      \$325  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$326  = \$144 ;
+    \$326  = { \$106 , \$105 , \$104 , \$103  };
     if (rst) begin
-      \$326  = 1'h0;
+      \$326  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$327  = \$175 ;
+    \$327  = { \$110 , \$109 , \$108 , \$107  };
     if (rst) begin
       \$327  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$328  = \$177 ;
+    \$328  = { \$114 , \$113 , \$112 , \$111  };
     if (rst) begin
-      \$328  = 1'h0;
+      \$328  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$329  = hot;
+    \$329  = state_read__data;
     if (rst) begin
-      \$329  = 4'h0;
+      \$329  = 48'h000000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$330  = state_now;
+    \$330  = { tags3_data__[39], tags2_data__[39], tags1_data__[39], tags0_data__[39] };
     if (rst) begin
-      \$330  = 49'h0000000000000;
+      \$330  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$331  = inserts;
+    \$331  = \hot_word$65 ;
     if (rst) begin
-      \$331  = 1'h0;
+      \$331  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$332  = evict;
+    \$332  = \$115 ;
     if (rst) begin
       \$332  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$333  = \$178 ;
+    \$333  = \$116 ;
     if (rst) begin
-      \$333  = 1'h0;
+      \$333  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$334  = \$179 ;
+    \$334  = \$121 ;
     if (rst) begin
-      \$334  = 1'h0;
+      \$334  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$335  = row_way;
+    \$335  = read_hot;
     if (rst) begin
-      \$335  = 2'h0;
+      \$335  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$336  = \$180 ;
+    \$336  = \$123 ;
     if (rst) begin
-      \$336  = 3'h0;
+      \$336  = 4'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$337  = current;
+    \$337  = { \$129 , \$128 , \$127 , \$126 , \$125 , \$124  };
+    if (rst) begin
+      \$337  = 6'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$338  = now;
+    if (rst) begin
+      \$338  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$339  = written1;
+    if (rst) begin
+      \$339  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$340 [47:0] = read_state;
+    \$340 [48] = \$134 ;
+    if (ranked_same[3]) begin
+      \$340  = written2;
+    end
+    if (ranked_same[2]) begin
+      \$340  = written1;
+    end
+    if (ranked_same[1]) begin
+      \$340  = now;
+    end
+    if (rst) begin
+      \$340  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$341  = outcome;
+    if (rst) begin
+      \$341  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$342  = outcome1;
+    if (rst) begin
+      \$342  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$343  = outcome2;
+    if (rst) begin
+      \$343  = 5'h00;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$344  = \$143 ;
+    if (rst) begin
+      \$344  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$345  = finds_none;
+    if (rst) begin
+      \$345  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$346  = \$144 ;
+    if (rst) begin
+      \$346  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$347  = \$175 ;
+    if (rst) begin
+      \$347  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$348  = \$177 ;
+    if (rst) begin
+      \$348  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$349  = hot;
+    if (rst) begin
+      \$349  = 4'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$350  = state_now;
+    if (rst) begin
+      \$350  = 49'h0000000000000;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$351  = inserts;
+    if (rst) begin
+      \$351  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$352  = evict;
+    if (rst) begin
+      \$352  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$353  = \$178 ;
+    if (rst) begin
+      \$353  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$354  = \$179 ;
+    if (rst) begin
+      \$354  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$355  = row_way;
+    if (rst) begin
+      \$355  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$356  = \$183 [2:0];
+    if (rst) begin
+      \$356  = 3'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$357  = current;
     if (load) begin
-      \$337  = \eligible$103 ;
+      \$357  = \eligible$103 ;
     end else if (entry_write) begin
       (* full_case = 32'd1 *)
       casez (row_way)
         2'h0:
-            \$337 [0] = 1'h0;
+            \$357 [0] = 1'h0;
         2'h1:
-            \$337 [1] = 1'h0;
+            \$357 [1] = 1'h0;
         2'h2:
-            \$337 [2] = 1'h0;
+            \$357 [2] = 1'h0;
         2'h3:
-            \$337 [3] = 1'h0;
+            \$357 [3] = 1'h0;
       endcase
     end
     if (rst) begin
-      \$337  = 4'h0;
+      \$357  = 4'h0;
     end
   end
   always @* begin
@@ -14368,38 +14382,26 @@ module hotline_tiny_popularity_bank_tracker(budget, age_period, row_in__valid, r
           tag_out = tags3_data__[38:0];
     endcase
   end
-  always @* begin
-    if (starts_blocks) begin end
-    \eligible$103  = 4'h0;
-    casez (wanted)
-      3'h0:
-          \eligible$103  = \$242 ;
-      3'h1:
-          \eligible$103  = \$245 ;
-      3'h2:
-          \eligible$103  = \$247 ;
-      3'h3:
-          \eligible$103  = \$249 ;
-      3'h4:
-          \eligible$103  = \$252 ;
-    endcase
-  end
   assign weight = update_written[51:44];
-  assign \259_0_0  = \$259 ;
-  assign \266_0_0  = \$266 ;
+  assign \279_0_0  = \$279 ;
+  assign \286_0_0  = \$286 ;
   assign slot_out = slots_data;
   assign _signature__data_39_39 = tags0_data__[39];
   assign _signature__data_39_39_ = tags1_data__[39];
   assign _signature__data_39_39__ = tags2_data__[39];
   assign _signature__data_39_39___ = tags3_data__[39];
   assign answer_valid = valid[5];
+  assign \eligible$103 [3] = \$272 ;
+  assign \eligible$103 [2] = \$265 ;
+  assign \eligible$103 [1] = \$258 ;
+  assign \eligible$103 [0] = \$251 ;
   assign now[48] = due_after;
   assign now[47:0] = after;
-  assign outcome[4] = \$191 ;
-  assign outcome[3:0] = \$189 ;
+  assign outcome[4] = \$194 ;
+  assign outcome[3:0] = \$192 ;
   assign \$66  = { waits, 1'h0 };
-  assign \$212  = 9'h001;
-  assign \$213  = 10'h001;
+  assign \$215  = 9'h001;
+  assign \$216  = 10'h001;
 endmodule
 
 module hotline_tiny_popularity_bank_tracker_update(due_anew, evict, revives, returns, due_after, weight, hit, unknown, ages, fill, hot, state_etc, after, due_later);
@@ -14976,10 +14978,7 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire clk;
   wire \$1 ;
   wire \$10 ;
-  reg [1:0] \$100 ;
-  reg [38:0] \$101 ;
-  reg [38:0] \$102 ;
-  reg \$103 ;
+  reg \$100 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -15030,9 +15029,9 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire [1:0] \$57 ;
-  wire [1:0] \$58 ;
-  wire [1:0] \$59 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
@@ -15047,36 +15046,36 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
-  wire \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  reg \$75 ;
-  reg [177:0] \$76 ;
-  reg \$77 ;
-  reg [177:0] \$78 ;
+  reg \$72 ;
+  reg [177:0] \$73 ;
+  reg \$74 ;
+  reg [177:0] \$75 ;
+  reg \$76 ;
+  reg [177:0] \$77 ;
+  reg \$78 ;
   reg \$79 ;
   wire \$8 ;
-  reg [177:0] \$80 ;
+  reg [1:0] \$80 ;
   reg \$81 ;
-  reg \$82 ;
-  reg [1:0] \$83 ;
-  reg \$84 ;
-  reg [1:0] \$85 ;
+  reg [1:0] \$82 ;
+  reg \$83 ;
+  reg [1:0] \$84 ;
+  reg \$85 ;
   reg \$86 ;
-  reg [1:0] \$87 ;
+  reg \$87 ;
   reg \$88 ;
-  reg \$89 ;
+  reg [1:0] \$89 ;
   wire \$9 ;
   reg \$90 ;
-  reg \$91 ;
-  reg [1:0] \$92 ;
-  reg \$93 ;
-  reg [182:0] \$94 ;
-  reg \$95 ;
-  reg [182:0] \$96 ;
+  reg [182:0] \$91 ;
+  reg \$92 ;
+  reg [182:0] \$93 ;
+  reg [1:0] \$94 ;
+  reg [1:0] \$95 ;
+  reg [1:0] \$96 ;
   reg [1:0] \$97 ;
-  reg [1:0] \$98 ;
-  reg [1:0] \$99 ;
+  reg [38:0] \$98 ;
+  reg [38:0] \$99 ;
   wire after;
   wire all_room;
   reg [177:0] cut = 178'h000000000000000000000000000000000000000000000;
@@ -15086,6 +15085,7 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   reg cut_valid = 1'h0;
   wire done;
   reg goes_on = 1'h0;
+  wire going;
   reg left = 1'h1;
   wire move1;
   wire move2;
@@ -15127,160 +15127,175 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   assign \$19  = \$17  & \$18 ;
   assign \$21  = \$50 [0] >= 2'h2;
   assign \$23  = | { ranked[83], ranked[40] };
-  assign \$24  = cut[88] & done;
-  assign \$25  = \$63  & cut_routed[0];
+  assign \$25  = \$60  & cut_routed[0];
   assign \$26  = ! cut[90];
   assign \$27  = \$25  & \$26 ;
-  assign \$28  = \$64  & cut_routed[1];
+  assign \$28  = \$61  & cut_routed[1];
   assign \$29  = ! cut[130];
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = \$63  & cut_routed[0];
+  assign \$31  = \$60  & cut_routed[0];
   assign \$33  = \$31  & \$32 ;
-  assign \$34  = \$64  & cut_routed[1];
+  assign \$34  = \$61  & cut_routed[1];
   assign \$36  = \$34  & \$35 ;
   assign \$37  = ! cut_rank0;
   assign \$38  = ! cut_rank1;
-  assign \$41  = \$63  & cut[41];
-  assign \$42  = \$63  & cut[42];
-  assign \$43  = \$63  & cut_routed[0];
-  assign \$44  = \$63  & cut[170];
-  assign \$45  = \$64  & cut[84];
-  assign \$46  = \$64  & cut[85];
-  assign \$47  = \$64  & cut_routed[1];
-  assign \$48  = \$64  & cut[174];
-  assign \$49  = \$62  ? after : 1'h1;
+  assign \$41  = \$60  & cut[41];
+  assign \$42  = \$60  & cut[42];
+  assign \$43  = \$60  & cut_routed[0];
+  assign \$44  = \$60  & cut[170];
+  assign \$45  = \$61  & cut[84];
+  assign \$46  = \$61  & cut[85];
+  assign \$47  = \$61  & cut_routed[1];
+  assign \$48  = \$61  & cut[174];
   assign \$50  = 1'h0 + pairs1;
   assign \$51  = | over2;
   assign \$52  = ~ \$51 ;
   assign \$53  = ~ goes_on;
   assign \$54  = left & \$53 ;
-  assign \$55  = ~ goes_on;
-  assign \$56  = left & \$55 ;
-  assign \$57  = \$56  - 1'h1;
-  assign \$58  = { 1'h0, \$54  } ^ \$57 ;
-  assign \$59  = { 1'h0, left } & \$58 ;
-  assign \$60  = ~ \$59 [0];
-  assign after = left & \$60 ;
-  assign \$61  = after & used;
-  assign done = ~ \$62 ;
-  assign \$63  = \$59 [0] & cut[40];
-  assign \$64  = \$59 [0] & cut[83];
+  assign \$57  = ~ going;
+  assign \$60  = going & cut[40];
+  assign \$61  = going & cut[83];
   assign all_room = & room;
-  assign \$65  = waiting_valid & all_room;
-  assign fire = \$65  & output__ready;
+  assign \$62  = waiting_valid & all_room;
+  assign fire = \$62  & output__ready;
   assign output__valid = waiting_valid & all_room;
-  assign \$66  = ~ waiting_valid;
-  assign load = \$66  | fire;
-  assign \$67  = ~ sent_valid;
-  assign move3 = \$67  | load;
-  assign \$68  = ~ cut_valid;
-  assign \$69  = move3 & done;
-  assign move2 = \$68  | \$69 ;
-  assign \$70  = ~ ranked_valid;
-  assign move1 = \$70  | move2;
-  assign \$71  = ~ paired_valid;
-  assign move0 = \$71  | move1;
-  assign \$72  = cut_valid & move3;
-  assign split = \$72  & \$73 ;
-  assign \$74  = ~ all_room;
-  assign stalled = waiting_valid & \$74 ;
+  assign \$63  = ~ waiting_valid;
+  assign load = \$63  | fire;
+  assign \$64  = ~ sent_valid;
+  assign move3 = \$64  | load;
+  assign \$65  = ~ cut_valid;
+  assign move2 = \$65  | \$66 ;
+  assign \$67  = ~ ranked_valid;
+  assign move1 = \$67  | move2;
+  assign \$68  = ~ paired_valid;
+  assign move0 = \$68  | move1;
+  assign \$69  = cut_valid & move3;
+  assign \$71  = ~ all_room;
+  assign stalled = waiting_valid & \$71 ;
   always @(posedge clk)
-    paired_valid <= \$75 ;
+    paired_valid <= \$72 ;
   always @(posedge clk)
-    paired <= \$76 ;
+    paired <= \$73 ;
   always @(posedge clk)
-    ranked_valid <= \$77 ;
+    ranked_valid <= \$74 ;
   always @(posedge clk)
-    ranked <= \$78 ;
+    ranked <= \$75 ;
   always @(posedge clk)
-    cut_valid <= \$79 ;
+    cut_valid <= \$76 ;
   always @(posedge clk)
-    cut <= \$80 ;
+    cut <= \$77 ;
   always @(posedge clk)
-    pairs0 <= \$81 ;
+    pairs0 <= \$78 ;
   always @(posedge clk)
-    pairs1 <= \$82 ;
+    pairs1 <= \$79 ;
   always @(posedge clk)
-    routed <= \$83 ;
+    routed <= \$80 ;
   always @(posedge clk)
-    rank2_0 <= \$84 ;
+    rank2_0 <= \$81 ;
   always @(posedge clk)
-    over2 <= \$85 ;
+    over2 <= \$82 ;
   always @(posedge clk)
-    rank2_1 <= \$86 ;
+    rank2_1 <= \$83 ;
   always @(posedge clk)
-    ranked_routed <= \$87 ;
+    ranked_routed <= \$84 ;
   always @(posedge clk)
-    goes_on <= \$88 ;
+    goes_on <= \$85 ;
   always @(posedge clk)
-    used <= \$89 ;
+    used <= \$86 ;
   always @(posedge clk)
-    cut_rank0 <= \$90 ;
+    cut_rank0 <= \$87 ;
   always @(posedge clk)
-    cut_rank1 <= \$91 ;
+    cut_rank1 <= \$88 ;
   always @(posedge clk)
-    cut_routed <= \$92 ;
+    cut_routed <= \$89 ;
   always @(posedge clk)
-    waiting_valid <= \$93 ;
+    waiting_valid <= \$90 ;
   always @(posedge clk)
-    waiting <= \$94 ;
+    waiting <= \$91 ;
   always @(posedge clk)
-    sent_valid <= \$95 ;
+    sent_valid <= \$92 ;
   always @(posedge clk)
-    sent <= \$96 ;
+    sent <= \$93 ;
   always @(posedge clk)
-    to_bank__0 <= \$97 ;
+    to_bank__0 <= \$94 ;
   always @(posedge clk)
-    to_bank__1 <= \$98 ;
+    to_bank__1 <= \$95 ;
   always @(posedge clk)
-    rank_is__0 <= \$99 ;
+    rank_is__0 <= \$96 ;
   always @(posedge clk)
-    rank_is__1 <= \$100 ;
+    rank_is__1 <= \$97 ;
   always @(posedge clk)
-    tags__0 <= \$101 ;
+    tags__0 <= \$98 ;
   always @(posedge clk)
-    tags__1 <= \$102 ;
+    tags__1 <= \$99 ;
   always @(posedge clk)
-    left <= \$103 ;
+    left <= \$100 ;
   always @* begin
     if (starts_blocks) begin end
-    \$75  = paired_valid;
+    \$72  = paired_valid;
     if (move0) begin
-      \$75  = input__valid;
+      \$72  = input__valid;
     end
     if (rst) begin
-      \$75  = 1'h0;
+      \$72  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$76  = paired;
+    \$73  = paired;
     if (move0) begin
-      \$76  = input__payload;
+      \$73  = input__payload;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$77  = ranked_valid;
+    \$74  = ranked_valid;
     if (move1) begin
-      \$77  = paired_valid;
+      \$74  = paired_valid;
     end
     if (rst) begin
-      \$77  = 1'h0;
+      \$74  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$78  = ranked;
+    \$75  = ranked;
     if (move1) begin
-      \$78  = paired;
+      \$75  = paired;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$79  = cut_valid;
+    \$76  = cut_valid;
     if (move2) begin
-      \$79  = ranked_valid;
+      \$76  = ranked_valid;
+    end
+    if (rst) begin
+      \$76  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$77  = cut;
+    if (move2) begin
+      \$77  = ranked;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$78  = pairs0;
+    if (move0) begin
+      \$78  = 1'h0;
+    end
+    if (rst) begin
+      \$78  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$79  = pairs1;
+    if (move0) begin
+      \$79  = \$11 ;
     end
     if (rst) begin
       \$79  = 1'h0;
@@ -15288,67 +15303,70 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$80  = cut;
+    \$80  = routed;
+    if (move0) begin
+      \$80  = { \$19 , \$15  };
+    end
+    if (rst) begin
+      \$80  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$81  = rank2_0;
+    if (move1) begin
+      \$81  = 1'h0;
+    end
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$82  = over2;
+    if (move1) begin
+      \$82 [0] = \$20 ;
+      \$82 [1] = \$21 ;
+    end
+    if (rst) begin
+      \$82  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$83  = rank2_1;
+    if (move1) begin
+      \$83  = \$50 [0];
+    end
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$84  = ranked_routed;
+    if (move1) begin
+      \$84  = routed;
+    end
+    if (rst) begin
+      \$84  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$85  = goes_on;
     if (move2) begin
-      \$80  = ranked;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$81  = pairs0;
-    if (move0) begin
-      \$81  = 1'h0;
+      \$85  = \$22 ;
     end
     if (rst) begin
-      \$81  = 1'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$82  = pairs1;
-    if (move0) begin
-      \$82  = \$11 ;
-    end
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$83  = routed;
-    if (move0) begin
-      \$83  = { \$19 , \$15  };
-    end
-    if (rst) begin
-      \$83  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$84  = rank2_0;
-    if (move1) begin
-      \$84  = 1'h0;
-    end
-    if (rst) begin
-      \$84  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$85  = over2;
-    if (move1) begin
-      \$85 [0] = \$20 ;
-      \$85 [1] = \$21 ;
-    end
-    if (rst) begin
-      \$85  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$86  = rank2_1;
-    if (move1) begin
-      \$86  = \$50 [0];
+    \$86  = used;
+    if (move2) begin
+      \$86  = \$23 ;
     end
     if (rst) begin
       \$86  = 1'h0;
@@ -15356,19 +15374,19 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$87  = ranked_routed;
-    if (move1) begin
-      \$87  = routed;
+    \$87  = cut_rank0;
+    if (move2) begin
+      \$87  = rank2_0;
     end
     if (rst) begin
-      \$87  = 2'h0;
+      \$87  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$88  = goes_on;
+    \$88  = cut_rank1;
     if (move2) begin
-      \$88  = \$22 ;
+      \$88  = rank2_1;
     end
     if (rst) begin
       \$88  = 1'h0;
@@ -15376,19 +15394,19 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$89  = used;
+    \$89  = cut_routed;
     if (move2) begin
-      \$89  = \$23 ;
+      \$89  = ranked_routed;
     end
     if (rst) begin
-      \$89  = 1'h0;
+      \$89  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$90  = cut_rank0;
-    if (move2) begin
-      \$90  = rank2_0;
+    \$90  = waiting_valid;
+    if (load) begin
+      \$90  = sent_valid;
     end
     if (rst) begin
       \$90  = 1'h0;
@@ -15396,85 +15414,85 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$91  = cut_rank1;
-    if (move2) begin
-      \$91  = rank2_1;
-    end
-    if (rst) begin
-      \$91  = 1'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$92  = cut_routed;
-    if (move2) begin
-      \$92  = ranked_routed;
-    end
-    if (rst) begin
-      \$92  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$93  = waiting_valid;
+    \$91  = waiting;
     if (load) begin
-      \$93  = sent_valid;
+      { \$91 [182:173], \$91 [133:85], \$91 [45:0] } = { sent[182:173], sent[133:85], sent[45:0] };
+      \$91 [84:46] = tags__0;
+      \$91 [172:134] = tags__1;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$92  = sent_valid;
+    if (move3) begin
+      \$92  = cut_valid;
     end
     if (rst) begin
-      \$93  = 1'h0;
+      \$92  = 1'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$94  = waiting;
-    if (load) begin
-      { \$94 [182:173], \$94 [133:85], \$94 [45:0] } = { sent[182:173], sent[133:85], sent[45:0] };
-      \$94 [84:46] = tags__0;
-      \$94 [172:134] = tags__1;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$95  = sent_valid;
+    { \$93 [178:173], \$93 [133:85], \$93 [45:0] } = { sent[178:173], sent[133:85], sent[45:0] };
     if (move3) begin
-      \$95  = cut_valid;
+      \$93 [176] = cut[86];
+      \$93 [177] = cut[87];
+      \$93 [178] = \$24 ;
+      \$93 [39:0] = cut[39:0];
+      \$93 [40] = \$60 ;
+      \$93 [41] = \$41 ;
+      \$93 [42] = \$42 ;
+      \$93 [43] = \$43 ;
+      \$93 [44] = cut[90];
+      \$93 [45] = cut_rank0;
+      \$93 [85] = \$44 ;
+      \$93 [87:86] = cut[173:172];
+      \$93 [127:88] = cut[82:43];
+      \$93 [128] = \$61 ;
+      \$93 [129] = \$45 ;
+      \$93 [130] = \$46 ;
+      \$93 [131] = \$47 ;
+      \$93 [132] = cut[130];
+      \$93 [133] = cut_rank1;
+      \$93 [173] = \$48 ;
+      \$93 [175:174] = cut[177:176];
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$94  = to_bank__0;
+    if (move3) begin
+      \$94  = { \$30 , \$27  };
     end
     if (rst) begin
-      \$95  = 1'h0;
+      \$94  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    { \$96 [178:173], \$96 [133:85], \$96 [45:0] } = { sent[178:173], sent[133:85], sent[45:0] };
+    \$95  = to_bank__1;
     if (move3) begin
-      \$96 [176] = cut[86];
-      \$96 [177] = cut[87];
-      \$96 [178] = \$24 ;
-      \$96 [39:0] = cut[39:0];
-      \$96 [40] = \$63 ;
-      \$96 [41] = \$41 ;
-      \$96 [42] = \$42 ;
-      \$96 [43] = \$43 ;
-      \$96 [44] = cut[90];
-      \$96 [45] = cut_rank0;
-      \$96 [85] = \$44 ;
-      \$96 [87:86] = cut[173:172];
-      \$96 [127:88] = cut[82:43];
-      \$96 [128] = \$64 ;
-      \$96 [129] = \$45 ;
-      \$96 [130] = \$46 ;
-      \$96 [131] = \$47 ;
-      \$96 [132] = cut[130];
-      \$96 [133] = cut_rank1;
-      \$96 [173] = \$48 ;
-      \$96 [175:174] = cut[177:176];
+      \$95  = { \$36 , \$33  };
+    end
+    if (rst) begin
+      \$95  = 2'h0;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$97  = to_bank__0;
+    \$96  = rank_is__0;
     if (move3) begin
-      \$97  = { \$30 , \$27  };
+      \$96  = { \$38 , \$37  };
+    end
+    if (rst) begin
+      \$96  = 2'h0;
+    end
+  end
+  always @* begin
+    if (starts_blocks) begin end
+    \$97  = rank_is__1;
+    if (move3) begin
+      \$97  = { \$40 , \$39  };
     end
     if (rst) begin
       \$97  = 2'h0;
@@ -15482,88 +15500,68 @@ module hotline_tiny_scatter(rst, fire, output__valid, load, move0, split, stalle
   end
   always @* begin
     if (starts_blocks) begin end
-    \$98  = to_bank__1;
+    \$98  = tags__0;
     if (move3) begin
-      \$98  = { \$36 , \$33  };
+      \$98  = cut[129:91];
     end
     if (rst) begin
-      \$98  = 2'h0;
+      \$98  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$99  = rank_is__0;
+    \$99  = tags__1;
     if (move3) begin
-      \$99  = { \$38 , \$37  };
+      \$99  = cut[169:131];
     end
     if (rst) begin
-      \$99  = 2'h0;
+      \$99  = 39'h0000000000;
     end
   end
   always @* begin
     if (starts_blocks) begin end
-    \$100  = rank_is__1;
-    if (move3) begin
-      \$100  = { \$40 , \$39  };
-    end
-    if (rst) begin
-      \$100  = 2'h0;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$101  = tags__0;
-    if (move3) begin
-      \$101  = cut[129:91];
-    end
-    if (rst) begin
-      \$101  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$102  = tags__1;
-    if (move3) begin
-      \$102  = cut[169:131];
-    end
-    if (rst) begin
-      \$102  = 39'h0000000000;
-    end
-  end
-  always @* begin
-    if (starts_blocks) begin end
-    \$103  = left;
+    \$100  = left;
     if (move3) begin
       if (cut_valid) begin
-        \$103  = \$49 ;
+        \$100  = \$49 ;
       end
     end
     if (rst) begin
-      \$103  = 1'h1;
+      \$100  = 1'h1;
     end
   end
   assign output__payload[182:179] = { asked__1, asked__0 };
   assign output__payload[178:0] = waiting[178:0];
   always @* begin
     if (starts_blocks) begin end
-    \$96 [84:46] = sent[84:46];
+    \$93 [84:46] = sent[84:46];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96 [172:134] = sent[172:134];
+    \$93 [172:134] = sent[172:134];
   end
   always @* begin
     if (starts_blocks) begin end
-    \$96 [182:179] = sent[182:179];
+    \$93 [182:179] = sent[182:179];
   end
   assign \$20  = 1'h0;
   assign \$22  = 1'h0;
-  assign \$62  = \$61 ;
+  assign \$55  = 1'h0;
+  assign \$56  = 1'h1;
+  assign going = left;
+  assign \$59  = \$58 ;
   assign \$32  = cut[90];
   assign \$35  = cut[130];
   assign \$39  = cut_rank0;
   assign \$40  = cut_rank1;
-  assign \$73  = \$62 ;
+  assign \$70  = \$59 ;
+  assign after = 1'h0;
+  assign \$58  = 1'h0;
+  assign done = 1'h1;
+  assign \$24  = cut[88];
+  assign \$49  = 1'h1;
+  assign \$66  = move3;
+  assign split = 1'h0;
 endmodule
 
 module hotline_tiny_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, pick_way__0, tag_out__1, slot_out__1, eligible__1, pick_way__1, any_left, event__ready, hysteresis, move_limit, select_start, set_mask, restored, hot_rows, start, event__payload, load
@@ -15625,11 +15623,11 @@ module hotline_tiny_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
   output [8:0] \level$63 ;
   reg [8:0] \level$63  = 9'h000;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   output [2:0] \wanted$64 ;
   reg [2:0] \wanted$64  = 3'h0;
   output [5:0] hot_count;
@@ -15810,16 +15808,16 @@ module hotline_tiny_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
   reg [3:0] under_way = 4'h0;
   reg w_en = 1'h0;
   (* enum_base_type = "Eligible" *)
-  (* enum_value_000 = "ALL" *)
-  (* enum_value_001 = "COLD" *)
-  (* enum_value_010 = "HOT" *)
+  (* enum_value_000 = "COLD" *)
+  (* enum_value_001 = "HOT" *)
+  (* enum_value_010 = "RECENT" *)
   (* enum_value_011 = "IDLE" *)
-  (* enum_value_100 = "RECENT" *)
+  (* enum_value_100 = "ALL" *)
   reg [2:0] wanted;
   assign \$1  = 1'h1 << \bit ;
   assign \$2  = { 7'h00, base } | \$1 ;
   assign \$4  = promoting ? threshold : lowest;
-  assign \$5  = promoting ? 3'h1 : 3'h2;
+  assign \$5  = promoting ? 3'h0 : 3'h1;
   assign \$6  = 1'h1 << bank;
   assign \$7  = old_valid ? { 24'h800000, old_key } : 64'h0000000000000000;
   assign \$8  = ! fsm_state;
@@ -16108,19 +16106,19 @@ module hotline_tiny_selector(rst, clear, tag_out__0, slot_out__0, eligible__0, p
       5'h02:
           wanted = 3'h3;
       5'h03:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h04:
-          wanted = 3'h4;
+          wanted = 3'h2;
       5'h05:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h06:
-          wanted = 3'h0;
+          wanted = 3'h4;
       5'h07:
           /* empty */;
       5'h08:
-          wanted = 3'h1;
+          wanted = 3'h0;
       5'h09:
-          wanted = 3'h1;
+          wanted = 3'h0;
     endcase
   end
   always @* begin
