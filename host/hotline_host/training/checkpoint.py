@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -149,12 +149,13 @@ class Saving:
 
     def result(self) -> Path:
         """Waits for its end. Raises OSError, as `save_checkpoint`."""
+        self._thread.shutdown()  # the thread has ended too, not only its work
         return self._done.result()
 
     def give_up(self) -> None:
         """Ends the writing, and waits for that. What was there is there still."""
         self._given_up.set()
-        wait([self._done])
+        self._thread.shutdown()
 
 
 def _write(folder: Path, step: int, state: StateCopy, rows: Iterable[Rows], keep: int, given_up: Event) -> Path:
