@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from hotline_hw.core.bank.working import answer_bits, table_bits
-from hotline_hw.core.layouts import pass_beat, verdict_beat, verdict_depth
+from hotline_hw.core.input.key_hash import LookupHasher
+from hotline_hw.core.layouts import lookup_beat, pass_beat, verdict_beat, verdict_depth
 from hotline_hw.shell.layouts import CHANNELS, table_entry
 from hotline_hw.shell.rows.names import LIST_WORDS
 from hotline_hw.spec.params import Geometry
@@ -56,7 +57,11 @@ def sram_bits(geometry: Geometry) -> dict[str, int]:
         "slots": g.banks * (g.sets << g.way_bits) * g.slot_bits,
         "slots that SELECT vacates": g.max_moves * (g.slot_bits + g.key_bits),
         "bank queues": g.banks * g.queue_depth * (lookup + answer + update),
-        "beats in flight": _rows(g.beat_depth) * pass_beat(g).size + _rows(verdict_depth(g)) * verdict_beat(g).size,
+        "beats in flight": (
+            _rows(LookupHasher.DEPTH) * (lookup_beat(g).size + g.lanes * g.key_bits)
+            + _rows(g.beat_depth) * pass_beat(g).size
+            + _rows(verdict_depth(g)) * verdict_beat(g).size
+        ),
     }
 
 

@@ -141,8 +141,8 @@ def test_generate_without_a_manager():
     run = hotline("generate", "--preset", "tiny", "--output", "rtl/core", "--prefix", "mine", *sets)
     assert run.exit_code == 0, run.output
     assert [path.name for path in sorted(Path("rtl/core").iterdir())] == [
-        "component.xml", "mine.core", "mine.lpf", "mine.sdc", "mine.xdc", "mine_core.json", "mine_core.v", "mine_tb.v",
-        "waivers.vlt",
+        "component.xml", "mine.core", "mine.lpf", "mine.sdc", "mine.xdc", "mine_axil_crossing.v",
+        "mine_axil_crossing.xdc", "mine_core.json", "mine_core.v", "mine_tb.v", "waivers.vlt",
     ]  # fmt: skip
     run = hotline("generate", "--preset", "tiny", "--out", "rtl/core", "--prefix", "a b")
     assert run.exit_code == 2 and "prefix 'a b' is no Verilog identifier" in run.stderr

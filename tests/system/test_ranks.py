@@ -109,7 +109,7 @@ def test_a_rank_that_is_gone_ends_the_others_with_a_line(
         for process in processes:
             process.kill()
             process.communicate()
-    assert processes[other].returncode == 2
+    assert processes[other].returncode == 2, errors
     lines = errors.strip().splitlines()
     assert len(lines) == 1, errors
     gone = "another of the 2 processes is gone, or did not answer within 12 s, while "
