@@ -24,7 +24,7 @@ from tests.support.tools import needs
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"
-MOST_BYTES = {"hotline_core": 2_250_000, "hotline_device": 3_000_000}  # a block that is repeated stands there once
+MOST_BYTES = {"hotline_core": 2_500_000, "hotline_device": 3_250_000}  # a block that is repeated stands there once
 
 
 def shipped(name: str, top: str, suffix: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -23,7 +24,19 @@ def main() -> None:
 
     _give_matplotlib_a_folder()
     finish_starting()
-    sys.exit(finish_streams(_run(app)))
+    code = finish_streams(_run(app))
+    if _in_a_group():
+        # The command failed. A thread may still wait for another process, in a call of torch.distributed. Python's
+        # shutdown would end that thread inside of C++, and this aborts the process.
+        atexit._run_exitfuncs()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _in_a_group() -> bool:
+    """A process group was made and not destroyed."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def _run(app: Callable[[], None]) -> int:

@@ -188,7 +188,8 @@ def compare(name: str, stalls: float) -> None:
     classified: list[Seen] = []
 
     async def drive(ctx: SimulatorContext) -> None:
-        bench = Bench(ctx, core, rng, stalls)
+        # Stalls are drawn apart, so mini-batches and phases are the same whatever the latencies of the core are.
+        bench = Bench(ctx, core, np.random.default_rng(len(name)), stalls)
         for index, words in enumerate(batches):
             phases = [Phase.CLASSIFY, Phase.LEARN, Phase.RELEARN, Phase.FRONT]
             phase = phases[int(rng.integers(4))]
