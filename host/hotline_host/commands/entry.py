@@ -27,7 +27,7 @@ def main() -> None:
     code = finish_streams(_run(app))
     if _in_a_group():
         # The command failed. A thread may still wait for another process, in a call of torch.distributed. Python's
-        # shutdown would end that thread inside of C++, and this aborts the process.
+        # shutdown would end that thread inside of C++, which can abort the process: exit code 134 in place of ours.
         atexit._run_exitfuncs()
         os._exit(code)
     sys.exit(code)
